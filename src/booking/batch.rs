@@ -1,0 +1,311 @@
+//! One batch: load, decide, commit, answer; again for what was stale, until all are answered.
+//!
+//! Atomic is the command, not the batch. A commit that fails for anything but staleness or an
+//! outage is split in halves until the one bad command fails alone. After a commit whose outcome
+//! is unknown, what it wrote is looked up before anything is decided again.
+
+use super::changes::{ChangeSet, Changes};
+use super::command::{Command, Outcome};
+use super::decide::{Decision, decide};
+use super::engine::EngineParts;
+use super::state::{State, Wanted};
+use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
+use crate::error::Error;
+use crate::store::StoreError;
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+/// How often stale commands are decided again. Each time, somebody else's commit got through.
+const STALE_MAX: u32 = 64;
+
+/// How often an unavailable store is tried.
+const OUTAGE_MAX: u32 = 4;
+
+/// The pause before the first retry of an unavailable store; doubled for each further one.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A command on its way through a batch.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) command: Command,
+    pub(super) flight: FlightId,
+    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
+    pub(super) arrived: Instant,
+}
+
+impl Ticket {
+    fn answer(self, outcome: Result<Outcome, Error>) {
+        // The caller may be gone; what was committed stands.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// A ticket and what an earlier attempt, whose outcome is unknown, decided for it.
+struct Pending {
+    ticket: Ticket,
+    earlier: Option<(Outcome, Changes)>,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    /// Committed, except for these.
+    Done(Vec<Pending>),
+    /// The store did not answer.
+    Outage(Vec<Pending>, StoreError),
+    /// The store refused; nothing was written.
+    Refused(Vec<Pending>, StoreError),
+}
+
+/// Runs one batch.
+pub(super) struct Batch<'a> {
+    parts: &'a EngineParts,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(parts: &'a EngineParts) -> Self {
+        Self { parts }
+    }
+
+    /// Answers every ticket.
+    pub(super) async fn run(&self, tickets: Vec<Ticket>) {
+        let metrics = &self.parts.metrics;
+        metrics.batch_size.observe(tickets.len() as f64);
+        for ticket in &tickets {
+            metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
+        }
+        let pending =
+            tickets.into_iter().map(|ticket| Pending { ticket, earlier: None }).collect();
+        self.finish(pending).await;
+    }
+
+    async fn finish(&self, mut pending: Vec<Pending>) {
+        let (mut stale, mut outages) = (0, 0);
+        loop {
+            // Who went away before the decision is skipped, unless it may have been committed.
+            pending.retain(|p| p.earlier.is_some() || !p.ticket.reply.is_closed());
+            if pending.is_empty() {
+                return;
+            }
+            pending = match self.attempt(pending).await {
+                Attempt::Done(again) => {
+                    stale += 1;
+                    self.parts.metrics.version_conflicts.inc_by(again.len() as u64);
+                    if stale >= STALE_MAX {
+                        again.into_iter().for_each(|p| p.ticket.answer(Err(Error::Overloaded)));
+                        return;
+                    }
+                    again
+                }
+                Attempt::Outage(again, cause) => {
+                    outages += 1;
+                    warn!(error = %source_chain(&cause), outages, "the store is unavailable");
+                    if outages >= OUTAGE_MAX {
+                        for p in again {
+                            let gone = StoreError::Unavailable(anyhow::anyhow!("gave up"));
+                            p.ticket.answer(Err(gone.into()));
+                        }
+                        return;
+                    }
+                    tokio::time::sleep(OUTAGE_PAUSE * 2_u32.pow(outages)).await;
+                    again
+                }
+                Attempt::Refused(again, cause) => {
+                    self.split(again, cause).await;
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Tries each half alone, so that one bad command spoils no other's booking.
+    async fn split(&self, mut pending: Vec<Pending>, cause: StoreError) {
+        if pending.len() == 1 {
+            error!(error = %source_chain(&cause), "the store refused a command");
+            pending.into_iter().for_each(|p| p.ticket.answer(Err(Error::Store(StoreError::Refused(anyhow::anyhow!("see the log"))))));
+            return;
+        }
+        let second = pending.split_off(pending.len() / 2);
+        Box::pin(self.finish(pending)).await;
+        Box::pin(self.finish(second)).await;
+    }
+
+    async fn attempt(&self, pending: Vec<Pending>) -> Attempt {
+        let mut state = match self.parts.store.load(&wanted(&pending)).await {
+            Ok(state) => state,
+            Err(cause @ StoreError::Unavailable(_)) => return Attempt::Outage(pending, cause),
+            Err(cause) => return Attempt::Refused(pending, cause),
+        };
+        let pending = answer_committed(pending, &state);
+        let now = self.parts.clock.now();
+        let mut decided = Vec::with_capacity(pending.len());
+        let mut changes = ChangeSet::default();
+        for p in pending {
+            let Decision { outcome, changes: wanted } =
+                decide(&state, &p.ticket.command, now, &self.parts.policy);
+            state.apply(&wanted);
+            let position = (!wanted.is_empty()).then_some(changes.commands.len());
+            if position.is_some() {
+                changes.commands.push(wanted);
+            }
+            decided.push(Decided { ticket: p.ticket, outcome: outcome.map_err(Error::from), position });
+        }
+        changes.outdated = self.outdated(&changes);
+        if changes.commands.is_empty() {
+            self.answer(decided, &changes);
+            return Attempt::Done(Vec::new());
+        }
+        match self.parts.store.commit(&changes).await {
+            Ok(committed) => {
+                self.parts.generations.end(&changes.outdated).await;
+                self.parts.committed.notify_one();
+                let (good, again) = sort_out(decided, &committed.stale);
+                self.answer(good, &changes);
+                Attempt::Done(again.into_iter().map(Decided::again).collect())
+            }
+            Err(cause @ StoreError::Unavailable(_)) => {
+                let remember = |d: Decided| d.again_unless_committed(&changes);
+                Attempt::Outage(decided.into_iter().map(remember).collect(), cause)
+            }
+            Err(cause) => Attempt::Refused(decided.into_iter().map(Decided::again).collect(), cause),
+        }
+    }
+
+    fn answer(&self, decided: Vec<Decided>, changes: &ChangeSet) {
+        for Decided { ticket, outcome, position } in decided {
+            match position {
+                Some(position) => self.count(&changes.commands[position]),
+                None if outcome.is_err() => self.parts.metrics.count_booking("refused"),
+                None => {}
+            }
+            ticket.answer(outcome);
+        }
+    }
+
+    fn count(&self, changes: &Changes) {
+        let Some(booking) = &changes.booking else { return };
+        self.parts.metrics.count_booking(match (booking.after.status, booking.after.failure_reason) {
+            (BookingStatus::Pending, _) => "held",
+            (BookingStatus::Completed, _) => "completed",
+            (BookingStatus::Failed, Some(FailureReason::HoldExpired)) => "expired",
+            (BookingStatus::Failed, _) => "failed",
+            (BookingStatus::Cancelled, _) => "cancelled",
+        });
+    }
+
+    /// The cached answers that these changes outdate: the flights' days, before and after.
+    fn outdated(&self, changes: &ChangeSet) -> Vec<DayKey> {
+        let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
+        let departures: HashSet<(&str, &str, Timestamp)> = flights
+            .flat_map(|change| [&change.was, &change.after])
+            .map(|flight| (&*flight.source, &*flight.destination, flight.departs_at))
+            .collect();
+        let days: BTreeSet<DayKey> = departures
+            .into_iter()
+            .map(|(source, destination, departs_at)| DayKey {
+                route: route_key(source, destination),
+                date: self.parts.zone.day_of(departs_at),
+            })
+            .collect();
+        days.into_iter().collect()
+    }
+}
+
+/// A command that was judged, and where its changes stand in the change set.
+struct Decided {
+    ticket: Ticket,
+    outcome: Result<Outcome, Error>,
+    position: Option<usize>,
+}
+
+impl Decided {
+    fn again(self) -> Pending {
+        Pending { ticket: self.ticket, earlier: None }
+    }
+
+    fn again_unless_committed(self, changes: &ChangeSet) -> Pending {
+        let earlier = match (self.outcome, self.position) {
+            (Ok(outcome), Some(position)) => Some((outcome, changes.commands[position].clone())),
+            _ => None,
+        };
+        Pending { ticket: self.ticket, earlier }
+    }
+
+    /// Whether it was judged on a record that only the commit itself could confirm.
+    fn leans_on_a_key(&self) -> bool {
+        self.position.is_none()
+            && matches!(&self.ticket.command, Command::Hold(hold) if hold.idempotency.is_some())
+    }
+}
+
+/// Parts what stands from what must be decided again: commands that wrote nothing because a row
+/// was stale, and all that were judged after them on the same flight.
+fn sort_out(decided: Vec<Decided>, stale: &[usize]) -> (Vec<Decided>, Vec<Decided>) {
+    if stale.is_empty() {
+        return (decided, Vec::new());
+    }
+    let is_stale = |d: &Decided| d.position.is_some_and(|position| stale.contains(&position));
+    let flights: HashSet<FlightId> =
+        decided.iter().filter(|d| is_stale(d)).map(|d| d.ticket.flight).collect();
+    decided
+        .into_iter()
+        .partition(|d| !flights.contains(&d.ticket.flight) && !d.leans_on_a_key())
+}
+
+/// Answers those that an earlier commit of unknown outcome did write; gives back the rest.
+fn answer_committed(pending: Vec<Pending>, state: &State) -> Vec<Pending> {
+    let mut rest = Vec::with_capacity(pending.len());
+    for p in pending {
+        match p.earlier {
+            Some((outcome, changes)) if stands(&changes, state) => p.ticket.answer(Ok(outcome)),
+            _ => rest.push(Pending { ticket: p.ticket, earlier: None }),
+        }
+    }
+    rest
+}
+
+/// Whether the rows are as these changes would have left them.
+fn stands(changes: &Changes, state: &State) -> bool {
+    if let Some(change) = &changes.booking {
+        return state.bookings.get(&change.after.id).is_some_and(|booking| {
+            booking.status == change.after.status && booking.updated_at == change.after.updated_at
+        });
+    }
+    if let Some(change) = &changes.payment {
+        return state.payments.get(&change.after.reference) == Some(&change.after);
+    }
+    let flight = changes.flight.as_ref();
+    flight.is_some_and(|change| state.flights.get(&change.after.id) == Some(&change.after))
+}
+
+fn wanted(pending: &[Pending]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for p in pending {
+        wanted.flights.insert(p.ticket.flight);
+        match &p.ticket.command {
+            Command::Hold(hold) => {
+                if p.earlier.is_some() {
+                    wanted.payments.insert(hold.reference);
+                }
+                let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));
+                wanted.idempotency.extend(key);
+            }
+            Command::Settle(settle) => _ = wanted.payments.insert(settle.reference),
+            Command::Expire(reference) => _ = wanted.payments.insert(*reference),
+            Command::Cancel(cancel) => _ = wanted.bookings.insert(cancel.booking_id),
+            Command::PutFlight(_) => {}
+        }
+    }
+    wanted
+}
+
+fn source_chain(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(source) | StoreError::Refused(source) => {
+            format!("{error}: {source:#}")
+        }
+        StoreError::Corrupt { .. } => error.to_string(),
+    }
+}

@@ -1,0 +1,271 @@
+//! The booking engine: batches commands, and takes each batch through lock, load, decide, commit.
+//!
+//! Nobody is told that a seat is theirs before the commit. Bounds: a full hold queue sheds
+//! ([`Error::Overloaded`]); urgent commands wait for room; a batch tries a bounded number of times.
+
+use super::batch::{Batch, Ticket};
+use super::command::{Command, Outcome, Refusal};
+use super::decide::Policy;
+use super::lines::{Entry, Lines, Queue};
+use crate::cache::Generations;
+use crate::clock::Clock;
+use crate::domain::{BookingId, FlightId, PaymentReference, ScheduleZone};
+use crate::error::Error;
+use crate::lock::FlightLocks;
+use crate::store::{Located, Store};
+use crate::telemetry::Metrics;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+/// Commands in one batch at most: a transaction of a few milliseconds.
+const BATCH_SIZE_MAX: usize = 512;
+
+/// Urgent commands that may wait; their producers wait for room beyond it.
+const URGENT_MAX: usize = 8_192;
+
+/// How long a batch leaves a flight alone that another replica has locked.
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(5);
+
+/// What the engine works with.
+#[derive(Clone)]
+pub struct EngineParts {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// Mutexes on flights.
+    pub locks: Arc<dyn FlightLocks>,
+    /// What a commit outdates.
+    pub generations: Arc<dyn Generations>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The operator's choices.
+    pub policy: Policy,
+    /// Whose days cached searches mean.
+    pub zone: ScheduleZone,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Notified after each commit, to wake the relay.
+    pub committed: Arc<Notify>,
+    /// Where batches run.
+    pub tasks: TaskTracker,
+}
+
+/// The engine's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineLimits {
+    /// Holds that may wait; beyond it they are refused.
+    pub queued_holds_max: usize,
+    /// Batches that run at once; they never share a flight.
+    pub batches_max: usize,
+}
+
+/// The door to the seats. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: EngineParts,
+    limits: EngineLimits,
+    holds_room: Arc<Semaphore>,
+    urgent_room: Arc<Semaphore>,
+    floor: Mutex<Floor>,
+}
+
+/// Who waits, and how many batches run.
+#[derive(Default)]
+struct Floor {
+    lines: Lines<Waiter>,
+    running: usize,
+}
+
+/// A command in its line; its room is given back when its batch takes it.
+struct Waiter {
+    ticket: Ticket,
+    _room: OwnedSemaphorePermit,
+}
+
+type Answer = oneshot::Receiver<Result<Outcome, Error>>;
+
+impl Engine {
+    /// An engine at rest.
+    pub fn new(parts: EngineParts, limits: EngineLimits) -> Self {
+        let shared = Shared {
+            holds_room: Arc::new(Semaphore::new(limits.queued_holds_max)),
+            urgent_room: Arc::new(Semaphore::new(URGENT_MAX)),
+            floor: Mutex::default(),
+            parts,
+            limits,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Runs one command; answers after its commit.
+    pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
+        let located = self.locate(std::slice::from_ref(&command)).await?;
+        let flight = located.flight_of(&command)?;
+        let answer = self.enqueue(command, flight).await?;
+        self.dispatch();
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Runs many commands, located in one read; answers in their order, after their commits.
+    pub async fn submit_all(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Outcome, Error>>, Error> {
+        let located = self.locate(&commands).await?;
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(match located.flight_of(&command) {
+                Ok(flight) => Ok(self.enqueue(command, flight).await?),
+                Err(refusal) => Err(refusal),
+            });
+            if self.shared.urgent_room.available_permits() == 0 {
+                self.dispatch();
+            }
+        }
+        self.dispatch();
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
+                Err(refusal) => Err(refusal.into()),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub fn is_idle(&self) -> bool {
+        self.floor().lines.is_idle()
+    }
+
+    /// Finds the flights of commands that name a payment or a booking, in one read.
+    async fn locate(&self, commands: &[Command]) -> Result<Located, Error> {
+        let mut payments: Vec<PaymentReference> = Vec::new();
+        let mut bookings: Vec<BookingId> = Vec::new();
+        for command in commands {
+            match command {
+                Command::Settle(settle) => payments.push(settle.reference),
+                Command::Expire(reference) => payments.push(*reference),
+                Command::Cancel(cancel) => bookings.push(cancel.booking_id),
+                Command::Hold(_) | Command::PutFlight(_) => {}
+            }
+        }
+        if payments.is_empty() && bookings.is_empty() {
+            return Ok(Located::default());
+        }
+        Ok(self.shared.parts.store.locate(&payments, &bookings).await?)
+    }
+
+    /// Puts a command at the end of its flight's line.
+    async fn enqueue(&self, command: Command, flight: FlightId) -> Result<Answer, Error> {
+        let shared = &self.shared;
+        let (queue, room) = match &command {
+            Command::Hold(_) => {
+                let room = shared.holds_room.clone().try_acquire_owned();
+                (Queue::Holds, room.map_err(|_| Error::Overloaded)?)
+            }
+            _ => {
+                let room = shared.urgent_room.clone().acquire_owned().await;
+                (Queue::Urgent, room.map_err(|_| Error::Stopping)?)
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        let ticket = Ticket { command, flight, reply, arrived: Instant::now() };
+        let item = Waiter { ticket, _room: room };
+        self.floor().lines.push(Entry { flight, queue, item });
+        Ok(answer)
+    }
+
+    /// Starts as many batches as may run.
+    fn dispatch(&self) {
+        let mut floor = self.floor();
+        while floor.running < self.shared.limits.batches_max {
+            let entries = floor.lines.next_batch(BATCH_SIZE_MAX);
+            if entries.is_empty() {
+                break;
+            }
+            floor.running += 1;
+            let engine = self.clone();
+            self.shared.parts.tasks.spawn(async move { engine.run(entries).await });
+        }
+        let metrics = &self.shared.parts.metrics;
+        metrics.holds_queued.set(floor.lines.waiting(Queue::Holds) as i64);
+        metrics.urgent_queued.set(floor.lines.waiting(Queue::Urgent) as i64);
+    }
+
+    /// Takes one batch through; flights that another replica has go back to their lines.
+    async fn run(&self, entries: Vec<Entry<Waiter>>) {
+        let parts = &self.shared.parts;
+        let mut flights: Vec<FlightId> = entries.iter().map(|entry| entry.flight).collect();
+        flights.sort_unstable();
+        flights.dedup();
+        let mut seat = Seat { engine: self.clone(), flights: flights.clone() };
+
+        let taken = parts.locks.take(&flights).await;
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| taken.flights.contains(&entry.flight));
+        seat.flights.clone_from(&taken.flights);
+
+        let tickets = ours.into_iter().map(|entry| entry.item.ticket).collect();
+        let batch = Batch::new(parts).run(tickets);
+        tokio::join!(batch, self.come_back_later(theirs));
+        parts.locks.release(taken).await;
+    }
+
+    async fn come_back_later(&self, entries: Vec<Entry<Waiter>>) {
+        if entries.is_empty() {
+            return;
+        }
+        self.shared.parts.metrics.lock_waits.inc_by(entries.len() as u64);
+        tokio::time::sleep(LOCK_RETRY_AFTER).await;
+        self.floor().lines.put_back(entries);
+        self.dispatch();
+    }
+
+    fn floor(&self) -> MutexGuard<'_, Floor> {
+        self.shared.floor.lock().expect("no holder of the floor panics")
+    }
+}
+
+impl Located {
+    /// The flight whose line a command stands in.
+    fn flight_of(&self, command: &Command) -> Result<FlightId, Refusal> {
+        let payment = |reference: &PaymentReference| {
+            self.payments.get(reference).copied().ok_or(Refusal::UnknownPayment(*reference))
+        };
+        match command {
+            Command::Settle(settle) => payment(&settle.reference),
+            Command::Expire(reference) => payment(reference),
+            Command::Cancel(cancel) => self
+                .bookings
+                .get(&cancel.booking_id)
+                .copied()
+                .ok_or(Refusal::BookingNotFound(cancel.booking_id)),
+            Command::Hold(hold) => Ok(hold.flight_id),
+            Command::PutFlight(put) => Ok(put.flight_id),
+        }
+    }
+}
+
+/// A running batch's seat on the floor; given back even if the batch panics.
+struct Seat {
+    engine: Engine,
+    flights: Vec<FlightId>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        {
+            let mut floor = self.engine.floor();
+            floor.running -= 1;
+            floor.lines.free(self.flights.drain(..));
+        }
+        self.engine.dispatch();
+    }
+}

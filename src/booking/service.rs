@@ -1,0 +1,119 @@
+//! Booking use cases: place, cancel, look up.
+
+use super::command::{Cancel, CancelledBy, Command, Hold, IdempotencyKey, Outcome, Refusal};
+use super::engine::Engine;
+use super::waiting::Waiting;
+use crate::domain::{
+    Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, PaymentReference,
+    SeatCount, UserId,
+};
+use crate::error::Error;
+use crate::store::Store;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A party's wish for seats, checked for form.
+#[derive(Debug, Clone)]
+pub struct PlaceBooking {
+    /// The flight.
+    pub flight_id: FlightId,
+    /// Who books.
+    pub user_id: UserId,
+    /// How many seats; as many as passengers.
+    pub seats: SeatCount,
+    /// Who flies.
+    pub passengers: Vec<Passenger>,
+    /// How it will be paid.
+    pub method: PaymentMethod,
+    /// The caller's own name for this request, if it gave one.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A booking that was placed, now or by an earlier request with the same key.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// The booking as it is now.
+    pub booking: Booking,
+    /// Whether an earlier request with the same key made it.
+    pub replayed: bool,
+}
+
+/// Booking use cases.
+#[derive(Clone)]
+pub struct Bookings {
+    engine: Engine,
+    store: Arc<dyn Store>,
+    waiting: Waiting,
+}
+
+impl Bookings {
+    /// Use cases over an engine and its store.
+    pub fn new(engine: Engine, store: Arc<dyn Store>, waiting: Waiting) -> Self {
+        Self { engine, store, waiting }
+    }
+
+    /// Holds seats; with `wait`, stays until the booking has ended, that long at most.
+    ///
+    /// Beyond the bound on waiting callers (`MAX_WAITING`) it answers at once, pending.
+    pub async fn place(
+        &self,
+        request: PlaceBooking,
+        wait: Option<Duration>,
+    ) -> Result<Placed, Error> {
+        let booking_id = self.store.draw_booking_id().await?;
+        let command = Command::Hold(Hold {
+            booking_id,
+            reference: PaymentReference::random(),
+            flight_id: request.flight_id,
+            user_id: request.user_id,
+            seats: request.seats,
+            passengers: request.passengers.into(),
+            method: request.method,
+            idempotency: request.idempotency,
+        });
+        let mut placed = match self.engine.submit(command).await? {
+            Outcome::Booking { booking, replayed } => Placed { booking, replayed },
+            Outcome::Flight(flight) => unreachable!("a hold answered with flight {}", flight.id),
+        };
+        if let (Some(wait), BookingStatus::Pending) = (wait, placed.booking.status) {
+            placed.booking = self.ended(placed.booking, wait).await?;
+        }
+        Ok(placed)
+    }
+
+    /// The booking once it has ended, or as it is when the time is up.
+    async fn ended(&self, booking: Booking, wait: Duration) -> Result<Booking, Error> {
+        let Some(ended) = self.waiting.for_end_of(booking.id) else { return Ok(booking) };
+        // It may have ended before we began to wait.
+        let now = self.booking(booking.id).await?;
+        if now.status != BookingStatus::Pending {
+            return Ok(now);
+        }
+        ended.within(wait).await;
+        self.booking(booking.id).await
+    }
+
+    /// Gives a booking up on the traveller's behalf.
+    pub async fn cancel(&self, booking_id: BookingId) -> Result<Booking, Error> {
+        let command = Command::Cancel(Cancel { booking_id, by: CancelledBy::Traveller });
+        self.engine.submit(command).await?;
+        self.booking(booking_id).await
+    }
+
+    /// One booking.
+    pub async fn booking(&self, id: BookingId) -> Result<Booking, Error> {
+        let booking = self.store.booking(id).await?;
+        Ok(booking.ok_or(Refusal::BookingNotFound(id))?)
+    }
+
+    /// A user's bookings, newest first: those older than `before`, at most `limit`.
+    pub async fn of_user(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, Error> {
+        Ok(self.store.user_bookings(user, status, before, limit).await?)
+    }
+}

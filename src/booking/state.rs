@@ -1,0 +1,82 @@
+//! What a batch loaded and decides on: the rows as they are, with earlier decisions applied.
+
+use super::changes::Changes;
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, Timestamp, UserId,
+};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The rows that a batch's commands speak of.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Flights by id.
+    pub flights: HashMap<FlightId, Flight>,
+    /// Bookings by id, without passengers.
+    pub bookings: HashMap<BookingId, Booking>,
+    /// Payments by reference.
+    pub payments: HashMap<PaymentReference, Payment>,
+    /// The booking that each payment pays.
+    pub paid_by: HashMap<PaymentReference, BookingId>,
+    /// What callers' keys made before.
+    pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
+}
+
+/// What a caller's key made; kept 24 hours. Refusals are not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyRecord {
+    /// Who used the key.
+    pub user_id: UserId,
+    /// The key.
+    pub key: Arc<str>,
+    /// What was asked.
+    pub request_hash: Arc<str>,
+    /// What it made.
+    pub booking_id: BookingId,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl IdempotencyRecord {
+    /// The user and the key: each user has keys of its own.
+    pub fn name(&self) -> (UserId, Arc<str>) {
+        (self.user_id, self.key.clone())
+    }
+}
+
+/// The rows that a batch needs; the store loads them in one go.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Flights by id.
+    pub flights: BTreeSet<FlightId>,
+    /// Payments by reference, each with its booking.
+    pub payments: BTreeSet<PaymentReference>,
+    /// Bookings by id, each with its payment.
+    pub bookings: BTreeSet<BookingId>,
+    /// Idempotency records by user and key, each with its booking.
+    pub idempotency: BTreeSet<(UserId, Arc<str>)>,
+}
+
+impl State {
+    /// Adds a booking and the way to it from its payment.
+    pub fn add_booking(&mut self, booking: Booking) {
+        self.paid_by.insert(booking.payment_reference, booking.id);
+        self.bookings.insert(booking.id, booking);
+    }
+
+    /// Makes a command's changes visible to the next one in its batch.
+    pub fn apply(&mut self, changes: &Changes) {
+        if let Some(change) = &changes.flight {
+            self.flights.insert(change.after.id, change.after.clone());
+        }
+        if let Some(change) = &changes.booking {
+            self.add_booking(change.after.without_passengers());
+        }
+        if let Some(change) = &changes.payment {
+            self.payments.insert(change.after.reference, change.after.clone());
+        }
+        if let Some(record) = &changes.idempotency {
+            self.idempotency.insert(record.name(), record.clone());
+        }
+    }
+}

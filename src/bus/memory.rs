@@ -1,0 +1,273 @@
+//! The embedded bus: queues in this process, one for each group of each topic.
+//!
+//! Publishing is done when every group has committed the messages, so that the outbox keeps them
+//! until then; a crash in between sends them again.
+
+use super::{Bus, BusError, Consumer, Message, Topic};
+use async_trait::async_trait;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::{Notify, broadcast};
+use tracing::warn;
+
+/// Messages that a slow listener without a group may lag behind before it loses some.
+const LISTENER_LAG_MAX: usize = 16_384;
+
+/// The queues of one process.
+#[derive(Default)]
+pub struct MemoryBus {
+    groups: Mutex<HashMap<Topic, HashMap<String, Arc<Group>>>>,
+    listeners: Mutex<HashMap<Topic, broadcast::Sender<Message>>>,
+    dead_letters: Mutex<VecDeque<Message>>,
+}
+
+/// Dead letters that are kept to be looked at; the oldest make room.
+const DEAD_LETTERS_MAX: usize = 1_024;
+
+impl MemoryBus {
+    /// How many messages are with consumers or on their way to them.
+    pub fn in_flight(&self) -> usize {
+        let groups = self.groups.lock().expect("no holder of the groups panics");
+        groups.values().flat_map(HashMap::values).map(|group| group.in_flight()).sum()
+    }
+
+    /// Takes the messages that were put aside, oldest first.
+    pub fn take_dead_letters(&self) -> Vec<Message> {
+        let mut letters = self.dead_letters.lock().expect("no holder of the letters panics");
+        letters.drain(..).collect()
+    }
+
+    fn groups_of(&self, topic: Topic) -> Vec<Arc<Group>> {
+        let groups = self.groups.lock().expect("no holder of the groups panics");
+        groups.get(&topic).map(|groups| groups.values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn tell_listeners(&self, topic: Topic, message: &Message) {
+        let listeners = self.listeners.lock().expect("no holder of the listeners panics");
+        if let Some(listeners) = listeners.get(&topic) {
+            // Nobody listening is no fault.
+            let _ = listeners.send(message.clone());
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for MemoryBus {
+    async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError> {
+        let receipt = Arc::new(Receipt::default());
+        for (topic, message) in messages {
+            self.tell_listeners(*topic, message);
+            for group in self.groups_of(*topic) {
+                receipt.outstanding.fetch_add(1, Ordering::AcqRel);
+                group.push(message.clone(), receipt.clone());
+            }
+        }
+        receipt.settled().await;
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &self,
+        topic: Topic,
+        message: Message,
+        reason: &str,
+    ) -> Result<(), BusError> {
+        warn!(topic = topic.as_str(), key = message.key, reason, "a message was put aside");
+        let mut letters = self.dead_letters.lock().expect("no holder of the letters panics");
+        if letters.len() == DEAD_LETTERS_MAX {
+            letters.pop_front();
+        }
+        letters.push_back(message.as_dead_letter(topic, reason));
+        Ok(())
+    }
+
+    async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {
+        let mut groups = self.groups.lock().expect("no holder of the groups panics");
+        let group = groups.entry(topic).or_default().entry(group.to_owned()).or_default();
+        Ok(Box::new(GroupConsumer { group: group.clone(), received: Vec::new() }))
+    }
+
+    async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
+        let mut listeners = self.listeners.lock().expect("no holder of the listeners panics");
+        let sender =
+            listeners.entry(topic).or_insert_with(|| broadcast::channel(LISTENER_LAG_MAX).0);
+        Ok(Box::new(Listener(sender.subscribe())))
+    }
+}
+
+/// Counts the groups' commits that one publish still waits for.
+#[derive(Default)]
+struct Receipt {
+    outstanding: AtomicUsize,
+    committed: Notify,
+}
+
+impl Receipt {
+    fn commit(&self) {
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.committed.notify_one();
+        }
+    }
+
+    async fn settled(&self) {
+        while self.outstanding.load(Ordering::Acquire) > 0 {
+            self.committed.notified().await;
+        }
+    }
+}
+
+type Delivery = (Message, Arc<Receipt>);
+
+/// One group's queue.
+#[derive(Default)]
+struct Group {
+    queue: Mutex<VecDeque<Delivery>>,
+    arrived: Notify,
+    uncommitted: AtomicUsize,
+}
+
+impl Group {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        self.queue.lock().expect("no holder of the queue panics")
+    }
+
+    fn push(&self, message: Message, receipt: Arc<Receipt>) {
+        self.queue().push_back((message, receipt));
+        self.arrived.notify_one();
+    }
+
+    fn take(&self, max: usize) -> Vec<Delivery> {
+        let mut queue = self.queue();
+        let count = queue.len().min(max);
+        self.uncommitted.fetch_add(count, Ordering::AcqRel);
+        queue.drain(..count).collect()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queue().len() + self.uncommitted.load(Ordering::Acquire)
+    }
+}
+
+struct GroupConsumer {
+    group: Arc<Group>,
+    received: Vec<Delivery>,
+}
+
+#[async_trait]
+impl Consumer for GroupConsumer {
+    async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
+        loop {
+            let deliveries = self.group.take(max);
+            if !deliveries.is_empty() {
+                let messages = deliveries.iter().map(|(message, _)| message.clone()).collect();
+                self.received.extend(deliveries);
+                return Ok(messages);
+            }
+            self.group.arrived.notified().await;
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), BusError> {
+        self.group.uncommitted.fetch_sub(self.received.len(), Ordering::AcqRel);
+        for (_, receipt) in self.received.drain(..) {
+            receipt.commit();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for GroupConsumer {
+    /// What was not committed goes back to the front, for the group's next consumer.
+    fn drop(&mut self) {
+        self.group.uncommitted.fetch_sub(self.received.len(), Ordering::AcqRel);
+        let mut queue = self.group.queue();
+        for delivery in self.received.drain(..).rev() {
+            queue.push_front(delivery);
+        }
+        drop(queue);
+        self.group.arrived.notify_one();
+    }
+}
+
+struct Listener(broadcast::Receiver<Message>);
+
+#[async_trait]
+impl Consumer for Listener {
+    async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
+        let mut messages = Vec::new();
+        loop {
+            let next = if messages.is_empty() {
+                self.0.recv().await
+            } else {
+                match self.0.try_recv() {
+                    Ok(message) => Ok(message),
+                    Err(_) => return Ok(messages),
+                }
+            };
+            match next {
+                Ok(message) => messages.push(message),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    warn!(lost, "a listener fell behind");
+                }
+                Err(broadcast::error::RecvError::Closed) => {
+                    return Err(BusError("the bus is gone".into()));
+                }
+            }
+            if messages.len() >= max {
+                return Ok(messages);
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), BusError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(key: &str) -> Message {
+        Message { key: key.into(), payload: "{}".into(), headers: super::super::Headers::default() }
+    }
+
+    #[tokio::test]
+    async fn publishing_is_done_when_every_group_has_committed() {
+        let bus = Arc::new(MemoryBus::default());
+        let mut first = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
+        let mut second = bus.consume(Topic::PaymentEvents, "b").await.expect("a consumer");
+        let publisher = bus.clone();
+        let mut publishing = tokio::spawn(async move {
+            publisher.publish(&[(Topic::PaymentEvents, message("1"))]).await
+        });
+        assert_eq!(first.receive(9).await.expect("messages"), [message("1")]);
+        first.commit().await.expect("commit");
+        assert_eq!(second.receive(9).await.expect("messages"), [message("1")]);
+        tokio::select! {
+            biased;
+            _ = &mut publishing => panic!("published before the second group committed"),
+            () = tokio::task::yield_now() => {}
+        }
+        second.commit().await.expect("commit");
+        publishing.await.expect("no panic").expect("published");
+        assert_eq!(bus.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_committed_comes_again_in_order() {
+        let bus = Arc::new(MemoryBus::default());
+        let mut first = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
+        let publisher = bus.clone();
+        tokio::spawn(async move {
+            let both =
+                [(Topic::PaymentEvents, message("1")), (Topic::PaymentEvents, message("2"))];
+            publisher.publish(&both).await
+        });
+        assert_eq!(first.receive(1).await.expect("messages"), [message("1")]);
+        drop(first);
+        let mut next = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
+        assert_eq!(next.receive(9).await.expect("messages"), [message("1"), message("2")]);
+    }
+}

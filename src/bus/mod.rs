@@ -1,0 +1,98 @@
+//! The bus port: topics between the booking engine, the payment worker, settlement and other teams.
+//!
+//! Whatever is published has been made durable before (the outbox, the gateway's ledger), so a bus
+//! may deliver twice, late, and again after a crash; a consumer must bear that. `memory` is the
+//! embedded implementation; [`relay`] drains the outbox into whichever is there.
+
+mod encode;
+pub mod memory;
+pub mod relay;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
+
+/// The streams that the service writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// What the payment worker, or another team's provider, is to do.
+    PaymentRequests,
+    /// What it did.
+    PaymentEvents,
+    /// Seats sold and given back, for inventory systems.
+    FlightBookings,
+    /// Flights and bookings after each change.
+    AirlineEvents,
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: [Self; 4] =
+        [Self::PaymentRequests, Self::PaymentEvents, Self::FlightBookings, Self::AirlineEvents];
+
+    /// Its default name, which also marks its rows in the outbox.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PaymentRequests => "payment-requests",
+            Self::PaymentEvents => "payment-events",
+            Self::FlightBookings => "flight-bookings",
+            Self::AirlineEvents => "airline-events",
+        }
+    }
+
+    /// The topic of a default name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == name)
+    }
+}
+
+/// One message; its key decides the order, which is kept among equal keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// A booking's or a flight's number.
+    pub key: String,
+    /// JSON.
+    pub payload: String,
+    /// `CloudEvents` attributes in binary mode (`ce_…`), and more as the topic needs.
+    pub headers: Headers,
+}
+
+/// The bus could not take or give messages now; try again.
+#[derive(Debug, thiserror::Error)]
+#[error("the bus is unavailable: {0}")]
+pub struct BusError(pub String);
+
+/// Where messages are published and consumed.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Publishes messages in order. Done when the bus is answerable for them: when it comes back
+    /// with an error, any of them may or may not be out, and the caller publishes all again.
+    async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError>;
+
+    /// Puts a message aside that could not be applied, with the reason in its headers
+    /// (`dlq_reason`, `dlq_topic`).
+    async fn dead_letter(
+        &self,
+        topic: Topic,
+        message: Message,
+        reason: &str,
+    ) -> Result<(), BusError>;
+
+    /// Joins a group: each message goes to one consumer of each group.
+    async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// Listens from now on without a group: every listener sees every message, none is kept for it.
+    async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError>;
+}
+
+/// One consumer of one topic.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits for messages: at least one, at most `max`.
+    async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError>;
+
+    /// Says that the work of all messages received so far is done. What was received and not
+    /// committed comes again, to this group's next consumer.
+    async fn commit(&mut self) -> Result<(), BusError>;
+}

@@ -1,0 +1,324 @@
+//! A flight (one dated departure) and its seat inventory.
+
+use super::{Currency, FlightId, Invalid, Money, Place, SeatCount, Timestamp};
+use chrono::{Datelike, Duration};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Where a flight is in its life. `cancelled` is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FlightStatus {
+    /// Planned, for sale.
+    Scheduled,
+    /// Confirmed for its time, for sale.
+    OnTime,
+    /// Late, still for sale.
+    Delayed,
+    /// Gone.
+    Departed,
+    /// Will not fly; its bookings are cancelled and refunded.
+    Cancelled,
+}
+
+impl FlightStatus {
+    /// Every status, in the order of a flight's life.
+    pub const ALL: [Self; 5] =
+        [Self::Scheduled, Self::OnTime, Self::Delayed, Self::Departed, Self::Cancelled];
+
+    /// The word on the wire and in the databases.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::OnTime => "on_time",
+            Self::Delayed => "delayed",
+            Self::Departed => "departed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether seats may be sold, and searches list the flight.
+    pub const fn is_for_sale(self) -> bool {
+        matches!(self, Self::Scheduled | Self::OnTime | Self::Delayed)
+    }
+}
+
+/// One dated departure, as it is stored and as `GET /flights/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Flight {
+    /// Its number here.
+    pub id: FlightId,
+    /// The carrier's designator, such as `UA1545`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, example = "AB101")]
+    pub flight_number: Option<Arc<str>>,
+    /// Where it leaves from.
+    #[schema(value_type = String, example = "Delhi")]
+    pub source: Place,
+    /// Where it goes.
+    #[schema(value_type = String, example = "Mumbai")]
+    pub destination: Place,
+    /// Departure.
+    #[serde(rename = "timestamp")]
+    pub departs_at: Timestamp,
+    /// Arrival, after departure.
+    #[serde(rename = "arrival_timestamp", skip_serializing_if = "Option::is_none", default)]
+    pub arrives_at: Option<Timestamp>,
+    /// Seats not yet paid for; moves only when a payment is captured or refunded.
+    pub available_seats: SeatCount,
+    /// Of those, seats kept for pending bookings. What can be bought now is the difference.
+    pub held_seats: SeatCount,
+    /// Seats sold elsewhere: `total - available` at creation, changed only by a PUT.
+    pub blocked_seats: SeatCount,
+    /// Seats on board.
+    pub total_seats: SeatCount,
+    /// Where it is in its life.
+    pub flight_status: FlightStatus,
+    /// Price of one seat.
+    pub price: Money,
+    /// The price's currency.
+    #[schema(value_type = String, example = "INR")]
+    pub currency: Currency,
+    /// Grows by one with each change; names what a change was decided on.
+    #[schema(minimum = 1)]
+    pub version: i64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Flight {
+    /// Seats that can be bought now.
+    pub const fn free_seats(&self) -> SeatCount {
+        self.available_seats - self.held_seats
+    }
+
+    /// Seats of completed bookings, which no change of the flight may lose.
+    pub const fn sold_seats(&self) -> SeatCount {
+        self.total_seats - self.blocked_seats - self.available_seats
+    }
+
+    /// Whether it is for sale: by its status alone, unless the operator closes bookings some time
+    /// before departure (`BOOKING_CLOSES_BEFORE`).
+    pub fn is_bookable(&self, now: Timestamp, closes_before: Option<Duration>) -> bool {
+        let closed = closes_before.is_some_and(|margin| now >= self.departs_at - margin);
+        self.flight_status.is_for_sale() && !closed
+    }
+
+    /// Whether the inventory's own sums hold (I1): `0 ≤ held ≤ available ≤ total`, `blocked ≥ 0`.
+    pub const fn is_sound(&self) -> bool {
+        0 <= self.held_seats
+            && self.held_seats <= self.available_seats
+            && self.available_seats <= self.total_seats
+            && self.blocked_seats >= 0
+            && self.sold_seats() >= 0
+    }
+
+    /// The next version, changed at `now`.
+    #[must_use]
+    pub fn next_version(mut self, now: Timestamp) -> Self {
+        self.version += 1;
+        self.updated_at = now;
+        self
+    }
+}
+
+/// A flight to be created; build it with [`NewFlight::checked`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFlight {
+    /// The carrier's designator.
+    pub flight_number: Option<Arc<str>>,
+    /// Where it leaves from.
+    pub source: Place,
+    /// Where it goes.
+    pub destination: Place,
+    /// Departure.
+    pub departs_at: Timestamp,
+    /// Arrival.
+    pub arrives_at: Option<Timestamp>,
+    /// Seats to sell here; the rest of `total_seats` is blocked.
+    pub available_seats: SeatCount,
+    /// Seats on board.
+    pub total_seats: SeatCount,
+    /// Its first status.
+    pub flight_status: FlightStatus,
+    /// Price of one seat.
+    pub price: Money,
+}
+
+impl NewFlight {
+    /// The largest number of seats that a flight can have.
+    pub const TOTAL_SEATS_MAX: SeatCount = 10_000;
+
+    /// Itself, trimmed, if it keeps every rule; else all the rules it breaks, by wire field.
+    pub fn checked(mut self) -> Result<Self, Invalid> {
+        let mut invalid = Invalid::default();
+        self.source = check_place(&mut invalid, "/source", &self.source);
+        self.destination = check_place(&mut invalid, "/destination", &self.destination);
+        check_route(&mut invalid, &self.source, &self.destination);
+        check_number(&mut invalid, self.flight_number.as_deref());
+        check_times(&mut invalid, self.departs_at, self.arrives_at);
+        check_price(&mut invalid, self.price);
+        if !(1..=Self::TOTAL_SEATS_MAX).contains(&self.total_seats) {
+            invalid.add("/total_seats", format!("must be 1 to {}", Self::TOTAL_SEATS_MAX));
+        }
+        if self.available_seats < 0 {
+            invalid.add("/available_seats", "must not be negative");
+        } else if self.available_seats > self.total_seats {
+            invalid.add("/available_seats", "must not exceed total_seats");
+        }
+        invalid.or(self)
+    }
+
+    /// The flight that it becomes, under a number and at a time given from outside.
+    pub fn into_flight(self, id: FlightId, currency: Currency, now: Timestamp) -> Flight {
+        Flight {
+            id,
+            flight_number: self.flight_number,
+            source: self.source,
+            destination: self.destination,
+            departs_at: self.departs_at,
+            arrives_at: self.arrives_at,
+            available_seats: self.available_seats,
+            held_seats: 0,
+            blocked_seats: self.total_seats - self.available_seats,
+            total_seats: self.total_seats,
+            flight_status: self.flight_status,
+            price: self.price,
+            currency,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// The fields that a PUT names; the others stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlightPatch {
+    /// A new designator.
+    pub flight_number: Option<Arc<str>>,
+    /// A new source.
+    pub source: Option<Place>,
+    /// A new destination.
+    pub destination: Option<Place>,
+    /// A new departure.
+    pub departs_at: Option<Timestamp>,
+    /// A new arrival.
+    pub arrives_at: Option<Timestamp>,
+    /// New seats to sell; what is blocked follows.
+    pub available_seats: Option<SeatCount>,
+    /// New seats on board; alone, it keeps what is blocked and moves what is available.
+    pub total_seats: Option<SeatCount>,
+    /// A new status.
+    pub flight_status: Option<FlightStatus>,
+    /// A new price of one seat.
+    pub price: Option<Money>,
+}
+
+impl FlightPatch {
+    /// Whether it names a seat count, which is safe only against a known version.
+    pub const fn moves_seats(&self) -> bool {
+        self.available_seats.is_some() || self.total_seats.is_some()
+    }
+
+    /// `flight` with the named fields replaced and `blocked` recomputed, if that keeps every rule.
+    ///
+    /// Seat counts may come out below zero or above one another: whoever holds the seats decides.
+    pub fn apply(&self, flight: &Flight) -> Result<Flight, Invalid> {
+        let mut invalid = Invalid::default();
+        let mut after = flight.clone();
+        if let Some(source) = &self.source {
+            after.source = check_place(&mut invalid, "/source", source);
+        }
+        if let Some(destination) = &self.destination {
+            after.destination = check_place(&mut invalid, "/destination", destination);
+        }
+        check_route(&mut invalid, &after.source, &after.destination);
+        if let Some(number) = &self.flight_number {
+            check_number(&mut invalid, Some(number));
+            after.flight_number = Some(number.clone());
+        }
+        after.departs_at = self.departs_at.unwrap_or(after.departs_at);
+        after.arrives_at = self.arrives_at.or(after.arrives_at);
+        check_times(&mut invalid, after.departs_at, after.arrives_at);
+        after.flight_status = self.flight_status.unwrap_or(after.flight_status);
+        after.price = self.price.unwrap_or(after.price);
+        check_price(&mut invalid, after.price);
+        self.apply_seats(&mut invalid, &mut after);
+        invalid.or(after)
+    }
+
+    fn apply_seats(&self, invalid: &mut Invalid, after: &mut Flight) {
+        let sold = after.sold_seats();
+        after.total_seats = self.total_seats.unwrap_or(after.total_seats);
+        if !(1..=NewFlight::TOTAL_SEATS_MAX).contains(&after.total_seats) {
+            invalid.add("/total_seats", format!("must be 1 to {}", NewFlight::TOTAL_SEATS_MAX));
+            return;
+        }
+        if let Some(available) = self.available_seats {
+            if available < 0 {
+                invalid.add("/available_seats", "must not be negative");
+            } else if available > after.total_seats {
+                invalid.add("/available_seats", "must not exceed total_seats");
+            } else {
+                after.available_seats = available;
+                after.blocked_seats = after.total_seats - available - sold;
+            }
+        } else {
+            after.available_seats = after.total_seats - after.blocked_seats - sold;
+        }
+    }
+}
+
+/// The schema's `VARCHAR(100)`.
+const PLACE_CHARS_MAX: usize = 100;
+
+fn check_place(invalid: &mut Invalid, pointer: &str, place: &str) -> Place {
+    let place = place.trim();
+    if place.is_empty() || place.chars().count() > PLACE_CHARS_MAX {
+        invalid.add(pointer, format!("must be 1 to {PLACE_CHARS_MAX} characters"));
+    } else if place.chars().any(char::is_control) {
+        invalid.add(pointer, "must not hold control characters");
+    }
+    place.into()
+}
+
+fn check_route(invalid: &mut Invalid, source: &str, destination: &str) {
+    if !source.is_empty() && source.to_lowercase() == destination.to_lowercase() {
+        invalid.add("/destination", "must differ from source");
+    }
+}
+
+fn check_number(invalid: &mut Invalid, number: Option<&str>) {
+    let sound = |number: &str| {
+        (1..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if number.is_some_and(|number| !sound(number)) {
+        invalid.add("/flight_number", "must be 1 to 20 letters and digits");
+    }
+}
+
+fn check_times(invalid: &mut Invalid, departs_at: Timestamp, arrives_at: Option<Timestamp>) {
+    let in_range = |instant: Timestamp| (1970..=9999).contains(&instant.year());
+    if !in_range(departs_at) {
+        invalid.add("/timestamp", "must be in the years 1970 to 9999");
+    }
+    if arrives_at.is_some_and(|arrival| !in_range(arrival)) {
+        invalid.add("/arrival_timestamp", "must be in the years 1970 to 9999");
+    } else if arrives_at.is_some_and(|arrival| arrival <= departs_at) {
+        invalid.add("/arrival_timestamp", "must be after timestamp");
+    }
+}
+
+fn check_price(invalid: &mut Invalid, price: Money) {
+    if price.minor() <= 0 || price > Money::MAX {
+        invalid.add("/price", format!("must be 0.01 to {}", Money::MAX));
+    }
+}

@@ -1,0 +1,92 @@
+//! Identifiers, one type each, so that a user's number cannot stand where a flight's should.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+macro_rules! numeric_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            utoipa::ToSchema,
+        )]
+        #[serde(transparent)]
+        #[schema(value_type = i64, minimum = 1)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+numeric_id! {
+    /// One dated departure.
+    FlightId
+}
+numeric_id! {
+    /// One booking of seats on one flight.
+    BookingId
+}
+numeric_id! {
+    /// Who books. Users are kept elsewhere; here they are a number.
+    UserId
+}
+
+/// Names one payment to us and to the gateway, where it is also the idempotency key.
+///
+/// Written `PAY-` and 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentReference(Uuid);
+
+impl PaymentReference {
+    /// Draws a fresh reference: 122 random bits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The reference made of exactly these bits; for tests that must name it.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(Uuid::from_u128(bits))
+    }
+}
+
+impl fmt::Display for PaymentReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PAY-{}", self.0.simple())
+    }
+}
+
+/// The text is not `PAY-` and 32 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("a payment reference is PAY- and 32 hexadecimal digits")]
+pub struct ParseReferenceError;
+
+impl FromStr for PaymentReference {
+    type Err = ParseReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("PAY-").ok_or(ParseReferenceError)?;
+        if digits.len() != 32 {
+            return Err(ParseReferenceError);
+        }
+        Uuid::try_parse(digits).map(Self).map_err(|_| ParseReferenceError)
+    }
+}
+
+impl Serialize for PaymentReference {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PaymentReference {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,95 @@
+//! Places, routes and schedule days: what a search is keyed by.
+
+use super::Timestamp;
+use chrono::{Days, NaiveDate, NaiveTime, TimeZone};
+use std::fmt;
+use std::sync::Arc;
+
+/// A city or airport as a flight names it: trimmed, 1 to 100 characters, as the schema holds it.
+pub type Place = Arc<str>;
+
+/// One text for a source and destination, whatever their case and outer spaces.
+///
+/// Kept beside each flight and indexed, so that every store matches routes by the same rule.
+pub fn route_key(source: &str, destination: &str) -> String {
+    let mut key = String::with_capacity(source.len() + destination.len() + 1);
+    escape_into(&mut key, source);
+    key.push('#');
+    escape_into(&mut key, destination);
+    key
+}
+
+/// Lower case, outer spaces gone, and the key's own punctuation (`#{}`, and `%`) percent-encoded.
+fn escape_into(key: &mut String, place: &str) {
+    for c in place.trim().chars().flat_map(char::to_lowercase) {
+        match c {
+            '#' => key.push_str("%23"),
+            '{' => key.push_str("%7B"),
+            '}' => key.push_str("%7D"),
+            '%' => key.push_str("%25"),
+            c => key.push(c),
+        }
+    }
+}
+
+/// A route on one schedule day: what one search asks for and one cached answer holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DayKey {
+    /// As [`route_key`] makes it.
+    pub route: String,
+    /// The day, in the schedule's time zone.
+    pub date: NaiveDate,
+}
+
+impl fmt::Display for DayKey {
+    /// `source#destination#date`, the cache's key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.route, self.date)
+    }
+}
+
+/// The time zone whose days a search means (`SCHEDULE_TIMEZONE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduleZone(pub chrono_tz::Tz);
+
+impl ScheduleZone {
+    /// The day on which an instant falls.
+    pub fn day_of(self, instant: Timestamp) -> NaiveDate {
+        instant.with_timezone(&self.0).date_naive()
+    }
+
+    /// The day's first instant and the next day's: 23 to 25 hours apart where clocks change.
+    pub fn bounds(self, date: NaiveDate) -> (Timestamp, Timestamp) {
+        let next = date.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+        (self.start_of(date), self.start_of(next))
+    }
+
+    /// Midnight; where the clock jumps over it, the first hour that exists.
+    fn start_of(self, date: NaiveDate) -> Timestamp {
+        (0..24)
+            .filter_map(|hour| NaiveTime::from_hms_opt(hour, 0, 0))
+            .find_map(|time| self.0.from_local_datetime(&date.and_time(time)).earliest())
+            .map_or_else(|| date.and_time(NaiveTime::MIN).and_utc(), |local| local.to_utc())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_matches_whatever_its_case_and_outer_spaces() {
+        assert_eq!(route_key(" DELHI ", "mumbai"), route_key("Delhi", "Mumbai"));
+        assert_ne!(route_key("a#b", "c"), route_key("a", "b#c"));
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_its_time_zone_says() {
+        let new_york = ScheduleZone(chrono_tz::America::New_York);
+        let spring = NaiveDate::from_ymd_opt(2013, 3, 10).expect("a date");
+        let (from, until) = new_york.bounds(spring);
+        assert_eq!((until - from).num_hours(), 23);
+        assert_eq!(new_york.day_of(from), spring);
+        assert_ne!(new_york.day_of(until), spring);
+    }
+}

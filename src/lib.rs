@@ -1,0 +1,27 @@
+//! Sells seats on flights: search, hold, pay, settle. Never oversells, never loses a booking.
+//!
+//! The rooms, from the outside in (the arrows point inward; `ARCHITECTURE.md` is the map):
+//!
+//! - [`cli`], [`config`], [`app`]: the command line, the environment, and the one place that knows
+//!   every part and wires them;
+//! - [`http`]: requests into calls, answers into responses;
+//! - [`booking`], [`search`], [`payments`]: the use cases, and the engine that all seats go through;
+//! - [`domain`]: what the business speaks of, pure;
+//! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
+//! - [`telemetry`]: metrics and logs.
+
+pub mod app;
+pub mod booking;
+pub mod bus;
+pub mod cache;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod lock;
+pub mod payments;
+pub mod search;
+pub mod store;
+pub mod telemetry;

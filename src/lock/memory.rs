@@ -1,0 +1,28 @@
+//! Flight locks of a single process.
+
+use super::{FlightLocks, Taken};
+use crate::domain::FlightId;
+use async_trait::async_trait;
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+/// The set of flights that are taken.
+#[derive(Debug, Default)]
+pub struct MemoryLocks {
+    taken: Mutex<HashSet<FlightId>>,
+}
+
+#[async_trait]
+impl FlightLocks for MemoryLocks {
+    async fn take(&self, flights: &[FlightId]) -> Taken {
+        let mut taken = self.taken.lock().expect("no holder of the lock panics");
+        Taken { flights: flights.iter().copied().filter(|flight| taken.insert(*flight)).collect() }
+    }
+
+    async fn release(&self, given_back: Taken) {
+        let mut taken = self.taken.lock().expect("no holder of the lock panics");
+        for flight in &given_back.flights {
+            taken.remove(flight);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Settlement: reads `payment-events` and brings their bookings to an end, through the door.
+
+use crate::booking::{Command, Engine, Settle};
+use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event};
+use crate::error::Error;
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
+
+/// Events settled at once.
+const BATCH_SIZE_MAX: usize = 512;
+
+/// The pause after the store or the bus failed.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Applies what the gateway said.
+pub struct Settlement {
+    /// Where events come from.
+    pub bus: Arc<dyn Bus>,
+    /// The door.
+    pub engine: Engine,
+    /// The consumer group (`KAFKA_GROUP_ID`).
+    pub group: String,
+    /// Counts what is put aside.
+    pub metrics: Metrics,
+}
+
+/// Settlement cannot go on for now; what it had comes again.
+#[derive(Debug, thiserror::Error)]
+enum SettlementError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Engine(#[from] Error),
+}
+
+impl Settlement {
+    /// Works until stopped from outside.
+    pub async fn run(&self) {
+        loop {
+            let Err(error) = self.work().await;
+            warn!(%error, "settlement starts again");
+            tokio::time::sleep(OUTAGE_PAUSE).await;
+        }
+    }
+
+    async fn work(&self) -> Result<std::convert::Infallible, SettlementError> {
+        let mut events = self.bus.consume(Topic::PaymentEvents, &self.group).await?;
+        loop {
+            let messages = events.receive(BATCH_SIZE_MAX).await?;
+            self.settle(messages).await?;
+            events.commit().await?;
+        }
+    }
+
+    /// Settles a batch; what can never be applied is put aside.
+    async fn settle(&self, messages: Vec<Message>) -> Result<(), SettlementError> {
+        let mut commands = Vec::with_capacity(messages.len());
+        let mut sources = Vec::with_capacity(messages.len());
+        for message in messages {
+            match parse_payment_event(&message) {
+                Ok(event) => {
+                    commands.push(Command::Settle(Settle {
+                        reference: event.payment_reference_id,
+                        amount: event.amount,
+                        outcome: event.status,
+                    }));
+                    sources.push(message);
+                }
+                Err(malformed) => self.put_aside(message, &malformed.to_string()).await?,
+            }
+        }
+        let outcomes = self.engine.submit_all(commands).await?;
+        for (outcome, message) in outcomes.into_iter().zip(sources) {
+            match outcome {
+                Ok(_) => {}
+                Err(Error::Refused(refusal)) => {
+                    self.put_aside(message, &refusal.to_string()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_aside(&self, message: Message, reason: &str) -> Result<(), BusError> {
+        self.metrics.count_dead_lettered(Topic::PaymentEvents);
+        self.bus.dead_letter(Topic::PaymentEvents, message, reason).await
+    }
+}

@@ -1,0 +1,180 @@
+//! The store port: where flights, bookings, payments and the outbox are kept. The truth.
+//!
+//! Implementations write SQL and map rows; the rules stand in [`crate::booking::decide`]. Time
+//! comes in as an argument: no SQL asks the database for it.
+
+mod error;
+mod outbox;
+pub mod sqlite;
+
+use crate::booking::{ChangeSet, State, Wanted};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
+    PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use async_trait::async_trait;
+use std::collections::HashMap;
+
+pub use error::StoreError;
+pub use outbox::{Outbound, Outdated, OutboxEntry};
+
+/// Where flights, bookings, payments and the outbox are kept.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // For the booking engine.
+
+    /// Loads the rows that a batch needs. What does not exist is left out; bookings come without
+    /// passengers.
+    async fn load(&self, wanted: &Wanted) -> Result<State, StoreError>;
+
+    /// Writes a batch's changes in one durable transaction, each command's whole or not at all.
+    ///
+    /// Commands connected to a row that is no longer as it was decided on write nothing; they are
+    /// named in the answer, to be loaded and decided again. After any error but
+    /// [`StoreError::Unavailable`] nothing was written; after that one, who knows.
+    async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError>;
+
+    /// The flights of payments and bookings, which never change; unknown ones are left out.
+    async fn locate(
+        &self,
+        payments: &[PaymentReference],
+        bookings: &[BookingId],
+    ) -> Result<Located, StoreError>;
+
+    /// Draws a booking's number. Drawn ones that are never used leave gaps.
+    async fn draw_booking_id(&self) -> Result<BookingId, StoreError>;
+
+    // For the callers of the API.
+
+    /// Creates a flight, with `flight.created` and the end of its day's cached answers in the outbox.
+    async fn create_flight(
+        &self,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Flight, StoreError>;
+
+    /// Creates those of the flights that are not stored yet, by flight number (or its absence),
+    /// route and departure, in one transaction that also outdates every cached search. Tells no
+    /// topic. Says how many were created.
+    async fn import_flights(
+        &self,
+        flights: &[NewFlight],
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// One flight.
+    async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError>;
+
+    /// Flights for sale on a route (as [`crate::domain::route_key`] makes it) with seats that can be bought,
+    /// that depart in `[from, until)`; by departure, then id.
+    async fn search(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError>;
+
+    /// One booking, with its passengers.
+    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError>;
+
+    /// A user's bookings, newest first, with passengers: those older than `before`, at most `limit`.
+    async fn user_bookings(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError>;
+
+    // For the sweeper.
+
+    /// Payments of pending bookings whose hold ended at or before `now`; oldest first.
+    async fn lapsed_holds(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PaymentReference>, StoreError>;
+
+    /// Pending and completed bookings of cancelled flights.
+    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError>;
+
+    /// Payments still `requested` or `reversal_requested` that last moved before `before`, each with
+    /// its booking; oldest first.
+    async fn unanswered_payments(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Payment, Booking)>, StoreError>;
+
+    /// Puts these payments' requests in the outbox again and notes `now` on those that are still
+    /// in the status they were read in.
+    async fn drive_again(
+        &self,
+        requests: &[(Payment, OutboxEntry)],
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets idempotency records made before `before`.
+    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError>;
+
+    // For the payment worker.
+
+    /// Where these payments are; unknown ones are left out.
+    async fn payment_statuses(
+        &self,
+        payments: &[PaymentReference],
+    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError>;
+
+    // For the relay.
+
+    /// The oldest rows of the outbox, at most `limit`; by id, which follows commit order per flight.
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
+
+    /// Deletes exactly these rows of the outbox.
+    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError>;
+
+    // For operators.
+
+    /// Whether anything is stored: flights or bookings.
+    async fn is_empty(&self) -> Result<bool, StoreError>;
+
+    /// Answers if the store does.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Checks the invariants over the whole database.
+    async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// What a commit did.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Positions in the change set of commands that wrote nothing because a row was stale.
+    pub stale: Vec<usize>,
+}
+
+/// Where payments and bookings belong.
+#[derive(Debug, Default)]
+pub struct Located {
+    /// The flight of each known payment.
+    pub payments: HashMap<PaymentReference, FlightId>,
+    /// The flight of each known booking.
+    pub bookings: HashMap<BookingId, FlightId>,
+}
+
+/// One rule of the audit and how it fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant: `I1` to `I5`.
+    pub invariant: &'static str,
+    /// The rule in words.
+    pub rule: &'static str,
+    /// How many rows were checked.
+    pub checked: i64,
+    /// How many broke it.
+    pub violations: i64,
+    /// Some of them, to look at.
+    pub examples: Vec<String>,
+}

@@ -1,0 +1,77 @@
+//! The outbox: what must happen after a commit, written in that same commit.
+
+use crate::bus::{Message, Topic};
+use crate::domain::{DayKey, Event};
+use serde::{Deserialize, Serialize};
+
+/// One row of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Its number, drawn by the insert; 0 before.
+    pub id: i64,
+    /// What must happen.
+    pub outbound: Outbound,
+}
+
+/// What must happen after a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outbound {
+    /// A message goes out.
+    Publish(Topic, Message),
+    /// Cached answers end.
+    Outdate(Outdated),
+}
+
+/// The cached answers that are no longer good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outdated {
+    /// Of these routes on these days.
+    Days(Vec<(String, chrono::NaiveDate)>),
+    /// All.
+    All,
+}
+
+/// The word that marks an [`Outbound::Outdate`] among the topics.
+const OUTDATE: &str = "search-outdated";
+
+impl From<&Event> for OutboxEntry {
+    fn from(event: &Event) -> Self {
+        let (topic, message) = event.into();
+        Self { id: 0, outbound: Outbound::Publish(topic, message) }
+    }
+}
+
+impl OutboxEntry {
+    /// Ends the cached answers of these routes and days.
+    pub fn outdate(days: &[DayKey]) -> Self {
+        let days = days.iter().map(|day| (day.route.clone(), day.date)).collect();
+        Self { id: 0, outbound: Outbound::Outdate(Outdated::Days(days)) }
+    }
+
+    /// Ends every cached answer.
+    pub fn outdate_all() -> Self {
+        Self { id: 0, outbound: Outbound::Outdate(Outdated::All) }
+    }
+
+    /// The row's columns: topic, and message as JSON.
+    pub fn columns(&self) -> (&'static str, String) {
+        let json = |result: serde_json::Result<String>| result.expect("plain data is always JSON");
+        match &self.outbound {
+            Outbound::Publish(topic, message) => {
+                (topic.as_str(), json(serde_json::to_string(message)))
+            }
+            Outbound::Outdate(outdated) => (OUTDATE, json(serde_json::to_string(outdated))),
+        }
+    }
+
+    /// The entry of a row's columns, if they say one.
+    pub fn from_columns(id: i64, topic: &str, message: &str) -> Option<Self> {
+        let outbound = if topic == OUTDATE {
+            Outbound::Outdate(serde_json::from_str(message).ok()?)
+        } else {
+            Outbound::Publish(Topic::parse(topic)?, serde_json::from_str(message).ok()?)
+        };
+        Some(Self { id, outbound })
+    }
+}

@@ -1,0 +1,7 @@
+//! What the service promises, a module a promise. One binary, so that it links once.
+
+mod support;
+
+mod rules;
+mod sell_out;
+mod settling;

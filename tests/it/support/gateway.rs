@@ -1,0 +1,52 @@
+//! The simulated gateway behind a gate, so that a test says when it answers.
+
+use airline_booking::domain::PaymentReference;
+use airline_booking::payments::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::payments::simulated::SimulatedGateway;
+use async_trait::async_trait;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+
+pub struct GatedGateway {
+    gateway: SimulatedGateway,
+    is_open: watch::Sender<bool>,
+    held_back: AtomicUsize,
+}
+
+impl GatedGateway {
+    pub fn new(gateway: SimulatedGateway) -> Self {
+        Self { gateway, is_open: watch::Sender::new(true), held_back: AtomicUsize::new(0) }
+    }
+
+    /// From now on captures wait at the gate, before the gateway hears of them.
+    pub fn close(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    /// Lets the captures through.
+    pub fn open(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    /// How many captures wait at the gate.
+    pub fn held_back(&self) -> usize {
+        self.held_back.load(Ordering::Acquire)
+    }
+}
+
+#[async_trait]
+impl Gateway for GatedGateway {
+    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+        let mut gate = self.is_open.subscribe();
+        if !*gate.borrow() {
+            self.held_back.fetch_add(1, Ordering::AcqRel);
+            gate.wait_for(|open| *open).await.expect("the gate outlives its callers");
+            self.held_back.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.gateway.capture(capture).await
+    }
+
+    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.gateway.reverse(reference).await
+    }
+}

@@ -1,0 +1,231 @@
+//! The harness: the real service on a database of its own, with a clock that the test moves.
+
+mod answer;
+mod gateway;
+
+pub use answer::Answer;
+pub use gateway::GatedGateway;
+
+use airline_booking::app::{App, Parts};
+use airline_booking::bus::memory::MemoryBus;
+use airline_booking::cache::memory::MemoryGenerations;
+use airline_booking::clock::{Clock, ManualClock};
+use airline_booking::config::Config;
+use airline_booking::domain::Timestamp;
+use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::payments::simulated::SimulatedGateway;
+use airline_booking::store::Store;
+use airline_booking::store::sqlite::SqliteStore;
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// When every test begins: before the sample flights of the specification.
+pub fn start_of_test() -> Timestamp {
+    "2025-01-01T00:00:00Z".parse().expect("an instant")
+}
+
+/// The settings of a test: the defaults, without latency and without limits in the way.
+pub fn config() -> Config {
+    let mut config = Config::from_env(|_| None).expect("the defaults are sound");
+    config.payment_latency = Duration::ZERO;
+    config.max_in_flight = 100_000;
+    config.max_queued_holds = 100_000;
+    config
+}
+
+/// The service under test. Call [`TestApp::finish`] at the end: it checks the invariants.
+pub struct TestApp {
+    pub app: App,
+    pub clock: Arc<ManualClock>,
+    pub gateway: Arc<GatedGateway>,
+    pub bus: Arc<MemoryBus>,
+    pub store: Arc<SqliteStore>,
+    router: axum::Router,
+    finished: bool,
+    _directory: TempDir,
+}
+
+impl TestApp {
+    /// With the settings of [`config`].
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With settings of the test's own.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut config = config();
+        config.database_file = directory.path().join("test.db");
+        change(&mut config);
+        let clock = Arc::new(ManualClock::at(start_of_test()));
+        let store = Arc::new(SqliteStore::open(&config.database_file).await.expect("a store"));
+        let simulated = SimulatedGateway::new(
+            store.ledger(),
+            config.payment_latency,
+            clock.clone() as Arc<dyn Clock>,
+        );
+        let gateway = Arc::new(GatedGateway::new(simulated));
+        let bus = Arc::new(MemoryBus::default());
+        let parts = Parts {
+            store: store.clone(),
+            gateway: gateway.clone(),
+            bus: bus.clone(),
+            locks: Arc::new(MemoryLocks::default()),
+            generations: Arc::new(MemoryGenerations::default()),
+            clock: clock.clone(),
+        };
+        let app = App::assemble(config, parts);
+        app.start_pipeline().await.expect("a pipeline");
+        let router = app.router();
+        Self { app, clock, gateway, bus, store, router, finished: false, _directory: directory }
+    }
+
+    /// Sends a request and reads its answer.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        Answer::read(response).await
+    }
+
+    /// `GET path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    /// Sends JSON.
+    pub async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.send_json_with(method, path, body, &[]).await
+    }
+
+    /// Sends JSON with more headers.
+    pub async fn send_json_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+
+    /// `POST path` with JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    /// `PUT path` with JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PUT, path, body).await
+    }
+
+    /// Creates a flight from Delhi to Mumbai with that many seats; gives its id.
+    pub async fn add_flight(&self, seats: i32) -> i64 {
+        let answer = self.post("/api/v1/flights", &flight(seats)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json["id"].as_i64().expect("an id")
+    }
+
+    /// Asks for seats.
+    pub async fn book(&self, flight: i64, seats: i32) -> Answer {
+        self.post("/api/v1/bookings", &booking(flight, seats)).await
+    }
+
+    /// Asks for seats, paid by a method of the gateway's.
+    pub async fn book_paid_by(&self, flight: i64, seats: i32, method: &str) -> Answer {
+        let mut body = booking(flight, seats);
+        body["payment_method"] = json!(method);
+        self.post("/api/v1/bookings", &body).await
+    }
+
+    /// A flight as the API shows it.
+    pub async fn flight(&self, id: i64) -> Value {
+        self.get(&format!("/api/v1/flights/{id}")).await.json
+    }
+
+    /// A booking as the API shows it.
+    pub async fn booking(&self, id: i64) -> Value {
+        self.get(&format!("/api/v1/bookings/{id}")).await.json
+    }
+
+    /// Moves the clock and lets the sweeper look once.
+    pub async fn pass(&self, time: Duration) {
+        self.clock.advance(chrono::TimeDelta::from_std(time).expect("a span"));
+        self.app.sweeper.step(self.clock.now()).await.expect("a sweep");
+    }
+
+    /// Until nothing moves: outbox and bus empty, no batch, no gateway call but those held back.
+    pub async fn run_until_idle(&self) {
+        let settled = async {
+            let mut quiet = 0;
+            // A call's answer may be between two queues: quiet is three looks in a row.
+            while quiet < 3 {
+                quiet = if self.is_idle().await { quiet + 1 } else { 0 };
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), settled).await.expect("it comes to rest");
+    }
+
+    async fn is_idle(&self) -> bool {
+        self.bus.in_flight() == 0
+            && self.app.running_tasks() == self.gateway.held_back()
+            && self.app.engine.is_idle()
+            && self.store.outbox(1).await.expect("the outbox").is_empty()
+    }
+
+    /// The audit's broken rules; none in a sound database.
+    pub async fn violations(&self) -> Vec<String> {
+        let findings = self.store.audit(self.clock.now()).await.expect("an audit");
+        assert!(!findings.is_empty(), "an audit that checks nothing");
+        findings
+            .into_iter()
+            .filter(|finding| finding.violations > 0)
+            .map(|finding| format!("{finding:?}"))
+            .collect()
+    }
+
+    /// Lets everything come to rest and checks the invariants and that nothing was put aside.
+    pub async fn finish(mut self) {
+        self.finished = true;
+        self.gateway.open();
+        self.run_until_idle().await;
+        assert_eq!(self.violations().await, Vec::<String>::new());
+        assert_eq!(self.bus.take_dead_letters(), []);
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        assert!(self.finished || std::thread::panicking(), "call finish() at the end of a test");
+    }
+}
+
+/// The body of `POST /flights`: Delhi to Mumbai, in the morning of 2025-01-20.
+pub fn flight(seats: i32) -> Value {
+    json!({
+        "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
+        "available_seats": seats, "total_seats": seats, "price": 2500.00
+    })
+}
+
+/// The body of `POST /bookings`: a party of that size.
+pub fn booking(flight: i64, seats: i32) -> Value {
+    let passenger = json!({
+        "name": "Asha Rao", "email": "asha@example.com", "phone": "1234567890",
+        "age": 30, "gender": "female"
+    });
+    let passengers = vec![passenger; usize::try_from(seats).unwrap_or_default()];
+    json!({
+        "flight_id": flight, "user_id": 123, "seats_booked": seats,
+        "passenger_details": passengers
+    })
+}
