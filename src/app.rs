@@ -33,9 +33,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-/// How long a caller's idempotency key is remembered.
-const IDEMPOTENCY_KEPT_FOR: TimeDelta = TimeDelta::hours(24);
-
 /// The consumer group of settlement (`KAFKA_GROUP_ID`'s default).
 const SETTLEMENT_GROUP: &str = "booking-service";
 
@@ -149,7 +146,6 @@ impl App {
             clock: parts.clock.clone(),
             interval: config.sweep_interval,
             redrive_after: delta(config.payment_redrive_after),
-            keys_kept_for: IDEMPOTENCY_KEPT_FOR,
             committed: committed.clone(),
         };
         Self {
@@ -301,7 +297,6 @@ fn policy(config: &Config) -> Policy {
     Policy {
         hold_for: delta(config.lock_ttl),
         closes_before: config.booking_closes_before.map(delta),
-        idempotency_kept_for: IDEMPOTENCY_KEPT_FOR,
     }
 }
 

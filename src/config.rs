@@ -1,9 +1,18 @@
 //! The environment, read once, into typed settings.
+//!
+//! [`SETTINGS`] is the one list of them: parsing takes its defaults from it, `--help` shows it, and
+//! tests hold the README and `.env.example` to it.
+
+mod settings;
+mod values;
 
 use crate::domain::{Currency, ScheduleZone};
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use settings::{SETTINGS, Setting};
 
 /// The settings of one process.
 #[derive(Debug, Clone)]
@@ -57,4 +66,159 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// The bound of every queue and limit: what one process can sensibly keep in memory.
+const COUNT_MAX: u64 = 10_000_000;
+
+impl Config {
+    /// The settings that `lookup` gives; a variable that is unset or blank has its default.
+    ///
+    /// Fails with every problem at once, so that one start is enough to find them all.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut env = Environment { lookup, problems: Vec::new() };
+        env.refuse_what_is_not_embedded();
+        let config = Self {
+            server_host: env.read("SERVER_HOST", values::host),
+            server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
+            server_read_timeout: env.read("SERVER_READ_TIMEOUT", values::positive_duration),
+            server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
+            shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
+            database_file: env.read("DATABASE_URL", values::sqlite_file),
+            cache_ttl: env.read("CACHE_TTL", values::positive_duration),
+            max_cache_entries: env.read("MAX_CACHE_ENTRIES", values::whole(0..=COUNT_MAX)),
+            lock_ttl: env.read("LOCK_TTL", values::positive_duration),
+            booking_closes_before: env
+                .read("BOOKING_CLOSES_BEFORE", values::optional(values::duration)),
+            max_party_size: env.read("MAX_PARTY_SIZE", values::whole(1..=100)),
+            currency: env.read("CURRENCY", values::currency),
+            schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
+            payment_latency: env.read("PAYMENT_LATENCY", values::duration),
+            payment_redrive_after: env.read("PAYMENT_REDRIVE_AFTER", values::positive_duration),
+            sweep_interval: env.read("SWEEP_INTERVAL", values::positive_duration),
+            max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),
+            max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
+            max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),
+            log_format: env.read("LOG_FORMAT", values::log_format),
+        };
+        if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
+    }
+}
+
+/// Settings that cannot be used: one line each, with the variable and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError(pub Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Where settings come from, and what was wrong with them so far.
+struct Environment<F> {
+    lookup: F,
+    problems: Vec<String>,
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment<F> {
+    fn value(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// A setting's value; after a problem its default, so that reading can go on to the next.
+    fn read<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        if let Some(value) = self.value(name) {
+            match parse(&value) {
+                Ok(parsed) => return parsed,
+                // A URL may hold a password, which is not repeated on a screen or in a log.
+                Err(rule) if name.ends_with("_URL") => {
+                    self.problems.push(format!("{name} {rule}"));
+                }
+                Err(rule) => self.problems.push(format!("{name} {rule}; it is {value:?}")),
+            }
+        }
+        parse(settings::default_of(name)).expect("every default keeps its setting's rule")
+    }
+
+    /// A setting that asks for a part which this version lacks must not be ignored in silence: the
+    /// operator would believe that it is used.
+    fn refuse_what_is_not_embedded(&mut self) {
+        for (name, off, part) in settings::NOT_EMBEDDED {
+            if self.value(name).is_some_and(|value| Some(value.as_str()) != *off) {
+                self.problems.push(format!(
+                    "{name} is set, but this version is embedded only and {part}; unset {name}"
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_env(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn an_empty_environment_and_blank_variables_mean_the_defaults() {
+        for variables in [&[][..], &[("SERVER_PORT", " "), ("LOCK_TTL", ""), ("DB_HOST", "")]] {
+            let config = config(variables).expect("sound");
+            assert_eq!(config.server_port, 8080);
+            assert_eq!(config.lock_ttl, Duration::from_mins(5));
+            assert_eq!(config.database_file, PathBuf::from("airline_booking.db"));
+            assert_eq!(config.booking_closes_before, None);
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_each_with_its_variable_and_rule() {
+        let error = config(&[
+            ("SERVER_PORT", "eighty"),
+            ("LOCK_TTL", "0s"),
+            ("CURRENCY", "rupees"),
+            ("SCHEDULE_TIMEZONE", "Delhi"),
+            ("LOG_FORMAT", "xml"),
+        ])
+        .expect_err("five bad values");
+        let told: Vec<_> =
+            error.0.iter().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(
+            told,
+            ["SERVER_PORT", "LOCK_TTL", "CURRENCY", "SCHEDULE_TIMEZONE", "LOG_FORMAT"]
+        );
+        assert_eq!(
+            error.0[0],
+            "SERVER_PORT must be a whole number from 0 to 65535; it is \"eighty\""
+        );
+    }
+
+    #[test]
+    fn a_part_that_is_not_embedded_stops_the_start() {
+        for (name, value) in [
+            ("DB_HOST", "db.example.com"),
+            ("REDIS_HOST", "redis"),
+            ("REDIS_URL", "redis://redis"),
+            ("KAFKA_BROKERS", "kafka:9092"),
+            ("AUTH", "jwt"),
+            ("TRACING_ENABLED", "true"),
+        ] {
+            let error = config(&[(name, value)]).expect_err(name).to_string();
+            assert!(error.starts_with(&format!("{name} is set")), "{error}");
+        }
+        assert!(config(&[("AUTH", "off"), ("TRACING_ENABLED", "false")]).is_ok());
+    }
+
+    #[test]
+    fn a_database_url_is_never_repeated() {
+        let error = config(&[("DATABASE_URL", "postgres://user:secret@host/db")])
+            .expect_err("not embedded")
+            .to_string();
+        assert!(error.contains("DATABASE_URL") && error.contains("embedded"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

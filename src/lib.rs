@@ -22,6 +22,7 @@ pub mod error;
 pub mod http;
 pub mod lock;
 pub mod payments;
+pub mod sample;
 pub mod search;
 pub mod store;
 pub mod telemetry;

@@ -23,8 +23,6 @@ pub struct Policy {
     pub hold_for: Duration,
     /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: never.
     pub closes_before: Option<Duration>,
-    /// How long a caller's key is remembered: 24 hours.
-    pub idempotency_kept_for: Duration,
 }
 
 /// What one command came to, and what must be written for it to be so.
@@ -63,7 +61,7 @@ fn decide_hold(
     now: Timestamp,
     policy: &Policy,
 ) -> Result<Decision, Refusal> {
-    if let Some(replay) = replay_of(state, hold, now, policy)? {
+    if let Some(replay) = replay_of(state, hold, now)? {
         return Ok(replay);
     }
     let flight =
@@ -129,12 +127,11 @@ fn replay_of(
     state: &State,
     hold: &Hold,
     now: Timestamp,
-    policy: &Policy,
 ) -> Result<Option<Decision>, Refusal> {
     let Some(idempotency) = &hold.idempotency else { return Ok(None) };
     let name = (hold.user_id, idempotency.key.clone());
     let Some(record) = state.idempotency.get(&name) else { return Ok(None) };
-    if record.created_at + policy.idempotency_kept_for <= now {
+    if record.created_at + IdempotencyRecord::KEPT_FOR <= now {
         return Ok(None);
     }
     if record.request_hash != idempotency.request_hash {

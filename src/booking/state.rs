@@ -38,6 +38,9 @@ pub struct IdempotencyRecord {
 }
 
 impl IdempotencyRecord {
+    /// How long a record is remembered.
+    pub const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+
     /// The user and the key: each user has keys of its own.
     pub fn name(&self) -> (UserId, Arc<str>) {
         (self.user_id, self.key.clone())

@@ -6,6 +6,7 @@
 use super::command::{Cancel, CancelledBy, Command};
 use super::decide::request;
 use super::engine::Engine;
+use super::state::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;
@@ -34,8 +35,6 @@ pub struct Sweeper {
     pub interval: Duration,
     /// When an unanswered payment is asked for again (`PAYMENT_REDRIVE_AFTER`).
     pub redrive_after: TimeDelta,
-    /// How long a caller's key is remembered.
-    pub keys_kept_for: TimeDelta,
     /// Wakes the relay.
     pub committed: Arc<Notify>,
 }
@@ -55,7 +54,7 @@ impl Sweeper {
             }
             if now - forgotten_at > FORGET_EVERY {
                 forgotten_at = now;
-                if let Err(error) = self.store.forget_keys(now - self.keys_kept_for).await {
+                if let Err(error) = self.store.forget_keys(now - IdempotencyRecord::KEPT_FOR).await {
                     warn!(%error, "the sweeper could not forget old idempotency keys");
                 }
             }

@@ -2,6 +2,8 @@
 
 mod support;
 
+mod crash;
+mod faults;
 mod rules;
 mod sell_out;
 mod settling;

@@ -15,11 +15,7 @@ use std::collections::HashMap;
 const FLIGHTS: i64 = 2;
 
 fn policy() -> Policy {
-    Policy {
-        hold_for: TimeDelta::minutes(5),
-        closes_before: None,
-        idempotency_kept_for: TimeDelta::hours(24),
-    }
+    Policy { hold_for: TimeDelta::minutes(5), closes_before: None }
 }
 
 fn start() -> Timestamp {

@@ -1,9 +1,12 @@
 //! The harness: the real service on a database of its own, with a clock that the test moves.
 
 mod answer;
+mod faulty;
 mod gateway;
+pub mod process;
 
 pub use answer::Answer;
+pub use faulty::{Fault, FaultyStore};
 pub use gateway::GatedGateway;
 
 use airline_booking::app::{App, Parts};
@@ -45,6 +48,7 @@ pub struct TestApp {
     pub gateway: Arc<GatedGateway>,
     pub bus: Arc<MemoryBus>,
     pub store: Arc<SqliteStore>,
+    pub faults: Arc<FaultyStore>,
     router: axum::Router,
     finished: bool,
     _directory: TempDir,
@@ -71,8 +75,9 @@ impl TestApp {
         );
         let gateway = Arc::new(GatedGateway::new(simulated));
         let bus = Arc::new(MemoryBus::default());
+        let faults = Arc::new(FaultyStore::new(store.clone()));
         let parts = Parts {
-            store: store.clone(),
+            store: faults.clone(),
             gateway: gateway.clone(),
             bus: bus.clone(),
             locks: Arc::new(MemoryLocks::default()),
@@ -82,7 +87,7 @@ impl TestApp {
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
-        Self { app, clock, gateway, bus, store, router, finished: false, _directory: directory }
+        Self { app, clock, gateway, bus, store, faults, router, finished: false, _directory: directory }
     }
 
     /// Sends a request and reads its answer.

@@ -1,0 +1,127 @@
+//! The command line: `serve`, `import`, `migrate`, `audit`, `openapi`.
+//!
+//! Reads the environment once, calls [`crate::app`] for the parts, and speaks to a person: results
+//! on stdout, problems on stderr. Exit codes: 0 done, 1 failed or violated, 2 wrong usage.
+
+mod audit;
+mod import;
+mod serve;
+
+use crate::app;
+use crate::config::{Config, SETTINGS};
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Sells seats on flights: search, hold, pay, settle.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API (this is what happens without a command)
+    Serve(ServeArgs),
+    /// Import flights from a CSV file, plain or gzip; all of them or, if a line is bad, none
+    #[command(after_help = import::HELP)]
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Bring the database to this version's schema and stop
+    Migrate,
+    /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
+    Audit,
+    /// Print the API's OpenAPI document as JSON
+    Openapi,
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct ServeArgs {
+    /// Leave an empty database empty, instead of adding sample flights
+    #[arg(long)]
+    no_sample: bool,
+}
+
+/// Runs what the arguments ask for; tells a person what went wrong, if something did.
+pub async fn run() -> ExitCode {
+    let matches = Cli::command().after_help(settings_help()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match cli.command.unwrap_or(Command::Serve(ServeArgs::default())).run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("airline-booking: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(args) => serve::serve(config()?, !args.no_sample).await?,
+            Self::Import { file } => return import::import(&config()?, &file).await,
+            Self::Migrate => migrate(&config()?).await?,
+            Self::Audit => return audit::audit(&config()?).await,
+            Self::Openapi => {
+                say(&serde_json::to_string_pretty(&crate::http::openapi())?)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    app::open_store(config).await?;
+    say(&format!("{} has this version's schema", config.database_file.display()))
+}
+
+fn config() -> anyhow::Result<Config> {
+    Config::from_env(|name| std::env::var(name).ok()).context("settings cannot be used\n")
+}
+
+/// Writes a line, or many, to stdout.
+fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        // The reader has seen enough (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+fn settings_help() -> String {
+    let mut help = String::from("Settings, from the environment:\n");
+    for setting in SETTINGS {
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!(" [default: {default}]"),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(help, "  {:<22} {}{default}", setting.name, setting.help);
+    }
+    help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_setting_and_its_default() {
+        let help = settings_help();
+        for setting in SETTINGS {
+            assert!(help.contains(setting.name) && help.contains(setting.default));
+        }
+    }
+}

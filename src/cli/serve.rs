@@ -1,0 +1,152 @@
+//! `serve`: binds, starts the service, says how to try it, and stops gracefully when told.
+
+use super::say;
+use crate::app::App;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::telemetry;
+use anyhow::{Context, anyhow};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::net::TcpListener;
+
+/// Serves until Ctrl-C or SIGTERM.
+pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
+    telemetry::logging::init(config.log_format);
+    let listener = bind(&config).await?;
+    let address = listener.local_addr()?;
+    let stop = stop_signal()?;
+    let app = App::embedded(config.clone()).await?;
+    if sample {
+        app.add_sample_flights().await?;
+    }
+    say(&start_message(&config, address, SystemClock.now(), sample))?;
+    app.serve(listener, stop).await
+}
+
+async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let (host, port) = (config.server_host, config.server_port);
+    TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "SERVER_PORT {port} on {host} is taken by another process; \
+             choose another with SERVER_PORT=…"
+        ),
+        ErrorKind::AddrNotAvailable => {
+            anyhow!("SERVER_HOST {host} is not an address of this machine")
+        }
+        ErrorKind::PermissionDenied => {
+            anyhow!("SERVER_PORT {port} may not be used by this user; choose one above 1023")
+        }
+        _ => anyhow!(error).context(format!("cannot listen on {host}, port {port}")),
+    })
+}
+
+/// Resolves at Ctrl-C, or at SIGTERM where there is one.
+///
+/// The handlers are in place when this returns, so a signal during the start is not lost.
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        // Without a handler the process ends at Ctrl-C by itself; there is nothing to resolve.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+/// What a person sees at the start: the address, each part and why it was chosen, and three
+/// commands that work as they stand.
+pub(super) fn start_message(
+    config: &Config,
+    address: SocketAddr,
+    now: Timestamp,
+    sample: bool,
+) -> String {
+    let base = format!("http://{}", reachable(address));
+    let first = if sample {
+        let zone = config.schedule_timezone;
+        let tomorrow = zone.day_of(now).succ_opt().unwrap_or(zone.day_of(now));
+        format!(
+            r#"curl "{base}/api/v1/flights/search?source=Delhi&destination=Mumbai&date={tomorrow}""#
+        )
+    } else {
+        format!(
+            "curl -X POST {base}/api/v1/flights -H 'Content-Type: application/json' \
+             -d '{{\"source\":\"Delhi\",\"destination\":\"Mumbai\",\
+             \"timestamp\":\"2025-01-20T10:00:00Z\",\"available_seats\":150,\
+             \"total_seats\":180,\"price\":2500.00}}'"
+        )
+    };
+    format!(
+        "airline-booking {version} is ready on {base}
+
+  store:    SQLite in {file} (DB_HOST is not set)
+  cache:    in this process (REDIS_HOST is not set)
+  bus:      in this process (KAFKA_BROKERS is not set)
+  payments: simulated; payment_method pm_card_declined is declined
+
+Try it:
+  {first}
+  curl -X POST {base}/api/v1/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=5' \
+         -d '{booking}'
+  curl {base}/api/v1/users/123/bookings
+
+Ctrl-C stops it.
+",
+        version = env!("CARGO_PKG_VERSION"),
+        file = config.database_file.display(),
+        booking = r#"{"flight_id":1,"user_id":123,"seats_booked":1,"passenger_details":[{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}]}"#,
+    )
+}
+
+/// An address that a client on this machine can call.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(sample: bool) -> String {
+        let config = Config::from_env(|_| None).expect("the defaults");
+        let now = "2025-01-14T20:00:00Z".parse().expect("an instant");
+        start_message(&config, ([0, 0, 0, 0], 4711).into(), now, sample)
+    }
+
+    #[test]
+    fn the_start_names_each_part_and_three_commands_with_the_real_port() {
+        let message = message(true);
+        assert!(message.contains("SQLite in airline_booking.db (DB_HOST is not set)"));
+        assert!(message.contains("ready on http://127.0.0.1:4711\n"));
+        assert!(message.contains("source=Delhi&destination=Mumbai&date=2025-01-15"));
+        assert_eq!(message.matches("  curl ").count(), 3);
+    }
+
+    #[test]
+    fn without_samples_the_first_command_makes_a_flight() {
+        let message = message(false);
+        assert!(message.contains("curl -X POST http://127.0.0.1:4711/api/v1/flights -H"));
+        assert_eq!(message.matches("  curl ").count(), 3);
+    }
+}

@@ -1,0 +1,173 @@
+//! What a setting's text may be. Errors are the rule in words: "must be …".
+
+use super::LogFormat;
+use crate::domain::{Currency, ScheduleZone};
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The longest time that a setting can name: a year, far from any overflow.
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// A whole number in a range.
+pub(super) fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    move |text| {
+        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+            format!("must be a whole number from {} to {}", range.start(), range.end())
+        })
+    }
+}
+
+/// `None` for an empty text.
+pub(super) fn optional<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// A duration in Go's notation: `15s`, `1h30m`, `1.5h`, `100ms`, `0`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| *duration <= DURATION_MAX)
+        .ok_or_else(|| "must be a duration such as 100ms, 15s, 5m or 1h30m, at most 8760h".into())
+}
+
+/// A duration above zero.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be a duration above zero, such as 15s".into()),
+        duration => Ok(duration),
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    loop {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(number_end);
+        let unit_end =
+            tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let part = number.parse::<f64>().ok()? * seconds_of(unit)?;
+        total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;
+        if tail.is_empty() {
+            return Some(total);
+        }
+        rest = tail;
+    }
+}
+
+fn seconds_of(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    })
+}
+
+/// An IP address, or `localhost`.
+pub(super) fn host(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| "must be an IP address such as 127.0.0.1 or 0.0.0.0".into())
+}
+
+/// The file of `sqlite:FILE` or `sqlite://FILE`.
+pub(super) fn sqlite_file(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with("postgres") {
+        return Err("names PostgreSQL, but this version is embedded only; use sqlite:FILE".into());
+    }
+    let file = text.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    match file {
+        Some(file) if !file.is_empty() && !file.starts_with(":memory:") => Ok(file.into()),
+        _ => Err("must be sqlite:FILE, such as sqlite:airline_booking.db".into()),
+    }
+}
+
+/// An ISO 4217 code.
+pub(super) fn currency(text: &str) -> Result<Currency, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+/// An IANA time zone.
+pub(super) fn zone(text: &str) -> Result<ScheduleZone, String> {
+    text.parse()
+        .map(ScheduleZone)
+        .map_err(|_| "must be an IANA time zone such as UTC or Asia/Kolkata".into())
+}
+
+/// `pretty` or `json`; an empty text goes by where the log is written to.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        "" if std::io::stderr().is_terminal() => Ok(LogFormat::Pretty),
+        "" => Ok(LogFormat::Json),
+        _ => Err("must be pretty or json".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("100ms", 100),
+            ("15s", 15_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("1m0.5s", 60_500),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "15", "s", "-1s", "1d", "1 s", "1h30", "1..5s", "9999999h", "1e3s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(positive_duration("0s").is_err());
+    }
+
+    #[test]
+    fn a_database_is_a_file() {
+        assert_eq!(sqlite_file("sqlite:a/b.db"), Ok("a/b.db".into()));
+        assert_eq!(sqlite_file("sqlite:///var/b.db"), Ok("/var/b.db".into()));
+        for text in ["sqlite:", "sqlite::memory:", "b.db", "mysql://host/db"] {
+            assert!(sqlite_file(text).is_err(), "{text}");
+        }
+        assert!(sqlite_file("postgresql://host/db").expect_err("text").contains("embedded"));
+    }
+
+    #[test]
+    fn numbers_keep_to_their_range() {
+        assert_eq!(whole(1..=9)("9"), Ok(9));
+        assert_eq!(whole(1..=9)("10"), Err("must be a whole number from 1 to 9".into()));
+        assert!(whole(0..=u16::MAX)("65536").is_err());
+    }
+
+    #[test]
+    fn hosts_and_zones_are_checked() {
+        assert_eq!(host("localhost"), Ok(Ipv4Addr::LOCALHOST.into()));
+        assert!(host("::").is_ok() && host("example.com").is_err());
+        assert!(zone("Asia/Kolkata").is_ok() && zone("IST-5:30").is_err());
+    }
+}

@@ -1,0 +1,292 @@
+//! Bookings: place, read, cancel, list.
+
+use super::Api;
+use super::body::{Id, Json, Query, readable};
+use super::fields::{PassengerBody, required};
+use super::middleware::WAIT_MAX;
+use super::problem::Problem;
+use crate::booking::{IdempotencyKey, PlaceBooking, Placed};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
+    PaymentMethod, PaymentReference, Timestamp, UserId,
+};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Bookings in one list, where no limit is named, and at most.
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// A party's wish for seats, as it is sent.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "flight_id": 1, "user_id": 123, "seats_booked": 2,
+    "passenger_details": [
+        {"name": "John Doe", "email": "john@example.com", "phone": "1234567890", "age": 30, "gender": "male"},
+        {"name": "Jane Doe", "email": "jane@example.com", "phone": "0987654321", "age": 28, "gender": "female"}
+    ]
+}))]
+pub(super) struct PlaceBookingBody {
+    /// The flight.
+    #[schema(required, nullable = false, minimum = 1)]
+    flight_id: Option<i64>,
+    /// Who books.
+    #[schema(required, nullable = false, minimum = 1)]
+    user_id: Option<i64>,
+    /// How many seats: 1 to `MAX_PARTY_SIZE`.
+    #[schema(required, nullable = false, minimum = 1)]
+    seats_booked: Option<i32>,
+    /// Who flies, one for each seat.
+    #[schema(required, nullable = false)]
+    passenger_details: Option<Vec<PassengerBody>>,
+    /// The gateway's token; `pm_card_visa` if none is named.
+    #[schema(example = "pm_card_visa", max_length = 64)]
+    payment_method: Option<String>,
+}
+
+/// What was placed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct BookingPlacedBody {
+    booking_id: BookingId,
+    status: BookingStatus,
+    #[schema(value_type = String, example = "PAY-0123456789abcdef0123456789abcdef")]
+    payment_reference_id: PaymentReference,
+    #[schema(value_type = String, example = "Booking created, processing payment")]
+    message: &'static str,
+    booking_price: Money,
+    hold_expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+}
+
+impl From<Booking> for BookingPlacedBody {
+    fn from(booking: Booking) -> Self {
+        Self {
+            booking_id: booking.id,
+            status: booking.status,
+            payment_reference_id: booking.payment_reference,
+            message: match booking.status {
+                BookingStatus::Pending => "Booking created, processing payment",
+                BookingStatus::Completed => "Booking completed, payment captured",
+                BookingStatus::Failed => "Booking failed, no payment was taken",
+                BookingStatus::Cancelled => "Booking cancelled",
+            },
+            booking_price: booking.booking_price,
+            hold_expires_at: booking.hold_expires_at,
+            failure_reason: booking.failure_reason,
+        }
+    }
+}
+
+/// A user's bookings.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct BookingList {
+    /// Newest first.
+    bookings: Vec<Booking>,
+    /// How many are in this answer.
+    count: usize,
+    /// Where the next answer goes on, if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl PlaceBookingBody {
+    fn check(self, seats_max: i32, key: Option<&str>) -> Result<PlaceBooking, Invalid> {
+        let mut invalid = Invalid::default();
+        let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
+        let user_id = positive(&mut invalid, "user_id", self.user_id);
+        let seats = required(&mut invalid, "seats_booked", self.seats_booked).unwrap_or_default();
+        if self.seats_booked.is_some() && !(1..=seats_max).contains(&seats) {
+            invalid.add("/seats_booked", format!("must be 1 to {seats_max}"));
+        }
+        let details = required(&mut invalid, "passenger_details", self.passenger_details);
+        if details.as_ref().is_some_and(|d| i32::try_from(d.len()) != Ok(seats)) {
+            invalid.add("/passenger_details", "must name as many passengers as seats_booked");
+        }
+        // A list beyond any party is refused as a whole.
+        let passengers: Vec<Passenger> = details
+            .into_iter()
+            .flatten()
+            .take(seats_max.unsigned_abs() as usize)
+            .enumerate()
+            .filter_map(|(at, body)| body.check(&mut invalid, &format!("/passenger_details/{at}")))
+            .collect();
+        let method = self.payment_method.as_deref().unwrap_or(PaymentMethod::DEFAULT);
+        let method = PaymentMethod::new(method);
+        if method.is_none() {
+            invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
+        }
+        if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
+            invalid.add("/headers/Idempotency-Key", "must be 1 to 255 visible ASCII characters");
+        }
+        let request = PlaceBooking {
+            flight_id: FlightId(flight_id),
+            user_id: UserId(user_id),
+            seats,
+            passengers,
+            method: method.unwrap_or_default(),
+            idempotency: None,
+        };
+        let idempotency = key.map(|key| IdempotencyKey {
+            key: key.into(),
+            request_hash: hash(&request).into(),
+        });
+        invalid.or(PlaceBooking { idempotency, ..request })
+    }
+}
+
+fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
+    let value = required(invalid, name, value);
+    if value.is_some_and(|value| value < 1) {
+        invalid.add(format!("/{name}"), "must be at least 1");
+    }
+    value.unwrap_or_default()
+}
+
+/// SHA-256 of what is asked, however it was written, in hexadecimal.
+fn hash(request: &PlaceBooking) -> String {
+    let asked = (
+        request.flight_id,
+        request.user_id,
+        request.seats,
+        &request.passengers,
+        request.method.as_str(),
+    );
+    let json = serde_json::to_vec(&asked).expect("plain data is always JSON");
+    Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How long the caller is ready to wait (`Prefer: wait=N`, RFC 7240), 60 s at most.
+pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let wait = preferences
+        .flat_map(|value| value.split(','))
+        .find_map(|preference| preference.trim().strip_prefix("wait=")?.parse().ok());
+    wait.map_or(Duration::ZERO, Duration::from_secs).min(WAIT_MAX)
+}
+
+/// Holds seats; the payment follows by itself.
+///
+/// Answers `pending` at once, or with `Prefer: wait=N` as soon as the booking has ended. With an
+/// `Idempotency-Key` a repeat within 24 hours makes nothing new.
+#[utoipa::path(
+    post, path = "/bookings", tag = "bookings",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's", max_length = 255),
+        ("Prefer" = Option<String>, Header, description = "wait=N: seconds to wait for the payment, 60 at most"),
+    ),
+    request_body = PlaceBookingBody,
+    responses(
+        (status = 201, body = BookingPlacedBody, headers(
+            ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
+        (status = 400, body = Problem), (status = 404, body = Problem, description = "No such flight"),
+        (status = 408, body = Problem),
+        (status = 409, body = Problem, description = "insufficient_seats, flight_not_bookable"),
+        (status = 413, body = Problem), (status = 415, body = Problem),
+        (status = 422, body = Problem, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, body = Problem, description = "overloaded, unavailable"),
+    )
+)]
+pub(super) async fn place(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Json(body): Json<PlaceBookingBody>,
+) -> Result<Response, Problem> {
+    let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
+    let request = body.check(api.limits.party_size_max, key)?;
+    let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
+    let Placed { booking, replayed } = api.bookings.place(request, wait).await?;
+
+    let location = format!("/api/v1/bookings/{}", booking.id);
+    let body = axum::Json(BookingPlacedBody::from(booking));
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response();
+    let head = response.headers_mut();
+    if replayed {
+        head.insert("idempotent-replayed", http::HeaderValue::from_static("true"));
+    }
+    if let Some(wait) = wait {
+        let applied = http::HeaderValue::try_from(format!("wait={}", wait.as_secs()));
+        head.insert("preference-applied", applied.expect("digits are a header's text"));
+    }
+    Ok(response)
+}
+
+/// Reads a booking.
+#[utoipa::path(
+    get, path = "/bookings/{id}", tag = "bookings", params(("id" = i64, Path, example = 1)),
+    responses(
+        (status = 200, body = Booking), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 503, body = Problem),
+    )
+)]
+pub(super) async fn get(
+    State(api): State<Api>,
+    Id(id): Id,
+) -> Result<axum::Json<Booking>, Problem> {
+    Ok(axum::Json(api.bookings.booking(BookingId(id)).await?))
+}
+
+/// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
+#[utoipa::path(
+    post, path = "/bookings/{id}/cancel", tag = "bookings",
+    params(("id" = i64, Path, example = 1)),
+    responses(
+        (status = 200, body = Booking), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "booking_not_cancellable"),
+        (status = 503, body = Problem),
+    )
+)]
+pub(super) async fn cancel(
+    State(api): State<Api>,
+    Id(id): Id,
+) -> Result<axum::Json<Booking>, Problem> {
+    Ok(axum::Json(api.bookings.cancel(BookingId(id)).await?))
+}
+
+/// Lists a user's bookings, newest first.
+#[utoipa::path(
+    get, path = "/users/{user_id}/bookings", tag = "bookings",
+    params(
+        ("user_id" = i64, Path, example = 123),
+        ("status" = Option<BookingStatus>, Query),
+        ("limit" = Option<i32>, Query, description = "100 if none is named", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer"),
+    ),
+    responses(
+        (status = 200, body = BookingList), (status = 400, body = Problem),
+        (status = 422, body = Problem), (status = 503, body = Problem),
+    )
+)]
+pub(super) async fn of_user(
+    State(api): State<Api>,
+    Id(user): Id,
+    query: Query,
+) -> Result<axum::Json<BookingList>, Problem> {
+    let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
+    let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
+    let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);
+    readable(unreadable)?;
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
+    }
+    let status = query.get("status").map(BookingStatus::parse);
+    if status == Some(None) {
+        let known = BookingStatus::ALL.map(BookingStatus::as_str).join(", ");
+        invalid.add("/status", format!("must be one of {known}"));
+    }
+    invalid.or(())?;
+
+    let (user, before) = (UserId(user), before.map(BookingId));
+    // One more than asked for tells whether there are more.
+    let mut bookings =
+        api.bookings.of_user(user, status.flatten(), before, limit + 1).await?;
+    let more = bookings.len() > limit;
+    bookings.truncate(limit);
+    let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(axum::Json(BookingList { count: bookings.len(), bookings, next_cursor }))
+}

@@ -1,0 +1,98 @@
+//! HTTP: requests into one call each, answers into responses. Decides nothing about seats.
+//!
+//! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
+//! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
+
+mod body;
+mod bookings;
+mod fields;
+mod flights;
+mod health;
+mod middleware;
+mod openapi;
+mod problem;
+mod search;
+
+use crate::booking::{Bookings, Flights};
+use crate::search::Search;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use problem::{Code, Problem};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use openapi::openapi;
+pub use problem::Code as ProblemCode;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Booking use cases.
+    pub bookings: Bookings,
+    /// Flight use cases.
+    pub flights: Flights,
+    /// Searches.
+    pub search: Search,
+    /// For health checks alone.
+    pub store: Arc<dyn Store>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// True from the moment a stop was asked for.
+    pub draining: Arc<AtomicBool>,
+    /// Bounds.
+    pub limits: HttpLimits,
+}
+
+/// Bounds of the HTTP layer.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// Seats in one booking (`MAX_PARTY_SIZE`).
+    pub party_size_max: i32,
+    /// Requests worked on at once (`MAX_IN_FLIGHT`).
+    pub in_flight_max: usize,
+    /// For reading a body (`SERVER_READ_TIMEOUT`).
+    pub read_timeout: Duration,
+    /// For answering, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
+    pub request_timeout: Duration,
+}
+
+/// Bytes of a request's body at most.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The service's routes, wrapped in its one layer.
+pub fn router(api: Api) -> Router {
+    let (routes, document) = described_routes().split_for_parts();
+    let document = openapi::complete(document);
+    routes
+        .route("/openapi.json", axum::routing::get(move || openapi::serve(document.clone())))
+        .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(Code::MethodNotAllowed, "this path does not take this method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(api.clone(), middleware::around))
+        .with_state(api)
+}
+
+/// Every route with its description, which is the `OpenAPI` document.
+fn described_routes() -> OpenApiRouter<Api> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(search::search))
+        .routes(routes!(flights::create))
+        .routes(routes!(flights::get, flights::put))
+        .routes(routes!(bookings::place))
+        .routes(routes!(bookings::get))
+        .routes(routes!(bookings::cancel))
+        .routes(routes!(bookings::of_user))
+        .routes(routes!(health::health));
+    OpenApiRouter::with_openapi(openapi::head())
+        .nest("/api/v1", api)
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}

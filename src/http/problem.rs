@@ -1,0 +1,266 @@
+//! Refusals on the wire: RFC 9457 problem details, each with a code that programs can tell apart.
+
+use crate::booking::Refusal;
+use crate::domain::{Invalid, Violation};
+use crate::error::Error;
+use crate::store::StoreError;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tracing::error;
+
+/// What went wrong, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request cannot be read.
+    MalformedRequest,
+    /// No such path, flight or booking.
+    NotFound,
+    /// The path does not take the method.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// Fewer free seats than asked for.
+    InsufficientSeats,
+    /// Departed, cancelled, or too close to departure.
+    FlightNotBookable,
+    /// The body's version is not the flight's.
+    VersionConflict,
+    /// The new counts would take sold or held seats.
+    SeatsInUse,
+    /// The booking failed, or its flight has departed.
+    BookingNotCancellable,
+    /// A cancelled flight stays so.
+    FlightCancelled,
+    /// The version in `If-Match` is not the flight's.
+    PreconditionFailed,
+    /// The body is over 64 KiB.
+    BodyTooLarge,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// Well-formed, but a field breaks a rule.
+    ValidationFailed,
+    /// The key came with another request before.
+    IdempotencyKeyReused,
+    /// Seat counts change only against a known version.
+    VersionRequired,
+    /// A fault of ours.
+    Internal,
+    /// More is asked than can be done now.
+    Overloaded,
+    /// The store does not answer, or not in time.
+    Unavailable,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 19] = [
+        Self::MalformedRequest,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::InsufficientSeats,
+        Self::FlightNotBookable,
+        Self::VersionConflict,
+        Self::SeatsInUse,
+        Self::BookingNotCancellable,
+        Self::FlightCancelled,
+        Self::PreconditionFailed,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::IdempotencyKeyReused,
+        Self::VersionRequired,
+        Self::Internal,
+        Self::Overloaded,
+        Self::Unavailable,
+    ];
+
+    /// The word, the status and the title.
+    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::MalformedRequest => {
+                ("malformed_request", StatusCode::BAD_REQUEST, "The request cannot be read")
+            }
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            }
+            Self::RequestTimeout => {
+                ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly")
+            }
+            Self::InsufficientSeats => {
+                ("insufficient_seats", StatusCode::CONFLICT, "Not enough seats left")
+            }
+            Self::FlightNotBookable => {
+                ("flight_not_bookable", StatusCode::CONFLICT, "The flight can't be booked")
+            }
+            Self::VersionConflict => {
+                ("version_conflict", StatusCode::CONFLICT, "The flight has changed")
+            }
+            Self::SeatsInUse => ("seats_in_use", StatusCode::CONFLICT, "The seats are in use"),
+            Self::BookingNotCancellable => {
+                ("booking_not_cancellable", StatusCode::CONFLICT, "The booking can't be cancelled")
+            }
+            Self::FlightCancelled => {
+                ("flight_cancelled", StatusCode::CONFLICT, "The flight is cancelled")
+            }
+            Self::PreconditionFailed => {
+                ("precondition_failed", StatusCode::PRECONDITION_FAILED, "The flight has changed")
+            }
+            Self::BodyTooLarge => {
+                ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
+            }
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be application/json",
+            ),
+            Self::ValidationFailed => {
+                ("validation_failed", StatusCode::UNPROCESSABLE_ENTITY, "Some fields are invalid")
+            }
+            Self::IdempotencyKeyReused => (
+                "idempotency_key_reused",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The idempotency key was used before",
+            ),
+            Self::VersionRequired => (
+                "version_required",
+                StatusCode::PRECONDITION_REQUIRED,
+                "The flight's version is needed",
+            ),
+            Self::Internal => {
+                ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here")
+            }
+            Self::Overloaded => {
+                ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too busy just now")
+            }
+            Self::Unavailable => {
+                ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable just now")
+            }
+        }
+    }
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+}
+
+/// A refusal, as it is sent. The request's id is added where it is known: in the middleware.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem: `/problems/` and its code.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/insufficient_seats")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    status: u16,
+    /// This case in words.
+    detail: String,
+    /// The kind, for programs.
+    #[schema(example = "insufficient_seats")]
+    code: &'static str,
+    /// Names the request in the logs.
+    pub(super) request_id: String,
+    /// The fields that break a rule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Violation>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (word, status, title) = code.facts();
+        Self {
+            kind: format!("/problems/{word}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: word,
+            request_id: String::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A problem that names fields.
+    pub fn naming(code: Code, invalid: Invalid) -> Self {
+        Self { errors: invalid.0.clone(), ..Self::new(code, invalid.to_string()) }
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The response's body.
+    pub(super) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers are always JSON")
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self::naming(Code::ValidationFailed, invalid)
+    }
+}
+
+impl From<Error> for Problem {
+    // No catch-all arm: a new error must be given its code before it compiles.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
+            Error::Stopping => Self::new(Code::Unavailable, error.to_string()),
+            Error::Store(StoreError::Unavailable(cause)) => {
+                error!(error = format!("{cause:#}"), "the store is unavailable");
+                Self::new(Code::Unavailable, "the store does not answer just now; ask again")
+            }
+            Error::Store(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {
+                error!(error = format!("{:#}", anyhow::Error::new(cause)), "the store failed");
+                Self::new(Code::Internal, "the request could not be carried out")
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::FlightNotFound(_)
+            | Refusal::BookingNotFound(_)
+            | Refusal::UnknownPayment(_) => Code::NotFound,
+            Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
+            Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
+            Refusal::BookingNotCancellable(_) => Code::BookingNotCancellable,
+            Refusal::FlightCancelled(_) => Code::FlightCancelled,
+            Refusal::VersionConflict { .. } => Code::VersionConflict,
+            Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
+            Refusal::VersionRequired => Code::VersionRequired,
+            Refusal::SeatsInUse { .. } => Code::SeatsInUse,
+            Refusal::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Refusal::Invalid(invalid) => return invalid.clone().into(),
+            Refusal::AmountMismatch { .. } => Code::ValidationFailed,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    /// An empty response that carries the problem; the middleware writes its body.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,183 @@
+//! Flight search.
+
+use super::Api;
+use super::body::{Query, readable};
+use super::problem::Problem;
+use crate::domain::{Flight, Invalid, Money, SeatCount, route_key};
+use crate::search::{Answer, FlightList};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
+use http::{HeaderMap, StatusCode, header};
+use std::cmp::Reverse;
+
+/// Flights in one answer at most, where a limit is named.
+const LIMIT_MAX: usize = 1_000;
+
+/// What a search asks for, read from the query.
+struct Question {
+    source: String,
+    destination: String,
+    date: NaiveDate,
+    filter: Option<Filter>,
+}
+
+/// What narrows or orders an answer.
+#[derive(Default)]
+struct Filter {
+    seats: Option<SeatCount>,
+    max_price: Option<Money>,
+    sort: Sort,
+    limit: Option<usize>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Sort {
+    #[default]
+    Departure,
+    LatestDeparture,
+    Price,
+    HighestPrice,
+}
+
+impl std::str::FromStr for Sort {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "departure" => Ok(Self::Departure),
+            "-departure" => Ok(Self::LatestDeparture),
+            "price" => Ok(Self::Price),
+            "-price" => Ok(Self::HighestPrice),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Finds flights for sale on a route and day.
+///
+/// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case and outer spaces.
+/// Answers come from the cache and are fresh: a booking or a change ends them at once.
+#[utoipa::path(
+    get, path = "/flights/search", tag = "flights",
+    params(
+        ("source" = String, Query, example = "Delhi"),
+        ("destination" = String, Query, example = "Mumbai"),
+        ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
+        ("seats" = Option<i32>, Query, description = "Seats that can be bought, at least", minimum = 1),
+        ("max_price" = Option<f64>, Query, description = "Price of a seat, at most"),
+        ("sort" = Option<String>, Query, description = "departure (default), price; with a minus, descending"),
+        ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
+    ),
+    responses(
+        (status = 200, body = FlightList, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged since the ETag in If-None-Match"),
+        (status = 400, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem),
+    )
+)]
+pub(super) async fn search(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Problem> {
+    let question = Question::read(&query)?;
+    let found = api.search.answer(&question.source, &question.destination, question.date).await?;
+    Ok(match question.filter {
+        None if is_known(&headers, &found.etag) => {
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, &*found.etag)]).into_response()
+        }
+        None => {
+            let head = [(header::CONTENT_TYPE, "application/json"), (header::ETAG, &*found.etag)];
+            (head, Body::from(found.body.clone())).into_response()
+        }
+        Some(filter) => axum::Json(filter.apply(&found)).into_response(),
+    })
+}
+
+/// Whether `If-None-Match` names this tag.
+pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let named = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    named.is_some_and(|tags| {
+        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    })
+}
+
+impl Question {
+    fn read(query: &Query) -> Result<Self, Problem> {
+        let mut unreadable = Invalid::default();
+        for name in ["source", "destination", "date"] {
+            if query.get(name).is_none() {
+                unreadable.add(format!("/{name}"), "is required");
+            }
+        }
+        let date = query.get("date").and_then(|text| day(text, &mut unreadable));
+        let filter = Filter {
+            seats: query.read("seats", "must be an integer", &mut unreadable),
+            max_price: query.read("max_price", "must be a decimal", &mut unreadable),
+            sort: query
+                .read("sort", "must be departure, -departure, price or -price", &mut unreadable)
+                .unwrap_or_default(),
+            limit: query.read("limit", "must be a positive integer", &mut unreadable),
+        };
+        readable(unreadable)?;
+        let place = |name| query.get(name).unwrap_or_default().to_owned();
+        let (source, destination) = (place("source"), place("destination"));
+        filter.check(&source, &destination)?;
+        let narrows = ["seats", "max_price", "sort", "limit"].iter().any(|n| query.get(n).is_some());
+        let date = date.unwrap_or_default();
+        Ok(Self { source, destination, date, filter: narrows.then_some(filter) })
+    }
+}
+
+/// A day in exactly the form YYYY-MM-DD.
+fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
+    let date = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
+    if date.flatten().is_none() {
+        unreadable.add("/date", "must be a day of the calendar, as YYYY-MM-DD");
+    }
+    date.flatten()
+}
+
+impl Filter {
+    fn check(&self, source: &str, destination: &str) -> Result<(), Problem> {
+        let mut invalid = Invalid::default();
+        for (name, place) in [("/source", source), ("/destination", destination)] {
+            if place.chars().count() > 100 || place.chars().any(char::is_control) {
+                invalid.add(name, "must be at most 100 characters, none a control");
+            }
+        }
+        if route_key(source, "") == route_key(destination, "") {
+            invalid.add("/destination", "must differ from source");
+        }
+        if self.seats.is_some_and(|seats| seats < 1) {
+            invalid.add("/seats", "must be at least 1");
+        }
+        if self.max_price.is_some_and(|price| price.minor() < 0) {
+            invalid.add("/max_price", "must not be negative");
+        }
+        if self.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+            invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
+        }
+        Ok(invalid.or(())?)
+    }
+
+    /// The answer's flights, narrowed and ordered.
+    fn apply<'a>(&self, answer: &'a Answer) -> FlightList<'a> {
+        let mut flights: Vec<&Flight> = answer
+            .flights
+            .iter()
+            .filter(|flight| self.seats.is_none_or(|seats| flight.free_seats() >= seats))
+            .filter(|flight| self.max_price.is_none_or(|price| flight.price <= price))
+            .collect();
+        // Stable, so that equals stay in order of departure.
+        match self.sort {
+            Sort::Departure => {}
+            Sort::LatestDeparture => flights.sort_by_key(|flight| Reverse(flight.departs_at)),
+            Sort::Price => flights.sort_by_key(|flight| flight.price),
+            Sort::HighestPrice => flights.sort_by_key(|flight| Reverse(flight.price)),
+        }
+        flights.truncate(self.limit.unwrap_or(usize::MAX));
+        FlightList::of(flights)
+    }
+}

@@ -1,0 +1,241 @@
+//! Sample flights for an empty database: fifteen fixed ones, and a domestic timetable.
+//!
+//! Pure: the same instant gives the same flights, so a test may count on them.
+
+use crate::domain::{FlightStatus, Money, NewFlight, SeatCount, Timestamp};
+use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, TimeDelta, Weekday};
+
+/// Days that the timetable covers, beginning with today.
+const DAYS: u64 = 22;
+
+/// Departures lie between 05:30 and 22:00 local time, in minutes after midnight.
+const FIRST_DEPARTURE: usize = 330;
+const DEPARTURE_WINDOW: usize = 990;
+
+/// India's offset from UTC, the whole year round.
+const IST: FixedOffset = FixedOffset::east_opt(5 * 3600 + 1800).expect("half past five");
+
+/// A city: its name, where it lies in degrees, and how busy it is (3 a metropolis, 1 a small one).
+struct City {
+    name: &'static str,
+    latitude: f64,
+    longitude: f64,
+    weight: usize,
+}
+
+const CITIES: [City; 12] = [
+    city("Delhi", 28.56, 77.10, 3),
+    city("Mumbai", 19.09, 72.87, 3),
+    city("Bangalore", 13.20, 77.71, 3),
+    city("Hyderabad", 17.24, 78.43, 2),
+    city("Chennai", 12.99, 80.17, 2),
+    city("Kolkata", 22.65, 88.45, 2),
+    city("Pune", 18.58, 73.92, 1),
+    city("Ahmedabad", 23.07, 72.63, 1),
+    city("Goa", 15.38, 73.83, 1),
+    city("Jaipur", 26.82, 75.81, 1),
+    city("Kochi", 10.15, 76.40, 1),
+    city("Lucknow", 26.76, 80.88, 1),
+];
+
+const fn city(name: &'static str, latitude: f64, longitude: f64, weight: usize) -> City {
+    City { name, latitude, longitude, weight }
+}
+
+/// Source, destination, January's day and hour in 2025 (UTC), available and total seats, price.
+type Fixed = (&'static str, &'static str, u8, u8, SeatCount, SeatCount, i64);
+
+/// The first fifteen flights, which get the ids 1 to 15 in an empty database.
+const FIXED: [Fixed; 15] = [
+    ("Delhi", "Mumbai", 15, 10, 150, 180, 2500),
+    ("Delhi", "Mumbai", 15, 14, 120, 180, 2500),
+    ("Delhi", "Mumbai", 15, 18, 180, 180, 2500),
+    ("Delhi", "Bangalore", 15, 8, 100, 150, 3200),
+    ("Delhi", "Bangalore", 15, 12, 80, 150, 3200),
+    ("Delhi", "Chennai", 15, 9, 90, 120, 2800),
+    ("Delhi", "Chennai", 15, 16, 120, 120, 2800),
+    ("Mumbai", "Delhi", 15, 11, 140, 180, 2500),
+    ("Mumbai", "Delhi", 15, 15, 160, 180, 2500),
+    ("Mumbai", "Bangalore", 15, 7, 110, 150, 2200),
+    ("Bangalore", "Delhi", 15, 13, 95, 150, 3200),
+    ("Chennai", "Delhi", 15, 17, 85, 120, 2800),
+    ("Delhi", "Mumbai", 20, 10, 180, 180, 2500),
+    ("Delhi", "Bangalore", 20, 8, 150, 150, 3200),
+    ("Mumbai", "Chennai", 20, 9, 120, 120, 2400),
+];
+
+/// The fixed flights, then about 5,000 that depart after `now`, within three weeks.
+pub fn flights(now: Timestamp) -> Vec<NewFlight> {
+    let fixed = FIXED.iter().map(fixed_flight);
+    fixed.chain(timetable(now)).collect()
+}
+
+fn fixed_flight(&(source, destination, day, hour, available, total, price): &Fixed) -> NewFlight {
+    let departs_at = NaiveDate::from_ymd_opt(2025, 1, day.into())
+        .and_then(|date| date.and_hms_opt(hour.into(), 0, 0))
+        .expect("the table holds real instants");
+    NewFlight {
+        flight_number: None,
+        source: source.into(),
+        destination: destination.into(),
+        departs_at: departs_at.and_utc(),
+        arrives_at: None,
+        available_seats: available,
+        total_seats: total,
+        flight_status: FlightStatus::Scheduled,
+        price: Money::from_minor(price * 100),
+    }
+}
+
+/// A departure that is repeated each day.
+struct Service<'a> {
+    number: usize,
+    source: &'a City,
+    destination: &'a City,
+    departs_minute: usize,
+}
+
+fn timetable(now: Timestamp) -> impl Iterator<Item = NewFlight> {
+    let services = services();
+    let today = now.with_timezone(&IST).date_naive();
+    (0..DAYS)
+        .filter_map(move |day| today.checked_add_days(Days::new(day)))
+        .flat_map(move |date| {
+            services.iter().filter_map(|service| service.on(date)).collect::<Vec<_>>()
+        })
+        .filter(move |flight| flight.departs_at > now)
+}
+
+/// Every daily departure: the busier both cities, the more of them, spread over the day.
+fn services() -> Vec<Service<'static>> {
+    let mut services = Vec::new();
+    let pairs = CITIES
+        .iter()
+        .flat_map(|source| CITIES.iter().map(move |destination| (source, destination)))
+        .filter(|(source, destination)| source.name != destination.name);
+    for (pair, (source, destination)) in pairs.enumerate() {
+        let daily = (source.weight * destination.weight).div_ceil(2);
+        let gap = DEPARTURE_WINDOW / daily;
+        for nth in 0..daily {
+            // Pairs start at different times of their first gap, so that a city's flights do not
+            // all leave at once; 37 is prime to the gaps. Timetables know five-minute steps.
+            let minute = FIRST_DEPARTURE + gap * nth + (pair * 37) % gap;
+            services.push(Service {
+                number: 101 + services.len(),
+                source,
+                destination,
+                departs_minute: minute - minute % 5,
+            });
+        }
+    }
+    services
+}
+
+impl Service<'_> {
+    fn on(&self, date: NaiveDate) -> Option<NewFlight> {
+        let minutes = TimeDelta::minutes(self.departs_minute as i64);
+        let local = date.and_hms_opt(0, 0, 0)? + minutes;
+        let departs_at: DateTime<FixedOffset> = local.and_local_timezone(IST).single()?;
+        let total_seats = [180, 150, 120][self.number % 3];
+        Some(NewFlight {
+            flight_number: Some(format!("AB{}", self.number).into()),
+            source: self.source.name.into(),
+            destination: self.destination.name.into(),
+            departs_at: departs_at.to_utc(),
+            arrives_at: Some((departs_at + self.flying_time()).to_utc()),
+            available_seats: total_seats,
+            total_seats,
+            flight_status: FlightStatus::Scheduled,
+            price: self.price(date.weekday()),
+        })
+    }
+
+    /// Half an hour of taxiing, climb and descent, and 12 km a minute; in five-minute steps.
+    fn flying_time(&self) -> TimeDelta {
+        let minutes = 30 + distance_km(self.source, self.destination) / 12;
+        TimeDelta::minutes(minutes - minutes % 5)
+    }
+
+    /// 1,000 and 1.30 a km; a tenth more on Fridays and Sundays, a tenth less before seven; in
+    /// steps of 50.
+    fn price(&self, weekday: Weekday) -> Money {
+        let mut price = 1_000 + distance_km(self.source, self.destination) * 13 / 10;
+        if matches!(weekday, Weekday::Fri | Weekday::Sun) {
+            price += price / 10;
+        }
+        if self.departs_minute < 7 * 60 {
+            price -= price / 10;
+        }
+        Money::from_minor((price - price % 50) * 100)
+    }
+}
+
+/// The great circle's length.
+fn distance_km(a: &City, b: &City) -> i64 {
+    const EARTH_RADIUS_KM: f64 = 6_371.0;
+    let (lat_a, lat_b) = (a.latitude.to_radians(), b.latitude.to_radians());
+    let half_lat = ((lat_b - lat_a) / 2.0).sin();
+    let half_lon = ((b.longitude - a.longitude).to_radians() / 2.0).sin();
+    let h = half_lat.powi(2) + lat_a.cos() * lat_b.cos() * half_lon.powi(2);
+    (2.0 * EARTH_RADIUS_KM * h.sqrt().asin()) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Timelike;
+    use std::collections::HashSet;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn the_fixed_flights_come_first() {
+        let flights = flights(at("2025-06-02T03:00:00Z"));
+        let first = &flights[0];
+        assert_eq!((&*first.source, &*first.destination), ("Delhi", "Mumbai"));
+        assert_eq!(first.departs_at, at("2025-01-15T10:00:00Z"));
+        assert_eq!((first.available_seats, first.total_seats), (150, 180));
+        let last = &flights[14];
+        assert_eq!((&*last.destination, last.departs_at), ("Chennai", at("2025-01-20T09:00:00Z")));
+        assert_eq!(last.price.to_string(), "2400.00");
+        assert!(flights[..15].iter().all(|flight| flight.flight_number.is_none()));
+    }
+
+    #[test]
+    fn every_flight_keeps_the_rules_and_is_told_apart_by_number_and_departure() {
+        let now = at("2025-06-02T03:00:00Z");
+        let flights = flights(now);
+        assert!((4_500..5_500).contains(&flights.len()), "{}", flights.len());
+        let mut seen = HashSet::new();
+        for flight in flights.into_iter().skip(15) {
+            let flight = flight.checked().expect("sound");
+            assert!(flight.departs_at > now);
+            let hour = flight.departs_at.with_timezone(&IST).hour();
+            assert!((5..22).contains(&hour), "{flight:?}");
+            let minutes = (flight.arrives_at.expect("known") - flight.departs_at).num_minutes();
+            assert!((30..=240).contains(&minutes), "{flight:?}");
+            assert!(seen.insert((flight.flight_number, flight.departs_at)));
+        }
+    }
+
+    #[test]
+    fn tomorrow_has_flights_whatever_the_hour_in_utc_and_in_ist() {
+        for hour in 0..24 {
+            let now = at(&format!("2025-06-02T{hour:02}:59:59Z"));
+            let found = flights(now).iter().any(|flight| {
+                flight.departs_at.date_naive() == now.date_naive() + Days::new(1)
+                    && &*flight.source == "Delhi"
+                    && &*flight.destination == "Mumbai"
+            });
+            assert!(found, "at {now}");
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_the_map() {
+        let km = distance_km(&CITIES[0], &CITIES[1]);
+        assert!((1_100..1_200).contains(&km), "{km}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Searching flights: answers ready to send, cached until a commit touches one of their flights.
+//!
+//! An answer is kept under the generation in which its load began: whoever reads the newer
+//! generation can't be given the older answer, and a slow load can't put it back.
+
+use crate::cache::{Generation, Generations};
+use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
+use crate::error::Error;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use chrono::NaiveDate;
+use moka::future::Cache;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Flights of one route and day, as they were at some moment after the question came.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer to the plain question, as JSON: `{"flights":[…],"count":n}`.
+    pub body: Bytes,
+    /// Names the body: quoted, as the `ETag` header wants it.
+    pub etag: String,
+    /// The flights, by departure.
+    pub flights: Vec<Flight>,
+}
+
+/// The answer's JSON.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FlightList<'a> {
+    /// Flights for sale, by departure unless sorted otherwise.
+    #[schema(value_type = Vec<Flight>)]
+    pub flights: Vec<&'a Flight>,
+    /// How many.
+    pub count: usize,
+}
+
+impl<'a> FlightList<'a> {
+    /// A list of these flights.
+    pub fn of(flights: Vec<&'a Flight>) -> Self {
+        Self { count: flights.len(), flights }
+    }
+}
+
+impl Answer {
+    fn of(flights: Vec<Flight>) -> Self {
+        let body = serde_json::to_vec(&FlightList::of(flights.iter().collect()))
+            .expect("flights are plain data");
+        let digest = Sha256::digest(&body);
+        let etag = digest.iter().take(8).fold(String::from("\""), |tag, b| tag + &format!("{b:02x}"));
+        Self { body: body.into(), etag: etag + "\"", flights }
+    }
+}
+
+/// Searches flights. Cheap to clone.
+#[derive(Clone)]
+pub struct Search {
+    store: Arc<dyn Store>,
+    generations: Arc<dyn Generations>,
+    answers: Cache<(DayKey, Generation), Arc<Answer>>,
+    zone: ScheduleZone,
+    metrics: Metrics,
+}
+
+impl Search {
+    /// A search with an empty cache of at most `entries_max` answers, each kept `ttl` at most.
+    pub fn new(
+        store: Arc<dyn Store>,
+        generations: Arc<dyn Generations>,
+        zone: ScheduleZone,
+        ttl: Duration,
+        entries_max: u64,
+        metrics: Metrics,
+    ) -> Self {
+        let answers = Cache::builder().max_capacity(entries_max).time_to_live(ttl).build();
+        Self { store, generations, answers, zone, metrics }
+    }
+
+    /// The flights for sale from `source` to `destination` (whatever their case and outer spaces)
+    /// that depart on `date` of the schedule's time zone.
+    pub async fn answer(
+        &self,
+        source: &str,
+        destination: &str,
+        date: NaiveDate,
+    ) -> Result<Arc<Answer>, Error> {
+        let day = DayKey { route: route_key(source, destination), date };
+        let generation = self.generations.current(&day).await;
+        let key = (day, generation);
+        if let Some(answer) = self.answers.get(&key).await {
+            self.metrics.cache_hits.inc();
+            return Ok(answer);
+        }
+        self.metrics.cache_misses.inc();
+        // One load at a time for each key; who comes meanwhile shares it.
+        let loaded = self.answers.try_get_with_by_ref(&key, self.load(&key.0)).await;
+        loaded.map_err(|error| Error::Store(StoreError::Unavailable(anyhow::anyhow!("{error:#}"))))
+    }
+
+    async fn load(&self, day: &DayKey) -> Result<Arc<Answer>, StoreError> {
+        let (from, until) = self.zone.bounds(day.date);
+        Ok(Arc::new(Answer::of(self.store.search(&day.route, from, until).await?)))
+    }
+}

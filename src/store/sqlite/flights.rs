@@ -1,0 +1,138 @@
+//! Flights that come into being, one or many, and the search for them.
+
+use super::commit::{begin, insert_outbox, json};
+use super::error::store_error;
+use super::rows::{FlightRow, all, flight_columns, micros};
+use crate::domain::{
+    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Timestamp, route_key,
+};
+use crate::store::{OutboxEntry, StoreError};
+use serde::Serialize;
+use sqlx::SqlitePool;
+
+/// Inserts flights that come as rows of [`row`]; the second placeholder and the third are the
+/// currency and the time.
+const INSERT_NEW: &str = "
+INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
+       available_seats, blocked_seats, total_seats, flight_status, price, currency, created_at,
+       updated_at)
+SELECT c.value ->> '$[0]', c.value ->> '$[1]', c.value ->> '$[2]', c.value ->> '$[3]',
+       c.value ->> '$[4]', c.value ->> '$[5]', c.value ->> '$[6]',
+       (c.value ->> '$[7]') - (c.value ->> '$[6]'), c.value ->> '$[7]', c.value ->> '$[8]',
+       c.value ->> '$[9]', ?2, ?3, ?3
+  FROM json_each(?1) AS c
+ WHERE ?4 OR NOT EXISTS (
+       SELECT 1 FROM flights AS f
+        WHERE f.route = c.value ->> '$[3]' AND f.timestamp = c.value ->> '$[4]'
+          AND f.flight_number IS c.value ->> '$[0]')
+ ORDER BY c.key";
+
+fn row(flight: &NewFlight) -> impl Serialize {
+    (
+        &flight.flight_number,
+        &flight.source,
+        &flight.destination,
+        route_key(&flight.source, &flight.destination),
+        micros(flight.departs_at),
+        flight.arrives_at.map(micros),
+        flight.available_seats,
+        flight.total_seats,
+        flight.flight_status,
+        flight.price.minor(),
+    )
+}
+
+pub(super) async fn create(
+    writer: &SqlitePool,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Flight, StoreError> {
+    let mut tx = begin(writer).await?;
+    let done = sqlx::query(INSERT_NEW)
+        .bind(json(&[row(&flight)]))
+        .bind(currency.as_str())
+        .bind(micros(now))
+        .bind(true)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
+    let event = AirlineEvent::FlightCreated(created.clone());
+    let event = Event::Airline(event, created.version, now);
+    let outbox = [OutboxEntry::from(&event), OutboxEntry::outdate(std::slice::from_ref(day))];
+    insert_outbox(&mut tx, &outbox).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+pub(super) async fn import(
+    writer: &SqlitePool,
+    flights: &[NewFlight],
+    currency: Currency,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    // The same line twice in one set: the statement sees only what was stored before it.
+    let mut seen = std::collections::HashSet::new();
+    let rows: Vec<_> = flights
+        .iter()
+        .filter(|flight| {
+            let route = route_key(&flight.source, &flight.destination);
+            seen.insert((flight.flight_number.clone(), route, flight.departs_at))
+        })
+        .map(row)
+        .collect();
+    let mut tx = begin(writer).await?;
+    let done = sqlx::query(INSERT_NEW)
+        .bind(json(&rows))
+        .bind(currency.as_str())
+        .bind(micros(now))
+        .bind(false)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    let created = done.rows_affected() as usize;
+    if created > 0 {
+        insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
+    }
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+pub(super) async fn flight(
+    reader: &SqlitePool,
+    id: FlightId,
+) -> Result<Option<Flight>, StoreError> {
+    let row: Option<FlightRow> =
+        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ?1"))
+            .bind(id.0)
+            .fetch_optional(reader)
+            .await
+            .map_err(store_error)?;
+    row.map(Flight::try_from).transpose()
+}
+
+pub(super) async fn search(
+    reader: &SqlitePool,
+    route: &str,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Flight>, StoreError> {
+    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        flight_columns!(),
+        " FROM flights
+           WHERE route = ?1 AND timestamp >= ?2 AND timestamp < ?3
+             AND flight_status IN ('scheduled', 'on_time', 'delayed')
+             AND available_seats > held_seats
+           ORDER BY timestamp, id"
+    ))
+    .bind(route)
+    .bind(micros(from))
+    .bind(micros(until))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    all(rows)
+}

@@ -1,0 +1,147 @@
+//! What a batch needs, read in a few set-based statements.
+
+use super::commit::json;
+use super::error::store_error;
+use super::rows::{
+    BookingRow, FlightRow, PaymentRow, all, booking_columns, flight_columns, payment_columns,
+    reference,
+};
+use crate::booking::{IdempotencyRecord, State, Wanted};
+use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
+use crate::store::{Located, StoreError};
+use sqlx::SqlitePool;
+use std::collections::BTreeSet;
+
+pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, StoreError> {
+    let mut tx = reader.begin().await.map_err(store_error)?;
+    let mut state = State::default();
+
+    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        flight_columns!(),
+        " FROM flights WHERE id IN (SELECT value FROM json_each(?1))"
+    ))
+    .bind(json(&wanted.flights))
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(store_error)?;
+    let flights: Vec<Flight> = all(rows)?;
+    state.flights = flights.into_iter().map(|flight| (flight.id, flight)).collect();
+
+    let mut bookings: BTreeSet<BookingId> = wanted.bookings.clone();
+    if !wanted.idempotency.is_empty() {
+        let rows: Vec<(i64, String, String, i64, i64)> = sqlx::query_as(
+            "SELECT k.user_id, k.key, k.request_hash, k.booking_id, k.created_at
+               FROM json_each(?1) AS c
+               JOIN idempotency_keys AS k ON k.user_id = c.value ->> 0 AND k.key = c.value ->> 1",
+        )
+        .bind(json(&wanted.idempotency))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        for (user, key, request_hash, booking, created_at) in rows {
+            let record = IdempotencyRecord {
+                user_id: UserId(user),
+                key: key.clone().into(),
+                request_hash: request_hash.into(),
+                booking_id: BookingId(booking),
+                created_at: chrono::DateTime::from_timestamp_micros(created_at).ok_or(
+                    StoreError::Corrupt {
+                        table: "idempotency_keys",
+                        column: "created_at",
+                        row: key,
+                    },
+                )?,
+            };
+            bookings.insert(record.booking_id);
+            state.idempotency.insert(record.name(), record);
+        }
+    }
+
+    if !wanted.payments.is_empty() || !bookings.is_empty() {
+        // Without the passengers: no rule asks who flies.
+        let rows: Vec<BookingRow> = sqlx::query_as(
+            "SELECT id, flight_id, user_id, status, failure_reason, payment_reference_id,
+                    booking_price, seats_booked, NULL AS booking_metadata, hold_expires_at,
+                    created_at, updated_at
+               FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
+             UNION
+             SELECT id, flight_id, user_id, status, failure_reason, payment_reference_id,
+                    booking_price, seats_booked, NULL AS booking_metadata, hold_expires_at,
+                    created_at, updated_at
+               FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?2))",
+        )
+        .bind(json(&bookings))
+        .bind(json(&wanted.payments))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        for booking in all::<_, Booking>(rows)? {
+            state.add_booking(booking);
+        }
+
+        let references: Vec<_> = state.paid_by.keys().collect();
+        let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            payment_columns!(),
+            " FROM payments WHERE reference IN (SELECT value FROM json_each(?1))"
+        ))
+        .bind(json(&references))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let payments: Vec<Payment> = all(rows)?;
+        state.payments =
+            payments.into_iter().map(|payment| (payment.reference, payment)).collect();
+    }
+    Ok(state)
+}
+
+pub(super) async fn locate(
+    reader: &SqlitePool,
+    payments: &[PaymentReference],
+    bookings: &[BookingId],
+) -> Result<Located, StoreError> {
+    let mut located = Located::default();
+    if !payments.is_empty() {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT payment_reference_id, flight_id FROM bookings
+              WHERE payment_reference_id IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(json(&payments))
+        .fetch_all(reader)
+        .await
+        .map_err(store_error)?;
+        for (payment, flight) in rows {
+            located.payments.insert(reference(&payment)?, FlightId(flight));
+        }
+    }
+    if !bookings.is_empty() {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT id, flight_id FROM bookings WHERE id IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(json(&bookings))
+        .fetch_all(reader)
+        .await
+        .map_err(store_error)?;
+        let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
+        located.bookings.extend(found);
+    }
+    Ok(located)
+}
+
+pub(super) async fn booking(
+    reader: &SqlitePool,
+    id: BookingId,
+) -> Result<Option<Booking>, StoreError> {
+    let row: Option<BookingRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        booking_columns!(),
+        " FROM bookings WHERE id = ?1"
+    ))
+    .bind(id.0)
+    .fetch_optional(reader)
+    .await
+    .map_err(store_error)?;
+    row.map(Booking::try_from).transpose()
+}

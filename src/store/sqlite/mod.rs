@@ -1,0 +1,252 @@
+//! The embedded store: one SQLite file, durable and alone.
+//!
+//! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: a commit that was
+//! answered survives a power cut; the engine's batches make that cheap.
+
+mod audit;
+mod commit;
+mod error;
+mod flights;
+mod load;
+mod rows;
+mod upkeep;
+
+use super::{Committed, Finding, Located, OutboxEntry, Store, StoreError};
+use crate::booking::{ChangeSet, State, Wanted};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
+    PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use crate::payments::simulated::SqliteLedger;
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::ConnectOptions;
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+pub(crate) use error::store_error;
+
+/// The schema's steps.
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// How long a statement waits for another process' write lock, or for a free connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One SQLite file.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    last_booking_id: AtomicI64,
+}
+
+/// The right to serve from a database; given back when dropped, or by the operating system when
+/// the process dies.
+#[derive(Debug)]
+pub struct ServiceClaim {
+    _lock: File,
+}
+
+/// Why a database cannot be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Another process serves from it.
+    #[error("another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file")]
+    Taken(PathBuf),
+    /// The lock file cannot be used.
+    #[error("cannot lock {0}: {1}")]
+    Io(PathBuf, std::io::Error),
+}
+
+impl SqliteStore {
+    /// Opens the file, made if it is missing, and brings its schema up to date.
+    pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1).connect_with(options.clone()).await.map_err(store_error)?;
+        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Refused(error.into()))?;
+        let reader = pool(READERS).connect_lazy_with(options);
+        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM bookings")
+            .fetch_one(&reader)
+            .await
+            .map_err(store_error)?;
+        Ok(Self { writer, reader, last_booking_id: AtomicI64::new(last) })
+    }
+
+    /// Claims a database for one serving process: booking numbers are counted in memory.
+    pub fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
+        let mut path = file.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let lock = File::create(&path).map_err(|error| ClaimError::Io(path.clone(), error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(ServiceClaim { _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file.to_owned())),
+            Err(TryLockError::Error(error)) => Err(ClaimError::Io(path, error)),
+        }
+    }
+
+    /// The simulated gateway's own books, which are kept in the same file.
+    pub fn ledger(&self) -> SqliteLedger {
+        SqliteLedger::new(self.writer.clone())
+    }
+
+    /// Closes all connections; the log is folded into the file.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
+        load::load(&self.reader, wanted).await
+    }
+
+    async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
+        commit::commit(&self.writer, changes).await
+    }
+
+    async fn locate(
+        &self,
+        payments: &[PaymentReference],
+        bookings: &[BookingId],
+    ) -> Result<Located, StoreError> {
+        load::locate(&self.reader, payments, bookings).await
+    }
+
+    async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
+        Ok(BookingId(self.last_booking_id.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    async fn create_flight(
+        &self,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Flight, StoreError> {
+        flights::create(&self.writer, flight, day, currency, now).await
+    }
+
+    async fn import_flights(
+        &self,
+        flights: &[NewFlight],
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        flights::import(&self.writer, flights, currency, now).await
+    }
+
+    async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
+        flights::flight(&self.reader, id).await
+    }
+
+    async fn search(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError> {
+        flights::search(&self.reader, route, from, until).await
+    }
+
+    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        load::booking(&self.reader, id).await
+    }
+
+    async fn user_bookings(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        upkeep::user_bookings(&self.reader, user, status, before, limit).await
+    }
+
+    async fn lapsed_holds(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PaymentReference>, StoreError> {
+        upkeep::lapsed_holds(&self.reader, now, limit).await
+    }
+
+    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
+        upkeep::stranded_bookings(&self.reader, limit).await
+    }
+
+    async fn unanswered_payments(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Payment, Booking)>, StoreError> {
+        upkeep::unanswered_payments(&self.reader, before, limit).await
+    }
+
+    async fn drive_again(
+        &self,
+        requests: &[(Payment, OutboxEntry)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        upkeep::drive_again(&self.writer, requests, now).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
+        upkeep::forget_keys(&self.writer, before).await
+    }
+
+    async fn payment_statuses(
+        &self,
+        payments: &[PaymentReference],
+    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
+        upkeep::payment_statuses(&self.reader, payments).await
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        upkeep::outbox(&self.reader, limit).await
+    }
+
+    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
+        upkeep::delete_from_outbox(&self.writer, ids).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
+        sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(store_error)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.reader).await.map_err(store_error)?;
+        Ok(())
+    }
+
+    async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+        audit::audit(&self.reader, now).await
+    }
+}

@@ -1,0 +1,196 @@
+//! Rows as SQLite keeps them, and the way to domain values.
+
+use crate::domain::{
+    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
+    Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use crate::store::StoreError;
+use sqlx::FromRow;
+
+/// The columns of [`FlightRow`], for every statement that reads flights.
+macro_rules! flight_columns {
+    () => {
+        "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
+         held_seats, blocked_seats, total_seats, flight_status, price, currency, version, \
+         created_at, updated_at"
+    };
+}
+
+/// The columns of [`BookingRow`], for every statement that reads bookings.
+macro_rules! booking_columns {
+    () => {
+        "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
+         seats_booked, booking_metadata, hold_expires_at, created_at, updated_at"
+    };
+}
+
+/// The columns of [`PaymentRow`], for every statement that reads payments.
+macro_rules! payment_columns {
+    () => {
+        "reference, amount, currency, method, status, created_at, updated_at"
+    };
+}
+
+pub(super) use {booking_columns, flight_columns, payment_columns};
+
+/// An instant as a column holds it.
+pub(super) fn micros(instant: Timestamp) -> i64 {
+    instant.timestamp_micros()
+}
+
+fn instant(micros: i64) -> Option<Timestamp> {
+    Timestamp::from_timestamp_micros(micros)
+}
+
+/// Names the row and column of a value that makes no sense.
+struct Cell {
+    table: &'static str,
+    row: String,
+}
+
+impl Cell {
+    fn read<T>(&self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| StoreError::Corrupt {
+            table: self.table,
+            column,
+            row: self.row.clone(),
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct FlightRow {
+    id: i64,
+    flight_number: Option<String>,
+    source: String,
+    destination: String,
+    timestamp: i64,
+    arrival_timestamp: Option<i64>,
+    available_seats: i32,
+    held_seats: i32,
+    blocked_seats: i32,
+    total_seats: i32,
+    flight_status: String,
+    price: i64,
+    currency: String,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<FlightRow> for Flight {
+    type Error = StoreError;
+
+    fn try_from(row: FlightRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: "flights", row: row.id.to_string() };
+        let arrives_at = row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
+        Ok(Self {
+            id: FlightId(row.id),
+            flight_number: row.flight_number.map(Into::into),
+            source: row.source.into(),
+            destination: row.destination.into(),
+            departs_at: cell.read("timestamp", instant(row.timestamp))?,
+            arrives_at: arrives_at.transpose()?,
+            available_seats: row.available_seats,
+            held_seats: row.held_seats,
+            blocked_seats: row.blocked_seats,
+            total_seats: row.total_seats,
+            flight_status: cell.read("flight_status", FlightStatus::parse(&row.flight_status))?,
+            price: Money::from_minor(row.price),
+            currency: cell.read("currency", row.currency.parse().ok())?,
+            version: row.version,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct BookingRow {
+    id: i64,
+    flight_id: i64,
+    user_id: i64,
+    status: String,
+    failure_reason: Option<String>,
+    payment_reference_id: String,
+    booking_price: i64,
+    seats_booked: i32,
+    booking_metadata: Option<String>,
+    hold_expires_at: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<BookingRow> for Booking {
+    type Error = StoreError;
+
+    fn try_from(row: BookingRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: "bookings", row: row.id.to_string() };
+        let passengers = row.booking_metadata.map(|json| {
+            cell.read("booking_metadata", serde_json::from_str(&json).ok())
+        });
+        let failure_reason = row.failure_reason.map(|reason| {
+            cell.read("failure_reason", FailureReason::parse(&reason))
+        });
+        Ok(Self {
+            id: BookingId(row.id),
+            flight_id: FlightId(row.flight_id),
+            user_id: UserId(row.user_id),
+            status: cell.read("status", BookingStatus::parse(&row.status))?,
+            failure_reason: failure_reason.transpose()?,
+            payment_reference: cell
+                .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
+            booking_price: Money::from_minor(row.booking_price),
+            seats_booked: row.seats_booked,
+            passengers: passengers.transpose()?,
+            hold_expires_at: cell.read("hold_expires_at", instant(row.hold_expires_at))?,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct PaymentRow {
+    reference: String,
+    amount: i64,
+    currency: String,
+    method: String,
+    status: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl TryFrom<PaymentRow> for Payment {
+    type Error = StoreError;
+
+    fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: "payments", row: row.reference.clone() };
+        Ok(Self {
+            reference: cell.read("reference", row.reference.parse().ok())?,
+            amount: Money::from_minor(row.amount),
+            currency: cell.read("currency", row.currency.parse().ok())?,
+            method: cell.read("method", PaymentMethod::new(&row.method))?,
+            status: cell.read("status", PaymentStatus::parse(&row.status))?,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+/// A stored payment reference.
+pub(super) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
+    let cell = Cell { table: "payments", row: text.to_owned() };
+    cell.read("reference", text.parse().ok())
+}
+
+/// A stored payment status.
+pub(super) fn payment_status(reference: &str, word: &str) -> Result<PaymentStatus, StoreError> {
+    let cell = Cell { table: "payments", row: reference.to_owned() };
+    cell.read("status", PaymentStatus::parse(word))
+}
+
+/// Domain values of rows.
+pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(rows: Vec<R>) -> Result<Vec<T>, StoreError> {
+    rows.into_iter().map(T::try_from).collect()
+}

@@ -1,0 +1,195 @@
+//! What the sweeper, the payment worker and the relay look for and leave behind.
+
+use super::commit::{begin, insert_outbox, json};
+use super::error::store_error;
+use super::rows::{
+    BookingRow, PaymentRow, booking_columns, micros, payment_columns, payment_status, reference,
+};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use crate::store::{OutboxEntry, StoreError};
+use sqlx::SqlitePool;
+use std::collections::HashMap;
+
+pub(super) async fn user_bookings(
+    reader: &SqlitePool,
+    user: UserId,
+    status: Option<BookingStatus>,
+    before: Option<BookingId>,
+    limit: usize,
+) -> Result<Vec<Booking>, StoreError> {
+    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        booking_columns!(),
+        " FROM bookings
+           WHERE user_id = ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3)
+           ORDER BY id DESC LIMIT ?4"
+    ))
+    .bind(user.0)
+    .bind(before.map_or(i64::MAX, |id| id.0))
+    .bind(status.map(BookingStatus::as_str))
+    .bind(limit as i64)
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    super::rows::all(rows)
+}
+
+pub(super) async fn lapsed_holds(
+    reader: &SqlitePool,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<PaymentReference>, StoreError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT payment_reference_id FROM bookings
+          WHERE status = 'pending' AND hold_expires_at <= ?1
+          ORDER BY hold_expires_at LIMIT ?2",
+    )
+    .bind(micros(now))
+    .bind(limit as i64)
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    rows.iter().map(|row| reference(row)).collect()
+}
+
+pub(super) async fn stranded_bookings(
+    reader: &SqlitePool,
+    limit: usize,
+) -> Result<Vec<BookingId>, StoreError> {
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "SELECT b.id FROM flights AS f
+           JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
+          WHERE f.flight_status = 'cancelled' LIMIT ?1",
+    )
+    .bind(limit as i64)
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    Ok(rows.into_iter().map(BookingId).collect())
+}
+
+pub(super) async fn unanswered_payments(
+    reader: &SqlitePool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<(Payment, Booking)>, StoreError> {
+    let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        payment_columns!(),
+        " FROM payments
+           WHERE status IN ('requested', 'reversal_requested') AND updated_at < ?1
+           ORDER BY updated_at LIMIT ?2"
+    ))
+    .bind(micros(before))
+    .bind(limit as i64)
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    let payments: Vec<Payment> = super::rows::all(rows)?;
+    let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
+    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        booking_columns!(),
+        " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?1))"
+    ))
+    .bind(json(&references))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    let bookings: Vec<Booking> = super::rows::all(rows)?;
+    let mut by_payment: HashMap<PaymentReference, Booking> =
+        bookings.into_iter().map(|booking| (booking.payment_reference, booking)).collect();
+    let pair = |payment: Payment| {
+        by_payment.remove(&payment.reference).map(|booking| (payment, booking))
+    };
+    Ok(payments.into_iter().filter_map(pair).collect())
+}
+
+pub(super) async fn drive_again(
+    writer: &SqlitePool,
+    requests: &[(Payment, OutboxEntry)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = begin(writer).await?;
+    let rows: Vec<_> = requests
+        .iter()
+        .map(|(payment, _)| (payment.reference, payment.status.as_str()))
+        .collect();
+    let still: Vec<String> = sqlx::query_scalar(
+        "UPDATE payments SET updated_at = ?2 FROM json_each(?1) AS c
+          WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1
+         RETURNING payments.reference",
+    )
+    .bind(json(&rows))
+    .bind(micros(now))
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(store_error)?;
+    let still: std::collections::HashSet<String> = still.into_iter().collect();
+    let entries: Vec<OutboxEntry> = requests
+        .iter()
+        .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
+        .map(|(_, entry)| entry.clone())
+        .collect();
+    insert_outbox(&mut tx, &entries).await?;
+    tx.commit().await.map_err(store_error)
+}
+
+pub(super) async fn forget_keys(writer: &SqlitePool, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ?1")
+        .bind(micros(before))
+        .execute(writer)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+pub(super) async fn payment_statuses(
+    reader: &SqlitePool,
+    payments: &[PaymentReference],
+) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT reference, status FROM payments
+          WHERE reference IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json(&payments))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
+}
+
+pub(super) async fn outbox(
+    reader: &SqlitePool,
+    limit: usize,
+) -> Result<Vec<OutboxEntry>, StoreError> {
+    let rows: Vec<(i64, String, String)> =
+        sqlx::query_as("SELECT id, topic, message FROM outbox ORDER BY id LIMIT ?1")
+            .bind(limit as i64)
+            .fetch_all(reader)
+            .await
+            .map_err(store_error)?;
+    rows.into_iter()
+        .map(|(id, topic, message)| {
+            OutboxEntry::from_columns(id, &topic, &message).ok_or(StoreError::Corrupt {
+                table: "outbox",
+                column: "message",
+                row: id.to_string(),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn delete_from_outbox(
+    writer: &SqlitePool,
+    ids: &[i64],
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))")
+        .bind(json(&ids))
+        .execute(writer)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Prometheus metrics. Handles are made once; counting is an atomic addition.
+
+use crate::bus::Topic;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+/// From half a millisecond to ten seconds.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// All metrics of one service. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    http: Arc<Http>,
+    /// Requests being worked on.
+    pub http_in_flight: IntGauge,
+    /// Search answers found in the in-process cache.
+    pub cache_hits: IntCounter,
+    /// Search answers that had to be loaded.
+    pub cache_misses: IntCounter,
+    /// Commands in a batch.
+    pub batch_size: Histogram,
+    /// Seconds that a command waited for its batch.
+    pub wait_seconds: Histogram,
+    /// Commands decided again because another commit was first.
+    pub version_conflicts: IntCounter,
+    /// Commands that waited for another replica's lock.
+    pub lock_waits: IntCounter,
+    /// Holds waiting for the engine.
+    pub holds_queued: IntGauge,
+    /// Other commands waiting for the engine.
+    pub urgent_queued: IntGauge,
+    bookings: IntCounterVec,
+    published: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    /// Seconds of a gateway call.
+    pub gateway_seconds: Histogram,
+    /// Gateway calls without an answer.
+    pub gateway_errors: IntCounter,
+}
+
+struct Http {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    routes: RwLock<HashMap<(String, String), Arc<Route>>>,
+}
+
+/// One method of one route: its handles, resolved once.
+pub struct Route {
+    method: String,
+    path: String,
+    requests: IntCounterVec,
+    by_status: RwLock<HashMap<u16, IntCounter>>,
+    seconds: Histogram,
+}
+
+impl Route {
+    /// Counts one answered request.
+    pub fn observe(&self, status: http::StatusCode, took: Duration) {
+        self.seconds.observe(took.as_secs_f64());
+        let known = {
+            let counters = self.by_status.read().expect("no holder of the counters panics");
+            counters.get(&status.as_u16()).map(IntCounter::inc)
+        };
+        if known.is_none() {
+            let code = status.canonical_reason().unwrap_or("Unknown");
+            let labels = [&*self.method, &*self.path, code, status.as_str()];
+            let counter = self.requests.with_label_values(&labels);
+            counter.inc();
+            let mut counters = self.by_status.write().expect("no holder of the counters panics");
+            counters.insert(status.as_u16(), counter);
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics at zero, in a registry of their own.
+    pub fn new() -> Self {
+        let made = Maker(Registry::new());
+        made.process();
+        let queued = made.gauges("booking_queue_depth", "Commands waiting for the booking engine.", &["queue"]);
+        let cache = made.counters(
+            "cache_requests_total",
+            "Searches by cache layer and result (hit or miss).",
+            &["layer", "result"],
+        );
+        Self {
+            http: Arc::new(Http {
+                requests: made.counters(
+                    "http_requests_total",
+                    "HTTP requests by method, route, status text (code) and status.",
+                    &["method", "path", "code", "status"],
+                ),
+                seconds: made.histograms(
+                    "http_request_duration_seconds",
+                    "Seconds from a request's head to its answer.",
+                    &["method", "path"],
+                ),
+                routes: RwLock::default(),
+            }),
+            http_in_flight: made.gauge("http_in_flight_requests", "HTTP requests being worked on."),
+            cache_hits: cache.with_label_values(&["memory", "hit"]),
+            cache_misses: cache.with_label_values(&["memory", "miss"]),
+            batch_size: made.histogram(
+                "booking_batch_size",
+                "Commands decided in one transaction.",
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0],
+            ),
+            wait_seconds: made.histogram(
+                "booking_wait_seconds",
+                "Seconds that a command waited for its batch.",
+                SECONDS,
+            ),
+            version_conflicts: made.counter(
+                "booking_version_conflicts_total",
+                "Commands decided again because another commit was first.",
+            ),
+            lock_waits: made.counter(
+                "booking_lock_waits_total",
+                "Commands that waited for another replica's lock.",
+            ),
+            holds_queued: queued.with_label_values(&["holds"]),
+            urgent_queued: queued.with_label_values(&["urgent"]),
+            bookings: made.counters(
+                "bookings_total",
+                "What became of bookings: held, completed, failed, expired, cancelled, refused.",
+                &["event"],
+            ),
+            published: made.counters(
+                "events_published_total",
+                "Messages that the relay published, by topic.",
+                &["topic"],
+            ),
+            dead_lettered: made.counters(
+                "events_dead_lettered_total",
+                "Messages put aside because they can't be applied, by topic.",
+                &["topic"],
+            ),
+            gateway_seconds: made.histogram(
+                "payment_gateway_seconds",
+                "Seconds of a call to the payment gateway.",
+                SECONDS,
+            ),
+            gateway_errors: made.counter(
+                "payment_gateway_errors_total",
+                "Calls that the payment gateway did not answer.",
+            ),
+            registry: made.0,
+        }
+    }
+
+    /// The handles of one method of one route, by its template.
+    pub fn route(&self, method: &str, path: &str) -> Arc<Route> {
+        let key = (method.to_owned(), path.to_owned());
+        let known = self.http.routes.read().expect("no holder of the routes panics").get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let mut routes = self.http.routes.write().expect("no holder of the routes panics");
+            let route = Route {
+                method: method.to_owned(),
+                path: path.to_owned(),
+                requests: self.http.requests.clone(),
+                by_status: RwLock::default(),
+                seconds: self.http.seconds.with_label_values(&[method, path]),
+            };
+            routes.entry(key).or_insert_with(|| Arc::new(route)).clone()
+        })
+    }
+
+    /// Counts what became of a booking.
+    pub fn count_booking(&self, event: &str) {
+        self.bookings.with_label_values(&[event]).inc();
+    }
+
+    /// Counts a message that went out.
+    pub fn count_published(&self, topic: Topic) {
+        self.published.with_label_values(&[topic.as_str()]).inc();
+    }
+
+    /// Counts a message that was put aside.
+    pub fn count_dead_lettered(&self, topic: Topic) {
+        self.dead_lettered.with_label_values(&[topic.as_str()]).inc();
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("text is written to memory");
+        String::from_utf8(text).expect("names and labels are UTF-8")
+    }
+}
+
+/// Makes metrics and registers them; names are constants, so both can only fail in a test.
+struct Maker(Registry);
+
+const SOUND: &str = "metric names are constants, each used once";
+
+impl Maker {
+    fn process(&self) {
+        let collector = prometheus::process_collector::ProcessCollector::for_self();
+        self.0.register(Box::new(collector)).expect(SOUND);
+    }
+
+    fn registered<C: prometheus::core::Collector + Clone + 'static>(&self, collector: C) -> C {
+        self.0.register(Box::new(collector.clone())).expect(SOUND);
+        collector
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.registered(IntCounter::new(name, help).expect(SOUND))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels).expect(SOUND))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.registered(IntGauge::new(name, help).expect(SOUND))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), labels).expect(SOUND))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.registered(Histogram::with_opts(options).expect(SOUND))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        self.registered(HistogramVec::new(options, labels).expect(SOUND))
+    }
+}

@@ -1,0 +1,141 @@
+//! `kill -9` under load, again and again: no answered booking is missing, none is stuck.
+
+use crate::support::process::{Server, run};
+use crate::support::{booking, flight};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const KILLS: usize = 10;
+const CLIENTS: usize = 16;
+
+/// Fast enough that payments are under way at any kill.
+const SETTINGS: &[(&str, &str)] = &[
+    ("PAYMENT_LATENCY", "20ms"),
+    ("MAX_PARTY_SIZE", "9"),
+    ("SWEEP_INTERVAL", "100ms"),
+    ("PAYMENT_REDRIVE_AFTER", "2s"),
+];
+
+async fn create_flights(client: &reqwest::Client, base: &str) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let created = client.post(format!("{base}/api/v1/flights")).json(&flight(9_000));
+        let created: Value = created.send().await.expect("sent").json().await.expect("JSON");
+        ids.push(created["id"].as_i64().expect("an id"));
+    }
+    ids
+}
+
+/// Books until told to stop or refused a connection; reports each answered booking.
+async fn load(
+    client: reqwest::Client,
+    base: String,
+    flights: Vec<i64>,
+    number: usize,
+    stop: Arc<AtomicBool>,
+    answered: mpsc::UnboundedSender<Value>,
+) {
+    for round in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut body = booking(flights[(number + round) % flights.len()], 2);
+        if round % 5 == 0 {
+            body["payment_method"] = json!("pm_card_declined");
+        }
+        let Ok(response) =
+            client.post(format!("{base}/api/v1/bookings")).json(&body).send().await
+        else {
+            return;
+        };
+        assert_ne!(response.status(), 500);
+        if response.status() == 201
+            && let Ok(booking) = response.json().await
+        {
+            answered.send(booking).expect("the test listens");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_kills_under_load_lose_no_answered_booking() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let mut flights = Vec::new();
+    for kill in 0..KILLS {
+        let server = Server::start(directory.path(), SETTINGS).await;
+        if flights.is_empty() {
+            flights = create_flights(&client, &server.base).await;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let arguments = (client.clone(), server.base.clone(), flights.clone());
+                let (client, base, flights) = arguments;
+                tokio::spawn(load(client, base, flights, number, stop.clone(), sender.clone()))
+            })
+            .collect();
+        // Each kill at another moment of the pipeline.
+        tokio::time::sleep(Duration::from_millis(150 + 37 * kill as u64)).await;
+        server.kill().await;
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.await.expect("no client panics");
+        }
+    }
+    drop(sender);
+
+    let mut answered = HashMap::new();
+    while let Some(booking) = receiver.recv().await {
+        let id = booking["booking_id"].as_i64().expect("an id");
+        let again = answered.insert(id, booking["payment_reference_id"].clone());
+        assert_eq!(again, None, "two answers name booking {id}");
+    }
+    assert!(answered.len() > 100, "only {} bookings were answered", answered.len());
+
+    let server = Server::start(directory.path(), SETTINGS).await;
+    for (id, reference) in &answered {
+        let ended = ended(&client, &server.base, *id).await;
+        assert_eq!(&ended["payment_reference_id"], reference);
+        assert!(
+            ended["status"] == "completed" || ended["failure_reason"] == "payment_declined",
+            "{ended}"
+        );
+    }
+    assert!(server.terminate().await, "a clean stop");
+    let (code, printed) = run(directory.path(), &["audit"]).await;
+    assert_eq!(code, 0, "{printed}");
+}
+
+/// The booking once it is no longer pending.
+async fn ended(client: &reqwest::Client, base: &str, id: i64) -> Value {
+    let look = async {
+        loop {
+            let response = client.get(format!("{base}/api/v1/bookings/{id}")).send().await;
+            let booking: Value = response.expect("sent").json().await.expect("JSON");
+            if booking["status"] != "pending" {
+                return booking;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), look).await.expect("no booking is stuck")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_serve_on_the_same_database_is_refused_and_a_killed_one_leaves_no_lock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = Server::start(directory.path(), &[]).await;
+    let mut second = crate::support::process::binary(directory.path(), &[("SERVER_PORT", "0")]);
+    let output = second.arg("serve").output().await.expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("airline_booking.db"), "{printed}");
+    first.kill().await;
+    Server::start(directory.path(), &[]).await.kill().await;
+}

@@ -1,0 +1,208 @@
+//! A store that fails when told to; everything else is the real one's.
+
+use airline_booking::booking::{Change, ChangeSet, Changes, State, Wanted};
+use airline_booking::domain::{
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
+    PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use airline_booking::store::{Committed, Finding, Located, OutboxEntry, Store, StoreError};
+use async_trait::async_trait;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// What the next commit does instead of simply committing.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// The connection is lost before anything is written.
+    LostBefore,
+    /// All is written, and the connection is lost before the answer.
+    LostAfter,
+    /// Another replica commits a change of this flight first.
+    Overtaken(FlightId),
+    /// Refused while the batch holds a booking of this many seats.
+    RefusesSeats(i32),
+}
+
+/// The real store with faults to come.
+pub struct FaultyStore {
+    real: Arc<dyn Store>,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl FaultyStore {
+    pub fn new(real: Arc<dyn Store>) -> Self {
+        Self { real, faults: Mutex::default() }
+    }
+
+    /// Each fault strikes one commit, in order; [`Fault::RefusesSeats`] stays.
+    pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.lock().expect("no panic").extend(faults);
+    }
+
+    async fn overtake(&self, flight: FlightId) -> Result<(), StoreError> {
+        let was = self.real.flight(flight).await?.expect("the flight exists");
+        let after = was.clone().next_version(was.updated_at);
+        let changes = Changes { flight: Some(Change { was, after }), ..Changes::default() };
+        let overtaking = ChangeSet { commands: vec![changes], outdated: Vec::new() };
+        assert_eq!(self.real.commit(&overtaking).await?.stale, [0; 0]);
+        Ok(())
+    }
+
+    fn next_fault(&self, changes: &ChangeSet) -> Option<Fault> {
+        let mut faults = self.faults.lock().expect("no panic");
+        match *faults.front()? {
+            Fault::RefusesSeats(seats) => {
+                let bookings = changes.commands.iter().filter_map(|c| c.booking.as_ref());
+                let struck = bookings.into_iter().any(|b| b.after.seats_booked == seats);
+                struck.then_some(Fault::RefusesSeats(seats))
+            }
+            _ => faults.pop_front(),
+        }
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable(anyhow::anyhow!("the connection was lost"))
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
+        match self.next_fault(changes) {
+            None => self.real.commit(changes).await,
+            Some(Fault::LostBefore) => Err(lost()),
+            Some(Fault::LostAfter) => {
+                self.real.commit(changes).await?;
+                Err(lost())
+            }
+            Some(Fault::Overtaken(flight)) => {
+                self.overtake(flight).await?;
+                self.real.commit(changes).await
+            }
+            Some(Fault::RefusesSeats(_)) => {
+                Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")))
+            }
+        }
+    }
+
+    async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
+        self.real.load(wanted).await
+    }
+
+    async fn locate(
+        &self,
+        payments: &[PaymentReference],
+        bookings: &[BookingId],
+    ) -> Result<Located, StoreError> {
+        self.real.locate(payments, bookings).await
+    }
+
+    async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
+        self.real.draw_booking_id().await
+    }
+
+    async fn create_flight(
+        &self,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Flight, StoreError> {
+        self.real.create_flight(flight, day, currency, now).await
+    }
+
+    async fn import_flights(
+        &self,
+        flights: &[NewFlight],
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.real.import_flights(flights, currency, now).await
+    }
+
+    async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
+        self.real.flight(id).await
+    }
+
+    async fn search(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError> {
+        self.real.search(route, from, until).await
+    }
+
+    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        self.real.booking(id).await
+    }
+
+    async fn user_bookings(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        self.real.user_bookings(user, status, before, limit).await
+    }
+
+    async fn lapsed_holds(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PaymentReference>, StoreError> {
+        self.real.lapsed_holds(now, limit).await
+    }
+
+    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
+        self.real.stranded_bookings(limit).await
+    }
+
+    async fn unanswered_payments(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Payment, Booking)>, StoreError> {
+        self.real.unanswered_payments(before, limit).await
+    }
+
+    async fn drive_again(
+        &self,
+        requests: &[(Payment, OutboxEntry)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.real.drive_again(requests, now).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.real.forget_keys(before).await
+    }
+
+    async fn payment_statuses(
+        &self,
+        payments: &[PaymentReference],
+    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
+        self.real.payment_statuses(payments).await
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.real.outbox(limit).await
+    }
+
+    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
+        self.real.delete_from_outbox(ids).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.real.is_empty().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.real.ping().await
+    }
+
+    async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+        self.real.audit(now).await
+    }
+}

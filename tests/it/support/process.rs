@@ -1,0 +1,67 @@
+//! The real binary as a process of its own, to be killed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A running `airline-booking serve`.
+pub struct Server {
+    pub base: String,
+    process: Child,
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+/// The binary under test, with no settings but those given.
+pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_airline-booking"));
+    command.env_clear().current_dir(directory).kill_on_drop(true);
+    command.envs(settings.iter().copied());
+    command
+}
+
+impl Server {
+    /// Starts it on a free port in a directory and waits until it says where it listens.
+    pub async fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut process = binary(directory, &[("SERVER_PORT", "0"), ("RUST_LOG", "warn")])
+            .envs(settings.iter().copied())
+            .args(["serve", "--no-sample"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = process.stdout.take().expect("piped");
+        let mut lines = BufReader::new(stdout).lines();
+        loop {
+            let line = lines.next_line().await.expect("UTF-8").expect("a start message");
+            if let Some(at) = line.find("http://127.0.0.1:") {
+                let base = line[at..].split(['"', ' ', '/']).take(3).collect::<Vec<_>>().join("/");
+                return Self { base, process, _stdout: lines };
+            }
+        }
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.process.kill().await.expect("it was running");
+    }
+
+    /// Ctrl-C's gentler sister; waits for the end and says whether it was clean.
+    pub async fn terminate(mut self) -> bool {
+        let id = self.process.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
+        assert!(sent.success());
+        self.process.wait().await.expect("it ends").success()
+    }
+}
+
+/// The database file that a server in this directory uses.
+pub fn database(directory: &Path) -> PathBuf {
+    directory.join("airline_booking.db")
+}
+
+/// Runs a subcommand to its end; gives its exit code, and what it printed.
+pub async fn run(directory: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = binary(directory, &[]).args(arguments).output().await.expect("the binary runs");
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8(printed).expect("UTF-8"))
+}
