@@ -17,9 +17,10 @@ use crate::payments::gateway::Gateway;
 use crate::payments::settlement::Settlement;
 use crate::payments::simulated::SimulatedGateway;
 use crate::payments::worker::{self, PaymentWorker};
+use crate::sample;
 use crate::search::Search;
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{ServiceClaim, SqliteStore};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use chrono::TimeDelta;
 use std::future::Future;
@@ -80,11 +81,19 @@ pub struct App {
     workers: TaskTracker,
     /// Batches and gateway calls, each short.
     tasks: TaskTracker,
+    /// Keeps a second process from serving the same embedded database.
+    _claim: Option<ServiceClaim>,
+}
+
+/// The store that the settings name, for commands that work on it without serving.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(SqliteStore::open(&config.database_file).await?))
 }
 
 impl App {
     /// The embedded deployment: SQLite, and everything else in this process.
     pub async fn embedded(config: Config) -> anyhow::Result<Self> {
+        let claim = SqliteStore::claim(&config.database_file)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Arc::new(SqliteStore::open(&config.database_file).await?);
         let gateway = SimulatedGateway::new(store.ledger(), config.payment_latency, clock.clone());
@@ -96,7 +105,7 @@ impl App {
             generations: Arc::new(MemoryGenerations::default()),
             clock,
         };
-        Ok(Self::assemble(config, parts))
+        Ok(Self { _claim: Some(claim), ..Self::assemble(config, parts) })
     }
 
     /// Wires parts into a service at rest.
@@ -163,7 +172,18 @@ impl App {
             waiting,
             workers: TaskTracker::new(),
             tasks,
+            _claim: None,
         }
+    }
+
+    /// Fills an empty database with the sample flights; leaves any other as it is.
+    pub async fn add_sample_flights(&self) -> Result<(), StoreError> {
+        if self.parts.store.is_empty().await? {
+            let now = self.parts.clock.now();
+            let flights = sample::flights(now);
+            self.parts.store.import_flights(&flights, self.config.currency, now).await?;
+        }
+        Ok(())
     }
 
     /// Starts the relay, the payment worker and settlement, which follow what is committed.

@@ -213,8 +213,8 @@ impl Engine {
         seat.flights.clone_from(&taken.flights);
 
         let tickets = ours.into_iter().map(|entry| entry.item.ticket).collect();
-        let batch = Batch::new(parts).run(tickets);
-        tokio::join!(batch, self.come_back_later(theirs));
+        let batch = Batch::new(parts);
+        tokio::join!(batch.run(tickets), self.come_back_later(theirs));
         parts.locks.release(taken).await;
     }
 

@@ -120,10 +120,13 @@ pub struct Booking {
     #[schema(value_type = Option<Vec<Passenger>>)]
     pub passengers: Option<Arc<[Passenger]>>,
     /// Until when the seats are kept for the payment.
+    #[schema(value_type = String, format = DateTime)]
     pub hold_expires_at: Timestamp,
     /// When it was placed.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When its status last changed.
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
 

@@ -65,9 +65,11 @@ pub struct Flight {
     pub destination: Place,
     /// Departure.
     #[serde(rename = "timestamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub departs_at: Timestamp,
     /// Arrival, after departure.
     #[serde(rename = "arrival_timestamp", skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub arrives_at: Option<Timestamp>,
     /// Seats not yet paid for; moves only when a payment is captured or refunded.
     pub available_seats: SeatCount,
@@ -88,8 +90,10 @@ pub struct Flight {
     #[schema(minimum = 1)]
     pub version: i64,
     /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
 

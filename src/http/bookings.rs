@@ -58,6 +58,7 @@ pub(super) struct BookingPlacedBody {
     #[schema(value_type = String, example = "Booking created, processing payment")]
     message: &'static str,
     booking_price: Money,
+    #[schema(value_type = String, format = DateTime)]
     hold_expires_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,

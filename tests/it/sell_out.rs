@@ -5,7 +5,12 @@ use futures::future::join_all;
 use serde_json::json;
 
 /// The answers to that many parties of one at once; the method is chosen by number.
-async fn rush(app: &TestApp, flight: i64, clients: usize, method: fn(usize) -> &str) -> Vec<Answer> {
+async fn rush(
+    app: &TestApp,
+    flight: i64,
+    clients: usize,
+    method: fn(usize) -> &'static str,
+) -> Vec<Answer> {
     let method = &method;
     join_all((0..clients).map(|client| async move {
         let mut body = booking(flight, 1);

@@ -145,8 +145,9 @@ async fn a_cancelled_flight_cancels_and_refunds_its_bookings() {
     app.run_until_idle().await;
     app.gateway.close();
     let pending = app.book(flight, 1).await.booking_id();
-    let put = app.put(&format!("/api/v1/flights/{flight}"), &json!({"flight_status": "cancelled"}));
-    assert_eq!(put.await.status, 200);
+    let cancelled = json!({"flight_status": "cancelled"});
+    let put = app.put(&format!("/api/v1/flights/{flight}"), &cancelled).await;
+    assert_eq!(put.status, 200);
     app.pass(Duration::ZERO).await;
     app.gateway.open();
     app.run_until_idle().await;
