@@ -1,1 +1,193 @@
+//! Holds the rooms apart and the documents in step, by reading them.
+//!
+//! Plain text search, so that a violation is a line one can look at. `ARCHITECTURE.md` says why.
 
+use airline_booking::config::SETTINGS;
+use airline_booking::http::ProblemCode;
+use airline_booking::telemetry::Metrics;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file: its path below `src/`, and its text without comments and tests.
+struct Source {
+    path: String,
+    code: String,
+}
+
+impl Source {
+    fn is_in(&self, rooms: &[&str]) -> bool {
+        rooms.iter().any(|room| self.path.starts_with(room))
+    }
+
+    /// Lines that hold one of the words.
+    fn lines_with(&self, words: &[&str]) -> Vec<String> {
+        let holds = |line: &&str| words.iter().any(|word| line.contains(word));
+        self.code
+            .lines()
+            .filter(holds)
+            .map(|line| format!("src/{}: {}", self.path, line.trim()))
+            .collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let rust = files_below(&src).into_iter().filter(|path| path.extension() == Some("rs".as_ref()));
+    rust.map(|path| {
+        let text = fs::read_to_string(&path).unwrap();
+        let tested = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = tested.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let path = path.strip_prefix(&src).unwrap().to_string_lossy().replace('\\', "/");
+        Source { path, code: code.collect::<Vec<_>>().join("\n") }
+    })
+    .collect()
+}
+
+/// The words may stand in the rooms and nowhere else.
+fn only_in(rooms: &[&str], words: &[&str]) {
+    let strays: Vec<_> = sources()
+        .iter()
+        .filter(|source| !source.is_in(rooms))
+        .flat_map(|source| source.lines_with(words))
+        .collect();
+    assert!(strays.is_empty(), "{words:?} belong in {rooms:?} only:\n{}", strays.join("\n"));
+}
+
+/// The words may not stand in the rooms.
+fn never_in(rooms: &[&str], words: &[&str]) {
+    let strays: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.is_in(rooms))
+        .flat_map(|source| source.lines_with(words))
+        .collect();
+    assert!(strays.is_empty(), "{words:?} have no place in {rooms:?}:\n{}", strays.join("\n"));
+}
+
+#[test]
+fn the_domain_knows_nothing_but_itself() {
+    never_in(
+        &["domain/"],
+        &["use crate::", "async ", "tokio", "tracing", "anyhow", "sqlx", "axum", "Utc::now"],
+    );
+}
+
+#[test]
+fn the_rules_are_pure() {
+    never_in(
+        &["booking/decide.rs", "booking/command.rs", "booking/changes.rs", "booking/state.rs"],
+        &[
+            "async ",
+            ".await",
+            "tokio",
+            "tracing",
+            "random",
+            "now()",
+            "crate::store",
+            "crate::cache",
+            "crate::lock",
+            "crate::bus",
+            "crate::clock",
+            "crate::config",
+        ],
+    );
+}
+
+#[test]
+fn use_cases_know_no_backend_and_no_protocol() {
+    never_in(
+        &["booking/", "search/", "payments/worker.rs", "payments/settlement.rs"],
+        &["sqlite", "::memory", "StatusCode", "crate::http", "crate::app", "crate::config"],
+    );
+}
+
+#[test]
+fn requests_go_through_a_use_case_and_never_to_a_backend() {
+    never_in(&["http/"], &["sqlite", "crate::bus", "crate::lock", "crate::cache", "crate::app"]);
+}
+
+#[test]
+fn each_foreign_crate_has_its_room() {
+    only_in(&["http/", "app.rs"], &["axum::"]);
+    only_in(&["http/"], &["utoipa_axum"]);
+    only_in(&["store/sqlite/", "payments/simulated/"], &["sqlx::"]);
+    only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber"]);
+    only_in(&["cli/"], &["clap::", "csv::", "indicatif", "flate2"]);
+    only_in(&["cli/", "main.rs", "app.rs"], &["anyhow"]);
+}
+
+#[test]
+fn time_comes_from_the_clock_alone() {
+    only_in(&["clock.rs"], &["Utc::now", "SystemTime"]);
+}
+
+#[test]
+fn tasks_are_started_where_the_application_can_wait_for_them() {
+    only_in(&["app.rs", "booking/engine.rs", "payments/worker.rs"], &["spawn("]);
+}
+
+#[test]
+fn files_can_be_read_in_one_sitting() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.code.lines().count() > 420)
+        .map(|source| source.path)
+        .collect();
+    assert!(long.is_empty(), "too long: {long:?}");
+}
+
+#[test]
+fn the_readme_and_the_example_have_every_setting_with_its_default_and_no_other() {
+    let settings: BTreeSet<_> =
+        SETTINGS.iter().map(|s| (s.name.to_owned(), s.default.to_owned())).collect();
+    let readme = read("README.md");
+    let table = readme.split("| Variable | Default |").nth(1).expect("the table of settings");
+    let documented = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let mut cell = || cells.next().expect("three cells");
+            let (name, default) = (cell().trim_matches('`'), cell());
+            let default = if default == "(empty)" { "" } else { default.trim_matches('`') };
+            (name.to_owned(), default.to_owned())
+        })
+        .collect::<BTreeSet<_>>();
+    assert_eq!(documented, settings);
+
+    let example = read(".env.example");
+    let listed = example.lines().filter_map(|line| line.split_once('='));
+    let listed: BTreeSet<_> = listed
+        .filter(|(name, _)| !name.starts_with('#'))
+        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+        .collect();
+    assert_eq!(listed, settings);
+}
+
+#[test]
+fn the_operators_guide_names_every_metric_and_every_problem_code() {
+    let guide = read("docs/operations.md");
+    for code in ProblemCode::ALL {
+        assert!(guide.contains(&format!("| `{}` |", code.as_str())), "code {}", code.as_str());
+    }
+    let metrics = Metrics::new().render();
+    let registered = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for name in registered.filter_map(|line| line.split(' ').next()) {
+        let known = name.starts_with("process_") || guide.contains(&format!("| `{name}"));
+        assert!(known, "metric {name}");
+    }
+}

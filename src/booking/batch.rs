@@ -76,8 +76,7 @@ impl<'a> Batch<'a> {
         for ticket in &tickets {
             metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
         }
-        let pending =
-            tickets.into_iter().map(|ticket| Pending { ticket, earlier: None }).collect();
+        let pending = tickets.into_iter().map(|ticket| Pending { ticket, earlier: None }).collect();
         self.finish(pending).await;
     }
 
@@ -94,7 +93,9 @@ impl<'a> Batch<'a> {
                     stale += 1;
                     self.parts.metrics.version_conflicts.inc_by(again.len() as u64);
                     if stale >= STALE_MAX {
-                        again.into_iter().for_each(|p| p.ticket.answer(Err(Error::Overloaded)));
+                        for p in again {
+                            p.ticket.answer(Err(Error::Overloaded));
+                        }
                         return;
                     }
                     again
@@ -124,7 +125,10 @@ impl<'a> Batch<'a> {
     async fn split(&self, mut pending: Vec<Pending>, cause: StoreError) {
         if pending.len() == 1 {
             error!(error = %source_chain(&cause), "the store refused a command");
-            pending.into_iter().for_each(|p| p.ticket.answer(Err(Error::Store(StoreError::Refused(anyhow::anyhow!("see the log"))))));
+            for p in pending {
+                let refused = StoreError::Refused(anyhow::anyhow!("logged with its cause"));
+                p.ticket.answer(Err(refused.into()));
+            }
             return;
         }
         let second = pending.split_off(pending.len() / 2);
@@ -150,7 +154,11 @@ impl<'a> Batch<'a> {
             if position.is_some() {
                 changes.commands.push(wanted);
             }
-            decided.push(Decided { ticket: p.ticket, outcome: outcome.map_err(Error::from), position });
+            decided.push(Decided {
+                ticket: p.ticket,
+                outcome: outcome.map_err(Error::from),
+                position,
+            });
         }
         changes.outdated = self.outdated(&changes);
         if changes.commands.is_empty() {
@@ -169,7 +177,9 @@ impl<'a> Batch<'a> {
                 let remember = |d: Decided| d.again_unless_committed(&changes);
                 Attempt::Outage(decided.into_iter().map(remember).collect(), cause)
             }
-            Err(cause) => Attempt::Refused(decided.into_iter().map(Decided::again).collect(), cause),
+            Err(cause) => {
+                Attempt::Refused(decided.into_iter().map(Decided::again).collect(), cause)
+            }
         }
     }
 
@@ -186,13 +196,15 @@ impl<'a> Batch<'a> {
 
     fn count(&self, changes: &Changes) {
         let Some(booking) = &changes.booking else { return };
-        self.parts.metrics.count_booking(match (booking.after.status, booking.after.failure_reason) {
-            (BookingStatus::Pending, _) => "held",
-            (BookingStatus::Completed, _) => "completed",
-            (BookingStatus::Failed, Some(FailureReason::HoldExpired)) => "expired",
-            (BookingStatus::Failed, _) => "failed",
-            (BookingStatus::Cancelled, _) => "cancelled",
-        });
+        self.parts.metrics.count_booking(
+            match (booking.after.status, booking.after.failure_reason) {
+                (BookingStatus::Pending, _) => "held",
+                (BookingStatus::Completed, _) => "completed",
+                (BookingStatus::Failed, Some(FailureReason::HoldExpired)) => "expired",
+                (BookingStatus::Failed, _) => "failed",
+                (BookingStatus::Cancelled, _) => "cancelled",
+            },
+        );
     }
 
     /// The cached answers that these changes outdate: the flights' days, before and after.
@@ -249,9 +261,7 @@ fn sort_out(decided: Vec<Decided>, stale: &[usize]) -> (Vec<Decided>, Vec<Decide
     let is_stale = |d: &Decided| d.position.is_some_and(|position| stale.contains(&position));
     let flights: HashSet<FlightId> =
         decided.iter().filter(|d| is_stale(d)).map(|d| d.ticket.flight).collect();
-    decided
-        .into_iter()
-        .partition(|d| !flights.contains(&d.ticket.flight) && !d.leans_on_a_key())
+    decided.into_iter().partition(|d| !flights.contains(&d.ticket.flight) && !d.leans_on_a_key())
 }
 
 /// Answers those that an earlier commit of unknown outcome did write; gives back the rest.

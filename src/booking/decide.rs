@@ -11,8 +11,8 @@ use super::command::{
 use super::state::{IdempotencyRecord, State};
 use crate::domain::{
     AirlineEvent, Booking, BookingStatus, Currency, Event, FailureReason, Flight, FlightBooking,
-    FlightStatus, Invalid, Payment, PaymentAction, PaymentOutcome, PaymentReference, PaymentRequest,
-    PaymentStatus, SeatCount, Timestamp,
+    FlightStatus, Invalid, Payment, PaymentAction, PaymentOutcome, PaymentReference,
+    PaymentRequest, PaymentStatus, SeatCount, Timestamp,
 };
 use chrono::Duration;
 
@@ -49,10 +49,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Cancel(cancel) => decide_cancel(state, cancel, now),
         Command::PutFlight(put) => decide_put(state, put, now),
     };
-    decided.unwrap_or_else(|refusal| Decision {
-        outcome: Err(refusal),
-        changes: Changes::default(),
-    })
+    decided
+        .unwrap_or_else(|refusal| Decision { outcome: Err(refusal), changes: Changes::default() })
 }
 
 fn decide_hold(
@@ -123,11 +121,7 @@ fn decide_hold(
 }
 
 /// The booking that the same user made with the same key and request before, if it did.
-fn replay_of(
-    state: &State,
-    hold: &Hold,
-    now: Timestamp,
-) -> Result<Option<Decision>, Refusal> {
+fn replay_of(state: &State, hold: &Hold, now: Timestamp) -> Result<Option<Decision>, Refusal> {
     let Some(idempotency) = &hold.idempotency else { return Ok(None) };
     let name = (hold.user_id, idempotency.key.clone());
     let Some(record) = state.idempotency.get(&name) else { return Ok(None) };
@@ -170,9 +164,7 @@ fn decide_settle(state: &State, settle: &Settle, now: Timestamp) -> Result<Decis
         (Completed, Captured, PaymentOutcome::Reversed) => end.cancelled(Reversed),
         (Failed | Cancelled, ReversalRequested, PaymentOutcome::Reversed) => end.payment(Reversed),
         // A declined payment was captured after all: never kept, never revived.
-        (Failed | Cancelled, Declined, PaymentOutcome::Completed) => {
-            end.payment(ReversalRequested)
-        }
+        (Failed | Cancelled, Declined, PaymentOutcome::Completed) => end.payment(ReversalRequested),
         // A repeat, or older than what is recorded.
         _ => Decision::unchanged(Outcome::Booking { booking: booking.clone(), replayed: true }),
     })
@@ -207,10 +199,9 @@ fn decide_cancel(state: &State, cancel: &Cancel, now: Timestamp) -> Result<Decis
             Err(Refusal::BookingNotCancellable(booking.id))
         }
         // A repeat is answered like the first.
-        BookingStatus::Cancelled => Ok(Decision::unchanged(Outcome::Booking {
-            booking: booking.clone(),
-            replayed: true,
-        })),
+        BookingStatus::Cancelled => {
+            Ok(Decision::unchanged(Outcome::Booking { booking: booking.clone(), replayed: true }))
+        }
         BookingStatus::Pending | BookingStatus::Completed => {
             let end = Ending { booking, payment, flight, now };
             Ok(end.cancelled(PaymentStatus::ReversalRequested))
@@ -264,11 +255,8 @@ fn paid(
 ) -> Result<(&Booking, &Payment, &Flight), Refusal> {
     let unknown = || Refusal::UnknownPayment(reference);
     let payment = state.payments.get(&reference).ok_or_else(unknown)?;
-    let booking = state
-        .paid_by
-        .get(&reference)
-        .and_then(|id| state.bookings.get(id))
-        .ok_or_else(unknown)?;
+    let booking =
+        state.paid_by.get(&reference).and_then(|id| state.bookings.get(id)).ok_or_else(unknown)?;
     let flight =
         state.flights.get(&booking.flight_id).ok_or(Refusal::FlightNotFound(booking.flight_id))?;
     Ok((booking, payment, flight))

@@ -54,7 +54,8 @@ impl Sweeper {
             }
             if now - forgotten_at > FORGET_EVERY {
                 forgotten_at = now;
-                if let Err(error) = self.store.forget_keys(now - IdempotencyRecord::KEPT_FOR).await {
+                if let Err(error) = self.store.forget_keys(now - IdempotencyRecord::KEPT_FOR).await
+                {
                     warn!(%error, "the sweeper could not forget old idempotency keys");
                 }
             }
@@ -85,9 +86,11 @@ impl Sweeper {
         let lapsed = self.store.lapsed_holds(now, BATCH_SIZE_MAX).await?;
         let mut commands: Vec<Command> = lapsed.into_iter().map(Command::Expire).collect();
         let stranded = self.store.stranded_bookings(BATCH_SIZE_MAX).await?;
-        commands.extend(stranded.into_iter().map(|booking_id| {
-            Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline })
-        }));
+        commands.extend(
+            stranded
+                .into_iter()
+                .map(|booking_id| Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline })),
+        );
         let mut done = 0;
         for outcome in self.engine.submit_all(commands).await? {
             match outcome {

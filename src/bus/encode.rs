@@ -1,7 +1,10 @@
 //! Between facts and messages: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
 
 use super::{Message, Topic};
-use crate::domain::{AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, Timestamp};
+use crate::domain::{
+    AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
+    PaymentRequest, Timestamp,
+};
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 

@@ -261,8 +261,7 @@ mod tests {
         let mut first = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
         let publisher = bus.clone();
         tokio::spawn(async move {
-            let both =
-                [(Topic::PaymentEvents, message("1")), (Topic::PaymentEvents, message("2"))];
+            let both = [(Topic::PaymentEvents, message("1")), (Topic::PaymentEvents, message("2"))];
             publisher.publish(&both).await
         });
         assert_eq!(first.receive(1).await.expect("messages"), [message("1")]);

@@ -56,8 +56,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
     loop {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(number_end);
-        let unit_end =
-            tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
         let part = number.parse::<f64>().ok()? * seconds_of(unit)?;
         total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;

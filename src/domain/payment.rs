@@ -21,13 +21,8 @@ pub enum PaymentStatus {
 
 impl PaymentStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [
-        Self::Requested,
-        Self::Captured,
-        Self::Declined,
-        Self::ReversalRequested,
-        Self::Reversed,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Requested, Self::Captured, Self::Declined, Self::ReversalRequested, Self::Reversed];
 
     /// The word in the databases.
     pub const fn as_str(self) -> &'static str {

@@ -6,9 +6,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use futures::StreamExt;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::StatusCode;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use super::Api;
 use super::body::{Id, Json, Query, readable};
 use super::fields::{PassengerBody, required};
 use super::middleware::WAIT_MAX;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::booking::{IdempotencyKey, PlaceBooking, Placed};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Bookings in one list, where no limit is named, and at most.
@@ -132,10 +133,8 @@ impl PlaceBookingBody {
             method: method.unwrap_or_default(),
             idempotency: None,
         };
-        let idempotency = key.map(|key| IdempotencyKey {
-            key: key.into(),
-            request_hash: hash(&request).into(),
-        });
+        let idempotency =
+            key.map(|key| IdempotencyKey { key: key.into(), request_hash: hash(&request).into() });
         invalid.or(PlaceBooking { idempotency, ..request })
     }
 }
@@ -158,7 +157,12 @@ fn hash(request: &PlaceBooking) -> String {
         request.method.as_str(),
     );
     let json = serde_json::to_vec(&asked).expect("plain data is always JSON");
-    Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest: [u8; 32] = Sha256::digest(&json).into();
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// How long the caller is ready to wait (`Prefer: wait=N`, RFC 7240), 60 s at most.
@@ -184,12 +188,12 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     responses(
         (status = 201, body = BookingPlacedBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = Problem), (status = 404, body = Problem, description = "No such flight"),
-        (status = 408, body = Problem),
-        (status = 409, body = Problem, description = "insufficient_seats, flight_not_bookable"),
-        (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, body = Problem, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = Problem, description = "overloaded, unavailable"),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody, description = "No such flight"),
+        (status = 408, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable"),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
     )
 )]
 pub(super) async fn place(
@@ -220,8 +224,8 @@ pub(super) async fn place(
 #[utoipa::path(
     get, path = "/bookings/{id}", tag = "bookings", params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = Booking), (status = 400, body = Problem),
-        (status = 404, body = Problem), (status = 503, body = Problem),
+        (status = 200, body = Booking), (status = 400, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn get(
@@ -236,9 +240,9 @@ pub(super) async fn get(
     post, path = "/bookings/{id}/cancel", tag = "bookings",
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = Booking), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "booking_not_cancellable"),
-        (status = 503, body = Problem),
+        (status = 200, body = Booking), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn cancel(
@@ -258,8 +262,8 @@ pub(super) async fn cancel(
         ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer"),
     ),
     responses(
-        (status = 200, body = BookingList), (status = 400, body = Problem),
-        (status = 422, body = Problem), (status = 503, body = Problem),
+        (status = 200, body = BookingList), (status = 400, body = ProblemBody),
+        (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn of_user(
@@ -284,8 +288,7 @@ pub(super) async fn of_user(
 
     let (user, before) = (UserId(user), before.map(BookingId));
     // One more than asked for tells whether there are more.
-    let mut bookings =
-        api.bookings.of_user(user, status.flatten(), before, limit + 1).await?;
+    let mut bookings = api.bookings.of_user(user, status.flatten(), before, limit + 1).await?;
     let more = bookings.len() > limit;
     bookings.truncate(limit);
     let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());

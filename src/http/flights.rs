@@ -3,7 +3,7 @@
 use super::Api;
 use super::body::{Id, Json};
 use super::fields::{instant, required};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, ProblemBody};
 use super::search::is_known;
 use crate::booking::{ExpectedVersion, PutFlight};
 use crate::domain::{Flight, FlightId, FlightPatch, FlightStatus, Invalid, Money, NewFlight};
@@ -130,8 +130,8 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
     post, path = "/flights", tag = "flights", request_body = FlightBody,
     responses(
         (status = 201, body = Flight, headers(("Location" = String), ("ETag" = String))),
-        (status = 400, body = Problem), (status = 408, body = Problem), (status = 413, body = Problem),
-        (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem),
+        (status = 400, body = ProblemBody), (status = 408, body = ProblemBody), (status = 413, body = ProblemBody),
+        (status = 415, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn create(
@@ -150,7 +150,7 @@ pub(super) async fn create(
     responses(
         (status = 200, body = Flight, headers(("ETag" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
-        (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn get(
@@ -178,10 +178,10 @@ pub(super) async fn get(
     request_body = FlightBody,
     responses(
         (status = 200, body = FlightPutBody, headers(("ETag" = String))),
-        (status = 400, body = Problem), (status = 404, body = Problem), (status = 408, body = Problem),
-        (status = 409, body = Problem, description = "version_conflict, seats_in_use, flight_cancelled"),
-        (status = 412, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem),
-        (status = 422, body = Problem), (status = 428, body = Problem), (status = 503, body = Problem),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "version_conflict, seats_in_use, flight_cancelled"),
+        (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn put(

@@ -40,9 +40,8 @@ pub(super) async fn around(State(api): State<Api>, mut request: Request, next: N
         carry_out(&api, request, next).await
     };
 
-    if let Some(mut problem) = response.extensions_mut().remove::<Problem>() {
-        problem.request_id = request_id.to_str().unwrap_or_default().to_owned();
-        let body = problem.body();
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let body = problem.body(request_id.to_str().unwrap_or_default());
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }

@@ -69,7 +69,7 @@ pub fn router(api: Api) -> Router {
     let (routes, document) = described_routes().split_for_parts();
     let document = openapi::complete(document);
     routes
-        .route("/openapi.json", axum::routing::get(move || openapi::serve(document.clone())))
+        .route("/openapi.json", axum::routing::get(async move || openapi::serve(&document)))
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "this path does not take this method")

@@ -56,6 +56,6 @@ fn describe(status: &str, response: &mut Described) {
 }
 
 /// `GET /openapi.json`.
-pub(super) async fn serve(document: OpenApi) -> Response {
+pub(super) fn serve(document: &OpenApi) -> Response {
     axum::Json(document).into_response()
 }

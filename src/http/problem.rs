@@ -147,57 +147,64 @@ impl Code {
     }
 }
 
-/// A refusal, as it is sent. The request's id is added where it is known: in the middleware.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+/// A refusal on its way out. The middleware, which knows the request's id, writes its body.
+#[derive(Debug, Clone)]
 pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<Violation>,
+}
+
+/// A refusal, as it is sent.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody<'a> {
     /// Names the kind of problem: `/problems/` and its code.
     #[serde(rename = "type")]
     #[schema(example = "/problems/insufficient_seats")]
     kind: String,
     /// The kind in words.
-    title: &'static str,
+    title: &'a str,
     /// The HTTP status.
     #[schema(example = 409)]
     status: u16,
     /// This case in words.
-    detail: String,
+    detail: &'a str,
     /// The kind, for programs.
     #[schema(example = "insufficient_seats")]
-    code: &'static str,
+    code: &'a str,
     /// Names the request in the logs.
-    pub(super) request_id: String,
+    request_id: &'a str,
     /// The fields that break a rule.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Violation>,
+    #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
+    #[schema(value_type = Vec<Violation>, required = false)]
+    errors: &'a [Violation],
 }
 
 impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let (word, status, title) = code.facts();
-        Self {
-            kind: format!("/problems/{word}"),
-            title,
-            status: status.as_u16(),
-            detail: detail.into(),
-            code: word,
-            request_id: String::new(),
-            errors: Vec::new(),
-        }
+        Self { code, detail: detail.into(), errors: Vec::new() }
     }
 
     /// A problem that names fields.
     pub fn naming(code: Code, invalid: Invalid) -> Self {
-        Self { errors: invalid.0.clone(), ..Self::new(code, invalid.to_string()) }
-    }
-
-    fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        Self { code, detail: invalid.to_string(), errors: invalid.0 }
     }
 
     /// The response's body.
-    pub(super) fn body(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("texts and numbers are always JSON")
+    pub(super) fn body(&self, request_id: &str) -> Vec<u8> {
+        let (code, status, title) = self.code.facts();
+        let body = ProblemBody {
+            kind: format!("/problems/{code}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code,
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&body).expect("texts and numbers are always JSON")
     }
 }
 
@@ -251,13 +258,11 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     /// An empty response that carries the problem; the middleware writes its body.
     fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
+        let (_, status, _) = self.code.facts();
+        let mut response = status.into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(self);

@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::body::{Query, readable};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemBody};
 use crate::domain::{Flight, Invalid, Money, SeatCount, route_key};
 use crate::search::{Answer, FlightList};
 use axum::body::Body;
@@ -73,7 +73,7 @@ impl std::str::FromStr for Sort {
     responses(
         (status = 200, body = FlightList, headers(("ETag" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
-        (status = 400, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem),
+        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn search(
@@ -124,7 +124,8 @@ impl Question {
         let place = |name| query.get(name).unwrap_or_default().to_owned();
         let (source, destination) = (place("source"), place("destination"));
         filter.check(&source, &destination)?;
-        let narrows = ["seats", "max_price", "sort", "limit"].iter().any(|n| query.get(n).is_some());
+        let narrows =
+            ["seats", "max_price", "sort", "limit"].iter().any(|n| query.get(n).is_some());
         let date = date.unwrap_or_default();
         Ok(Self { source, destination, date, filter: narrows.then_some(filter) })
     }

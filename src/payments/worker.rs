@@ -6,9 +6,7 @@
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request};
 use crate::clock::Clock;
-use crate::domain::{
-    PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus,
-};
+use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -194,10 +192,8 @@ async fn publish(
     let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
     loop {
         events.recv_many(&mut batch, BATCH_SIZE_MAX).await;
-        let messages: Vec<_> = batch
-            .drain(..)
-            .map(|event| (Topic::PaymentEvents, Message::from(&event)))
-            .collect();
+        let messages: Vec<_> =
+            batch.drain(..).map(|event| (Topic::PaymentEvents, Message::from(&event))).collect();
         bus.publish(&messages).await?;
     }
 }

@@ -48,9 +48,10 @@ impl Answer {
     fn of(flights: Vec<Flight>) -> Self {
         let body = serde_json::to_vec(&FlightList::of(flights.iter().collect()))
             .expect("flights are plain data");
-        let digest = Sha256::digest(&body);
-        let etag = digest.iter().take(8).fold(String::from("\""), |tag, b| tag + &format!("{b:02x}"));
-        Self { body: body.into(), etag: etag + "\"", flights }
+        let digest: [u8; 32] = Sha256::digest(&body).into();
+        let (tag, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+        let etag = format!("\"{:016x}\"", u64::from_be_bytes(*tag));
+        Self { body: body.into(), etag, flights }
     }
 }
 

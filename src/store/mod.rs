@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 
 pub use error::StoreError;
-pub use outbox::{Outbound, Outdated, OutboxEntry};
+pub use outbox::{Outbound, OutboxEntry, Outdated};
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]

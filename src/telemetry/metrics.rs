@@ -90,7 +90,11 @@ impl Metrics {
     pub fn new() -> Self {
         let made = Maker(Registry::new());
         made.process();
-        let queued = made.gauges("booking_queue_depth", "Commands waiting for the booking engine.", &["queue"]);
+        let queued = made.gauges(
+            "booking_queue_depth",
+            "Commands waiting for the booking engine.",
+            &["queue"],
+        );
         let cache = made.counters(
             "cache_requests_total",
             "Searches by cache layer and result (hit or miss).",
@@ -164,7 +168,8 @@ impl Metrics {
     /// The handles of one method of one route, by its template.
     pub fn route(&self, method: &str, path: &str) -> Arc<Route> {
         let key = (method.to_owned(), path.to_owned());
-        let known = self.http.routes.read().expect("no holder of the routes panics").get(&key).cloned();
+        let known =
+            self.http.routes.read().expect("no holder of the routes panics").get(&key).cloned();
         known.unwrap_or_else(|| {
             let mut routes = self.http.routes.write().expect("no holder of the routes panics");
             let route = Route {

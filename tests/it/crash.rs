@@ -47,8 +47,7 @@ async fn load(
         if round % 5 == 0 {
             body["payment_method"] = json!("pm_card_declined");
         }
-        let Ok(response) =
-            client.post(format!("{base}/api/v1/bookings")).json(&body).send().await
+        let Ok(response) = client.post(format!("{base}/api/v1/bookings")).json(&body).send().await
         else {
             return;
         };

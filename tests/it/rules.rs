@@ -211,7 +211,10 @@ fn available_seats_move_only_when_the_payment_is_captured() {
     let flight = FlightId(1);
     let held = decide(&state, &hold(1, 1, 4), start(), &policy());
     state.apply(&held.changes);
-    assert_eq!((state.flights[&flight].available_seats, state.flights[&flight].held_seats), (10, 4));
+    assert_eq!(
+        (state.flights[&flight].available_seats, state.flights[&flight].held_seats),
+        (10, 4)
+    );
 
     let settle = Command::Settle(Settle {
         reference: PaymentReference::from_bits(1),

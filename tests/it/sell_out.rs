@@ -53,7 +53,9 @@ async fn with_half_the_seats_exactly_half_complete_and_the_rest_are_told() {
     let (sold, refused): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == 201);
     assert_eq!((sold.len(), refused.len()), (500, 500));
-    refused.iter().for_each(|answer| answer.assert_problem(409, "insufficient_seats"));
+    for answer in &refused {
+        answer.assert_problem(409, "insufficient_seats");
+    }
     app.run_until_idle().await;
     assert_eq!(statuses(&app, &sold).await, (500, 0));
     app.finish().await;
@@ -63,7 +65,8 @@ async fn with_half_the_seats_exactly_half_complete_and_the_rest_are_told() {
 async fn seats_of_declined_payments_come_back() {
     let app = TestApp::start().await;
     let flight = app.add_flight(600).await;
-    let third = |client: usize| if client % 3 == 0 { "pm_card_declined" } else { "pm_card_visa" };
+    let third =
+        |client: usize| if client.is_multiple_of(3) { "pm_card_declined" } else { "pm_card_visa" };
     let answers = rush(&app, flight, 600, third).await;
     app.run_until_idle().await;
     assert_eq!(statuses(&app, &answers).await, (400, 200));

@@ -119,7 +119,10 @@ async fn cancelling_gives_seats_and_money_back_once() {
     let path = format!("/api/v1/bookings/{booking}/cancel");
     for _ in 0..2 {
         let cancelled = app.post(&path, &json!({})).await;
-        assert_eq!((cancelled.status.as_u16(), &cancelled.json["status"]), (200, &json!("cancelled")));
+        assert_eq!(
+            (cancelled.status.as_u16(), &cancelled.json["status"]),
+            (200, &json!("cancelled"))
+        );
         app.run_until_idle().await;
         assert_eq!(seats(&app, flight).await, [5, 0, 0]);
     }

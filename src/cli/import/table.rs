@@ -158,11 +158,21 @@ impl<R: Read> Table<R> {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let number = self.line.position().map_or(0, csv::Position::line);
-                Ok(Some(self.columns.flight(&self.line).map_err(|invalid| BadLine {
-                    number,
-                    faults: invalid.0.iter().map(|fault| {
-                        format!("{} {}", fault.pointer.trim_start_matches('/'), fault.detail)
-                    }).collect(),
+                Ok(Some(self.columns.flight(&self.line).map_err(|invalid| {
+                    BadLine {
+                        number,
+                        faults: invalid
+                            .0
+                            .iter()
+                            .map(|fault| {
+                                format!(
+                                    "{} {}",
+                                    fault.pointer.trim_start_matches('/'),
+                                    fault.detail
+                                )
+                            })
+                            .collect(),
+                    }
                 })))
             }
             Err(error) => match error.kind() {

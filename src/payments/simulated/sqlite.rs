@@ -70,7 +70,8 @@ impl SqliteLedger {
 fn line(
     (text, amount, method, state): (String, Option<i64>, Option<String>, String),
 ) -> Result<(PaymentReference, Line), StoreError> {
-    let corrupt = |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
+    let corrupt =
+        |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
     let reference = text.parse().map_err(|_| corrupt("reference"))?;
     let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
     Ok((reference, Line { amount: amount.map(Money::from_minor), method, state }))

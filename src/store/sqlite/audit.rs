@@ -106,10 +106,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-pub(super) async fn audit(
-    reader: &SqlitePool,
-    now: Timestamp,
-) -> Result<Vec<Finding>, StoreError> {
+pub(super) async fn audit(reader: &SqlitePool, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
     // One transaction: all rules look at the same moment.
     let mut tx = reader.begin().await.map_err(store_error)?;
     let mut findings = Vec::with_capacity(RULES.len());

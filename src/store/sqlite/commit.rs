@@ -46,8 +46,7 @@ pub(super) async fn commit(
 /// The rows that are not as they were decided on.
 async fn find_stale(tx: &mut Tx, folded: &Folded) -> Result<Stale, StoreError> {
     let mut stale = Stale::default();
-    let flights: Vec<_> =
-        folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
+    let flights: Vec<_> = folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT c.value ->> 0 FROM json_each(?1) AS c
            LEFT JOIN flights AS f ON f.id = c.value ->> 0
@@ -59,11 +58,8 @@ async fn find_stale(tx: &mut Tx, folded: &Folded) -> Result<Stale, StoreError> {
     .map_err(store_error)?;
     stale.flights.extend(rows.into_iter().map(FlightId));
 
-    let bookings: Vec<_> = folded
-        .bookings
-        .iter()
-        .map(|c| (c.after.id.0, c.was.map(BookingStatus::as_str)))
-        .collect();
+    let bookings: Vec<_> =
+        folded.bookings.iter().map(|c| (c.after.id.0, c.was.map(BookingStatus::as_str))).collect();
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT c.value ->> 0 FROM json_each(?1) AS c
            LEFT JOIN bookings AS b ON b.id = c.value ->> 0
@@ -144,7 +140,8 @@ async fn update_flights(tx: &mut Tx, flights: &[Change<Flight, Flight>]) -> Resu
             (inventory, fields)
         })
         .collect();
-    let seats: Vec<_> = rows.iter().filter(|(_, fields)| fields.is_none()).map(|row| &row.0).collect();
+    let seats: Vec<_> =
+        rows.iter().filter(|(_, fields)| fields.is_none()).map(|row| &row.0).collect();
     let written = run(
         tx,
         "UPDATE flights SET

@@ -91,8 +91,7 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         .await
         .map_err(store_error)?;
         let payments: Vec<Payment> = all(rows)?;
-        state.payments =
-            payments.into_iter().map(|payment| (payment.reference, payment)).collect();
+        state.payments = payments.into_iter().map(|payment| (payment.reference, payment)).collect();
     }
     Ok(state)
 }
@@ -134,14 +133,11 @@ pub(super) async fn booking(
     reader: &SqlitePool,
     id: BookingId,
 ) -> Result<Option<Booking>, StoreError> {
-    let row: Option<BookingRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        booking_columns!(),
-        " FROM bookings WHERE id = ?1"
-    ))
-    .bind(id.0)
-    .fetch_optional(reader)
-    .await
-    .map_err(store_error)?;
+    let row: Option<BookingRow> =
+        sqlx::query_as(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = ?1"))
+            .bind(id.0)
+            .fetch_optional(reader)
+            .await
+            .map_err(store_error)?;
     row.map(Booking::try_from).transpose()
 }

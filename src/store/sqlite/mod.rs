@@ -19,12 +19,10 @@ use crate::domain::{
 };
 use crate::payments::simulated::SqliteLedger;
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -60,7 +58,9 @@ pub struct ServiceClaim {
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// Another process serves from it.
-    #[error("another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file")]
+    #[error(
+        "another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file"
+    )]
     Taken(PathBuf),
     /// The lock file cannot be used.
     #[error("cannot lock {0}: {1}")]

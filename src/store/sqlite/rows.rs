@@ -83,7 +83,8 @@ impl TryFrom<FlightRow> for Flight {
 
     fn try_from(row: FlightRow) -> Result<Self, StoreError> {
         let cell = Cell { table: "flights", row: row.id.to_string() };
-        let arrives_at = row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
+        let arrives_at =
+            row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
         Ok(Self {
             id: FlightId(row.id),
             flight_number: row.flight_number.map(Into::into),
@@ -126,12 +127,12 @@ impl TryFrom<BookingRow> for Booking {
 
     fn try_from(row: BookingRow) -> Result<Self, StoreError> {
         let cell = Cell { table: "bookings", row: row.id.to_string() };
-        let passengers = row.booking_metadata.map(|json| {
-            cell.read("booking_metadata", serde_json::from_str(&json).ok())
-        });
-        let failure_reason = row.failure_reason.map(|reason| {
-            cell.read("failure_reason", FailureReason::parse(&reason))
-        });
+        let passengers = row
+            .booking_metadata
+            .map(|json| cell.read("booking_metadata", serde_json::from_str(&json).ok()));
+        let failure_reason = row
+            .failure_reason
+            .map(|reason| cell.read("failure_reason", FailureReason::parse(&reason)));
         Ok(Self {
             id: BookingId(row.id),
             flight_id: FlightId(row.flight_id),
@@ -191,6 +192,8 @@ pub(super) fn payment_status(reference: &str, word: &str) -> Result<PaymentStatu
 }
 
 /// Domain values of rows.
-pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(rows: Vec<R>) -> Result<Vec<T>, StoreError> {
+pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(
+    rows: Vec<R>,
+) -> Result<Vec<T>, StoreError> {
     rows.into_iter().map(T::try_from).collect()
 }

@@ -101,9 +101,8 @@ pub(super) async fn unanswered_payments(
     let bookings: Vec<Booking> = super::rows::all(rows)?;
     let mut by_payment: HashMap<PaymentReference, Booking> =
         bookings.into_iter().map(|booking| (booking.payment_reference, booking)).collect();
-    let pair = |payment: Payment| {
-        by_payment.remove(&payment.reference).map(|booking| (payment, booking))
-    };
+    let pair =
+        |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
     Ok(payments.into_iter().filter_map(pair).collect())
 }
 
@@ -113,10 +112,8 @@ pub(super) async fn drive_again(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = begin(writer).await?;
-    let rows: Vec<_> = requests
-        .iter()
-        .map(|(payment, _)| (payment.reference, payment.status.as_str()))
-        .collect();
+    let rows: Vec<_> =
+        requests.iter().map(|(payment, _)| (payment.reference, payment.status.as_str())).collect();
     let still: Vec<String> = sqlx::query_scalar(
         "UPDATE payments SET updated_at = ?2 FROM json_each(?1) AS c
           WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1
@@ -182,10 +179,7 @@ pub(super) async fn outbox(
         .collect()
 }
 
-pub(super) async fn delete_from_outbox(
-    writer: &SqlitePool,
-    ids: &[i64],
-) -> Result<(), StoreError> {
+pub(super) async fn delete_from_outbox(writer: &SqlitePool, ids: &[i64]) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))")
         .bind(json(&ids))
         .execute(writer)

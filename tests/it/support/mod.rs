@@ -87,7 +87,17 @@ impl TestApp {
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
-        Self { app, clock, gateway, bus, store, faults, router, finished: false, _directory: directory }
+        Self {
+            app,
+            clock,
+            gateway,
+            bus,
+            store,
+            faults,
+            router,
+            finished: false,
+            _directory: directory,
+        }
     }
 
     /// Sends a request and reads its answer.

@@ -1,6 +1,6 @@
 //! The real binary as a process of its own, to be killed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -52,11 +52,6 @@ impl Server {
         assert!(sent.success());
         self.process.wait().await.expect("it ends").success()
     }
-}
-
-/// The database file that a server in this directory uses.
-pub fn database(directory: &Path) -> PathBuf {
-    directory.join("airline_booking.db")
 }
 
 /// Runs a subcommand to its end; gives its exit code, and what it printed.
