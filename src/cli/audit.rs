@@ -38,12 +38,12 @@ fn table(findings: &[Finding]) -> String {
         }
     }
     let violations: i64 = findings.iter().map(|finding| finding.violations).sum();
-    table.push_str(&match violations {
-        0 => "\n\nclean".to_owned(),
-        1 => "\n\n1 violation".to_owned(),
-        n => format!("\n\n{n} violations"),
-    });
-    table
+    let verdict = match violations {
+        0 => "clean".to_owned(),
+        1 => "1 violation".to_owned(),
+        n => format!("{n} violations"),
+    };
+    table + "\n\n" + &verdict
 }
 
 #[cfg(test)]

@@ -114,10 +114,9 @@ pub(super) fn zone(text: &str) -> Result<ScheduleZone, String> {
 /// `pretty` or `json`; an empty text goes by where the log is written to.
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
-        "pretty" => Ok(LogFormat::Pretty),
-        "json" => Ok(LogFormat::Json),
         "" if std::io::stderr().is_terminal() => Ok(LogFormat::Pretty),
-        "" => Ok(LogFormat::Json),
+        "pretty" => Ok(LogFormat::Pretty),
+        "" | "json" => Ok(LogFormat::Json),
         _ => Err("must be pretty or json".into()),
     }
 }

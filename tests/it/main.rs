@@ -7,3 +7,4 @@ mod faults;
 mod rules;
 mod sell_out;
 mod settling;
+mod states;

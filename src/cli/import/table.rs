@@ -109,10 +109,11 @@ impl Columns {
 }
 
 fn instant(invalid: &mut Invalid, pointer: &str, text: &str) -> Timestamp {
-    DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc()).unwrap_or_else(|_| {
-        invalid.add(pointer, "must be an RFC 3339 instant such as 2025-01-20T10:00:00Z");
-        Timestamp::default()
-    })
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return instant.to_utc();
+    }
+    invalid.add(pointer, "must be an RFC 3339 instant such as 2025-01-20T10:00:00Z");
+    Timestamp::default()
 }
 
 fn seats(invalid: &mut Invalid, pointer: &str, text: &str) -> SeatCount {
