@@ -158,7 +158,12 @@ impl App {
             committed: committed.clone(),
         };
         Self {
-            bookings: Bookings::new(engine.clone(), parts.store.clone(), waiting.clone()),
+            bookings: Bookings::new(
+                engine.clone(),
+                parts.store.clone(),
+                waiting.clone(),
+                parts.clock.clone(),
+            ),
             flights,
             search,
             sweeper: Arc::new(sweeper),

@@ -3,6 +3,7 @@
 use super::command::{Cancel, CancelledBy, Command, Hold, IdempotencyKey, Outcome, Refusal};
 use super::engine::Engine;
 use super::waiting::Waiting;
+use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, PaymentReference,
     SeatCount, UserId,
@@ -44,12 +45,18 @@ pub struct Bookings {
     engine: Engine,
     store: Arc<dyn Store>,
     waiting: Waiting,
+    clock: Arc<dyn Clock>,
 }
 
 impl Bookings {
     /// Use cases over an engine and its store.
-    pub fn new(engine: Engine, store: Arc<dyn Store>, waiting: Waiting) -> Self {
-        Self { engine, store, waiting }
+    pub fn new(
+        engine: Engine,
+        store: Arc<dyn Store>,
+        waiting: Waiting,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { engine, store, waiting, clock }
     }
 
     /// Holds seats; with `wait`, stays until the booking has ended, that long at most.
@@ -63,7 +70,7 @@ impl Bookings {
         let booking_id = self.store.draw_booking_id().await?;
         let command = Command::Hold(Hold {
             booking_id,
-            reference: PaymentReference::random(),
+            reference: PaymentReference::draw(self.clock.now()),
             flight_id: request.flight_id,
             user_id: request.user_id,
             seats: request.seats,

@@ -8,8 +8,7 @@ mod import;
 mod serve;
 
 use crate::app;
-use crate::config::{Config, SETTINGS};
-use anyhow::Context;
+use crate::config::{Config, ConfigError, SETTINGS};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -82,8 +81,8 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     say(&format!("{} has this version's schema", config.database_file.display()))
 }
 
-fn config() -> anyhow::Result<Config> {
-    Config::from_env(|name| std::env::var(name).ok()).context("settings cannot be used\n")
+fn config() -> Result<Config, ConfigError> {
+    Config::from_env(|name| std::env::var(name).ok())
 }
 
 /// Writes a line, or many, to stdout.

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpListener;
+use tracing::warn;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
@@ -20,6 +21,9 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     let app = App::embedded(config.clone()).await?;
     if sample {
         app.add_sample_flights().await?;
+    }
+    if !address.ip().is_loopback() {
+        warn!("there are no identities: whoever reaches {address} can book, read and change all");
     }
     say(&start_message(&config, address, SystemClock.now(), sample))?;
     app.serve(listener, stop).await

@@ -69,6 +69,7 @@ fn rule(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     match message.rsplit_once(", expected ") {
+        Some((_, "i32" | "i64")) => "must be an integer".to_owned(),
         Some((_, expected)) => format!("must be {expected}"),
         None => message.to_owned(),
     }

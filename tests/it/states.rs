@@ -150,9 +150,10 @@ fn every_cell_of_the_table_is_what_decide_does() {
             let decision = decide(&state, &command(column), after_the_hold, &policy);
             let said = said.trim_end_matches(" (answered like the first)");
             assert_eq!(words(&decision), said, "{booking:?}, {payment:?}: {column}");
-            let asks_for_reversal = decision.changes.payment.as_ref().is_some_and(|payment| {
-                payment.after.status == PaymentStatus::ReversalRequested
-            });
+            let asks_for_reversal =
+                decision.changes.payment.as_ref().is_some_and(|payment| {
+                    payment.after.status == PaymentStatus::ReversalRequested
+                });
             let requests = decision.changes.events.iter().filter(|event| {
                 matches!(event, airline_booking::domain::Event::PaymentRequested(_))
             });
