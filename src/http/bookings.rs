@@ -97,8 +97,13 @@ pub(super) struct BookingList {
 }
 
 impl PlaceBookingBody {
-    fn check(self, seats_max: i32, key: Option<&str>) -> Result<PlaceBooking, Invalid> {
-        let mut invalid = Invalid::default();
+    /// The booking to place, or all that is wrong with it, with what was noted before.
+    fn check(
+        self,
+        mut invalid: Invalid,
+        seats_max: i32,
+        key: Option<&str>,
+    ) -> Result<PlaceBooking, Invalid> {
         let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
         let user_id = positive(&mut invalid, "user_id", self.user_id);
         let seats = required(&mut invalid, "seats_booked", self.seats_booked).unwrap_or_default();
@@ -106,7 +111,9 @@ impl PlaceBookingBody {
             invalid.add("/seats_booked", format!("must be 1 to {seats_max}"));
         }
         let details = required(&mut invalid, "passenger_details", self.passenger_details);
-        if details.as_ref().is_some_and(|d| i32::try_from(d.len()) != Ok(seats)) {
+        let is_another_count =
+            details.as_ref().is_some_and(|details| i32::try_from(details.len()) != Ok(seats));
+        if self.seats_booked.is_some() && is_another_count {
             invalid.add("/passenger_details", "must name as many passengers as seats_booked");
         }
         // A list beyond any party is refused as a whole.
@@ -122,7 +129,9 @@ impl PlaceBookingBody {
         if method.is_none() {
             invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
         }
-        if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
+        let is_key =
+            |key: &str| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+        if key.is_some_and(|key| !is_key(key)) {
             invalid.add("/headers/Idempotency-Key", "must be 1 to 255 visible ASCII characters");
         }
         let request = PlaceBooking {
@@ -199,10 +208,10 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 pub(super) async fn place(
     State(api): State<Api>,
     headers: HeaderMap,
-    Json(body): Json<PlaceBookingBody>,
+    Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
-    let request = body.check(api.limits.party_size_max, key)?;
+    let request = body.check(mistyped, api.limits.party_size_max, key)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
     let Placed { booking, replayed } = api.bookings.place(request, wait).await?;
 

@@ -6,9 +6,16 @@ use serde::Deserialize;
 /// Notes `/name` as missing, or gives its value.
 pub(super) fn required<T>(invalid: &mut Invalid, name: &str, value: Option<T>) -> Option<T> {
     if value.is_none() {
-        invalid.add(format!("/{name}"), "is required");
+        note_missing(invalid, format!("/{name}"));
     }
     value
+}
+
+/// Notes a field as missing, unless it is there with a wrong type, which has been noted.
+fn note_missing(invalid: &mut Invalid, pointer: String) {
+    if invalid.0.iter().all(|noted| noted.pointer != pointer) {
+        invalid.add(pointer, "is required");
+    }
 }
 
 /// Reads an instant with its offset, as RFC 3339 writes it.
@@ -48,7 +55,7 @@ impl PassengerBody {
         let before = invalid.0.len();
         let mut text = |name: &str, value: Option<String>, sound: fn(&str) -> bool, rule: &str| {
             match value {
-                None => invalid.add(format!("{at}/{name}"), "is required"),
+                None => note_missing(invalid, format!("{at}/{name}")),
                 Some(value) if !sound(&value) => invalid.add(format!("{at}/{name}"), rule),
                 Some(value) => return value,
             }
@@ -67,7 +74,7 @@ impl PassengerBody {
             age: self.age.unwrap_or_default(),
         };
         match self.age {
-            None => invalid.add(format!("{at}/age"), "is required"),
+            None => note_missing(invalid, format!("{at}/age")),
             Some(0..=130) => {}
             Some(_) => invalid.add(format!("{at}/age"), "must be 0 to 130"),
         }

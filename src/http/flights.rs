@@ -58,8 +58,8 @@ pub(super) struct FlightPutBody {
 }
 
 impl FlightBody {
-    fn into_new(self) -> Result<NewFlight, Invalid> {
-        let mut invalid = Invalid::default();
+    /// The flight to create, or all that is wrong with it, with what was noted before.
+    fn into_new(self, mut invalid: Invalid) -> Result<NewFlight, Invalid> {
         let source = required(&mut invalid, "source", self.source.as_deref());
         let destination = required(&mut invalid, "destination", self.destination.as_deref());
         let available_seats = required(&mut invalid, "available_seats", self.available_seats);
@@ -136,9 +136,9 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    Json(body): Json<FlightBody>,
+    Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
-    let flight = api.flights.create(body.into_new()?).await?;
+    let flight = api.flights.create(body.into_new(mistyped)?).await?;
     let location = format!("/api/v1/flights/{}", flight.id);
     let head = [(header::LOCATION, location), (header::ETAG, etag(&flight))];
     Ok((StatusCode::CREATED, head, axum::Json(flight)).into_response())
@@ -188,9 +188,8 @@ pub(super) async fn put(
     State(api): State<Api>,
     headers: HeaderMap,
     Id(id): Id,
-    Json(body): Json<FlightBody>,
+    Json(body, mut invalid): Json<FlightBody>,
 ) -> Result<Response, Problem> {
-    let mut invalid = Invalid::default();
     let patch = body.patch(&mut invalid);
     invalid.or(())?;
     let expected = if_match(&headers)?.or(body.version.map(ExpectedVersion::Body));

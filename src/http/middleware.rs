@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
-use tracing::{Level, debug, enabled, error, info};
+use tracing::{debug, error, info};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,7 +29,7 @@ pub(super) async fn around(State(api): State<Api>, mut request: Request, next: N
     let request_id = request_id(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let route = api.metrics.route(request.method().as_str(), path);
+    let route = api.metrics.route(method_label(request.method()), path);
     let place = Place::take(&api);
 
     let is_bounded = path.starts_with("/api/") && !path.ends_with("/health");
@@ -40,14 +40,17 @@ pub(super) async fn around(State(api): State<Api>, mut request: Request, next: N
         carry_out(&api, request, next).await
     };
 
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let body = problem.body(request_id.to_str().unwrap_or_default());
+    let problem = response.extensions_mut().remove::<Problem>();
+    let id = request_id.to_str().expect("a request id is checked or made of ASCII letters");
+    if let Some(problem) = &problem {
+        let body = problem.body(id);
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
     let took = started.elapsed();
     route.observe(response.status(), took);
-    log(&request_id, path, response.status(), took);
+    let cause = problem.as_ref().and_then(Problem::cause);
+    log(id, path, response.status(), took, cause);
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
@@ -65,8 +68,7 @@ async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
         Err(panic) => {
             let message = panic.downcast_ref::<&str>().copied();
             let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            error!(panic = message.unwrap_or("?"), "a handler panicked");
-            Problem::new(Code::Internal, "the request could not be carried out").into_response()
+            Problem::internal(format!("panic: {}", message.unwrap_or("?"))).into_response()
         }
     }
 }
@@ -84,11 +86,30 @@ fn request_id(request: &Request) -> HeaderValue {
     })
 }
 
-fn log(request_id: &HeaderValue, route: &str, status: StatusCode, took: Duration) {
-    if status.is_server_error() {
-        info!(?request_id, route, status = status.as_u16(), ?took, "answered");
-    } else if enabled!(Level::DEBUG) {
-        debug!(?request_id, route, status = status.as_u16(), ?took, "answered");
+/// The method as metrics show it: one that no route takes is `other`, since a caller may send any
+/// word, and each word would be a series for ever.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The request's one line: with its cause where something failed, at `debug` where all went well.
+fn log(request_id: &str, route: &str, status: StatusCode, took: Duration, cause: Option<&str>) {
+    let status_number = status.as_u16();
+    if let Some(cause) = cause {
+        error!(request_id, route, status = status_number, ?took, cause, "failed");
+    } else if status.is_server_error() {
+        info!(request_id, route, status = status_number, ?took, "answered");
+    } else {
+        debug!(request_id, route, status = status_number, ?took, "answered");
     }
 }
 

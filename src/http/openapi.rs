@@ -1,5 +1,6 @@
 //! The `OpenAPI` 3.1 document, made from the handlers.
 
+use super::problem::Code;
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi, RefOr, Response as Described};
@@ -28,14 +29,21 @@ pub fn openapi() -> OpenApi {
     complete(super::described_routes().split_for_parts().1)
 }
 
-/// Problems are sent as `application/problem+json`, wherever a handler names one.
+/// What the handlers need not repeat: the problems' media type and codes, and that any may fail.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put];
         for operation in operations.into_iter().flatten() {
-            for (status, response) in &mut operation.responses.responses {
+            let responses = &mut operation.responses.responses;
+            let refused = responses.values().find(|response| is_problem(response)).cloned();
+            if let Some(RefOr::T(mut failed)) = refused {
+                failed.description.clear();
+                responses.insert("500".to_owned(), RefOr::T(failed));
+            }
+            for (status, response) in responses {
+                let is_problem = is_problem(response);
                 if let RefOr::T(response) = response {
-                    describe(status, response);
+                    describe(status.parse().unwrap_or_default(), response, is_problem);
                 }
             }
         }
@@ -43,19 +51,58 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
-fn describe(status: &str, response: &mut Described) {
-    let is_problem = status.starts_with(['4', '5']);
+/// Whether a response's body is a problem. A failed health check is not: it says what is down.
+fn is_problem(response: &RefOr<Described>) -> bool {
+    let RefOr::T(response) = response else { return false };
+    response.content.values().any(|content| {
+        let RefOr::T(content) = content else { return false };
+        let Some(RefOr::Ref(schema)) = &content.schema else { return false };
+        schema.ref_location.ends_with("/Problem")
+    })
+}
+
+fn describe(status: u16, response: &mut Described, is_problem: bool) {
     if is_problem && let Some(content) = response.content.shift_remove("application/json") {
         response.content.insert("application/problem+json".to_owned(), content);
     }
     if response.description.is_empty() {
-        let code = status.parse::<u16>().ok().and_then(|s| http::StatusCode::from_u16(s).ok());
-        let reason = code.and_then(|code| code.canonical_reason()).unwrap_or(status);
-        reason.clone_into(&mut response.description);
+        response.description = if is_problem { codes(status) } else { reason(status) };
     }
+}
+
+/// The problem codes that are answered with a status.
+fn codes(status: u16) -> String {
+    let codes = Code::ALL.iter().filter(|code| code.status() == status);
+    codes.map(|code| code.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The status in words, as HTTP has them.
+fn reason(status: u16) -> String {
+    let status = http::StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or_default().to_owned()
 }
 
 /// `GET /openapi.json`.
 pub(super) fn serve(document: &OpenApi) -> Response {
     axum::Json(document).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_and_only_they_are_problem_json_with_their_codes() {
+        let document = serde_json::to_value(openapi()).expect("a document is JSON");
+        let responses = |path: &str| document["paths"][path]["get"]["responses"].clone();
+
+        let flight = responses("/api/v1/flights/{id}");
+        assert_eq!(flight["404"]["description"], "not_found");
+        assert_eq!(flight["500"]["description"], "internal");
+        assert!(flight["503"]["content"]["application/problem+json"].is_object());
+
+        let health = responses("/api/v1/health");
+        assert!(health["503"]["content"]["application/json"].is_object());
+        assert!(health["500"].is_null());
+    }
 }

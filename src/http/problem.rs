@@ -7,7 +7,6 @@ use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use tracing::error;
 
 /// What went wrong, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +144,11 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         self.facts().0
     }
+
+    /// The HTTP status that it is answered with.
+    pub const fn status(self) -> StatusCode {
+        self.facts().1
+    }
 }
 
 /// A refusal on its way out. The middleware, which knows the request's id, writes its body.
@@ -153,6 +157,7 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<Violation>,
+    cause: Option<String>,
 }
 
 /// A refusal, as it is sent.
@@ -184,12 +189,28 @@ pub(super) struct ProblemBody<'a> {
 impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+    }
+
+    /// A fault of ours: the caller is told nothing of its cause, which is for the log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        Self::new(Code::Internal, "the request could not be carried out").because(cause)
+    }
+
+    /// Itself with what the log should say of it.
+    fn because(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    /// What the log should say of it, if it is no mere refusal.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// A problem that names fields.
     pub fn naming(code: Code, invalid: Invalid) -> Self {
-        Self { code, detail: invalid.to_string(), errors: invalid.0 }
+        let detail = invalid.to_string().trim_start().to_owned();
+        Self { errors: invalid.0, ..Self::new(code, detail) }
     }
 
     /// The response's body.
@@ -222,12 +243,11 @@ impl From<Error> for Problem {
             Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
             Error::Stopping => Self::new(Code::Unavailable, error.to_string()),
             Error::Store(StoreError::Unavailable(cause)) => {
-                error!(error = format!("{cause:#}"), "the store is unavailable");
                 Self::new(Code::Unavailable, "the store does not answer just now; ask again")
+                    .because(format!("{cause:#}"))
             }
             Error::Store(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {
-                error!(error = format!("{:#}", anyhow::Error::new(cause)), "the store failed");
-                Self::new(Code::Internal, "the request could not be carried out")
+                Self::internal(format!("{:#}", anyhow::Error::new(cause)))
             }
         }
     }
@@ -267,5 +287,18 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+impl Problem {
+    /// What went wrong.
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The fields that it names.
+    pub(super) fn errors(&self) -> &[Violation] {
+        &self.errors
     }
 }

@@ -107,11 +107,12 @@ impl Question {
     fn read(query: &Query) -> Result<Self, Problem> {
         let mut unreadable = Invalid::default();
         for name in ["source", "destination", "date"] {
-            if query.get(name).is_none() {
+            if query.get(name).is_none_or(|value| value.trim().is_empty()) {
                 unreadable.add(format!("/{name}"), "is required");
             }
         }
-        let date = query.get("date").and_then(|text| day(text, &mut unreadable));
+        let date = query.get("date").filter(|text| !text.trim().is_empty());
+        let date = date.and_then(|text| day(text, &mut unreadable));
         let filter = Filter {
             seats: query.read("seats", "must be an integer", &mut unreadable),
             max_price: query.read("max_price", "must be a decimal", &mut unreadable),
@@ -133,11 +134,17 @@ impl Question {
 
 /// A day in exactly the form YYYY-MM-DD.
 fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
-    let date = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
-    if date.flatten().is_none() {
+    // The parser alone would take signs and spaces.
+    let is_form = text.len() == 10
+        && text.bytes().enumerate().all(|(at, b)| match at {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+    let date = is_form.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();
+    if date.is_none() {
         unreadable.add("/date", "must be a day of the calendar, as YYYY-MM-DD");
     }
-    date.flatten()
+    date
 }
 
 impl Filter {

@@ -97,11 +97,22 @@ impl Search {
         self.metrics.cache_misses.inc();
         // One load at a time for each key; who comes meanwhile shares it.
         let loaded = self.answers.try_get_with_by_ref(&key, self.load(&key.0)).await;
-        loaded.map_err(|error| Error::Store(StoreError::Unavailable(anyhow::anyhow!("{error:#}"))))
+        loaded.map_err(|error| Error::Store(shared(error)))
     }
 
     async fn load(&self, day: &DayKey) -> Result<Arc<Answer>, StoreError> {
         let (from, until) = self.zone.bounds(day.date);
         Ok(Arc::new(Answer::of(self.store.search(&day.route, from, until).await?)))
+    }
+}
+
+/// The failure of a load that several callers shared, for one of them: the same kind and cause.
+fn shared(error: Arc<StoreError>) -> StoreError {
+    match &*error {
+        StoreError::Unavailable(_) => StoreError::Unavailable(error.into()),
+        StoreError::Corrupt { table, column, row } => {
+            StoreError::Corrupt { table, column, row: row.clone() }
+        }
+        StoreError::Refused(_) => StoreError::Refused(error.into()),
     }
 }

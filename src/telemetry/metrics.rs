@@ -48,12 +48,12 @@ pub struct Metrics {
 struct Http {
     requests: IntCounterVec,
     seconds: HistogramVec,
-    routes: RwLock<HashMap<(String, String), Arc<Route>>>,
+    routes: RwLock<HashMap<&'static str, HashMap<String, Arc<Route>>>>,
 }
 
 /// One method of one route: its handles, resolved once.
 pub struct Route {
-    method: String,
+    method: &'static str,
     path: String,
     requests: IntCounterVec,
     by_status: RwLock<HashMap<u16, IntCounter>>,
@@ -70,7 +70,7 @@ impl Route {
         };
         if known.is_none() {
             let code = status.canonical_reason().unwrap_or("Unknown");
-            let labels = [&*self.method, &*self.path, code, status.as_str()];
+            let labels = [self.method, &*self.path, code, status.as_str()];
             let counter = self.requests.with_label_values(&labels);
             counter.inc();
             let mut counters = self.by_status.write().expect("no holder of the counters panics");
@@ -166,20 +166,24 @@ impl Metrics {
     }
 
     /// The handles of one method of one route, by its template.
-    pub fn route(&self, method: &str, path: &str) -> Arc<Route> {
-        let key = (method.to_owned(), path.to_owned());
-        let known =
-            self.http.routes.read().expect("no holder of the routes panics").get(&key).cloned();
+    ///
+    /// Each pair is a series for the life of the process: callers pass bounded sets of both.
+    pub fn route(&self, method: &'static str, path: &str) -> Arc<Route> {
+        let known = {
+            let routes = self.http.routes.read().expect("no holder of the routes panics");
+            routes.get(method).and_then(|paths| paths.get(path)).cloned()
+        };
         known.unwrap_or_else(|| {
             let mut routes = self.http.routes.write().expect("no holder of the routes panics");
             let route = Route {
-                method: method.to_owned(),
+                method,
                 path: path.to_owned(),
                 requests: self.http.requests.clone(),
                 by_status: RwLock::default(),
                 seconds: self.http.seconds.with_label_values(&[method, path]),
             };
-            routes.entry(key).or_insert_with(|| Arc::new(route)).clone()
+            let paths = routes.entry(method).or_default();
+            paths.entry(path.to_owned()).or_insert_with(|| Arc::new(route)).clone()
         })
     }
 

@@ -4,6 +4,9 @@ mod support;
 
 mod crash;
 mod faults;
+mod http_bookings;
+mod http_edges;
+mod http_flights;
 mod rules;
 mod sell_out;
 mod settling;

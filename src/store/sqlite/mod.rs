@@ -38,8 +38,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// would pay for one.
 const CHECKPOINT_PAGES: &str = "8192";
 
-/// Each connection's page cache at most: 16 MiB, as SQLite writes it.
-const CACHE_KIB: &str = "-16384";
+/// The writer's page cache at most, as SQLite writes 16 MiB; the readers have its default of 2.
+const WRITER_CACHE_KIB: &str = "-16384";
 
 /// Connections that read.
 const READERS: u32 = 4;
@@ -85,7 +85,6 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .pragma("cache_size", CACHE_KIB)
             .disable_statement_logging();
         let pool = |connections| {
             SqlitePoolOptions::new()
@@ -95,7 +94,8 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(store_error)?;
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE_KIB);
+        let writer = pool(1).connect_with(writing).await.map_err(store_error)?;
         MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Refused(error.into()))?;
         let reader = pool(READERS).connect_lazy_with(options);
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM bookings")

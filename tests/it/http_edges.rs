@@ -1,0 +1,182 @@
+//! The edges of HTTP: bodies, paths and methods that nobody should send; ids; health; documents.
+
+use crate::support::{Answer, TestApp, booking};
+use axum::body::Body;
+use http::{Method, Request};
+use serde_json::json;
+use std::time::Duration;
+
+async fn post(app: &TestApp, content_type: Option<&str>, body: impl Into<Body>) -> Answer {
+    let mut request = Request::post("/api/v1/bookings");
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    app.send(request.body(body.into()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn bodies_that_can_not_be_read_are_refused() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(9).await;
+    let sound = booking(id, 1).to_string();
+    let json = Some("application/json");
+    for body in ["", "{", "nonsense", "{\"flight_id\":1,}", &sound[..sound.len() - 3], "{} {}"] {
+        post(&app, json, body.to_owned()).await.assert_problem(400, "malformed_request");
+    }
+    post(&app, json, vec![0xff, 0xfe]).await.assert_problem(400, "malformed_request");
+    let deep = "[".repeat(5_000);
+    let answer = post(&app, json, format!("{{\"x\":{deep}")).await;
+    answer.assert_problem(400, "malformed_request");
+    for huge in ["99999999999999999999", "1e400", "-1e400"] {
+        let answer = post(&app, json, format!("{{\"flight_id\":{huge}}}")).await;
+        answer.assert_problem(422, "validation_failed");
+        assert_eq!(answer.pointers()[0], "/flight_id");
+    }
+    let long = format!("{{\"pad\":\"{}\"}}", "x".repeat(65 * 1024));
+    post(&app, json, long).await.assert_problem(413, "body_too_large");
+    for content_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+        let answer = post(&app, content_type, sound.clone()).await;
+        answer.assert_problem(415, "unsupported_media_type");
+    }
+    assert_eq!(app.flight(id).await["version"], 1);
+    let charset = Some("application/json; charset=utf-8");
+    assert_eq!(post(&app, charset, sound).await.status, 201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems_too() {
+    let app = TestApp::start().await;
+    for path in ["/", "/api/v1", "/api/v1/flights/1/seats", "/api/v1/flights/search/", "//"] {
+        app.get(path).await.assert_problem(404, "not_found");
+    }
+    for (method, path, allow) in [
+        (Method::DELETE, "/api/v1/bookings", "POST"),
+        (Method::PATCH, "/api/v1/flights/1", "GET,HEAD,PUT"),
+        (Method::POST, "/api/v1/flights/search", "GET,HEAD"),
+        (Method::GET, "/api/v1/bookings/1/cancel", "POST"),
+    ] {
+        let answer = app.send_json(method, path, &json!({})).await;
+        answer.assert_problem(405, "method_not_allowed");
+        let mut allowed: Vec<_> = answer.header("allow").expect("Allow").split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed.join(","), allow, "{path}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id_or_gets_one() {
+    let app = TestApp::start().await;
+    let ask = |id: &str| {
+        let request = Request::get("/livez").header("x-request-id", id);
+        app.send(request.body(Body::empty()).expect("a request"))
+    };
+    assert_eq!(ask("order-7.a_b").await.header("x-request-id"), Some("order-7.a_b"));
+    for unsound in ["", "a b", "a;b", &"x".repeat(129)] {
+        let answer = ask(unsound).await;
+        let id = answer.header("x-request-id").expect("an id");
+        assert!(id.len() == 32 && id != unsound, "{id}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_worked_on_are_shed_but_health_is_answered() {
+    let app = TestApp::with(|config| config.max_in_flight = 0).await;
+    let shed = app.get("/api/v1/flights/1").await;
+    shed.assert_problem(503, "overloaded");
+    assert_eq!(shed.header("retry-after"), Some("1"));
+    for path in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {
+        assert_eq!(app.get(path).await.status, 200, "{path}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let app = TestApp::with(|config| config.server_read_timeout = Duration::from_millis(50)).await;
+    let never = Body::from_stream(futures::stream::pending::<Result<&[u8], std::io::Error>>());
+    let answer = post(&app, Some("application/json"), never).await;
+    answer.assert_problem(408, "request_timeout");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn health_names_each_dependency() {
+    let app = TestApp::start().await;
+    let health = app.get("/api/v1/health").await;
+    assert_eq!((health.status.as_u16(), &health.json["status"]), (200, &json!("ok")));
+    for (name, status) in [("database", "ok"), ("redis", "embedded"), ("kafka", "embedded")] {
+        assert_eq!(health.json["checks"][name]["status"], status);
+        assert!(health.json["checks"][name]["latency_ms"].is_number());
+    }
+    app.store.close().await;
+    let health = app.get("/api/v1/health").await;
+    assert_eq!((health.status.as_u16(), &health.json["status"]), (503, &json!("down")));
+    assert_eq!(app.get("/readyz").await.status, 503);
+    assert_eq!(app.get("/livez").await.status, 200);
+    app.book(1, 1).await.assert_problem(503, "unavailable");
+    app.get("/api/v1/flights/1").await.assert_problem(503, "unavailable");
+    app.abandon();
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_status() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(2).await;
+    app.flight(id).await;
+    app.get("/api/v1/flights/999").await;
+    app.get("/nowhere").await;
+    let metrics = app.get("/metrics").await.text;
+    for line in [
+        r#"http_requests_total{code="OK",method="GET",path="/api/v1/flights/{id}",status="200"} 1"#,
+        r#"http_requests_total{code="Not Found",method="GET",path="/api/v1/flights/{id}",status="404"} 1"#,
+        r#"http_requests_total{code="Created",method="POST",path="/api/v1/flights",status="201"} 1"#,
+        r#"http_requests_total{code="Not Found",method="GET",path="unmatched",status="404"} 1"#,
+        r#"http_request_duration_seconds_count{method="GET",path="/api/v1/flights/{id}"} 2"#,
+        "http_in_flight_requests 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_openapi_document_names_every_route_and_where_problems_come() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").await.json;
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let mut routes: Vec<String> = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            routes.push(format!("{} {path}", method.to_uppercase()));
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let is_problem = status.starts_with(['4', '5'])
+                    && path.starts_with("/api")
+                    && !path.ends_with("/health");
+                let content = &response["content"]["application/problem+json"];
+                assert_eq!(content.is_object(), is_problem, "{path} {status}");
+                assert_ne!(response["description"], "");
+            }
+        }
+    }
+    assert_eq!(
+        routes,
+        [
+            "POST /api/v1/bookings",
+            "GET /api/v1/bookings/{id}",
+            "POST /api/v1/bookings/{id}/cancel",
+            "POST /api/v1/flights",
+            "GET /api/v1/flights/search",
+            "GET /api/v1/flights/{id}",
+            "PUT /api/v1/flights/{id}",
+            "GET /api/v1/health",
+            "GET /api/v1/users/{user_id}/bookings",
+            "GET /livez",
+            "GET /metrics",
+            "GET /readyz",
+        ]
+    );
+    app.finish().await;
+}
