@@ -2,6 +2,8 @@
 
 mod support;
 
+mod audit;
+mod command_line;
 mod crash;
 mod faults;
 mod http_bookings;

@@ -22,6 +22,7 @@ use airline_booking::store::sqlite::SqliteStore;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ pub struct TestApp {
     pub faults: Arc<FaultyStore>,
     router: axum::Router,
     finished: bool,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl TestApp {
@@ -87,17 +88,12 @@ impl TestApp {
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
-        Self {
-            app,
-            clock,
-            gateway,
-            bus,
-            store,
-            faults,
-            router,
-            finished: false,
-            _directory: directory,
-        }
+        Self { app, clock, gateway, bus, store, faults, router, finished: false, directory }
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("test.db")
     }
 
     /// Sends a request and reads its answer.
