@@ -57,6 +57,8 @@ pub struct Config {
     pub max_waiting: usize,
     /// `LOG_FORMAT`.
     pub log_format: LogFormat,
+    /// `RUST_LOG`: which log lines are written.
+    pub log_filter: String,
 }
 
 /// How log lines look.
@@ -100,6 +102,7 @@ impl Config {
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),
             log_format: env.read("LOG_FORMAT", values::log_format),
+            log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
     }

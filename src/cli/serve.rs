@@ -14,7 +14,8 @@ use tracing::warn;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
-    telemetry::logging::init(config.log_format);
+    telemetry::logging::init(config.log_format, &config.log_filter)
+        .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;

@@ -106,9 +106,13 @@ async fn the_real_schedule_is_imported_whole_and_sold() {
 #[tokio::test]
 async fn settings_that_cannot_be_used_stop_the_start_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
-    for (name, value) in
-        [("SERVER_PORT", "http"), ("LOCK_TTL", "5"), ("DB_HOST", "db"), ("CURRENCY", "rupees")]
-    {
+    for (name, value) in [
+        ("SERVER_PORT", "http"),
+        ("LOCK_TTL", "5"),
+        ("DB_HOST", "db"),
+        ("CURRENCY", "rupees"),
+        ("RUST_LOG", "info=debug=warn"),
+    ] {
         let output = binary(directory.path(), &[(name, value)]).output().await.expect("it runs");
         assert_eq!(output.status.code(), Some(1), "{name}");
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
