@@ -12,7 +12,7 @@ use tokio::sync::{Notify, broadcast};
 use tracing::warn;
 
 /// Messages that a slow listener without a group may lag behind before it loses some.
-const LISTENER_LAG_MAX: usize = 16_384;
+const LISTENER_LAG_MAX: usize = 1_024;
 
 /// The queues of one process.
 #[derive(Default)]
