@@ -7,7 +7,7 @@
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
 use super::decide::{Decision, decide};
-use super::engine::EngineParts;
+use super::parts::EngineParts;
 use super::state::{State, Wanted};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::error::Error;

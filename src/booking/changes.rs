@@ -1,6 +1,6 @@
 //! What a batch's decisions want written: each command's changes, and their sum over the batch.
 
-use super::state::IdempotencyRecord;
+use super::idempotency::IdempotencyRecord;
 use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
     PaymentStatus, UserId,

@@ -1,5 +1,6 @@
 //! What the booking engine can be asked, what it answers, and what it refuses.
 
+use super::idempotency::IdempotencyKey;
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, FlightPatch, Invalid, Money, Passenger, PaymentMethod,
     PaymentOutcome, PaymentReference, SeatCount, UserId,
@@ -40,15 +41,6 @@ pub struct Hold {
     pub method: PaymentMethod,
     /// The caller's own name for this request, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
-}
-
-/// A caller's name for a request, and what the request was.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey {
-    /// As the `Idempotency-Key` header gave it.
-    pub key: Arc<str>,
-    /// SHA-256 of the request, in hexadecimal: the same key with another request is refused.
-    pub request_hash: Arc<str>,
 }
 
 /// What the gateway said of a payment.

@@ -8,7 +8,8 @@ use super::changes::{Change, Changes};
 use super::command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
-use super::state::{IdempotencyRecord, State};
+use super::idempotency::IdempotencyRecord;
+use super::state::State;
 use crate::domain::{
     AirlineEvent, Booking, BookingStatus, Currency, Event, FailureReason, Flight, FlightBooking,
     FlightStatus, Invalid, Payment, PaymentAction, PaymentOutcome, PaymentReference,

@@ -5,20 +5,15 @@
 
 use super::batch::{Batch, Ticket};
 use super::command::{Command, Outcome, Refusal};
-use super::decide::Policy;
 use super::lines::{Entry, Lines, Queue};
-use crate::cache::Generations;
-use crate::clock::Clock;
-use crate::domain::{BookingId, FlightId, PaymentReference, ScheduleZone};
+use super::parts::EngineParts;
+use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
-use crate::lock::FlightLocks;
-use crate::store::{Located, Store};
-use crate::telemetry::Metrics;
+use crate::store::Located;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 /// Commands in one batch at most: a transaction of a few milliseconds.
 const BATCH_SIZE_MAX: usize = 512;
@@ -28,29 +23,6 @@ const URGENT_MAX: usize = 8_192;
 
 /// How long a batch leaves a flight alone that another replica has locked.
 const LOCK_RETRY_AFTER: Duration = Duration::from_millis(5);
-
-/// What the engine works with.
-#[derive(Clone)]
-pub struct EngineParts {
-    /// The truth.
-    pub store: Arc<dyn Store>,
-    /// Mutexes on flights.
-    pub locks: Arc<dyn FlightLocks>,
-    /// What a commit outdates.
-    pub generations: Arc<dyn Generations>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The operator's choices.
-    pub policy: Policy,
-    /// Whose days cached searches mean.
-    pub zone: ScheduleZone,
-    /// Counts what happens.
-    pub metrics: Metrics,
-    /// Notified after each commit, to wake the relay.
-    pub committed: Arc<Notify>,
-    /// Where batches run.
-    pub tasks: TaskTracker,
-}
 
 /// The engine's bounds.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,9 @@ mod command;
 mod decide;
 mod engine;
 mod flights;
+mod idempotency;
 mod lines;
+mod parts;
 mod service;
 mod state;
 mod sweeper;
@@ -17,13 +19,14 @@ mod waiting;
 
 pub use changes::{Change, ChangeSet, Changes, Folded, Stale};
 pub use command::{
-    Cancel, CancelledBy, Command, ExpectedVersion, Hold, IdempotencyKey, Outcome, PutFlight,
-    Refusal, Settle,
+    Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
 pub use decide::{Decision, Policy, decide};
-pub use engine::{Engine, EngineLimits, EngineParts};
+pub use engine::{Engine, EngineLimits};
 pub use flights::Flights;
+pub use idempotency::{IdempotencyKey, IdempotencyRecord};
+pub use parts::EngineParts;
 pub use service::{Bookings, PlaceBooking, Placed};
-pub use state::{IdempotencyRecord, State, Wanted};
+pub use state::{State, Wanted};
 pub use sweeper::Sweeper;
 pub use waiting::Waiting;

@@ -1,7 +1,8 @@
 //! Booking use cases: place, cancel, look up.
 
-use super::command::{Cancel, CancelledBy, Command, Hold, IdempotencyKey, Outcome, Refusal};
+use super::command::{Cancel, CancelledBy, Command, Hold, Outcome, Refusal};
 use super::engine::Engine;
+use super::idempotency::IdempotencyKey;
 use super::waiting::Waiting;
 use crate::clock::Clock;
 use crate::domain::{

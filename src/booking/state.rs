@@ -1,9 +1,8 @@
 //! What a batch loaded and decides on: the rows as they are, with earlier decisions applied.
 
 use super::changes::Changes;
-use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, Timestamp, UserId,
-};
+use super::idempotency::IdempotencyRecord;
+use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,31 +19,6 @@ pub struct State {
     pub paid_by: HashMap<PaymentReference, BookingId>,
     /// What callers' keys made before.
     pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
-}
-
-/// What a caller's key made; kept 24 hours. Refusals are not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyRecord {
-    /// Who used the key.
-    pub user_id: UserId,
-    /// The key.
-    pub key: Arc<str>,
-    /// What was asked.
-    pub request_hash: Arc<str>,
-    /// What it made.
-    pub booking_id: BookingId,
-    /// When.
-    pub created_at: Timestamp,
-}
-
-impl IdempotencyRecord {
-    /// How long a record is remembered.
-    pub const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
-
-    /// The user and the key: each user has keys of its own.
-    pub fn name(&self) -> (UserId, Arc<str>) {
-        (self.user_id, self.key.clone())
-    }
 }
 
 /// The rows that a batch needs; the store loads them in one go.

@@ -6,7 +6,7 @@
 use super::command::{Cancel, CancelledBy, Command};
 use super::decide::request;
 use super::engine::Engine;
-use super::state::IdempotencyRecord;
+use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;

@@ -3,7 +3,6 @@
 use super::Api;
 use super::body::{Id, Json, Query, readable};
 use super::fields::{PassengerBody, required};
-use super::middleware::WAIT_MAX;
 use super::problem::{Problem, ProblemBody};
 use crate::booking::{IdempotencyKey, PlaceBooking, Placed};
 use crate::domain::{
@@ -173,6 +172,9 @@ fn hash(request: &PlaceBooking) -> String {
         hex
     })
 }
+
+/// How long `Prefer: wait` may make a request last beyond its own time-out.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// How long the caller is ready to wait (`Prefer: wait=N`, RFC 7240), 60 s at most.
 pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {

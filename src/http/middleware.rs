@@ -20,9 +20,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a caller's request id at most.
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
-/// How long `Prefer: wait` may make a request last beyond its own time-out.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
-
 /// Carries one request through.
 pub(super) async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();

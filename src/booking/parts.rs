@@ -1,0 +1,35 @@
+//! The ports behind the engine and its batches.
+
+use super::decide::Policy;
+use crate::cache::Generations;
+use crate::clock::Clock;
+use crate::domain::ScheduleZone;
+use crate::lock::FlightLocks;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+/// What the engine works with.
+#[derive(Clone)]
+pub struct EngineParts {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// Mutexes on flights.
+    pub locks: Arc<dyn FlightLocks>,
+    /// What a commit outdates.
+    pub generations: Arc<dyn Generations>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The operator's choices.
+    pub policy: Policy,
+    /// Whose days cached searches mean.
+    pub zone: ScheduleZone,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Notified after each commit, to wake the relay.
+    pub committed: Arc<Notify>,
+    /// Where batches run.
+    pub tasks: TaskTracker,
+}
