@@ -87,15 +87,22 @@ pub struct App {
 
 /// The store that the settings name, for commands that work on it without serving.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(&config.database_file).await?))
+    Ok(Arc::new(SqliteStore::open(sqlite_file(config)).await?))
+}
+
+fn sqlite_file(config: &Config) -> &std::path::Path {
+    match &config.database {
+        crate::config::Database::Sqlite(file) => file,
+        crate::config::Database::Postgres(_) => todo!(),
+    }
 }
 
 impl App {
     /// The embedded deployment: SQLite, and everything else in this process.
     pub async fn embedded(config: Config) -> anyhow::Result<Self> {
-        let claim = SqliteStore::claim(&config.database_file)?;
+        let claim = SqliteStore::claim(sqlite_file(&config))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Arc::new(SqliteStore::open(&config.database_file).await?);
+        let store = Arc::new(SqliteStore::open(sqlite_file(&config)).await?);
         let gateway = SimulatedGateway::new(store.ledger(), config.payment_latency, clock.clone());
         let parts = Parts {
             store,
@@ -271,7 +278,9 @@ impl App {
         let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
         let closing = CancellationToken::new();
         let closed = closing.clone();
-        let server = axum::serve(listener, self.router()).with_graceful_shutdown(async move {
+        // One service for all connections: a bare router would be copied for each.
+        let service = self.router().into_make_service();
+        let server = axum::serve(listener, service).with_graceful_shutdown(async move {
             stop.await;
             info!("stopping: no new requests; those under way are finished");
             draining.store(true, Ordering::Release);

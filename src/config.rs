@@ -3,15 +3,19 @@
 //! [`SETTINGS`] is the one list of them: parsing takes its defaults from it, `--help` shows it, and
 //! tests hold the README and `.env.example` to it.
 
+mod remote;
 mod settings;
 mod values;
 
 use crate::domain::{Currency, ScheduleZone};
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
+pub use remote::{
+    Database, KafkaSettings, PostgresSettings, RedisSettings, Role, Roles, Secret, SslMode,
+    TopicNames,
+};
 pub use settings::{SETTINGS, Setting};
 
 /// The settings of one process.
@@ -27,8 +31,16 @@ pub struct Config {
     pub server_write_timeout: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long a stop waits for what is under way.
     pub shutdown_timeout: Duration,
-    /// `DATABASE_URL` (`sqlite:FILE`): the embedded database's file.
-    pub database_file: PathBuf,
+    /// `DB_HOST` and its parts, or `DATABASE_URL`: where everything is kept.
+    pub database: Database,
+    /// `REDIS_HOST` and its parts, or `REDIS_URL`: what replicas share; `None`: this process alone.
+    pub redis: Option<RedisSettings>,
+    /// `KAFKA_BROKERS` and its parts; `None`: topics stay in this process.
+    pub kafka: Option<KafkaSettings>,
+    /// `ROLES`: what this process does of the service's work.
+    pub roles: Roles,
+    /// `FLIGHT_LOCKS`: whether replicas wait for one another's flights.
+    pub flight_locks: bool,
     /// `CACHE_TTL`: how long a search answer is kept at most.
     pub cache_ttl: Duration,
     /// `MAX_CACHE_ENTRIES`: the bound of the in-process cache.
@@ -79,14 +91,18 @@ impl Config {
     /// Fails with every problem at once, so that one start is enough to find them all.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Environment { lookup, problems: Vec::new() };
-        env.refuse_what_is_not_embedded();
+        env.refuse_what_is_missing();
         let config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
             server_read_timeout: env.read("SERVER_READ_TIMEOUT", values::positive_duration),
             server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
             shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
-            database_file: env.read("DATABASE_URL", values::sqlite_file),
+            database: env.database(),
+            redis: env.redis(),
+            kafka: env.kafka(),
+            roles: env.read("ROLES", remote::roles),
+            flight_locks: env.read("FLIGHT_LOCKS", values::yes_or_no),
             cache_ttl: env.read("CACHE_TTL", values::positive_duration),
             max_cache_entries: env.read("MAX_CACHE_ENTRIES", values::whole(0..=COUNT_MAX)),
             lock_ttl: env.read("LOCK_TTL", values::positive_duration),
@@ -104,6 +120,7 @@ impl Config {
             log_format: env.read("LOG_FORMAT", values::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
+        env.problems.extend(config.contradictions());
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
     }
 }
@@ -129,6 +146,11 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
+    /// A setting's text.
+    fn text(&self, name: &str) -> String {
+        self.value(name).unwrap_or_else(|| settings::default_of(name).to_owned())
+    }
+
     /// A setting's value; after a problem its default, so that reading can go on to the next.
     fn read<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> T {
         if let Some(value) = self.value(name) {
@@ -146,12 +168,10 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
 
     /// A setting that asks for a part which this version lacks must not be ignored in silence: the
     /// operator would believe that it is used.
-    fn refuse_what_is_not_embedded(&mut self) {
-        for (name, off, part) in settings::NOT_EMBEDDED {
-            if self.value(name).is_some_and(|value| Some(value.as_str()) != *off) {
-                self.problems.push(format!(
-                    "{name} is set, but this version is embedded only and {part}; unset {name}"
-                ));
+    fn refuse_what_is_missing(&mut self) {
+        for (name, off, part) in settings::MISSING {
+            if self.value(name).is_some_and(|value| value != *off) {
+                self.problems.push(format!("{name} is set, but this version {part}; unset {name}"));
             }
         }
     }
@@ -173,7 +193,8 @@ mod tests {
             let config = config(variables).expect("sound");
             assert_eq!(config.server_port, 8080);
             assert_eq!(config.lock_ttl, Duration::from_mins(5));
-            assert_eq!(config.database_file, PathBuf::from("airline_booking.db"));
+            let Database::Sqlite(file) = config.database else { panic!("not embedded") };
+            assert_eq!(file.to_str(), Some("airline_booking.db"));
             assert_eq!(config.booking_closes_before, None);
         }
     }
@@ -201,15 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_not_embedded_stops_the_start() {
-        for (name, value) in [
-            ("DB_HOST", "db.example.com"),
-            ("REDIS_HOST", "redis"),
-            ("REDIS_URL", "redis://redis"),
-            ("KAFKA_BROKERS", "kafka:9092"),
-            ("AUTH", "jwt"),
-            ("TRACING_ENABLED", "true"),
-        ] {
+    fn a_part_that_is_missing_stops_the_start() {
+        for (name, value) in [("AUTH", "jwt"), ("TRACING_ENABLED", "true")] {
             let error = config(&[(name, value)]).expect_err(name);
             assert!(error.0[0].starts_with(&format!("{name} is set")), "{error}");
         }
@@ -218,10 +232,10 @@ mod tests {
 
     #[test]
     fn a_database_url_is_never_repeated() {
-        let error = config(&[("DATABASE_URL", "postgres://user:secret@host/db")])
-            .expect_err("not embedded")
+        let error = config(&[("DATABASE_URL", "mysql://user:secret@host/db")])
+            .expect_err("neither of the two")
             .to_string();
-        assert!(error.contains("DATABASE_URL") && error.contains("embedded"), "{error}");
+        assert!(error.contains("DATABASE_URL must be"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
 }

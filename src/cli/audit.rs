@@ -3,7 +3,7 @@
 use super::say;
 use crate::app;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::store::Finding;
 use anyhow::bail;
 use std::fmt::Write as _;
@@ -12,8 +12,10 @@ use std::process::ExitCode;
 /// Checks everything; the exit code is 1 if anything is violated.
 pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
     // Opening would create it, and an empty database is always clean.
-    if !config.database_file.exists() {
-        bail!("there is no database {} (DATABASE_URL)", config.database_file.display());
+    if let Database::Sqlite(file) = &config.database
+        && !file.exists()
+    {
+        bail!("there is no database {} (DATABASE_URL)", file.display());
     }
     let store = app::open_store(config).await?;
     let findings = store.audit(SystemClock.now()).await?;

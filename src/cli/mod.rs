@@ -78,7 +78,7 @@ impl Command {
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     app::open_store(config).await?;
-    say(&format!("{} has this version's schema", config.database_file.display()))
+    say(&format!("{} has this version's schema", config.database))
 }
 
 fn config() -> Result<Config, ConfigError> {

@@ -100,7 +100,7 @@ pub(super) fn start_message(
     format!(
         "airline-booking {version} is ready on {base}
 
-  store:    SQLite in {file} (DB_HOST is not set)
+  store:    {database} ({why_database})
   cache:    in this process (REDIS_HOST is not set)
   bus:      in this process (KAFKA_BROKERS is not set)
   payments: simulated; payment_method pm_card_declined is declined
@@ -114,7 +114,8 @@ Try it:
 Ctrl-C stops it.
 ",
         version = env!("CARGO_PKG_VERSION"),
-        file = config.database_file.display(),
+        database = config.database,
+        why_database = "DB_HOST is not set",
         booking = r#"{"flight_id":1,"user_id":123,"seats_booked":1,"passenger_details":[{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}]}"#,
     )
 }

@@ -18,7 +18,57 @@ pub const SETTINGS: &[Setting] = &[
     setting("SERVER_READ_TIMEOUT", "15s", "time to receive a request's body"),
     setting("SERVER_WRITE_TIMEOUT", "15s", "time to answer a request that does not ask to wait"),
     setting("SHUTDOWN_TIMEOUT", "30s", "time that a stop gives to requests under way"),
-    setting("DATABASE_URL", "sqlite:airline_booking.db", "the database's file, as sqlite:FILE"),
+    setting("DB_HOST", "", "PostgreSQL's host; empty: SQLite in a file"),
+    setting("DB_PORT", "5432", "PostgreSQL's port"),
+    setting("DB_USER", "postgres", "PostgreSQL's user"),
+    setting("DB_PASSWORD", "password", "that user's password"),
+    setting("DB_NAME", "airline_booking", "PostgreSQL's database"),
+    setting("DB_SSL_MODE", "disable", "disable, prefer, require, verify-ca or verify-full"),
+    setting("DB_SSL_ROOT_CERT", "", "file of the authorities to trust; empty: the well-known ones"),
+    setting("DB_READ_HOST", "", "a read replica for searches; empty: the primary"),
+    setting("DB_MAX_CONNECTIONS", "20", "PostgreSQL connections of this process at most"),
+    setting(
+        "DATABASE_URL",
+        "",
+        "overrides DB_*: postgres://… or sqlite:FILE (sqlite:airline_booking.db)",
+    ),
+    setting("REDIS_HOST", "", "Redis' host; empty: cache and locks in this process"),
+    setting("REDIS_PORT", "6379", "Redis' port"),
+    setting("REDIS_PASSWORD", "", "Redis' password, if it has one"),
+    setting("REDIS_DB", "0", "Redis' database"),
+    setting(
+        "REDIS_CLUSTER",
+        "false",
+        "true: REDIS_HOST is a comma list of nodes of a Redis Cluster",
+    ),
+    setting(
+        "REDIS_URL",
+        "",
+        "overrides REDIS_*: redis://… or rediss://…; a comma list for a cluster",
+    ),
+    setting("FLIGHT_LOCKS", "true", "false: replicas go without locks and rely on versions alone"),
+    setting("KAFKA_BROKERS", "", "Kafka's brokers, a comma list; empty: topics in this process"),
+    setting("KAFKA_GROUP_ID", "booking-service", "consumer group of settlement"),
+    setting("KAFKA_TOPIC_BOOKINGS", "flight-bookings", "topic of seats sold and given back"),
+    setting("KAFKA_TOPIC_PAYMENTS", "payment-events", "topic of what the gateway did"),
+    setting(
+        "KAFKA_TOPIC_PAYMENT_REQUESTS",
+        "payment-requests",
+        "topic of what the gateway is to do",
+    ),
+    setting(
+        "KAFKA_TOPIC_EVENTS",
+        "airline-events",
+        "topic of flights and bookings after each change",
+    ),
+    setting("KAFKA_PARTITIONS", "12", "partitions of topics that the service creates"),
+    setting("KAFKA_REPLICATION", "-1", "replicas of those partitions; -1: the brokers' default"),
+    setting("KAFKA_SECURITY_PROTOCOL", "plaintext", "plaintext, ssl, sasl_plaintext or sasl_ssl"),
+    setting("KAFKA_SASL_MECHANISM", "PLAIN", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+    setting("KAFKA_SASL_USERNAME", "", "the user, with SASL"),
+    setting("KAFKA_SASL_PASSWORD", "", "that user's password"),
+    setting("KAFKA_SSL_CA_LOCATION", "", "file of the authorities to trust; empty: the system's"),
+    setting("ROLES", "all", "of api, relay, payments, settlement, sweeper: what this process does"),
     setting("CACHE_TTL", "1h", "how long a search answer is kept at most"),
     setting("MAX_CACHE_ENTRIES", "10000", "search answers kept in this process at most"),
     setting("LOCK_TTL", "5m", "how long seats are held for a payment"),
@@ -36,16 +86,10 @@ pub const SETTINGS: &[Setting] = &[
     setting("RUST_LOG", "info", "which log lines are written, by module and level"),
 ];
 
-/// Variables that ask for parts which the embedded service lacks: the value (if any) that asks for
-/// nothing, and what stands in the part's place.
-pub(super) const NOT_EMBEDDED: &[(&str, Option<&str>, &str)] = &[
-    ("DB_HOST", None, "keeps its data in SQLite"),
-    ("REDIS_HOST", None, "keeps its cache and locks in the process"),
-    ("REDIS_URL", None, "keeps its cache and locks in the process"),
-    ("KAFKA_BROKERS", None, "keeps its topics in the process"),
-    ("AUTH", Some("off"), "knows no identities"),
-    ("TRACING_ENABLED", Some("false"), "exports no traces"),
-];
+/// Variables that ask for parts which this version lacks: the value that asks for nothing, and what
+/// the service does without the part.
+pub(super) const MISSING: &[(&str, &str, &str)] =
+    &[("AUTH", "off", "knows no identities"), ("TRACING_ENABLED", "false", "exports no traces")];
 
 const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
     Setting { name, default, help }

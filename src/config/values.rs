@@ -1,6 +1,6 @@
 //! What a setting's text may be. Errors are the rule in words: "must be …".
 
-use super::LogFormat;
+use super::{LogFormat, SslMode};
 use crate::domain::{Currency, ScheduleZone};
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// The longest time that a setting can name: a year, far from any overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
+
+/// The embedded database, where none is named.
+const SQLITE_FILE: &str = "airline_booking.db";
 
 /// A whole number in a range.
 pub(super) fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
@@ -89,14 +92,80 @@ pub(super) fn host(text: &str) -> Result<IpAddr, String> {
 
 /// The file of `sqlite:FILE` or `sqlite://FILE`.
 pub(super) fn sqlite_file(text: &str) -> Result<PathBuf, String> {
-    if text.starts_with("postgres") {
-        return Err("names PostgreSQL, but this version is embedded only; use sqlite:FILE".into());
+    if text.is_empty() {
+        return Ok(SQLITE_FILE.into());
     }
     let file = text.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
     match file {
         Some(file) if !file.is_empty() && !file.starts_with(":memory:") => Ok(file.into()),
-        _ => Err("must be sqlite:FILE, such as sqlite:airline_booking.db".into()),
+        _ => Err("must be postgres://…, or sqlite:FILE such as sqlite:airline_booking.db".into()),
     }
+}
+
+/// Whether a URL names PostgreSQL.
+pub(super) fn is_postgres_url(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// Any text.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+/// A file's path.
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    Ok(text.into())
+}
+
+/// `true` or `false`.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".into())
+}
+
+/// As libpq names them.
+pub(super) fn ssl_mode(text: &str) -> Result<SslMode, String> {
+    Ok(match text {
+        "disable" => SslMode::Disable,
+        "prefer" => SslMode::Prefer,
+        "require" => SslMode::Require,
+        "verify-ca" => SslMode::VerifyCa,
+        "verify-full" => SslMode::VerifyFull,
+        _ => return Err("must be disable, prefer, require, verify-ca or verify-full".into()),
+    })
+}
+
+/// As Kafka names them, in lower case.
+pub(super) fn security_protocol(text: &str) -> Result<String, String> {
+    let known = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+    one_of(&known, text.to_ascii_lowercase())
+}
+
+/// As Kafka names them.
+pub(super) fn sasl_mechanism(text: &str) -> Result<String, String> {
+    one_of(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], text.to_ascii_uppercase())
+}
+
+fn one_of(known: &[&str], word: String) -> Result<String, String> {
+    if known.contains(&word.as_str()) {
+        return Ok(word);
+    }
+    Err(format!("must be one of {}", known.join(", ")))
+}
+
+/// A count of replicas, or -1 for the brokers' default.
+pub(super) fn replication(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok().filter(|number| *number == -1 || (1..=100).contains(number));
+    number.ok_or_else(|| "must be -1, or a whole number from 1 to 100".into())
+}
+
+/// A text as it stands in a URL: everything but letters, digits and `-._~` percent-encoded.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// An ISO 4217 code.
@@ -152,7 +221,8 @@ mod tests {
         for text in ["sqlite:", "sqlite::memory:", "b.db", "mysql://host/db"] {
             assert!(sqlite_file(text).is_err(), "{text}");
         }
-        assert!(sqlite_file("postgresql://host/db").expect_err("text").contains("embedded"));
+        assert_eq!(sqlite_file(""), Ok(SQLITE_FILE.into()));
+        assert!(is_postgres_url("postgresql://host/db") && !is_postgres_url("postgres.db"));
     }
 
     #[test]

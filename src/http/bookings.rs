@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bookings in one list, where no limit is named, and at most.
@@ -208,7 +209,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     )
 )]
 pub(super) async fn place(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
@@ -240,7 +241,7 @@ pub(super) async fn place(
     )
 )]
 pub(super) async fn get(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
     Ok(axum::Json(api.bookings.booking(BookingId(id)).await?))
@@ -257,7 +258,7 @@ pub(super) async fn get(
     )
 )]
 pub(super) async fn cancel(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
     Ok(axum::Json(api.bookings.cancel(BookingId(id)).await?))
@@ -278,7 +279,7 @@ pub(super) async fn cancel(
     )
 )]
 pub(super) async fn of_user(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     Id(user): Id,
     query: Query,
 ) -> Result<axum::Json<BookingList>, Problem> {

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A flight's fields as they are sent. Others are ignored, so a flight as it was read can be sent
 /// back.
@@ -135,7 +136,7 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
     )
 )]
 pub(super) async fn create(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
     let flight = api.flights.create(body.into_new(mistyped)?).await?;
@@ -154,7 +155,7 @@ pub(super) async fn create(
     )
 )]
 pub(super) async fn get(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Problem> {
@@ -185,7 +186,7 @@ pub(super) async fn get(
     )
 )]
 pub(super) async fn put(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     headers: HeaderMap,
     Id(id): Id,
     Json(body, mut invalid): Json<FlightBody>,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ async fn database(api: &Api) -> Check {
     get, path = "/health", tag = "operations",
     responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
 )]
-pub(super) async fn health(State(api): State<Api>) -> (StatusCode, axum::Json<HealthBody>) {
+pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {
     let database = database(&api).await;
     let status = database.status;
     let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -72,7 +73,7 @@ pub(super) async fn livez() -> &'static str {
     get, path = "/readyz", tag = "operations",
     responses((status = 200, body = String), (status = 503, body = String))
 )]
-pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, &'static str) {
+pub(super) async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
     if api.draining.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
@@ -84,7 +85,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, &'static str)
 
 /// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
-pub(super) async fn metrics(State(api): State<Api>) -> Response {
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let head = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (head, api.metrics.render()).into_response()
 }

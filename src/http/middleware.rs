@@ -12,6 +12,7 @@ use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
 
@@ -21,7 +22,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 128;
 
 /// Carries one request through.
-pub(super) async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(api): State<Arc<Api>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();

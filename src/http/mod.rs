@@ -30,7 +30,6 @@ pub use openapi::openapi;
 pub use problem::Code as ProblemCode;
 
 /// What the handlers work with.
-#[derive(Clone)]
 pub struct Api {
     /// Booking use cases.
     pub bookings: Bookings,
@@ -66,10 +65,11 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The service's routes, wrapped in its one layer.
 pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
     let (routes, document) = described_routes().split_for_parts();
-    let document = openapi::complete(document);
+    let document = openapi::serialized(document);
     routes
-        .route("/openapi.json", axum::routing::get(async move || openapi::serve(&document)))
+        .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)))
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "this path does not take this method")
@@ -80,7 +80,7 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Every route with its description, which is the `OpenAPI` document.
-fn described_routes() -> OpenApiRouter<Api> {
+fn described_routes() -> OpenApiRouter<Arc<Api>> {
     let api = OpenApiRouter::new()
         .routes(routes!(search::search))
         .routes(routes!(flights::create))

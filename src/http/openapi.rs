@@ -1,7 +1,9 @@
 //! The `OpenAPI` 3.1 document, made from the handlers.
 
 use super::problem::Code;
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi, RefOr, Response as Described};
 
@@ -30,7 +32,7 @@ pub fn openapi() -> OpenApi {
 }
 
 /// What the handlers need not repeat: the problems' media type and codes, and that any may fail.
-pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+fn complete(mut document: OpenApi) -> OpenApi {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put];
         for operation in operations.into_iter().flatten() {
@@ -82,9 +84,14 @@ fn reason(status: u16) -> String {
     status.and_then(|status| status.canonical_reason()).unwrap_or_default().to_owned()
 }
 
+/// The whole document as it is sent: made once, since a router is copied often.
+pub(super) fn serialized(document: OpenApi) -> Bytes {
+    complete(document).to_json().expect("a document is JSON").into()
+}
+
 /// `GET /openapi.json`.
-pub(super) fn serve(document: &OpenApi) -> Response {
-    axum::Json(document).into_response()
+pub(super) fn serve(document: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document).into_response()
 }
 
 #[cfg(test)]

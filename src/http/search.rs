@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use http::{HeaderMap, StatusCode, header};
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// Flights in one answer at most, where a limit is named.
 const LIMIT_MAX: usize = 1_000;
@@ -77,7 +78,7 @@ impl std::str::FromStr for Sort {
     )
 )]
 pub(super) async fn search(
-    State(api): State<Api>,
+    State(api): State<Arc<Api>>,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {

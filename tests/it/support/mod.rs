@@ -13,7 +13,7 @@ use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryGenerations;
 use airline_booking::clock::{Clock, ManualClock};
-use airline_booking::config::Config;
+use airline_booking::config::{Config, Database};
 use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::payments::simulated::SimulatedGateway;
@@ -65,10 +65,11 @@ impl TestApp {
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = config();
-        config.database_file = directory.path().join("test.db");
+        let file = directory.path().join("test.db");
+        config.database = Database::Sqlite(file.clone());
         change(&mut config);
         let clock = Arc::new(ManualClock::at(start_of_test()));
-        let store = Arc::new(SqliteStore::open(&config.database_file).await.expect("a store"));
+        let store = Arc::new(SqliteStore::open(&file).await.expect("a store"));
         let simulated = SimulatedGateway::new(
             store.ledger(),
             config.payment_latency,

@@ -1,0 +1,354 @@
+//! Settings of the parts that replicas share: PostgreSQL, Redis, Kafka, and who does what.
+
+use super::{Config, Environment, values};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for those who must send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"…\"")
+    }
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A file, for one process.
+    Sqlite(PathBuf),
+    /// A server, for any number of replicas.
+    Postgres(PostgresSettings),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => write!(f, "SQLite in {}", file.display()),
+            Self::Postgres(PostgresSettings { url: Some(_), .. }) => {
+                f.write_str("PostgreSQL at DATABASE_URL")
+            }
+            Self::Postgres(PostgresSettings { host, port, database, .. }) => {
+                write!(f, "PostgreSQL, {database} on {host}:{port}")
+            }
+        }
+    }
+}
+
+/// How to reach PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct PostgresSettings {
+    /// `DATABASE_URL`, which overrides all but the pool and the read replica.
+    pub url: Option<Secret>,
+    /// `DB_HOST`.
+    pub host: String,
+    /// `DB_PORT`.
+    pub port: u16,
+    /// `DB_USER`.
+    pub user: String,
+    /// `DB_PASSWORD`.
+    pub password: Secret,
+    /// `DB_NAME`.
+    pub database: String,
+    /// `DB_SSL_MODE`.
+    pub ssl_mode: SslMode,
+    /// `DB_SSL_ROOT_CERT`: a file of authorities.
+    pub ssl_root_cert: Option<PathBuf>,
+    /// `DB_READ_HOST`: where searches read, if not on the primary.
+    pub read_host: Option<String>,
+    /// `DB_MAX_CONNECTIONS`.
+    pub connections_max: u32,
+}
+
+/// How far a connection to PostgreSQL is protected, as libpq names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// Not at all.
+    Disable,
+    /// Encrypted if the server can.
+    Prefer,
+    /// Encrypted, to whomever.
+    Require,
+    /// Encrypted, to a server that an authority vouches for.
+    VerifyCa,
+    /// Encrypted, to the very host that was named.
+    VerifyFull,
+}
+
+/// How to reach Redis.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// `redis://` or `rediss://`, with credentials: one server, or nodes of a cluster.
+    pub urls: Vec<Secret>,
+    /// `REDIS_CLUSTER`.
+    pub is_cluster: bool,
+}
+
+/// How to reach Kafka, and how topics are called there.
+#[derive(Debug, Clone)]
+pub struct KafkaSettings {
+    /// `KAFKA_BROKERS`: `host:port`, separated by commas.
+    pub brokers: String,
+    /// `KAFKA_GROUP_ID`: settlement's consumer group.
+    pub group_id: String,
+    /// The topics' names.
+    pub topics: TopicNames,
+    /// `KAFKA_PARTITIONS` of topics that the service creates.
+    pub partitions: i32,
+    /// `KAFKA_REPLICATION` of those; -1 for the brokers' default.
+    pub replication: i32,
+    /// `KAFKA_SECURITY_PROTOCOL`.
+    pub security_protocol: String,
+    /// `KAFKA_SASL_MECHANISM`, `_USERNAME` and `_PASSWORD`, where the protocol has SASL.
+    pub sasl: Option<(String, String, Secret)>,
+    /// `KAFKA_SSL_CA_LOCATION`.
+    pub ca_location: Option<String>,
+}
+
+/// What the topics are called.
+#[derive(Debug, Clone)]
+pub struct TopicNames {
+    /// `KAFKA_TOPIC_PAYMENT_REQUESTS`.
+    pub payment_requests: String,
+    /// `KAFKA_TOPIC_PAYMENTS`.
+    pub payment_events: String,
+    /// `KAFKA_TOPIC_BOOKINGS`.
+    pub flight_bookings: String,
+    /// `KAFKA_TOPIC_EVENTS`.
+    pub airline_events: String,
+}
+
+/// A part of the service's work that a process can do or leave to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Answers requests.
+    Api,
+    /// Brings the outbox to the topics.
+    Relay,
+    /// Asks the gateway.
+    Payments,
+    /// Applies what the gateway did.
+    Settlement,
+    /// Brings to its end what nobody else does.
+    Sweeper,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] =
+        [Self::Api, Self::Relay, Self::Payments, Self::Settlement, Self::Sweeper];
+
+    /// Its word in `ROLES`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Relay => "relay",
+            Self::Payments => "payments",
+            Self::Settlement => "settlement",
+            Self::Sweeper => "sweeper",
+        }
+    }
+}
+
+/// What one process does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(BTreeSet<Role>);
+
+impl Roles {
+    /// Whether it does this.
+    pub fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    /// Whether it does everything.
+    pub fn is_all(&self) -> bool {
+        self.0.len() == Role::ALL.len()
+    }
+}
+
+/// `all`, or a comma list of roles.
+pub(super) fn roles(text: &str) -> Result<Roles, String> {
+    if text == "all" {
+        return Ok(Roles(Role::ALL.into()));
+    }
+    let role = |word: &str| Role::ALL.into_iter().find(|role| role.as_str() == word.trim());
+    text.split(',').map(role).collect::<Option<_>>().map(Roles).ok_or_else(|| {
+        let known = Role::ALL.map(Role::as_str).join(", ");
+        format!("must be all, or a comma list of {known}")
+    })
+}
+
+impl Config {
+    /// Settings that are each sound and cannot hold together.
+    pub(super) fn contradictions(&self) -> Option<String> {
+        let is_alone = matches!(self.database, Database::Sqlite(_)) || self.kafka.is_none();
+        (is_alone && !self.roles.is_all()).then(|| {
+            "ROLES must be all, unless PostgreSQL (DB_HOST) and Kafka (KAFKA_BROKERS) carry the \
+             work between processes"
+                .to_owned()
+        })
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment<F> {
+    pub(super) fn database(&mut self) -> Database {
+        let url = self.value("DATABASE_URL");
+        let is_postgres = url.as_deref().is_some_and(values::is_postgres_url);
+        if !is_postgres && (url.is_some() || self.value("DB_HOST").is_none()) {
+            return Database::Sqlite(self.read("DATABASE_URL", values::sqlite_file));
+        }
+        Database::Postgres(PostgresSettings {
+            url: url.as_deref().map(Secret::from),
+            host: self.text("DB_HOST"),
+            port: self.read("DB_PORT", values::whole(1..=u16::MAX)),
+            user: self.text("DB_USER"),
+            password: Secret(self.text("DB_PASSWORD")),
+            database: self.text("DB_NAME"),
+            ssl_mode: self.read("DB_SSL_MODE", values::ssl_mode),
+            ssl_root_cert: self.read("DB_SSL_ROOT_CERT", values::optional(values::file)),
+            read_host: self.read("DB_READ_HOST", values::optional(values::text)),
+            connections_max: self.read("DB_MAX_CONNECTIONS", values::whole(4..=1_000)),
+        })
+    }
+
+    pub(super) fn redis(&mut self) -> Option<RedisSettings> {
+        let is_cluster = self.read("REDIS_CLUSTER", values::yes_or_no);
+        if let Some(urls) = self.value("REDIS_URL") {
+            let urls: Vec<_> = urls.split(',').map(|url| Secret::from(url.trim())).collect();
+            let is_known = |url: &Secret| {
+                ["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme))
+            };
+            if !urls.iter().all(is_known) {
+                self.problems.push("REDIS_URL must be redis://… or rediss://…".to_owned());
+            }
+            return Some(RedisSettings { urls, is_cluster });
+        }
+        let hosts = self.value("REDIS_HOST")?;
+        let port = self.read("REDIS_PORT", values::whole(1..=u16::MAX));
+        let number = self.read("REDIS_DB", values::whole(0..=u16::MAX));
+        let credentials = match self.text("REDIS_PASSWORD") {
+            password if password.is_empty() => String::new(),
+            password => format!(":{}@", values::percent_encoded(&password)),
+        };
+        let url = |host: &str| {
+            let host = host.trim();
+            let place = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
+            Secret(format!("redis://{credentials}{place}/{number}"))
+        };
+        let urls = if is_cluster { hosts.split(',').map(url).collect() } else { vec![url(&hosts)] };
+        Some(RedisSettings { urls, is_cluster })
+    }
+
+    pub(super) fn kafka(&mut self) -> Option<KafkaSettings> {
+        let brokers = self.value("KAFKA_BROKERS")?;
+        let security_protocol = self.read("KAFKA_SECURITY_PROTOCOL", values::security_protocol);
+        let sasl = security_protocol.starts_with("sasl").then(|| {
+            (
+                self.read("KAFKA_SASL_MECHANISM", values::sasl_mechanism),
+                self.text("KAFKA_SASL_USERNAME"),
+                Secret(self.text("KAFKA_SASL_PASSWORD")),
+            )
+        });
+        Some(KafkaSettings {
+            brokers,
+            group_id: self.text("KAFKA_GROUP_ID"),
+            topics: TopicNames {
+                payment_requests: self.text("KAFKA_TOPIC_PAYMENT_REQUESTS"),
+                payment_events: self.text("KAFKA_TOPIC_PAYMENTS"),
+                flight_bookings: self.text("KAFKA_TOPIC_BOOKINGS"),
+                airline_events: self.text("KAFKA_TOPIC_EVENTS"),
+            },
+            partitions: self.read("KAFKA_PARTITIONS", values::whole(1..=1_000)),
+            replication: self.read("KAFKA_REPLICATION", values::replication),
+            security_protocol,
+            sasl,
+            ca_location: self.read("KAFKA_SSL_CA_LOCATION", values::optional(values::text)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ConfigError;
+    use super::*;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_env(|name| {
+            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_host_chooses_the_part_and_its_absence_the_embedded_one() {
+        let embedded = config(&[]).expect("the defaults");
+        assert!(matches!(embedded.database, Database::Sqlite(_)));
+        assert!(embedded.redis.is_none() && embedded.kafka.is_none());
+
+        let variables =
+            [("DB_HOST", "db"), ("REDIS_HOST", "cache"), ("KAFKA_BROKERS", "a:9092,b:9092")];
+        let shared = config(&variables).expect("sound");
+        let Database::Postgres(postgres) = shared.database else { panic!("not PostgreSQL") };
+        assert_eq!((postgres.host.as_str(), postgres.port), ("db", 5432));
+        assert_eq!(shared.redis.expect("Redis").urls[0].expose(), "redis://cache:6379/0");
+        assert_eq!(shared.kafka.expect("Kafka").brokers, "a:9092,b:9092");
+    }
+
+    #[test]
+    fn a_url_overrides_its_parts() {
+        let file = config(&[("DATABASE_URL", "sqlite:a.db"), ("DB_HOST", "db")]).expect("sound");
+        assert!(matches!(file.database, Database::Sqlite(_)));
+        let server = config(&[("DATABASE_URL", "postgres://u:p@h/d")]).expect("sound");
+        assert!(matches!(server.database, Database::Postgres(_)));
+        let redis = config(&[("REDIS_URL", "rediss://h"), ("REDIS_HOST", "x")]).expect("sound");
+        assert_eq!(redis.redis.expect("Redis").urls[0].expose(), "rediss://h");
+    }
+
+    #[test]
+    fn a_cluster_is_a_list_of_nodes() {
+        let variables =
+            [("REDIS_HOST", "a,b:7001"), ("REDIS_CLUSTER", "true"), ("REDIS_PASSWORD", "p@ss/1")];
+        let redis = config(&variables).expect("sound").redis.expect("Redis");
+        let urls: Vec<_> = redis.urls.iter().map(Secret::expose).collect();
+        assert_eq!(urls, ["redis://:p%40ss%2F1@a:6379/0", "redis://:p%40ss%2F1@b:7001/0"]);
+    }
+
+    #[test]
+    fn roles_apart_need_what_carries_the_work_between_them() {
+        let error = config(&[("ROLES", "api")]).expect_err("embedded");
+        assert!(error.0[0].starts_with("ROLES must be all"), "{error}");
+        let variables = [("ROLES", "api, relay"), ("DB_HOST", "db"), ("KAFKA_BROKERS", "k:9092")];
+        let roles = config(&variables).expect("sound").roles;
+        assert!(roles.has(Role::Relay) && !roles.has(Role::Payments));
+        assert!(config(&[("ROLES", "cook")]).is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let variables = [
+            ("DB_HOST", "db"),
+            ("DB_PASSWORD", "hush"),
+            ("REDIS_HOST", "cache"),
+            ("REDIS_PASSWORD", "hush"),
+        ];
+        let shown = format!("{:?}", config(&variables).expect("sound"));
+        assert!(!shown.contains("hush"), "{shown}");
+        let error = config(&[("REDIS_URL", "http://:hush@h")]).expect_err("not Redis").to_string();
+        assert!(error.contains("REDIS_URL") && !error.contains("hush"), "{error}");
+    }
+}
