@@ -10,6 +10,7 @@ use crate::cache::Generations;
 use crate::cache::memory::MemoryGenerations;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::domain::{Flight, FlightId};
 use crate::http;
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
@@ -196,6 +197,11 @@ impl App {
             self.parts.store.import_flights(&flights, self.config.currency, now).await?;
         }
         Ok(())
+    }
+
+    /// A flight to try the service on: the first that was stored.
+    pub async fn first_flight(&self) -> Result<Option<Flight>, StoreError> {
+        self.parts.store.flight(FlightId(1)).await
     }
 
     /// Starts the relay, the payment worker and settlement, which follow what is committed.

@@ -38,6 +38,8 @@ pub struct Placed {
     pub booking: Booking,
     /// Whether an earlier request with the same key made it.
     pub replayed: bool,
+    /// Whether the caller's wish to wait was granted.
+    pub waited: bool,
 }
 
 /// Booking use cases.
@@ -80,25 +82,31 @@ impl Bookings {
             idempotency: request.idempotency,
         });
         let mut placed = match self.engine.submit(command).await? {
-            Outcome::Booking { booking, replayed } => Placed { booking, replayed },
+            Outcome::Booking { booking, replayed } => {
+                Placed { booking, replayed, waited: wait.is_some() }
+            }
             Outcome::Flight(flight) => unreachable!("a hold answered with flight {}", flight.id),
         };
         if let (Some(wait), BookingStatus::Pending) = (wait, placed.booking.status) {
-            placed.booking = self.ended(placed.booking, wait).await?;
+            match self.ended(placed.booking.id, wait).await? {
+                Some(booking) => placed.booking = booking,
+                None => placed.waited = false,
+            }
         }
         Ok(placed)
     }
 
-    /// The booking once it has ended, or as it is when the time is up.
-    async fn ended(&self, booking: Booking, wait: Duration) -> Result<Booking, Error> {
-        let Some(ended) = self.waiting.for_end_of(booking.id) else { return Ok(booking) };
+    /// The booking once it has ended, or as it is when the time is up; `None` where no more callers
+    /// may wait.
+    async fn ended(&self, id: BookingId, wait: Duration) -> Result<Option<Booking>, Error> {
+        let Some(ended) = self.waiting.for_end_of(id) else { return Ok(None) };
         // It may have ended before we began to wait.
-        let now = self.booking(booking.id).await?;
+        let now = self.booking(id).await?;
         if now.status != BookingStatus::Pending {
-            return Ok(now);
+            return Ok(Some(now));
         }
         ended.within(wait).await;
-        self.booking(booking.id).await
+        self.booking(id).await.map(Some)
     }
 
     /// Gives a booking up on the traveller's behalf.

@@ -2,11 +2,11 @@
 
 use super::say;
 use crate::app::App;
-use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
-use crate::domain::Timestamp;
+use crate::config::{Config, Database};
+use crate::domain::Flight;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpListener;
@@ -26,7 +26,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     if !address.ip().is_loopback() {
         warn!("there are no identities: whoever reaches {address} can book, read and change all");
     }
-    say(&start_message(&config, address, SystemClock.now(), sample))?;
+    say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
     app.serve(listener, stop).await
 }
 
@@ -79,15 +79,14 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
 pub(super) fn start_message(
     config: &Config,
     address: SocketAddr,
-    now: Timestamp,
-    sample: bool,
+    flight: Option<&Flight>,
 ) -> String {
     let base = format!("http://{}", reachable(address));
-    let first = if sample {
-        let zone = config.schedule_timezone;
-        let tomorrow = zone.day_of(now).succ_opt().unwrap_or(zone.day_of(now));
+    let first = if let Some(flight) = flight {
+        let (source, destination) = (in_url(&flight.source), in_url(&flight.destination));
+        let date = config.schedule_timezone.day_of(flight.departs_at);
         format!(
-            r#"curl "{base}/api/v1/flights/search?source=Delhi&destination=Mumbai&date={tomorrow}""#
+            r#"curl "{base}/api/v1/flights/search?source={source}&destination={destination}&date={date}""#
         )
     } else {
         format!(
@@ -100,9 +99,9 @@ pub(super) fn start_message(
     format!(
         "airline-booking {version} is ready on {base}
 
-  store:    {database} ({why_database})
-  cache:    in this process (REDIS_HOST is not set)
-  bus:      in this process (KAFKA_BROKERS is not set)
+  store:    {store}
+  cache:    {cache}
+  bus:      {bus}
   payments: simulated; payment_method pm_card_declined is declined
 
 Try it:
@@ -114,10 +113,28 @@ Try it:
 Ctrl-C stops it.
 ",
         version = env!("CARGO_PKG_VERSION"),
-        database = config.database,
-        why_database = "DB_HOST is not set",
-        booking = r#"{"flight_id":1,"user_id":123,"seats_booked":1,"passenger_details":[{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}]}"#,
+        store = match config.database {
+            Database::Sqlite(_) => format!("{} (DB_HOST is not set)", config.database),
+            Database::Postgres(_) => config.database.to_string(),
+        },
+        cache = match &config.redis {
+            None => "in this process (REDIS_HOST is not set)".to_owned(),
+            Some(redis) => redis.to_string(),
+        },
+        bus = match &config.kafka {
+            None => "in this process (KAFKA_BROKERS is not set)".to_owned(),
+            Some(kafka) => format!("Kafka on {}", kafka.brokers),
+        },
+        booking = format_args!(
+            r#"{{"flight_id":{id},"user_id":123,"seats_booked":1,"passenger_details":[{{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}}]}}"#,
+            id = flight.map_or(1, |flight| flight.id.0)
+        ),
     )
+}
+
+/// A place's name as it stands in a URL.
+fn in_url(place: &str) -> String {
+    utf8_percent_encode(place, NON_ALPHANUMERIC).to_string()
 }
 
 /// An address that a client on this machine can call.
@@ -133,16 +150,19 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::FlightId;
 
-    fn message(sample: bool) -> String {
+    fn message(flight: Option<&Flight>) -> String {
         let config = Config::from_env(|_| None).expect("the defaults");
-        let now = "2025-01-14T20:00:00Z".parse().expect("an instant");
-        start_message(&config, ([0, 0, 0, 0], 4711).into(), now, sample)
+        start_message(&config, ([0, 0, 0, 0], 4711).into(), flight)
     }
 
     #[test]
     fn the_start_names_each_part_and_three_commands_with_the_real_port() {
-        let message = message(true);
+        let now = "2025-01-14T20:00:00Z".parse().expect("an instant");
+        let sample = crate::sample::flights(now).remove(0);
+        let sample = sample.into_flight(FlightId(1), "INR".parse().expect("a currency"), now);
+        let message = message(Some(&sample));
         assert!(message.contains("SQLite in airline_booking.db (DB_HOST is not set)"));
         assert!(message.contains("ready on http://127.0.0.1:4711\n"));
         assert!(message.contains("source=Delhi&destination=Mumbai&date=2025-01-15"));
@@ -150,8 +170,8 @@ mod tests {
     }
 
     #[test]
-    fn without_samples_the_first_command_makes_a_flight() {
-        let message = message(false);
+    fn without_flights_the_first_command_makes_one() {
+        let message = message(None);
         assert!(message.contains("curl -X POST http://127.0.0.1:4711/api/v1/flights -H"));
         assert_eq!(message.matches("  curl ").count(), 3);
     }

@@ -1,6 +1,7 @@
 //! Settings of the parts that replicas share: PostgreSQL, Redis, Kafka, and who does what.
 
 use super::{Config, Environment, values};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -98,6 +99,19 @@ pub struct RedisSettings {
     pub urls: Vec<Secret>,
     /// `REDIS_CLUSTER`.
     pub is_cluster: bool,
+}
+
+impl fmt::Display for RedisSettings {
+    /// Without the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |url: &Secret| {
+            let (scheme, rest) = url.0.split_once("://").unwrap_or_default();
+            format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, place)| place))
+        };
+        let places: Vec<_> = self.urls.iter().map(place).collect();
+        let kind = if self.is_cluster { "Redis Cluster" } else { "Redis" };
+        write!(f, "{kind} at {}", places.join(", "))
+    }
 }
 
 /// How to reach Kafka, and how topics are called there.
@@ -244,7 +258,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let number = self.read("REDIS_DB", values::whole(0..=u16::MAX));
         let credentials = match self.text("REDIS_PASSWORD") {
             password if password.is_empty() => String::new(),
-            password => format!(":{}@", values::percent_encoded(&password)),
+            password => format!(":{}@", utf8_percent_encode(&password, NON_ALPHANUMERIC)),
         };
         let url = |host: &str| {
             let host = host.trim();
@@ -346,7 +360,10 @@ mod tests {
             ("REDIS_HOST", "cache"),
             ("REDIS_PASSWORD", "hush"),
         ];
-        let shown = format!("{:?}", config(&variables).expect("sound"));
+        let config_of_all = config(&variables).expect("sound");
+        let redis = config_of_all.redis.as_ref().expect("Redis");
+        assert_eq!(redis.to_string(), "Redis at redis://cache:6379/0");
+        let shown = format!("{config_of_all:?}");
         assert!(!shown.contains("hush"), "{shown}");
         let error = config(&[("REDIS_URL", "http://:hush@h")]).expect_err("not Redis").to_string();
         assert!(error.contains("REDIS_URL") && !error.contains("hush"), "{error}");

@@ -158,16 +158,6 @@ pub(super) fn replication(text: &str) -> Result<i32, String> {
     number.ok_or_else(|| "must be -1, or a whole number from 1 to 100".into())
 }
 
-/// A text as it stands in a URL: everything but letters, digits and `-._~` percent-encoded.
-pub(super) fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
-}
-
 /// An ISO 4217 code.
 pub(super) fn currency(text: &str) -> Result<Currency, String> {
     text.parse().map_err(str::to_owned)

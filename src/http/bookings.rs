@@ -216,7 +216,7 @@ pub(super) async fn place(
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
     let request = body.check(mistyped, api.limits.party_size_max, key)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
-    let Placed { booking, replayed } = api.bookings.place(request, wait).await?;
+    let Placed { booking, replayed, waited } = api.bookings.place(request, wait).await?;
 
     let location = format!("/api/v1/bookings/{}", booking.id);
     let body = axum::Json(BookingPlacedBody::from(booking));
@@ -225,7 +225,7 @@ pub(super) async fn place(
     if replayed {
         head.insert("idempotent-replayed", http::HeaderValue::from_static("true"));
     }
-    if let Some(wait) = wait {
+    if let Some(wait) = wait.filter(|_| waited) {
         let applied = http::HeaderValue::try_from(format!("wait={}", wait.as_secs()));
         head.insert("preference-applied", applied.expect("digits are a header's text"));
     }
