@@ -9,7 +9,7 @@ use crate::bus::{Bus, BusError, Topic};
 use crate::cache::Generations;
 use crate::cache::memory::MemoryGenerations;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::http;
 use crate::lock::FlightLocks;
@@ -21,8 +21,10 @@ use crate::payments::worker::{self, PaymentWorker};
 use crate::sample;
 use crate::search::Search;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::postgres::PostgresStore;
+use crate::store::{Job, Lease, Store, StoreError};
 use crate::telemetry::Metrics;
+use anyhow::Context;
 use chrono::TimeDelta;
 use std::future::Future;
 use std::sync::Arc;
@@ -33,13 +35,19 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// The consumer group of settlement (`KAFKA_GROUP_ID`'s default).
 const SETTLEMENT_GROUP: &str = "booking-service";
 
 /// SQLite writes one transaction at a time: a second batch would only make both smaller.
 const SQLITE_BATCHES_MAX: usize = 1;
+
+/// Batches that PostgreSQL carries at once.
+const POSTGRES_BATCHES_MAX: usize = 4;
+
+/// How often the database's clock is looked at.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The parts behind the ports.
 #[derive(Clone)]
@@ -82,38 +90,82 @@ pub struct App {
     workers: TaskTracker,
     /// Batches and gateway calls, each short.
     tasks: TaskTracker,
+    /// Whose clock is followed.
+    postgres: Option<Arc<PostgresStore>>,
     /// Keeps a second process from serving the same embedded database.
     _claim: Option<ServiceClaim>,
+    /// Keeps a second process from serving a database where topics stay in the process.
+    _sole: Option<Box<dyn Lease>>,
 }
 
-/// The store that the settings name, for commands that work on it without serving.
-pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(sqlite_file(config)).await?))
+/// The store that the settings name, for commands that work on it without serving. `adopt`: also
+/// one that has another service's schema, which it brings to ours.
+pub async fn open_store(config: &Config, adopt: bool) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &config.database {
+        Database::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Database::Postgres(settings) => {
+            Arc::new(PostgresStore::open(settings, config.currency, adopt).await?)
+        }
+    })
 }
 
-fn sqlite_file(config: &Config) -> &std::path::Path {
-    match &config.database {
-        crate::config::Database::Sqlite(file) => file,
-        crate::config::Database::Postgres(_) => todo!(),
+/// The store, and what is kept and counted beside it.
+struct Kept {
+    store: Arc<dyn Store>,
+    gateway: Arc<dyn Gateway>,
+    clock: Arc<dyn Clock>,
+    /// Whose clock is to be followed.
+    postgres: Option<Arc<PostgresStore>>,
+    claim: Option<ServiceClaim>,
+}
+
+impl Kept {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let latency = config.payment_latency;
+        match &config.database {
+            Database::Sqlite(file) => {
+                let claim = SqliteStore::claim(file)?;
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                let store = Arc::new(SqliteStore::open(file).await?);
+                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
+                let (gateway, claim) = (Arc::new(gateway), Some(claim));
+                Ok(Self { store, gateway, clock, postgres: None, claim })
+            }
+            Database::Postgres(settings) => {
+                let store = PostgresStore::open(settings, config.currency, false).await?;
+                let store = Arc::new(store);
+                let clock = store.clock();
+                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
+                let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
+                Ok(Self { store, gateway, clock, postgres, claim: None })
+            }
+        }
     }
 }
 
 impl App {
-    /// The embedded deployment: SQLite, and everything else in this process.
-    pub async fn embedded(config: Config) -> anyhow::Result<Self> {
-        let claim = SqliteStore::claim(sqlite_file(&config))?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Arc::new(SqliteStore::open(sqlite_file(&config)).await?);
-        let gateway = SimulatedGateway::new(store.ledger(), config.payment_latency, clock.clone());
+    /// The service as the settings want it, at rest.
+    pub async fn compose(config: Config) -> anyhow::Result<Self> {
+        let kept = Kept::open(&config).await?;
+        let sole = if config.kafka.is_none() {
+            let lease = kept.store.lease(Job::Serve).await?;
+            Some(lease.context(
+                "another airline-booking serves from this database already; replicas need \
+                 KAFKA_BROKERS",
+            )?)
+        } else {
+            None
+        };
         let parts = Parts {
-            store,
-            gateway: Arc::new(gateway),
+            store: kept.store,
+            gateway: kept.gateway,
             bus: Arc::new(MemoryBus::default()),
             locks: Arc::new(MemoryLocks::default()),
             generations: Arc::new(MemoryGenerations::default()),
-            clock,
+            clock: kept.clock,
         };
-        Ok(Self { _claim: Some(claim), ..Self::assemble(config, parts) })
+        let (postgres, claim) = (kept.postgres, kept.claim);
+        Ok(Self { postgres, _claim: claim, _sole: sole, ..Self::assemble(config, parts) })
     }
 
     /// Wires parts into a service at rest.
@@ -136,7 +188,10 @@ impl App {
             },
             EngineLimits {
                 queued_holds_max: config.max_queued_holds,
-                batches_max: SQLITE_BATCHES_MAX,
+                batches_max: match config.database {
+                    Database::Sqlite(_) => SQLITE_BATCHES_MAX,
+                    Database::Postgres(_) => POSTGRES_BATCHES_MAX,
+                },
             },
         );
         let waiting = Waiting::new(config.max_waiting, stopping.clone());
@@ -185,7 +240,9 @@ impl App {
             waiting,
             workers: TaskTracker::new(),
             tasks,
+            postgres: None,
             _claim: None,
+            _sole: None,
         }
     }
 
@@ -204,48 +261,85 @@ impl App {
         self.parts.store.flight(FlightId(1)).await
     }
 
-    /// Starts the relay, the payment worker and settlement, which follow what is committed.
+    /// Starts what follows the commits: the relay, the payment worker, settlement, and whoever
+    /// wakes those that wait; each where this process has the role.
     pub async fn start_pipeline(&self) -> Result<(), BusError> {
+        let bus = &self.parts.bus;
         // The groups exist before anything is published, so that nothing goes past them.
-        self.parts.bus.consume(Topic::PaymentRequests, worker::GROUP).await?;
-        self.parts.bus.consume(Topic::PaymentEvents, SETTLEMENT_GROUP).await?;
-        let events = self.parts.bus.listen(Topic::AirlineEvents).await?;
-
-        let waiting = self.waiting.clone();
-        self.spawn(async move {
-            if let Err(error) = waiting.run(events).await {
-                warn!(%error, "callers that wait are no longer woken early");
-            }
-        });
-        let settlement = Settlement {
-            bus: self.parts.bus.clone(),
-            engine: self.engine.clone(),
-            group: SETTLEMENT_GROUP.into(),
-            metrics: self.metrics.clone(),
-        };
-        self.spawn(async move { settlement.run().await });
-        let worker = PaymentWorker {
-            bus: self.parts.bus.clone(),
-            store: self.parts.store.clone(),
-            gateway: self.parts.gateway.clone(),
-            clock: self.parts.clock.clone(),
-            metrics: self.metrics.clone(),
-            tasks: self.tasks.clone(),
-        };
-        self.spawn(async move { worker.run().await });
-        let relay = Relay {
-            store: self.parts.store.clone(),
-            bus: self.parts.bus.clone(),
-            generations: self.parts.generations.clone(),
-            committed: self.committed.clone(),
-            metrics: self.metrics.clone(),
-        };
-        self.spawn(async move { relay.run().await });
+        if self.has(Role::Payments) {
+            bus.consume(Topic::PaymentRequests, worker::GROUP).await?;
+        }
+        if self.has(Role::Settlement) {
+            bus.consume(Topic::PaymentEvents, self.settlement_group()).await?;
+        }
+        if self.has(Role::Api) {
+            let waiting = self.waiting.clone();
+            let events = bus.listen(Topic::AirlineEvents).await?;
+            self.spawn(async move {
+                if let Err(error) = waiting.run(events).await {
+                    warn!(%error, "callers that wait are no longer woken early");
+                }
+            });
+        }
+        if self.has(Role::Settlement) {
+            let settlement = Settlement {
+                bus: bus.clone(),
+                engine: self.engine.clone(),
+                group: self.settlement_group().to_owned(),
+                metrics: self.metrics.clone(),
+            };
+            self.spawn(async move { settlement.run().await });
+        }
+        if self.has(Role::Payments) {
+            let worker = PaymentWorker {
+                bus: bus.clone(),
+                store: self.parts.store.clone(),
+                gateway: self.parts.gateway.clone(),
+                clock: self.parts.clock.clone(),
+                metrics: self.metrics.clone(),
+                tasks: self.tasks.clone(),
+            };
+            self.spawn(async move { worker.run().await });
+        }
+        if self.has(Role::Relay) {
+            let relay = Relay {
+                store: self.parts.store.clone(),
+                bus: bus.clone(),
+                generations: self.parts.generations.clone(),
+                committed: self.committed.clone(),
+                metrics: self.metrics.clone(),
+            };
+            self.spawn(async move { relay.run().await });
+        }
         Ok(())
     }
 
-    /// Starts the sweeper, which follows the clock.
+    fn has(&self, role: Role) -> bool {
+        self.config.roles.has(role)
+    }
+
+    fn settlement_group(&self) -> &str {
+        self.config.kafka.as_ref().map_or(SETTLEMENT_GROUP, |kafka| &kafka.group_id)
+    }
+
+    /// Follows the database's clock, where it is another machine's.
+    fn follow_clock(&self) {
+        let Some(postgres) = self.postgres.clone() else { return };
+        self.spawn(async move {
+            loop {
+                tokio::time::sleep(CLOCK_INTERVAL).await;
+                if let Err(error) = postgres.set_clock().await {
+                    debug!(%error, "the database's clock could not be read");
+                }
+            }
+        });
+    }
+
+    /// Starts the sweeper, which follows the clock, where this process has the role.
     pub fn start_sweeper(&self) {
+        if !self.has(Role::Sweeper) {
+            return;
+        }
         let sweeper = self.sweeper.clone();
         self.spawn(async move { sweeper.run().await });
     }
@@ -279,6 +373,7 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
+        self.follow_clock();
         self.start_pipeline().await?;
         self.start_sweeper();
         let (draining, stopping) = (self.draining.clone(), self.stopping.clone());

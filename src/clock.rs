@@ -3,6 +3,7 @@
 use crate::domain::Timestamp;
 use chrono::{DurationRound, TimeDelta};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Tells the time. No SQL and no rule asks anyone else.
 pub trait Clock: Send + Sync + 'static {
@@ -19,6 +20,24 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let now = chrono::Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+    }
+}
+
+/// The database's clock, as this machine's and the difference between the two, so that replicas on
+/// machines whose clocks differ agree on when a hold ends.
+#[derive(Debug, Default)]
+pub struct OffsetClock(AtomicI64);
+
+impl OffsetClock {
+    /// How far the database's clock is ahead of this machine's; negative if it is behind.
+    pub fn set_offset_micros(&self, offset: i64) {
+        self.0.store(offset, Ordering::Relaxed);
+    }
+}
+
+impl Clock for OffsetClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now() + TimeDelta::microseconds(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -10,7 +10,7 @@ use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;
-use crate::store::{OutboxEntry, Store};
+use crate::store::{Job, Lease, OutboxEntry, Store};
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +40,19 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    /// Drives what an earlier process left, then steps until stopped from outside.
+    /// Works until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
+        loop {
+            let lease = self.store.wait_for(Job::Sweep).await;
+            self.run_while(lease).await;
+        }
+    }
+
+    /// Drives what an earlier process left, then steps while the job is ours.
+    async fn run_while(&self, mut lease: Box<dyn Lease>) {
         let mut forgotten_at = self.clock.now();
         self.drive_earlier(forgotten_at).await;
-        loop {
+        while lease.is_held().await {
             let now = self.clock.now();
             match self.step(now).await {
                 // More may be waiting: no pause.

@@ -3,18 +3,21 @@
 use super::{Bus, BusError, Message, Topic};
 use crate::cache::Generations;
 use crate::domain::DayKey;
-use crate::store::{Outbound, Outdated, Store, StoreError};
+use crate::store::{
+    Job, LEASE_INTERVAL, Lease, Outbound, Outdated, Store, StoreError,
+};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::warn;
 
 /// Rows in one step at most.
 const BATCH_SIZE_MAX: usize = 1_024;
 
 /// How long the relay sleeps where nobody wakes it: another process may have written.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The pause after a failed step.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -45,9 +48,23 @@ pub enum RelayError {
 }
 
 impl Relay {
-    /// Steps until stopped from outside.
+    /// Steps until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
+            let lease = self.store.wait_for(Job::Relay).await;
+            self.run_while(lease).await;
+        }
+    }
+
+    async fn run_while(&self, mut lease: Box<dyn Lease>) {
+        let mut confirmed = Instant::now();
+        loop {
+            if confirmed.elapsed() >= LEASE_INTERVAL {
+                if !lease.is_held().await {
+                    return;
+                }
+                confirmed = Instant::now();
+            }
             match self.step().await {
                 Ok(0) => {
                     let _ = tokio::time::timeout(POLL_INTERVAL, self.committed.notified()).await;

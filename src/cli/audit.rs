@@ -17,7 +17,7 @@ pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
     {
         bail!("there is no database {} (DATABASE_URL)", file.display());
     }
-    let store = app::open_store(config).await?;
+    let store = app::open_store(config, false).await?;
     let findings = store.audit(SystemClock.now()).await?;
     say(&table(&findings))?;
     let clean = findings.iter().all(|finding| finding.violations == 0);

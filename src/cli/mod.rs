@@ -1,9 +1,10 @@
-//! The command line: `serve`, `import`, `migrate`, `audit`, `openapi`.
+//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `openapi`.
 //!
 //! Reads the environment once, calls [`crate::app`] for the parts, and speaks to a person: results
 //! on stdout, problems on stderr. Exit codes: 0 done, 1 failed or violated, 2 wrong usage.
 
 mod audit;
+mod doctor;
 mod import;
 mod serve;
 
@@ -33,8 +34,10 @@ enum Command {
         /// The file
         file: PathBuf,
     },
-    /// Bring the database to this version's schema and stop
+    /// Bring the database to this version's schema and stop; adopts one of the specified schema
     Migrate,
+    /// Look at a PostgreSQL database of the specified schema before `migrate` adopts it
+    Doctor,
     /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
     Audit,
     /// Print the API's OpenAPI document as JSON
@@ -67,6 +70,7 @@ impl Command {
             Self::Serve(args) => serve::serve(config()?, !args.no_sample).await?,
             Self::Import { file } => return import::import(&config()?, &file).await,
             Self::Migrate => migrate(&config()?).await?,
+            Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
             Self::Openapi => {
                 say(&serde_json::to_string_pretty(&crate::http::openapi())?)?;
@@ -77,7 +81,7 @@ impl Command {
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
-    app::open_store(config).await?;
+    app::open_store(config, true).await?;
     say(&format!("{} has this version's schema", config.database))
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
-    let app = App::embedded(config.clone()).await?;
+    let app = App::compose(config.clone()).await?;
     if sample {
         app.add_sample_flights().await?;
     }

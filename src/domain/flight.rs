@@ -98,6 +98,19 @@ pub struct Flight {
 }
 
 impl Flight {
+    /// Whether it is `earlier` but for its seats on sale and its version, as after a hold.
+    pub fn differs_in_inventory_alone(&self, earlier: &Self) -> bool {
+        let inventory_of_self = Self {
+            available_seats: self.available_seats,
+            held_seats: self.held_seats,
+            blocked_seats: self.blocked_seats,
+            version: self.version,
+            updated_at: self.updated_at,
+            ..earlier.clone()
+        };
+        inventory_of_self == *self
+    }
+
     /// Seats that can be bought now.
     pub const fn free_seats(&self) -> SeatCount {
         self.available_seats - self.held_seats

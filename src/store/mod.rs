@@ -3,8 +3,12 @@
 //! Implementations write SQL and map rows; the rules stand in [`crate::booking::decide`]. Time
 //! comes in as an argument: no SQL asks the database for it.
 
+mod audit;
 mod error;
 mod outbox;
+pub mod postgres;
+
+mod rows;
 pub mod sqlite;
 
 use crate::booking::{ChangeSet, State, Wanted};
@@ -14,6 +18,8 @@ use crate::domain::{
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::time::Duration;
+use tracing::debug;
 
 pub use error::StoreError;
 pub use outbox::{Outbound, OutboxEntry, Outdated};
@@ -136,6 +142,9 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes exactly these rows of the outbox.
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError>;
 
+    /// Takes a job that one process at a time does; `None` if another process has it.
+    async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError>;
+
     // For operators.
 
     /// Whether anything is stored: flights or bookings.
@@ -146,6 +155,50 @@ pub trait Store: Send + Sync + 'static {
 
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// A job that one process at a time does. Where two do, for a moment, messages go out twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Serving, where topics stay in the process.
+    Serve,
+    /// Draining the outbox.
+    Relay,
+    /// Sweeping.
+    Sweep,
+}
+
+/// A job that is ours; given back when dropped, or when the process dies.
+#[async_trait]
+pub trait Lease: Send {
+    /// Whether it still is.
+    async fn is_held(&mut self) -> bool;
+}
+
+/// How often a job is asked for that another process has, and a job of ours is confirmed.
+pub const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+
+impl dyn Store {
+    /// Waits until a job is ours.
+    pub async fn wait_for(&self, job: Job) -> Box<dyn Lease> {
+        loop {
+            match self.lease(job).await {
+                Ok(Some(lease)) => return lease,
+                Ok(None) => {}
+                Err(error) => debug!(%error, ?job, "the store does not say whose job it is"),
+            }
+            tokio::time::sleep(LEASE_INTERVAL).await;
+        }
+    }
+}
+
+/// Each payment with the booking that it pays.
+fn paired(payments: Vec<Payment>, bookings: Vec<Booking>) -> Vec<(Payment, Booking)> {
+    let mut by_payment: HashMap<PaymentReference, Booking> =
+        bookings.into_iter().map(|booking| (booking.payment_reference, booking)).collect();
+    let pair =
+        |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
+    payments.into_iter().filter_map(pair).collect()
 }
 
 /// What a commit did.

@@ -1,5 +1,6 @@
 //! The outbox: what must happen after a commit, written in that same commit.
 
+use super::StoreError;
 use crate::bus::{Message, Topic};
 use crate::domain::{DayKey, Event};
 use serde::{Deserialize, Serialize};
@@ -64,14 +65,21 @@ impl OutboxEntry {
             Outbound::Outdate(outdated) => (OUTDATE, json(serde_json::to_string(outdated))),
         }
     }
+}
 
-    /// The entry of a row's columns, if they say one.
-    pub fn from_columns(id: i64, topic: &str, message: &str) -> Option<Self> {
+impl TryFrom<(i64, String, String)> for OutboxEntry {
+    type Error = StoreError;
+
+    /// The entry that a row's columns say: id, topic, and message as JSON.
+    fn try_from((id, topic, message): (i64, String, String)) -> Result<Self, StoreError> {
         let outbound = if topic == OUTDATE {
-            Outbound::Outdate(serde_json::from_str(message).ok()?)
+            serde_json::from_str(&message).ok().map(Outbound::Outdate)
         } else {
-            Outbound::Publish(Topic::parse(topic)?, serde_json::from_str(message).ok()?)
+            let message = serde_json::from_str(&message).ok();
+            Topic::parse(&topic).zip(message).map(|(topic, message)| Outbound::Publish(topic, message))
         };
-        Some(Self { id, outbound })
+        let corrupt =
+            || StoreError::Corrupt { table: "outbox", column: "message", row: id.to_string() };
+        Ok(Self { id, outbound: outbound.ok_or_else(corrupt)? })
     }
 }

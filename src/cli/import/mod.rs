@@ -53,7 +53,7 @@ pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
 
-    let store = app::open_store(config).await?;
+    let store = app::open_store(config, false).await?;
     let mut progress = Progress::start("importing", bad.lines);
     let mut table = open(file)?;
     let (mut imported, mut read) = (0, 0);

@@ -4,16 +4,19 @@
 //! `pm_card_declined` declined, `pm_card_timeout` captured but answered only when asked again,
 //! `pm_card_error` fails before anything happens. Other tokens are declined.
 
+mod postgres;
 mod sqlite;
 
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::clock::Clock;
-use crate::domain::{Money, PaymentReference};
+use crate::domain::{Money, PaymentReference, Timestamp};
+use crate::store::StoreError;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+pub use postgres::PostgresLedger;
 pub use sqlite::SqliteLedger;
 
 /// One line of the gateway's books.
@@ -51,10 +54,30 @@ impl LineState {
     }
 }
 
+/// The gateway's books.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Judges calls in their order and writes what they change, durably, before they are answered.
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
+}
+
+/// A line as its row's columns say it.
+fn line(
+    (text, amount, method, state): (String, Option<i64>, Option<String>, String),
+) -> Result<(PaymentReference, Line), StoreError> {
+    let corrupt =
+        |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
+    let reference = text.parse().map_err(|_| corrupt("reference"))?;
+    let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
+    Ok((reference, Line { amount: amount.map(Money::from_minor), method, state }))
+}
+
 /// What the gateway is asked.
 #[derive(Debug, Clone)]
-enum Call {
+pub enum Call {
+    /// Take the money.
     Capture(Capture),
+    /// Void or refund it.
     Reverse(PaymentReference),
 }
 
@@ -67,7 +90,8 @@ impl Call {
     }
 }
 
-type Answer = Result<Captured, GatewayError>;
+/// The gateway's answer to a call.
+pub type Answer = Result<Captured, GatewayError>;
 
 /// The gateway's rules: the line as it is and a call make the line as it becomes and an answer.
 fn judge(line: Option<&Line>, call: &Call) -> (Option<Line>, Answer) {
@@ -118,7 +142,7 @@ struct Waiting {
 
 /// The gateway. Calls that come while another is written are written together after it.
 pub struct SimulatedGateway {
-    ledger: SqliteLedger,
+    ledger: Box<dyn Ledger>,
     latency: Duration,
     clock: Arc<dyn Clock>,
     waiting: Mutex<Vec<Waiting>>,
@@ -127,7 +151,8 @@ pub struct SimulatedGateway {
 
 impl SimulatedGateway {
     /// A gateway with these books that takes `latency` for each answer.
-    pub fn new(ledger: SqliteLedger, latency: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(ledger: impl Ledger, latency: Duration, clock: Arc<dyn Clock>) -> Self {
+        let ledger = Box::new(ledger);
         let (waiting, turn) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { ledger, latency, clock, waiting, turn }
     }

@@ -1,9 +1,10 @@
 //! The simulated gateway's books, in SQLite.
 
-use super::{Answer, Call, Line, LineState, judge};
-use crate::domain::{Money, PaymentReference, Timestamp};
+use super::{Answer, Call, Ledger, judge, line};
+use crate::domain::{Money, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::store_error;
+use async_trait::async_trait;
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 
@@ -18,13 +19,11 @@ impl SqliteLedger {
     pub fn new(writer: SqlitePool) -> Self {
         Self { writer }
     }
+}
 
-    /// Judges calls in their order and writes what they change, durably, before they are answered.
-    pub(super) async fn write(
-        &self,
-        calls: &[Call],
-        now: Timestamp,
-    ) -> Result<Vec<Answer>, StoreError> {
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
         let references: Vec<_> = calls.iter().map(Call::reference).collect();
         let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
@@ -65,16 +64,6 @@ impl SqliteLedger {
         }
         Ok(answers)
     }
-}
-
-fn line(
-    (text, amount, method, state): (String, Option<i64>, Option<String>, String),
-) -> Result<(PaymentReference, Line), StoreError> {
-    let corrupt =
-        |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
-    let reference = text.parse().map_err(|_| corrupt("reference"))?;
-    let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
-    Ok((reference, Line { amount: amount.map(Money::from_minor), method, state }))
 }
 
 fn json(rows: &impl serde::Serialize) -> String {

@@ -3,7 +3,7 @@
 //! Sets travel as one JSON parameter each (`json_each`), so a batch of 512 costs what one costs.
 
 use super::error::{refused, store_error};
-use super::rows::micros;
+use crate::store::rows::micros;
 use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Flight, FlightId, Payment, PaymentStatus, UserId, route_key,
@@ -86,7 +86,7 @@ async fn find_stale(tx: &mut Tx, folded: &Folded) -> Result<Stale, StoreError> {
     .await
     .map_err(store_error)?;
     for row in rows {
-        stale.payments.insert(super::rows::reference(&row)?);
+        stale.payments.insert(crate::store::rows::reference(&row)?);
     }
 
     if !folded.idempotency.is_empty() {
@@ -127,7 +127,7 @@ async fn update_flights(tx: &mut Tx, flights: &[Change<Flight, Flight>]) -> Resu
             let seats = (after.available_seats, after.held_seats, after.blocked_seats);
             let inventory = (after.id, was.version, after.version, micros(after.updated_at), seats);
             // What a hold or a settlement never changes is written only where it did change.
-            let fields = (!same_fields(was, after)).then(|| {
+            let fields = (!after.differs_in_inventory_alone(was)).then(|| {
                 (
                     (&after.flight_number, &after.source, &after.destination),
                     route_key(&after.source, &after.destination),
@@ -181,19 +181,6 @@ async fn update_flights(tx: &mut Tx, flights: &[Change<Flight, Flight>]) -> Resu
     )
     .await?;
     expect_written("flights", whole.len(), written)
-}
-
-/// Whether only the inventory differs.
-fn same_fields(was: &Flight, after: &Flight) -> bool {
-    let inventory_of_after = Flight {
-        available_seats: after.available_seats,
-        held_seats: after.held_seats,
-        blocked_seats: after.blocked_seats,
-        version: after.version,
-        updated_at: after.updated_at,
-        ..was.clone()
-    };
-    inventory_of_after == *after
 }
 
 async fn insert_payments(

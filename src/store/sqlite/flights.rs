@@ -2,7 +2,8 @@
 
 use super::commit::{begin, insert_outbox, json};
 use super::error::store_error;
-use super::rows::{FlightRow, all, flight_columns, micros};
+use super::columns::flight_columns;
+use crate::store::rows::{FlightRow, all, micros};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Timestamp, route_key,
 };

@@ -2,10 +2,8 @@
 
 use super::commit::json;
 use super::error::store_error;
-use super::rows::{
-    BookingRow, FlightRow, PaymentRow, all, booking_columns, flight_columns, payment_columns,
-    reference,
-};
+use super::columns::{booking_columns, flight_columns, payment_columns};
+use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, reference};
 use crate::booking::{IdempotencyRecord, State, Wanted};
 use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
 use crate::store::{Located, StoreError};
@@ -61,15 +59,15 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
         let rows: Vec<BookingRow> = sqlx::query_as(
-            "SELECT id, flight_id, user_id, status, failure_reason, payment_reference_id,
-                    booking_price, seats_booked, NULL AS booking_metadata, hold_expires_at,
-                    created_at, updated_at
-               FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
-             UNION
-             SELECT id, flight_id, user_id, status, failure_reason, payment_reference_id,
-                    booking_price, seats_booked, NULL AS booking_metadata, hold_expires_at,
-                    created_at, updated_at
-               FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?2))",
+            concat!(
+                "SELECT ",
+                booking_columns!("NULL"),
+                " FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
+                  UNION
+                  SELECT ",
+                booking_columns!("NULL"),
+                " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?2))"
+            ),
         )
         .bind(json(&bookings))
         .bind(json(&wanted.payments))

@@ -3,15 +3,16 @@
 //! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: a commit that was
 //! answered survives a power cut; the engine's batches make that cheap.
 
-mod audit;
+mod columns;
 mod commit;
 mod error;
 mod flights;
 mod load;
-mod rows;
 mod upkeep;
 
-use super::{Committed, Finding, Located, OutboxEntry, Store, StoreError};
+use super::audit::{RULES, SWEEP_GRACE};
+use super::rows::micros;
+use super::{Committed, Finding, Job, Lease, Located, OutboxEntry, Store, StoreError};
 use crate::booking::{ChangeSet, State, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
@@ -130,6 +131,16 @@ impl SqliteStore {
     }
 }
 
+/// A job of the only process that serves from the file.
+struct SoleProcess;
+
+#[async_trait]
+impl Lease for SoleProcess {
+    async fn is_held(&mut self) -> bool {
+        true
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
@@ -245,6 +256,10 @@ impl Store for SqliteStore {
         upkeep::delete_from_outbox(&self.writer, ids).await
     }
 
+    async fn lease(&self, _job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        Ok(Some(Box::new(SoleProcess)))
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
         sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(store_error)
@@ -256,6 +271,17 @@ impl Store for SqliteStore {
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-        audit::audit(&self.reader, now).await
+        let mut tx = self.reader.begin().await.map_err(store_error)?;
+        let mut findings = Vec::with_capacity(RULES.len());
+        for rule in RULES {
+            let checked = sqlx::query_scalar(rule.checked).fetch_one(&mut *tx).await;
+            let broken = match rule.is_timed() {
+                true => sqlx::query_scalar(rule.broken).bind(micros(now - SWEEP_GRACE)),
+                false => sqlx::query_scalar(rule.broken),
+            };
+            let broken = broken.fetch_all(&mut *tx).await.map_err(store_error)?;
+            findings.push(rule.finding(checked.map_err(store_error)?, broken));
+        }
+        Ok(findings)
     }
 }

@@ -2,9 +2,8 @@
 
 use super::commit::{begin, insert_outbox, json};
 use super::error::store_error;
-use super::rows::{
-    BookingRow, PaymentRow, booking_columns, micros, payment_columns, payment_status, reference,
-};
+use super::columns::{booking_columns, payment_columns};
+use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
@@ -33,7 +32,7 @@ pub(super) async fn user_bookings(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    super::rows::all(rows)
+    all(rows)
 }
 
 pub(super) async fn lapsed_holds(
@@ -87,7 +86,7 @@ pub(super) async fn unanswered_payments(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    let payments: Vec<Payment> = super::rows::all(rows)?;
+    let payments: Vec<Payment> = all(rows)?;
     let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
     let rows: Vec<BookingRow> = sqlx::query_as(concat!(
         "SELECT ",
@@ -98,12 +97,8 @@ pub(super) async fn unanswered_payments(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    let bookings: Vec<Booking> = super::rows::all(rows)?;
-    let mut by_payment: HashMap<PaymentReference, Booking> =
-        bookings.into_iter().map(|booking| (booking.payment_reference, booking)).collect();
-    let pair =
-        |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
-    Ok(payments.into_iter().filter_map(pair).collect())
+    let bookings: Vec<Booking> = all(rows)?;
+    Ok(crate::store::paired(payments, bookings))
 }
 
 pub(super) async fn drive_again(
@@ -168,15 +163,7 @@ pub(super) async fn outbox(
             .fetch_all(reader)
             .await
             .map_err(store_error)?;
-    rows.into_iter()
-        .map(|(id, topic, message)| {
-            OutboxEntry::from_columns(id, &topic, &message).ok_or(StoreError::Corrupt {
-                table: "outbox",
-                column: "message",
-                row: id.to_string(),
-            })
-        })
-        .collect()
+    rows.into_iter().map(OutboxEntry::try_from).collect()
 }
 
 pub(super) async fn delete_from_outbox(writer: &SqlitePool, ids: &[i64]) -> Result<(), StoreError> {

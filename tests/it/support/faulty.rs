@@ -194,6 +194,10 @@ impl Store for FaultyStore {
         self.real.delete_from_outbox(ids).await
     }
 
+    async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        self.real.lease(job).await
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.real.is_empty().await
     }

@@ -1,27 +1,29 @@
 //! The invariants I1 to I5 over the whole database, each a statement that finds what breaks it.
+//!
+//! The statements are the same for every database; a store runs them all in one transaction, so
+//! that they look at the same moment.
 
-use super::error::store_error;
-use super::rows::micros;
-use crate::domain::Timestamp;
-use crate::store::{Finding, StoreError};
+use super::Finding;
 use chrono::TimeDelta;
-use sqlx::SqlitePool;
 
 /// How long past its hold a pending booking may wait for the sweeper (I5).
-const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
+pub(super) const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Examples that a finding names at most.
 const EXAMPLES_MAX: usize = 5;
 
 /// One rule: how many rows it is about, and those that break it, by name.
-struct Rule {
+pub(super) struct Rule {
     invariant: &'static str,
     rule: &'static str,
-    checked: &'static str,
-    broken: &'static str,
+    /// Counts the rows that the rule is about.
+    pub(super) checked: &'static str,
+    /// Names those that break it. Where it has a parameter, that is the instant before which a hold
+    /// must have been swept.
+    pub(super) broken: &'static str,
 }
 
-const RULES: &[Rule] = &[
+pub(super) const RULES: &[Rule] = &[
     Rule {
         invariant: "I1",
         rule: "0 <= held <= available <= total, blocked >= 0, sold >= 0",
@@ -60,7 +62,7 @@ const RULES: &[Rule] = &[
                    LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = p.reference
-                  WHERE p.amount IS NOT b.price",
+                  WHERE p.amount IS DISTINCT FROM b.price",
     },
     Rule {
         invariant: "I4",
@@ -68,7 +70,7 @@ const RULES: &[Rule] = &[
         checked: "SELECT count(*) FROM bookings",
         broken: "SELECT 'booking ' || b.id FROM bookings AS b
                    LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-                  WHERE (b.status = 'completed') IS NOT (p.status = 'captured')",
+                  WHERE (b.status = 'completed') IS DISTINCT FROM (coalesce(p.status, '') = 'captured')",
     },
     Rule {
         invariant: "I4",
@@ -76,16 +78,17 @@ const RULES: &[Rule] = &[
         checked: "SELECT count(*) FROM bookings",
         broken: "SELECT 'booking ' || b.id FROM bookings AS b
                    LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-                  WHERE (b.status = 'pending') IS NOT (p.status = 'requested')",
+                  WHERE (b.status = 'pending') IS DISTINCT FROM (coalesce(p.status, '') = 'requested')",
     },
     Rule {
         invariant: "I4",
         rule: "the gateway has captured what we call captured, for the same amount",
-        checked: "SELECT count(*) FROM payments WHERE status = 'captured'",
+        checked: "SELECT count(*) FROM payments
+                   WHERE status = 'captured' AND method <> 'adopted'",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN gateway_ledger AS g ON g.reference = p.reference
-                  WHERE p.status = 'captured'
-                    AND (g.state IS NOT 'captured' OR g.amount IS NOT p.amount)",
+                  WHERE p.status = 'captured' AND p.method <> 'adopted'
+                    AND (g.state IS DISTINCT FROM 'captured' OR g.amount IS DISTINCT FROM p.amount)",
     },
     Rule {
         invariant: "I4",
@@ -102,29 +105,23 @@ const RULES: &[Rule] = &[
         rule: "no booking stays pending past its hold",
         checked: "SELECT count(*) FROM bookings WHERE status = 'pending'",
         broken: "SELECT 'booking ' || id FROM bookings
-                  WHERE status = 'pending' AND hold_expires_at < ?1",
+                  WHERE status = 'pending' AND hold_expires_at < $1",
     },
 ];
 
-pub(super) async fn audit(reader: &SqlitePool, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-    // One transaction: all rules look at the same moment.
-    let mut tx = reader.begin().await.map_err(store_error)?;
-    let mut findings = Vec::with_capacity(RULES.len());
-    for Rule { invariant, rule, checked, broken } in RULES {
-        let checked: i64 =
-            sqlx::query_scalar(*checked).fetch_one(&mut *tx).await.map_err(store_error)?;
-        let broken: Vec<String> = sqlx::query_scalar(*broken)
-            .bind(micros(now - SWEEP_GRACE))
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(store_error)?;
-        findings.push(Finding {
-            invariant,
-            rule,
+impl Rule {
+    /// Whether [`Rule::broken`] has a parameter.
+    pub(super) fn is_timed(&self) -> bool {
+        self.broken.contains("$1")
+    }
+
+    pub(super) fn finding(&self, checked: i64, broken: Vec<String>) -> Finding {
+        Finding {
+            invariant: self.invariant,
+            rule: self.rule,
             checked,
             violations: broken.len() as i64,
             examples: broken.into_iter().take(EXAMPLES_MAX).collect(),
-        });
+        }
     }
-    Ok(findings)
 }

@@ -1,4 +1,7 @@
-//! Rows as SQLite keeps them, and the way to domain values.
+//! Rows as the stores read them, and the way to domain values.
+//!
+//! Instants are microseconds since 1970 and money is in hundredths here; each store's columns say
+//! how it gets there.
 
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
@@ -7,38 +10,12 @@ use crate::domain::{
 use crate::store::StoreError;
 use sqlx::FromRow;
 
-/// The columns of [`FlightRow`], for every statement that reads flights.
-macro_rules! flight_columns {
-    () => {
-        "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
-         held_seats, blocked_seats, total_seats, flight_status, price, currency, version, \
-         created_at, updated_at"
-    };
-}
-
-/// The columns of [`BookingRow`], for every statement that reads bookings.
-macro_rules! booking_columns {
-    () => {
-        "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
-         seats_booked, booking_metadata, hold_expires_at, created_at, updated_at"
-    };
-}
-
-/// The columns of [`PaymentRow`], for every statement that reads payments.
-macro_rules! payment_columns {
-    () => {
-        "reference, amount, currency, method, status, created_at, updated_at"
-    };
-}
-
-pub(super) use {booking_columns, flight_columns, payment_columns};
-
 /// An instant as a column holds it.
-pub(super) fn micros(instant: Timestamp) -> i64 {
+pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
     instant.timestamp_micros()
 }
 
-fn instant(micros: i64) -> Option<Timestamp> {
+pub(in crate::store) fn instant(micros: i64) -> Option<Timestamp> {
     Timestamp::from_timestamp_micros(micros)
 }
 
@@ -59,7 +36,7 @@ impl Cell {
 }
 
 #[derive(Debug, FromRow)]
-pub(super) struct FlightRow {
+pub(in crate::store) struct FlightRow {
     id: i64,
     flight_number: Option<String>,
     source: String,
@@ -107,7 +84,7 @@ impl TryFrom<FlightRow> for Flight {
 }
 
 #[derive(Debug, FromRow)]
-pub(super) struct BookingRow {
+pub(in crate::store) struct BookingRow {
     id: i64,
     flight_id: i64,
     user_id: i64,
@@ -152,7 +129,7 @@ impl TryFrom<BookingRow> for Booking {
 }
 
 #[derive(Debug, FromRow)]
-pub(super) struct PaymentRow {
+pub(in crate::store) struct PaymentRow {
     reference: String,
     amount: i64,
     currency: String,
@@ -180,19 +157,19 @@ impl TryFrom<PaymentRow> for Payment {
 }
 
 /// A stored payment reference.
-pub(super) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
+pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
     let cell = Cell { table: "payments", row: text.to_owned() };
     cell.read("reference", text.parse().ok())
 }
 
 /// A stored payment status.
-pub(super) fn payment_status(reference: &str, word: &str) -> Result<PaymentStatus, StoreError> {
+pub(in crate::store) fn payment_status(reference: &str, word: &str) -> Result<PaymentStatus, StoreError> {
     let cell = Cell { table: "payments", row: reference.to_owned() };
     cell.read("status", PaymentStatus::parse(word))
 }
 
 /// Domain values of rows.
-pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(
+pub(in crate::store) fn all<R, T: TryFrom<R, Error = StoreError>>(
     rows: Vec<R>,
 ) -> Result<Vec<T>, StoreError> {
     rows.into_iter().map(T::try_from).collect()

@@ -1,0 +1,99 @@
+//! The simulated gateway's books, in PostgreSQL, where all replicas find them.
+
+use super::{Answer, Call, Ledger, Line, judge, line};
+use crate::domain::{Money, PaymentReference, Timestamp};
+use crate::store::StoreError;
+use crate::store::postgres::store_error;
+use async_trait::async_trait;
+use sqlx::PgPool;
+use std::collections::HashMap;
+
+/// How often calls are judged again because another replica wrote the same reference first.
+const RACES_MAX: u32 = 5;
+
+/// The books: a table of their own, written in transactions of their own.
+#[derive(Debug, Clone)]
+pub struct PostgresLedger {
+    pool: PgPool,
+}
+
+impl PostgresLedger {
+    /// Books that are kept through this pool.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    async fn try_to_write(
+        &self,
+        calls: &[Call],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
+        let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
+            "SELECT reference, minor(amount), method, state FROM gateway_ledger
+              WHERE reference = ANY($1) ORDER BY reference FOR UPDATE",
+        )
+        .bind(references)
+        .fetch_all(&mut *tx)
+        .await?;
+        let read = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>();
+        let mut lines = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
+
+        let mut changed: HashMap<PaymentReference, Line> = HashMap::new();
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            let (next, answer) = judge(lines.get(&call.reference()), call);
+            if let Some(next) = next {
+                lines.insert(call.reference(), next.clone());
+                changed.insert(call.reference(), next);
+            }
+            answers.push(answer);
+        }
+        if changed.is_empty() {
+            return Ok(answers);
+        }
+        let changed: Vec<(PaymentReference, Line)> = changed.into_iter().collect();
+        // A line that came into being since it was looked for is not overwritten: the statement
+        // fails on its key, and the calls are judged again.
+        sqlx::query(
+            "WITH changed AS (
+                 SELECT reference, major(amount) AS amount, method, state
+                   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+                        AS t (reference, amount, method, state)),
+             rewritten AS (
+                 UPDATE gateway_ledger AS l SET state = c.state, updated_at = instant($5)
+                   FROM changed AS c WHERE l.reference = c.reference
+                 RETURNING l.reference)
+             INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+             SELECT reference, amount, method, state, instant($5) FROM changed
+              WHERE reference NOT IN (SELECT reference FROM rewritten)",
+        )
+        .bind(changed.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, line)| line.amount.map(Money::minor)).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
+        .bind(now.timestamp_micros())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(answers)
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        let mut races = 0;
+        loop {
+            match self.try_to_write(calls, now).await {
+                Err(sqlx::Error::Database(cause))
+                    if cause.is_unique_violation() && races < RACES_MAX =>
+                {
+                    races += 1;
+                }
+                written => return written.map_err(store_error),
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! A batch's commit: one statement, which locks the rows, finds what is stale, and writes only if
+//! nothing is.
+//!
+//! Sets travel as one array a column. What is stale comes back by name; the rest is then summed up
+//! without it and sent again. Rows are locked in the order of their keys, table by table, so that
+//! two commits cannot wait for each other. The outbox' ids are drawn after that.
+
+use super::error::{is_taken_key, is_worth_repeating, store_error};
+use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Flight, FlightId, Payment, PaymentStatus, UserId, route_key,
+};
+use crate::store::rows::{micros, reference};
+use crate::store::{Committed, OutboxEntry, StoreError};
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, PgConnection, PgPool};
+
+/// How often a statement is repeated that the database broke off (deadlock, serialization).
+const REPEATS_MAX: u32 = 5;
+
+/// One answer row for each stale row: its table, and its key in one or two columns.
+const WRITE: &str = "
+WITH
+flight_in AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[],
+                         $6::int[], $7::int[])
+        AS t (id, was, version, updated_at, available, held, blocked)),
+booking_in AS MATERIALIZED (
+    SELECT * FROM unnest($8::bigint[], $9::text[], $10::text[], $11::text[], $12::bigint[])
+        AS t (id, was, status, reason, updated_at)),
+payment_in AS MATERIALIZED (
+    SELECT * FROM unnest($13::text[], $14::text[], $15::text[], $16::bigint[])
+        AS t (reference, was, status, updated_at)),
+key_in AS MATERIALIZED (
+    SELECT * FROM unnest($17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::bigint[],
+                         $22::bigint[])
+        AS t (user_id, key, request_hash, booking_id, created_at, lapsed_at)),
+
+flight_now AS MATERIALIZED (
+    SELECT id, version FROM flights WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE),
+booking_now AS MATERIALIZED (
+    SELECT id, status FROM bookings WHERE id = ANY($8) ORDER BY id FOR NO KEY UPDATE),
+payment_now AS MATERIALIZED (
+    SELECT reference, status FROM payments WHERE reference = ANY($13)
+     ORDER BY reference FOR NO KEY UPDATE),
+stale AS MATERIALIZED (
+    SELECT 'flight' AS kind, i.id, NULL AS name FROM flight_in AS i
+      LEFT JOIN flight_now AS n ON n.id = i.id WHERE n.version IS DISTINCT FROM i.was
+    UNION ALL
+    SELECT 'booking', i.id, NULL FROM booking_in AS i
+      LEFT JOIN booking_now AS n ON n.id = i.id WHERE n.status IS DISTINCT FROM i.was
+    UNION ALL
+    SELECT 'payment', NULL, i.reference FROM payment_in AS i
+      LEFT JOIN payment_now AS n ON n.reference = i.reference
+     WHERE n.status IS DISTINCT FROM i.was
+    UNION ALL
+    SELECT 'key', i.user_id, i.key FROM key_in AS i
+      JOIN idempotency_keys AS k ON k.user_id = i.user_id AND k.key = i.key
+     WHERE k.created_at > instant(i.lapsed_at)),
+verdict AS MATERIALIZED (SELECT NOT EXISTS (SELECT 1 FROM stale) AS clean),
+
+flights_written AS (
+    UPDATE flights AS f SET version = i.version, updated_at = instant(i.updated_at),
+           available_seats = i.available, held_seats = i.held, blocked_seats = i.blocked
+      FROM flight_in AS i WHERE f.id = i.id AND (SELECT clean FROM verdict)),
+payments_changed AS (
+    UPDATE payments AS p SET status = i.status, updated_at = instant(i.updated_at)
+      FROM payment_in AS i WHERE p.reference = i.reference AND (SELECT clean FROM verdict)),
+payments_new AS (
+    INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
+    SELECT reference, major(amount), currency, method, status, instant(created), instant(updated)
+      FROM unnest($23::text[], $24::bigint[], $25::text[], $26::text[], $27::text[],
+                  $28::bigint[], $29::bigint[])
+           AS t (reference, amount, currency, method, status, created, updated)
+     WHERE (SELECT clean FROM verdict)),
+bookings_changed AS (
+    UPDATE bookings AS b SET status = i.status, failure_reason = i.reason,
+           updated_at = instant(i.updated_at)
+      FROM booking_in AS i WHERE b.id = i.id AND (SELECT clean FROM verdict)),
+bookings_new AS (
+    INSERT INTO bookings (id, flight_id, user_id, status, failure_reason, payment_reference_id,
+           booking_price, seats_booked, booking_metadata, hold_expires_at, created_at, updated_at)
+    SELECT id, flight, user_id, status, reason, reference, major(price), seats, metadata::jsonb,
+           instant(hold), instant(created), instant(updated)
+      FROM unnest($30::bigint[], $31::bigint[], $32::bigint[], $33::text[], $34::text[],
+                  $35::text[], $36::bigint[], $37::int[], $38::text[], $39::bigint[],
+                  $40::bigint[], $41::bigint[])
+           AS t (id, flight, user_id, status, reason, reference, price, seats, metadata, hold,
+                 created, updated)
+     WHERE (SELECT clean FROM verdict)),
+keys_lapsed AS (
+    DELETE FROM idempotency_keys AS k USING key_in AS i
+     WHERE k.user_id = i.user_id AND k.key = i.key AND (SELECT clean FROM verdict)
+    RETURNING 1),
+keys_new AS (
+    INSERT INTO idempotency_keys (user_id, key, request_hash, booking_id, created_at)
+    SELECT user_id, key, request_hash, booking_id, instant(created_at) FROM key_in
+     WHERE (SELECT clean FROM verdict) AND (SELECT count(*) FROM keys_lapsed) >= 0),
+outbox_new AS (
+    INSERT INTO outbox (topic, message)
+    SELECT topic, message FROM unnest($42::text[], $43::text[])
+           WITH ORDINALITY AS t (topic, message, position)
+     WHERE (SELECT clean FROM verdict) ORDER BY position)
+SELECT kind, id, name FROM stale";
+
+pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committed, StoreError> {
+    let mut stale = Stale::default();
+    let mut repeats = 0;
+    loop {
+        let folded = changes.fold(&stale);
+        if folded.stale.len() == changes.commands.len() {
+            return Ok(Committed { stale: folded.stale });
+        }
+        match write(pool, &folded, changes).await {
+            Ok(rows) if rows.is_empty() => return Ok(Committed { stale: folded.stale }),
+            Ok(rows) => add(&mut stale, rows)?,
+            // The key is named neither by the error nor by us; look which it was.
+            Err(error) if is_taken_key(&error) => {
+                let taken = taken(pool, &folded).await.map_err(store_error)?;
+                if taken.is_empty() {
+                    return Err(store_error(error));
+                }
+                add(&mut stale, taken)?;
+            }
+            Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
+            Err(error) => return Err(store_error(error)),
+        }
+    }
+}
+
+/// A stale row: its table and its key.
+type StaleRow = (String, Option<i64>, Option<String>);
+
+fn add(stale: &mut Stale, rows: Vec<StaleRow>) -> Result<(), StoreError> {
+    for row in rows {
+        match row {
+            (kind, Some(id), _) if kind == "flight" => _ = stale.flights.insert(FlightId(id)),
+            (kind, Some(id), _) if kind == "booking" => _ = stale.bookings.insert(BookingId(id)),
+            (_, Some(user), Some(key)) => _ = stale.keys.insert((UserId(user), key.into())),
+            (_, _, Some(text)) => _ = stale.payments.insert(reference(&text)?),
+            (kind, _, None) => {
+                return Err(StoreError::Refused(anyhow::anyhow!("a stale {kind} without a key")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes all or, if anything is stale, nothing; names what is stale.
+async fn write(
+    pool: &PgPool,
+    folded: &Folded,
+    changes: &ChangeSet,
+) -> Result<Vec<StaleRow>, sqlx::Error> {
+    let mut outbox: Vec<OutboxEntry> = folded.events.iter().map(OutboxEntry::from).collect();
+    if !folded.flights.is_empty() {
+        outbox.push(OutboxEntry::outdate(&changes.outdated));
+    }
+    let arguments = arguments(folded, &outbox).map_err(sqlx::Error::Encode)?;
+    let rewritten: Vec<&Flight> = folded
+        .flights
+        .iter()
+        .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
+        .map(|change| &change.after)
+        .collect();
+    if rewritten.is_empty() {
+        return sqlx::query_as_with(WRITE, arguments).fetch_all(pool).await;
+    }
+    let mut tx = pool.begin().await?;
+    let stale: Vec<StaleRow> = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
+    if stale.is_empty() {
+        for flight in rewritten {
+            rewrite(&mut tx, flight).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(stale)
+}
+
+fn arguments(
+    folded: &Folded,
+    outbox: &[OutboxEntry],
+) -> Result<PgArguments, sqlx::error::BoxDynError> {
+    let mut to = PgArguments::default();
+    add_flights(&mut to, &folded.flights)?;
+    let (new_bookings, changed): (Vec<_>, Vec<_>) =
+        folded.bookings.iter().partition(|c| c.was.is_none());
+    add_changed_bookings(&mut to, &changed)?;
+    let (new_payments, changed): (Vec<_>, Vec<_>) =
+        folded.payments.iter().partition(|c| c.was.is_none());
+    add_changed_payments(&mut to, &changed)?;
+    add_keys(&mut to, &folded.idempotency)?;
+    add_new_payments(&mut to, &new_payments)?;
+    add_new_bookings(&mut to, &new_bookings)?;
+    let (topics, messages): (Vec<_>, Vec<_>) = outbox.iter().map(OutboxEntry::columns).unzip();
+    to.add(topics)?;
+    to.add(messages)?;
+    Ok(to)
+}
+
+type Added = Result<(), sqlx::error::BoxDynError>;
+
+/// One column of a set.
+fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+fn add_flights(to: &mut PgArguments, rows: &[Change<Flight, Flight>]) -> Added {
+    to.add(column(rows, |c| c.after.id.0))?;
+    to.add(column(rows, |c| c.was.version))?;
+    to.add(column(rows, |c| c.after.version))?;
+    to.add(column(rows, |c| micros(c.after.updated_at)))?;
+    to.add(column(rows, |c| c.after.available_seats))?;
+    to.add(column(rows, |c| c.after.held_seats))?;
+    to.add(column(rows, |c| c.after.blocked_seats))
+}
+
+type BookingChange = Change<Option<BookingStatus>, Booking>;
+type PaymentChange = Change<Option<PaymentStatus>, Payment>;
+
+fn add_changed_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {
+    to.add(column(rows, |c| c.after.id.0))?;
+    to.add(column(rows, |c| c.was.map(BookingStatus::as_str)))?;
+    to.add(column(rows, |c| c.after.status.as_str()))?;
+    to.add(column(rows, |c| c.after.failure_reason.map(|reason| reason.as_str())))?;
+    to.add(column(rows, |c| micros(c.after.updated_at)))
+}
+
+fn add_changed_payments(to: &mut PgArguments, rows: &[&PaymentChange]) -> Added {
+    to.add(column(rows, |c| c.after.reference.to_string()))?;
+    to.add(column(rows, |c| c.was.map(PaymentStatus::as_str)))?;
+    to.add(column(rows, |c| c.after.status.as_str()))?;
+    to.add(column(rows, |c| micros(c.after.updated_at)))
+}
+
+fn add_keys(to: &mut PgArguments, rows: &[IdempotencyRecord]) -> Added {
+    to.add(column(rows, |r| r.user_id.0))?;
+    to.add(column(rows, |r| r.key.to_string()))?;
+    to.add(column(rows, |r| r.request_hash.to_string()))?;
+    to.add(column(rows, |r| r.booking_id.0))?;
+    to.add(column(rows, |r| micros(r.created_at)))?;
+    to.add(column(rows, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
+}
+
+fn add_new_payments(to: &mut PgArguments, rows: &[&PaymentChange]) -> Added {
+    to.add(column(rows, |c| c.after.reference.to_string()))?;
+    to.add(column(rows, |c| c.after.amount.minor()))?;
+    to.add(column(rows, |c| c.after.currency.to_string()))?;
+    to.add(column(rows, |c| c.after.method.as_str().to_owned()))?;
+    to.add(column(rows, |c| c.after.status.as_str()))?;
+    to.add(column(rows, |c| micros(c.after.created_at)))?;
+    to.add(column(rows, |c| micros(c.after.updated_at)))
+}
+
+fn add_new_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {
+    let metadata = |c: &&BookingChange| {
+        let passengers = c.after.passengers.as_ref();
+        passengers.map(|p| serde_json::to_string(p).expect("plain data is always JSON"))
+    };
+    to.add(column(rows, |c| c.after.id.0))?;
+    to.add(column(rows, |c| c.after.flight_id.0))?;
+    to.add(column(rows, |c| c.after.user_id.0))?;
+    to.add(column(rows, |c| c.after.status.as_str()))?;
+    to.add(column(rows, |c| c.after.failure_reason.map(|reason| reason.as_str())))?;
+    to.add(column(rows, |c| c.after.payment_reference.to_string()))?;
+    to.add(column(rows, |c| c.after.booking_price.minor()))?;
+    to.add(column(rows, |c| c.after.seats_booked))?;
+    to.add(column(rows, metadata))?;
+    to.add(column(rows, |c| micros(c.after.hold_expires_at)))?;
+    to.add(column(rows, |c| micros(c.after.created_at)))?;
+    to.add(column(rows, |c| micros(c.after.updated_at)))
+}
+
+/// Writes what a hold or a settlement never changes.
+async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
+                timestamp = instant($6), arrival_timestamp = instant($7), total_seats = $8,
+                flight_status = $9, price = major($10)
+          WHERE id = $1",
+    )
+    .bind(flight.id.0)
+    .bind(flight.flight_number.as_deref())
+    .bind(&*flight.source)
+    .bind(&*flight.destination)
+    .bind(route_key(&flight.source, &flight.destination))
+    .bind(micros(flight.departs_at))
+    .bind(flight.arrives_at.map(micros))
+    .bind(flight.total_seats)
+    .bind(flight.flight_status.as_str())
+    .bind(flight.price.minor())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// New rows whose key another commit took first.
+async fn taken(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Error> {
+    let bookings = folded.bookings.iter().filter(|c| c.was.is_none()).map(|c| c.after.id.0);
+    let payments = folded.payments.iter().filter(|c| c.was.is_none());
+    sqlx::query_as(
+        "SELECT 'booking', id, NULL FROM bookings WHERE id = ANY($1)
+         UNION ALL
+         SELECT 'payment', NULL, reference FROM payments WHERE reference = ANY($2)
+         UNION ALL
+         SELECT 'key', c.user_id, c.key
+           FROM unnest($3::bigint[], $4::text[], $5::bigint[]) AS c (user_id, key, lapsed_at)
+           JOIN idempotency_keys AS k ON k.user_id = c.user_id AND k.key = c.key
+          WHERE k.created_at > instant(c.lapsed_at)",
+    )
+    .bind(bookings.collect::<Vec<_>>())
+    .bind(payments.map(|c| c.after.reference.to_string()).collect::<Vec<_>>())
+    .bind(column(&folded.idempotency, |r| r.user_id.0))
+    .bind(column(&folded.idempotency, |r| r.key.to_string()))
+    .bind(column(&folded.idempotency, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
+    .fetch_all(pool)
+    .await
+}
+
+/// Appends entries in their order.
+pub(super) async fn insert_outbox(
+    connection: &mut PgConnection,
+    entries: &[OutboxEntry],
+) -> Result<(), StoreError> {
+    let (topics, messages): (Vec<_>, Vec<_>) = entries.iter().map(OutboxEntry::columns).unzip();
+    sqlx::query(
+        "INSERT INTO outbox (topic, message)
+         SELECT topic, message FROM unnest($1::text[], $2::text[])
+                WITH ORDINALITY AS t (topic, message, position) ORDER BY position",
+    )
+    .bind(topics)
+    .bind(messages)
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! From the driver's errors to the store's.
+
+use crate::store::StoreError;
+
+/// Classes of SQLSTATE for "not now": connection, resources, operator, system; and read-only, which
+/// is what a server answers that is no longer the primary.
+const AWAY: [&str; 5] = ["08", "53", "57", "58", "25006"];
+
+/// Serialization failure and deadlock: nothing was written, and a repeat may well succeed.
+const AGAIN: [&str; 2] = ["40001", "40P01"];
+
+/// Says whether to ask again, or that the statement itself is at fault.
+pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
+    let away = match &error {
+        sqlx::Error::Database(cause) => {
+            let code = cause.code().unwrap_or_default();
+            AWAY.iter().any(|class| code.starts_with(class)) || AGAIN.contains(&&*code)
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    };
+    if away { StoreError::Unavailable(error.into()) } else { StoreError::Refused(error.into()) }
+}
+
+/// Whether a repeat of the same statement may succeed, nothing having been written.
+pub(super) fn is_worth_repeating(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| AGAIN.contains(&&*code))
+}
+
+/// Whether another commit took a key first.
+pub(super) fn is_taken_key(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

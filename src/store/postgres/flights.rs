@@ -1,0 +1,149 @@
+//! Flights that come into being, one or many, and the search for them.
+
+use super::columns::flight_columns;
+use super::commit::insert_outbox;
+use super::error::store_error;
+use crate::domain::{
+    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Timestamp, route_key,
+};
+use crate::store::rows::{FlightRow, all, micros};
+use crate::store::{OutboxEntry, StoreError};
+use sqlx::{PgConnection, PgPool};
+use std::collections::HashSet;
+
+/// Flights in one statement of an import.
+const IMPORT_ROWS: usize = 10_000;
+
+/// Inserts flights that come as one array a column; `$13`: also those that are stored already.
+const INSERT_NEW: &str = "
+INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
+       available_seats, blocked_seats, total_seats, flight_status, price, currency, version,
+       created_at, updated_at)
+SELECT c.flight_number, c.source, c.destination, c.route, instant(c.departs), instant(c.arrives),
+       c.available, c.total - c.available, c.total, c.status, major(c.price), $11, 1,
+       instant($12), instant($12)
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
+              $7::int[], $8::int[], $9::text[], $10::bigint[])
+       WITH ORDINALITY AS c (flight_number, source, destination, route, departs, arrives,
+                             available, total, status, price, position)
+ WHERE $13 OR NOT EXISTS (
+       SELECT 1 FROM flights AS f
+        WHERE f.route = c.route AND f.timestamp = instant(c.departs)
+          AND f.flight_number IS NOT DISTINCT FROM c.flight_number)
+ ORDER BY c.position
+RETURNING id";
+
+/// Inserts flights; gives the numbers of those that are new.
+async fn insert(
+    connection: &mut PgConnection,
+    flights: &[&NewFlight],
+    currency: Currency,
+    now: Timestamp,
+    even_if_stored: bool,
+) -> Result<Vec<i64>, StoreError> {
+    fn column<'a, T>(flights: &[&'a NewFlight], of: impl Fn(&'a NewFlight) -> T) -> Vec<T> {
+        flights.iter().map(|flight| of(flight)).collect()
+    }
+    sqlx::query_scalar(INSERT_NEW)
+        .bind(column(flights, |f| f.flight_number.as_deref()))
+        .bind(column(flights, |f| &*f.source))
+        .bind(column(flights, |f| &*f.destination))
+        .bind(column(flights, |f| route_key(&f.source, &f.destination)))
+        .bind(column(flights, |f| micros(f.departs_at)))
+        .bind(column(flights, |f| f.arrives_at.map(micros)))
+        .bind(column(flights, |f| f.available_seats))
+        .bind(column(flights, |f| f.total_seats))
+        .bind(column(flights, |f| f.flight_status.as_str()))
+        .bind(column(flights, |f| f.price.minor()))
+        .bind(currency.as_str())
+        .bind(micros(now))
+        .bind(even_if_stored)
+        .fetch_all(connection)
+        .await
+        .map_err(store_error)
+}
+
+pub(super) async fn create(
+    pool: &PgPool,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Flight, StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let ids = insert(&mut tx, &[&flight], currency, now, true).await?;
+    let [id] = ids[..] else {
+        return Err(StoreError::Refused(anyhow::anyhow!("{} flights were created", ids.len())));
+    };
+    let created = flight.into_flight(FlightId(id), currency, now);
+    let event = AirlineEvent::FlightCreated(created.clone());
+    let event = Event::Airline(event, created.version, now);
+    let outbox = [OutboxEntry::from(&event), OutboxEntry::outdate(std::slice::from_ref(day))];
+    insert_outbox(&mut tx, &outbox).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+pub(super) async fn import(
+    pool: &PgPool,
+    flights: &[NewFlight],
+    currency: Currency,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    // The same line twice in one set: the statement sees only what was stored before it.
+    let mut seen = HashSet::new();
+    let flights: Vec<&NewFlight> = flights
+        .iter()
+        .filter(|flight| {
+            let route = route_key(&flight.source, &flight.destination);
+            seen.insert((&flight.flight_number, route, flight.departs_at))
+        })
+        .collect();
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    super::without_time_limit(&mut tx).await?;
+    // Two imports of the same file at once: the second waits, and finds everything stored.
+    super::take_turn(&mut tx, super::Turn::Import).await?;
+    let mut created = 0;
+    for rows in flights.chunks(IMPORT_ROWS) {
+        created += insert(&mut tx, rows, currency, now, false).await?.len();
+    }
+    if created > 0 {
+        insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
+    }
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+pub(super) async fn flight(pool: &PgPool, id: FlightId) -> Result<Option<Flight>, StoreError> {
+    let row: Option<FlightRow> =
+        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = $1"))
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await
+            .map_err(store_error)?;
+    row.map(Flight::try_from).transpose()
+}
+
+pub(super) async fn search(
+    pool: &PgPool,
+    route: &str,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Flight>, StoreError> {
+    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        flight_columns!(),
+        " FROM flights
+           WHERE route = $1 AND flights.timestamp >= instant($2) AND flights.timestamp < instant($3)
+             AND flight_status IN ('scheduled', 'on_time', 'delayed')
+             AND available_seats > held_seats
+           ORDER BY flights.timestamp, id"
+    ))
+    .bind(route)
+    .bind(micros(from))
+    .bind(micros(until))
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    all(rows)
+}

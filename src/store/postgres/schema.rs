@@ -1,0 +1,82 @@
+//! The schema's steps, and the adoption of a database that has the specification's two tables.
+
+use super::error::store_error;
+use super::{Turn, adopt, take_turn, without_time_limit};
+use crate::domain::{Currency, route_key};
+use crate::store::StoreError;
+use sqlx::migrate::Migrator;
+use sqlx::{PgConnection, PgPool};
+
+/// The schema's steps.
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Brings the schema up to date in one transaction, replicas one after the other.
+pub(super) async fn bring_up_to_date(
+    pool: &PgPool,
+    currency: Currency,
+    may_adopt: bool,
+) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    without_time_limit(&mut tx).await?;
+    take_turn(&mut tx, Turn::Migrate).await?;
+    let is_specified = is_specified(&mut tx).await?;
+    if is_specified {
+        if !may_adopt {
+            return Err(StoreError::Refused(anyhow::anyhow!(
+                "the database has another service's schema; look at it with `airline-booking \
+                 doctor`, then adopt it with `airline-booking migrate`"
+            )));
+        }
+        adopt::refuse_what_is_ill(&mut tx).await?;
+    }
+    sqlx::query("SELECT set_config('airline_booking.currency', $1, true)")
+        .bind(currency.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    MIGRATIONS
+        .run(&mut *tx)
+        .await
+        .map_err(|error| StoreError::Refused(anyhow::Error::new(error).context("migration")))?;
+    if is_specified {
+        write_routes(&mut tx).await?;
+    }
+    tx.commit().await.map_err(store_error)
+}
+
+/// Whether the database has the specification's tables and not ours.
+pub(super) async fn is_specified(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT to_regclass('flights') IS NOT NULL AND to_regclass('payments') IS NULL",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)
+}
+
+/// Writes the routes of adopted flights by the service's own rule, whatever the database's idea of
+/// lower case.
+async fn write_routes(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let flights: Vec<(i64, String, String, String)> =
+        sqlx::query_as("SELECT id, source, destination, route FROM flights")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    let (ids, routes): (Vec<i64>, Vec<String>) = flights
+        .into_iter()
+        .filter_map(|(id, source, destination, route)| {
+            let ours = route_key(&source, &destination);
+            (ours != route).then_some((id, ours))
+        })
+        .unzip();
+    sqlx::query(
+        "UPDATE flights SET route = c.route
+           FROM unnest($1::bigint[], $2::text[]) AS c (id, route) WHERE flights.id = c.id",
+    )
+    .bind(ids)
+    .bind(routes)
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}

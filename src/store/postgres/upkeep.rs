@@ -1,0 +1,176 @@
+//! What the sweeper, the payment worker and the relay look for and leave behind.
+
+use super::columns::{booking_columns, payment_columns};
+use super::commit::insert_outbox;
+use super::error::store_error;
+use super::load::texts;
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
+use crate::store::{OutboxEntry, StoreError};
+use sqlx::PgPool;
+use std::collections::{HashMap, HashSet};
+
+pub(super) async fn user_bookings(
+    pool: &PgPool,
+    user: UserId,
+    status: Option<BookingStatus>,
+    before: Option<BookingId>,
+    limit: usize,
+) -> Result<Vec<Booking>, StoreError> {
+    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        booking_columns!(),
+        " FROM bookings
+           WHERE user_id = $1 AND id < $2 AND ($3 IS NULL OR status = $3)
+           ORDER BY id DESC LIMIT $4"
+    ))
+    .bind(user.0)
+    .bind(before.map_or(i64::MAX, |id| id.0))
+    .bind(status.map(BookingStatus::as_str))
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    all(rows)
+}
+
+pub(super) async fn lapsed_holds(
+    pool: &PgPool,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<PaymentReference>, StoreError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT payment_reference_id FROM bookings
+          WHERE status = 'pending' AND hold_expires_at <= instant($1)
+          ORDER BY hold_expires_at LIMIT $2",
+    )
+    .bind(micros(now))
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    rows.iter().map(|row| reference(row)).collect()
+}
+
+pub(super) async fn stranded_bookings(
+    pool: &PgPool,
+    limit: usize,
+) -> Result<Vec<BookingId>, StoreError> {
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "SELECT b.id FROM flights AS f
+           JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
+          WHERE f.flight_status = 'cancelled' LIMIT $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(rows.into_iter().map(BookingId).collect())
+}
+
+pub(super) async fn unanswered_payments(
+    pool: &PgPool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<(Payment, Booking)>, StoreError> {
+    let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        payment_columns!(),
+        " FROM payments
+           WHERE status IN ('requested', 'reversal_requested')
+             AND payments.updated_at < instant($1)
+           ORDER BY payments.updated_at LIMIT $2"
+    ))
+    .bind(micros(before))
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    let payments: Vec<Payment> = all(rows)?;
+    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        booking_columns!("NULL"),
+        " FROM bookings WHERE payment_reference_id = ANY($1)"
+    ))
+    .bind(texts(payments.iter().map(|payment| &payment.reference)))
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    let bookings: Vec<Booking> = all(rows)?;
+    Ok(crate::store::paired(payments, bookings))
+}
+
+pub(super) async fn drive_again(
+    pool: &PgPool,
+    requests: &[(Payment, OutboxEntry)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let payments = || requests.iter().map(|(payment, _)| payment);
+    // What another replica drove meanwhile is left to it.
+    let still: Vec<String> = sqlx::query_scalar(
+        "UPDATE payments SET updated_at = instant($4)
+           FROM unnest($1::text[], $2::text[], $3::bigint[]) AS c (reference, status, updated_at)
+          WHERE payments.reference = c.reference AND payments.status = c.status
+            AND payments.updated_at = instant(c.updated_at)
+         RETURNING payments.reference",
+    )
+    .bind(texts(payments().map(|payment| &payment.reference)))
+    .bind(payments().map(|payment| payment.status.as_str()).collect::<Vec<_>>())
+    .bind(payments().map(|payment| micros(payment.updated_at)).collect::<Vec<_>>())
+    .bind(micros(now))
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(store_error)?;
+    let still: HashSet<String> = still.into_iter().collect();
+    let entries: Vec<OutboxEntry> = requests
+        .iter()
+        .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
+        .map(|(_, entry)| entry.clone())
+        .collect();
+    insert_outbox(&mut tx, &entries).await?;
+    tx.commit().await.map_err(store_error)
+}
+
+pub(super) async fn forget_keys(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM idempotency_keys WHERE created_at < instant($1)")
+        .bind(micros(before))
+        .execute(pool)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+pub(super) async fn payment_statuses(
+    pool: &PgPool,
+    payments: &[PaymentReference],
+) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT reference, status FROM payments WHERE reference = ANY($1)")
+            .bind(texts(payments))
+            .fetch_all(pool)
+            .await
+            .map_err(store_error)?;
+    rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
+}
+
+pub(super) async fn outbox(pool: &PgPool, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+    let rows: Vec<(i64, String, String)> =
+        sqlx::query_as("SELECT id, topic, message FROM outbox ORDER BY id LIMIT $1")
+            .bind(limit as i64)
+            .fetch_all(pool)
+            .await
+            .map_err(store_error)?;
+    rows.into_iter().map(OutboxEntry::try_from).collect()
+}
+
+pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM outbox WHERE id = ANY($1)")
+        .bind(ids)
+        .execute(pool)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}

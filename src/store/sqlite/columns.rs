@@ -1,0 +1,34 @@
+//! The columns of rows, for every statement that reads them.
+
+/// The columns of a flight's row.
+macro_rules! flight_columns {
+    () => {
+        "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
+         held_seats, blocked_seats, total_seats, flight_status, price, currency, version, \
+         created_at, updated_at"
+    };
+}
+
+/// The columns of a booking's row, with who flies or (`NULL`) without.
+macro_rules! booking_columns {
+    () => {
+        booking_columns!("booking_metadata")
+    };
+    ($metadata:literal) => {
+        concat!(
+            "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
+             seats_booked, ",
+            $metadata,
+            " AS booking_metadata, hold_expires_at, created_at, updated_at"
+        )
+    };
+}
+
+/// The columns of a payment's row.
+macro_rules! payment_columns {
+    () => {
+        "reference, amount, currency, method, status, created_at, updated_at"
+    };
+}
+
+pub(super) use {booking_columns, flight_columns, payment_columns};
