@@ -3,9 +3,7 @@
 use super::{Bus, BusError, Message, Topic};
 use crate::cache::Generations;
 use crate::domain::DayKey;
-use crate::store::{
-    Job, LEASE_INTERVAL, Lease, Outbound, Outdated, Store, StoreError,
-};
+use crate::store::{Job, LEASE_INTERVAL, Lease, Outbound, Outdated, Store, StoreError};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;

@@ -76,7 +76,9 @@ impl TryFrom<(i64, String, String)> for OutboxEntry {
             serde_json::from_str(&message).ok().map(Outbound::Outdate)
         } else {
             let message = serde_json::from_str(&message).ok();
-            Topic::parse(&topic).zip(message).map(|(topic, message)| Outbound::Publish(topic, message))
+            Topic::parse(&topic)
+                .zip(message)
+                .map(|(topic, message)| Outbound::Publish(topic, message))
         };
         let corrupt =
             || StoreError::Corrupt { table: "outbox", column: "message", row: id.to_string() };

@@ -163,7 +163,10 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
 }
 
 /// A stored payment status.
-pub(in crate::store) fn payment_status(reference: &str, word: &str) -> Result<PaymentStatus, StoreError> {
+pub(in crate::store) fn payment_status(
+    reference: &str,
+    word: &str,
+) -> Result<PaymentStatus, StoreError> {
     let cell = Cell { table: "payments", row: reference.to_owned() };
     cell.read("status", PaymentStatus::parse(word))
 }

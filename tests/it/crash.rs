@@ -1,7 +1,7 @@
 //! `kill -9` under load, again and again: no answered booking is missing, none is stuck.
 
-use crate::support::process::{Server, run};
-use crate::support::{booking, flight};
+use crate::support::process::{Server, run_with};
+use crate::support::{TestDatabase, booking, flight};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,11 +63,14 @@ async fn load(
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_kills_under_load_lose_no_answered_booking() {
     let directory = tempfile::tempdir().expect("a directory");
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let settings = [SETTINGS, &[("DATABASE_URL", url.as_str())]].concat();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let mut flights = Vec::new();
     for kill in 0..KILLS {
-        let server = Server::start(directory.path(), SETTINGS).await;
+        let server = Server::start(directory.path(), &settings).await;
         if flights.is_empty() {
             flights = create_flights(&client, &server.base).await;
         }
@@ -97,7 +100,7 @@ async fn ten_kills_under_load_lose_no_answered_booking() {
     }
     assert!(answered.len() > 100, "only {} bookings were answered", answered.len());
 
-    let server = Server::start(directory.path(), SETTINGS).await;
+    let server = Server::start(directory.path(), &settings).await;
     for (id, reference) in &answered {
         let ended = ended(&client, &server.base, *id).await;
         assert_eq!(&ended["payment_reference_id"], reference);
@@ -107,7 +110,7 @@ async fn ten_kills_under_load_lose_no_answered_booking() {
         );
     }
     assert!(server.terminate().await, "a clean stop");
-    let (code, printed) = run(directory.path(), &["audit"]).await;
+    let (code, printed) = run_with(directory.path(), &settings, &["audit"]).await;
     assert_eq!(code, 0, "{printed}");
 }
 
@@ -129,12 +132,14 @@ async fn ended(client: &reqwest::Client, base: &str, id: i64) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_serve_on_the_same_database_is_refused_and_a_killed_one_leaves_no_lock() {
     let directory = tempfile::tempdir().expect("a directory");
-    let first = Server::start(directory.path(), &[]).await;
-    let mut second = crate::support::process::binary(directory.path(), &[("SERVER_PORT", "0")]);
-    let output = second.arg("serve").output().await.expect("the binary runs");
-    assert_eq!(output.status.code(), Some(1));
-    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(printed.contains("airline_booking.db"), "{printed}");
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let first = Server::start(directory.path(), &settings).await;
+    let second = [("SERVER_PORT", "0"), ("DATABASE_URL", url.as_str())];
+    let (code, printed) = run_with(directory.path(), &second, &["serve"]).await;
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.contains("another airline-booking serves from"), "{printed}");
     first.kill().await;
-    Server::start(directory.path(), &[]).await.kill().await;
+    Server::start(directory.path(), &settings).await.kill().await;
 }

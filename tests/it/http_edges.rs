@@ -111,7 +111,7 @@ async fn health_names_each_dependency() {
         assert_eq!(health.json["checks"][name]["status"], status);
         assert!(health.json["checks"][name]["latency_ms"].is_number());
     }
-    app.store.close().await;
+    app.take_store_away().await;
     let health = app.get("/api/v1/health").await;
     assert_eq!((health.status.as_u16(), &health.json["status"]), (503, &json!("down")));
     assert_eq!(app.get("/readyz").await.status, 503);

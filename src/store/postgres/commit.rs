@@ -23,25 +23,25 @@ const WRITE: &str = "
 WITH
 flight_in AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[],
-                         $6::int[], $7::int[])
-        AS t (id, was, version, updated_at, available, held, blocked)),
+                         $6::int[], $7::int[], $8::int[])
+        AS t (id, was, version, updated_at, available, held, blocked, total)),
 booking_in AS MATERIALIZED (
-    SELECT * FROM unnest($8::bigint[], $9::text[], $10::text[], $11::text[], $12::bigint[])
+    SELECT * FROM unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[])
         AS t (id, was, status, reason, updated_at)),
 payment_in AS MATERIALIZED (
-    SELECT * FROM unnest($13::text[], $14::text[], $15::text[], $16::bigint[])
+    SELECT * FROM unnest($14::text[], $15::text[], $16::text[], $17::bigint[])
         AS t (reference, was, status, updated_at)),
 key_in AS MATERIALIZED (
-    SELECT * FROM unnest($17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::bigint[],
-                         $22::bigint[])
+    SELECT * FROM unnest($18::bigint[], $19::text[], $20::text[], $21::bigint[], $22::bigint[],
+                         $23::bigint[])
         AS t (user_id, key, request_hash, booking_id, created_at, lapsed_at)),
 
 flight_now AS MATERIALIZED (
     SELECT id, version FROM flights WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE),
 booking_now AS MATERIALIZED (
-    SELECT id, status FROM bookings WHERE id = ANY($8) ORDER BY id FOR NO KEY UPDATE),
+    SELECT id, status FROM bookings WHERE id = ANY($9) ORDER BY id FOR NO KEY UPDATE),
 payment_now AS MATERIALIZED (
-    SELECT reference, status FROM payments WHERE reference = ANY($13)
+    SELECT reference, status FROM payments WHERE reference = ANY($14)
      ORDER BY reference FOR NO KEY UPDATE),
 stale AS MATERIALIZED (
     SELECT 'flight' AS kind, i.id, NULL AS name FROM flight_in AS i
@@ -61,7 +61,8 @@ verdict AS MATERIALIZED (SELECT NOT EXISTS (SELECT 1 FROM stale) AS clean),
 
 flights_written AS (
     UPDATE flights AS f SET version = i.version, updated_at = instant(i.updated_at),
-           available_seats = i.available, held_seats = i.held, blocked_seats = i.blocked
+           available_seats = i.available, held_seats = i.held, blocked_seats = i.blocked,
+           total_seats = i.total
       FROM flight_in AS i WHERE f.id = i.id AND (SELECT clean FROM verdict)),
 payments_changed AS (
     UPDATE payments AS p SET status = i.status, updated_at = instant(i.updated_at)
@@ -69,8 +70,8 @@ payments_changed AS (
 payments_new AS (
     INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
     SELECT reference, major(amount), currency, method, status, instant(created), instant(updated)
-      FROM unnest($23::text[], $24::bigint[], $25::text[], $26::text[], $27::text[],
-                  $28::bigint[], $29::bigint[])
+      FROM unnest($24::text[], $25::bigint[], $26::text[], $27::text[], $28::text[],
+                  $29::bigint[], $30::bigint[])
            AS t (reference, amount, currency, method, status, created, updated)
      WHERE (SELECT clean FROM verdict)),
 bookings_changed AS (
@@ -82,9 +83,9 @@ bookings_new AS (
            booking_price, seats_booked, booking_metadata, hold_expires_at, created_at, updated_at)
     SELECT id, flight, user_id, status, reason, reference, major(price), seats, metadata::jsonb,
            instant(hold), instant(created), instant(updated)
-      FROM unnest($30::bigint[], $31::bigint[], $32::bigint[], $33::text[], $34::text[],
-                  $35::text[], $36::bigint[], $37::int[], $38::text[], $39::bigint[],
-                  $40::bigint[], $41::bigint[])
+      FROM unnest($31::bigint[], $32::bigint[], $33::bigint[], $34::text[], $35::text[],
+                  $36::text[], $37::bigint[], $38::int[], $39::text[], $40::bigint[],
+                  $41::bigint[], $42::bigint[])
            AS t (id, flight, user_id, status, reason, reference, price, seats, metadata, hold,
                  created, updated)
      WHERE (SELECT clean FROM verdict)),
@@ -98,7 +99,7 @@ keys_new AS (
      WHERE (SELECT clean FROM verdict) AND (SELECT count(*) FROM keys_lapsed) >= 0),
 outbox_new AS (
     INSERT INTO outbox (topic, message)
-    SELECT topic, message FROM unnest($42::text[], $43::text[])
+    SELECT topic, message FROM unnest($43::text[], $44::text[])
            WITH ORDINALITY AS t (topic, message, position)
      WHERE (SELECT clean FROM verdict) ORDER BY position)
 SELECT kind, id, name FROM stale";
@@ -212,7 +213,8 @@ fn add_flights(to: &mut PgArguments, rows: &[Change<Flight, Flight>]) -> Added {
     to.add(column(rows, |c| micros(c.after.updated_at)))?;
     to.add(column(rows, |c| c.after.available_seats))?;
     to.add(column(rows, |c| c.after.held_seats))?;
-    to.add(column(rows, |c| c.after.blocked_seats))
+    to.add(column(rows, |c| c.after.blocked_seats))?;
+    to.add(column(rows, |c| c.after.total_seats))
 }
 
 type BookingChange = Change<Option<BookingStatus>, Booking>;
@@ -275,8 +277,8 @@ fn add_new_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {
 async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
-                timestamp = instant($6), arrival_timestamp = instant($7), total_seats = $8,
-                flight_status = $9, price = major($10)
+                timestamp = instant($6), arrival_timestamp = instant($7), flight_status = $8,
+                price = major($9)
           WHERE id = $1",
     )
     .bind(flight.id.0)
@@ -286,7 +288,6 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     .bind(route_key(&flight.source, &flight.destination))
     .bind(micros(flight.departs_at))
     .bind(flight.arrives_at.map(micros))
-    .bind(flight.total_seats)
     .bind(flight.flight_status.as_str())
     .bind(flight.price.minor())
     .execute(connection)

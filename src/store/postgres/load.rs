@@ -81,24 +81,19 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
     }
 
     // Last, so that a flight is at least as new as the bookings that were counted on it.
-    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        flight_columns!(),
-        " FROM flights WHERE id = ANY($1)"
-    ))
-    .bind(wanted.flights.iter().map(|id| id.0).collect::<Vec<_>>())
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(store_error)?;
+    let rows: Vec<FlightRow> =
+        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ANY($1)"))
+            .bind(wanted.flights.iter().map(|id| id.0).collect::<Vec<_>>())
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(store_error)?;
     let flights: Vec<Flight> = all(rows)?;
     state.flights = flights.into_iter().map(|flight| (flight.id, flight)).collect();
     Ok(state)
 }
 
 /// References as the driver sends them.
-pub(super) fn texts<'a>(
-    references: impl IntoIterator<Item = &'a PaymentReference>,
-) -> Vec<String> {
+pub(super) fn texts<'a>(references: impl IntoIterator<Item = &'a PaymentReference>) -> Vec<String> {
     references.into_iter().map(ToString::to_string).collect()
 }
 

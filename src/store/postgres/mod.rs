@@ -80,8 +80,11 @@ impl PostgresStore {
         adopt: bool,
     ) -> Result<Self, StoreError> {
         let options = connect_options(settings)?;
-        let primary = pool(settings).connect_with(options.clone()).await.map_err(store_error)?;
-        schema::bring_up_to_date(&primary, currency, adopt).await?;
+        let mut first = connect(&options).await?;
+        schema::bring_up_to_date(&mut first, currency, adopt).await?;
+        // It was only for the start; the server closes what is not said goodbye to.
+        let _ = first.close().await;
+        let primary = pool(settings).connect_lazy_with(options.clone());
         let reader = match &settings.read_host {
             Some(host) => pool(settings).connect_lazy_with(options.clone().host(host)),
             None => primary.clone(),
@@ -94,12 +97,9 @@ impl PostgresStore {
 
     /// What stands in the way of adopting a database of the specified schema, and what adoption
     /// would change; `None` if the database is not one.
-    pub async fn examine(
-        settings: &PostgresSettings,
-    ) -> Result<Option<Vec<Symptom>>, StoreError> {
+    pub async fn examine(settings: &PostgresSettings) -> Result<Option<Vec<Symptom>>, StoreError> {
         let options = connect_options(settings)?;
-        let mut connection =
-            PgConnection::connect_with(&options).await.map_err(store_error)?;
+        let mut connection = connect(&options).await?;
         if !schema::is_specified(&mut connection).await? {
             return Ok(None);
         }
@@ -114,11 +114,10 @@ impl PostgresStore {
     /// Compares this machine's clock with the database's.
     pub async fn set_clock(&self) -> Result<(), StoreError> {
         let asked = SystemClock.now();
-        let theirs: i64 =
-            sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')")
-                .fetch_one(&self.primary)
-                .await
-                .map_err(store_error)?;
+        let theirs: i64 = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')")
+            .fetch_one(&self.primary)
+            .await
+            .map_err(store_error)?;
         let answered = SystemClock.now();
         let ours = asked + (answered - asked) / 2;
         self.clock.set_offset_micros(theirs - ours.timestamp_micros());
@@ -163,6 +162,21 @@ fn connect_options(settings: &PostgresSettings) -> Result<PgConnectOptions, Stor
         }
     };
     Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
+}
+
+/// Connects once; the error says where to, and why not.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
+    let cause = match connecting.await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => anyhow::Error::new(error),
+        Err(_) => anyhow::anyhow!("no answer within {ACQUIRE_TIMEOUT:?}"),
+    };
+    let database = options.get_database().unwrap_or_default();
+    let (host, port) = (options.get_host(), options.get_port());
+    Err(StoreError::Unavailable(cause.context(format!(
+        "PostgreSQL, {database} on {host}:{port} (DB_HOST, DB_PORT, DB_NAME or DATABASE_URL)"
+    ))))
 }
 
 fn pool(settings: &PostgresSettings) -> PgPoolOptions {

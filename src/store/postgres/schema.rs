@@ -5,18 +5,18 @@ use super::{Turn, adopt, take_turn, without_time_limit};
 use crate::domain::{Currency, route_key};
 use crate::store::StoreError;
 use sqlx::migrate::Migrator;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 
 /// The schema's steps.
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Brings the schema up to date in one transaction, replicas one after the other.
 pub(super) async fn bring_up_to_date(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     currency: Currency,
     may_adopt: bool,
 ) -> Result<(), StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = connection.begin().await.map_err(store_error)?;
     without_time_limit(&mut tx).await?;
     take_turn(&mut tx, Turn::Migrate).await?;
     let is_specified = is_specified(&mut tx).await?;
@@ -29,11 +29,15 @@ pub(super) async fn bring_up_to_date(
         }
         adopt::refuse_what_is_ill(&mut tx).await?;
     }
-    sqlx::query("SELECT set_config('airline_booking.currency', $1, true)")
-        .bind(currency.as_str())
-        .execute(&mut *tx)
-        .await
-        .map_err(store_error)?;
+    // Without a notice for each thing of another service that is not there to be dropped.
+    sqlx::query(
+        "SELECT set_config('airline_booking.currency', $1, true),
+                set_config('client_min_messages', 'warning', true)",
+    )
+    .bind(currency.as_str())
+    .execute(&mut *tx)
+    .await
+    .map_err(store_error)?;
     MIGRATIONS
         .run(&mut *tx)
         .await

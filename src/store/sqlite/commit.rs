@@ -3,11 +3,11 @@
 //! Sets travel as one JSON parameter each (`json_each`), so a batch of 512 costs what one costs.
 
 use super::error::{refused, store_error};
-use crate::store::rows::micros;
 use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Flight, FlightId, Payment, PaymentStatus, UserId, route_key,
 };
+use crate::store::rows::micros;
 use crate::store::{Committed, OutboxEntry, StoreError};
 use serde::Serialize;
 use sqlx::{Sqlite, SqlitePool, Transaction};

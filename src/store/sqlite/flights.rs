@@ -1,12 +1,12 @@
 //! Flights that come into being, one or many, and the search for them.
 
+use super::columns::flight_columns;
 use super::commit::{begin, insert_outbox, json};
 use super::error::store_error;
-use super::columns::flight_columns;
-use crate::store::rows::{FlightRow, all, micros};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Timestamp, route_key,
 };
+use crate::store::rows::{FlightRow, all, micros};
 use crate::store::{OutboxEntry, StoreError};
 use serde::Serialize;
 use sqlx::SqlitePool;

@@ -1,11 +1,11 @@
 //! What a batch needs, read in a few set-based statements.
 
+use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
-use super::columns::{booking_columns, flight_columns, payment_columns};
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, reference};
 use crate::booking::{IdempotencyRecord, State, Wanted};
 use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
+use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, reference};
 use crate::store::{Located, StoreError};
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
@@ -58,17 +58,15 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
 
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
-        let rows: Vec<BookingRow> = sqlx::query_as(
-            concat!(
-                "SELECT ",
-                booking_columns!("NULL"),
-                " FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
+        let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            booking_columns!("NULL"),
+            " FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
                   UNION
                   SELECT ",
-                booking_columns!("NULL"),
-                " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?2))"
-            ),
-        )
+            booking_columns!("NULL"),
+            " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?2))"
+        ))
         .bind(json(&bookings))
         .bind(json(&wanted.payments))
         .fetch_all(&mut *tx)

@@ -1,12 +1,12 @@
 //! What the sweeper, the payment worker and the relay look for and leave behind.
 
+use super::columns::{booking_columns, payment_columns};
 use super::commit::{begin, insert_outbox, json};
 use super::error::store_error;
-use super::columns::{booking_columns, payment_columns};
-use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
+use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
 use crate::store::{OutboxEntry, StoreError};
 use sqlx::SqlitePool;
 use std::collections::HashMap;

@@ -5,7 +5,9 @@ use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
     PaymentReference, PaymentStatus, Timestamp, UserId,
 };
-use airline_booking::store::{Committed, Finding, Located, OutboxEntry, Store, StoreError};
+use airline_booking::store::{
+    Committed, Finding, Job, Lease, Located, OutboxEntry, Store, StoreError,
+};
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

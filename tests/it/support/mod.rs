@@ -1,31 +1,30 @@
 //! The harness: the real service on a database of its own, with a clock that the test moves.
 
 mod answer;
+pub mod deployment;
 mod faulty;
 mod gateway;
 pub mod process;
 
 pub use answer::Answer;
+pub use deployment::TestDatabase;
+use deployment::{Close, Opened};
 pub use faulty::{Fault, FaultyStore};
 pub use gateway::GatedGateway;
 
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryGenerations;
-use airline_booking::clock::{Clock, ManualClock};
-use airline_booking::config::{Config, Database};
+use airline_booking::clock::{Clock as _, ManualClock};
+use airline_booking::config::Config;
 use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
-use airline_booking::payments::simulated::SimulatedGateway;
 use airline_booking::store::Store;
-use airline_booking::store::sqlite::SqliteStore;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempDir;
 use tower::ServiceExt;
 
 /// When every test begins: before the sample flights of the specification.
@@ -48,11 +47,12 @@ pub struct TestApp {
     pub clock: Arc<ManualClock>,
     pub gateway: Arc<GatedGateway>,
     pub bus: Arc<MemoryBus>,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
+    pub database: TestDatabase,
     pub faults: Arc<FaultyStore>,
     router: axum::Router,
+    close: Close,
     finished: bool,
-    directory: TempDir,
 }
 
 impl TestApp {
@@ -63,19 +63,14 @@ impl TestApp {
 
     /// With settings of the test's own.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        let database = TestDatabase::create().await;
         let mut config = config();
-        let file = directory.path().join("test.db");
-        config.database = Database::Sqlite(file.clone());
+        config.database = database.setting();
         change(&mut config);
         let clock = Arc::new(ManualClock::at(start_of_test()));
-        let store = Arc::new(SqliteStore::open(&file).await.expect("a store"));
-        let simulated = SimulatedGateway::new(
-            store.ledger(),
-            config.payment_latency,
-            clock.clone() as Arc<dyn Clock>,
-        );
-        let gateway = Arc::new(GatedGateway::new(simulated));
+        let Opened { store, gateway, close } =
+            database.open(config.payment_latency, clock.clone()).await;
+        let gateway = Arc::new(GatedGateway::new(gateway));
         let bus = Arc::new(MemoryBus::default());
         let faults = Arc::new(FaultyStore::new(store.clone()));
         let parts = Parts {
@@ -89,12 +84,12 @@ impl TestApp {
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
-        Self { app, clock, gateway, bus, store, faults, router, finished: false, directory }
+        Self { app, clock, gateway, bus, store, database, faults, router, close, finished: false }
     }
 
-    /// The database's file.
-    pub fn database(&self) -> PathBuf {
-        self.directory.path().join("test.db")
+    /// Closes the store under the service, for good.
+    pub async fn take_store_away(&self) {
+        self.close.close().await;
     }
 
     /// Sends a request and reads its answer.

@@ -54,9 +54,19 @@ impl Server {
     }
 }
 
-/// Runs a subcommand to its end; gives its exit code, and what it printed.
+/// Runs a subcommand to its end, embedded; gives its exit code, and what it printed.
 pub async fn run(directory: &Path, arguments: &[&str]) -> (i32, String) {
-    let output = binary(directory, &[]).args(arguments).output().await.expect("the binary runs");
+    run_with(directory, &[], arguments).await
+}
+
+/// Runs a subcommand with settings.
+pub async fn run_with(
+    directory: &Path,
+    settings: &[(&str, &str)],
+    arguments: &[&str],
+) -> (i32, String) {
+    let output =
+        binary(directory, settings).args(arguments).output().await.expect("the binary runs");
     let printed = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap_or(-1), String::from_utf8(printed).expect("UTF-8"))
 }
