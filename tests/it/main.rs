@@ -2,6 +2,7 @@
 
 mod support;
 
+mod adoption;
 mod audit;
 mod command_line;
 mod crash;

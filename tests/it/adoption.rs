@@ -1,0 +1,220 @@
+//! `doctor` and `migrate` on a database that the specified service left behind.
+
+use crate::support::TestDatabase;
+use crate::support::process::{Server, run_with};
+use sqlx::{Connection, PgConnection, Row};
+
+/// The specified tables as the existing service makes them: checks, indexes and triggers too.
+const EXISTING_SCHEMA: &str = "
+CREATE TABLE flights (
+    id BIGSERIAL PRIMARY KEY,
+    source VARCHAR(100) NOT NULL,
+    destination VARCHAR(100) NOT NULL,
+    timestamp TIMESTAMP NOT NULL,
+    available_seats INTEGER NOT NULL CHECK (available_seats >= 0),
+    total_seats INTEGER NOT NULL CHECK (total_seats > 0),
+    flight_status VARCHAR(50) NOT NULL DEFAULT 'scheduled',
+    price DECIMAL(10,2) NOT NULL CHECK (price > 0),
+    version INTEGER NOT NULL DEFAULT 1,
+    created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    CONSTRAINT chk_available_seats CHECK (available_seats <= total_seats),
+    CONSTRAINT chk_source_destination CHECK (source != destination)
+);
+CREATE TABLE bookings (
+    id BIGSERIAL PRIMARY KEY,
+    flight_id BIGINT NOT NULL REFERENCES flights(id),
+    user_id BIGINT NOT NULL,
+    status VARCHAR(50) NOT NULL DEFAULT 'pending',
+    payment_reference_id VARCHAR(255),
+    booking_price DECIMAL(10,2) NOT NULL CHECK (booking_price > 0),
+    seats_booked INTEGER NOT NULL CHECK (seats_booked > 0),
+    booking_metadata JSONB,
+    created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE INDEX idx_flights_search ON flights (source, destination, DATE(timestamp));
+CREATE INDEX idx_flights_timestamp ON flights (timestamp);
+CREATE INDEX idx_flights_status ON flights (flight_status);
+CREATE INDEX idx_bookings_flight_id ON bookings (flight_id);
+CREATE INDEX idx_bookings_user_id ON bookings (user_id);
+CREATE INDEX idx_bookings_status ON bookings (status);
+CREATE INDEX idx_bookings_created_at ON bookings (created_at DESC);
+CREATE FUNCTION update_updated_at_column() RETURNS TRIGGER AS $$
+BEGIN NEW.updated_at = CURRENT_TIMESTAMP; RETURN NEW; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER update_flights_updated_at BEFORE UPDATE ON flights
+    FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+CREATE TRIGGER update_bookings_updated_at BEFORE UPDATE ON bookings
+    FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+";
+
+/// Ten seats are gone of flight 1: 2 sold, 3 of a payment that never ran, 1 of one that failed, 4
+/// that nothing tells of.
+const ROWS: &str = "
+INSERT INTO flights (source, destination, timestamp, available_seats, total_seats, price) VALUES
+    ('Delhi', 'Mumbai', '2025-01-15 10:00', 170, 180, 2500),
+    (' ÉVRY ', 'Łódź', '2025-01-15 14:00', 180, 180, 2500.50);
+INSERT INTO bookings (flight_id, user_id, status, payment_reference_id, booking_price,
+                      seats_booked, booking_metadata) VALUES
+    (1, 7, 'completed', 'PAY-0123456789abcdef0123456789abcdef', 5000, 2,
+     '[{\"name\":\"A\",\"email\":\"a@b.example\",\"phone\":\"1\",\"age\":3,\"gender\":\"f\"},
+       {\"name\":\"B\",\"email\":\"b@b.example\",\"phone\":\"1\",\"age\":3,\"gender\":\"f\"}]'),
+    (1, 7, 'pending', NULL, 7500, 3, NULL),
+    (1, 8, 'failed', 'PAY-0123456789abcdef0123456789abcdef', 2500, 1, NULL);
+";
+
+/// A database with that schema and these rows; its URL.
+async fn existing(rows: &str) -> String {
+    let url = TestDatabase::empty_postgres().await.url();
+    execute(&url, EXISTING_SCHEMA).await;
+    execute(&url, rows).await;
+    url
+}
+
+async fn execute(url: &str, statements: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    let statements = sqlx::AssertSqlSafe(statements);
+    sqlx::raw_sql(statements).execute(&mut connection).await.expect("statements");
+}
+
+/// All rows of a query, as PostgreSQL writes them.
+async fn rows(url: &str, query: &'static str) -> Vec<String> {
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    let rows = sqlx::query(query).fetch_all(&mut connection).await.expect("rows");
+    rows.iter().map(|row| row.get::<String, _>(0)).collect()
+}
+
+async fn run(url: &str, command: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    run_with(directory.path(), &[("DATABASE_URL", url)], &[command]).await
+}
+
+#[tokio::test]
+async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
+    let url = existing(ROWS).await;
+    let directory = tempfile::tempdir().expect("a directory");
+
+    let (code, printed) = run(&url, "serve").await;
+    assert_eq!(code, 1);
+    assert!(printed.contains("airline-booking doctor"), "{printed}");
+    let (code, printed) = run(&url, "doctor").await;
+    assert_eq!(code, 0, "{printed}");
+    for told in ["1 bookings stuck in pending", "booking 2", "2 bookings whose payment reference"] {
+        assert!(printed.contains(told), "{told}: {printed}");
+    }
+    let (code, printed) = run(&url, "migrate").await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(run(&url, "migrate").await.0, 0, "again");
+    let (code, printed) = run(&url, "audit").await;
+    assert_eq!(code, 0, "{printed}");
+
+    let flights = "SELECT concat_ws(' ', id, available_seats, held_seats, blocked_seats, route)
+                     FROM flights ORDER BY id";
+    assert_eq!(rows(&url, flights).await, ["1 170 0 8 delhi#mumbai", "2 180 0 0 évry#łódź"]);
+    let bookings = "SELECT concat_ws(' ', b.id, b.status, b.failure_reason, p.status, p.method)
+                      FROM bookings AS b
+                      JOIN payments AS p ON p.reference = b.payment_reference_id ORDER BY b.id";
+    assert_eq!(
+        rows(&url, bookings).await,
+        [
+            "1 completed captured adopted",
+            "2 failed adopted declined adopted",
+            "3 failed payment_declined declined adopted",
+        ]
+    );
+
+    // And it sells: the adopted booking is read and given back, a new one is made.
+    let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
+    let server = Server::start(directory.path(), &settings).await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let adopted: serde_json::Value = client
+        .post(format!("{}/api/v1/bookings/1/cancel", server.base))
+        .send()
+        .await
+        .expect("sent")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(adopted["status"], "cancelled", "{adopted}");
+    assert_eq!(adopted["booking_metadata"][1]["name"], "B");
+    let placed: serde_json::Value = client
+        .post(format!("{}/api/v1/bookings", server.base))
+        .header("prefer", "wait=10")
+        .json(&crate::support::booking(1, 2))
+        .send()
+        .await
+        .expect("sent")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!((&placed["status"], &placed["booking_id"]), (&"completed".into(), &4.into()));
+    assert!(server.terminate().await);
+    let (code, printed) = run(&url, "audit").await;
+    assert_eq!(code, 0, "{printed}");
+}
+
+#[tokio::test]
+async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is_changed() {
+    let oversold = format!("{ROWS} UPDATE bookings SET status = 'completed', seats_booked = 99");
+    for (ill, told) in [
+        (oversold.as_str(), "flights that sold more seats than are missing: flight 1"),
+        (
+            "ALTER TABLE bookings DROP CONSTRAINT bookings_flight_id_fkey;
+             INSERT INTO bookings (flight_id, user_id, booking_price, seats_booked)
+             VALUES (9, 1, 1, 1)",
+            "bookings without a flight: booking 1",
+        ),
+        (
+            "ALTER TABLE flights DROP CONSTRAINT flights_available_seats_check;
+             INSERT INTO flights (source, destination, timestamp, available_seats, total_seats, price)
+             VALUES ('A', 'B', '2025-01-01', -1, 10, 1)",
+            "flights whose seats are negative or more than there are: flight 1",
+        ),
+        (
+            "INSERT INTO flights (source, destination, timestamp, available_seats, total_seats,
+                                  price, flight_status)
+             VALUES ('A', 'B', '2025-01-01', 1, 10, 1, 'boarding')",
+            "flights of unknown status: flight 1",
+        ),
+    ] {
+        let url = existing(ill).await;
+        let before = "SELECT concat_ws(' ', (SELECT string_agg(f::text, ',') FROM flights AS f),
+                                            (SELECT string_agg(b::text, ',') FROM bookings AS b))";
+        let rows_before = rows(&url, before).await;
+        let (code, printed) = run(&url, "migrate").await;
+        assert_eq!(code, 1, "{printed}");
+        assert!(printed.contains(told), "{printed}");
+        assert_eq!(rows(&url, before).await, rows_before);
+        let (code, printed) = run(&url, "doctor").await;
+        assert_eq!(code, 1);
+        assert!(printed.contains("IN THE WAY"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn the_bare_tables_of_the_specification_are_adopted_too() {
+    let url = TestDatabase::empty_postgres().await.url();
+    let specified = include_str!("../../migrations/postgres/0001_specified.sql");
+    execute(&url, specified).await;
+    execute(
+        &url,
+        "INSERT INTO flights (source, destination, timestamp, available_seats, total_seats, price,
+                              flight_status, version, created_at)
+         VALUES ('Delhi', 'Mumbai', '2025-01-15 10:00', 100, 180, 2500, NULL, NULL, NULL)",
+    )
+    .await;
+    let (code, printed) = run(&url, "migrate").await;
+    assert_eq!(code, 0, "{printed}");
+    let flight = "SELECT concat_ws(' ', flight_status, version, blocked_seats, created_at)
+                    FROM flights";
+    assert_eq!(rows(&url, flight).await, ["scheduled 1 80 2025-01-15 10:00:00"]);
+    assert_eq!(run(&url, "audit").await.0, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let (code, printed) = run("postgres://someone:hush@127.0.0.1:1/nothing", "audit").await;
+    assert_eq!(code, 1);
+    assert!(printed.contains("PostgreSQL, nothing on 127.0.0.1:1"), "{printed}");
+    assert!(!printed.contains("hush"), "{printed}");
+}
