@@ -79,13 +79,13 @@ install_packages() {
     return 1
 }
 
-# Says what a person can do where a service can't be had: its name, its packages, the variable
-# that names a running one, and an example of it.
+# Says what a person can do where a service can't be had: its name, its packages, whether Docker
+# would do, the variable that names a running one, and an example of it.
 say_how_to_get() {
     say "$1 is neither named, nor here, nor may it be installed. Do one of these:"
     say "  sudo apt-get update && sudo apt-get install -y $2"
-    say "  start Docker, so that 'docker info' succeeds"
-    say "  export $3=$4"
+    [[ $3 == no-docker ]] || say "  start Docker, so that 'docker info' succeeds"
+    say "  export $4=$5"
 }
 
 # Runs the verb that was asked for: verb, directory, and what else the service takes.
