@@ -43,7 +43,6 @@ COPY --from=build /build/target/release/airline-booking /usr/local/bin/
 # mount a volume there, and keep it.
 USER 10001:10001
 WORKDIR /data
-VOLUME /data
 ENV SERVER_HOST=0.0.0.0 \
     LOG_FORMAT=json
 EXPOSE 8080
