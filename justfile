@@ -7,8 +7,20 @@ check:
     .ci/run
 
 # Every test, and what it needs.
-test:
-    tests/run
+test *arguments:
+    tests/run {{arguments}}
+
+# PostgreSQL, Redis and Kafka until Ctrl-C, for `cargo test` from another shell.
+services:
+    tests/run --services
+
+# PostgreSQL, Redis and Kafka in containers, on the ports that the settings have as defaults.
+infra:
+    docker-compose up -d postgres redis kafka
+
+# All of it in containers: two replicas behind a proxy, tracing, metrics.
+up:
+    docker-compose --profile app up -d --build
 
 # The service, on a database file in this directory.
 serve *arguments:

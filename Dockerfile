@@ -1,0 +1,53 @@
+# syntax=docker/dockerfile:1
+# The service in a small image: one binary, no root, no shell needed.
+
+FROM rust:1.95.0-bookworm AS tools
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo install --locked cargo-chef@0.1.78
+WORKDIR /build
+
+# What the build depends on, without the code: it changes only with the manifests.
+FROM tools AS recipe
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json --bin airline-booking
+
+FROM tools AS build
+# TLS and SASL to Kafka: the C library's OpenSSL is built here, which takes the perl, make and gcc of
+# this image.
+ARG FEATURES=kafka-tls
+COPY --from=recipe /build/recipe.json recipe.json
+# A layer of its own, so that a change of the code does not build the dependencies again.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo chef cook --release --locked --recipe-path recipe.json \
+        --bin airline-booking --features "$FEATURES"
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo build --release --locked --bin airline-booking --features "$FEATURES"
+
+FROM debian:12.12-slim
+LABEL org.opencontainers.image.title="airline-booking" \
+    org.opencontainers.image.description="Sells seats on flights: search, hold, pay, settle." \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0"
+
+# The authorities to trust where PostgreSQL, Redis or Kafka are reached over TLS.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /data airline \
+    && install --directory --owner airline --group airline /data
+
+COPY --from=build /build/target/release/airline-booking /usr/local/bin/
+
+# By number, so that a cluster can tell that it is not root. Embedded, the database is in /data:
+# mount a volume there, and keep it.
+USER 10001:10001
+WORKDIR /data
+ENV SERVER_HOST=0.0.0.0 \
+    LOG_FORMAT=json
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=6 \
+    CMD ["airline-booking", "health"]
+ENTRYPOINT ["airline-booking"]
+CMD ["serve"]
