@@ -115,8 +115,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(Payment, Booking)>, StoreError>;
 
-    /// Puts these payments' requests in the outbox again and notes `now` on those that are still
-    /// in the status they were read in.
+    /// Puts the requests of those payments in the outbox again that nobody touched since they were
+    /// read, and notes `now` on them.
     async fn drive_again(
         &self,
         requests: &[(Payment, OutboxEntry)],

@@ -107,11 +107,14 @@ pub(super) async fn drive_again(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = begin(writer).await?;
-    let rows: Vec<_> =
-        requests.iter().map(|(payment, _)| (payment.reference, payment.status.as_str())).collect();
+    let rows: Vec<_> = requests
+        .iter()
+        .map(|(p, _)| (p.reference, p.status.as_str(), micros(p.updated_at)))
+        .collect();
     let still: Vec<String> = sqlx::query_scalar(
         "UPDATE payments SET updated_at = ?2 FROM json_each(?1) AS c
           WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1
+            AND payments.updated_at = c.value ->> 2
          RETURNING payments.reference",
     )
     .bind(json(&rows))

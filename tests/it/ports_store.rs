@@ -1,0 +1,429 @@
+//! The store port's contract, on every implementation.
+
+use crate::support::TestDatabase;
+use crate::support::deployment::Opened;
+use airline_booking::booking::{
+    ChangeSet, Command, Decision, Hold, Policy, Settle, State, Wanted, decide,
+};
+use airline_booking::clock::{Clock, SystemClock};
+use airline_booking::domain::{
+    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Passenger, PaymentMethod,
+    PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
+};
+use airline_booking::store::{Job, Outbound, Outdated, Store, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs a body on each store, in a test for each.
+macro_rules! on_each_store {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Fixture::of(super::TestDatabase::sqlite()).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Fixture::of(super::TestDatabase::postgres().await).await).await;
+            })*
+        }
+    };
+}
+
+on_each_store! {
+    what_is_committed_is_loaded
+    a_stale_flight_stops_its_commands_and_no_others
+    what_hangs_together_is_written_whole_or_not_at_all
+    a_taken_booking_number_is_stale
+    a_taken_key_is_stale_and_a_lapsed_one_is_replaced
+    a_broken_rule_is_refused_and_leaves_nothing
+    ids_of_the_outbox_follow_the_order_of_events
+    only_the_named_rows_leave_the_outbox
+    a_search_sees_its_day_and_what_is_for_sale
+    a_repeated_import_creates_nothing
+    numbers_of_bookings_are_drawn_once
+    overdue_payments_are_found_and_driven_once
+    concurrent_commits_of_one_flight_count_every_seat
+}
+
+/// No stale commands.
+const NOTHING: [usize; 0] = [];
+
+struct Fixture {
+    store: Arc<dyn Store>,
+    now: Timestamp,
+    _database: TestDatabase,
+}
+
+impl Fixture {
+    async fn of(database: TestDatabase) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let Opened { store, .. } = database.open(Duration::ZERO, clock.clone()).await;
+        Self { store, now: clock.now(), _database: database }
+    }
+
+    async fn flight(&self, seats: i32) -> Flight {
+        let day = DayKey { route: route_key("Delhi", "Mumbai"), date: self.now.date_naive() };
+        let currency = "INR".parse().expect("a currency");
+        let flight = new_flight(seats, self.now);
+        self.store.create_flight(flight, &day, currency, self.now).await.expect("a flight")
+    }
+
+    /// A hold of seats that nobody has asked the store for yet.
+    async fn hold(&self, flight: FlightId, seats: i32) -> Hold {
+        Hold {
+            booking_id: self.store.draw_booking_id().await.expect("a number"),
+            reference: PaymentReference::draw(self.now),
+            flight_id: flight,
+            user_id: UserId(7),
+            seats,
+            passengers: passengers(seats),
+            method: PaymentMethod::default(),
+            idempotency: None,
+        }
+    }
+
+    /// Decides commands one after the other on what the store has.
+    async fn decide(&self, commands: &[Command]) -> ChangeSet {
+        let mut wanted = Wanted::default();
+        for command in commands {
+            match command {
+                Command::Hold(hold) => {
+                    wanted.flights.insert(hold.flight_id);
+                }
+                Command::Settle(settle) => {
+                    let located = self.store.locate(&[settle.reference], &[]).await;
+                    wanted.flights.extend(located.expect("located").payments.values());
+                    wanted.payments.insert(settle.reference);
+                }
+                _ => unreachable!("not used here"),
+            }
+        }
+        let mut state = self.store.load(&wanted).await.expect("a state");
+        let mut changes = ChangeSet::default();
+        for command in commands {
+            let Decision { changes: made, .. } = decide(&state, command, self.now, &policy());
+            state.apply(&made);
+            changes.commands.push(made);
+        }
+        changes
+    }
+
+    async fn commit(&self, changes: &ChangeSet) -> Vec<usize> {
+        self.store.commit(changes).await.expect("a commit").stale
+    }
+
+    async fn load(&self, flight: FlightId) -> Flight {
+        self.store.flight(flight).await.expect("an answer").expect("the flight")
+    }
+
+    async fn violations(&self) -> i64 {
+        let findings = self.store.audit(self.now).await.expect("an audit");
+        findings.iter().map(|finding| finding.violations).sum()
+    }
+}
+
+fn policy() -> Policy {
+    Policy { hold_for: chrono::TimeDelta::minutes(5), closes_before: None }
+}
+
+fn new_flight(seats: i32, departs_at: Timestamp) -> NewFlight {
+    NewFlight {
+        flight_number: None,
+        source: "Delhi".into(),
+        destination: "Mumbai".into(),
+        departs_at,
+        arrives_at: None,
+        available_seats: seats,
+        total_seats: seats,
+        flight_status: FlightStatus::Scheduled,
+        price: "2500.00".parse().expect("a price"),
+    }
+}
+
+fn passengers(seats: i32) -> Arc<[Passenger]> {
+    let passenger = serde_json::json!({
+        "name": "Asha", "email": "a@b.example", "phone": "1", "age": 30, "gender": "female"
+    });
+    let passenger: Passenger = serde_json::from_value(passenger).expect("a passenger");
+    vec![passenger; seats as usize].into()
+}
+
+fn captured(hold: &Hold, amount: &str) -> Command {
+    Command::Settle(Settle {
+        reference: hold.reference,
+        amount: amount.parse().expect("an amount"),
+        outcome: PaymentOutcome::Completed,
+    })
+}
+
+async fn what_is_committed_is_loaded(on: Fixture) {
+    let flight = on.flight(10).await;
+    let hold = on.hold(flight.id, 2).await;
+    let changes = on.decide(&[Command::Hold(hold.clone())]).await;
+    assert_eq!(on.commit(&changes).await, NOTHING);
+
+    let held = on.load(flight.id).await;
+    assert_eq!((held.available_seats, held.held_seats, held.version), (10, 2, 2));
+    let booking = on.store.booking(hold.booking_id).await.expect("an answer").expect("a booking");
+    let decided = &changes.commands[0].booking.as_ref().expect("a booking").after;
+    assert_eq!(&booking, decided, "each column, to the microsecond and the paisa");
+    let listed = on.store.user_bookings(UserId(7), None, None, 9).await.expect("a list");
+    assert_eq!(listed, [booking]);
+
+    let settle = on.decide(&[captured(&hold, "5000.00")]).await;
+    assert_eq!(on.commit(&settle).await, NOTHING);
+    let sold = on.load(flight.id).await;
+    assert_eq!((sold.available_seats, sold.held_seats), (8, 0));
+    let statuses = on.store.payment_statuses(&[hold.reference]).await.expect("statuses");
+    assert_eq!(statuses.get(&hold.reference), Some(&PaymentStatus::Captured));
+}
+
+async fn a_stale_flight_stops_its_commands_and_no_others(on: Fixture) {
+    let (one, other) = (on.flight(10).await.id, on.flight(10).await.id);
+    let holds = [on.hold(one, 1).await, on.hold(other, 1).await, on.hold(one, 2).await];
+    let changes = on.decide(&holds.clone().map(Command::Hold)).await;
+    // Another replica was faster on the first flight.
+    let faster = on.decide(&[Command::Hold(on.hold(one, 3).await)]).await;
+    assert_eq!(on.commit(&faster).await, NOTHING);
+
+    assert_eq!(on.commit(&changes).await, [0, 2]);
+    assert_eq!(on.load(one).await.held_seats, 3);
+    assert_eq!(on.load(other).await.held_seats, 1);
+    for (hold, written) in holds.iter().zip([false, true, false]) {
+        let booking = on.store.booking(hold.booking_id).await.expect("an answer");
+        assert_eq!(booking.is_some(), written);
+    }
+}
+
+async fn what_hangs_together_is_written_whole_or_not_at_all(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let hold = on.hold(flight, 1).await;
+    on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
+    // Both settle the same payment, each on the pending booking.
+    let first = on.decide(&[captured(&hold, "2500.00")]).await;
+    let mut second = first.clone();
+    // As if only the booking had moved: the flight's version is brought up to date.
+    assert_eq!(on.commit(&first).await, NOTHING);
+    let now = on.load(flight).await;
+    let change = second.commands[0].flight.as_mut().expect("a flight");
+    change.was = now.clone();
+    change.after.version = now.version + 1;
+    assert_eq!(on.commit(&second).await, [0]);
+    assert_eq!(on.load(flight).await, now);
+    // Nobody asked a gateway, and that is all that the audit finds.
+    assert_eq!(on.violations().await, 1);
+}
+
+async fn a_taken_booking_number_is_stale(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let hold = on.hold(flight, 1).await;
+    on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
+    let again = Hold { reference: PaymentReference::draw(on.now), ..hold };
+    let beside = on.hold(on.flight(10).await.id, 1).await;
+    let changes = on.decide(&[Command::Hold(again), Command::Hold(beside.clone())]).await;
+    assert_eq!(on.commit(&changes).await, [0]);
+    assert_eq!(on.load(flight).await.held_seats, 1);
+    assert!(on.store.booking(beside.booking_id).await.expect("an answer").is_some());
+}
+
+async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let key = airline_booking::booking::IdempotencyKey {
+        key: "once".into(),
+        request_hash: "a".repeat(64).into(),
+    };
+    let keyed = |hold: Hold| Command::Hold(Hold { idempotency: Some(key.clone()), ..hold });
+    let first = on.decide(&[keyed(on.hold(flight, 1).await)]).await;
+    // Decided before the first was committed, and brought up to date but for the key.
+    let mut raced = on.decide(&[keyed(on.hold(flight, 1).await)]).await;
+    assert_eq!(on.commit(&first).await, NOTHING);
+    let now = on.load(flight).await;
+    let change = raced.commands[0].flight.as_mut().expect("a flight");
+    change.after.version = now.version + 1;
+    change.was = now;
+    assert_eq!(on.commit(&raced).await, [0]);
+
+    on.now += chrono::TimeDelta::hours(25);
+    let later = on.decide(&[keyed(on.hold(flight, 1).await)]).await;
+    assert_eq!(on.commit(&later).await, NOTHING);
+    let wanted = Wanted {
+        idempotency: BTreeSet::from([(UserId(7), Arc::from("once"))]),
+        ..Wanted::default()
+    };
+    let State { idempotency, .. } = on.store.load(&wanted).await.expect("a state");
+    let made = later.commands[0].booking.as_ref().expect("a booking").after.id;
+    assert_eq!(idempotency.values().map(|r| r.booking_id).collect::<Vec<_>>(), [made]);
+    on.store.forget_keys(on.now + chrono::TimeDelta::hours(1)).await.expect("forgotten");
+    assert!(on.store.load(&wanted).await.expect("a state").idempotency.is_empty());
+}
+
+async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let hold = on.hold(flight, 1).await;
+    let mut changes = on.decide(&[Command::Hold(hold.clone())]).await;
+    changes.commands[0].flight.as_mut().expect("a flight").after.held_seats = 11;
+    let refused = on.store.commit(&changes).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!(on.load(flight).await.held_seats, 0);
+    assert_eq!(on.store.booking(hold.booking_id).await.expect("an answer"), None);
+    assert_eq!(on.violations().await, 0);
+}
+
+async fn ids_of_the_outbox_follow_the_order_of_events(on: Fixture) {
+    let flight = on.flight(100).await.id;
+    let mut commands = Vec::new();
+    for _ in 0..40 {
+        commands.push(Command::Hold(on.hold(flight, 1).await));
+    }
+    on.commit(&on.decide(&commands).await).await;
+    let entries = on.store.outbox(1_000).await.expect("the outbox");
+    assert!(entries.is_sorted_by_key(|entry| entry.id));
+    let keys: Vec<i64> = entries
+        .iter()
+        .filter_map(|entry| match &entry.outbound {
+            Outbound::Publish(_, message) if message.payload.contains("\"capture\"") => {
+                message.key.parse().ok()
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(keys.len(), 40);
+    assert!(keys.is_sorted());
+    let two = on.store.outbox(2).await.expect("the outbox");
+    assert_eq!(two, entries[..2]);
+}
+
+async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
+    on.flight(1).await;
+    on.flight(1).await;
+    let entries = on.store.outbox(9).await.expect("the outbox");
+    assert_eq!(entries.len(), 4, "for each an event and the end of its day's answers");
+    on.store.delete_from_outbox(&[entries[0].id, entries[3].id]).await.expect("deleted");
+    on.store.delete_from_outbox(&[]).await.expect("nothing deleted");
+    assert_eq!(on.store.outbox(9).await.expect("the outbox"), entries[1..3]);
+}
+
+async fn a_search_sees_its_day_and_what_is_for_sale(on: Fixture) {
+    let zone = ScheduleZone("Asia/Kolkata".parse().expect("a zone"));
+    let date = "2025-01-15".parse().expect("a date");
+    let (from, until) = zone.bounds(date);
+    let second = chrono::TimeDelta::seconds(1);
+    let currency = "INR".parse().expect("a currency");
+    let flights = [
+        new_flight(3, from - second),
+        new_flight(3, until - second),
+        new_flight(3, from),
+        new_flight(3, until),
+        NewFlight { available_seats: 0, ..new_flight(3, from) },
+        NewFlight { flight_status: FlightStatus::Departed, ..new_flight(3, from + second) },
+        NewFlight { flight_status: FlightStatus::Delayed, ..new_flight(3, from + second * 2) },
+        NewFlight { source: "DELHI ".into(), ..new_flight(3, from + second * 3) },
+        NewFlight { destination: "Chennai".into(), ..new_flight(3, from + second * 4) },
+    ];
+    for flight in flights {
+        let day = DayKey { route: route_key(&flight.source, &flight.destination), date };
+        on.store.create_flight(flight, &day, currency, on.now).await.expect("a flight");
+    }
+    let found = on.store.search(&route_key("delhi", "MUMBAI"), from, until).await.expect("found");
+    let departures: Vec<_> = found.iter().map(|flight| flight.departs_at).collect();
+    assert_eq!(departures, [from, from + second * 2, from + second * 3, until - second]);
+}
+
+async fn a_repeated_import_creates_nothing(on: Fixture) {
+    let currency = "INR".parse().expect("a currency");
+    let mut flights: Vec<_> = (0..25_000)
+        .map(|number| {
+            let departs_at = on.now + chrono::TimeDelta::minutes(number / 2);
+            let flight_number = (number % 2 == 0).then(|| format!("AI{number}").into());
+            NewFlight { flight_number, ..new_flight(180, departs_at) }
+        })
+        .collect();
+    // The same line twice in one file.
+    flights.push(flights[0].clone());
+    let import = async |flights: &[NewFlight]| {
+        on.store.import_flights(flights, currency, on.now).await.expect("an import")
+    };
+    assert!(on.store.is_empty().await.expect("an answer"));
+    assert_eq!(import(&flights).await, 25_000);
+    assert_eq!(import(&flights).await, 0);
+    let entries = on.store.outbox(9).await.expect("the outbox");
+    let outbound: Vec<_> = entries.into_iter().map(|entry| entry.outbound).collect();
+    assert_eq!(outbound, [Outbound::Outdate(Outdated::All)]);
+    assert_eq!(on.violations().await, 0);
+}
+
+async fn numbers_of_bookings_are_drawn_once(on: Fixture) {
+    let draws = (0..600).map(|_| on.store.draw_booking_id());
+    let drawn: Vec<BookingId> =
+        futures::future::try_join_all(draws).await.expect("numbers").into_iter().collect();
+    let different: BTreeSet<_> = drawn.iter().collect();
+    assert_eq!(different.len(), 600);
+}
+
+async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let hold = on.hold(flight, 1).await;
+    on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
+    let later = on.now + chrono::TimeDelta::minutes(5);
+    assert_eq!(on.store.lapsed_holds(on.now, 9).await.expect("holds"), []);
+    assert_eq!(on.store.lapsed_holds(later, 9).await.expect("holds"), [hold.reference]);
+
+    assert_eq!(on.store.unanswered_payments(on.now, 9).await.expect("payments"), []);
+    let overdue = on.store.unanswered_payments(later, 9).await.expect("payments");
+    let [(payment, booking)] = &overdue[..] else { panic!("{overdue:?}") };
+    assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
+    let entry = on.store.outbox(9).await.expect("the outbox").remove(0);
+    let requests = [(payment.clone(), entry)];
+    let before = on.store.outbox(99).await.expect("the outbox").len();
+    on.store.drive_again(&requests, later).await.expect("driven");
+    // A second sweeper that read the same row comes too late.
+    on.store.drive_again(&requests, later).await.expect("nothing to drive");
+    assert_eq!(on.store.outbox(99).await.expect("the outbox").len(), before + 1);
+    assert_eq!(on.store.unanswered_payments(later, 9).await.expect("payments"), []);
+}
+
+async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {
+    let flights = [on.flight(200).await.id, on.flight(200).await.id, on.flight(200).await.id];
+    let on = &on;
+    let attempts = (0..48_usize).map(|number| async move {
+        // Each takes two flights, in an order of its own.
+        let (one, other) = (flights[number % 3], flights[(number + 1) % 3]);
+        let holds = [on.hold(one, 1).await, on.hold(other, 2).await];
+        for _ in 0..1_000 {
+            let changes = on.decide(&holds.clone().map(Command::Hold)).await;
+            match on.commit(&changes).await[..] {
+                [] => return 3,
+                [0] => return 2,
+                [1] => return 1,
+                _ => {}
+            }
+        }
+        panic!("never got through");
+    });
+    let seats: i32 = futures::future::join_all(attempts).await.into_iter().sum();
+    let mut held = 0;
+    for flight in flights {
+        held += on.load(flight).await.held_seats;
+    }
+    assert_eq!(held, seats);
+    assert!(seats >= 48);
+    assert_eq!(on.violations().await, 0);
+}
+
+#[tokio::test]
+async fn one_replica_at_a_time_has_a_job() {
+    let database = TestDatabase::postgres().await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let one = database.open(Duration::ZERO, clock.clone()).await.store;
+    let other = database.open(Duration::ZERO, clock).await.store;
+    let mut lease = one.lease(Job::Relay).await.expect("an answer").expect("it is free");
+    assert!(lease.is_held().await);
+    assert!(other.lease(Job::Relay).await.expect("an answer").is_none());
+    assert!(other.lease(Job::Sweep).await.expect("an answer").is_some(), "another job is free");
+    drop(lease);
+    other.wait_for(Job::Relay).await;
+}
