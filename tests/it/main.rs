@@ -9,6 +9,7 @@ mod faults;
 mod http_bookings;
 mod http_edges;
 mod http_flights;
+mod ports_bus;
 mod rules;
 mod sell_out;
 mod settling;

@@ -3,6 +3,7 @@
 mod answer;
 mod faulty;
 mod gateway;
+pub mod kafka;
 pub mod process;
 
 pub use answer::Answer;
