@@ -36,58 +36,120 @@ const SETTINGS: [(&str, &str); 9] = [
 /// How often failed commits are repeated while nothing arrives.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The pause after an error that passes.
-const ERROR_PAUSE: Duration = Duration::from_millis(100);
-
 /// The pause after Kafka could not be asked for the topics.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
+type Client = EndsAside<StreamConsumer<Member>>;
+
 /// One member of a group.
 pub(super) struct GroupConsumer {
-    consumer: EndsAside<StreamConsumer<Member>>,
     shared: Arc<Shared>,
-    has_joined: bool,
+    topic: Topic,
+    group: String,
+    /// None until it is first asked for messages.
+    membership: Option<Membership>,
 }
 
 impl GroupConsumer {
     /// A consumer that joins its group when it is first asked for messages.
-    pub(super) fn new(shared: Arc<Shared>, topic: Topic, group: &str) -> Result<Self, BusError> {
+    pub(super) fn new(shared: Arc<Shared>, topic: Topic, group: &str) -> Self {
+        Self { shared, topic, group: group.to_owned(), membership: None }
+    }
+
+    /// Joins once the topics exist, however long Kafka is away.
+    async fn join(&mut self) -> Result<&Membership, BusError> {
+        let Self { shared, topic, group, membership } = self;
+        while membership.is_none() {
+            let exist = async {
+                shared.topics_exist().await?;
+                shared.dead_letters_exist(*topic).await
+            };
+            match exist.await {
+                Ok(()) => *membership = Some(Membership::begin(shared, *topic, group)?),
+                Err(error) => {
+                    if shared.clients.log.is_due("join") {
+                        warn!(%error, topic = topic.as_str(), group, "waiting for Kafka");
+                    }
+                    tokio::time::sleep(JOIN_PAUSE).await;
+                }
+            }
+        }
+        Ok(membership.as_ref().expect("the loop ends with it"))
+    }
+}
+
+#[async_trait]
+impl Consumer for GroupConsumer {
+    async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
+        self.join().await?.receive(max).await
+    }
+
+    async fn commit(&mut self) -> Result<(), BusError> {
+        if let Some(membership) = &self.membership {
+            membership.member().offsets().finish();
+            membership.commit_done();
+        }
+        Ok(())
+    }
+}
+
+/// The time in a group, from joining to leaving it.
+struct Membership {
+    consumer: Client,
+}
+
+impl Membership {
+    fn begin(shared: &Shared, topic: Topic, group: &str) -> Result<Self, BusError> {
+        let name = shared.topics.name(topic);
         let member = Member {
             log: shared.clients.log.clone(),
             metrics: shared.metrics.clone(),
             topic,
-            name: shared.topics.name(topic).to_owned(),
+            name: name.to_owned(),
             group: group.to_owned(),
             offsets: Mutex::default(),
         };
         let mut config = shared.clients.config(&SETTINGS);
         let consumer: StreamConsumer<_> =
             config.set("group.id", group).create_with_context(member)?;
-        Ok(Self { consumer: consumer.into(), shared, has_joined: false })
+        consumer.subscribe(&[name])?;
+        Ok(Self { consumer: consumer.into() })
     }
 
-    /// Joins once the topics exist, however long Kafka is away.
-    async fn join(&mut self) -> Result<(), BusError> {
-        let member = self.consumer.context();
+    fn member(&self) -> &Member {
+        self.consumer.context()
+    }
+
+    /// Waits for a message; takes what is there already behind it.
+    async fn receive(&self, max: usize) -> Result<Vec<Message>, BusError> {
+        let mut stream = self.consumer.stream();
         loop {
-            let exist = async {
-                self.shared.topics_exist().await?;
-                self.shared.dead_letters_exist(member.topic).await
+            self.commit_done();
+            // An error that passes is librdkafka's to get over; the log has it.
+            let next = tokio::time::timeout(TICK, stream.next()).await;
+            let Ok(Some(Ok(first))) = next else {
+                self.fail_if_fatal()?;
+                continue;
             };
-            let Err(error) = exist.await else { break };
-            if member.log.is_due("join") {
-                warn!(%error, topic = member.name, group = member.group, "waiting for Kafka");
+            let mut messages = vec![self.received(&first)];
+            while messages.len() < max {
+                let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
+                messages.push(self.received(&next));
             }
-            tokio::time::sleep(JOIN_PAUSE).await;
+            let member = self.member();
+            member.metrics.count_consumed(member.topic, &member.group, messages.len());
+            return Ok(messages);
         }
-        self.consumer.subscribe(&[&member.name])?;
-        self.has_joined = true;
-        Ok(())
+    }
+
+    fn received(&self, message: &BorrowedMessage<'_>) -> Message {
+        self.member().offsets().receive(message.partition(), message.offset());
+        wire::message_of(message)
     }
 
     /// Sends what is done on its way.
     fn commit_done(&self) {
-        let member = self.consumer.context();
+        let member = self.member();
         let next = member.offsets().next_commit();
         if !next.is_empty() {
             member.commit(&*self.consumer, &next);
@@ -101,66 +163,12 @@ impl GroupConsumer {
             None => Ok(()),
         }
     }
-
-    /// Takes a message, and what is there already behind it.
-    fn take<'a>(
-        &self,
-        first: &BorrowedMessage<'a>,
-        mut next: impl FnMut() -> Option<BorrowedMessage<'a>>,
-        max: usize,
-    ) -> Vec<Message> {
-        let mut messages = vec![self.received(first)];
-        while messages.len() < max {
-            let Some(message) = next() else { break };
-            messages.push(self.received(&message));
-        }
-        let member = self.consumer.context();
-        member.metrics.count_consumed(member.topic, &member.group, messages.len());
-        messages
-    }
-
-    fn received(&self, message: &BorrowedMessage<'_>) -> Message {
-        self.consumer.context().offsets().receive(message.partition(), message.offset());
-        wire::message_of(message)
-    }
 }
 
-#[async_trait]
-impl Consumer for GroupConsumer {
-    async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
-        if !self.has_joined {
-            self.join().await?;
-        }
-        let mut stream = self.consumer.stream();
-        loop {
-            self.commit_done();
-            match tokio::time::timeout(TICK, stream.next()).await {
-                Ok(Some(Ok(first))) => {
-                    let next = || stream.next().now_or_never().flatten()?.ok();
-                    return Ok(self.take(&first, next, max));
-                }
-                Ok(Some(Err(error))) => {
-                    self.fail_if_fatal()?;
-                    debug!(%error, topic = self.consumer.context().name, "waiting for Kafka");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                }
-                Ok(None) => return Err(BusError("the consumer has ended".into())),
-                Err(_) => self.fail_if_fatal()?,
-            }
-        }
-    }
-
-    async fn commit(&mut self) -> Result<(), BusError> {
-        self.consumer.context().offsets().finish();
-        self.commit_done();
-        Ok(())
-    }
-}
-
-impl Drop for GroupConsumer {
+impl Drop for Membership {
     fn drop(&mut self) {
         self.commit_done();
-        let member = self.consumer.context();
+        let member = self.member();
         member.metrics.forget_consumer_lag(member.topic, &member.group);
     }
 }
@@ -199,11 +207,11 @@ impl ConsumerContext for Member {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
-                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "got");
+                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions assigned");
                 self.offsets().assign(partitions(list));
             }
             Rebalance::Revoke(list) => {
-                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "gave");
+                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions revoked");
                 let last = self.offsets().revoke(partitions(list));
                 if !last.is_empty() {
                     // Ahead of the message that gives the partitions away, to the same broker.

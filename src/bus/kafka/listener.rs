@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// `group.id` is there because librdkafka wants one; nothing is joined.
 const SETTINGS: [(&str, &str); 5] = [
@@ -23,36 +23,49 @@ const SETTINGS: [(&str, &str); 5] = [
 /// How long Kafka has to say where the topic ends.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// The pause after an error that passes.
-const ERROR_PAUSE: Duration = Duration::from_millis(250);
+/// The pause after Kafka did not say it.
+const POSITION_PAUSE: Duration = Duration::from_millis(250);
 
 type Client = Arc<EndsAside<StreamConsumer<Log>>>;
 
 /// One listener.
 pub(super) struct Listener {
-    consumer: Client,
     shared: Arc<Shared>,
-    name: String,
-    has_position: bool,
+    topic: Topic,
+    /// None until it could take its position.
+    consumer: Option<Client>,
 }
 
 impl Listener {
-    pub(super) fn new(shared: Arc<Shared>, topic: Topic) -> Result<Self, BusError> {
-        let mut config = shared.clients.config(&SETTINGS);
-        let log = shared.clients.log.clone();
-        let consumer: StreamConsumer<_> =
-            config.set("group.id", &shared.group_id).create_with_context(log)?;
-        let name = shared.topics.name(topic).to_owned();
-        Ok(Self { consumer: Arc::new(consumer.into()), shared, name, has_position: false })
+    pub(super) fn new(shared: Arc<Shared>, topic: Topic) -> Self {
+        Self { shared, topic, consumer: None }
     }
 
     /// Takes its place at the end of every partition.
     pub(super) async fn take_position(&mut self) -> Result<(), BusError> {
-        self.shared.topics_exist().await?;
-        let (consumer, name) = (self.consumer.clone(), self.name.clone());
-        blocking(move || consumer.assign(&ends(&consumer, &name)?)).await?;
-        self.has_position = true;
+        let shared = &self.shared;
+        shared.topics_exist().await?;
+        let mut config = shared.clients.config(&SETTINGS);
+        let consumer: StreamConsumer<_> = config
+            .set("group.id", &shared.group_id)
+            .create_with_context(shared.clients.log.clone())?;
+        let consumer: Client = Arc::new(consumer.into());
+        let (asked, name) = (consumer.clone(), shared.topics.name(self.topic).to_owned());
+        blocking(move || asked.assign(&ends(&asked, &name)?)).await?;
+        self.consumer = Some(consumer);
         Ok(())
+    }
+
+    /// Takes its place, however long Kafka is away.
+    async fn position(&mut self) -> &StreamConsumer<Log> {
+        while self.consumer.is_none() {
+            let Err(error) = self.take_position().await else { break };
+            if self.shared.clients.log.is_due("listen") {
+                warn!(%error, topic = self.topic.as_str(), "waiting for Kafka");
+            }
+            tokio::time::sleep(POSITION_PAUSE).await;
+        }
+        self.consumer.as_ref().expect("the loop ends with it")
     }
 }
 
@@ -76,33 +89,22 @@ fn ends(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<TopicPartitio
 #[async_trait]
 impl Consumer for Listener {
     async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
-        while !self.has_position {
-            let Err(error) = self.take_position().await else { break };
-            if self.shared.clients.log.is_due("listen") {
-                warn!(%error, topic = self.name, "waiting for Kafka");
-            }
-            tokio::time::sleep(ERROR_PAUSE).await;
-        }
-        let mut stream = self.consumer.stream();
+        let consumer = self.position().await;
+        let mut stream = consumer.stream();
         loop {
-            match stream.next().await {
-                Some(Ok(first)) => {
-                    let mut messages = vec![wire::message_of(&first)];
-                    while messages.len() < max {
-                        let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                        messages.push(wire::message_of(&next));
-                    }
-                    return Ok(messages);
+            // An error that passes is librdkafka's to get over; the log has it.
+            let Some(Ok(first)) = stream.next().await else {
+                if let Some((code, reason)) = consumer.client().fatal_error() {
+                    return Err(BusError(format!("{code}: {reason}")));
                 }
-                Some(Err(error)) => {
-                    if let Some((code, reason)) = self.consumer.client().fatal_error() {
-                        return Err(BusError(format!("{code}: {reason}")));
-                    }
-                    debug!(%error, topic = self.name, "waiting for Kafka");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                }
-                None => return Err(BusError("the consumer has ended".into())),
+                continue;
+            };
+            let mut messages = vec![wire::message_of(&first)];
+            while messages.len() < max {
+                let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
+                messages.push(wire::message_of(&next));
             }
+            return Ok(messages);
         }
     }
 

@@ -102,11 +102,11 @@ impl Bus for KafkaBus {
     }
 
     async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {
-        Ok(Box::new(GroupConsumer::new(self.shared.clone(), topic, group)?))
+        Ok(Box::new(GroupConsumer::new(self.shared.clone(), topic, group)))
     }
 
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
-        let mut listener = Listener::new(self.shared.clone(), topic)?;
+        let mut listener = Listener::new(self.shared.clone(), topic);
         match tokio::time::timeout(LISTEN_MAX, listener.take_position()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(%error, topic = topic.as_str(), "listening begins later"),
