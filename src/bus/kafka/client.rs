@@ -162,3 +162,62 @@ impl<T: Send + 'static> Drop for EndsAside<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings(variables: &[(&str, &str)]) -> KafkaSettings {
+        let config = Config::from_env(|name| {
+            let known = variables.iter().find(|(known, _)| *known == name);
+            let brokers = (name == "KAFKA_BROKERS").then_some("127.0.0.1:1");
+            known.map(|(_, value)| *value).or(brokers).map(str::to_owned)
+        });
+        config.expect("sound settings").kafka.expect("Kafka")
+    }
+
+    #[test]
+    #[cfg(not(feature = "kafka-tls"))]
+    fn a_protocol_that_this_program_lacks_is_refused_with_the_features_name() {
+        for protocol in ["ssl", "sasl_plaintext", "sasl_ssl"] {
+            let settings = settings(&[("KAFKA_SECURITY_PROTOCOL", protocol)]);
+            let error = Clients::new(&settings).err().expect("refused").to_string();
+            assert!(error.contains("--features kafka-tls"), "{error}");
+        }
+        assert!(Clients::new(&settings(&[])).is_ok());
+    }
+
+    #[test]
+    #[cfg(feature = "kafka-tls")]
+    fn a_secured_protocol_reaches_the_client() {
+        let settings = settings(&[
+            ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
+            ("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512"),
+            ("KAFKA_SASL_USERNAME", "booking"),
+            ("KAFKA_SASL_PASSWORD", "hush"),
+        ]);
+        let config = Clients::new(&settings).expect("sound").config(&[]);
+        let native = config.create_native_config().expect("known to librdkafka");
+        let value = |name| native.get(name).expect("set");
+        assert!(value("security.protocol").starts_with("sasl_ssl"));
+        assert!(value("sasl.mechanism").starts_with("SCRAM-SHA-512"));
+        assert!(value("sasl.username").starts_with("booking"));
+    }
+
+    #[test]
+    fn one_line_of_a_kind_is_said_in_a_while() {
+        let log = Log::default();
+        let due: Vec<_> = (0..3).map(|_| log.is_due("FAIL")).collect();
+        assert_eq!(due, [true, false, false]);
+        assert!(log.is_due("ERROR"));
+    }
+
+    #[test]
+    fn an_error_about_a_setting_does_not_show_its_value() {
+        let mut config = ClientConfig::new();
+        config.set("acks", "hush").set("sasl.password", "hush");
+        let error = BusError::from(config.create_native_config().err().expect("refused"));
+        assert!(error.to_string().contains("acks"), "{error}");
+    }
+}

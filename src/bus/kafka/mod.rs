@@ -107,12 +107,8 @@ impl Bus for KafkaBus {
 
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
         let mut listener = Listener::new(self.shared.clone(), topic);
-        match tokio::time::timeout(LISTEN_MAX, listener.take_position()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, topic = topic.as_str(), "listening begins later"),
-            Err(_) => {
-                warn!(topic = topic.as_str(), "Kafka does not answer: listening begins later")
-            }
+        if tokio::time::timeout(LISTEN_MAX, listener.position()).await.is_err() {
+            warn!(topic = topic.as_str(), "Kafka does not answer: listening begins later");
         }
         Ok(Box::new(listener))
     }

@@ -3,6 +3,7 @@
 use airline_booking::bus::Headers;
 use airline_booking::config::{Config, KafkaSettings};
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -107,6 +108,15 @@ pub async fn write(
         headers: Some(headers),
     };
     producer.send(record, WAIT_MAX).await.expect("written");
+}
+
+/// Adds partitions to a topic.
+pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
+    let wider = [NewPartitions::new(topic, partitions)];
+    let outcomes = admin.create_partitions(&wider, &AdminOptions::new()).await.expect("answered");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
 /// A broker of the test's own, which it may take away.
