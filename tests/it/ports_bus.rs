@@ -416,7 +416,6 @@ async fn topics_that_are_there_stay_as_they_are_and_messages_are_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_finds_partitions_that_were_added() {
-        .unwrap();
     let subject = Subject::kafka();
     let mut listener = subject.bus.listen(TOPIC).await.expect("a listener");
     let KafkaSettings { brokers, topics, .. } = subject.settings();
