@@ -432,6 +432,32 @@ async fn a_listener_finds_partitions_that_were_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_hangs_is_found_out_and_holds_nobody_up() {
+    let broker = kafka::Broker::start().await;
+    let subject = Subject::kafka_at(&broker.brokers);
+    let mut consumer = subject.consume("a").await;
+    subject.publish(vec![message("k", "0")]).await.expect("no panic").expect("published");
+    collect(&mut *consumer, 1).await;
+    broker.freeze();
+    let began = Instant::now();
+    subject.bus.ping().await.expect_err("it hangs");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let refused = subject.bus.publish(&[(TOPIC, message("k", "1"))]).await;
+    refused.expect_err("it hangs");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let began = Instant::now();
+    consumer.commit().await.expect("on its way");
+    drop(consumer);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    broker.thaw();
+    let again =
+        async { while subject.bus.publish(&[(TOPIC, message("k", "2"))]).await.is_err() {} };
+    tokio::time::timeout(WAIT_MAX, again).await.expect("it goes on");
+    let mut next = subject.consume("a").await;
+    while !payloads(&receive(&mut *next, 9).await).contains("2") {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_loses_nothing_that_was_acknowledged_and_everyone_goes_on() {
     let broker = kafka::Broker::start().await;
     broker.stop().await;

@@ -138,6 +138,23 @@ impl Broker {
         service("stop", self.directory.path()).await;
     }
 
+    /// Leaves its connections open and answers nobody.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends what [`Broker::freeze`] began.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// To the process whose number the script wrote down, and to no other.
+    fn signal(&self, signal: &str) {
+        let id = std::fs::read_to_string(self.directory.path().join("pid")).expect("it runs");
+        let sent = Command::new("kill").args([signal, id.trim()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
     /// Brings it back with what it had.
     pub async fn start_again(&self) {
         service("start", self.directory.path()).await;
