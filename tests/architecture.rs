@@ -142,6 +142,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "app.rs"], &["axum::"]);
     only_in(&["http/"], &["utoipa_axum"]);
     only_in(&["store/", "payments/simulated/"], &["sqlx::"]);
+    only_in(&["bus/kafka/"], &["rdkafka::"]);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif", "flate2"]);
 }

@@ -1,6 +1,6 @@
 //! Between facts and messages: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
 
-use super::{Message, Topic};
+use super::{Message, Origin, Topic};
 use crate::domain::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
     PaymentRequest, Timestamp,
@@ -62,7 +62,7 @@ fn requested(request: &PaymentRequest) -> Message {
     if let Some(end) = request.hold_expires_at {
         headers.push("ce_holdexpiresat", rfc3339(end));
     }
-    Message { key: request.booking_id.to_string(), payload: json(request), headers }
+    Message { key: request.booking_id.to_string(), payload: json(request), headers, origin: None }
 }
 
 fn seats(moved: &FlightBooking, version: i64) -> Message {
@@ -70,7 +70,7 @@ fn seats(moved: &FlightBooking, version: i64) -> Message {
     let id = format!("{kind}/{}", moved.booking_id);
     let mut headers = Headers::cloud_event(id, kind, moved.timestamp);
     headers.push("ce_flightversion", version.to_string());
-    Message { key: moved.flight_id.to_string(), payload: json(moved), headers }
+    Message { key: moved.flight_id.to_string(), payload: json(moved), headers, origin: None }
 }
 
 fn airline(event: &AirlineEvent, version: i64, at: Timestamp) -> Message {
@@ -85,7 +85,7 @@ fn airline(event: &AirlineEvent, version: i64, at: Timestamp) -> Message {
     };
     let mut headers = Headers::cloud_event(format!("{kind}/{subject}"), kind, at);
     headers.push("ce_flightversion", version.to_string());
-    Message { key: flight_id.to_string(), payload, headers }
+    Message { key: flight_id.to_string(), payload, headers, origin: None }
 }
 
 impl From<&PaymentEvent> for Message {
@@ -97,7 +97,7 @@ impl From<&PaymentEvent> for Message {
         };
         let id = format!("{kind}/{}", event.payment_reference_id);
         let headers = Headers::cloud_event(id, kind, event.timestamp);
-        Self { key: event.booking_id.to_string(), payload: json(event), headers }
+        Self { key: event.booking_id.to_string(), payload: json(event), headers, origin: None }
     }
 }
 
@@ -132,9 +132,13 @@ fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMes
 impl Message {
     /// The message as it is put aside: its source and the reason are in its headers.
     #[must_use]
-    pub fn as_dead_letter(mut self, topic: Topic, reason: &str) -> Self {
-        self.headers.push("dlq_topic", topic.as_str());
+    pub fn as_dead_letter(mut self, topic: &str, reason: &str) -> Self {
         self.headers.push("dlq_reason", reason);
+        self.headers.push("dlq_topic", topic);
+        if let Some(Origin { partition, offset }) = self.origin {
+            self.headers.push("dlq_partition", partition.to_string());
+            self.headers.push("dlq_offset", offset.to_string());
+        }
         self
     }
 }

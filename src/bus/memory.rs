@@ -78,7 +78,7 @@ impl Bus for MemoryBus {
         if letters.len() == DEAD_LETTERS_MAX {
             letters.pop_front();
         }
-        letters.push_back(message.as_dead_letter(topic, reason));
+        letters.push_back(message.as_dead_letter(topic.as_str(), reason));
         Ok(())
     }
 
@@ -93,6 +93,10 @@ impl Bus for MemoryBus {
         let sender =
             listeners.entry(topic).or_insert_with(|| broadcast::channel(LISTENER_LAG_MAX).0);
         Ok(Box::new(Listener(sender.subscribe())))
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        Ok(())
     }
 }
 
@@ -230,7 +234,8 @@ mod tests {
     use super::*;
 
     fn message(key: &str) -> Message {
-        Message { key: key.into(), payload: "{}".into(), headers: super::super::Headers::default() }
+        let headers = super::super::Headers::default();
+        Message { key: key.into(), payload: "{}".into(), headers, origin: None }
     }
 
     #[tokio::test]

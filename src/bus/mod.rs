@@ -2,9 +2,11 @@
 //!
 //! Whatever is published has been made durable before (the outbox, the gateway's ledger), so a bus
 //! may deliver twice, late, and again after a crash; a consumer must bear that. `memory` is the
-//! embedded implementation; [`relay`] drains the outbox into whichever is there.
+//! embedded implementation, `kafka` the one that replicas and other teams share; [`relay`] drains the
+//! outbox into whichever is there.
 
 mod encode;
+pub mod kafka;
 pub mod memory;
 pub mod relay;
 
@@ -56,6 +58,18 @@ pub struct Message {
     pub payload: String,
     /// `CloudEvents` attributes in binary mode (`ce_…`), and more as the topic needs.
     pub headers: Headers,
+    /// Where it was received from, if it was written somewhere.
+    #[serde(skip)]
+    pub origin: Option<Origin>,
+}
+
+/// A message's place in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The partition.
+    pub partition: i32,
+    /// The message's number in it.
+    pub offset: i64,
 }
 
 /// The bus could not take or give messages now; try again.
@@ -70,8 +84,9 @@ pub trait Bus: Send + Sync + 'static {
     /// with an error, any of them may or may not be out, and the caller publishes all again.
     async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError>;
 
-    /// Puts a message aside that could not be applied, with the reason in its headers
-    /// (`dlq_reason`, `dlq_topic`).
+    /// Puts a message aside that could not be applied, with the reason and its origin in its
+    /// headers (`dlq_reason`, `dlq_topic`, `dlq_partition`, `dlq_offset`). Durable once it is done,
+    /// where the bus is.
     async fn dead_letter(
         &self,
         topic: Topic,
@@ -84,6 +99,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Listens from now on without a group: every listener sees every message, none is kept for it.
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// Whether the bus answers, found out within about a second.
+    async fn ping(&self) -> Result<(), BusError>;
 }
 
 /// One consumer of one topic.
@@ -93,6 +111,6 @@ pub trait Consumer: Send {
     async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError>;
 
     /// Says that the work of all messages received so far is done. What was received and not
-    /// committed comes again, to this group's next consumer.
+    /// committed comes again, to this group's next consumer; so may what was, after a crash.
     async fn commit(&mut self) -> Result<(), BusError>;
 }

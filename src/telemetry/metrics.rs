@@ -38,6 +38,8 @@ pub struct Metrics {
     pub urgent_queued: IntGauge,
     bookings: IntCounterVec,
     published: IntCounterVec,
+    consumed: IntCounterVec,
+    consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
@@ -147,6 +149,16 @@ impl Metrics {
                 "Messages that the relay published, by topic.",
                 &["topic"],
             ),
+            consumed: made.counters(
+                "events_consumed_total",
+                "Messages received from Kafka, by topic and consumer group.",
+                &["topic", "group"],
+            ),
+            consumer_lag: made.gauges(
+                "kafka_consumer_lag",
+                "Messages in this process's partitions that the group has not committed.",
+                &["topic", "group"],
+            ),
             dead_lettered: made.counters(
                 "events_dead_lettered_total",
                 "Messages put aside because they can't be applied, by topic.",
@@ -195,6 +207,22 @@ impl Metrics {
     /// Counts a message that went out.
     pub fn count_published(&self, topic: Topic) {
         self.published.with_label_values(&[topic.as_str()]).inc();
+    }
+
+    /// Counts messages that came in.
+    pub fn count_consumed(&self, topic: Topic, group: &str, messages: usize) {
+        self.consumed.with_label_values(&[topic.as_str(), group]).inc_by(messages as u64);
+    }
+
+    /// How far this process is behind in a topic.
+    pub fn set_consumer_lag(&self, topic: Topic, group: &str, lag: i64) {
+        self.consumer_lag.with_label_values(&[topic.as_str(), group]).set(lag);
+    }
+
+    /// This process has left the group, so that its lag is another's.
+    pub fn forget_consumer_lag(&self, topic: Topic, group: &str) {
+        // Nothing to remove where none was told yet.
+        let _ = self.consumer_lag.remove_label_values(&[topic.as_str(), group]);
     }
 
     /// Counts a message that was put aside.

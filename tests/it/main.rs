@@ -10,6 +10,7 @@ mod faults;
 mod http_bookings;
 mod http_edges;
 mod http_flights;
+mod ports_bus;
 mod ports_store;
 mod rules;
 mod sell_out;

@@ -4,6 +4,7 @@ mod answer;
 pub mod deployment;
 mod faulty;
 mod gateway;
+pub mod kafka;
 pub mod process;
 
 pub use answer::Answer;

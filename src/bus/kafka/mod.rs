@@ -1,0 +1,130 @@
+//! The bus on Kafka: durable topics that other teams read and write as well.
+//!
+//! Nothing here needs Kafka at the start: clients connect by themselves, topics are created by
+//! whoever first needs them, and a consumer waits until it can join its group. Calls of librdkafka
+//! that block run beside the runtime.
+
+mod client;
+mod group;
+mod listener;
+mod offsets;
+mod producer;
+mod topics;
+mod wire;
+
+use super::{Bus, BusError, Consumer, Message, Topic};
+use crate::config::KafkaSettings;
+use crate::telemetry::Metrics;
+use async_trait::async_trait;
+use client::{Clients, blocking};
+use group::GroupConsumer;
+use listener::Listener;
+use producer::Producer;
+use rdkafka::producer::Producer as _;
+use std::sync::Arc;
+use std::time::Duration;
+use topics::Topics;
+use tracing::warn;
+
+/// How long Kafka has to answer a health check.
+const PING_MAX: Duration = Duration::from_secs(1);
+
+/// How long `listen` waits for Kafka before it leaves the rest to the listener itself.
+const LISTEN_MAX: Duration = Duration::from_secs(4);
+
+/// Topics on Kafka.
+pub struct KafkaBus {
+    shared: Arc<Shared>,
+    pinging: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What the bus shares with its consumers.
+struct Shared {
+    clients: Clients,
+    producer: Producer,
+    topics: Topics,
+    metrics: Metrics,
+    /// In whose name listeners ask; they join nothing.
+    group_id: String,
+}
+
+impl Shared {
+    /// Sees to it that the four topics exist.
+    async fn topics_exist(&self) -> Result<(), BusError> {
+        self.topics.exist(&self.clients, &self.producer.current()).await
+    }
+
+    /// Sees to it that a topic's dead letters have a place.
+    async fn dead_letters_exist(&self, topic: Topic) -> Result<(), BusError> {
+        self.topics.dead_letters_exist(topic, &self.clients, &self.producer.current()).await
+    }
+}
+
+impl KafkaBus {
+    /// A bus on these brokers. Fails for settings that can never work; whether a broker answers,
+    /// later calls find out.
+    pub fn connect(settings: &KafkaSettings, metrics: Metrics) -> Result<Self, BusError> {
+        let clients = Clients::new(settings)?;
+        let producer = Producer::new(&clients)?;
+        let topics = Topics::new(settings);
+        let group_id = settings.group_id.clone();
+        let shared = Arc::new(Shared { clients, producer, topics, metrics, group_id });
+        Ok(Self { shared, pinging: Arc::default() })
+    }
+}
+
+#[async_trait]
+impl Bus for KafkaBus {
+    async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        shared.topics_exist().await?;
+        let name = |topic: Topic| shared.topics.name(topic);
+        let named: Vec<_> =
+            messages.iter().map(|(topic, message)| (name(*topic), message)).collect();
+        shared.producer.send(&shared.clients, &named).await
+    }
+
+    async fn dead_letter(
+        &self,
+        topic: Topic,
+        message: Message,
+        reason: &str,
+    ) -> Result<(), BusError> {
+        warn!(topic = topic.as_str(), key = message.key, reason, "a message was put aside");
+        let shared = &self.shared;
+        shared.dead_letters_exist(topic).await?;
+        let letter = message.as_dead_letter(shared.topics.name(topic), reason);
+        let place = shared.topics.dead_letters(topic);
+        shared.producer.send(&shared.clients, &[(&place, &letter)]).await
+    }
+
+    async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {
+        Ok(Box::new(GroupConsumer::new(self.shared.clone(), topic, group)))
+    }
+
+    async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
+        let mut listener = Listener::new(self.shared.clone(), topic);
+        if tokio::time::timeout(LISTEN_MAX, listener.position()).await.is_err() {
+            warn!(topic = topic.as_str(), "Kafka does not answer: listening begins later");
+        }
+        Ok(Box::new(listener))
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
+        let turn = self.pinging.clone().lock_owned().await;
+        let producer = self.shared.producer.current();
+        let one = self.shared.topics.name(Topic::PaymentEvents).to_owned();
+        // Asking for a topic that is not there would make brokers create it that do such things.
+        let topic = self.shared.topics.do_exist().then_some(one);
+        blocking(move || {
+            let _turn = turn;
+            producer.client().fetch_metadata(topic.as_deref(), PING_MAX)
+        })
+        .await
+        .map(drop)
+    }
+}

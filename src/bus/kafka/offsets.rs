@@ -1,0 +1,142 @@
+//! Which messages a group's consumer has received, and which of them it may commit.
+
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::{HashMap, HashSet};
+
+/// Commits that may be on their way at once; beyond it they are put together.
+const COMMITS_MAX: usize = 4;
+
+/// For each partition, the offset after the last message.
+type Next = HashMap<i32, i64>;
+
+/// The books of one consumer.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    /// The partitions that are this consumer's.
+    assigned: HashSet<i32>,
+    /// Received; the work is not done yet.
+    received: Next,
+    /// The work is done; the commit is not on its way yet.
+    done: Next,
+    commits: usize,
+}
+
+impl Offsets {
+    /// Partitions became this consumer's.
+    pub(super) fn assign(&mut self, partitions: impl IntoIterator<Item = i32>) {
+        self.assigned.extend(partitions);
+    }
+
+    /// Partitions become another consumer's. What is done in them is to be committed now; what is
+    /// not comes again, to the other one.
+    pub(super) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) -> Vec<(i32, i64)> {
+        let mut last = Vec::new();
+        for partition in partitions {
+            self.assigned.remove(&partition);
+            self.received.remove(&partition);
+            last.extend(self.done.remove(&partition).map(|offset| (partition, offset)));
+        }
+        self.commits += usize::from(!last.is_empty());
+        last
+    }
+
+    pub(super) fn receive(&mut self, partition: i32, offset: i64) {
+        self.received.insert(partition, offset + 1);
+    }
+
+    /// The work of all that was received is done.
+    pub(super) fn finish(&mut self) {
+        self.done.extend(self.received.drain());
+    }
+
+    /// What is to be committed now, if anything.
+    pub(super) fn next_commit(&mut self) -> Vec<(i32, i64)> {
+        if self.done.is_empty() || self.commits >= COMMITS_MAX {
+            return Vec::new();
+        }
+        self.commits += 1;
+        self.done.drain().collect()
+    }
+
+    /// A commit was answered; what it did not bring about is tried again, unless it is another
+    /// consumer's by now, or overtaken.
+    pub(super) fn answer(&mut self, failed: impl IntoIterator<Item = (i32, i64)>) {
+        self.commits = self.commits.saturating_sub(1);
+        for (partition, offset) in failed {
+            if self.assigned.contains(&partition) {
+                let next = self.done.entry(partition).or_insert(offset);
+                *next = offset.max(*next);
+            }
+        }
+    }
+}
+
+/// Offsets as librdkafka takes them.
+pub(super) fn list_of(topic: &str, offsets: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books() -> Offsets {
+        let mut books = Offsets::default();
+        books.assign([0, 1]);
+        books
+    }
+
+    #[test]
+    fn only_what_was_finished_is_committed() {
+        let mut books = books();
+        books.receive(0, 6);
+        books.finish();
+        books.receive(0, 7);
+        assert_eq!(books.next_commit(), [(0, 7)]);
+        assert_eq!(books.next_commit(), []);
+    }
+
+    #[test]
+    fn what_moves_to_another_consumer_is_committed_before_and_forgotten() {
+        let mut books = books();
+        books.receive(0, 6);
+        books.finish();
+        books.receive(0, 7);
+        books.receive(1, 3);
+        assert_eq!(books.revoke([0]), [(0, 7)]);
+        books.finish();
+        assert_eq!(books.next_commit(), [(1, 4)]);
+    }
+
+    #[test]
+    fn a_failed_commit_is_tried_again_and_takes_nothing_back() {
+        let mut books = books();
+        books.receive(0, 6);
+        books.receive(1, 1);
+        books.finish();
+        let failed = books.next_commit();
+        books.receive(0, 9);
+        books.finish();
+        books.revoke([1]);
+        books.answer(failed);
+        assert_eq!(books.next_commit(), [(0, 10)]);
+    }
+
+    #[test]
+    fn commits_that_are_not_answered_have_a_bound() {
+        let mut books = books();
+        for offset in 0..10 {
+            books.receive(0, offset);
+            books.finish();
+            let commit = books.next_commit();
+            assert_eq!(commit.is_empty(), offset >= 4);
+        }
+        books.answer([]);
+        assert_eq!(books.next_commit(), [(0, 10)]);
+    }
+}

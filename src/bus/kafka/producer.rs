@@ -1,0 +1,194 @@
+//! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
+
+use super::client::{Clients, EndsAside, Log};
+use super::wire;
+use super::{BusError, Message};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tracing::warn;
+
+/// Idempotence implies `acks=all` and keeps the order of each partition across retries. The
+/// partitioner is that of Java clients, so that other teams' messages of a key go where ours go.
+/// Batches arrive as batches, so lingering only costs: measured, one message took 0.3 ms without
+/// it and 1.4 ms with any, and 512 took 3.4 to 4.6 ms without and 4.2 to 8.4 ms with it.
+const SETTINGS: [(&str, &str); 5] = [
+    ("enable.idempotence", "true"),
+    ("linger.ms", "0"),
+    ("compression.type", "lz4"),
+    ("message.timeout.ms", "5000"),
+    ("partitioner", "murmur2_random"),
+];
+
+/// Messages that are handed over in one go, before other tasks have their turn.
+const TURN: usize = 256;
+
+/// The pause before another try where librdkafka's queue is full.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// A running client; it ends with its last user.
+pub(super) type Client = Arc<EndsAside<ThreadedProducer<Acknowledged>>>;
+
+/// The one producer of a bus.
+pub(super) struct Producer(RwLock<Client>);
+
+fn client(clients: &Clients) -> Result<Client, BusError> {
+    let context = Acknowledged(clients.log.clone());
+    let producer: ThreadedProducer<_> = clients.config(&SETTINGS).create_with_context(context)?;
+    Ok(Arc::new(producer.into()))
+}
+
+impl Producer {
+    pub(super) fn new(clients: &Clients) -> Result<Self, BusError> {
+        Ok(Self(RwLock::new(client(clients)?)))
+    }
+
+    pub(super) fn current(&self) -> Client {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends messages, each to its topic; done when Kafka has all of them, or none is under way any
+    /// more. A message is tried for `message.timeout.ms`.
+    pub(super) async fn send(
+        &self,
+        clients: &Clients,
+        messages: &[(&str, &Message)],
+    ) -> Result<(), BusError> {
+        let client = self.current();
+        let receipt = Arc::new(Receipt::default());
+        for (count, (topic, message)) in messages.iter().enumerate() {
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            if !hand_over(&client, topic, message, &receipt).await {
+                break;
+            }
+        }
+        let outcome = receipt.settled(&client).await;
+        if outcome.is_err() {
+            self.replace_if_broken(clients, &client)?;
+        }
+        Ok(outcome?)
+    }
+
+    /// After some errors an idempotent producer takes nothing any more; a new one does.
+    fn replace_if_broken(&self, clients: &Clients, used: &Client) -> Result<(), BusError> {
+        let Some((code, reason)) = used.client().fatal_error() else { return Ok(()) };
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, used) {
+            warn!(%code, reason, "the producer is beyond help; a new one takes its place");
+            *current = client(clients)?;
+        }
+        Ok(())
+    }
+}
+
+/// Hands one message over, once there is room; says whether to go on with the next.
+async fn hand_over(
+    client: &Client,
+    topic: &str,
+    message: &Message,
+    receipt: &Arc<Receipt>,
+) -> bool {
+    let mut record = BaseRecord::with_opaque_to(topic, receipt.clone())
+        .key(&message.key)
+        .payload(&message.payload)
+        .headers(wire::headers_of(message));
+    receipt.outstanding.fetch_add(1, Ordering::AcqRel);
+    loop {
+        if receipt.has_failed() {
+            receipt.acknowledge(Ok(()));
+            return false;
+        }
+        match client.send(record) {
+            Ok(()) => return true,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                record = refused;
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+            Err((error, _)) => {
+                receipt.acknowledge(Err(error));
+                return false;
+            }
+        }
+    }
+}
+
+/// Counts the messages of one batch that Kafka has not yet answered for.
+#[derive(Default)]
+pub(super) struct Receipt {
+    outstanding: AtomicUsize,
+    failure: Mutex<Option<KafkaError>>,
+    /// All are answered for, or the first one failed.
+    changed: Notify,
+}
+
+impl Receipt {
+    fn failure(&self) -> Option<KafkaError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure().is_some()
+    }
+
+    fn acknowledge(&self, outcome: Result<(), KafkaError>) {
+        if let Err(error) = outcome {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.changed.notify_one();
+        }
+        if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for all; gives the first failure.
+    async fn settled(&self, client: &Client) -> Result<(), KafkaError> {
+        let mut is_purged = false;
+        while self.outstanding.load(Ordering::Acquire) > 0 {
+            self.changed.notified().await;
+            let failure = self.failure();
+            let timed_out =
+                matches!(failure, Some(KafkaError::MessageProduction(code)) if is_time_out(code));
+            if timed_out && !is_purged {
+                // Those behind it would overtake it if Kafka came back just now.
+                client.purge(PurgeConfig::default().queue().non_blocking());
+                is_purged = true;
+            }
+        }
+        self.failure().map_or(Ok(()), Err)
+    }
+}
+
+fn is_time_out(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::MessageTimedOut
+}
+
+/// Passes on what became of each message.
+pub(super) struct Acknowledged(Log);
+
+impl ClientContext for Acknowledged {
+    fn log(&self, level: RDKafkaLogLevel, kind: &str, line: &str) {
+        self.0.log(level, kind, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for Acknowledged {
+    type DeliveryOpaque = Arc<Receipt>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, receipt: Arc<Receipt>) {
+        receipt.acknowledge(result.as_ref().map(drop).map_err(|(error, _)| error.clone()));
+    }
+}

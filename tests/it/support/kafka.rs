@@ -1,0 +1,184 @@
+//! Kafka as tests use it: topics and groups of a test's own, and what others write and read there.
+
+use airline_booking::bus::Headers;
+use airline_booking::config::{Config, KafkaSettings};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The broker that `tests/run` started for all tests.
+pub fn brokers() -> String {
+    std::env::var("TEST_KAFKA_BROKERS")
+        .expect("TEST_KAFKA_BROKERS is not set: run tests/run, which starts Kafka and names it")
+}
+
+/// Settings with names that no other test has.
+pub fn settings(brokers: &str) -> KafkaSettings {
+    let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
+    let config = Config::from_env(|name| {
+        Some(match name {
+            "KAFKA_BROKERS" => brokers.to_owned(),
+            "KAFKA_GROUP_ID" => format!("{prefix}-group"),
+            "KAFKA_TOPIC_PAYMENT_REQUESTS" => format!("{prefix}-payment-requests"),
+            "KAFKA_TOPIC_PAYMENTS" => format!("{prefix}-payment-events"),
+            "KAFKA_TOPIC_BOOKINGS" => format!("{prefix}-flight-bookings"),
+            "KAFKA_TOPIC_EVENTS" => format!("{prefix}-airline-events"),
+            "KAFKA_PARTITIONS" => "4".to_owned(),
+            "KAFKA_REPLICATION" => "1".to_owned(),
+            _ => return None,
+        })
+    });
+    config.expect("sound settings").kafka.expect("Kafka")
+}
+
+/// A message as it lies in a topic.
+#[derive(Debug)]
+pub struct Stored {
+    pub partition: i32,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: Headers,
+}
+
+/// Reads a topic from its beginning until there are so many messages.
+pub async fn stored(brokers: &str, topic: &str, count: usize) -> Vec<Stored> {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "reader")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&topic), WAIT_MAX).expect("metadata");
+        let mut all = rdkafka::TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            let start = rdkafka::Offset::Beginning;
+            all.add_partition_offset(&topic, partition.id(), start).expect("a partition");
+        }
+        consumer.assign(&all).expect("assigned");
+        let (began, mut messages) = (Instant::now(), Vec::new());
+        while messages.len() < count && began.elapsed() < WAIT_MAX {
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                let headers = message.headers().map(|headers| {
+                    let texts = headers.iter().map(|header| {
+                        let value = String::from_utf8_lossy(header.value.unwrap_or_default());
+                        (header.key.to_owned(), value.into_owned())
+                    });
+                    Headers(texts.collect())
+                });
+                messages.push(Stored {
+                    partition: message.partition(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    payload: message.payload().map(<[u8]>::to_vec),
+                    headers: headers.unwrap_or_default(),
+                });
+            }
+        }
+        messages
+    });
+    reading.await.expect("no panic")
+}
+
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Writes bytes as a foreign producer might.
+pub async fn write(
+    brokers: &str,
+    topic: &str,
+    key: Option<&[u8]>,
+    payload: Option<&[u8]>,
+    headers: OwnedHeaders,
+) {
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a producer");
+    let record = FutureRecord {
+        topic,
+        partition: Some(0),
+        payload,
+        key,
+        timestamp: None,
+        headers: Some(headers),
+    };
+    producer.send(record, WAIT_MAX).await.expect("written");
+}
+
+/// Adds partitions to a topic.
+pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
+    let wider = [NewPartitions::new(topic, partitions)];
+    let outcomes = admin.create_partitions(&wider, &AdminOptions::new()).await.expect("answered");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
+/// A broker of the test's own, which it may take away.
+pub struct Broker {
+    pub brokers: String,
+    directory: TempDir,
+}
+
+impl Broker {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let said = service("up", directory.path()).await;
+        let brokers = said.trim().strip_prefix("TEST_KAFKA_BROKERS=").expect("an address");
+        Self { brokers: brokers.to_owned(), directory }
+    }
+
+    /// Kills it.
+    pub async fn stop(&self) {
+        service("stop", self.directory.path()).await;
+    }
+
+    /// Leaves its connections open and answers nobody.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends what [`Broker::freeze`] began.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// To the process whose number the script wrote down, and to no other.
+    fn signal(&self, signal: &str) {
+        let id = std::fs::read_to_string(self.directory.path().join("pid")).expect("it runs");
+        let sent = Command::new("kill").args([signal, id.trim()]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Brings it back with what it had.
+    pub async fn start_again(&self) {
+        service("start", self.directory.path()).await;
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let ended = command("down", self.directory.path()).status();
+        assert!(ended.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn command(verb: &str, directory: &Path) -> Command {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/services/kafka");
+    let mut command = Command::new(script);
+    command.arg(verb).arg(directory).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+}
+
+async fn service(verb: &'static str, directory: &Path) -> String {
+    let mut command = command(verb, directory);
+    let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = done.expect("tests/services/kafka runs");
+    assert!(output.status.success(), "tests/services/kafka {verb} failed");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
