@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 
 pub use error::StoreError;
-pub use outbox::{Outbound, OutboxEntry, Outdated};
+pub use outbox::{Outbound, OutboxEntry};
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
@@ -135,6 +135,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes exactly these rows of the outbox.
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError>;
+
+    /// Puts one row that ends every cached answer in the place of these rows, in one transaction.
+    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError>;
 
     // For operators.
 

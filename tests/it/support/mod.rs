@@ -11,7 +11,7 @@ pub use gateway::GatedGateway;
 
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
-use airline_booking::cache::memory::MemoryGenerations;
+use airline_booking::cache::memory::MemoryCache;
 use airline_booking::clock::{Clock, ManualClock};
 use airline_booking::config::{Config, Database};
 use airline_booking::domain::Timestamp;
@@ -19,6 +19,7 @@ use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::payments::simulated::SimulatedGateway;
 use airline_booking::store::Store;
 use airline_booking::store::sqlite::SqliteStore;
+use airline_booking::telemetry::Metrics;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -83,8 +84,9 @@ impl TestApp {
             gateway: gateway.clone(),
             bus: bus.clone(),
             locks: Arc::new(MemoryLocks::default()),
-            generations: Arc::new(MemoryGenerations::default()),
+            cache: Arc::new(MemoryCache::default()),
             clock: clock.clone(),
+            metrics: Metrics::new(),
         };
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
