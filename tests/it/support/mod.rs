@@ -4,6 +4,7 @@ mod answer;
 mod faulty;
 mod gateway;
 pub mod process;
+pub mod redis;
 
 pub use answer::Answer;
 pub use faulty::{Fault, FaultyStore};
@@ -64,6 +65,14 @@ impl TestApp {
 
     /// With settings of the test's own.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_parts(change, |_| {}).await
+    }
+
+    /// With settings and parts of the test's own.
+    pub async fn with_parts(
+        change: impl FnOnce(&mut Config),
+        replace: impl FnOnce(&mut Parts),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = config();
         let file = directory.path().join("test.db");
@@ -79,7 +88,7 @@ impl TestApp {
         let gateway = Arc::new(GatedGateway::new(simulated));
         let bus = Arc::new(MemoryBus::default());
         let faults = Arc::new(FaultyStore::new(store.clone()));
-        let parts = Parts {
+        let mut parts = Parts {
             store: faults.clone(),
             gateway: gateway.clone(),
             bus: bus.clone(),
@@ -88,6 +97,7 @@ impl TestApp {
             clock: clock.clone(),
             metrics: Metrics::new(),
         };
+        replace(&mut parts);
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
