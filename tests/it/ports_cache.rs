@@ -165,7 +165,7 @@ async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
 async fn whatever_the_interleaving_nobody_reads_its_own_past(replicas: Replicas) {
     let key = day(1);
     let truth = AtomicU64::new(0);
-    let until = Instant::now() + Duration::from_millis(1_500);
+    let until = Instant::now() + Duration::from_millis(2_500);
     let hits = AtomicU64::new(0);
     let replica = |cache: &Arc<dyn SearchCache>, number: u64| {
         let (cache, key, truth, hits) = (cache.clone(), &key, &truth, &hits);
@@ -176,7 +176,9 @@ async fn whatever_the_interleaving_nobody_reads_its_own_past(replicas: Replicas)
                     let written = truth.fetch_add(1, Ordering::SeqCst) + 1;
                     cache.end(std::slice::from_ref(key));
                     ended.fetch_max(written, Ordering::SeqCst);
-                    tokio::time::sleep(Duration::from_millis(7 + 90 * number)).await;
+                    // Bursts, and pauses long enough for answers to be shared in between.
+                    let pause = if written % 7 == 0 { 330 + 110 * number } else { 3 };
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
             };
             let reader = |pause: u64| {

@@ -3,6 +3,7 @@
 use crate::ports_cache::{cache, day, eventually, get, outdated, put};
 use crate::support::redis::{Server, connect};
 use crate::support::{TestApp, booking, config};
+use airline_booking::app::{App, Parts};
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::cache::{CacheAway, SearchCache};
 use airline_booking::domain::{FlightId, Outdated};
@@ -11,9 +12,13 @@ use airline_booking::lock::redis::RedisLocks;
 use airline_booking::search::Search;
 use airline_booking::store::Store;
 use airline_booking::telemetry::Metrics;
+use axum::body::Body;
+use futures::stream::{self, StreamExt};
+use http::Request;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
 const PREFIX: &str = "search:";
 
@@ -247,5 +252,52 @@ async fn the_service_sells_on_while_redis_hangs_and_every_search_is_true() {
         let sold = 100 - available.as_i64().expect("a count") + held.as_i64().expect("a count");
         assert!(sold >= round, "{sold} seats are gone, {round} were sold: {found:?}");
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_sell_one_flight_together_and_neither_waits_for_the_others_end() {
+    let server = Server::start().await;
+    let replace = |parts: &mut Parts| {
+        parts.cache = Arc::new(cache(server.redis(), PREFIX));
+        parts.locks = Arc::new(RedisLocks::new(server.redis(), "flight_lock:"));
+        parts.metrics = Metrics::new();
+    };
+    let mut shared = None;
+    let app = TestApp::with_parts(
+        |_| {},
+        |parts| {
+            replace(parts);
+            shared = Some(parts.clone());
+        },
+    )
+    .await;
+    let mut parts = shared.expect("the first replica's parts");
+    replace(&mut parts);
+    let second = App::assemble(config(), parts);
+    let routers = [app.app.router(), second.router()];
+    let flight = app.add_flight(600).await;
+    let sell = |router: axum::Router| async move {
+        let sales = (0..300).map(|_| {
+            let body = booking(flight, 1).to_string();
+            let request = Request::post("/api/v1/bookings")
+                .header("content-type", "application/json")
+                .body(Body::from(body))
+                .expect("a request");
+            router.clone().oneshot(request)
+        });
+        // Several rounds of callers, so that each replica asks for the flight again and again.
+        let answers: Vec<_> = stream::iter(sales).buffer_unordered(20).collect().await;
+        assert!(answers.iter().all(|answer| answer.as_ref().expect("infallible").status() == 201));
+        Instant::now()
+    };
+    let began = Instant::now();
+    let ended = futures::future::join_all(routers.map(sell)).await;
+    let (first, last) = (ended.iter().min().expect("two"), ended.iter().max().expect("two"));
+    let apart = *last - *first;
+    println!("{:?} and {:?}", *first - began, *last - began);
+    assert!(apart * 2 < *last - began, "one replica waited for the other: {apart:?}");
+    assert_eq!(app.flight(flight).await["held_seats"].as_i64().map(|held| held <= 600), Some(true));
+    second.stop().await;
     app.finish().await;
 }
