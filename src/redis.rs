@@ -53,11 +53,12 @@ struct Shared {
 }
 
 enum Target {
-    Single(Client),
-    Cluster(ClusterClient),
+    Single(Box<Client>),
+    Cluster(Box<ClusterClient>),
 }
 
 /// Where the connection is. Unless it is fresh or up, one task works on it.
+#[derive(Clone)]
 enum State {
     /// Nobody has asked yet.
     Fresh,
@@ -185,10 +186,10 @@ impl Redis {
                 .min_retry_wait(5)
                 .max_retry_wait(20)
                 .build()?;
-            Target::Cluster(client)
+            Target::Cluster(Box::new(client))
         } else {
             let first = urls.into_iter().next().unwrap_or_default();
-            Target::Single(Client::open(first)?)
+            Target::Single(Box::new(Client::open(first)?))
         };
         let shared = Shared {
             target,
@@ -261,16 +262,16 @@ impl Redis {
 
     /// The connection; none while Redis is away. Waits for the first one, and for one that was lost.
     async fn connection(&self) -> Option<Connection> {
-        if let Some(known) = self.shared.known_connection() {
-            return known;
+        let mut state = self.shared.state.borrow().clone();
+        if matches!(state, State::Fresh | State::Connecting) {
+            self.start_connecting();
+            let mut states = self.shared.state.subscribe();
+            let settled = |state: &State| matches!(state, State::Up(_) | State::Away);
+            state = states.wait_for(settled).await.ok()?.clone();
         }
-        self.start_connecting();
-        let mut state = self.shared.state.subscribe();
-        let settled = |state: &State| matches!(state, State::Up(_) | State::Away);
-        let state = state.wait_for(settled).await.ok()?;
-        match &*state {
-            State::Up(connection) => Some(connection.clone()),
-            _ => None,
+        match state {
+            State::Up(connection) => Some(connection),
+            State::Fresh | State::Connecting | State::Away => None,
         }
     }
 
@@ -303,15 +304,6 @@ async fn revive(shared: Weak<Shared>, mut pause: Duration) {
 }
 
 impl Shared {
-    /// The connection, or that there is none; nothing while it is unknown.
-    fn known_connection(&self) -> Option<Option<Connection>> {
-        match &*self.state.borrow() {
-            State::Up(connection) => Some(Some(connection.clone())),
-            State::Away => Some(None),
-            State::Fresh | State::Connecting => None,
-        }
-    }
-
     /// Connects, and proves that Redis takes a write: a replica, or a full server, does not.
     async fn connect(&self) -> RedisResult<Connection> {
         let link = match &self.target {
@@ -345,17 +337,16 @@ impl Shared {
         });
     }
 
+    /// A connection could not be made.
     fn went_away(&self, why: &RedisFailure) {
         self.metrics.redis_errors.inc();
-        self.state.send_if_modified(|state| {
-            let is_news = !matches!(state, State::Away);
-            if is_news {
-                warn!(error = %why, "Redis is away; the service goes on without it");
-                *state = State::Away;
-                self.metrics.redis_up.set(0);
-            }
-            is_news
+        let is_news = self.state.send_if_modified(|state| {
+            let was = std::mem::replace(state, State::Away);
+            !matches!(was, State::Away)
         });
+        if is_news {
+            self.say_away(why);
+        }
     }
 
     /// Draws conclusions from a call's replies: one answer is enough to know that Redis is there.
@@ -375,49 +366,50 @@ impl Shared {
         }
     }
 
-    /// Counts a failure; the third in a row, or a lost connection, ends this connection.
+    /// Counts a failure of a connection, or of waiting for one.
     fn failed(self: &Arc<Self>, number: Option<u64>, why: &RedisFailure) {
         self.metrics.redis_errors.inc();
-        let is_ours = |state: &State| match state {
-            State::Up(connection) => number == Some(connection.number),
-            State::Connecting => number.is_none(),
-            State::Fresh | State::Away => false,
-        };
-        let is_lost = matches!(
-            (why, &self.target),
-            (RedisFailure::Failed(error), Target::Single(_)) if error.is_connection_dropped()
-        );
-        if is_lost {
+        if self.is_lost(why) {
             // The server was restarted, or closed an idle connection: connect again at once.
-            let is_first = self.state.send_if_modified(|state| {
-                let is_first = is_ours(state) && matches!(state, State::Up(_));
-                if is_first {
-                    *state = State::Connecting;
-                }
-                is_first
-            });
-            if is_first {
-                tokio::spawn(revive(Arc::downgrade(self), Duration::ZERO));
-            }
-            return;
+            self.leave(number, State::Connecting, Duration::ZERO);
+        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX
+            && self.leave(number, State::Away, AWAY_FOR)
+        {
+            self.say_away(why);
         }
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < FAILURES_MAX {
-            return;
-        }
+    }
+
+    /// Whether the connection is gone. A Cluster's sees to its nodes by itself.
+    fn is_lost(&self, why: &RedisFailure) -> bool {
+        let is_single = matches!(self.target, Target::Single(_));
+        matches!(why, RedisFailure::Failed(error) if is_single && error.is_connection_dropped())
+    }
+
+    /// Leaves the connection of this number, or gives up waiting for one; says whether it still was
+    /// the latest. One task works on the next.
+    fn leave(self: &Arc<Self>, number: Option<u64>, next: State, pause: Duration) -> bool {
         let mut was_up = false;
-        self.state.send_if_modified(|state| {
-            if !is_ours(state) {
-                return false;
-            }
+        let is_left = self.state.send_if_modified(|state| {
             was_up = matches!(state, State::Up(_));
-            warn!(error = %why, "Redis is away; the service goes on without it");
-            *state = State::Away;
-            self.metrics.redis_up.set(0);
-            true
+            let is_latest = match state {
+                State::Up(connection) => number == Some(connection.number),
+                State::Connecting => number.is_none(),
+                State::Fresh | State::Away => false,
+            };
+            if is_latest {
+                *state = next;
+            }
+            is_latest
         });
-        if was_up {
-            tokio::spawn(revive(Arc::downgrade(self), AWAY_FOR));
+        if is_left && was_up {
+            tokio::spawn(revive(Arc::downgrade(self), pause));
         }
+        is_left
+    }
+
+    fn say_away(&self, why: &RedisFailure) {
+        self.metrics.redis_up.set(0);
+        warn!(error = %why, "Redis is away; the service goes on without it");
     }
 }
 

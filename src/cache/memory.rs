@@ -39,6 +39,6 @@ impl SearchCache for MemoryCache {
     }
 
     async fn run(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -256,7 +256,7 @@ impl SearchCache for RedisCache {
         }
         // A window that closed since is as good: this call began before it closed.
         let window = self.windows.number.load(Ordering::Acquire);
-        if window % 2 == 0 {
+        if window.is_multiple_of(2) {
             return Generation { token: window, is_shared: false, ends };
         }
         let checked = match self.checked.get(key).await {

@@ -21,7 +21,7 @@ impl FlightLocks for MemoryLocks {
     }
 
     async fn keep(&self, _taken: &Taken) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn release(&self, given_back: Taken) {

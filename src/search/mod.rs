@@ -1,7 +1,8 @@
 //! Searching flights: answers ready to send, cached until a commit touches one of their flights.
 //!
-//! An answer is kept under the generation in which its load began: whoever reads the newer
-//! generation can't be given the older answer, and a slow load can't put it back.
+//! In this process first, then what replicas share, then the store. An answer is kept under the
+//! generation in which its load began: whoever reads the newer generation can't be given the older
+//! answer, and a slow load can't put it back.
 
 use crate::cache::{Generation, SearchCache};
 use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
@@ -11,6 +12,7 @@ use crate::telemetry::Metrics;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -89,7 +91,12 @@ impl Search {
         entries_max: u64,
         metrics: Metrics,
     ) -> Self {
-        let answers = Cache::builder().max_capacity(entries_max).time_to_live(ttl).build();
+        // Answers of ended generations are never asked for again, however often they once were.
+        let answers = Cache::builder()
+            .max_capacity(entries_max)
+            .time_to_live(ttl)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Self { store, cache, answers, zone, metrics }
     }
 
