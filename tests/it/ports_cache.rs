@@ -154,8 +154,10 @@ async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
         let expected = replicas.is_shared.then(|| Bytes::from_static(b"newer"));
         assert_eq!(get(&**cache, &key).await, expected);
     }
-    // The other way round: the slow one is first, and the end comes after it.
+    // The other way round: the slow one is done first, into a generation that is still empty.
     fast.end_everywhere(&outdated(&key)).await.expect("the cache answers");
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    fast.current(&key).await;
     slow.keep(&key, slow_began, &Bytes::from_static(b"older")).await;
     assert_eq!(get(fast, &key).await, None);
 }
