@@ -6,8 +6,8 @@ use crate::booking::{
 use crate::bus::memory::MemoryBus;
 use crate::bus::relay::Relay;
 use crate::bus::{Bus, BusError, Topic};
-use crate::cache::Generations;
-use crate::cache::memory::MemoryGenerations;
+use crate::cache::SearchCache;
+use crate::cache::memory::MemoryCache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
@@ -60,10 +60,12 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     /// Mutexes on flights.
     pub locks: Arc<dyn FlightLocks>,
-    /// What cached answers are worth.
-    pub generations: Arc<dyn Generations>,
+    /// What cached answers are worth, and those that replicas share.
+    pub cache: Arc<dyn SearchCache>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Counters, which some of the parts add to.
+    pub metrics: Metrics,
 }
 
 /// The service as a value: build it, start its workers, serve it, stop it.
@@ -161,8 +163,9 @@ impl App {
             gateway: kept.gateway,
             bus: Arc::new(MemoryBus::default()),
             locks: Arc::new(MemoryLocks::default()),
-            generations: Arc::new(MemoryGenerations::default()),
+            cache: Arc::new(MemoryCache::default()),
             clock: kept.clock,
+            metrics: Metrics::new(),
         };
         let (postgres, claim) = (kept.postgres, kept.claim);
         Ok(Self { postgres, _claim: claim, _sole: sole, ..Self::assemble(config, parts) })
@@ -170,7 +173,7 @@ impl App {
 
     /// Wires parts into a service at rest.
     pub fn assemble(config: Config, parts: Parts) -> Self {
-        let metrics = Metrics::new();
+        let metrics = parts.metrics.clone();
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -178,7 +181,7 @@ impl App {
             EngineParts {
                 store: parts.store.clone(),
                 locks: parts.locks.clone(),
-                generations: parts.generations.clone(),
+                cache: parts.cache.clone(),
                 clock: parts.clock.clone(),
                 policy: policy(&config),
                 zone: config.schedule_timezone,
@@ -198,7 +201,7 @@ impl App {
         let flights = Flights {
             engine: engine.clone(),
             store: parts.store.clone(),
-            generations: parts.generations.clone(),
+            cache: parts.cache.clone(),
             clock: parts.clock.clone(),
             currency: config.currency,
             zone: config.schedule_timezone,
@@ -206,7 +209,7 @@ impl App {
         };
         let search = Search::new(
             parts.store.clone(),
-            parts.generations.clone(),
+            parts.cache.clone(),
             config.schedule_timezone,
             config.cache_ttl,
             config.max_cache_entries,
@@ -305,12 +308,14 @@ impl App {
             let relay = Relay {
                 store: self.parts.store.clone(),
                 bus: bus.clone(),
-                generations: self.parts.generations.clone(),
+                cache: self.parts.cache.clone(),
                 committed: self.committed.clone(),
                 metrics: self.metrics.clone(),
             };
             self.spawn(async move { relay.run().await });
         }
+        let cache = self.parts.cache.clone();
+        self.spawn(async move { cache.run().await });
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! - [`booking`], [`search`], [`payments`]: the use cases, and the engine that all seats go through;
 //! - [`domain`]: what the business speaks of, pure;
 //! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
+//! - [`redis`]: the connection that the cache and the locks share;
 //! - [`telemetry`]: metrics and logs.
 
 pub mod app;
@@ -22,6 +23,7 @@ pub mod error;
 pub mod http;
 pub mod lock;
 pub mod payments;
+pub mod redis;
 pub mod sample;
 pub mod search;
 pub mod store;

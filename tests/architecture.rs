@@ -143,6 +143,8 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["http/"], &["utoipa_axum"]);
     only_in(&["store/", "payments/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
+    let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
+    only_in(&["redis.rs", "cache/redis.rs", "lock/redis.rs"], &shared);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif", "flate2"]);
 }
@@ -154,7 +156,7 @@ fn time_comes_from_the_clock_alone() {
 
 #[test]
 fn tasks_are_started_where_the_application_can_wait_for_them() {
-    only_in(&["app.rs", "booking/engine.rs", "payments/worker.rs"], &["spawn("]);
+    only_in(&["app.rs", "booking/engine.rs", "payments/worker.rs", "redis.rs"], &["spawn("]);
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl<'a> Batch<'a> {
         }
         match self.parts.store.commit(&changes).await {
             Ok(committed) => {
-                self.parts.generations.end(&changes.outdated).await;
+                self.parts.cache.end(&changes.outdated);
                 self.parts.committed.notify_one();
                 let (good, again) = sort_out(decided, &committed.stale);
                 self.answer(good, &changes);

@@ -9,6 +9,7 @@ use super::lines::{Entry, Lines, Queue};
 use super::parts::EngineParts;
 use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
+use crate::lock::Taken;
 use crate::store::Located;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,8 +22,9 @@ const BATCH_SIZE_MAX: usize = 512;
 /// Urgent commands that may wait; their producers wait for room beyond it.
 const URGENT_MAX: usize = 8_192;
 
-/// How long a batch leaves a flight alone that another replica has locked.
-const LOCK_RETRY_AFTER: Duration = Duration::from_millis(5);
+/// How long a batch leaves a flight alone that another replica has locked; below the time for which
+/// a lock is kept for whoever waits.
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(2);
 
 /// The engine's bounds.
 #[derive(Debug, Clone, Copy)]
@@ -185,15 +187,27 @@ impl Engine {
         seat.flights.clone_from(&taken.flights);
 
         let tickets = ours.into_iter().map(|entry| entry.item.ticket).collect();
-        let batch = Batch::new(parts);
-        tokio::join!(batch.run(tickets), self.come_back_later(theirs));
+        if !theirs.is_empty() {
+            let engine = self.clone();
+            parts.tasks.spawn(async move { engine.come_back_later(theirs).await });
+        }
+        self.run_locked(tickets, taken).await;
+    }
+
+    /// Runs a batch on flights that are ours, as long as it takes.
+    async fn run_locked(&self, tickets: Vec<Ticket>, taken: Taken) {
+        let parts = &self.shared.parts;
+        if !tickets.is_empty() {
+            let batch = Batch::new(parts);
+            tokio::select! {
+                () = batch.run(tickets) => {}
+                () = parts.locks.keep(&taken) => {}
+            }
+        }
         parts.locks.release(taken).await;
     }
 
     async fn come_back_later(&self, entries: Vec<Entry<Waiter>>) {
-        if entries.is_empty() {
-            return;
-        }
         self.shared.parts.metrics.lock_waits.inc_by(entries.len() as u64);
         tokio::time::sleep(LOCK_RETRY_AFTER).await;
         self.floor().lines.put_back(entries);

@@ -2,7 +2,7 @@
 
 use super::command::{Command, Outcome, PutFlight, Refusal};
 use super::engine::Engine;
-use crate::cache::Generations;
+use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
 use crate::error::Error;
@@ -18,7 +18,7 @@ pub struct Flights {
     /// Where flights are kept.
     pub store: Arc<dyn Store>,
     /// What a new flight outdates.
-    pub generations: Arc<dyn Generations>,
+    pub cache: Arc<dyn SearchCache>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What new flights are priced in.
@@ -38,7 +38,7 @@ impl Flights {
         };
         let now = self.clock.now();
         let flight = self.store.create_flight(flight, &day, self.currency, now).await?;
-        self.generations.end(&[day]).await;
+        self.cache.end(&[day]);
         self.committed.notify_one();
         Ok(flight)
     }

@@ -1,7 +1,7 @@
 //! The ports behind the engine and its batches.
 
 use super::decide::Policy;
-use crate::cache::Generations;
+use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::ScheduleZone;
 use crate::lock::FlightLocks;
@@ -19,7 +19,7 @@ pub struct EngineParts {
     /// Mutexes on flights.
     pub locks: Arc<dyn FlightLocks>,
     /// What a commit outdates.
-    pub generations: Arc<dyn Generations>,
+    pub cache: Arc<dyn SearchCache>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The operator's choices.

@@ -1,50 +1,44 @@
-//! Generations of a single process: counters in a fixed table, shared by keys of the same hash.
-//!
-//! Two keys that share a counter end together, which costs a load and never a stale answer.
+//! The cache of a single process: there is nobody to share with, and nobody else to tell.
 
-use super::{Generation, Generations};
-use crate::domain::DayKey;
+use super::ends::Ends;
+use super::{CacheAway, Generation, SearchCache};
+use crate::domain::{DayKey, Outdated};
 use async_trait::async_trait;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use bytes::Bytes;
 
-const COUNTERS: usize = 16_384;
-
-/// The table of counters: bounded, and no lock is shared by readers.
-#[derive(Debug)]
-pub struct MemoryGenerations {
-    hasher: RandomState,
-    counters: Box<[AtomicU64]>,
-}
-
-impl Default for MemoryGenerations {
-    fn default() -> Self {
-        let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Self { hasher: RandomState::new(), counters }
-    }
-}
-
-impl MemoryGenerations {
-    fn counter(&self, key: &DayKey) -> &AtomicU64 {
-        &self.counters[self.hasher.hash_one(key) as usize % COUNTERS]
-    }
+/// Generations of one process.
+#[derive(Debug, Default)]
+pub struct MemoryCache {
+    ends: Ends,
 }
 
 #[async_trait]
-impl Generations for MemoryGenerations {
+impl SearchCache for MemoryCache {
     async fn current(&self, key: &DayKey) -> Generation {
-        Generation(self.counter(key).load(Ordering::Acquire))
+        Generation { token: 0, is_shared: false, ends: self.ends.of(key) }
     }
 
-    async fn end(&self, keys: &[DayKey]) {
+    async fn fetch(&self, _key: &DayKey, _generation: Generation) -> Option<Bytes> {
+        None
+    }
+
+    async fn keep(&self, _key: &DayKey, _generation: Generation, _answer: &Bytes) {}
+
+    fn end(&self, keys: &[DayKey]) {
         for key in keys {
-            self.counter(key).fetch_add(1, Ordering::AcqRel);
+            self.ends.add(key);
         }
     }
 
-    async fn end_all(&self) {
-        for counter in &self.counters {
-            counter.fetch_add(1, Ordering::AcqRel);
+    async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
+        match outdated {
+            Outdated::All => self.ends.add_all(),
+            Outdated::Days(days) => self.end(&super::keys_of(days)),
         }
+        Ok(())
+    }
+
+    async fn run(&self) {
+        std::future::pending::<()>().await;
     }
 }

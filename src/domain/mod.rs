@@ -21,7 +21,7 @@ pub use ids::{BookingId, FlightId, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
-pub use route::{DayKey, Place, ScheduleZone, route_key};
+pub use route::{DayKey, Outdated, Place, ScheduleZone, route_key};
 
 /// An instant in UTC. Kept and compared to the microsecond, as the databases do.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use chrono::{Days, NaiveDate, NaiveTime, TimeZone};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +47,16 @@ impl fmt::Display for DayKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.route, self.date)
     }
+}
+
+/// The cached answers that are no longer good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outdated {
+    /// Of these routes (as [`route_key`] makes them) on these days.
+    Days(Vec<(String, NaiveDate)>),
+    /// All.
+    All,
 }
 
 /// The time zone whose days a search means (`SCHEDULE_TIMEZONE`).

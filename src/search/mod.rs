@@ -1,9 +1,10 @@
 //! Searching flights: answers ready to send, cached until a commit touches one of their flights.
 //!
-//! An answer is kept under the generation in which its load began: whoever reads the newer
-//! generation can't be given the older answer, and a slow load can't put it back.
+//! In this process first, then what replicas share, then the store. An answer is kept under the
+//! generation in which its load began: whoever reads the newer generation can't be given the older
+//! answer, and a slow load can't put it back.
 
-use crate::cache::{Generation, Generations};
+use crate::cache::{Generation, SearchCache};
 use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
 use crate::error::Error;
 use crate::store::{Store, StoreError};
@@ -11,7 +12,8 @@ use crate::telemetry::Metrics;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use moka::future::Cache;
-use serde::Serialize;
+use moka::policy::EvictionPolicy;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,10 +50,24 @@ impl Answer {
     fn of(flights: Vec<Flight>) -> Self {
         let body = serde_json::to_vec(&FlightList::of(flights.iter().collect()))
             .expect("flights are plain data");
+        Self::with(body.into(), flights)
+    }
+
+    /// The answer that another replica serialised; nothing if this one would not understand it.
+    fn read(body: Bytes) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            flights: Vec<Flight>,
+        }
+        let Body { flights } = serde_json::from_slice(&body).ok()?;
+        Some(Self::with(body, flights))
+    }
+
+    fn with(body: Bytes, flights: Vec<Flight>) -> Self {
         let digest: [u8; 32] = Sha256::digest(&body).into();
         let (tag, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
         let etag = format!("\"{:016x}\"", u64::from_be_bytes(*tag));
-        Self { body: body.into(), etag, flights }
+        Self { body, etag, flights }
     }
 }
 
@@ -59,7 +75,7 @@ impl Answer {
 #[derive(Clone)]
 pub struct Search {
     store: Arc<dyn Store>,
-    generations: Arc<dyn Generations>,
+    cache: Arc<dyn SearchCache>,
     answers: Cache<(DayKey, Generation), Arc<Answer>>,
     zone: ScheduleZone,
     metrics: Metrics,
@@ -69,14 +85,19 @@ impl Search {
     /// A search with an empty cache of at most `entries_max` answers, each kept `ttl` at most.
     pub fn new(
         store: Arc<dyn Store>,
-        generations: Arc<dyn Generations>,
+        cache: Arc<dyn SearchCache>,
         zone: ScheduleZone,
         ttl: Duration,
         entries_max: u64,
         metrics: Metrics,
     ) -> Self {
-        let answers = Cache::builder().max_capacity(entries_max).time_to_live(ttl).build();
-        Self { store, generations, answers, zone, metrics }
+        // Answers of ended generations are never asked for again, however often they once were.
+        let answers = Cache::builder()
+            .max_capacity(entries_max)
+            .time_to_live(ttl)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { store, cache, answers, zone, metrics }
     }
 
     /// The flights for sale from `source` to `destination` (whatever their case and outer spaces)
@@ -88,7 +109,7 @@ impl Search {
         date: NaiveDate,
     ) -> Result<Arc<Answer>, Error> {
         let day = DayKey { route: route_key(source, destination), date };
-        let generation = self.generations.current(&day).await;
+        let generation = self.cache.current(&day).await;
         let key = (day, generation);
         if let Some(answer) = self.answers.get(&key).await {
             self.metrics.cache_hits.inc();
@@ -96,13 +117,20 @@ impl Search {
         }
         self.metrics.cache_misses.inc();
         // One load at a time for each key; who comes meanwhile shares it.
-        let loaded = self.answers.try_get_with_by_ref(&key, self.load(&key.0)).await;
+        let loaded = self.answers.try_get_with_by_ref(&key, self.load(&key.0, generation)).await;
         loaded.map_err(|error| Error::Store(shared(error)))
     }
 
-    async fn load(&self, day: &DayKey) -> Result<Arc<Answer>, StoreError> {
+    /// From another replica if one has shared it, else from the store, to be shared.
+    async fn load(&self, day: &DayKey, generation: Generation) -> Result<Arc<Answer>, StoreError> {
+        let shared = self.cache.fetch(day, generation).await;
+        if let Some(answer) = shared.and_then(Answer::read) {
+            return Ok(Arc::new(answer));
+        }
         let (from, until) = self.zone.bounds(day.date);
-        Ok(Arc::new(Answer::of(self.store.search(&day.route, from, until).await?)))
+        let answer = Answer::of(self.store.search(&day.route, from, until).await?);
+        self.cache.keep(day, generation, &answer.body).await;
+        Ok(Arc::new(answer))
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tracing::debug;
 
 pub use error::StoreError;
-pub use outbox::{Outbound, OutboxEntry, Outdated};
+pub use outbox::{Outbound, OutboxEntry};
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
@@ -144,6 +144,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes a job that one process at a time does; `None` if another process has it.
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError>;
+
+    /// Puts one row that ends every cached answer in the place of these rows, in one transaction.
+    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError>;
 
     // For operators.
 

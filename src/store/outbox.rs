@@ -2,8 +2,7 @@
 
 use super::StoreError;
 use crate::bus::{Message, Topic};
-use crate::domain::{DayKey, Event};
-use serde::{Deserialize, Serialize};
+use crate::domain::{DayKey, Event, Outdated};
 
 /// One row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,16 +20,6 @@ pub enum Outbound {
     Publish(Topic, Message),
     /// Cached answers end.
     Outdate(Outdated),
-}
-
-/// The cached answers that are no longer good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outdated {
-    /// Of these routes on these days.
-    Days(Vec<(String, chrono::NaiveDate)>),
-    /// All.
-    All,
 }
 
 /// The word that marks an [`Outbound::Outdate`] among the topics.

@@ -22,8 +22,16 @@ pub struct Metrics {
     pub http_in_flight: IntGauge,
     /// Search answers found in the in-process cache.
     pub cache_hits: IntCounter,
-    /// Search answers that had to be loaded.
+    /// Search answers that were not there.
     pub cache_misses: IntCounter,
+    /// Of those, answers that another replica had shared.
+    pub cache_shared_hits: IntCounter,
+    /// Of those, answers that no replica had shared.
+    pub cache_shared_misses: IntCounter,
+    /// Calls to Redis that failed.
+    pub redis_errors: IntCounter,
+    /// Whether Redis answers.
+    pub redis_up: IntGauge,
     /// Commands in a batch.
     pub batch_size: Histogram,
     /// Seconds that a command waited for its batch.
@@ -117,8 +125,12 @@ impl Metrics {
                 routes: RwLock::default(),
             }),
             http_in_flight: made.gauge("http_in_flight_requests", "HTTP requests being worked on."),
-            cache_hits: cache.with_label_values(&["memory", "hit"]),
-            cache_misses: cache.with_label_values(&["memory", "miss"]),
+            cache_hits: cache.with_label_values(&["process", "hit"]),
+            cache_misses: cache.with_label_values(&["process", "miss"]),
+            cache_shared_hits: cache.with_label_values(&["redis", "hit"]),
+            cache_shared_misses: cache.with_label_values(&["redis", "miss"]),
+            redis_errors: made.counter("redis_errors_total", "Calls to Redis that failed."),
+            redis_up: made.gauge("redis_up", "1 while Redis answers, else 0."),
             batch_size: made.histogram(
                 "booking_batch_size",
                 "Commands decided in one transaction.",

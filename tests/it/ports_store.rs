@@ -7,10 +7,10 @@ use airline_booking::booking::{
 };
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Passenger, PaymentMethod,
+    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger, PaymentMethod,
     PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
 };
-use airline_booking::store::{Job, Outbound, Outdated, Store, StoreError};
+use airline_booking::store::{Job, Outbound, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

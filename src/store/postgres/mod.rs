@@ -344,6 +344,10 @@ impl Store for PostgresStore {
         upkeep::delete_from_outbox(&self.primary, ids).await
     }
 
+    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
+        upkeep::outdate_all_instead(&self.primary, ids).await
+    }
+
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
         let turn = match job {
             Job::Relay => Turn::Relay,

@@ -166,11 +166,17 @@ pub(super) async fn outbox(pool: &PgPool, limit: usize) -> Result<Vec<OutboxEntr
     rows.into_iter().map(OutboxEntry::try_from).collect()
 }
 
+const DELETE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE id = ANY($1)";
+
 pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM outbox WHERE id = ANY($1)")
-        .bind(ids)
-        .execute(pool)
-        .await
-        .map_err(store_error)?;
+    sqlx::query(DELETE_FROM_OUTBOX).bind(ids).execute(pool).await.map_err(store_error)?;
     Ok(())
+}
+
+pub(super) async fn outdate_all_instead(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let delete = sqlx::query(DELETE_FROM_OUTBOX).bind(ids);
+    delete.execute(&mut *tx).await.map_err(store_error)?;
+    insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
+    tx.commit().await.map_err(store_error)
 }

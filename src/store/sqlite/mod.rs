@@ -260,6 +260,10 @@ impl Store for SqliteStore {
         Ok(Some(Box::new(SoleProcess)))
     }
 
+    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
+        upkeep::outdate_all_instead(&self.writer, ids).await
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
         sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(store_error)

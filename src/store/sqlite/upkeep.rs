@@ -169,11 +169,21 @@ pub(super) async fn outbox(
     rows.into_iter().map(OutboxEntry::try_from).collect()
 }
 
+const DELETE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
+
 pub(super) async fn delete_from_outbox(writer: &SqlitePool, ids: &[i64]) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))")
-        .bind(json(&ids))
-        .execute(writer)
-        .await
-        .map_err(store_error)?;
+    let delete = sqlx::query(DELETE_FROM_OUTBOX).bind(json(&ids));
+    delete.execute(writer).await.map_err(store_error)?;
     Ok(())
+}
+
+pub(super) async fn outdate_all_instead(
+    writer: &SqlitePool,
+    ids: &[i64],
+) -> Result<(), StoreError> {
+    let mut tx = begin(writer).await?;
+    let delete = sqlx::query(DELETE_FROM_OUTBOX).bind(json(&ids));
+    delete.execute(&mut *tx).await.map_err(store_error)?;
+    insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
+    tx.commit().await.map_err(store_error)
 }

@@ -200,6 +200,10 @@ impl Store for FaultyStore {
         self.real.lease(job).await
     }
 
+    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
+        self.real.outdate_all_instead(ids).await
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.real.is_empty().await
     }

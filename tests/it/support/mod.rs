@@ -6,6 +6,7 @@ mod faulty;
 mod gateway;
 pub mod kafka;
 pub mod process;
+pub mod redis;
 
 pub use answer::Answer;
 pub use deployment::TestDatabase;
@@ -15,12 +16,13 @@ pub use gateway::GatedGateway;
 
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
-use airline_booking::cache::memory::MemoryGenerations;
+use airline_booking::cache::memory::MemoryCache;
 use airline_booking::clock::{Clock as _, ManualClock};
 use airline_booking::config::Config;
 use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::store::Store;
+use airline_booking::telemetry::Metrics;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -64,6 +66,14 @@ impl TestApp {
 
     /// With settings of the test's own.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_parts(change, |_| {}).await
+    }
+
+    /// With settings and parts of the test's own.
+    pub async fn with_parts(
+        change: impl FnOnce(&mut Config),
+        replace: impl FnOnce(&mut Parts),
+    ) -> Self {
         let database = TestDatabase::create().await;
         let mut config = config();
         config.database = database.setting();
@@ -74,14 +84,16 @@ impl TestApp {
         let gateway = Arc::new(GatedGateway::new(gateway));
         let bus = Arc::new(MemoryBus::default());
         let faults = Arc::new(FaultyStore::new(store.clone()));
-        let parts = Parts {
+        let mut parts = Parts {
             store: faults.clone(),
             gateway: gateway.clone(),
             bus: bus.clone(),
             locks: Arc::new(MemoryLocks::default()),
-            generations: Arc::new(MemoryGenerations::default()),
+            cache: Arc::new(MemoryCache::default()),
             clock: clock.clone(),
+            metrics: Metrics::new(),
         };
+        replace(&mut parts);
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();

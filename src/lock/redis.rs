@@ -1,0 +1,158 @@
+//! Flight locks in Redis: one key a flight, taken by `SET NX PX` with a random token.
+//!
+//! A lock lapses after its lease, so that a crash costs others seconds; who works longer renews it.
+//! Fairness: who does not get a flight leaves its name in a second key, and the holder's release
+//! hands the lock over to that name. Otherwise a busy replica would take its own lock again before
+//! another one asks.
+
+use super::{FlightLocks, Taken};
+use crate::domain::FlightId;
+use crate::redis::{Ask, Redis, Reply, Script, digest_of};
+use async_trait::async_trait;
+use redis::Value;
+use std::time::Duration;
+
+/// How long a lock outlives its holder.
+const LEASE: Duration = Duration::from_secs(5);
+
+/// How long a replica that waits is remembered, and a lock kept for it, until it asks again.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Takes a lock that was handed over to us, or one that came free; else notes that we wait.
+/// Arguments: our token, the lease in ms, our name, the turn in ms.
+static ASK_AGAIN: Script = Script::new(ASK_AGAIN_TEXT, || digest_of(ASK_AGAIN_TEXT));
+const ASK_AGAIN_TEXT: &str = r"
+local holder = redis.call('GET', KEYS[1])
+if not holder or holder == 'for:' .. ARGV[3] then
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end
+    return 1
+end
+local waits = redis.call('GET', KEYS[2])
+if not waits or waits == ARGV[3] then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
+return 0";
+
+/// Gives a lock back if it is ours: to who waits, or to nobody.
+/// Arguments: our token, our name, the turn in ms.
+static RELEASE: Script = Script::new(RELEASE_TEXT, || digest_of(RELEASE_TEXT));
+const RELEASE_TEXT: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local waits = redis.call('GET', KEYS[2])
+if waits and waits ~= ARGV[2] then
+    redis.call('SET', KEYS[1], 'for:' .. waits, 'PX', ARGV[3])
+    redis.call('DEL', KEYS[2])
+else
+    redis.call('DEL', KEYS[1])
+end
+return 1";
+
+/// Renews a lock if it is ours. Arguments: our token, the lease in ms.
+static RENEW: Script = Script::new(RENEW_TEXT, || digest_of(RENEW_TEXT));
+const RENEW_TEXT: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
+
+/// Locks in Redis, for one replica.
+pub struct RedisLocks {
+    redis: Redis,
+    prefix: String,
+    /// What this replica is called among those who wait.
+    name: String,
+    lease: Duration,
+}
+
+impl RedisLocks {
+    /// Locks whose keys begin with `prefix`, for a replica of its own.
+    pub fn new(redis: Redis, prefix: &str) -> Self {
+        Self::with_lease(redis, prefix, LEASE)
+    }
+
+    /// Locks that lapse after `lease` unless they are kept.
+    pub fn with_lease(redis: Redis, prefix: &str, lease: Duration) -> Self {
+        Self { redis, prefix: prefix.to_owned(), name: random_name(), lease }
+    }
+
+    /// The lock's key; the braces keep both keys of a flight in one slot of a Cluster.
+    fn lock(&self, flight: FlightId) -> String {
+        format!("{}{{{flight}}}", self.prefix)
+    }
+
+    fn queue(&self, flight: FlightId) -> String {
+        format!("{}{{{flight}}}:waits", self.prefix)
+    }
+
+    fn on_both(&self, script: &'static Script, flight: FlightId) -> Ask {
+        Ask::script(script, vec![self.lock(flight), self.queue(flight)])
+    }
+
+    /// Asks for the locks; one that gets no answer counts as taken.
+    async fn ask_for(&self, flights: &[FlightId], token: &str) -> Vec<bool> {
+        let lease = self.lease.as_millis();
+        let set = |flight: &FlightId| {
+            let ask = Ask::command("SET", self.lock(*flight)).with(token);
+            ask.with("NX").with("PX").with(lease)
+        };
+        let asks: Vec<_> = flights.iter().map(set).collect();
+        let replies = self.redis.ask_all(&asks).await;
+        replies.iter().map(|reply| !matches!(reply, Ok(Value::Nil))).collect()
+    }
+
+    async fn ask_again(&self, flights: &[FlightId], token: &str) -> Vec<bool> {
+        let ask = |flight: &FlightId| {
+            let ask = self.on_both(&ASK_AGAIN, *flight).with(token).with(self.lease.as_millis());
+            ask.with(&self.name).with(TURN.as_millis())
+        };
+        let asks: Vec<_> = flights.iter().map(ask).collect();
+        let replies = self.redis.ask_all(&asks).await;
+        let is_taken = |reply: &Reply| !matches!(reply, Ok(Value::Int(0)));
+        replies.iter().map(is_taken).collect()
+    }
+}
+
+#[async_trait]
+impl FlightLocks for RedisLocks {
+    async fn take(&self, flights: &[FlightId]) -> Taken {
+        let token = random_name();
+        let free = self.ask_for(flights, &token).await;
+        let pick = |flights: &[FlightId], free: &[bool], wanted: bool| -> Vec<FlightId> {
+            let both = flights.iter().zip(free);
+            both.filter(|(_, free)| **free == wanted).map(|(flight, _)| *flight).collect()
+        };
+        let mut taken = pick(flights, &free, true);
+        let busy = pick(flights, &free, false);
+        if !busy.is_empty() {
+            let handed_over = self.ask_again(&busy, &token).await;
+            taken.extend(pick(&busy, &handed_over, true));
+        }
+        Taken { flights: taken, token: Some(token) }
+    }
+
+    async fn keep(&self, taken: &Taken) {
+        let Some(token) = &taken.token else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            let renew = |flight: &FlightId| {
+                let ask = Ask::script(&RENEW, vec![self.lock(*flight)]);
+                ask.with(token).with(self.lease.as_millis())
+            };
+            let asks: Vec<_> = taken.flights.iter().map(renew).collect();
+            // Not renewed, it lapses: others then decide beside us, and versions protect the seats.
+            self.redis.ask_all(&asks).await;
+        }
+    }
+
+    async fn release(&self, taken: Taken) {
+        let Some(token) = &taken.token else { return };
+        let release = |flight: &FlightId| {
+            let ask = self.on_both(&RELEASE, *flight).with(token);
+            ask.with(&self.name).with(TURN.as_millis())
+        };
+        let asks: Vec<_> = taken.flights.iter().map(release).collect();
+        // Not released, it lapses.
+        self.redis.ask_all(&asks).await;
+    }
+}
+
+fn random_name() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}

@@ -1,0 +1,467 @@
+//! One connection to Redis, a single server or a Cluster, that the cache and the locks share.
+//!
+//! A hung Redis is worse than a dead one, so every question has 50 ms, and after three failures in a
+//! row Redis counts as away: questions fail at once, while one task tries each second whether it
+//! takes a write again. Nothing here is needed to be right; without Redis the service is slower.
+
+use crate::config::RedisSettings;
+use crate::telemetry::Metrics;
+use futures::future::join_all;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+/// How long one call may take, whatever it asks.
+const ANSWER_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long making a connection may take; callers never wait that long for it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Failures in a row after which Redis counts as away.
+const FAILURES_MAX: u32 = 3;
+
+/// How long Redis stays away before it is tried again.
+const AWAY_FOR: Duration = Duration::from_secs(1);
+
+/// Questions that may wait to be written to one connection.
+const WAITING_MAX: usize = 1_024;
+
+/// Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct Redis {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: Target,
+    state: watch::Sender<State>,
+    /// Failures since the last answer.
+    failures: AtomicU32,
+    /// How many connections were made.
+    connections: AtomicU64,
+    /// How often Redis came back.
+    returns: AtomicU64,
+    metrics: Metrics,
+}
+
+enum Target {
+    Single(Box<Client>),
+    Cluster(Box<ClusterClient>),
+}
+
+/// Where the connection is. Unless it is fresh or up, one task works on it.
+#[derive(Clone)]
+enum State {
+    /// Nobody has asked yet.
+    Fresh,
+    /// It is being made, and nothing says that it will fail: callers wait for it.
+    Connecting,
+    /// Redis answers.
+    Up(Connection),
+    /// Redis does not answer: callers fail at once.
+    Away,
+}
+
+#[derive(Clone)]
+struct Connection {
+    number: u64,
+    link: Link,
+}
+
+#[derive(Clone)]
+enum Link {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// Why Redis gave no answer. Always bearable.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisFailure {
+    /// It counts as away; it was not asked.
+    #[error("Redis is away")]
+    Away,
+    /// It did not answer in time; what was asked may still happen.
+    #[error("Redis did not answer within {} ms", ANSWER_WITHIN.as_millis())]
+    Late,
+    /// The connection or the server failed.
+    #[error("Redis failed: {0}")]
+    Failed(#[from] RedisError),
+}
+
+/// What Redis said to one question.
+pub type Reply = Result<Value, RedisFailure>;
+
+/// A script, sent by its digest; its text follows where a server does not know it.
+pub struct Script {
+    text: &'static str,
+    digest: LazyLock<String>,
+}
+
+impl Script {
+    /// The script of a text.
+    pub const fn new(text: &'static str, digest: fn() -> String) -> Self {
+        Self { text, digest: LazyLock::new(digest) }
+    }
+}
+
+/// The digest by which Redis knows a script's text.
+pub fn digest_of(text: &str) -> String {
+    redis::Script::new(text).get_hash().to_owned()
+}
+
+/// One question. Its keys share a slot, so that a Cluster can answer it.
+pub struct Ask {
+    verb: Verb,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+enum Verb {
+    Command(&'static str),
+    Script(&'static Script),
+}
+
+impl Ask {
+    /// A command on a key.
+    pub fn command(name: &'static str, key: String) -> Self {
+        Self { verb: Verb::Command(name), keys: vec![key], arguments: Vec::new() }
+    }
+
+    /// A script on keys.
+    pub fn script(script: &'static Script, keys: Vec<String>) -> Self {
+        Self { verb: Verb::Script(script), keys, arguments: Vec::new() }
+    }
+
+    /// With one more argument, after the keys.
+    #[must_use]
+    pub fn with(mut self, argument: impl fmt::Display) -> Self {
+        self.arguments.push(argument.to_string().into_bytes());
+        self
+    }
+
+    /// With one more argument of any bytes.
+    #[must_use]
+    pub fn with_bytes(mut self, argument: &[u8]) -> Self {
+        self.arguments.push(argument.to_vec());
+        self
+    }
+
+    fn is_script(&self) -> bool {
+        matches!(self.verb, Verb::Script(_))
+    }
+
+    /// On the wire; a script by its digest, or by its whole text.
+    fn wire(&self, by_text: bool) -> Cmd {
+        let mut cmd = match self.verb {
+            Verb::Command(name) => redis::cmd(name),
+            Verb::Script(script) => {
+                let mut cmd = redis::cmd(if by_text { "EVAL" } else { "EVALSHA" });
+                cmd.arg(if by_text { script.text } else { &*script.digest });
+                cmd.arg(self.keys.len());
+                cmd
+            }
+        };
+        cmd.arg(&self.keys).arg(&self.arguments);
+        cmd
+    }
+}
+
+impl Redis {
+    /// Redis as the settings name it. Connects when first asked, and again whenever it must.
+    pub fn new(settings: &RedisSettings, metrics: Metrics) -> Result<Self, RedisError> {
+        let urls = settings.urls.iter().map(crate::config::Secret::expose);
+        let target = if settings.is_cluster {
+            let client = ClusterClient::builder(urls)
+                .connection_timeout(CONNECT_WITHIN / 2)
+                .response_timeout(CONNECT_WITHIN / 2)
+                .retries(2)
+                .min_retry_wait(5)
+                .max_retry_wait(20)
+                .build()?;
+            Target::Cluster(Box::new(client))
+        } else {
+            let first = urls.into_iter().next().unwrap_or_default();
+            Target::Single(Box::new(Client::open(first)?))
+        };
+        let shared = Shared {
+            target,
+            state: watch::Sender::new(State::Fresh),
+            failures: AtomicU32::new(0),
+            connections: AtomicU64::new(0),
+            returns: AtomicU64::new(0),
+            metrics,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether Redis counts as away.
+    pub fn is_away(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Away)
+    }
+
+    /// How often Redis came back. What it holds may be from before it went: whoever trusts it looks
+    /// here first.
+    pub fn returns(&self) -> u64 {
+        self.shared.returns.load(Ordering::Acquire)
+    }
+
+    /// Answers if Redis does, and says how long it took.
+    pub async fn ping(&self) -> Result<Duration, RedisFailure> {
+        let asked_at = Instant::now();
+        self.ask(Ask { verb: Verb::Command("PING"), keys: Vec::new(), arguments: Vec::new() })
+            .await?;
+        Ok(asked_at.elapsed())
+    }
+
+    /// Asks one question.
+    pub async fn ask(&self, ask: Ask) -> Reply {
+        let reply = self.ask_all(std::slice::from_ref(&ask)).await.pop();
+        reply.unwrap_or(Err(RedisFailure::Away))
+    }
+
+    /// Asks many questions at once; replies in their order.
+    ///
+    /// A single server gets them as one pipeline; the nodes of a Cluster each get theirs at once.
+    pub async fn ask_all(&self, asks: &[Ask]) -> Vec<Reply> {
+        if asks.is_empty() {
+            return Vec::new();
+        }
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let connection = tokio::time::timeout_at(deadline, self.connection()).await;
+        let mut connection = match connection {
+            Ok(Some(connection)) => connection,
+            Ok(None) => return failed_all(asks, || RedisFailure::Away),
+            Err(_) => {
+                self.shared.failed(None, &RedisFailure::Late);
+                return failed_all(asks, || RedisFailure::Late);
+            }
+        };
+        let wires: Vec<Cmd> = asks.iter().map(|ask| ask.wire(false)).collect();
+        let mut replies = connection.link.send(&wires, deadline).await;
+        let unknown: Vec<usize> = (0..asks.len())
+            .filter(|at| asks[*at].is_script() && is_unknown(&replies[*at]))
+            .collect();
+        if !unknown.is_empty() {
+            let wires: Vec<Cmd> = unknown.iter().map(|at| asks[*at].wire(true)).collect();
+            let again = connection.link.send(&wires, deadline).await;
+            for (at, reply) in unknown.into_iter().zip(again) {
+                replies[at] = reply;
+            }
+        }
+        self.shared.judge(connection.number, &replies);
+        replies
+    }
+
+    /// The connection; none while Redis is away. Waits for the first one, and for one that was lost.
+    async fn connection(&self) -> Option<Connection> {
+        let mut state = self.shared.state.borrow().clone();
+        if matches!(state, State::Fresh | State::Connecting) {
+            self.start_connecting();
+            let mut states = self.shared.state.subscribe();
+            let settled = |state: &State| matches!(state, State::Up(_) | State::Away);
+            state = states.wait_for(settled).await.ok()?.clone();
+        }
+        match state {
+            State::Up(connection) => Some(connection),
+            State::Fresh | State::Connecting | State::Away => None,
+        }
+    }
+
+    fn start_connecting(&self) {
+        let is_first = self.shared.state.send_if_modified(|state| {
+            let is_first = matches!(state, State::Fresh);
+            if is_first {
+                *state = State::Connecting;
+            }
+            is_first
+        });
+        if is_first {
+            tokio::spawn(revive(Arc::downgrade(&self.shared), Duration::ZERO));
+        }
+    }
+}
+
+/// Makes a connection, as often as it takes; ends with the last [`Redis`].
+async fn revive(shared: Weak<Shared>, mut pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(shared) = shared.upgrade() else { return };
+        match timeout(CONNECT_WITHIN, shared.connect()).await {
+            Ok(Ok(connection)) => return shared.came_up(connection),
+            Ok(Err(error)) => shared.went_away(&error.into()),
+            Err(_) => shared.went_away(&RedisFailure::Late),
+        }
+        pause = AWAY_FOR;
+    }
+}
+
+impl Shared {
+    /// Connects, and proves that Redis takes a write: a replica, or a full server, does not.
+    async fn connect(&self) -> RedisResult<Connection> {
+        let link = match &self.target {
+            Target::Single(client) => {
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(CONNECT_WITHIN))
+                    .set_response_timeout(None)
+                    .set_pipeline_buffer_size(WAITING_MAX);
+                Link::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
+            }
+            Target::Cluster(client) => Link::Cluster(client.get_async_connection().await?),
+        };
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let mut connection = Connection { number, link };
+        let mut probe = redis::cmd("SET");
+        probe.arg("airline-booking:probe").arg(number).arg("PX").arg(1_000);
+        connection.link.send_one(&probe).await?;
+        Ok(connection)
+    }
+
+    fn came_up(&self, connection: Connection) {
+        self.failures.store(0, Ordering::Relaxed);
+        self.state.send_modify(|state| {
+            if matches!(state, State::Away) {
+                // Before anyone can ask again: what Redis holds may be from before it went.
+                self.returns.fetch_add(1, Ordering::AcqRel);
+                info!("Redis is back");
+            }
+            *state = State::Up(connection);
+            self.metrics.redis_up.set(1);
+        });
+    }
+
+    /// A connection could not be made.
+    fn went_away(&self, why: &RedisFailure) {
+        self.metrics.redis_errors.inc();
+        let is_news = self.state.send_if_modified(|state| {
+            let was = std::mem::replace(state, State::Away);
+            !matches!(was, State::Away)
+        });
+        if is_news {
+            self.say_away(why);
+        }
+    }
+
+    /// Draws conclusions from a call's replies: one answer is enough to know that Redis is there.
+    fn judge(self: &Arc<Self>, number: u64, replies: &[Reply]) {
+        if replies.iter().any(Result::is_ok) {
+            // Reading first keeps the counter's line shared by the cores.
+            if self.failures.load(Ordering::Relaxed) != 0 {
+                self.failures.store(0, Ordering::Relaxed);
+            }
+        }
+        let errors = replies.iter().filter_map(|reply| reply.as_ref().err());
+        let Some(first) = errors.clone().next() else { return };
+        if errors.count() == replies.len() {
+            self.failed(Some(number), first);
+        } else {
+            self.metrics.redis_errors.inc();
+        }
+    }
+
+    /// Counts a failure of a connection, or of waiting for one.
+    fn failed(self: &Arc<Self>, number: Option<u64>, why: &RedisFailure) {
+        self.metrics.redis_errors.inc();
+        if self.is_lost(why) {
+            // The server was restarted, or closed an idle connection: connect again at once.
+            self.leave(number, State::Connecting, Duration::ZERO);
+        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_MAX
+            && self.leave(number, State::Away, AWAY_FOR)
+        {
+            self.say_away(why);
+        }
+    }
+
+    /// Whether the connection is gone. A Cluster's sees to its nodes by itself.
+    fn is_lost(&self, why: &RedisFailure) -> bool {
+        let is_single = matches!(self.target, Target::Single(_));
+        matches!(why, RedisFailure::Failed(error) if is_single && error.is_connection_dropped())
+    }
+
+    /// Leaves the connection of this number, or gives up waiting for one; says whether it still was
+    /// the latest. One task works on the next.
+    fn leave(self: &Arc<Self>, number: Option<u64>, next: State, pause: Duration) -> bool {
+        let mut was_up = false;
+        let is_left = self.state.send_if_modified(|state| {
+            was_up = matches!(state, State::Up(_));
+            let is_latest = match state {
+                State::Up(connection) => number == Some(connection.number),
+                State::Connecting => number.is_none(),
+                State::Fresh | State::Away => false,
+            };
+            if is_latest {
+                *state = next;
+            }
+            is_latest
+        });
+        if is_left && was_up {
+            tokio::spawn(revive(Arc::downgrade(self), pause));
+        }
+        is_left
+    }
+
+    fn say_away(&self, why: &RedisFailure) {
+        self.metrics.redis_up.set(0);
+        warn!(error = %why, "Redis is away; the service goes on without it");
+    }
+}
+
+impl Link {
+    async fn send(&mut self, wires: &[Cmd], deadline: Instant) -> Vec<Reply> {
+        match self {
+            Self::Single(connection) => {
+                let mut pipeline = Pipeline::with_capacity(wires.len());
+                for wire in wires {
+                    pipeline.add_command(wire.clone());
+                }
+                let sent = connection.req_packed_commands(&pipeline, 0, wires.len());
+                match tokio::time::timeout_at(deadline, sent).await {
+                    Ok(Ok(values)) => values.into_iter().map(checked).collect(),
+                    Ok(Err(error)) => wires.iter().map(|_| Err(error.clone().into())).collect(),
+                    Err(_) => wires.iter().map(|_| Err(RedisFailure::Late)).collect(),
+                }
+            }
+            Self::Cluster(connection) => {
+                let one = |wire| {
+                    let mut connection = connection.clone();
+                    async move {
+                        let sent = connection.req_packed_command(wire);
+                        match tokio::time::timeout_at(deadline, sent).await {
+                            Ok(answer) => checked(answer?),
+                            Err(_) => Err(RedisFailure::Late),
+                        }
+                    }
+                };
+                join_all(wires.iter().map(one)).await
+            }
+        }
+    }
+
+    async fn send_one(&mut self, wire: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(wire).await,
+            Self::Cluster(connection) => connection.req_packed_command(wire).await,
+        }?
+        .extract_error()
+    }
+}
+
+/// An error inside an answer is an error.
+fn checked(value: Value) -> Reply {
+    Ok(value.extract_error()?)
+}
+
+fn is_unknown(reply: &Reply) -> bool {
+    matches!(reply, Err(RedisFailure::Failed(error)) if error.code() == Some("NOSCRIPT"))
+}
+
+fn failed_all(asks: &[Ask], why: impl Fn() -> RedisFailure) -> Vec<Reply> {
+    asks.iter().map(|_| Err(why())).collect()
+}

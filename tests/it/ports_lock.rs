@@ -1,0 +1,163 @@
+//! The lock port's promises, for each implementation.
+
+use crate::support::redis::{cluster, prefix, single};
+use airline_booking::domain::FlightId;
+use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::lock::redis::RedisLocks;
+use airline_booking::lock::{FlightLocks, Taken};
+use airline_booking::redis::Redis;
+use futures::future::join_all;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Short, so that a test can wait for it to lapse.
+const LEASE: Duration = Duration::from_millis(400);
+
+/// Replicas that lock each other out; one object is all of them where they share memory.
+struct Replicas {
+    locks: [Arc<dyn FlightLocks>; 2],
+    lapses: bool,
+}
+
+impl Replicas {
+    fn in_memory() -> Self {
+        let locks: Arc<dyn FlightLocks> = Arc::new(MemoryLocks::default());
+        Self { locks: [locks.clone(), locks], lapses: false }
+    }
+
+    fn in_redis(connect: impl Fn() -> Redis) -> Self {
+        let prefix = prefix("lock");
+        let locks = || -> Arc<dyn FlightLocks> {
+            Arc::new(RedisLocks::with_lease(connect(), &prefix, LEASE))
+        };
+        Self { locks: [locks(), locks()], lapses: true }
+    }
+}
+
+fn flights(numbers: impl IntoIterator<Item = i64>) -> Vec<FlightId> {
+    numbers.into_iter().map(FlightId).collect()
+}
+
+fn sorted(taken: &Taken) -> Vec<FlightId> {
+    let mut flights = taken.flights.clone();
+    flights.sort_unstable();
+    flights
+}
+
+async fn a_flight_is_taken_once_until_it_is_released(replicas: Replicas) {
+    let [one, two] = &replicas.locks;
+    let first = one.take(&flights([1, 2])).await;
+    assert_eq!(sorted(&first), flights([1, 2]));
+    let second = two.take(&flights([2, 3])).await;
+    assert_eq!(sorted(&second), flights([3]));
+    one.release(first).await;
+    let third = two.take(&flights([1, 2])).await;
+    assert_eq!(sorted(&third), flights([1, 2]));
+    two.release(second).await;
+    two.release(third).await;
+    let all = flights([1, 2, 3]);
+    // The one that had them waits for nobody: nobody else wants them.
+    assert_eq!(sorted(&one.take(&all).await), all);
+}
+
+async fn a_whole_batch_is_taken_in_one_call(replicas: Replicas) {
+    let [one, two] = &replicas.locks;
+    let (evens, all) = (flights((0..512).map(|n| 2 * n)), flights(0..1_024));
+    let first = one.take(&evens).await;
+    assert_eq!(sorted(&first), evens);
+    let second = two.take(&all).await;
+    assert_eq!(sorted(&second), flights((0..512).map(|n| 2 * n + 1)));
+    one.release(first).await;
+    two.release(second).await;
+    // The other one was waiting for them.
+    assert_eq!(two.take(&evens).await.flights.len(), 512);
+}
+
+async fn what_is_kept_does_not_lapse_and_what_is_not_does(replicas: Replicas) {
+    let [one, two] = &replicas.locks;
+    let wanted = flights([7]);
+    let taken = one.take(&wanted).await;
+    assert_eq!(sorted(&taken), wanted);
+    let watch = async {
+        let until = Instant::now() + LEASE * 4;
+        while Instant::now() < until {
+            assert_eq!(two.take(&wanted).await.flights, []);
+            tokio::time::sleep(LEASE / 10).await;
+        }
+    };
+    tokio::select! {
+        () = one.keep(&taken) => unreachable!("it never returns"),
+        () = watch => {}
+    }
+    if replicas.lapses {
+        tokio::time::sleep(LEASE + Duration::from_millis(100)).await;
+        let next = two.take(&wanted).await;
+        assert_eq!(next.flights, wanted);
+        // What had lapsed is not ours to give back.
+        one.release(taken).await;
+        assert_eq!(one.take(&wanted).await.flights, []);
+    }
+}
+
+/// Two busy replicas want the same flight, as two engines do: each takes, works, releases, and asks
+/// again at once; who is refused comes back after 2 ms.
+async fn both_replicas_get_on(replicas: Replicas) {
+    let wanted = flights([5]);
+    let until = Instant::now() + Duration::from_millis(1_200);
+    let is_held = AtomicBool::new(false);
+    let turns = Mutex::new(Vec::new());
+    let work = |number: usize| {
+        let (locks, wanted, is_held, turns) = (&replicas.locks[number], &wanted, &is_held, &turns);
+        async move {
+            while Instant::now() < until {
+                let taken = locks.take(wanted).await;
+                if taken.flights.is_empty() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    continue;
+                }
+                assert!(!is_held.swap(true, Ordering::SeqCst), "held twice");
+                tokio::time::sleep(Duration::from_millis(3)).await;
+                is_held.store(false, Ordering::SeqCst);
+                turns.lock().expect("no panic").push(number);
+                locks.release(taken).await;
+            }
+        }
+    };
+    join_all([work(0), work(1)]).await;
+    let turns = turns.into_inner().expect("no panic");
+    assert!(turns.len() > 20, "{turns:?}");
+    let longest = turns.chunk_by(|one, next| one == next).map(<[usize]>::len).max();
+    // In one process the engine's own lines see to it that a flight is never wanted twice.
+    assert!(!replicas.lapses || longest < Some(10), "one waits too long: {turns:?}");
+}
+
+macro_rules! on_each_lock {
+    ($($body:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                super::$body(super::Replicas::in_memory()).await;
+            })+
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                super::$body(super::Replicas::in_redis(super::single)).await;
+            })+
+        }
+        mod redis_cluster {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $body() {
+                super::$body(super::Replicas::in_redis(super::cluster)).await;
+            })+
+        }
+    };
+}
+
+on_each_lock!(
+    a_flight_is_taken_once_until_it_is_released,
+    a_whole_batch_is_taken_in_one_call,
+    what_is_kept_does_not_lapse_and_what_is_not_does,
+    both_replicas_get_on,
+);

@@ -1,0 +1,332 @@
+//! Redis hangs, dies, forgets and comes back with its past: never a stale answer, never a long wait.
+
+use crate::ports_cache::{cache, day, eventually, get, outdated, put};
+use crate::support::redis::{Server, connect};
+use crate::support::{TestApp, booking, config};
+use airline_booking::app::{App, Parts};
+use airline_booking::cache::redis::RedisCache;
+use airline_booking::cache::{CacheAway, SearchCache};
+use airline_booking::domain::{FlightId, Outdated};
+use airline_booking::lock::FlightLocks;
+use airline_booking::lock::redis::RedisLocks;
+use airline_booking::search::Search;
+use airline_booking::store::{Outbound, OutboxEntry, Store};
+use airline_booking::telemetry::Metrics;
+use axum::body::Body;
+use futures::stream::{self, StreamExt};
+use http::Request;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+const PREFIX: &str = "search:";
+
+/// A replica's cache, with its background work.
+fn replica(server: &Server, background: &mut JoinSet<()>) -> Arc<RedisCache> {
+    let cache = Arc::new(cache(server.redis(), PREFIX));
+    let running = cache.clone();
+    background.spawn(async move { running.run().await });
+    cache
+}
+
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let began = Instant::now();
+    (work.await, began.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_redis_costs_three_short_waits_and_no_stale_answer() {
+    let server = Server::start().await;
+    let mut background = JoinSet::new();
+    // The first says nothing in the background until told to.
+    let replicas = [Arc::new(cache(server.redis(), PREFIX)), replica(&server, &mut background)];
+    put(&*replicas[0], &day(1), "older").await;
+    assert!(get(&*replicas[1], &day(1)).await.is_some());
+
+    server.hang().await;
+    let mut slow = 0;
+    let until = Instant::now() + Duration::from_millis(2_500);
+    while Instant::now() < until {
+        let (_, took) = timed(get(&*replicas[1], &day(1))).await;
+        assert!(took < Duration::from_millis(200), "{took:?}");
+        slow += u32::from(took > Duration::from_millis(30));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(slow <= 3, "{slow} slow answers");
+    let ((), took) = timed(async { replicas[0].end(&[day(1)]) }).await;
+    assert!(took < Duration::from_millis(20), "a commit waits for nobody: {took:?}");
+
+    server.go_on().await;
+    // The end has not arrived, and nobody is given the past.
+    eventually("answers are shared again", || async {
+        for replica in &replicas {
+            assert_ne!(get(&**replica, &day(1)).await.as_deref(), Some(&b"older"[..]));
+        }
+        put(&*replicas[1], &day(2), "answer").await;
+        get(&*replicas[1], &day(2)).await.is_some()
+    })
+    .await;
+    assert_ne!(get(&*replicas[1], &day(1)).await.as_deref(), Some(&b"older"[..]));
+    let running = replicas[0].clone();
+    background.spawn(async move { running.run().await });
+    eventually("they share answers with each other", || async {
+        put(&*replicas[0], &day(1), "newer").await;
+        get(&*replicas[1], &day(1)).await.as_deref() == Some(b"newer")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_from_an_old_snapshot_brings_no_answer_back() {
+    let mut server = Server::start().await;
+    let mut background = JoinSet::new();
+    let replicas = [replica(&server, &mut background), replica(&server, &mut background)];
+    put(&*replicas[0], &day(1), "older").await;
+    server.command(&["SAVE"]).await;
+    replicas[0].end_everywhere(&outdated(&day(1))).await.expect("it answers");
+    server.kill().await;
+    server.start_again().await;
+    let names = server.command(&["HGET", &format!("{PREFIX}{}", day(1)), "a"]).await;
+    assert_eq!(names, redis::Value::BulkString(b"older".into()), "the server has its past");
+    let newcomer = replica(&server, &mut background);
+    let until = Instant::now() + Duration::from_millis(2_500);
+    while Instant::now() < until {
+        for replica in replicas.iter().chain([&newcomer]) {
+            assert_eq!(get(&**replica, &day(1)).await, None);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    put(&*replicas[1], &day(1), "newer").await;
+    for replica in replicas.iter().chain([&newcomer]) {
+        assert_eq!(get(&**replica, &day(1)).await.as_deref(), Some(&b"newer"[..]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flushed_redis_is_only_an_empty_one() {
+    let server = Server::start().await;
+    let mut background = JoinSet::new();
+    let replicas = [replica(&server, &mut background), replica(&server, &mut background)];
+    let slow_began = replicas[0].current(&day(1)).await;
+    put(&*replicas[0], &day(1), "older").await;
+    server.command(&["FLUSHALL"]).await;
+    replicas[1].end(&[day(1)]);
+    replicas[0].keep(&day(1), slow_began, &"older".into()).await;
+    tokio::time::sleep(Duration::from_millis(160)).await;
+    for replica in &replicas {
+        assert_ne!(replica.current(&day(1)).await, slow_began);
+        assert_eq!(get(&**replica, &day(1)).await, None);
+    }
+    put(&*replicas[0], &day(1), "newer").await;
+    assert!(get(&*replicas[1], &day(1)).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_starts_without_redis_and_finds_it_later() {
+    let mut server = Server::start().await;
+    server.kill().await;
+    let redis = server.redis();
+    let cache = cache(redis.clone(), PREFIX);
+    let before = cache.current(&day(1)).await;
+    cache.keep(&day(1), before, &"nowhere".into()).await;
+    assert_eq!(cache.fetch(&day(1), before).await, None);
+    assert!(redis.is_away() && redis.ping().await.is_err());
+    assert_eq!(cache.end_everywhere(&Outdated::All).await, Err(CacheAway));
+    assert_eq!(cache.end_everywhere(&outdated(&day(1))).await, Err(CacheAway));
+    // Without Redis an answer is good for a moment only.
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    assert_ne!(cache.current(&day(1)).await, before);
+
+    server.start_again().await;
+    eventually("Redis is found", || async { redis.ping().await.is_ok() }).await;
+    assert!(!redis.is_away());
+    eventually("answers are shared", || async {
+        put(&cache, &day(1), "answer").await;
+        get(&cache, &day(1)).await.is_some()
+    })
+    .await;
+    cache.end_everywhere(&Outdated::All).await.expect("it answers");
+    assert_eq!(get(&cache, &day(1)).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_connection_is_made_again_at_once() {
+    let server = Server::start().await;
+    let redis = server.redis();
+    redis.ping().await.expect("it answers");
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    eventually("it answers again", || async { redis.ping().await.is_ok() }).await;
+    assert_eq!(redis.returns(), 0, "it was never away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_every_flight_counts_as_taken() {
+    let mut server = Server::start().await;
+    let [one, two] = [(); 2].map(|()| RedisLocks::new(server.redis(), "flight_lock:"));
+    let wanted = [FlightId(1), FlightId(2)];
+    let taken = one.take(&wanted).await;
+    assert_eq!(two.take(&wanted).await.flights, []);
+    server.hang().await;
+    for _ in 0..5 {
+        let (taken, took) = timed(two.take(&wanted)).await;
+        assert_eq!(taken.flights, wanted);
+        assert!(took < Duration::from_millis(200), "{took:?}");
+        two.release(taken).await;
+    }
+    server.go_on().await;
+    server.kill().await;
+    let (again, took) = timed(two.take(&wanted)).await;
+    assert_eq!(again.flights, wanted);
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    one.release(taken).await;
+    server.start_again().await;
+    // Whatever was left half-done, they lock each other out again, at the latest after the lease.
+    eventually("they lock each other out", || async {
+        let first = one.take(&wanted).await;
+        let second = two.take(&wanted).await;
+        let is_exclusive = first.flights == wanted && second.flights.is_empty();
+        one.release(first).await;
+        two.release(second).await;
+        is_exclusive
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_redis_is_the_same_bytes_and_tag() {
+    let server = Server::start().await;
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let metrics = Metrics::new();
+    let search = || {
+        let cache =
+            RedisCache::new(server.redis(), PREFIX, Duration::from_secs(60), metrics.clone());
+        let store: Arc<dyn Store> = app.store.clone();
+        let config = config();
+        Search::new(
+            store,
+            Arc::new(cache),
+            config.schedule_timezone,
+            config.cache_ttl,
+            config.max_cache_entries,
+            metrics.clone(),
+        )
+    };
+    let date = "2025-01-20".parse().expect("a date");
+    let loaded = search().answer("Delhi", "Mumbai", date).await.expect("an answer");
+    let shared = search().answer(" DELHI ", "mumbai", date).await.expect("an answer");
+    assert_eq!((&loaded.body, &loaded.etag), (&shared.body, &shared.etag));
+    assert_eq!(loaded.flights, shared.flights);
+    assert_eq!(shared.flights[0].id, FlightId(flight));
+    let counted = metrics.render();
+    for line in [
+        "cache_requests_total{layer=\"process\",result=\"miss\"} 2",
+        "cache_requests_total{layer=\"redis\",result=\"miss\"} 1",
+        "cache_requests_total{layer=\"redis\",result=\"hit\"} 1",
+        "redis_up 1",
+    ] {
+        assert!(counted.contains(line), "{line} in {counted}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_sells_on_while_redis_hangs_and_every_search_is_true() {
+    let server = Server::start().await;
+    let app = TestApp::with_parts(
+        |_| {},
+        |parts| {
+            parts.cache = Arc::new(cache(connect(&[&server.url()], false), PREFIX));
+            parts.locks = Arc::new(RedisLocks::new(server.redis(), "flight_lock:"));
+        },
+    )
+    .await;
+    let flight = app.add_flight(100).await;
+    let path = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+    for round in 1..=30 {
+        match round {
+            8 => server.hang().await,
+            22 => server.go_on().await,
+            _ => {}
+        }
+        let held = app.post("/api/v1/bookings", &booking(flight, 1)).await;
+        held.booking_id();
+        let found = app.get(path).await;
+        let flight = &found.json["flights"][0];
+        let (held, available) = (&flight["held_seats"], &flight["available_seats"]);
+        let sold = 100 - available.as_i64().expect("a count") + held.as_i64().expect("a count");
+        assert!(sold >= round, "{sold} seats are gone, {round} were sold: {found:?}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_sell_one_flight_together_and_neither_waits_for_the_others_end() {
+    let server = Server::start().await;
+    let replace = |parts: &mut Parts| {
+        parts.cache = Arc::new(cache(server.redis(), PREFIX));
+        parts.locks = Arc::new(RedisLocks::new(server.redis(), "flight_lock:"));
+        parts.metrics = Metrics::new();
+    };
+    let mut shared = None;
+    let app = TestApp::with_parts(
+        |_| {},
+        |parts| {
+            replace(parts);
+            shared = Some(parts.clone());
+        },
+    )
+    .await;
+    let mut parts = shared.expect("the first replica's parts");
+    replace(&mut parts);
+    let second = App::assemble(config(), parts);
+    let routers = [app.app.router(), second.router()];
+    let flight = app.add_flight(600).await;
+    let sell = |router: axum::Router| async move {
+        let sales = (0..300).map(|_| {
+            let body = booking(flight, 1).to_string();
+            let request = Request::post("/api/v1/bookings")
+                .header("content-type", "application/json")
+                .body(Body::from(body))
+                .expect("a request");
+            router.clone().oneshot(request)
+        });
+        // Several rounds of callers, so that each replica asks for the flight again and again.
+        let answers: Vec<_> = stream::iter(sales).buffer_unordered(20).collect().await;
+        assert!(answers.iter().all(|answer| answer.as_ref().expect("infallible").status() == 201));
+        Instant::now()
+    };
+    let began = Instant::now();
+    let ended = futures::future::join_all(routers.map(sell)).await;
+    let (first, last) = (ended.iter().min().expect("two"), ended.iter().max().expect("two"));
+    let apart = *last - *first;
+    assert!(apart * 2 < *last - began, "one replica waited for the other: {apart:?}");
+    assert_eq!(app.flight(flight).await["held_seats"].as_i64().map(|held| held <= 600), Some(true));
+    second.stop().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalidation_that_redis_cannot_take_waits_alone() {
+    let mut server = Server::start().await;
+    server.kill().await;
+    let replace = |parts: &mut Parts| parts.cache = Arc::new(cache(server.redis(), PREFIX));
+    let app = TestApp::with_parts(|_| {}, replace).await;
+    // More than the relay keeps one by one.
+    let mut ids = Vec::new();
+    for _ in 0..600 {
+        ids.push(app.add_flight(9).await);
+    }
+    let sold = app.book(ids[0], 1).await.booking_id();
+    let is_paid = || async { app.booking(sold).await["status"] == "completed" };
+    eventually("payments go through without Redis", is_paid).await;
+    let only_invalidations_wait = || async {
+        let rows = app.store.outbox(10_000).await.expect("the outbox");
+        let is_invalidation = |row: &OutboxEntry| matches!(row.outbound, Outbound::Outdate(_));
+        !rows.is_empty() && rows.len() < 600 && rows.iter().all(is_invalidation)
+    };
+    eventually("only invalidations wait", only_invalidations_wait).await;
+    server.start_again().await;
+    app.finish().await;
+}

@@ -1,0 +1,124 @@
+//! Redis for tests: the servers that `tests/run` started, and servers of a test's own, to be hurt.
+
+use airline_booking::config::{RedisSettings, Secret};
+use airline_booking::redis::Redis;
+use airline_booking::telemetry::Metrics;
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+/// The shared single server (`TEST_REDIS_URL`).
+pub fn single() -> Redis {
+    connect(&[&url_of("TEST_REDIS_URL")], false)
+}
+
+/// The shared cluster (`TEST_REDIS_CLUSTER_URL`, a comma list).
+pub fn cluster() -> Redis {
+    let urls = url_of("TEST_REDIS_CLUSTER_URL");
+    connect(&urls.split(',').map(str::trim).collect::<Vec<_>>(), true)
+}
+
+fn url_of(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run tests/run, which starts Redis"))
+}
+
+/// A connection of its own, as another replica would have.
+pub fn connect(urls: &[&str], is_cluster: bool) -> Redis {
+    let urls = urls.iter().map(|url| Secret::from(*url)).collect();
+    Redis::new(&RedisSettings { urls, is_cluster }, Metrics::new()).expect("sound URLs")
+}
+
+/// A prefix for keys that no other test uses.
+pub fn prefix(name: &str) -> String {
+    format!("test:{}:{name}:", uuid::Uuid::new_v4().simple())
+}
+
+/// A server of the test's own.
+pub struct Server {
+    port: u16,
+    directory: TempDir,
+    process: Child,
+}
+
+impl Server {
+    /// Starts one on a free port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = Self::spawn(port, &directory);
+        let server = Self { port, directory, process };
+        server.listens().await;
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A connection to it.
+    pub fn redis(&self) -> Redis {
+        connect(&[&self.url()], false)
+    }
+
+    /// Stops answering, as a hung server does: connections stay open.
+    pub async fn hang(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Answers again, first all that was asked meanwhile.
+    pub async fn go_on(&self) {
+        self.signal("-CONT").await;
+    }
+
+    /// Runs one command.
+    pub async fn command(&self, words: &[&str]) -> redis::Value {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("it answers");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]).query_async(&mut connection).await.expect("it is done")
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("it was running");
+    }
+
+    /// Starts again after a kill, with what it had last saved.
+    pub async fn start_again(&mut self) {
+        self.process = Self::spawn(self.port, &self.directory);
+        self.listens().await;
+    }
+
+    fn spawn(port: u16, directory: &TempDir) -> Child {
+        let binary = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        Command::new(&binary)
+            .current_dir(directory.path())
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no"])
+            .args(["--save", ""])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{binary}: {error}; run tests/run, which finds it"))
+    }
+
+    async fn listens(&self) {
+        for _ in 0..500 {
+            if TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server does not listen");
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.process.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().await.expect("kill runs");
+        assert!(sent.success());
+    }
+}
