@@ -3,21 +3,26 @@
 use crate::booking::{
     Bookings, Engine, EngineLimits, EngineParts, Flights, Policy, Sweeper, Waiting,
 };
+use crate::bus::kafka::KafkaBus;
 use crate::bus::memory::MemoryBus;
 use crate::bus::relay::Relay;
 use crate::bus::{Bus, BusError, Topic};
 use crate::cache::SearchCache;
 use crate::cache::memory::MemoryCache;
+use crate::cache::redis::RedisCache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
+use crate::health::Health;
 use crate::http;
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
+use crate::lock::redis::RedisLocks;
 use crate::payments::gateway::Gateway;
 use crate::payments::settlement::Settlement;
 use crate::payments::simulated::SimulatedGateway;
 use crate::payments::worker::{self, PaymentWorker};
+use crate::redis::Redis;
 use crate::sample;
 use crate::search::Search;
 use crate::store::postgres::PostgresStore;
@@ -45,6 +50,12 @@ const SQLITE_BATCHES_MAX: usize = 1;
 
 /// Batches that PostgreSQL carries at once.
 const POSTGRES_BATCHES_MAX: usize = 4;
+
+/// What the keys of flights' locks begin with in Redis.
+const LOCK_PREFIX: &str = "flight_lock:";
+
+/// What the keys of search answers begin with in Redis.
+const CACHE_PREFIX: &str = "search:";
 
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
@@ -80,6 +91,8 @@ pub struct App {
     pub sweeper: Arc<Sweeper>,
     /// The door.
     pub engine: Engine,
+    /// Which dependencies answer.
+    pub health: Health,
     /// Counters.
     pub metrics: Metrics,
     parts: Parts,
@@ -158,15 +171,33 @@ impl App {
         } else {
             None
         };
-        let parts = Parts {
-            store: kept.store,
-            gateway: kept.gateway,
-            bus: Arc::new(MemoryBus::default()),
-            locks: Arc::new(MemoryLocks::default()),
-            cache: Arc::new(MemoryCache::default()),
-            clock: kept.clock,
-            metrics: Metrics::new(),
+        let metrics = Metrics::new();
+        let bus: Arc<dyn Bus> = match &config.kafka {
+            Some(kafka) => Arc::new(KafkaBus::connect(kafka, metrics.clone())?),
+            None => Arc::new(MemoryBus::default()),
         };
+        let redis = match &config.redis {
+            Some(settings) => {
+                Some(Redis::new(settings, metrics.clone()).context("REDIS_HOST or REDIS_URL")?)
+            }
+            None => None,
+        };
+        let locks: Arc<dyn FlightLocks> = match &redis {
+            Some(redis) if config.flight_locks => {
+                Arc::new(RedisLocks::new(redis.clone(), LOCK_PREFIX))
+            }
+            _ => Arc::new(MemoryLocks::default()),
+        };
+        let cache: Arc<dyn SearchCache> = match redis {
+            Some(redis) => {
+                let ttl = config.cache_ttl;
+                Arc::new(RedisCache::new(redis, CACHE_PREFIX, ttl, metrics.clone()))
+            }
+            None if sole.is_some() || kept.claim.is_some() => Arc::new(MemoryCache::default()),
+            None => Arc::new(MemoryCache::among_replicas()),
+        };
+        let (store, gateway, clock) = (kept.store, kept.gateway, kept.clock);
+        let parts = Parts { store, gateway, bus, locks, cache, clock, metrics };
         let (postgres, claim) = (kept.postgres, kept.claim);
         Ok(Self { postgres, _claim: claim, _sole: sole, ..Self::assemble(config, parts) })
     }
@@ -234,6 +265,11 @@ impl App {
             search,
             sweeper: Arc::new(sweeper),
             engine,
+            health: Health {
+                store: parts.store.clone(),
+                cache: config.redis.is_some().then(|| parts.cache.clone()),
+                bus: config.kafka.is_some().then(|| parts.bus.clone()),
+            },
             metrics,
             parts,
             config,
@@ -360,7 +396,7 @@ impl App {
             bookings: self.bookings.clone(),
             flights: self.flights.clone(),
             search: self.search.clone(),
-            store: self.parts.store.clone(),
+            health: self.health.clone(),
             metrics: self.metrics.clone(),
             draining: self.draining.clone(),
             limits: http::HttpLimits {

@@ -55,6 +55,9 @@ pub trait SearchCache: Send + Sync + 'static {
 
     /// Tells other replicas what ended here, until stopped from outside.
     async fn run(&self);
+
+    /// Answers if what replicas share does.
+    async fn ping(&self) -> Result<(), CacheAway>;
 }
 
 fn keys_of(days: &[(String, chrono::NaiveDate)]) -> Vec<DayKey> {

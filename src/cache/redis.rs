@@ -342,6 +342,10 @@ impl SearchCache for RedisCache {
             tokio::time::sleep(FLUSH_EVERY).await;
         }
     }
+
+    async fn ping(&self) -> Result<(), CacheAway> {
+        self.redis.ping().await.map_err(|_| CacheAway).map(|_| ())
+    }
 }
 
 fn random_token() -> u64 {

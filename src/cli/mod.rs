@@ -1,10 +1,12 @@
-//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `openapi`.
+//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `health`,
+//! `openapi`.
 //!
 //! Reads the environment once, calls [`crate::app`] for the parts, and speaks to a person: results
 //! on stdout, problems on stderr. Exit codes: 0 done, 1 failed or violated, 2 wrong usage.
 
 mod audit;
 mod doctor;
+mod health;
 mod import;
 mod serve;
 
@@ -40,6 +42,8 @@ enum Command {
     Doctor,
     /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
     Audit,
+    /// Ask the service of this machine whether it is ready; exit 1 if not
+    Health,
     /// Print the API's OpenAPI document as JSON
     Openapi,
 }
@@ -71,6 +75,7 @@ impl Command {
             Self::Import { file } => return import::import(&config()?, &file).await,
             Self::Migrate => migrate(&config()?).await?,
             Self::Doctor => return doctor::doctor(&config()?).await,
+            Self::Health => return health::health(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
             Self::Openapi => {
                 say(&serde_json::to_string_pretty(&crate::http::openapi())?)?;

@@ -1,5 +1,6 @@
 //! `serve`: binds, starts the service, says how to try it, and stops gracefully when told.
 
+use super::health::reachable;
 use super::say;
 use crate::app::App;
 use crate::config::{Config, Database};
@@ -8,7 +9,7 @@ use crate::telemetry;
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tracing::warn;
 
@@ -135,16 +136,6 @@ Ctrl-C stops it.
 /// A place's name as it stands in a URL.
 fn in_url(place: &str) -> String {
     utf8_percent_encode(place, NON_ALPHANUMERIC).to_string()
-}
-
-/// An address that a client on this machine can call.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 #[cfg(test)]

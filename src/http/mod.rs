@@ -14,8 +14,8 @@ mod problem;
 mod search;
 
 use crate::booking::{Bookings, Flights};
+use crate::health::Health;
 use crate::search::Search;
-use crate::store::Store;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -37,8 +37,8 @@ pub struct Api {
     pub flights: Flights,
     /// Searches.
     pub search: Search,
-    /// For health checks alone.
-    pub store: Arc<dyn Store>,
+    /// Which dependencies answer.
+    pub health: Health,
     /// Counters.
     pub metrics: Metrics,
     /// True from the moment a stop was asked for.

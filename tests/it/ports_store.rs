@@ -7,8 +7,9 @@ use airline_booking::booking::{
 };
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger, PaymentMethod,
-    PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
+    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger,
+    PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp,
+    UserId, route_key,
 };
 use airline_booking::store::{Job, Outbound, Store, StoreError};
 use std::collections::BTreeSet;
