@@ -88,7 +88,9 @@ impl Topics {
         clients: &Clients,
         client: &Client,
     ) -> Result<(), BusError> {
-        let mut known = self.known.lock().await;
+        // In an outage each caller's turn takes its time; they don't add up for the last in line.
+        let turn = tokio::time::timeout(ANSWER_MAX, self.known.lock()).await;
+        let mut known = turn.map_err(|_| BusError("Kafka does not answer".into()))?;
         wanted.retain(|(name, _)| !known.contains(name));
         if wanted.is_empty() {
             return Ok(());
