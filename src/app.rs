@@ -1,35 +1,23 @@
 //! The composition root: chooses the parts, wires them, starts and stops them. Knows them all.
 
+mod parts;
+
 use crate::booking::{
     Bookings, Engine, EngineLimits, EngineParts, Flights, Policy, Sweeper, Waiting,
 };
-use crate::bus::kafka::KafkaBus;
-use crate::bus::memory::MemoryBus;
 use crate::bus::relay::Relay;
-use crate::bus::{Bus, BusError, Topic};
-use crate::cache::SearchCache;
-use crate::cache::memory::MemoryCache;
-use crate::cache::redis::RedisCache;
-use crate::clock::{Clock, SystemClock};
+use crate::bus::{BusError, Topic};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::health::Health;
 use crate::http;
-use crate::lock::FlightLocks;
-use crate::lock::memory::MemoryLocks;
-use crate::lock::redis::RedisLocks;
-use crate::payments::gateway::Gateway;
 use crate::payments::settlement::Settlement;
-use crate::payments::simulated::SimulatedGateway;
 use crate::payments::worker::{self, PaymentWorker};
-use crate::redis::Redis;
 use crate::sample;
 use crate::search::Search;
+use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::{ServiceClaim, SqliteStore};
-use crate::store::{Job, Lease, Store, StoreError};
 use crate::telemetry::Metrics;
-use anyhow::Context;
 use chrono::TimeDelta;
 use std::future::Future;
 use std::sync::Arc;
@@ -42,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use parts::{Chosen, Claims};
+pub use parts::{Parts, open_store};
+
 /// The consumer group of settlement (`KAFKA_GROUP_ID`'s default).
 const SETTLEMENT_GROUP: &str = "booking-service";
 
@@ -51,33 +42,8 @@ const SQLITE_BATCHES_MAX: usize = 1;
 /// Batches that PostgreSQL carries at once.
 const POSTGRES_BATCHES_MAX: usize = 4;
 
-/// What the keys of flights' locks begin with in Redis.
-const LOCK_PREFIX: &str = "flight_lock:";
-
-/// What the keys of search answers begin with in Redis.
-const CACHE_PREFIX: &str = "search:";
-
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The parts behind the ports.
-#[derive(Clone)]
-pub struct Parts {
-    /// The truth.
-    pub store: Arc<dyn Store>,
-    /// Moves the money.
-    pub gateway: Arc<dyn Gateway>,
-    /// Carries messages.
-    pub bus: Arc<dyn Bus>,
-    /// Mutexes on flights.
-    pub locks: Arc<dyn FlightLocks>,
-    /// What cached answers are worth, and those that replicas share.
-    pub cache: Arc<dyn SearchCache>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Counters, which some of the parts add to.
-    pub metrics: Metrics,
-}
 
 /// The service as a value: build it, start its workers, serve it, stop it.
 pub struct App {
@@ -107,99 +73,15 @@ pub struct App {
     tasks: TaskTracker,
     /// Whose clock is followed.
     postgres: Option<Arc<PostgresStore>>,
-    /// Keeps a second process from serving the same embedded database.
-    _claim: Option<ServiceClaim>,
-    /// Keeps a second process from serving a database where topics stay in the process.
-    _sole: Option<Box<dyn Lease>>,
-}
-
-/// The store that the settings name, for commands that work on it without serving. `adopt`: also
-/// one that has another service's schema, which it brings to ours.
-pub async fn open_store(config: &Config, adopt: bool) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match &config.database {
-        Database::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
-        Database::Postgres(settings) => {
-            Arc::new(PostgresStore::open(settings, config.currency, adopt).await?)
-        }
-    })
-}
-
-/// The store, and what is kept and counted beside it.
-struct Kept {
-    store: Arc<dyn Store>,
-    gateway: Arc<dyn Gateway>,
-    clock: Arc<dyn Clock>,
-    /// Whose clock is to be followed.
-    postgres: Option<Arc<PostgresStore>>,
-    claim: Option<ServiceClaim>,
-}
-
-impl Kept {
-    async fn open(config: &Config) -> anyhow::Result<Self> {
-        let latency = config.payment_latency;
-        match &config.database {
-            Database::Sqlite(file) => {
-                let claim = SqliteStore::claim(file)?;
-                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-                let store = Arc::new(SqliteStore::open(file).await?);
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
-                let (gateway, claim) = (Arc::new(gateway), Some(claim));
-                Ok(Self { store, gateway, clock, postgres: None, claim })
-            }
-            Database::Postgres(settings) => {
-                let store = PostgresStore::open(settings, config.currency, false).await?;
-                let store = Arc::new(store);
-                let clock = store.clock();
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
-                let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
-                Ok(Self { store, gateway, clock, postgres, claim: None })
-            }
-        }
-    }
+    /// Keep a second process from serving where only one can.
+    _claims: Claims,
 }
 
 impl App {
     /// The service as the settings want it, at rest.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
-        let kept = Kept::open(&config).await?;
-        let sole = if config.kafka.is_none() {
-            let lease = kept.store.lease(Job::Serve).await?;
-            Some(lease.context(
-                "another airline-booking serves from this database already; replicas need \
-                 KAFKA_BROKERS",
-            )?)
-        } else {
-            None
-        };
-        let metrics = Metrics::new();
-        let bus: Arc<dyn Bus> = match &config.kafka {
-            Some(kafka) => Arc::new(KafkaBus::connect(kafka, metrics.clone())?),
-            None => Arc::new(MemoryBus::default()),
-        };
-        let redis = match &config.redis {
-            Some(settings) => {
-                Some(Redis::new(settings, metrics.clone()).context("REDIS_HOST or REDIS_URL")?)
-            }
-            None => None,
-        };
-        let locks: Arc<dyn FlightLocks> = match &redis {
-            Some(redis) if config.flight_locks => {
-                Arc::new(RedisLocks::new(redis.clone(), LOCK_PREFIX))
-            }
-            _ => Arc::new(MemoryLocks::default()),
-        };
-        let cache: Arc<dyn SearchCache> = match redis {
-            Some(redis) => {
-                let ttl = config.cache_ttl;
-                Arc::new(RedisCache::new(redis, CACHE_PREFIX, ttl, metrics.clone()))
-            }
-            None if sole.is_some() || kept.claim.is_some() => Arc::new(MemoryCache::default()),
-            None => Arc::new(MemoryCache::among_replicas()),
-        };
-        let (store, gateway, clock) = (kept.store, kept.gateway, kept.clock);
-        let parts = Parts { store, gateway, bus, locks, cache, clock, metrics };
-        let (postgres, claim) = (kept.postgres, kept.claim);
-        Ok(Self { postgres, _claim: claim, _sole: sole, ..Self::assemble(config, parts) })
+        let Chosen { parts, postgres, claims } = Chosen::by(&config).await?;
+        Ok(Self { postgres, _claims: claims, ..Self::assemble(config, parts) })
     }
 
     /// Wires parts into a service at rest.
@@ -280,8 +162,7 @@ impl App {
             workers: TaskTracker::new(),
             tasks,
             postgres: None,
-            _claim: None,
-            _sole: None,
+            _claims: Claims::default(),
         }
     }
 
