@@ -12,7 +12,7 @@ use crate::domain::{Flight, FlightId};
 use crate::health::Health;
 use crate::http;
 use crate::payments::settlement::Settlement;
-use crate::payments::worker::{self, PaymentWorker};
+use crate::payments::worker::PaymentWorker;
 use crate::sample;
 use crate::search::Search;
 use crate::store::StoreError;
@@ -33,8 +33,10 @@ use tracing::{debug, info, warn};
 use parts::{Chosen, Claims};
 pub use parts::{Parts, open_store};
 
-/// The consumer group of settlement (`KAFKA_GROUP_ID`'s default).
+/// The consumer groups where topics stay in the process: `KAFKA_GROUP_ID`'s default and
+/// `KAFKA_PAYMENT_GROUP_ID`'s.
 const SETTLEMENT_GROUP: &str = "booking-service";
+const PAYMENT_GROUP: &str = "payment-service";
 
 /// SQLite writes one transaction at a time: a second batch would only make both smaller.
 const SQLITE_BATCHES_MAX: usize = 1;
@@ -187,7 +189,7 @@ impl App {
         let bus = &self.parts.bus;
         // The groups exist before anything is published, so that nothing goes past them.
         if self.has(Role::Payments) {
-            bus.consume(Topic::PaymentRequests, worker::GROUP).await?;
+            bus.consume(Topic::PaymentRequests, self.payment_group()).await?;
         }
         if self.has(Role::Settlement) {
             bus.consume(Topic::PaymentEvents, self.settlement_group()).await?;
@@ -216,6 +218,7 @@ impl App {
                 store: self.parts.store.clone(),
                 gateway: self.parts.gateway.clone(),
                 clock: self.parts.clock.clone(),
+                group: self.payment_group().to_owned(),
                 metrics: self.metrics.clone(),
                 tasks: self.tasks.clone(),
             };
@@ -242,6 +245,10 @@ impl App {
 
     fn settlement_group(&self) -> &str {
         self.config.kafka.as_ref().map_or(SETTLEMENT_GROUP, |kafka| &kafka.group_id)
+    }
+
+    fn payment_group(&self) -> &str {
+        self.config.kafka.as_ref().map_or(PAYMENT_GROUP, |kafka| &kafka.payment_group_id)
     }
 
     /// Follows the database's clock, where it is another machine's.

@@ -21,11 +21,8 @@ use crate::telemetry::Metrics;
 use anyhow::Context;
 use std::sync::Arc;
 
-/// What the keys of flights' locks begin with in Redis.
-const LOCK_PREFIX: &str = "flight_lock:";
-
-/// What the keys of search answers begin with in Redis.
-const CACHE_PREFIX: &str = "search:";
+/// What the embedded database is called in Redis: only one process uses it, and Redis for it.
+const EMBEDDED_IDENTITY: &str = "embedded";
 
 /// The parts behind the ports.
 #[derive(Clone)]
@@ -62,6 +59,8 @@ struct Kept {
     store: Arc<dyn Store>,
     gateway: Arc<dyn Gateway>,
     clock: Arc<dyn Clock>,
+    /// What no other database that shares a Redis is called.
+    identity: String,
     /// Whose clock is to be followed.
     postgres: Option<Arc<PostgresStore>>,
     claim: Option<ServiceClaim>,
@@ -77,7 +76,8 @@ impl Kept {
                 let store = Arc::new(SqliteStore::open(file).await?);
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
                 let (gateway, claim) = (Arc::new(gateway), Some(claim));
-                Ok(Self { store, gateway, clock, postgres: None, claim })
+                let identity = EMBEDDED_IDENTITY.to_owned();
+                Ok(Self { store, gateway, clock, identity, postgres: None, claim })
             }
             Database::Postgres(settings) => {
                 let store = PostgresStore::open(settings, config.currency, false).await?;
@@ -85,7 +85,8 @@ impl Kept {
                 let clock = store.clock();
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
                 let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
-                Ok(Self { store, gateway, clock, postgres, claim: None })
+                let identity = store.identity().await?;
+                Ok(Self { store, gateway, clock, identity, postgres, claim: None })
             }
         }
     }
@@ -133,14 +134,14 @@ impl Chosen {
         };
         let locks: Arc<dyn FlightLocks> = match &redis {
             Some(redis) if config.flight_locks => {
-                Arc::new(RedisLocks::new(redis.clone(), LOCK_PREFIX))
+                Arc::new(RedisLocks::new(redis.clone(), &format!("flight_lock:{}:", kept.identity)))
             }
             _ => Arc::new(MemoryLocks::default()),
         };
         let cache: Arc<dyn SearchCache> = match redis {
             Some(redis) => {
-                let ttl = config.cache_ttl;
-                Arc::new(RedisCache::new(redis, CACHE_PREFIX, ttl, metrics.clone()))
+                let prefix = format!("search:{}:", kept.identity);
+                Arc::new(RedisCache::new(redis, &prefix, config.cache_ttl, metrics.clone()))
             }
             None if sole.is_some() || kept.claim.is_some() => Arc::new(MemoryCache::default()),
             None => Arc::new(MemoryCache::among_replicas()),

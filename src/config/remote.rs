@@ -121,6 +121,8 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// `KAFKA_GROUP_ID`: settlement's consumer group.
     pub group_id: String,
+    /// `KAFKA_PAYMENT_GROUP_ID`: the payment workers' consumer group.
+    pub payment_group_id: String,
     /// The topics' names.
     pub topics: TopicNames,
     /// `KAFKA_PARTITIONS` of topics that the service creates.
@@ -282,6 +284,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         Some(KafkaSettings {
             brokers,
             group_id: self.text("KAFKA_GROUP_ID"),
+            payment_group_id: self.text("KAFKA_PAYMENT_GROUP_ID"),
             topics: TopicNames {
                 payment_requests: self.text("KAFKA_TOPIC_PAYMENT_REQUESTS"),
                 payment_events: self.text("KAFKA_TOPIC_PAYMENTS"),

@@ -49,6 +49,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("FLIGHT_LOCKS", "true", "false: replicas go without locks and rely on versions alone"),
     setting("KAFKA_BROKERS", "", "Kafka's brokers, a comma list; empty: topics in this process"),
     setting("KAFKA_GROUP_ID", "booking-service", "consumer group of settlement"),
+    setting("KAFKA_PAYMENT_GROUP_ID", "payment-service", "consumer group of the payment workers"),
     setting("KAFKA_TOPIC_BOOKINGS", "flight-bookings", "topic of seats sold and given back"),
     setting("KAFKA_TOPIC_PAYMENTS", "payment-events", "topic of what the gateway did"),
     setting(

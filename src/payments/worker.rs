@@ -16,9 +16,6 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// The worker's consumer group.
-pub const GROUP: &str = "payment-service";
-
 /// Requests taken from the bus, and events given to it, at once.
 const BATCH_SIZE_MAX: usize = 512;
 
@@ -45,6 +42,8 @@ pub struct PaymentWorker {
     pub gateway: Arc<dyn Gateway>,
     /// Tells whether a hold has lapsed.
     pub clock: Arc<dyn Clock>,
+    /// The consumer group (`KAFKA_PAYMENT_GROUP_ID`).
+    pub group: String,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Where gateway calls run.
@@ -73,7 +72,7 @@ impl PaymentWorker {
     }
 
     async fn work(&self) -> Result<std::convert::Infallible, WorkerError> {
-        let mut requests = self.bus.consume(Topic::PaymentRequests, GROUP).await?;
+        let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
         let calls = Arc::new(Semaphore::new(CALLS_MAX));
         tokio::select! {

@@ -26,7 +26,7 @@ const SETTINGS: [(&str, &str); 9] = [
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "earliest"),
     ("partition.assignment.strategy", "cooperative-sticky"),
-    ("session.timeout.ms", "10000"),
+    ("session.timeout.ms", "6000"),
     ("heartbeat.interval.ms", "1000"),
     ("queued.min.messages", "10000"),
     ("fetch.queue.backoff.ms", "10"),

@@ -124,6 +124,19 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// What no other database is called, be it of the same name on another server or a clone of this
+    /// one: keeps apart what databases share elsewhere.
+    pub async fn identity(&self) -> Result<String, StoreError> {
+        sqlx::query_scalar(
+            "SELECT s.system_identifier || '-' || d.oid
+               FROM pg_control_system() AS s, pg_database AS d
+              WHERE d.datname = current_database()",
+        )
+        .fetch_one(&self.primary)
+        .await
+        .map_err(store_error)
+    }
+
     /// The simulated gateway's own books, which are kept in the same database.
     pub fn ledger(&self) -> PostgresLedger {
         PostgresLedger::new(self.primary.clone())

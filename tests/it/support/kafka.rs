@@ -1,5 +1,7 @@
 //! Kafka as tests use it: topics and groups of a test's own, and what others write and read there.
 
+use super::deployment::required;
+use super::services::Service;
 use airline_booking::bus::Headers;
 use airline_booking::config::{Config, KafkaSettings};
 use rdkafka::ClientConfig;
@@ -7,15 +9,12 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// The broker that `tests/run` started for all tests.
 pub fn brokers() -> String {
-    std::env::var("TEST_KAFKA_BROKERS")
-        .expect("TEST_KAFKA_BROKERS is not set: run tests/run, which starts Kafka and names it")
+    required("TEST_KAFKA_BROKERS")
 }
 
 /// Settings with names that no other test has.
@@ -122,20 +121,23 @@ pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
 /// A broker of the test's own, which it may take away.
 pub struct Broker {
     pub brokers: String,
-    directory: TempDir,
+    pub service: Service,
 }
 
 impl Broker {
     pub async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let said = service("up", directory.path()).await;
-        let brokers = said.trim().strip_prefix("TEST_KAFKA_BROKERS=").expect("an address");
-        Self { brokers: brokers.to_owned(), directory }
+        let service = Service::start("kafka").await;
+        Self { brokers: service.address("TEST_KAFKA_BROKERS").to_owned(), service }
     }
 
     /// Kills it.
     pub async fn stop(&self) {
-        service("stop", self.directory.path()).await;
+        self.service.stop().await;
+    }
+
+    /// Brings it back with what it had.
+    pub async fn start_again(&self) {
+        self.service.start_again().await;
     }
 
     /// Leaves its connections open and answers nobody.
@@ -150,35 +152,8 @@ impl Broker {
 
     /// To the process whose number the script wrote down, and to no other.
     fn signal(&self, signal: &str) {
-        let id = std::fs::read_to_string(self.directory.path().join("pid")).expect("it runs");
+        let id = std::fs::read_to_string(self.service.directory().join("pid")).expect("it runs");
         let sent = Command::new("kill").args([signal, id.trim()]).status().expect("kill runs");
         assert!(sent.success());
     }
-
-    /// Brings it back with what it had.
-    pub async fn start_again(&self) {
-        service("start", self.directory.path()).await;
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let ended = command("down", self.directory.path()).status();
-        assert!(ended.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
-}
-
-fn command(verb: &str, directory: &Path) -> Command {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/services/kafka");
-    let mut command = Command::new(script);
-    command.arg(verb).arg(directory).stdin(Stdio::null()).stderr(Stdio::inherit());
-    command
-}
-
-async fn service(verb: &'static str, directory: &Path) -> String {
-    let mut command = command(verb, directory);
-    let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = done.expect("tests/services/kafka runs");
-    assert!(output.status.success(), "tests/services/kafka {verb} failed");
-    String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -7,6 +7,8 @@ mod gateway;
 pub mod kafka;
 pub mod process;
 pub mod redis;
+pub mod replicas;
+pub mod services;
 
 pub use answer::Answer;
 pub use deployment::TestDatabase;

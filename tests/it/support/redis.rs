@@ -1,5 +1,6 @@
 //! Redis for tests: the servers that `tests/run` started, and servers of a test's own, to be hurt.
 
+use super::deployment::required;
 use airline_booking::config::{RedisSettings, Secret};
 use airline_booking::redis::Redis;
 use airline_booking::telemetry::Metrics;
@@ -11,18 +12,13 @@ use tokio::process::{Child, Command};
 
 /// The shared single server (`TEST_REDIS_URL`).
 pub fn single() -> Redis {
-    connect(&[&url_of("TEST_REDIS_URL")], false)
+    connect(&[&required("TEST_REDIS_URL")], false)
 }
 
 /// The shared cluster (`TEST_REDIS_CLUSTER_URL`, a comma list).
 pub fn cluster() -> Redis {
-    let urls = url_of("TEST_REDIS_CLUSTER_URL");
+    let urls = required("TEST_REDIS_CLUSTER_URL");
     connect(&urls.split(',').map(str::trim).collect::<Vec<_>>(), true)
-}
-
-fn url_of(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: run tests/run, which starts Redis"))
 }
 
 /// A connection of its own, as another replica would have.

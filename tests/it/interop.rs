@@ -1,0 +1,137 @@
+//! Other teams on the topics: what they read is the contract, what they write is applied or put
+//! aside with a reason, and nothing that they write stops anything.
+
+use crate::support::booking;
+use crate::support::kafka::{Stored, stored, write};
+use crate::support::replicas::Replicas;
+use rdkafka::message::OwnedHeaders;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn json_of(stored: &Stored) -> Value {
+    serde_json::from_slice(stored.payload.as_deref().expect("a payload")).expect("JSON")
+}
+
+fn key_of(stored: &Stored) -> String {
+    String::from_utf8(stored.key.clone().expect("a key")).expect("a number")
+}
+
+async fn read(replicas: &Replicas, topic: &str, count: usize) -> Vec<Stored> {
+    let name = replicas.setting(topic);
+    stored(replicas.setting("KAFKA_BROKERS"), name, count).await
+}
+
+async fn book(replicas: &Replicas, flight: i64) -> Value {
+    let post = replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&booking(flight, 2));
+    post.send().await.expect("sent").json().await.expect("JSON")
+}
+
+async fn ends_as(replicas: &Replicas, booking: &Value, status: &str) {
+    let path = format!("/api/v1/bookings/{}", booking["booking_id"]);
+    let ended = async {
+        while replicas.get(0, &path).await["status"] != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
+    ended.unwrap_or_else(|_| panic!("{booking} never becomes {status}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_teams_provider_takes_the_payments() {
+    // Without our own payment worker.
+    let roles = "api,relay,settlement,sweeper";
+    let replicas = Replicas::new().await.with("ROLES", roles).start(1).await;
+    let flight = replicas.add_flight(10).await;
+    let placed = book(&replicas, flight).await;
+    let (id, reference) = (&placed["booking_id"], &placed["payment_reference_id"]);
+
+    let requests = read(&replicas, "KAFKA_TOPIC_PAYMENT_REQUESTS", 1).await;
+    assert_eq!(key_of(&requests[0]), id.to_string());
+    let request = json_of(&requests[0]);
+    assert_eq!(
+        request,
+        json!({
+            "booking_id": id, "payment_reference_id": reference, "amount": 5000.0,
+            "currency": "INR", "payment_method": "pm_card_visa", "action": "capture",
+            "timestamp": request["timestamp"]
+        })
+    );
+    let headers = &requests[0].headers;
+    assert_eq!(headers.get("ce_specversion"), Some("1.0"));
+    assert_eq!(headers.get("ce_source"), Some("/airline-booking"));
+    assert_eq!(headers.get("ce_holdexpiresat"), placed["hold_expires_at"].as_str());
+
+    let brokers = replicas.setting("KAFKA_BROKERS");
+    let events = replicas.setting("KAFKA_TOPIC_PAYMENTS");
+    let key = id.to_string();
+    let say = async |payload: &[u8]| {
+        write(brokers, events, Some(key.as_bytes()), Some(payload), OwnedHeaders::new()).await;
+    };
+    // Garbage, an unknown payment and a wrong amount come first, and stop nothing.
+    let completed = json!({
+        "booking_id": id, "payment_reference_id": reference, "amount": 5000, "status": "completed",
+        "timestamp": "2025-01-01T00:00:00Z"
+    });
+    let (mut unknown, mut wrong) = (completed.clone(), completed.clone());
+    unknown["payment_reference_id"] = json!("PAY-00000000000000000000000000000000");
+    wrong["amount"] = json!(1);
+    say(b"\xff\xfe not JSON").await;
+    say(unknown.to_string().as_bytes()).await;
+    say(wrong.to_string().as_bytes()).await;
+    // The same twice.
+    say(completed.to_string().as_bytes()).await;
+    say(completed.to_string().as_bytes()).await;
+    ends_as(&replicas, &placed, "completed").await;
+
+    let dead = format!("{events}.dlq");
+    let letters = stored(brokers, &dead, 3).await;
+    let reasons: Vec<_> = letters.iter().map(|letter| letter.headers.get("dlq_reason")).collect();
+    assert_eq!(letters.len(), 3, "{reasons:?}");
+    for letter in &letters {
+        assert_eq!(letter.headers.get("dlq_topic"), Some(events));
+        for header in ["dlq_reason", "dlq_partition", "dlq_offset"] {
+            assert!(letter.headers.get(header).is_some_and(|value| !value.is_empty()), "{header}");
+        }
+    }
+    let shown = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
+    assert_eq!((&shown["available_seats"], &shown["held_seats"]), (&json!(8), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inventory_systems_read_what_was_sold_and_given_back() {
+    let replicas = Replicas::new().await.start(1).await;
+    let flight = replicas.add_flight(10).await;
+    let placed = book(&replicas, flight).await;
+    ends_as(&replicas, &placed, "completed").await;
+    let id = &placed["booking_id"];
+    let cancel = replicas.url(0, &format!("/api/v1/bookings/{id}/cancel"));
+    replicas.client.post(cancel).send().await.expect("an answer");
+
+    let moved = read(&replicas, "KAFKA_TOPIC_BOOKINGS", 2).await;
+    let seats: Vec<_> = moved.iter().map(json_of).collect();
+    for (message, expected) in seats.iter().zip([2, -2]) {
+        assert_eq!(
+            *message,
+            json!({
+                "flight_id": flight, "seats_booked": expected, "booking_id": id,
+                "timestamp": message["timestamp"]
+            })
+        );
+    }
+    assert!(moved.iter().all(|message| key_of(message) == flight.to_string()));
+
+    let told = read(&replicas, "KAFKA_TOPIC_EVENTS", 3).await;
+    let kinds: Vec<_> = told.iter().map(|message| message.headers.get("ce_type")).collect();
+    let expected = ["flight.created", "booking.completed", "booking.cancelled"].map(Some);
+    assert_eq!(kinds, expected);
+    let versions: Vec<i64> = told
+        .iter()
+        .map(|message| message.headers.get("ce_flightversion").expect("a version"))
+        .map(|version| version.parse().expect("a number"))
+        .collect();
+    assert!(versions.is_sorted(), "{versions:?}");
+    assert!(told.iter().all(|message| json_of(message).get("booking_metadata").is_none()));
+    replicas.settled().await;
+    replicas.audit().await;
+}

@@ -1,0 +1,150 @@
+//! Two replicas are one service: what one sells, the other does not, and what one knows, both show.
+
+use crate::support::redis::Server as RedisServer;
+use crate::support::replicas::Replicas;
+use crate::support::{TestDatabase, booking};
+use futures::future::join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const CLIENTS: usize = 1_000;
+
+/// A thousand clients at once on one flight with half as many seats, through both replicas.
+async fn rush(replicas: &Replicas, during: impl Future<Output = ()>) {
+    let seats = CLIENTS / 2;
+    let flight = replicas.add_flight(seats as i32).await;
+    let asks = (0..CLIENTS).map(|client| {
+        let mut body = booking(flight, 1);
+        body["user_id"] = json!(client + 1);
+        let post = replicas.client.post(replicas.url(client % 2, "/api/v1/bookings")).json(&body);
+        async move {
+            let answer = post.send().await.expect("an answer");
+            (answer.status(), answer.json::<Value>().await.expect("JSON"))
+        }
+    });
+    let (answers, ()) = tokio::join!(join_all(asks), during);
+    let (sold, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(status, _)| *status == StatusCode::CREATED);
+    assert_eq!(sold.len(), seats);
+    for (status, problem) in refused {
+        assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("insufficient_seats")));
+    }
+    let sold: Vec<Value> = sold.into_iter().map(|(_, booking)| booking).collect();
+    replicas.expect_ended(&sold).await;
+    let flight = replicas.get(1, &format!("/api/v1/flights/{flight}")).await;
+    assert_eq!((&flight["available_seats"], &flight["held_seats"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_clients_through_both_buy_exactly_the_seats_there_are() {
+    let replicas = Replicas::new().await.start(2).await;
+    rush(&replicas, async {}).await;
+    let mut waits = 0.0;
+    for replica in 0..2 {
+        waits += replicas.metric(replica, "booking_lock_waits_total").await;
+    }
+    assert!(waits > 0.0, "two replicas on one flight wait for each other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_locks_versions_alone_keep_it_exact() {
+    let replicas = Replicas::new().await.with("FLIGHT_LOCKS", "false").start(2).await;
+    rush(&replicas, async {}).await;
+    let mut conflicts = 0.0;
+    for replica in 0..2 {
+        conflicts += replicas.metric(replica, "booking_version_conflicts_total").await;
+    }
+    assert!(conflicts > 0.0, "two replicas on one flight overtake each other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_that_dies_in_the_middle_changes_nothing() {
+    let mut redis = RedisServer::start().await;
+    let database = TestDatabase::postgres().await.url();
+    let brokers = crate::support::kafka::brokers();
+    let replicas = Replicas::on(&database, &redis.url(), &brokers).start(2).await;
+    rush(&replicas, async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        redis.kill().await;
+    })
+    .await;
+    let health = replicas.get(0, "/api/v1/health").await;
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["checks"]["redis"]["status"], "down");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_on_one_replica_is_found_on_the_other() {
+    let replicas = Replicas::new().await.start(2).await;
+    let flight = replicas.add_flight(9).await;
+    let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+    let shown = async |replica| replicas.get(replica, search).await["flights"][0].clone();
+    assert_eq!(shown(1).await["held_seats"], 0);
+
+    // A booking's hold and its sale, then the operator's change: each is seen, in this order.
+    let booked =
+        replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&booking(flight, 2));
+    assert_eq!(booked.send().await.expect("an answer").status(), StatusCode::CREATED);
+    let sees = async |field: &'static str, value: Value| {
+        let seen = async {
+            while shown(1).await[field] != value {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
+        if seen.is_err() {
+            let stored = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
+            panic!("{field} never becomes {value}: {}; it is {stored}", shown(1).await);
+        }
+    };
+    sees("available_seats", json!(7)).await;
+    let url = replicas.url(0, &format!("/api/v1/flights/{flight}"));
+    let put = replicas.client.put(url).json(&json!({"price": "99.50"})).send().await;
+    assert_eq!(put.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(shown(0).await["price"], 99.5, "who changed it sees it at once");
+    sees("price", json!(99.5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_setting_names_its_part() {
+    let database = TestDatabase::postgres().await.url();
+    let place = database.strip_prefix("postgres://").expect("a URL");
+    let (user, place) = place.split_once('@').expect("a user");
+    let (host_and_port, name) = place.split_once('/').expect("a database");
+    let (host, port) = host_and_port.split_once(':').expect("a port");
+    let redis = crate::support::deployment::required("TEST_REDIS_URL");
+    let redis = redis.strip_prefix("redis://").expect("a URL").to_owned();
+    let (redis_host, redis_port) = redis.split_once(':').expect("a port");
+    let replicas = Replicas::new()
+        .await
+        .with("DATABASE_URL", "")
+        .with("DB_HOST", host)
+        .with("DB_PORT", port)
+        .with("DB_USER", user)
+        .with("DB_PASSWORD", "not asked for")
+        .with("DB_NAME", name)
+        .with("REDIS_URL", "")
+        .with("REDIS_HOST", redis_host)
+        .with("REDIS_PORT", redis_port)
+        .with("REDIS_DB", "3")
+        .with("CACHE_TTL", "10m")
+        .with("LOCK_TTL", "7m")
+        .start(1)
+        .await;
+    let health = replicas.get(0, "/api/v1/health").await;
+    for part in ["database", "redis", "kafka"] {
+        assert_eq!(health["checks"][part]["status"], "ok", "{health}");
+    }
+    let flight = replicas.add_flight(1).await;
+    let placed =
+        replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&booking(flight, 1));
+    let placed: Value = placed.send().await.expect("sent").json().await.expect("JSON");
+    let instant = |value: &Value| -> chrono::DateTime<chrono::Utc> {
+        value.as_str().expect("an instant").parse().expect("an instant")
+    };
+    let id = placed["booking_id"].as_i64().expect("a number");
+    let stored = replicas.get(0, &format!("/api/v1/bookings/{id}")).await;
+    let held = instant(&stored["hold_expires_at"]) - instant(&stored["created_at"]);
+    assert_eq!(held.num_minutes(), 7);
+}

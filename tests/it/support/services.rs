@@ -1,0 +1,66 @@
+//! Servers of a test's own, started by the scripts of `tests/services`, which it may take away.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// One server that only this test uses.
+pub struct Service {
+    name: &'static str,
+    directory: TempDir,
+    /// What its script printed: `NAME=value`.
+    said: String,
+}
+
+impl Service {
+    /// Starts one with the script of that name.
+    pub async fn start(name: &'static str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let said = run(name, "up", directory.path()).await;
+        Self { name, directory, said }
+    }
+
+    /// The address that the script named so.
+    pub fn address(&self, variable: &str) -> &str {
+        let mut lines = self.said.lines().filter_map(|line| line.split_once('='));
+        let named = lines.find(|(name, _)| *name == variable);
+        named.unwrap_or_else(|| panic!("no {variable} in {:?}", self.said)).1
+    }
+
+    /// Where it keeps what it knows.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Takes it away as a crash does.
+    pub async fn stop(&self) {
+        run(self.name, "stop", self.directory.path()).await;
+    }
+
+    /// Brings it back with what it had.
+    pub async fn start_again(&self) {
+        run(self.name, "start", self.directory.path()).await;
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let ended = command(self.name, "down", self.directory.path()).status();
+        assert!(ended.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn command(name: &str, verb: &str, directory: &Path) -> Command {
+    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/services");
+    let mut command = Command::new(scripts.join(name));
+    command.arg(verb).arg(directory).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command
+}
+
+async fn run(name: &'static str, verb: &'static str, directory: &Path) -> String {
+    let mut command = command(name, verb, directory);
+    let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = done.unwrap_or_else(|error| panic!("tests/services/{name}: {error}"));
+    assert!(output.status.success(), "tests/services/{name} {verb} failed");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
