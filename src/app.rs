@@ -126,7 +126,7 @@ impl App {
             parts.store.clone(),
             parts.cache.clone(),
             config.schedule_timezone,
-            config.cache_ttl,
+            config.answers_kept_for(),
             config.max_cache_entries,
             metrics.clone(),
         );

@@ -73,6 +73,9 @@ pub struct Config {
     pub log_filter: String,
 }
 
+/// How long a search answer is kept that was read from a replica of the database, which may be behind.
+const REPLICA_TTL: Duration = Duration::from_secs(1);
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -122,6 +125,16 @@ impl Config {
         };
         env.problems.extend(config.contradictions());
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
+    }
+
+    /// How long a search answer is kept at most: `CACHE_TTL`, or less where it may be old already.
+    pub fn answers_kept_for(&self) -> Duration {
+        match &self.database {
+            Database::Postgres(PostgresSettings { read_host: Some(_), .. }) => {
+                self.cache_ttl.min(REPLICA_TTL)
+            }
+            _ => self.cache_ttl,
+        }
     }
 }
 

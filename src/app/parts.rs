@@ -141,7 +141,12 @@ impl Chosen {
         let cache: Arc<dyn SearchCache> = match redis {
             Some(redis) => {
                 let prefix = format!("search:{}:", kept.identity);
-                Arc::new(RedisCache::new(redis, &prefix, config.cache_ttl, metrics.clone()))
+                Arc::new(RedisCache::new(
+                    redis,
+                    &prefix,
+                    config.answers_kept_for(),
+                    metrics.clone(),
+                ))
             }
             None if sole.is_some() || kept.claim.is_some() => Arc::new(MemoryCache::default()),
             None => Arc::new(MemoryCache::among_replicas()),

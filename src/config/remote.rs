@@ -237,8 +237,8 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             password: Secret(self.text("DB_PASSWORD")),
             database: self.text("DB_NAME"),
             ssl_mode: self.read("DB_SSL_MODE", values::ssl_mode),
-            ssl_root_cert: self.read("DB_SSL_ROOT_CERT", values::optional(values::file)),
-            read_host: self.read("DB_READ_HOST", values::optional(values::text)),
+            ssl_root_cert: self.value("DB_SSL_ROOT_CERT").map(PathBuf::from),
+            read_host: self.value("DB_READ_HOST"),
             connections_max: self.read("DB_MAX_CONNECTIONS", values::whole(4..=1_000)),
         })
     }
@@ -295,7 +295,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             replication: self.read("KAFKA_REPLICATION", values::replication),
             security_protocol,
             sasl,
-            ca_location: self.read("KAFKA_SSL_CA_LOCATION", values::optional(values::text)),
+            ca_location: self.value("KAFKA_SSL_CA_LOCATION"),
         })
     }
 }
@@ -334,6 +334,14 @@ mod tests {
         assert!(matches!(server.database, Database::Postgres(_)));
         let redis = config(&[("REDIS_URL", "rediss://h"), ("REDIS_HOST", "x")]).expect("sound");
         assert_eq!(redis.redis.expect("Redis").urls[0].expose(), "rediss://h");
+    }
+
+    #[test]
+    fn answers_of_a_read_replica_are_kept_a_second() {
+        let primary = config(&[("DB_HOST", "db")]).expect("sound");
+        assert_eq!(primary.answers_kept_for().as_secs(), 3_600);
+        let replica = config(&[("DB_HOST", "db"), ("DB_READ_HOST", "r")]).expect("sound");
+        assert_eq!(replica.answers_kept_for().as_secs(), 1);
     }
 
     #[test]

@@ -107,16 +107,6 @@ pub(super) fn is_postgres_url(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
-/// Any text.
-pub(super) fn text(text: &str) -> Result<String, String> {
-    Ok(text.to_owned())
-}
-
-/// A file's path.
-pub(super) fn file(text: &str) -> Result<PathBuf, String> {
-    Ok(text.into())
-}
-
 /// `true` or `false`.
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".into())

@@ -8,7 +8,8 @@
 use super::error::{is_taken_key, is_worth_repeating, store_error};
 use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, Payment, PaymentStatus, UserId, route_key,
+    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, Payment, PaymentStatus,
+    UserId, route_key,
 };
 use crate::store::rows::{micros, reference};
 use crate::store::{Committed, OutboxEntry, StoreError};
@@ -224,7 +225,7 @@ fn add_changed_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added 
     to.add(column(rows, |c| c.after.id.0))?;
     to.add(column(rows, |c| c.was.map(BookingStatus::as_str)))?;
     to.add(column(rows, |c| c.after.status.as_str()))?;
-    to.add(column(rows, |c| c.after.failure_reason.map(|reason| reason.as_str())))?;
+    to.add(column(rows, |c| c.after.failure_reason.map(FailureReason::as_str)))?;
     to.add(column(rows, |c| micros(c.after.updated_at)))
 }
 
@@ -263,7 +264,7 @@ fn add_new_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {
     to.add(column(rows, |c| c.after.flight_id.0))?;
     to.add(column(rows, |c| c.after.user_id.0))?;
     to.add(column(rows, |c| c.after.status.as_str()))?;
-    to.add(column(rows, |c| c.after.failure_reason.map(|reason| reason.as_str())))?;
+    to.add(column(rows, |c| c.after.failure_reason.map(FailureReason::as_str)))?;
     to.add(column(rows, |c| c.after.payment_reference.to_string()))?;
     to.add(column(rows, |c| c.after.booking_price.minor()))?;
     to.add(column(rows, |c| c.after.seats_booked))?;

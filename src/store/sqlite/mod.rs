@@ -279,9 +279,10 @@ impl Store for SqliteStore {
         let mut findings = Vec::with_capacity(RULES.len());
         for rule in RULES {
             let checked = sqlx::query_scalar(rule.checked).fetch_one(&mut *tx).await;
-            let broken = match rule.is_timed() {
-                true => sqlx::query_scalar(rule.broken).bind(micros(now - SWEEP_GRACE)),
-                false => sqlx::query_scalar(rule.broken),
+            let broken = if rule.is_timed() {
+                sqlx::query_scalar(rule.broken).bind(micros(now - SWEEP_GRACE))
+            } else {
+                sqlx::query_scalar(rule.broken)
             };
             let broken = broken.fetch_all(&mut *tx).await.map_err(store_error)?;
             findings.push(rule.finding(checked.map_err(store_error)?, broken));

@@ -1,7 +1,9 @@
 //! What the tests run on: each test has a database of its own.
 //!
 //! `TEST_DEPLOYMENT=shared` repeats the tests on PostgreSQL (`TEST_DATABASE_URL`, cloned from one
-//! migrated template); without it they run embedded, on SQLite. `tests/run` does both.
+//! migrated template) and Redis (`TEST_REDIS_URL`); without it they run embedded. `tests/run` does
+//! both. Topics stay in the process in either, so that a test can step what is on them; replicas with
+//! Kafka are processes of their own (`replicas`).
 
 use airline_booking::clock::Clock;
 use airline_booking::config::{Config, Database, PostgresSettings, Secret};

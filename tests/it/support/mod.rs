@@ -19,10 +19,12 @@ pub use gateway::GatedGateway;
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
+use airline_booking::cache::redis::RedisCache;
 use airline_booking::clock::{Clock as _, ManualClock};
 use airline_booking::config::Config;
 use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::lock::redis::RedisLocks;
 use airline_booking::store::Store;
 use airline_booking::telemetry::Metrics;
 use axum::body::Body;
@@ -95,6 +97,12 @@ impl TestApp {
             clock: clock.clone(),
             metrics: Metrics::new(),
         };
+        if deployment::is_shared() {
+            let server = redis::single();
+            parts.locks = Arc::new(RedisLocks::new(server.clone(), &redis::prefix("locks")));
+            let (prefix, metrics) = (redis::prefix("search"), parts.metrics.clone());
+            parts.cache = Arc::new(RedisCache::new(server, &prefix, config.cache_ttl, metrics));
+        }
         replace(&mut parts);
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
