@@ -100,7 +100,7 @@ pub(super) async fn import(
         })
         .collect();
     let mut tx = pool.begin().await.map_err(store_error)?;
-    super::without_time_limit(&mut tx).await?;
+    super::for_whole_tables(&mut tx).await?;
     // Two imports of the same file at once: the second waits, and finds everything stored.
     super::take_turn(&mut tx, super::Turn::Import).await?;
     let mut created = 0;

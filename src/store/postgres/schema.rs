@@ -1,7 +1,7 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
 use super::error::store_error;
-use super::{Turn, adopt, take_turn, without_time_limit};
+use super::{Turn, adopt, for_whole_tables, take_turn};
 use crate::domain::{Currency, route_key};
 use crate::store::StoreError;
 use sqlx::migrate::Migrator;
@@ -17,7 +17,7 @@ pub(super) async fn bring_up_to_date(
     may_adopt: bool,
 ) -> Result<(), StoreError> {
     let mut tx = connection.begin().await.map_err(store_error)?;
-    without_time_limit(&mut tx).await?;
+    for_whole_tables(&mut tx).await?;
     take_turn(&mut tx, Turn::Migrate).await?;
     let is_specified = is_specified(&mut tx).await?;
     if is_specified {
