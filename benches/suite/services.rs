@@ -1,0 +1,157 @@
+//! PostgreSQL, Redis and Kafka of the benchmark's own, by the scripts of the tests, and databases on
+//! them.
+
+use super::process;
+use anyhow::{Context, ensure};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Flights of a deployment under load, with as many seats as one can have.
+pub const FLIGHTS: usize = 2_200;
+
+/// The flight that has no end of seats.
+pub const ENDLESS_FLIGHT: usize = 7;
+
+/// The three services.
+pub struct Services {
+    postgres: Service,
+    redis: Service,
+    kafka: Service,
+}
+
+struct Service {
+    name: &'static str,
+    address: String,
+    directory: TempDir,
+}
+
+impl Service {
+    fn start(name: &'static str, variable: &str) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let output = script(name, "up", directory.path()).output()?;
+        ensure!(output.status.success(), "tests/services/{name} up failed");
+        let said = String::from_utf8(output.stdout)?;
+        let address = said.lines().find_map(|line| line.strip_prefix(variable)?.strip_prefix('='));
+        let address = address.context("no address")?.to_owned();
+        Ok(Self { name, address, directory })
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // What is left is a temporary directory's.
+        let _ = script(self.name, "down", self.directory.path()).status();
+    }
+}
+
+fn script(name: &str, verb: &str, directory: &Path) -> Command {
+    let scripts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/services");
+    let mut command = Command::new(scripts.join(name));
+    command.arg(verb).arg(directory).stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// One deployment: its settings, its flights, and the directory that it runs in.
+pub struct Deployment {
+    pub settings: Vec<(String, String)>,
+    pub directory: TempDir,
+    /// PostgreSQL's URL, where it is on PostgreSQL.
+    pub database: Option<String>,
+}
+
+impl Services {
+    pub async fn start() -> anyhow::Result<Self> {
+        tokio::task::spawn_blocking(|| {
+            Ok(Self {
+                postgres: Service::start("postgres", "TEST_DATABASE_URL")?,
+                redis: Service::start("redis", "TEST_REDIS_URL")?,
+                kafka: Service::start("kafka", "TEST_KAFKA_BROKERS")?,
+            })
+        })
+        .await?
+    }
+
+    /// A new database, topics and groups, with flights of so many seats.
+    pub async fn shared(&self, seats: usize) -> anyhow::Result<Deployment> {
+        let name = format!("bench_{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect(&self.postgres.address).await?;
+        let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(statement).execute(&mut admin).await?;
+        let (server, _) = self.postgres.address.rsplit_once('/').context("no database")?;
+        let url = format!("{server}/{name}");
+        let mut settings = vec![
+            ("DATABASE_URL".to_owned(), url.clone()),
+            ("REDIS_URL".to_owned(), self.redis.address.clone()),
+            ("KAFKA_BROKERS".to_owned(), self.kafka.address.clone()),
+        ];
+        for variable in [
+            "KAFKA_GROUP_ID",
+            "KAFKA_PAYMENT_GROUP_ID",
+            "KAFKA_TOPIC_BOOKINGS",
+            "KAFKA_TOPIC_PAYMENTS",
+            "KAFKA_TOPIC_PAYMENT_REQUESTS",
+            "KAFKA_TOPIC_EVENTS",
+        ] {
+            settings.push((variable.to_owned(), format!("{name}-{variable}")));
+        }
+        let deployment = Deployment::with(settings, Some(url.clone()), seats).await?;
+        let endless = AssertSqlSafe(format!(
+            "UPDATE flights SET total_seats = 100000000, available_seats = 100000000
+              WHERE id = {ENDLESS_FLIGHT} AND {seats} > 1000"
+        ));
+        let mut database = PgConnection::connect(&url).await?;
+        sqlx::raw_sql(endless).execute(&mut database).await?;
+        // What every run leaves to the next: statistics of tables that are not empty.
+        sqlx::raw_sql("ANALYZE").execute(&mut database).await?;
+        Ok(deployment)
+    }
+
+    /// A new file, with flights of so many seats.
+    pub async fn embedded(&self, seats: usize) -> anyhow::Result<Deployment> {
+        let settings = vec![("DATABASE_URL".to_owned(), "sqlite:bench.db".to_owned())];
+        Deployment::with(settings, None, seats).await
+    }
+}
+
+impl Deployment {
+    async fn with(
+        mut settings: Vec<(String, String)>,
+        database: Option<String>,
+        seats: usize,
+    ) -> anyhow::Result<Self> {
+        settings.push(("PAYMENT_LATENCY".to_owned(), "0s".to_owned()));
+        settings.push(("MAX_IN_FLIGHT".to_owned(), "100000".to_owned()));
+        settings.push(("RATE_LIMIT_RPS".to_owned(), "0".to_owned()));
+        let directory = tempfile::tempdir()?;
+        let mut flights =
+            String::from("flight_number,source,destination,timestamp,total_seats,price\n");
+        for number in 0..FLIGHTS {
+            let (source, destination) = (number % 40, number / 40);
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                flights,
+                "F{number},S{source},D{destination},2030-06-01T10:00:00Z,{seats},2500.00"
+            );
+        }
+        std::fs::write(directory.path().join("flights.csv"), flights)?;
+        process::run(directory.path(), &settings, &["migrate"]).await?;
+        process::run(directory.path(), &settings, &["import", "flights.csv"]).await?;
+        Ok(Self { settings, directory, database })
+    }
+
+    /// The settings and one more.
+    pub fn settings_and(&self, name: &str, value: &str) -> Vec<(String, String)> {
+        let mut settings = self.settings.clone();
+        settings.push((name.to_owned(), value.to_owned()));
+        settings
+    }
+
+    /// Fails unless every invariant holds.
+    pub async fn audit(&self) -> anyhow::Result<()> {
+        process::run(self.directory.path(), &self.settings, &["audit"]).await
+    }
+}
