@@ -65,8 +65,10 @@ ALTER TABLE flights
 
 -- Searches: one route, one day.
 CREATE INDEX flights_by_route ON flights (route, timestamp);
--- The sweeper's look for bookings of cancelled flights.
-CREATE INDEX flights_cancelled ON flights (id) WHERE flight_status = 'cancelled';
+-- The sweeper's look for cancelled flights that still have bookings: those with seats held or sold.
+CREATE INDEX flights_cancelled ON flights (id)
+    WHERE flight_status = 'cancelled'
+      AND (held_seats > 0 OR available_seats + blocked_seats < total_seats);
 
 -- Payments: money asked of the gateway, one row for each reference.
 CREATE TABLE payments (
@@ -77,6 +79,8 @@ CREATE TABLE payments (
     -- The gateway's token; 'adopted' for payments of an earlier service.
     method TEXT NOT NULL,
     status TEXT NOT NULL,
+    -- Until when the seats are kept for it; NULL for adopted ones, which keep none.
+    hold_expires_at TIMESTAMP,
     created_at TIMESTAMP NOT NULL,
     -- When the status last changed, or the gateway was last asked again.
     updated_at TIMESTAMP NOT NULL,
@@ -115,8 +119,10 @@ SELECT payment_reference_id, booking_price, current_setting('airline_booking.cur
        created_at, updated_at
   FROM bookings;
 
+-- The sweeper's look for payments that the gateway never answered, and for holds by their end.
 CREATE INDEX payments_unanswered ON payments (updated_at)
     WHERE status IN ('requested', 'reversal_requested');
+CREATE INDEX payments_holding ON payments (hold_expires_at) WHERE status = 'requested';
 
 ALTER TABLE bookings
     ALTER COLUMN flight_id SET NOT NULL,
@@ -139,10 +145,9 @@ ALTER TABLE bookings
 CREATE INDEX bookings_by_user ON bookings (user_id, id);
 -- From a payment to what it pays.
 CREATE UNIQUE INDEX bookings_by_payment ON bookings (payment_reference_id);
--- The bookings of a cancelled flight that are still to be cancelled.
-CREATE INDEX bookings_live ON bookings (flight_id) WHERE status IN ('pending', 'completed');
--- Holds by their end.
-CREATE INDEX bookings_pending ON bookings (hold_expires_at) WHERE status = 'pending';
+-- The bookings of a flight that was cancelled. No index here is about the status, so that a booking
+-- that ends touches none.
+CREATE INDEX bookings_by_flight ON bookings (flight_id);
 
 -- What a caller's Idempotency-Key made; kept for 24 hours.
 CREATE TABLE idempotency_keys (

@@ -15,6 +15,7 @@ use crate::store::rows::{micros, reference};
 use crate::store::{Committed, OutboxEntry, StoreError};
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, PgConnection, PgPool};
+use std::collections::HashMap;
 
 /// How often a statement is repeated that the database broke off (deadlock, serialization).
 const REPEATS_MAX: u32 = 5;
@@ -69,11 +70,13 @@ payments_changed AS (
     UPDATE payments AS p SET status = i.status, updated_at = instant(i.updated_at)
       FROM payment_in AS i WHERE p.reference = i.reference AND (SELECT clean FROM verdict)),
 payments_new AS (
-    INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
-    SELECT reference, major(amount), currency, method, status, instant(created), instant(updated)
+    INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
+           hold_expires_at)
+    SELECT reference, major(amount), currency, method, status, instant(created), instant(updated),
+           instant(hold)
       FROM unnest($24::text[], $25::bigint[], $26::text[], $27::text[], $28::text[],
-                  $29::bigint[], $30::bigint[])
-           AS t (reference, amount, currency, method, status, created, updated)
+                  $29::bigint[], $30::bigint[], $31::bigint[])
+           AS t (reference, amount, currency, method, status, created, updated, hold)
      WHERE (SELECT clean FROM verdict)),
 bookings_changed AS (
     UPDATE bookings AS b SET status = i.status, failure_reason = i.reason,
@@ -84,9 +87,9 @@ bookings_new AS (
            booking_price, seats_booked, booking_metadata, hold_expires_at, created_at, updated_at)
     SELECT id, flight, user_id, status, reason, reference, major(price), seats, metadata::jsonb,
            instant(hold), instant(created), instant(updated)
-      FROM unnest($31::bigint[], $32::bigint[], $33::bigint[], $34::text[], $35::text[],
-                  $36::text[], $37::bigint[], $38::int[], $39::text[], $40::bigint[],
-                  $41::bigint[], $42::bigint[])
+      FROM unnest($32::bigint[], $33::bigint[], $34::bigint[], $35::text[], $36::text[],
+                  $37::text[], $38::bigint[], $39::int[], $40::text[], $41::bigint[],
+                  $42::bigint[], $43::bigint[])
            AS t (id, flight, user_id, status, reason, reference, price, seats, metadata, hold,
                  created, updated)
      WHERE (SELECT clean FROM verdict)),
@@ -100,7 +103,7 @@ keys_new AS (
      WHERE (SELECT clean FROM verdict) AND (SELECT count(*) FROM keys_lapsed) >= 0),
 outbox_new AS (
     INSERT INTO outbox (topic, message)
-    SELECT topic, message FROM unnest($43::text[], $44::text[])
+    SELECT topic, message FROM unnest($44::text[], $45::text[])
            WITH ORDINALITY AS t (topic, message, position)
      WHERE (SELECT clean FROM verdict) ORDER BY position)
 SELECT kind, id, name FROM stale";
@@ -192,7 +195,7 @@ fn arguments(
         folded.payments.iter().partition(|c| c.was.is_none());
     add_changed_payments(&mut to, &changed)?;
     add_keys(&mut to, &folded.idempotency)?;
-    add_new_payments(&mut to, &new_payments)?;
+    add_new_payments(&mut to, &new_payments, &new_bookings)?;
     add_new_bookings(&mut to, &new_bookings)?;
     let (topics, messages): (Vec<_>, Vec<_>) = outbox.iter().map(OutboxEntry::columns).unzip();
     to.add(topics)?;
@@ -245,14 +248,21 @@ fn add_keys(to: &mut PgArguments, rows: &[IdempotencyRecord]) -> Added {
     to.add(column(rows, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
 }
 
-fn add_new_payments(to: &mut PgArguments, rows: &[&PaymentChange]) -> Added {
+fn add_new_payments(
+    to: &mut PgArguments,
+    rows: &[&PaymentChange],
+    bookings: &[&BookingChange],
+) -> Added {
+    let holds: HashMap<_, _> =
+        bookings.iter().map(|c| (c.after.payment_reference, c.after.hold_expires_at)).collect();
     to.add(column(rows, |c| c.after.reference.to_string()))?;
     to.add(column(rows, |c| c.after.amount.minor()))?;
     to.add(column(rows, |c| c.after.currency.to_string()))?;
     to.add(column(rows, |c| c.after.method.as_str().to_owned()))?;
     to.add(column(rows, |c| c.after.status.as_str()))?;
     to.add(column(rows, |c| micros(c.after.created_at)))?;
-    to.add(column(rows, |c| micros(c.after.updated_at)))
+    to.add(column(rows, |c| micros(c.after.updated_at)))?;
+    to.add(column(rows, |c| holds.get(&c.after.reference).copied().map(micros)))
 }
 
 fn add_new_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {

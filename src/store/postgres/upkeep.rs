@@ -42,8 +42,8 @@ pub(super) async fn lapsed_holds(
     limit: usize,
 ) -> Result<Vec<PaymentReference>, StoreError> {
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT payment_reference_id FROM bookings
-          WHERE status = 'pending' AND hold_expires_at <= instant($1)
+        "SELECT reference FROM payments
+          WHERE status = 'requested' AND hold_expires_at <= instant($1)
           ORDER BY hold_expires_at LIMIT $2",
     )
     .bind(micros(now))
@@ -61,7 +61,9 @@ pub(super) async fn stranded_bookings(
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT b.id FROM flights AS f
            JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
-          WHERE f.flight_status = 'cancelled' LIMIT $1",
+          WHERE f.flight_status = 'cancelled'
+            AND (f.held_seats > 0 OR f.available_seats + f.blocked_seats < f.total_seats)
+          LIMIT $1",
     )
     .bind(limit as i64)
     .fetch_all(pool)
