@@ -145,7 +145,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["bus/kafka/"], &["rdkafka::"]);
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
     only_in(&["redis.rs", "cache/redis.rs", "lock/redis.rs"], &shared);
-    only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber"]);
+    only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber", "opentelemetry"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif", "flate2"]);
 }
 

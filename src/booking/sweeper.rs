@@ -100,7 +100,7 @@ impl Sweeper {
                 .map(|booking_id| Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline })),
         );
         let mut done = 0;
-        for outcome in self.engine.submit_all(commands).await? {
+        for outcome in self.engine.submit_all(commands, &[]).await? {
             match outcome {
                 Ok(_) => done += 1,
                 // Somebody else was faster; nothing is left to do.
@@ -125,7 +125,8 @@ impl Sweeper {
                     PaymentStatus::ReversalRequested => PaymentAction::Reverse,
                     _ => PaymentAction::Capture,
                 };
-                let entry = OutboxEntry::from(&request(&booking, &payment, action, now));
+                let entry = OutboxEntry::from(&request(&booking, &payment, action, now))
+                    .in_trace(payment.traceparent.as_deref());
                 (payment, entry)
             })
             .collect();

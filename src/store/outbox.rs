@@ -1,8 +1,10 @@
 //! The outbox: what must happen after a commit, written in that same commit.
 
 use super::StoreError;
+use crate::booking::Told;
 use crate::bus::{Message, Topic};
 use crate::domain::{DayKey, Event, Outdated};
+use crate::telemetry::TRACEPARENT;
 
 /// One row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,24 @@ impl From<&Event> for OutboxEntry {
     }
 }
 
+impl From<&Told> for OutboxEntry {
+    fn from(told: &Told) -> Self {
+        Self::from(&told.event).in_trace(told.traceparent.as_deref())
+    }
+}
+
 impl OutboxEntry {
+    /// The same, whose message goes on with a trace.
+    #[must_use]
+    pub fn in_trace(mut self, traceparent: Option<&str>) -> Self {
+        if let (Outbound::Publish(_, message), Some(traceparent)) =
+            (&mut self.outbound, traceparent)
+        {
+            message.headers.set(TRACEPARENT, traceparent);
+        }
+        self
+    }
+
     /// Ends the cached answers of these routes and days.
     pub fn outdate(days: &[DayKey]) -> Self {
         let days = days.iter().map(|day| (day.route.clone(), day.date)).collect();

@@ -49,6 +49,7 @@ pub struct Metrics {
     consumed: IntCounterVec,
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
+    spans: IntCounterVec,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
@@ -86,6 +87,12 @@ impl Route {
             let mut counters = self.by_status.write().expect("no holder of the counters panics");
             counters.insert(status.as_u16(), counter);
         }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
     }
 }
 
@@ -176,6 +183,11 @@ impl Metrics {
                 "Messages put aside because they can't be applied, by topic.",
                 &["topic"],
             ),
+            spans: made.counters(
+                "trace_spans_total",
+                "Spans that ended, were sent to the collector, or could not be sent.",
+                &["outcome"],
+            ),
             gateway_seconds: made.histogram(
                 "payment_gateway_seconds",
                 "Seconds of a call to the payment gateway.",
@@ -240,6 +252,11 @@ impl Metrics {
     /// Counts a message that was put aside.
     pub fn count_dead_lettered(&self, topic: Topic) {
         self.dead_lettered.with_label_values(&[topic.as_str()]).inc();
+    }
+
+    /// Counts spans: `ended`, `sent`, `failed`.
+    pub fn count_spans(&self, outcome: &str, spans: usize) {
+        self.spans.with_label_values(&[outcome]).inc_by(spans as u64);
     }
 
     /// Everything, in Prometheus' text format.

@@ -22,3 +22,4 @@ mod rules;
 mod sell_out;
 mod settling;
 mod states;
+mod traces;

@@ -69,11 +69,13 @@ payments_changed AS (
     UPDATE payments AS p SET status = i.status, updated_at = instant(i.updated_at)
       FROM payment_in AS i WHERE p.reference = i.reference AND (SELECT clean FROM verdict)),
 payments_new AS (
-    INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
-    SELECT reference, major(amount), currency, method, status, instant(created), instant(updated)
+    INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
+           traceparent)
+    SELECT reference, major(amount), currency, method, status, instant(created), instant(updated),
+           traceparent
       FROM unnest($24::text[], $25::bigint[], $26::text[], $27::text[], $28::text[],
-                  $29::bigint[], $30::bigint[])
-           AS t (reference, amount, currency, method, status, created, updated)
+                  $29::bigint[], $30::bigint[], $45::text[])
+           AS t (reference, amount, currency, method, status, created, updated, traceparent)
      WHERE (SELECT clean FROM verdict)),
 bookings_changed AS (
     UPDATE bookings AS b SET status = i.status, failure_reason = i.reason,
@@ -197,6 +199,7 @@ fn arguments(
     let (topics, messages): (Vec<_>, Vec<_>) = outbox.iter().map(OutboxEntry::columns).unzip();
     to.add(topics)?;
     to.add(messages)?;
+    to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     Ok(to)
 }
 
