@@ -94,6 +94,8 @@ impl App {
     pub fn assemble(config: Config, parts: Parts) -> Self {
         let metrics = parts.metrics.clone();
         let tracing = parts.tracing.clone();
+        let store = parts.store.clone();
+        metrics.watch_pools(move || store.pools());
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -144,6 +146,7 @@ impl App {
             interval: config.sweep_interval,
             redrive_after: delta(config.payment_redrive_after),
             committed: committed.clone(),
+            metrics: metrics.clone(),
         };
         Self {
             bookings: Bookings::new(

@@ -66,7 +66,9 @@ impl Relay {
     pub async fn run(&self) {
         loop {
             let lease = self.store.wait_for(Job::Relay).await;
+            self.metrics.tell_job(Job::Relay, true);
             self.run_while(lease).await;
+            self.metrics.tell_job(Job::Relay, false);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::StoreError;
 use crate::booking::Told;
 use crate::bus::{Message, Topic};
-use crate::domain::{DayKey, Event, Outdated};
+use crate::domain::{DayKey, Event, Outdated, Timestamp};
 use crate::telemetry::TRACEPARENT;
 
 /// One row of the outbox.
@@ -25,7 +25,7 @@ pub enum Outbound {
 }
 
 /// The word that marks an [`Outbound::Outdate`] among the topics.
-const OUTDATE: &str = "search-outdated";
+pub(super) const OUTDATE: &str = "search-outdated";
 
 impl From<&Event> for OutboxEntry {
     fn from(event: &Event) -> Self {
@@ -61,6 +61,14 @@ impl OutboxEntry {
     /// Ends every cached answer.
     pub fn outdate_all() -> Self {
         Self { id: 0, outbound: Outbound::Outdate(Outdated::All) }
+    }
+
+    /// When what its message tells happened; nothing for answers that end.
+    pub fn since(&self) -> Option<Timestamp> {
+        match &self.outbound {
+            Outbound::Publish(_, message) => message.headers.get("ce_time")?.parse().ok(),
+            Outbound::Outdate(_) => None,
+        }
     }
 
     /// The row's columns: topic, and message as JSON.

@@ -1,12 +1,14 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
 use crate::bus::Topic;
+use crate::domain::Timestamp;
+use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 /// From half a millisecond to ten seconds.
@@ -50,10 +52,34 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
     spans: IntCounterVec,
+    outbox_depth: IntGauge,
+    outbox_age: Gauge,
+    stuck_bookings: IntGauge,
+    unanswered_payments: IntGauge,
+    jobs: IntGaugeVec,
+    pools: Pools,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
     pub gateway_errors: IntCounter,
+}
+
+/// The connections of this process, looked at when they are asked for.
+#[derive(Clone)]
+struct Pools {
+    connections: IntGaugeVec,
+    connections_max: IntGaugeVec,
+    source: Arc<OnceLock<Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>>>,
+}
+
+impl Pools {
+    fn look(&self) {
+        for PoolUse { pool, used, idle, max } in self.source.get().map_or_else(Vec::new, |s| s()) {
+            self.connections.with_label_values(&[pool, "used"]).set(used as i64);
+            self.connections.with_label_values(&[pool, "idle"]).set(idle as i64);
+            self.connections_max.with_label_values(&[pool]).set(max as i64);
+        }
+    }
 }
 
 struct Http {
@@ -107,6 +133,7 @@ impl Metrics {
     pub fn new() -> Self {
         let made = Maker(Registry::new());
         made.process();
+        made.build();
         let queued = made.gauges(
             "booking_queue_depth",
             "Commands waiting for the booking engine.",
@@ -183,6 +210,40 @@ impl Metrics {
                 "Messages put aside because they can't be applied, by topic.",
                 &["topic"],
             ),
+            outbox_depth: made.gauge(
+                "outbox_depth",
+                "Rows that wait in the outbox, 100000 at most; told by the process that sweeps.",
+            ),
+            outbox_age: made.fraction(
+                "outbox_oldest_age_seconds",
+                "Age of the oldest message in the outbox; told by the process that sweeps.",
+            ),
+            stuck_bookings: made.gauge(
+                "bookings_stuck",
+                "Bookings pending well past their hold; told by the process that sweeps.",
+            ),
+            unanswered_payments: made.gauge(
+                "payments_unanswered",
+                "Payments that wait longer than PAYMENT_REDRIVE_AFTER; told by the process that sweeps.",
+            ),
+            jobs: made.gauges(
+                "job_leader",
+                "1 where this process has a job that one process at a time does.",
+                &["job"],
+            ),
+            pools: Pools {
+                connections: made.gauges(
+                    "db_pool_connections",
+                    "Connections to the database, by pool and state (used or idle).",
+                    &["pool", "state"],
+                ),
+                connections_max: made.gauges(
+                    "db_pool_connections_max",
+                    "Connections that a pool may have.",
+                    &["pool"],
+                ),
+                source: Arc::default(),
+            },
             spans: made.counters(
                 "trace_spans_total",
                 "Spans that ended, were sent to the collector, or could not be sent.",
@@ -254,6 +315,26 @@ impl Metrics {
         self.dead_lettered.with_label_values(&[topic.as_str()]).inc();
     }
 
+    /// Tells what waits; whoever sweeps does.
+    pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
+        self.outbox_depth.set(backlog.outbox);
+        let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
+        self.outbox_age.set(age.unwrap_or_default().max(0.0));
+        self.stuck_bookings.set(backlog.stuck_bookings);
+        self.unanswered_payments.set(backlog.unanswered_payments);
+    }
+
+    /// Tells whether a job is this process'.
+    pub fn tell_job(&self, job: Job, is_ours: bool) {
+        self.jobs.with_label_values(&[job.as_str()]).set(i64::from(is_ours));
+    }
+
+    /// Where the use of connections is asked for, each time that metrics are.
+    pub fn watch_pools(&self, source: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
+        // The first to say so is the one whose metrics these are.
+        let _ = self.pools.source.set(Box::new(source));
+    }
+
     /// Counts spans: `ended`, `sent`, `failed`.
     pub fn count_spans(&self, outcome: &str, spans: usize) {
         self.spans.with_label_values(&[outcome]).inc_by(spans as u64);
@@ -261,6 +342,7 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
+        self.pools.look();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -295,6 +377,15 @@ impl Maker {
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.registered(IntGauge::new(name, help).expect(SOUND))
+    }
+
+    fn fraction(&self, name: &str, help: &str) -> Gauge {
+        self.registered(Gauge::new(name, help).expect(SOUND))
+    }
+
+    fn build(&self) {
+        let build = self.gauges("build_info", "1, with the version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

@@ -11,6 +11,7 @@ mod http_bookings;
 mod http_edges;
 mod http_flights;
 mod interop;
+mod logs;
 mod outages;
 mod ports_bus;
 mod ports_cache;

@@ -30,12 +30,9 @@ pub struct Received {
     pub trace: String,
     pub id: String,
     pub parent: String,
-    pub kind: i32,
     pub facts: BTreeMap<String, String>,
     /// Traces and spans that it is linked to.
     pub links: Vec<(String, String)>,
-    /// Nanoseconds.
-    pub took: u64,
 }
 
 impl Collector {
@@ -107,7 +104,11 @@ impl Drop for Collector {
 }
 
 fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    id.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes all");
+        text
+    })
 }
 
 fn facts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
@@ -128,10 +129,8 @@ impl From<Span> for Received {
             trace: hex(&span.trace_id),
             id: hex(&span.span_id),
             parent: hex(&span.parent_span_id),
-            kind: span.kind,
             links: links.collect(),
             facts: facts(span.attributes),
-            took: span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano),
         }
     }
 }
