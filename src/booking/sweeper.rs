@@ -52,10 +52,10 @@ impl Sweeper {
     /// Works until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
+            self.metrics.tell_job(Job::Sweep, false);
             let lease = self.store.wait_for(Job::Sweep).await;
             self.metrics.tell_job(Job::Sweep, true);
             self.run_while(lease).await;
-            self.metrics.tell_job(Job::Sweep, false);
             // From now on another process tells it.
             self.metrics.tell_backlog(&Backlog::default(), self.clock.now());
         }

@@ -65,10 +65,10 @@ impl Relay {
     /// Steps until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
+            self.metrics.tell_job(Job::Relay, false);
             let lease = self.store.wait_for(Job::Relay).await;
             self.metrics.tell_job(Job::Relay, true);
             self.run_while(lease).await;
-            self.metrics.tell_job(Job::Relay, false);
         }
     }
 

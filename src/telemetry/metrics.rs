@@ -144,7 +144,7 @@ impl Metrics {
             "Searches by cache layer and result (hit or miss).",
             &["layer", "result"],
         );
-        Self {
+        let metrics = Self {
             http: Arc::new(Http {
                 requests: made.counters(
                     "http_requests_total",
@@ -228,8 +228,8 @@ impl Metrics {
             ),
             jobs: made.gauges(
                 "job_leader",
-                "1 where this process has a job that one process at a time does.",
-                &["job"],
+                "1 where this process does what one process at a time does.",
+                &["role"],
             ),
             pools: Pools {
                 connections: made.gauges(
@@ -259,6 +259,19 @@ impl Metrics {
                 "Calls that the payment gateway did not answer.",
             ),
             registry: made.0,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A counter that appears with its first event has no rate for it: known ones are there before.
+    fn begin_at_zero(&self) {
+        for topic in Topic::ALL {
+            self.published.with_label_values(&[topic.as_str()]);
+            self.dead_lettered.with_label_values(&[topic.as_str()]);
+        }
+        for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
+            self.bookings.with_label_values(&[event]);
         }
     }
 
