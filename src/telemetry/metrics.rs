@@ -1,5 +1,6 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+use super::store_gauges::StoreGauges;
 use crate::bus::Topic;
 use crate::domain::Timestamp;
 use crate::store::{Backlog, Job, PoolUse};
@@ -8,7 +9,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// From half a millisecond to ten seconds.
@@ -52,34 +53,11 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
     spans: IntCounterVec,
-    outbox_depth: IntGauge,
-    outbox_age: Gauge,
-    stuck_bookings: IntGauge,
-    unanswered_payments: IntGauge,
-    jobs: IntGaugeVec,
-    pools: Pools,
+    store: Arc<StoreGauges>,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
     pub gateway_errors: IntCounter,
-}
-
-/// The connections of this process, looked at when they are asked for.
-#[derive(Clone)]
-struct Pools {
-    connections: IntGaugeVec,
-    connections_max: IntGaugeVec,
-    source: Arc<OnceLock<Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>>>,
-}
-
-impl Pools {
-    fn look(&self) {
-        for PoolUse { pool, used, idle, max } in self.source.get().map_or_else(Vec::new, |s| s()) {
-            self.connections.with_label_values(&[pool, "used"]).set(used as i64);
-            self.connections.with_label_values(&[pool, "idle"]).set(idle as i64);
-            self.connections_max.with_label_values(&[pool]).set(max as i64);
-        }
-    }
 }
 
 struct Http {
@@ -210,40 +188,7 @@ impl Metrics {
                 "Messages put aside because they can't be applied, by topic.",
                 &["topic"],
             ),
-            outbox_depth: made.gauge(
-                "outbox_depth",
-                "Rows that wait in the outbox, 100000 at most; told by the process that sweeps.",
-            ),
-            outbox_age: made.fraction(
-                "outbox_oldest_age_seconds",
-                "Age of the oldest message in the outbox; told by the process that sweeps.",
-            ),
-            stuck_bookings: made.gauge(
-                "bookings_stuck",
-                "Bookings pending well past their hold; told by the process that sweeps.",
-            ),
-            unanswered_payments: made.gauge(
-                "payments_unanswered",
-                "Payments that wait longer than PAYMENT_REDRIVE_AFTER; told by the process that sweeps.",
-            ),
-            jobs: made.gauges(
-                "job_leader",
-                "1 where this process does what one process at a time does.",
-                &["role"],
-            ),
-            pools: Pools {
-                connections: made.gauges(
-                    "db_pool_connections",
-                    "Connections to the database, by pool and state (used or idle).",
-                    &["pool", "state"],
-                ),
-                connections_max: made.gauges(
-                    "db_pool_connections_max",
-                    "Connections that a pool may have.",
-                    &["pool"],
-                ),
-                source: Arc::default(),
-            },
+            store: Arc::new(StoreGauges::made_by(&made)),
             spans: made.counters(
                 "trace_spans_total",
                 "Spans that ended, were sent to the collector, or could not be sent.",
@@ -330,22 +275,17 @@ impl Metrics {
 
     /// Tells what waits; whoever sweeps does.
     pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
-        self.outbox_depth.set(backlog.outbox);
-        let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
-        self.outbox_age.set(age.unwrap_or_default().max(0.0));
-        self.stuck_bookings.set(backlog.stuck_bookings);
-        self.unanswered_payments.set(backlog.unanswered_payments);
+        self.store.tell_backlog(backlog, now);
     }
 
     /// Tells whether a job is this process'.
     pub fn tell_job(&self, job: Job, is_ours: bool) {
-        self.jobs.with_label_values(&[job.as_str()]).set(i64::from(is_ours));
+        self.store.tell_job(job, is_ours);
     }
 
     /// Where the use of connections is asked for, each time that metrics are.
     pub fn watch_pools(&self, source: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
-        // The first to say so is the one whose metrics these are.
-        let _ = self.pools.source.set(Box::new(source));
+        self.store.watch_pools(Box::new(source));
     }
 
     /// Counts spans: `ended`, `sent`, `failed`.
@@ -355,7 +295,7 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.pools.look();
+        self.store.look_at_pools();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -365,7 +305,7 @@ impl Metrics {
 }
 
 /// Makes metrics and registers them; names are constants, so both can only fail in a test.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 const SOUND: &str = "metric names are constants, each used once";
 
@@ -388,11 +328,11 @@ impl Maker {
         self.registered(IntCounterVec::new(Opts::new(name, help), labels).expect(SOUND))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.registered(IntGauge::new(name, help).expect(SOUND))
     }
 
-    fn fraction(&self, name: &str, help: &str) -> Gauge {
+    pub(super) fn fraction(&self, name: &str, help: &str) -> Gauge {
         self.registered(Gauge::new(name, help).expect(SOUND))
     }
 
@@ -401,7 +341,7 @@ impl Maker {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.registered(IntGaugeVec::new(Opts::new(name, help), labels).expect(SOUND))
     }
 

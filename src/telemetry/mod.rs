@@ -4,6 +4,7 @@
 mod export;
 pub mod logging;
 mod metrics;
+mod store_gauges;
 mod traces;
 
 pub use metrics::{Metrics, Route};
