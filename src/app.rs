@@ -17,7 +17,7 @@ use crate::sample;
 use crate::search::Search;
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 use chrono::TimeDelta;
 use std::future::Future;
 use std::sync::Arc;
@@ -44,6 +44,9 @@ const SQLITE_BATCHES_MAX: usize = 1;
 /// Batches that PostgreSQL carries at once.
 const POSTGRES_BATCHES_MAX: usize = 4;
 
+/// How long a stop waits for the collector of traces.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -63,6 +66,7 @@ pub struct App {
     pub health: Health,
     /// Counters.
     pub metrics: Metrics,
+    tracing: Tracing,
     parts: Parts,
     config: Config,
     committed: Arc<Notify>,
@@ -89,6 +93,9 @@ impl App {
     /// Wires parts into a service at rest.
     pub fn assemble(config: Config, parts: Parts) -> Self {
         let metrics = parts.metrics.clone();
+        let tracing = parts.tracing.clone();
+        let store = parts.store.clone();
+        metrics.watch_pools(move || store.pools());
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -101,6 +108,7 @@ impl App {
                 policy: policy(&config),
                 zone: config.schedule_timezone,
                 metrics: metrics.clone(),
+                tracing: tracing.clone(),
                 committed: committed.clone(),
                 tasks: tasks.clone(),
             },
@@ -129,6 +137,7 @@ impl App {
             config.answers_kept_for(),
             config.max_cache_entries,
             metrics.clone(),
+            tracing.clone(),
         );
         let sweeper = Sweeper {
             engine: engine.clone(),
@@ -137,6 +146,7 @@ impl App {
             interval: config.sweep_interval,
             redrive_after: delta(config.payment_redrive_after),
             committed: committed.clone(),
+            metrics: metrics.clone(),
         };
         Self {
             bookings: Bookings::new(
@@ -155,6 +165,7 @@ impl App {
                 bus: config.kafka.is_some().then(|| parts.bus.clone()),
             },
             metrics,
+            tracing,
             parts,
             config,
             committed,
@@ -209,6 +220,7 @@ impl App {
                 engine: self.engine.clone(),
                 group: self.settlement_group().to_owned(),
                 metrics: self.metrics.clone(),
+                tracing: self.tracing.clone(),
             };
             self.spawn(async move { settlement.run().await });
         }
@@ -221,6 +233,7 @@ impl App {
                 group: self.payment_group().to_owned(),
                 metrics: self.metrics.clone(),
                 tasks: self.tasks.clone(),
+                tracing: self.tracing.clone(),
             };
             self.spawn(async move { worker.run().await });
         }
@@ -231,6 +244,7 @@ impl App {
                 cache: self.parts.cache.clone(),
                 committed: self.committed.clone(),
                 metrics: self.metrics.clone(),
+                tracing: self.tracing.clone(),
             };
             self.spawn(async move { relay.run().await });
         }
@@ -286,6 +300,7 @@ impl App {
             search: self.search.clone(),
             health: self.health.clone(),
             metrics: self.metrics.clone(),
+            tracing: self.tracing.clone(),
             draining: self.draining.clone(),
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
@@ -342,6 +357,7 @@ impl App {
         if tokio::time::timeout(Duration::from_secs(5), finished).await.is_err() {
             warn!("some work did not finish; the next start goes on with it");
         }
+        self.tracing.stop(TRACES_TIMEOUT).await;
         info!("stopped");
     }
 

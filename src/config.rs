@@ -67,10 +67,25 @@ pub struct Config {
     pub max_in_flight: usize,
     /// `MAX_WAITING`: callers that may wait for a payment (`Prefer: wait`).
     pub max_waiting: usize,
+    /// `TRACING_ENABLED` and its parts; `None`: no trace is made.
+    pub tracing: Option<TracingSettings>,
     /// `LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`: which log lines are written.
     pub log_filter: String,
+}
+
+/// Where traces go, and which.
+#[derive(Debug, Clone)]
+pub struct TracingSettings {
+    /// `TRACING_ENDPOINT`, with the path to which traces are posted.
+    pub endpoint: String,
+    /// `TRACING_SERVICE_NAME`.
+    pub service_name: String,
+    /// `TRACING_ENVIRONMENT`.
+    pub environment: String,
+    /// `TRACING_SAMPLER_RATIO`: the share of traces that are kept where the caller has not decided.
+    pub sampler_ratio: f64,
 }
 
 /// How long a search answer is kept that was read from a replica of the database, which may be behind.
@@ -120,6 +135,7 @@ impl Config {
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),
+            tracing: env.tracing(),
             log_format: env.read("LOG_FORMAT", values::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
@@ -170,13 +186,24 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             match parse(&value) {
                 Ok(parsed) => return parsed,
                 // A URL may hold a password, which is not repeated on a screen or in a log.
-                Err(rule) if name.ends_with("_URL") => {
+                Err(rule) if name.ends_with("_URL") || name.ends_with("_ENDPOINT") => {
                     self.problems.push(format!("{name} {rule}"));
                 }
                 Err(rule) => self.problems.push(format!("{name} {rule}; it is {value:?}")),
             }
         }
         parse(settings::default_of(name)).expect("every default keeps its setting's rule")
+    }
+
+    fn tracing(&mut self) -> Option<TracingSettings> {
+        let enabled = self.read("TRACING_ENABLED", values::yes_or_no);
+        let settings = TracingSettings {
+            endpoint: self.read("TRACING_ENDPOINT", values::traces_endpoint),
+            service_name: self.text("TRACING_SERVICE_NAME"),
+            environment: self.text("TRACING_ENVIRONMENT"),
+            sampler_ratio: self.read("TRACING_SAMPLER_RATIO", values::ratio),
+        };
+        enabled.then_some(settings)
     }
 
     /// A setting that asks for a part which this version lacks must not be ignored in silence: the
@@ -236,11 +263,21 @@ mod tests {
 
     #[test]
     fn a_part_that_is_missing_stops_the_start() {
-        for (name, value) in [("AUTH", "jwt"), ("TRACING_ENABLED", "true")] {
-            let error = config(&[(name, value)]).expect_err(name);
-            assert!(error.0[0].starts_with(&format!("{name} is set")), "{error}");
-        }
-        assert!(config(&[("AUTH", "off"), ("TRACING_ENABLED", "false")]).is_ok());
+        let error = config(&[("AUTH", "jwt")]).expect_err("AUTH");
+        assert!(error.0[0].starts_with("AUTH is set"), "{error}");
+        assert!(config(&[("AUTH", "off")]).is_ok());
+    }
+
+    #[test]
+    fn traces_are_off_unless_asked_for() {
+        assert!(config(&[]).expect("sound").tracing.is_none());
+        let traced = config(&[("TRACING_ENABLED", "true"), ("TRACING_SAMPLER_RATIO", "0.25")]);
+        let tracing = traced.expect("sound").tracing.expect("asked for");
+        assert_eq!(tracing.endpoint, "http://localhost:4318/v1/traces");
+        assert_eq!(
+            (tracing.service_name.as_str(), tracing.sampler_ratio),
+            ("airline-booking-service", 0.25)
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
 //! - [`health`]: which dependencies answer;
 //! - [`redis`]: the connection that the cache and the locks share;
-//! - [`telemetry`]: metrics and logs.
+//! - [`telemetry`]: metrics, logs and traces.
 
 pub mod app;
 pub mod booking;

@@ -17,7 +17,7 @@ use crate::redis::Redis;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
 use crate::store::{Job, Lease, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 use anyhow::Context;
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Counters, which some of the parts add to.
     pub metrics: Metrics,
+    /// Spans.
+    pub tracing: Tracing,
 }
 
 /// The store that the settings name, for commands that work on it without serving. `adopt`: also
@@ -122,6 +124,10 @@ impl Chosen {
             None
         };
         let metrics = Metrics::new();
+        let tracing = match &config.tracing {
+            Some(settings) => Tracing::start(settings, metrics.clone())?,
+            None => Tracing::default(),
+        };
         let bus: Arc<dyn Bus> = match &config.kafka {
             Some(kafka) => Arc::new(KafkaBus::connect(kafka, metrics.clone())?),
             None => Arc::new(MemoryBus::default()),
@@ -152,7 +158,7 @@ impl Chosen {
             None => Arc::new(MemoryCache::among_replicas()),
         };
         let (store, gateway, clock) = (kept.store, kept.gateway, kept.clock);
-        let parts = Parts { store, gateway, bus, locks, cache, clock, metrics };
+        let parts = Parts { store, gateway, bus, locks, cache, clock, metrics, tracing };
         let claims = Claims { _file: kept.claim, _database: sole };
         Ok(Self { parts, postgres: kept.postgres, claims })
     }

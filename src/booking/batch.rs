@@ -12,7 +12,9 @@ use super::state::{State, Wanted};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::error::Error;
 use crate::store::StoreError;
+use crate::telemetry::{Side, Span, TraceContext};
 use std::collections::{BTreeSet, HashSet};
+use std::future::Future;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,16 +30,24 @@ const OUTAGE_MAX: u32 = 4;
 const OUTAGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A command on its way through a batch.
-#[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) command: Command,
     pub(super) flight: FlightId,
     pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
     pub(super) arrived: Instant,
+    /// Ends when the command is answered.
+    pub(super) span: Span,
+    /// Whether the span belongs to somebody's trace.
+    pub(super) is_called: bool,
 }
 
 impl Ticket {
     fn answer(self, outcome: Result<Outcome, Error>) {
+        match &outcome {
+            Ok(_) => {}
+            Err(Error::Refused(_)) => self.span.note("booking.refused", true),
+            Err(_) => self.span.fail("unavailable"),
+        }
         // The caller may be gone; what was committed stands.
         let _ = self.reply.send(outcome);
     }
@@ -62,11 +72,12 @@ enum Attempt {
 /// Runs one batch.
 pub(super) struct Batch<'a> {
     parts: &'a EngineParts,
+    span: Span,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(parts: &'a EngineParts) -> Self {
-        Self { parts }
+    pub(super) fn new(parts: &'a EngineParts, tickets: &[Ticket]) -> Self {
+        Self { parts, span: span_over(parts, tickets) }
     }
 
     /// Answers every ticket.
@@ -137,7 +148,9 @@ impl<'a> Batch<'a> {
     }
 
     async fn attempt(&self, pending: Vec<Pending>) -> Attempt {
-        let mut state = match self.parts.store.load(&wanted(&pending)).await {
+        let wanted_rows = wanted(&pending);
+        let loaded = self.timed("store.load", self.parts.store.load(&wanted_rows)).await;
+        let mut state = match loaded {
             Ok(state) => state,
             Err(cause @ StoreError::Unavailable(_)) => return Attempt::Outage(pending, cause),
             Err(cause) => return Attempt::Refused(pending, cause),
@@ -152,7 +165,7 @@ impl<'a> Batch<'a> {
             state.apply(&wanted);
             let position = (!wanted.is_empty()).then_some(changes.commands.len());
             if position.is_some() {
-                changes.commands.push(wanted);
+                changes.commands.push(self.in_trace(&p.ticket, wanted));
             }
             decided.push(Decided {
                 ticket: p.ticket,
@@ -165,7 +178,7 @@ impl<'a> Batch<'a> {
             self.answer(decided, &changes);
             return Attempt::Done(Vec::new());
         }
-        match self.parts.store.commit(&changes).await {
+        match self.timed("store.commit", self.parts.store.commit(&changes)).await {
             Ok(committed) => {
                 self.parts.cache.end(&changes.outdated);
                 self.parts.committed.notify_one();
@@ -181,6 +194,34 @@ impl<'a> Batch<'a> {
                 Attempt::Refused(decided.into_iter().map(Decided::again).collect(), cause)
             }
         }
+    }
+
+    /// A call of the store within the batch's span.
+    async fn timed<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let span = self.parts.tracing.span(name, Side::Client, &self.span.context());
+        let outcome = call.await;
+        if outcome.is_err() {
+            span.fail("store");
+        }
+        outcome
+    }
+
+    /// What a command changes belongs to its own trace; or, if nobody asked for it, to that in
+    /// which its payment began.
+    fn in_trace(&self, ticket: &Ticket, changes: Changes) -> Changes {
+        if !self.parts.tracing.is_on() {
+            return changes;
+        }
+        let began = changes.payment.as_ref().and_then(|change| change.after.traceparent.clone());
+        let trace = match began {
+            Some(began) if !ticket.is_called => Some(began),
+            _ => ticket.span.context().traceparent(),
+        };
+        changes.in_trace(trace)
     }
 
     fn answer(&self, decided: Vec<Decided>, changes: &ChangeSet) {
@@ -223,6 +264,32 @@ impl<'a> Batch<'a> {
             .collect();
         days.into_iter().collect()
     }
+}
+
+/// The span of a batch: below its command if it has only one, else a trace of its own, linked to
+/// and from each. Each command's time in its line ends here.
+fn span_over(parts: &EngineParts, tickets: &[Ticket]) -> Span {
+    let tracing = &parts.tracing;
+    if !tracing.is_on() {
+        return Span::NONE;
+    }
+    for ticket in tickets {
+        let (line, waited) = (ticket.span.context(), ticket.arrived.elapsed());
+        drop(tracing.span_since("booking.wait", Side::Internal, &line, waited));
+    }
+    let span = match tickets {
+        [alone] => tracing.span("booking.batch", Side::Internal, &alone.span.context()),
+        _ => {
+            let sampled = tickets.iter().map(|t| t.span.context()).filter(TraceContext::is_sampled);
+            let span = tracing.linked_span("booking.batch", Side::Internal, sampled);
+            for ticket in tickets {
+                ticket.span.link(&span.context());
+            }
+            span
+        }
+    };
+    span.note("booking.batch.size", tickets.len() as i64);
+    span
 }
 
 /// A command that was judged, and where its changes stand in the change set.

@@ -31,12 +31,38 @@ pub struct Changes {
     pub idempotency: Option<IdempotencyRecord>,
     /// What others are to be told.
     pub events: Vec<Event>,
+    /// In which trace they are told (W3C `traceparent`).
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// An event and the trace to which it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What happened.
+    pub event: Event,
+    /// W3C `traceparent`.
+    pub traceparent: Option<Arc<str>>,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The same, in a trace, as is a payment that begins with it.
+    #[must_use]
+    pub fn in_trace(mut self, traceparent: Option<Arc<str>>) -> Self {
+        if let Some(new) = self.payment.as_mut().filter(|change| change.was.is_none()) {
+            new.after.traceparent.clone_from(&traceparent);
+        }
+        Self { traceparent, ..self }
+    }
+
+    fn told(&self) -> impl Iterator<Item = Told> {
+        let told =
+            |event: &Event| Told { event: event.clone(), traceparent: self.traceparent.clone() };
+        self.events.iter().map(told)
     }
 }
 
@@ -93,7 +119,7 @@ pub struct Folded {
     /// Idempotency records to write.
     pub idempotency: Vec<IdempotencyRecord>,
     /// Events to put in the outbox, in the order of the commands.
-    pub events: Vec<Event>,
+    pub events: Vec<Told>,
 }
 
 impl ChangeSet {
@@ -119,7 +145,7 @@ impl ChangeSet {
                 payments.add(change.after.reference, change);
             }
             folded.idempotency.extend(changes.idempotency.clone());
-            folded.events.extend_from_slice(&changes.events);
+            folded.events.extend(changes.told());
         }
         folded.flights = flights.changes;
         folded.bookings = bookings.changes;

@@ -22,6 +22,19 @@ pub enum Command {
     PutFlight(PutFlight),
 }
 
+impl Command {
+    /// What it is called where operators look.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hold(_) => "booking.hold",
+            Self::Settle(_) => "booking.settle",
+            Self::Expire(_) => "booking.expire",
+            Self::Cancel(_) => "booking.cancel",
+            Self::PutFlight(_) => "flight.put",
+        }
+    }
+}
+
 /// Asks for seats. Ids are drawn once, before the first attempt, so that a repeat is recognised.
 #[derive(Debug, Clone)]
 pub struct Hold {

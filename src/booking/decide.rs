@@ -98,6 +98,7 @@ fn decide_hold(
         status: PaymentStatus::Requested,
         created_at: now,
         updated_at: now,
+        traceparent: None,
     };
     // Only held: `available_seats` moves when the payment is captured.
     let after =
@@ -117,6 +118,7 @@ fn decide_hold(
             booking: Some(Change { was: None, after: booking }),
             payment: Some(Change { was: None, after: payment }),
             idempotency: record,
+            traceparent: None,
         },
     })
 }
@@ -344,8 +346,8 @@ impl Ending<'_> {
                 flight: Some(Change { was: self.flight.clone(), after: flight }),
                 booking: Some(Change { was: Some(self.booking.status), after: booking }),
                 payment: Some(Change { was: Some(self.payment.status), after: payment }),
-                idempotency: None,
                 events,
+                ..Changes::default()
             },
         }
     }

@@ -11,6 +11,7 @@ use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
 use crate::lock::Taken;
 use crate::store::Located;
+use crate::telemetry::{Side, Span, TraceContext};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -81,21 +82,25 @@ impl Engine {
     pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
         let located = self.locate(std::slice::from_ref(&command)).await?;
         let flight = located.flight_of(&command)?;
-        let answer = self.enqueue(command, flight).await?;
+        let caller = self.shared.parts.tracing.current();
+        let answer = self.enqueue(command, flight, &caller).await?;
         self.dispatch();
         answer.await.map_err(|_| Error::Stopping)?
     }
 
-    /// Runs many commands, located in one read; answers in their order, after their commits.
+    /// Runs many commands, located in one read; answers in their order, after their commits. Each
+    /// goes on with the trace of its callers, where `callers` has one.
     pub async fn submit_all(
         &self,
         commands: Vec<Command>,
+        callers: &[TraceContext],
     ) -> Result<Vec<Result<Outcome, Error>>, Error> {
         let located = self.locate(&commands).await?;
         let mut answers = Vec::with_capacity(commands.len());
-        for command in commands {
+        for (position, command) in commands.into_iter().enumerate() {
+            let caller = callers.get(position).unwrap_or(&TraceContext::NONE);
             answers.push(match located.flight_of(&command) {
-                Ok(flight) => Ok(self.enqueue(command, flight).await?),
+                Ok(flight) => Ok(self.enqueue(command, flight, caller).await?),
                 Err(refusal) => Err(refusal),
             });
             if self.shared.urgent_room.available_permits() == 0 {
@@ -137,8 +142,14 @@ impl Engine {
     }
 
     /// Puts a command at the end of its flight's line.
-    async fn enqueue(&self, command: Command, flight: FlightId) -> Result<Answer, Error> {
+    async fn enqueue(
+        &self,
+        command: Command,
+        flight: FlightId,
+        caller: &TraceContext,
+    ) -> Result<Answer, Error> {
         let shared = &self.shared;
+        let span = self.span_of(&command, flight, caller);
         let (queue, room) = match &command {
             Command::Hold(_) => {
                 let room = shared.holds_room.clone().try_acquire_owned();
@@ -150,10 +161,24 @@ impl Engine {
             }
         };
         let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { command, flight, reply, arrived: Instant::now() };
+        let is_called = *caller != TraceContext::NONE;
+        let ticket = Ticket { command, flight, reply, arrived: Instant::now(), span, is_called };
         let item = Waiter { ticket, _room: room };
         self.floor().lines.push(Entry { flight, queue, item });
         Ok(answer)
+    }
+
+    /// A command's time in the engine: in its line, and in its batch.
+    fn span_of(&self, command: &Command, flight: FlightId, caller: &TraceContext) -> Span {
+        let tracing = &self.shared.parts.tracing;
+        let span = tracing.span(command.name(), Side::Internal, caller);
+        span.note("flight.id", flight.0);
+        match command {
+            Command::Hold(hold) => span.note("booking.id", hold.booking_id.0),
+            Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
+            Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
+        }
+        span
     }
 
     /// Starts as many batches as may run.
@@ -198,7 +223,7 @@ impl Engine {
     async fn run_locked(&self, tickets: Vec<Ticket>, taken: Taken) {
         let parts = &self.shared.parts;
         if !tickets.is_empty() {
-            let batch = Batch::new(parts);
+            let batch = Batch::new(parts, &tickets);
             tokio::select! {
                 () = batch.run(tickets) => {}
                 () = parts.locks.keep(&taken) => {}

@@ -17,7 +17,7 @@ mod state;
 mod sweeper;
 mod waiting;
 
-pub use changes::{Change, ChangeSet, Changes, Folded, Stale};
+pub use changes::{Change, ChangeSet, Changes, Folded, Stale, Told};
 pub use command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::domain::ScheduleZone;
 use crate::lock::FlightLocks;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,8 @@ pub struct EngineParts {
     pub zone: ScheduleZone,
     /// Counts what happens.
     pub metrics: Metrics,
+    /// Follows commands through their batches.
+    pub tracing: Tracing,
     /// Notified after each commit, to wake the relay.
     pub committed: Arc<Notify>,
     /// Where batches run.

@@ -10,18 +10,25 @@ use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;
-use crate::store::{Job, Lease, OutboxEntry, Store};
+use crate::store::{Backlog, Job, Lease, OutboxEntry, Store};
+use crate::telemetry::Metrics;
 use chrono::TimeDelta;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Rows that one step takes at most of each kind.
 const BATCH_SIZE_MAX: usize = 512;
 
 /// How often forgotten idempotency keys are looked for.
 const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
+
+/// How often what waits in the store is measured.
+const TELL_EVERY: TimeDelta = TimeDelta::seconds(5);
+
+/// How long past its hold a booking may be pending before it counts as stuck.
+const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Brings to its end what nobody else does.
 pub struct Sweeper {
@@ -37,14 +44,20 @@ pub struct Sweeper {
     pub redrive_after: TimeDelta,
     /// Wakes the relay.
     pub committed: Arc<Notify>,
+    /// Tells what waits.
+    pub metrics: Metrics,
 }
 
 impl Sweeper {
     /// Works until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
+            self.metrics.tell_job(Job::Sweep, false);
             let lease = self.store.wait_for(Job::Sweep).await;
+            self.metrics.tell_job(Job::Sweep, true);
             self.run_while(lease).await;
+            // From now on another process tells it.
+            self.metrics.tell_backlog(&Backlog::default(), self.clock.now());
         }
     }
 
@@ -52,8 +65,13 @@ impl Sweeper {
     async fn run_while(&self, mut lease: Box<dyn Lease>) {
         let mut forgotten_at = self.clock.now();
         self.drive_earlier(forgotten_at).await;
+        let mut told_at: Option<Timestamp> = None;
         while lease.is_held().await {
             let now = self.clock.now();
+            if told_at.is_none_or(|at| now - at >= TELL_EVERY) {
+                told_at = Some(now);
+                self.tell_backlog(now).await;
+            }
             match self.step(now).await {
                 // More may be waiting: no pause.
                 Ok(done) if done >= BATCH_SIZE_MAX => continue,
@@ -68,6 +86,15 @@ impl Sweeper {
                 }
             }
             tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    /// Measures what waits in the store.
+    pub async fn tell_backlog(&self, now: Timestamp) {
+        let (lapsed, asked) = (now - SWEEP_GRACE, now - self.redrive_after);
+        match self.store.backlog(lapsed, asked).await {
+            Ok(backlog) => self.metrics.tell_backlog(&backlog, now),
+            Err(error) => debug!(%error, "the sweeper could not measure what waits"),
         }
     }
 
@@ -100,7 +127,7 @@ impl Sweeper {
                 .map(|booking_id| Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline })),
         );
         let mut done = 0;
-        for outcome in self.engine.submit_all(commands).await? {
+        for outcome in self.engine.submit_all(commands, &[]).await? {
             match outcome {
                 Ok(_) => done += 1,
                 // Somebody else was faster; nothing is left to do.
@@ -125,7 +152,8 @@ impl Sweeper {
                     PaymentStatus::ReversalRequested => PaymentAction::Reverse,
                     _ => PaymentAction::Capture,
                 };
-                let entry = OutboxEntry::from(&request(&booking, &payment, action, now));
+                let entry = OutboxEntry::from(&request(&booking, &payment, action, now))
+                    .in_trace(payment.traceparent.as_deref());
                 (payment, entry)
             })
             .collect();

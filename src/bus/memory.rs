@@ -95,6 +95,10 @@ impl Bus for MemoryBus {
         Ok(Box::new(Listener(sender.subscribe())))
     }
 
+    fn system(&self) -> &'static str {
+        "memory"
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         Ok(())
     }

@@ -9,11 +9,13 @@ mod encode;
 pub mod kafka;
 pub mod memory;
 pub mod relay;
+mod spans;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
+pub use spans::{Sending, received};
 
 /// The streams that the service writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +101,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Listens from now on without a group: every listener sees every message, none is kept for it.
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// What traces call it.
+    fn system(&self) -> &'static str;
 
     /// Whether the bus answers, found out within about a second.
     async fn ping(&self) -> Result<(), BusError>;

@@ -1,10 +1,10 @@
 //! The relay: drains the outbox into the bus and the cache, oldest first.
 
-use super::{Bus, BusError, Message, Topic};
+use super::{Bus, BusError, Message, Sending, Topic};
 use crate::cache::SearchCache;
 use crate::domain::Outdated;
 use crate::store::{Job, LEASE_INTERVAL, Lease, Outbound, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Relay {
     pub committed: Arc<Notify>,
     /// Counts what goes out.
     pub metrics: Metrics,
+    /// Follows what goes out.
+    pub tracing: Tracing,
 }
 
 /// What a step came to.
@@ -63,7 +65,9 @@ impl Relay {
     /// Steps until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
+            self.metrics.tell_job(Job::Relay, false);
             let lease = self.store.wait_for(Job::Relay).await;
+            self.metrics.tell_job(Job::Relay, true);
             self.run_while(lease).await;
         }
     }
@@ -112,8 +116,9 @@ impl Relay {
                 Outbound::Outdate(answers) => outdated.push((entry.id, answers)),
             }
         }
+        let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
         let (ended, published) = tokio::join!(self.end(&outdated), self.bus.publish(&messages));
-        published?;
+        sending.end(published)?;
         for (topic, _) in &messages {
             self.metrics.count_published(*topic);
         }

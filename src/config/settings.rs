@@ -83,14 +83,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAX_QUEUED_HOLDS", "8192", "bookings that may wait for the engine; beyond it 503"),
     setting("MAX_IN_FLIGHT", "2048", "requests worked on at once; beyond it 503"),
     setting("MAX_WAITING", "1024", "callers that may wait for a payment (Prefer: wait)"),
+    setting("TRACING_ENABLED", "false", "true: traces go to TRACING_ENDPOINT"),
+    setting("TRACING_ENDPOINT", "http://localhost:4318", "a collector that takes OTLP over HTTP"),
+    setting("TRACING_SERVICE_NAME", "airline-booking-service", "the service's name in traces"),
+    setting("TRACING_ENVIRONMENT", "local", "the deployment's name in traces"),
+    setting(
+        "TRACING_SAMPLER_RATIO",
+        "1.0",
+        "share of traces that are kept, 0 to 1, where the caller has not decided",
+    ),
     setting("LOG_FORMAT", "", "pretty or json; empty: pretty on a terminal, else json"),
     setting("RUST_LOG", "info", "which log lines are written, by module and level"),
 ];
 
 /// Variables that ask for parts which this version lacks: the value that asks for nothing, and what
 /// the service does without the part.
-pub(super) const MISSING: &[(&str, &str, &str)] =
-    &[("AUTH", "off", "knows no identities"), ("TRACING_ENABLED", "false", "exports no traces")];
+pub(super) const MISSING: &[(&str, &str, &str)] = &[("AUTH", "off", "knows no identities")];
 
 const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
     Setting { name, default, help }

@@ -112,6 +112,25 @@ pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "must be true or false".into())
 }
 
+/// A collector's address, as `http://HOST:PORT`; comes back with the path of traces.
+pub(super) fn traces_endpoint(text: &str) -> Result<String, String> {
+    const PATH: &str = "/v1/traces";
+    let rule = "must be http://HOST:PORT of a collector, without a password; one beside the \
+                service, which sends on by TLS where that is needed";
+    let rest = text.strip_prefix("http://").ok_or(rule)?.trim_end_matches('/');
+    let rest = rest.strip_suffix(PATH).unwrap_or(rest);
+    let address = format!("http://{rest}{PATH}");
+    let uri: http::Uri = address.parse().map_err(|_| rule)?;
+    let host = uri.host().unwrap_or_default();
+    if host.is_empty() || rest.contains(['@', '?', '#']) { Err(rule.into()) } else { Ok(address) }
+}
+
+/// A share, from 0 to 1.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".into())
+}
+
 /// As libpq names them.
 pub(super) fn ssl_mode(text: &str) -> Result<SslMode, String> {
     Ok(match text {
@@ -203,6 +222,18 @@ mod tests {
         }
         assert_eq!(sqlite_file(""), Ok(SQLITE_FILE.into()));
         assert!(is_postgres_url("postgresql://host/db") && !is_postgres_url("postgres.db"));
+    }
+
+    #[test]
+    fn traces_go_to_a_collector_over_http() {
+        for text in ["http://h:4318", "http://h:4318/", "http://h:4318/v1/traces"] {
+            assert_eq!(traces_endpoint(text), Ok("http://h:4318/v1/traces".into()), "{text}");
+        }
+        assert_eq!(traces_endpoint("http://h/otlp"), Ok("http://h/otlp/v1/traces".into()));
+        for text in ["h:4318", "https://h", "http://", "http://u:p@h", "http://h:x", "http://h?a"] {
+            assert!(traces_endpoint(text).is_err(), "{text}");
+        }
+        assert!(ratio("0.5").is_ok() && ratio("1.1").is_err() && ratio("NaN").is_err());
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub enum PaymentOutcome {
 impl PaymentOutcome {
     /// Every outcome.
     pub const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::Reversed];
+
+    /// The word on the topic.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Reversed => "reversed",
+        }
+    }
 }
 
 /// A message on `payment-events`.

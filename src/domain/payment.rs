@@ -86,4 +86,6 @@ pub struct Payment {
     pub created_at: Timestamp,
     /// When its status last changed or it was last driven again.
     pub updated_at: Timestamp,
+    /// In which trace it was first asked for (W3C `traceparent`), so that repeats join it.
+    pub traceparent: Option<Arc<str>>,
 }

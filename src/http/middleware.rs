@@ -3,7 +3,9 @@
 //! One function and not a stack: each layer costs every cached search, and their order is plain here.
 
 use super::problem::{Code, Problem};
-use super::{Api, body::read_within};
+use super::{Api, body::read_within, span};
+use crate::telemetry::{Span, TraceContext};
+
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -14,12 +16,15 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info};
+use tracing::{Level, enabled, event, field};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Characters of a caller's request id at most.
 const REQUEST_ID_CHARS_MAX: usize = 128;
+
+/// An answer that took longer, beyond what the caller asked to wait, is told of.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Carries one request through.
 pub(super) async fn around(
@@ -31,19 +36,27 @@ pub(super) async fn around(
     let request_id = request_id(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let route = api.metrics.route(method_label(request.method()), path);
+    let method = method_label(request.method());
+    let route = api.metrics.route(method, path);
+    let id = request_id.to_str().expect("a request id is checked or made of ASCII letters");
     let place = Place::take(&api);
 
     let is_bounded = path.starts_with("/api/") && !path.ends_with("/health");
+    // What probes ask is no part of any story.
+    let span = if is_bounded {
+        span::begin(&api.tracing, &request, (method, path), id)
+    } else {
+        Span::NONE
+    };
+    let waits = super::bookings::asked_wait(request.headers());
     let mut response = if is_bounded && place.is_beyond {
         Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on").into_response()
     } else {
         request = read_within(request, api.limits.read_timeout);
-        carry_out(&api, request, next).await
+        span.around(carry_out(api.limits.request_timeout + waits, request, next)).await
     };
 
     let problem = response.extensions_mut().remove::<Problem>();
-    let id = request_id.to_str().expect("a request id is checked or made of ASCII letters");
     if let Some(problem) = &problem {
         let body = problem.body(id);
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
@@ -52,13 +65,15 @@ pub(super) async fn around(
     let took = started.elapsed();
     route.observe(response.status(), took);
     let cause = problem.as_ref().and_then(Problem::cause);
-    log(id, path, response.status(), took, cause);
+    span::answered(&span, response.status());
+    let is_slow = took > SLOW + waits;
+    let line = Line { id, method, route: path, status: response.status(), took, is_slow, cause };
+    line.write(&span.context());
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
 
-async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
-    let time = api.limits.request_timeout + super::bookings::asked_wait(request.headers());
+async fn carry_out(time: Duration, request: Request, next: Next) -> Response {
     let answered = AssertUnwindSafe(tokio::time::timeout(time, next.run(request))).catch_unwind();
     match answered.await {
         Ok(Ok(response)) => response,
@@ -103,15 +118,45 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The request's one line: with its cause where something failed, at `debug` where all went well.
-fn log(request_id: &str, route: &str, status: StatusCode, took: Duration, cause: Option<&str>) {
-    let status_number = status.as_u16();
-    if let Some(cause) = cause {
-        error!(request_id, route, status = status_number, ?took, cause, "failed");
-    } else if status.is_server_error() {
-        info!(request_id, route, status = status_number, ?took, "answered");
-    } else {
-        debug!(request_id, route, status = status_number, ?took, "answered");
+/// The request's one line. Its target is `access`, so that `RUST_LOG=info,access=debug` shows them all.
+struct Line<'a> {
+    id: &'a str,
+    method: &'static str,
+    route: &'a str,
+    status: StatusCode,
+    took: Duration,
+    is_slow: bool,
+    cause: Option<&'a str>,
+}
+
+/// One line at a level, which the macro wants as a constant.
+macro_rules! line {
+    ($level:expr, $line:ident, $trace_id:ident, $text:literal $(, $cause:ident)?) => {
+        event!(
+            target: "access", $level, request_id = $line.id, trace_id = $trace_id,
+            method = $line.method, route = $line.route, status = $line.status.as_u16(),
+            duration_ms = $line.took.as_secs_f64() * 1e3, $($cause,)? $text
+        )
+    };
+}
+
+impl Line<'_> {
+    /// With its cause where something failed; at `debug` where all went well, which is most of them.
+    fn write(&self, trace: &TraceContext) {
+        let is_notable = self.cause.is_some() || self.is_slow || self.status.is_server_error();
+        if !is_notable && !enabled!(target: "access", Level::DEBUG) {
+            return;
+        }
+        let trace_id = trace.trace_id().map(field::display);
+        if let Some(cause) = self.cause {
+            line!(Level::ERROR, self, trace_id, "failed", cause);
+        } else if self.is_slow {
+            line!(Level::INFO, self, trace_id, "slow");
+        } else if self.status.is_server_error() {
+            line!(Level::INFO, self, trace_id, "answered");
+        } else {
+            line!(Level::DEBUG, self, trace_id, "answered");
+        }
     }
 }
 

@@ -12,11 +12,12 @@ mod middleware;
 mod openapi;
 mod problem;
 mod search;
+mod span;
 
 use crate::booking::{Bookings, Flights};
 use crate::health::Health;
 use crate::search::Search;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use problem::{Code, Problem};
@@ -41,6 +42,8 @@ pub struct Api {
     pub health: Health,
     /// Counters.
     pub metrics: Metrics,
+    /// Spans.
+    pub tracing: Tracing,
     /// True from the moment a stop was asked for.
     pub draining: Arc<AtomicBool>,
     /// Bounds.

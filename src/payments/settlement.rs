@@ -1,9 +1,9 @@
 //! Settlement: reads `payment-events` and brings their bookings to an end, through the door.
 
 use crate::booking::{Command, Engine, Settle};
-use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event};
+use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
 use crate::error::Error;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Span, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -24,6 +24,8 @@ pub struct Settlement {
     pub group: String,
     /// Counts what is put aside.
     pub metrics: Metrics,
+    /// Goes on with the traces of the events.
+    pub tracing: Tracing,
 }
 
 /// Settlement cannot go on for now; what it had comes again.
@@ -59,6 +61,7 @@ impl Settlement {
         let mut commands = Vec::with_capacity(messages.len());
         let mut sources = Vec::with_capacity(messages.len());
         for message in messages {
+            let span = received(&self.tracing, &*self.bus, Topic::PaymentEvents, &message);
             match parse_payment_event(&message) {
                 Ok(event) => {
                     commands.push(Command::Settle(Settle {
@@ -66,17 +69,18 @@ impl Settlement {
                         amount: event.amount,
                         outcome: event.status,
                     }));
-                    sources.push(message);
+                    sources.push((message, span));
                 }
-                Err(malformed) => self.put_aside(message, &malformed.to_string()).await?,
+                Err(malformed) => self.put_aside(message, span, &malformed.to_string()).await?,
             }
         }
-        let outcomes = self.engine.submit_all(commands).await?;
-        for (outcome, message) in outcomes.into_iter().zip(sources) {
+        let callers: Vec<_> = sources.iter().map(|(_, span)| span.context()).collect();
+        let outcomes = self.engine.submit_all(commands, &callers).await?;
+        for (outcome, (message, span)) in outcomes.into_iter().zip(sources) {
             match outcome {
                 Ok(_) => {}
                 Err(Error::Refused(refusal)) => {
-                    self.put_aside(message, &refusal.to_string()).await?;
+                    self.put_aside(message, span, &refusal.to_string()).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -84,7 +88,8 @@ impl Settlement {
         Ok(())
     }
 
-    async fn put_aside(&self, message: Message, reason: &str) -> Result<(), BusError> {
+    async fn put_aside(&self, message: Message, span: Span, reason: &str) -> Result<(), BusError> {
+        span.fail("dead_letter");
         self.metrics.count_dead_lettered(Topic::PaymentEvents);
         self.bus.dead_letter(Topic::PaymentEvents, message, reason).await
     }

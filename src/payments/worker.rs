@@ -4,11 +4,11 @@
 //! the sweeper repeats what a crash took with it. Slow calls run side by side and pin nothing.
 
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
-use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request};
+use crate::bus::{Bus, BusError, Message, Sending, Topic, parse_payment_request, received};
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Side, Span, TRACEPARENT, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -48,7 +48,18 @@ pub struct PaymentWorker {
     pub metrics: Metrics,
     /// Where gateway calls run.
     pub tasks: TaskTracker,
+    /// Goes on with the traces of the requests.
+    pub tracing: Tracing,
 }
+
+/// A request that is open, and the span in which it is worked on.
+struct Asked {
+    request: PaymentRequest,
+    span: Span,
+}
+
+/// What the gateway said, with the span of its request.
+type Answered = (PaymentEvent, Span);
 
 /// The worker cannot go on for now.
 #[derive(Debug, thiserror::Error)]
@@ -76,12 +87,12 @@ impl PaymentWorker {
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
         let calls = Arc::new(Semaphore::new(CALLS_MAX));
         tokio::select! {
-            failed = publish(&*self.bus, outbound) => failed,
+            failed = self.publish(outbound) => failed,
             failed = async {
                 loop {
                     let messages = requests.receive(BATCH_SIZE_MAX).await?;
-                    for request in self.open(messages).await? {
-                        self.start(request, &calls, &events).await;
+                    for asked in self.open(messages).await? {
+                        self.start(asked, &calls, &events).await;
                     }
                     requests.commit().await?;
                 }
@@ -90,21 +101,23 @@ impl PaymentWorker {
     }
 
     /// The requests that the payments' rows still ask for; the others were answered before.
-    async fn open(&self, messages: Vec<Message>) -> Result<Vec<PaymentRequest>, WorkerError> {
-        let mut requests = Vec::with_capacity(messages.len());
+    async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, WorkerError> {
+        let mut requests: Vec<Asked> = Vec::with_capacity(messages.len());
         for message in messages {
+            let span = received(&self.tracing, &*self.bus, Topic::PaymentRequests, &message);
             match parse_payment_request(&message) {
-                Ok(request) => requests.push(request),
+                Ok(request) => requests.push(Asked { request, span }),
                 Err(malformed) => {
+                    span.fail("dead_letter");
                     self.metrics.count_dead_lettered(Topic::PaymentRequests);
                     let reason = malformed.to_string();
                     self.bus.dead_letter(Topic::PaymentRequests, message, &reason).await?;
                 }
             }
         }
-        let references: Vec<_> = requests.iter().map(|r| r.payment_reference_id).collect();
+        let references: Vec<_> = requests.iter().map(|a| a.request.payment_reference_id).collect();
         let statuses = self.store.payment_statuses(&references).await?;
-        requests.retain(|request| {
+        requests.retain(|Asked { request, .. }| {
             let asked_for = match request.action {
                 PaymentAction::Capture => PaymentStatus::Requested,
                 PaymentAction::Reverse => PaymentStatus::ReversalRequested,
@@ -117,26 +130,30 @@ impl PaymentWorker {
     /// Starts one call beside the others, once there is room for it.
     async fn start(
         &self,
-        request: PaymentRequest,
+        Asked { request, span }: Asked,
         calls: &Arc<Semaphore>,
-        events: &mpsc::Sender<PaymentEvent>,
+        events: &mpsc::Sender<Answered>,
     ) {
         let room = calls.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (worker, events) = (self.clone(), events.clone());
         self.tasks.spawn(async move {
-            if let Some(event) = worker.ask_until_answered(&request).await {
+            if let Some(event) = worker.ask_until_answered(&request, &span).await {
                 // A closed channel means a restart of the worker; the sweeper repeats the request.
-                let _ = events.send(event).await;
+                let _ = events.send((event, span)).await;
             }
             drop(room);
         });
     }
 
-    async fn ask_until_answered(&self, request: &PaymentRequest) -> Option<PaymentEvent> {
+    async fn ask_until_answered(
+        &self,
+        request: &PaymentRequest,
+        span: &Span,
+    ) -> Option<PaymentEvent> {
         let mut pause = RETRY_AFTER;
         for attempt in 1..=ATTEMPTS_MAX {
             let asked_at = Instant::now();
-            let answer = self.ask(request).await;
+            let answer = self.ask(request, span).await;
             self.metrics.gateway_seconds.observe(asked_at.elapsed().as_secs_f64());
             match answer {
                 Ok(status) => {
@@ -158,14 +175,37 @@ impl PaymentWorker {
                 pause *= 4;
             }
         }
-        warn!(booking.id = %request.booking_id, "the payment stays unanswered for now");
+        span.fail("unanswered");
+        let (trace, booking) = (span.context(), request.booking_id);
+        let trace_id = trace.trace_id().map(tracing::field::display);
+        warn!(booking.id = %booking, trace_id, "the payment stays unanswered for now");
         None
     }
 
     /// Asks once. A capture whose hold has lapsed is reversed instead: its seats may be gone.
-    async fn ask(&self, request: &PaymentRequest) -> Result<PaymentOutcome, GatewayError> {
+    async fn ask(
+        &self,
+        request: &PaymentRequest,
+        span: &Span,
+    ) -> Result<PaymentOutcome, GatewayError> {
         let lapsed = request.hold_expires_at.is_some_and(|end| end <= self.clock.now());
-        if request.action == PaymentAction::Reverse || lapsed {
+        let reverse = request.action == PaymentAction::Reverse || lapsed;
+        let name = if reverse { "gateway.reverse" } else { "gateway.capture" };
+        let call = self.tracing.span(name, Side::Client, &span.context());
+        let answer = self.call(request, reverse).await;
+        match &answer {
+            Ok(outcome) => call.note("payment.outcome", outcome.as_str()),
+            Err(_) => call.fail("unanswered"),
+        }
+        answer
+    }
+
+    async fn call(
+        &self,
+        request: &PaymentRequest,
+        reverse: bool,
+    ) -> Result<PaymentOutcome, GatewayError> {
+        if reverse {
             self.gateway.reverse(request.payment_reference_id).await?;
             return Ok(PaymentOutcome::Reversed);
         }
@@ -181,18 +221,28 @@ impl PaymentWorker {
             Captured::Reversed => PaymentOutcome::Reversed,
         })
     }
+
+    /// Publishes what the gateway said, as much at once as there is.
+    async fn publish(
+        &self,
+        mut events: mpsc::Receiver<Answered>,
+    ) -> Result<std::convert::Infallible, WorkerError> {
+        let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
+        loop {
+            events.recv_many(&mut batch, BATCH_SIZE_MAX).await;
+            let (mut messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
+            let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
+            sending.end(self.bus.publish(&messages).await)?;
+            drop(spans);
+        }
+    }
 }
 
-/// Publishes what the gateway said, as much at once as there is.
-async fn publish(
-    bus: &dyn Bus,
-    mut events: mpsc::Receiver<PaymentEvent>,
-) -> Result<std::convert::Infallible, WorkerError> {
-    let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
-    loop {
-        events.recv_many(&mut batch, BATCH_SIZE_MAX).await;
-        let messages: Vec<_> =
-            batch.drain(..).map(|event| (Topic::PaymentEvents, Message::from(&event))).collect();
-        bus.publish(&messages).await?;
+/// What is told of an answer, in the trace of its request.
+fn told((event, span): Answered) -> ((Topic, Message), Span) {
+    let mut message = Message::from(&event);
+    if let Some(traceparent) = span.context().traceparent() {
+        message.headers.set(TRACEPARENT, &*traceparent);
     }
+    ((Topic::PaymentEvents, message), span)
 }

@@ -8,15 +8,19 @@ use crate::cache::{Generation, SearchCache};
 use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
 use crate::error::Error;
 use crate::store::{Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Side, Tracing};
 use bytes::Bytes;
 use chrono::NaiveDate;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// What traces call the layer that answered: `process`, also for who shared another's load, `redis`
+/// or `store`.
+const LAYER: &str = "cache.layer";
 
 /// Flights of one route and day, as they were at some moment after the question came.
 #[derive(Debug)]
@@ -79,6 +83,7 @@ pub struct Search {
     answers: Cache<(DayKey, Generation), Arc<Answer>>,
     zone: ScheduleZone,
     metrics: Metrics,
+    tracing: Tracing,
 }
 
 impl Search {
@@ -90,6 +95,7 @@ impl Search {
         ttl: Duration,
         entries_max: u64,
         metrics: Metrics,
+        tracing: Tracing,
     ) -> Self {
         // Answers of ended generations are never asked for again, however often they once were.
         let answers = Cache::builder()
@@ -97,7 +103,7 @@ impl Search {
             .time_to_live(ttl)
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { store, cache, answers, zone, metrics }
+        Self { store, cache, answers, zone, metrics, tracing }
     }
 
     /// The flights for sale from `source` to `destination` (whatever their case and outer spaces)
@@ -113,22 +119,39 @@ impl Search {
         let key = (day, generation);
         if let Some(answer) = self.answers.get(&key).await {
             self.metrics.cache_hits.inc();
+            self.tracing.note(LAYER, "process");
             return Ok(answer);
         }
         self.metrics.cache_misses.inc();
         // One load at a time for each key; who comes meanwhile shares it.
-        let loaded = self.answers.try_get_with_by_ref(&key, self.load(&key.0, generation)).await;
+        let layer = OnceLock::new();
+        let load = self.load(&key.0, generation, &layer);
+        let loaded = self.answers.try_get_with_by_ref(&key, load).await;
+        self.tracing.note(LAYER, layer.get().unwrap_or(&"process"));
         loaded.map_err(|error| Error::Store(shared(error)))
     }
 
     /// From another replica if one has shared it, else from the store, to be shared.
-    async fn load(&self, day: &DayKey, generation: Generation) -> Result<Arc<Answer>, StoreError> {
+    async fn load(
+        &self,
+        day: &DayKey,
+        generation: Generation,
+        layer: &OnceLock<&'static str>,
+    ) -> Result<Arc<Answer>, StoreError> {
         let shared = self.cache.fetch(day, generation).await;
         if let Some(answer) = shared.and_then(Answer::read) {
+            layer.get_or_init(|| "redis");
             return Ok(Arc::new(answer));
         }
         let (from, until) = self.zone.bounds(day.date);
-        let answer = Answer::of(self.store.search(&day.route, from, until).await?);
+        layer.get_or_init(|| "store");
+        let span = self.tracing.span("store.search", Side::Client, &self.tracing.current());
+        let found = self.store.search(&day.route, from, until).await;
+        if found.is_err() {
+            span.fail("store");
+        }
+        drop(span);
+        let answer = Answer::of(found?);
         self.cache.keep(day, generation, &answer.body).await;
         Ok(Arc::new(answer))
     }

@@ -150,6 +150,14 @@ pub trait Store: Send + Sync + 'static {
 
     // For operators.
 
+    /// What waits: bookings still pending though their hold ended at or before `lapsed`, payments not
+    /// answered since `asked`, and the outbox. Each is counted up to [`BACKLOG_MAX`], by an index, so
+    /// that it can be asked every few seconds.
+    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError>;
+
+    /// The connections that this process has.
+    fn pools(&self) -> Vec<PoolUse>;
+
     /// Whether anything is stored: flights or bookings.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
@@ -169,6 +177,17 @@ pub enum Job {
     Relay,
     /// Sweeping.
     Sweep,
+}
+
+impl Job {
+    /// What operators call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Relay => "relay",
+            Self::Sweep => "sweep",
+        }
+    }
 }
 
 /// A job that is ours; given back when dropped, or when the process dies.
@@ -209,6 +228,35 @@ fn paired(payments: Vec<Payment>, bookings: Vec<Booking>) -> Vec<(Payment, Booki
 pub struct Committed {
     /// Positions in the change set of commands that wrote nothing because a row was stale.
     pub stale: Vec<usize>,
+}
+
+/// How far a [`Backlog`] is counted.
+pub const BACKLOG_MAX: i64 = 100_000;
+
+/// How much waits in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Rows in the outbox.
+    pub outbox: i64,
+    /// When the oldest of its messages was written.
+    pub outbox_since: Option<Timestamp>,
+    /// Bookings that nobody ends.
+    pub stuck_bookings: i64,
+    /// Payments that nobody answers.
+    pub unanswered_payments: i64,
+}
+
+/// The connections of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Its name.
+    pub pool: &'static str,
+    /// Connections at work.
+    pub used: u64,
+    /// Connections at rest.
+    pub idle: u64,
+    /// Connections at most.
+    pub max: u64,
 }
 
 /// Where payments and bookings belong.

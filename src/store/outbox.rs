@@ -1,8 +1,10 @@
 //! The outbox: what must happen after a commit, written in that same commit.
 
 use super::StoreError;
+use crate::booking::Told;
 use crate::bus::{Message, Topic};
-use crate::domain::{DayKey, Event, Outdated};
+use crate::domain::{DayKey, Event, Outdated, Timestamp};
+use crate::telemetry::TRACEPARENT;
 
 /// One row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Outbound {
 }
 
 /// The word that marks an [`Outbound::Outdate`] among the topics.
-const OUTDATE: &str = "search-outdated";
+pub(super) const OUTDATE: &str = "search-outdated";
 
 impl From<&Event> for OutboxEntry {
     fn from(event: &Event) -> Self {
@@ -32,7 +34,24 @@ impl From<&Event> for OutboxEntry {
     }
 }
 
+impl From<&Told> for OutboxEntry {
+    fn from(told: &Told) -> Self {
+        Self::from(&told.event).in_trace(told.traceparent.as_deref())
+    }
+}
+
 impl OutboxEntry {
+    /// The same, whose message goes on with a trace.
+    #[must_use]
+    pub fn in_trace(mut self, traceparent: Option<&str>) -> Self {
+        if let (Outbound::Publish(_, message), Some(traceparent)) =
+            (&mut self.outbound, traceparent)
+        {
+            message.headers.set(TRACEPARENT, traceparent);
+        }
+        self
+    }
+
     /// Ends the cached answers of these routes and days.
     pub fn outdate(days: &[DayKey]) -> Self {
         let days = days.iter().map(|day| (day.route.clone(), day.date)).collect();
@@ -42,6 +61,14 @@ impl OutboxEntry {
     /// Ends every cached answer.
     pub fn outdate_all() -> Self {
         Self { id: 0, outbound: Outbound::Outdate(Outdated::All) }
+    }
+
+    /// When what its message tells happened; nothing for answers that end.
+    pub fn since(&self) -> Option<Timestamp> {
+        match &self.outbound {
+            Outbound::Publish(_, message) => message.headers.get("ce_time")?.parse().ok(),
+            Outbound::Outdate(_) => None,
+        }
     }
 
     /// The row's columns: topic, and message as JSON.

@@ -137,6 +137,7 @@ pub(in crate::store) struct PaymentRow {
     status: String,
     created_at: i64,
     updated_at: i64,
+    traceparent: Option<String>,
 }
 
 impl TryFrom<PaymentRow> for Payment {
@@ -152,6 +153,7 @@ impl TryFrom<PaymentRow> for Payment {
             status: cell.read("status", PaymentStatus::parse(&row.status))?,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
+            traceparent: row.traceparent.map(Into::into),
         })
     }
 }

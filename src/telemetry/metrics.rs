@@ -1,8 +1,11 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+use super::store_gauges::StoreGauges;
 use crate::bus::Topic;
+use crate::domain::Timestamp;
+use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::HashMap;
@@ -49,6 +52,8 @@ pub struct Metrics {
     consumed: IntCounterVec,
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
+    spans: IntCounterVec,
+    store: Arc<StoreGauges>,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
@@ -89,6 +94,12 @@ impl Route {
     }
 }
 
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -100,6 +111,7 @@ impl Metrics {
     pub fn new() -> Self {
         let made = Maker(Registry::new());
         made.process();
+        made.build();
         let queued = made.gauges(
             "booking_queue_depth",
             "Commands waiting for the booking engine.",
@@ -110,7 +122,7 @@ impl Metrics {
             "Searches by cache layer and result (hit or miss).",
             &["layer", "result"],
         );
-        Self {
+        let metrics = Self {
             http: Arc::new(Http {
                 requests: made.counters(
                     "http_requests_total",
@@ -176,6 +188,12 @@ impl Metrics {
                 "Messages put aside because they can't be applied, by topic.",
                 &["topic"],
             ),
+            store: Arc::new(StoreGauges::made_by(&made)),
+            spans: made.counters(
+                "trace_spans_total",
+                "Spans that ended, were sent to the collector, or could not be sent.",
+                &["outcome"],
+            ),
             gateway_seconds: made.histogram(
                 "payment_gateway_seconds",
                 "Seconds of a call to the payment gateway.",
@@ -186,6 +204,19 @@ impl Metrics {
                 "Calls that the payment gateway did not answer.",
             ),
             registry: made.0,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A counter that appears with its first event has no rate for it: known ones are there before.
+    fn begin_at_zero(&self) {
+        for topic in Topic::ALL {
+            self.published.with_label_values(&[topic.as_str()]);
+            self.dead_lettered.with_label_values(&[topic.as_str()]);
+        }
+        for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
+            self.bookings.with_label_values(&[event]);
         }
     }
 
@@ -242,8 +273,29 @@ impl Metrics {
         self.dead_lettered.with_label_values(&[topic.as_str()]).inc();
     }
 
+    /// Tells what waits; whoever sweeps does.
+    pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
+        self.store.tell_backlog(backlog, now);
+    }
+
+    /// Tells whether a job is this process'.
+    pub fn tell_job(&self, job: Job, is_ours: bool) {
+        self.store.tell_job(job, is_ours);
+    }
+
+    /// Where the use of connections is asked for, each time that metrics are.
+    pub fn watch_pools(&self, source: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
+        self.store.watch_pools(Box::new(source));
+    }
+
+    /// Counts spans: `ended`, `sent`, `failed`.
+    pub fn count_spans(&self, outcome: &str, spans: usize) {
+        self.spans.with_label_values(&[outcome]).inc_by(spans as u64);
+    }
+
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
+        self.store.look_at_pools();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -253,7 +305,7 @@ impl Metrics {
 }
 
 /// Makes metrics and registers them; names are constants, so both can only fail in a test.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 const SOUND: &str = "metric names are constants, each used once";
 
@@ -276,11 +328,20 @@ impl Maker {
         self.registered(IntCounterVec::new(Opts::new(name, help), labels).expect(SOUND))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.registered(IntGauge::new(name, help).expect(SOUND))
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    pub(super) fn fraction(&self, name: &str, help: &str) -> Gauge {
+        self.registered(Gauge::new(name, help).expect(SOUND))
+    }
+
+    fn build(&self) {
+        let build = self.gauges("build_info", "1, with the version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    }
+
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.registered(IntGaugeVec::new(Opts::new(name, help), labels).expect(SOUND))
     }
 

@@ -1,6 +1,11 @@
-//! What an operator sees: metrics and logs. The only room that knows Prometheus and subscribers.
+//! What an operator sees: metrics, logs and traces. The only room that knows Prometheus,
+//! subscribers and OpenTelemetry.
 
+mod export;
 pub mod logging;
 mod metrics;
+mod store_gauges;
+mod traces;
 
 pub use metrics::{Metrics, Route};
+pub use traces::{Side, Span, TRACEPARENT, TraceContext, Tracing};

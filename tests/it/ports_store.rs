@@ -5,13 +5,14 @@ use crate::support::deployment::Opened;
 use airline_booking::booking::{
     ChangeSet, Command, Decision, Hold, Policy, Settle, State, Wanted, decide,
 };
+use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
     BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger,
     PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp,
     UserId, route_key,
 };
-use airline_booking::store::{Job, Outbound, Store, StoreError};
+use airline_booking::store::{Backlog, Job, Outbound, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ on_each_store! {
     a_repeated_import_creates_nothing
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
+    what_waits_is_counted
+    a_payment_keeps_the_trace_in_which_it_began
     concurrent_commits_of_one_flight_count_every_seat
 }
 
@@ -385,6 +388,56 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     on.store.drive_again(&requests, later).await.expect("nothing to drive");
     assert_eq!(on.store.outbox(99).await.expect("the outbox").len(), before + 1);
     assert_eq!(on.store.unanswered_payments(later, 9).await.expect("payments"), []);
+}
+
+async fn what_waits_is_counted(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let ids: Vec<i64> =
+        on.store.outbox(99).await.expect("the outbox").iter().map(|entry| entry.id).collect();
+    on.store.delete_from_outbox(&ids).await.expect("deleted");
+    let later = on.now + chrono::TimeDelta::minutes(5);
+    let nothing = on.store.backlog(later, later).await.expect("a backlog");
+    assert_eq!(nothing, Backlog::default());
+
+    for _ in 0..2 {
+        let hold = on.hold(flight, 1).await;
+        on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
+    }
+    let waiting = on.store.backlog(on.now, on.now).await.expect("a backlog");
+    assert_eq!((waiting.stuck_bookings, waiting.unanswered_payments), (0, 0));
+    let late = on.store.backlog(later, later).await.expect("a backlog");
+    assert_eq!((late.stuck_bookings, late.unanswered_payments, late.outbox), (2, 2, 4));
+    let since = late.outbox_since.expect("a message waits");
+    assert!((since - on.now).abs() < chrono::TimeDelta::milliseconds(1), "{since}");
+}
+
+async fn a_payment_keeps_the_trace_in_which_it_began(on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let [traced, untraced] = [on.hold(flight, 1).await, on.hold(flight, 1).await];
+    let trace: Arc<str> = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into();
+    let holds = [traced.clone(), untraced.clone()];
+    let mut changes = on.decide(&holds.map(Command::Hold)).await;
+    let first = changes.commands.remove(0).in_trace(Some(trace.clone()));
+    changes.commands.insert(0, first);
+    on.commit(&changes).await;
+
+    let later = on.now + chrono::TimeDelta::minutes(5);
+    let payments = on.store.unanswered_payments(later, 9).await.expect("payments");
+    for (payment, _) in payments {
+        let expected = (payment.reference == traced.reference).then(|| trace.clone());
+        assert_eq!(payment.traceparent, expected);
+    }
+    let outbox = on.store.outbox(99).await.expect("the outbox");
+    let told: Vec<_> = outbox
+        .iter()
+        .filter_map(|entry| match &entry.outbound {
+            Outbound::Publish(Topic::PaymentRequests, message) => {
+                Some(message.headers.get("traceparent"))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [Some(&*trace), None]);
 }
 
 async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {

@@ -11,7 +11,7 @@ use airline_booking::lock::FlightLocks;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::search::Search;
 use airline_booking::store::{Outbound, OutboxEntry, Store};
-use airline_booking::telemetry::Metrics;
+use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
 use futures::stream::{self, StreamExt};
 use http::Request;
@@ -211,6 +211,7 @@ async fn an_answer_from_redis_is_the_same_bytes_and_tag() {
             config.cache_ttl,
             config.max_cache_entries,
             metrics.clone(),
+            Tracing::default(),
         )
     };
     let date = "2025-01-20".parse().expect("a date");

@@ -68,6 +68,7 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
             status: payment,
             created_at: start(),
             updated_at: start(),
+            traceparent: None,
         },
     );
     state.flights.insert(flight.id, flight);

@@ -113,6 +113,10 @@ impl Bus for KafkaBus {
         Ok(Box::new(listener))
     }
 
+    fn system(&self) -> &'static str {
+        "kafka"
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
         let turn = self.pinging.clone().lock_owned().await;

@@ -32,7 +32,7 @@ macro_rules! booking_columns {
 macro_rules! payment_columns {
     () => {
         "reference, minor(amount) AS amount, currency, method, status, \
-         micros(created_at) AS created_at, micros(updated_at) AS updated_at"
+         micros(created_at) AS created_at, micros(updated_at) AS updated_at, traceparent"
     };
 }
 

@@ -71,12 +71,12 @@ payments_changed AS (
       FROM payment_in AS i WHERE p.reference = i.reference AND (SELECT clean FROM verdict)),
 payments_new AS (
     INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
-           hold_expires_at)
+           hold_expires_at, traceparent)
     SELECT reference, major(amount), currency, method, status, instant(created), instant(updated),
-           instant(hold)
+           instant(hold), traceparent
       FROM unnest($24::text[], $25::bigint[], $26::text[], $27::text[], $28::text[],
-                  $29::bigint[], $30::bigint[], $31::bigint[])
-           AS t (reference, amount, currency, method, status, created, updated, hold)
+                  $29::bigint[], $30::bigint[], $31::bigint[], $46::text[])
+           AS t (reference, amount, currency, method, status, created, updated, hold, traceparent)
      WHERE (SELECT clean FROM verdict)),
 bookings_changed AS (
     UPDATE bookings AS b SET status = i.status, failure_reason = i.reason,
@@ -200,6 +200,7 @@ fn arguments(
     let (topics, messages): (Vec<_>, Vec<_>) = outbox.iter().map(OutboxEntry::columns).unzip();
     to.add(topics)?;
     to.add(messages)?;
+    to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     Ok(to)
 }
 

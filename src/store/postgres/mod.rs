@@ -13,7 +13,9 @@ mod schema;
 mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
-use super::{Committed, Finding, Job, Lease, Located, OutboxEntry, Store, StoreError};
+use super::{
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+};
 use crate::booking::{ChangeSet, State, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::{PostgresSettings, SslMode};
@@ -386,6 +388,20 @@ impl Store for PostgresStore {
             .await
             .map_err(store_error)?;
         Ok(is_ours.then(|| Box::new(SessionLease(connection)) as Box<dyn Lease>))
+    }
+
+    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
+        upkeep::backlog(&self.primary, lapsed, asked).await
+    }
+
+    fn pools(&self) -> Vec<PoolUse> {
+        let pool_use = |pool, connections: &PgPool| PoolUse {
+            pool,
+            used: u64::from(connections.size()).saturating_sub(connections.num_idle() as u64),
+            idle: connections.num_idle() as u64,
+            max: u64::from(connections.options().get_max_connections()),
+        };
+        vec![pool_use("primary", &self.primary), pool_use("reader", &self.reader)]
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

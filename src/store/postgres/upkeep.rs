@@ -7,8 +7,9 @@ use super::load::texts;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
+use crate::store::outbox::OUTDATE;
 use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
-use crate::store::{OutboxEntry, StoreError};
+use crate::store::{BACKLOG_MAX, Backlog, OutboxEntry, StoreError};
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 
@@ -173,6 +174,37 @@ const DELETE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
     sqlx::query(DELETE_FROM_OUTBOX).bind(ids).execute(pool).await.map_err(store_error)?;
     Ok(())
+}
+
+pub(super) async fn backlog(
+    pool: &PgPool,
+    lapsed: Timestamp,
+    asked: Timestamp,
+) -> Result<Backlog, StoreError> {
+    let (stuck_bookings, unanswered_payments, outbox): (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM bookings
+                  WHERE status = 'pending' AND hold_expires_at <= instant($1) LIMIT $3) AS b),
+                (SELECT count(*) FROM (SELECT 1 FROM payments
+                  WHERE status IN ('requested', 'reversal_requested')
+                    AND updated_at < instant($2) LIMIT $3) AS p),
+                (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $3) AS o)",
+    )
+    .bind(micros(lapsed))
+    .bind(micros(asked))
+    .bind(BACKLOG_MAX)
+    .fetch_one(pool)
+    .await
+    .map_err(store_error)?;
+    let oldest: Option<(i64, String, String)> = sqlx::query_as(
+        "SELECT id, topic, message FROM outbox WHERE topic <> $1 ORDER BY id LIMIT 1",
+    )
+    .bind(OUTDATE)
+    .fetch_optional(pool)
+    .await
+    .map_err(store_error)?;
+    let oldest = oldest.map(OutboxEntry::try_from).transpose()?;
+    let outbox_since = oldest.as_ref().and_then(OutboxEntry::since);
+    Ok(Backlog { outbox, outbox_since, stuck_bookings, unanswered_payments })
 }
 
 pub(super) async fn outdate_all_instead(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {

@@ -27,7 +27,7 @@ macro_rules! booking_columns {
 /// The columns of a payment's row.
 macro_rules! payment_columns {
     () => {
-        "reference, amount, currency, method, status, created_at, updated_at"
+        "reference, amount, currency, method, status, created_at, updated_at, traceparent"
     };
 }
 

@@ -198,14 +198,16 @@ async fn insert_payments(
                 after.status.as_str(),
                 micros(after.created_at),
                 micros(after.updated_at),
+                &after.traceparent,
             )
         })
         .collect();
     let written = run(
         tx,
-        "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
+        "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
+                traceparent)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                value ->> 6
+                value ->> 6, value ->> 7
            FROM json_each(?1)",
         &rows,
     )

@@ -12,7 +12,9 @@ mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
-use super::{Committed, Finding, Job, Lease, Located, OutboxEntry, Store, StoreError};
+use super::{
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+};
 use crate::booking::{ChangeSet, State, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
@@ -262,6 +264,20 @@ impl Store for SqliteStore {
 
     async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
         upkeep::outdate_all_instead(&self.writer, ids).await
+    }
+
+    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
+        upkeep::backlog(&self.reader, lapsed, asked).await
+    }
+
+    fn pools(&self) -> Vec<PoolUse> {
+        let pool_use = |pool, connections: &SqlitePool| PoolUse {
+            pool,
+            used: u64::from(connections.size()).saturating_sub(connections.num_idle() as u64),
+            idle: connections.num_idle() as u64,
+            max: u64::from(connections.options().get_max_connections()),
+        };
+        vec![pool_use("writer", &self.writer), pool_use("reader", &self.reader)]
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

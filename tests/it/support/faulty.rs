@@ -6,7 +6,7 @@ use airline_booking::domain::{
     PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Committed, Finding, Job, Lease, Located, OutboxEntry, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
@@ -202,6 +202,14 @@ impl Store for FaultyStore {
 
     async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
         self.real.outdate_all_instead(ids).await
+    }
+
+    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
+        self.real.backlog(lapsed, asked).await
+    }
+
+    fn pools(&self) -> Vec<PoolUse> {
+        self.real.pools()
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! The harness: the real service on a database of its own, with a clock that the test moves.
 
 mod answer;
+pub mod collector;
 pub mod deployment;
 mod faulty;
 mod gateway;
@@ -26,7 +27,7 @@ use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::store::Store;
-use airline_booking::telemetry::Metrics;
+use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ impl TestApp {
             cache: Arc::new(MemoryCache::default()),
             clock: clock.clone(),
             metrics: Metrics::new(),
+            tracing: Tracing::default(),
         };
         if deployment::is_shared() {
             let server = redis::single();

@@ -23,10 +23,16 @@ pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
 impl Server {
     /// Starts it on a free port in a directory and waits until it says where it listens.
     pub async fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_logging(directory, settings, Stdio::inherit()).await
+    }
+
+    /// The same, with its log somewhere.
+    pub async fn start_logging(directory: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
         let mut process = binary(directory, &[("SERVER_PORT", "0"), ("RUST_LOG", "warn")])
             .envs(settings.iter().copied())
             .args(["serve", "--no-sample"])
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let stdout = process.stdout.take().expect("piped");

@@ -136,6 +136,21 @@ impl Replicas {
         settled.expect("no booking is stuck").collect()
     }
 
+    /// Until all that was to be told has gone out.
+    pub async fn outbox_is_empty(&self) {
+        let mut database =
+            PgConnection::connect(self.setting("DATABASE_URL")).await.expect("a connection");
+        let emptied = async {
+            let rows = "SELECT count(*) FROM outbox";
+            while sqlx::query_scalar::<_, i64>(rows).fetch_one(&mut database).await.expect("count")
+                > 0
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SETTLED_WITHIN, emptied).await.expect("the relay drains the outbox");
+    }
+
     /// Checks every invariant with the binary's own audit.
     pub async fn audit(&self) {
         let (code, printed) = run_with(self.directory.path(), &self.settings(), &["audit"]).await;

@@ -1,0 +1,69 @@
+//! Spans of messages: handed over, and worked on. They go on with the trace in a message's headers.
+
+use super::{Bus, BusError, Message, Topic};
+use crate::telemetry::{Side, Span, TRACEPARENT, TraceContext, Tracing};
+
+/// Messages that are being handed over; the spans end when this is dropped.
+pub struct Sending(Vec<Span>);
+
+impl Sending {
+    /// Begins a span for each message that belongs to a trace; the message goes on below it.
+    pub fn begin(tracing: &Tracing, bus: &dyn Bus, messages: &mut [(Topic, Message)]) -> Self {
+        if !tracing.is_on() {
+            return Self(Vec::new());
+        }
+        let begin = |(topic, message): &mut (Topic, Message)| {
+            let above = tracing.received(|name| message.headers.get(name));
+            if above == TraceContext::NONE {
+                return None;
+            }
+            let span = span(tracing, bus, "send", Side::Producer, (*topic, message), &above);
+            if let Some(traceparent) = span.context().traceparent() {
+                message.headers.set(TRACEPARENT, &*traceparent);
+            }
+            Some(span)
+        };
+        Self(messages.iter_mut().filter_map(begin).collect())
+    }
+
+    /// Notes what became of it.
+    pub fn end(self, outcome: Result<(), BusError>) -> Result<(), BusError> {
+        if outcome.is_err() {
+            self.0.iter().for_each(|span| span.fail("bus"));
+        }
+        outcome
+    }
+}
+
+/// Begins the work on a message; in a trace of its own if it came with none.
+pub fn received(tracing: &Tracing, bus: &dyn Bus, topic: Topic, message: &Message) -> Span {
+    if !tracing.is_on() {
+        return Span::NONE;
+    }
+    let above = tracing.received(|name| message.headers.get(name));
+    let span = span(tracing, bus, "process", Side::Consumer, (topic, message), &above);
+    if let Some(origin) = message.origin {
+        span.note("messaging.destination.partition.id", origin.partition.to_string());
+        span.note("messaging.kafka.offset", origin.offset);
+    }
+    span
+}
+
+fn span(
+    tracing: &Tracing,
+    bus: &dyn Bus,
+    operation: &'static str,
+    side: Side,
+    (topic, message): (Topic, &Message),
+    above: &TraceContext,
+) -> Span {
+    let span = tracing.span(format!("{operation} {}", topic.as_str()), side, above);
+    span.note("messaging.system", bus.system());
+    span.note("messaging.operation.name", operation);
+    span.note("messaging.operation.type", operation);
+    span.note("messaging.destination.name", topic.as_str());
+    if let Some(id) = message.headers.get("ce_id") {
+        span.note("messaging.message.id", id.to_owned());
+    }
+    span
+}

@@ -1,0 +1,87 @@
+//! What is known of the store: what waits in it, who does its jobs, and the connections to it.
+
+use super::metrics::Maker;
+use crate::domain::Timestamp;
+use crate::store::{Backlog, Job, PoolUse};
+use prometheus::{Gauge, IntGauge, IntGaugeVec};
+use std::sync::OnceLock;
+
+/// Tells how connections are used.
+type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
+
+pub(super) struct StoreGauges {
+    outbox_depth: IntGauge,
+    outbox_age: Gauge,
+    stuck_bookings: IntGauge,
+    unanswered_payments: IntGauge,
+    jobs: IntGaugeVec,
+    connections: IntGaugeVec,
+    connections_max: IntGaugeVec,
+    pools: OnceLock<PoolSource>,
+}
+
+impl StoreGauges {
+    pub(super) fn made_by(made: &Maker) -> Self {
+        Self {
+            outbox_depth: made.gauge(
+                "outbox_depth",
+                "Rows that wait in the outbox, 100000 at most; told by the process that sweeps.",
+            ),
+            outbox_age: made.fraction(
+                "outbox_oldest_age_seconds",
+                "Age of the oldest message in the outbox; told by the process that sweeps.",
+            ),
+            stuck_bookings: made.gauge(
+                "bookings_stuck",
+                "Bookings pending well past their hold; told by the process that sweeps.",
+            ),
+            unanswered_payments: made.gauge(
+                "payments_unanswered",
+                "Payments without an answer for too long; told by the process that sweeps.",
+            ),
+            jobs: made.gauges(
+                "job_leader",
+                "1 where this process does what one process at a time does.",
+                &["role"],
+            ),
+            connections: made.gauges(
+                "db_pool_connections",
+                "Connections to the database, by pool and state (used or idle).",
+                &["pool", "state"],
+            ),
+            connections_max: made.gauges(
+                "db_pool_connections_max",
+                "Connections that a pool may have.",
+                &["pool"],
+            ),
+            pools: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
+        self.outbox_depth.set(backlog.outbox);
+        let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
+        self.outbox_age.set(age.unwrap_or_default().max(0.0));
+        self.stuck_bookings.set(backlog.stuck_bookings);
+        self.unanswered_payments.set(backlog.unanswered_payments);
+    }
+
+    pub(super) fn tell_job(&self, job: Job, is_ours: bool) {
+        self.jobs.with_label_values(&[job.as_str()]).set(i64::from(is_ours));
+    }
+
+    pub(super) fn watch_pools(&self, source: PoolSource) {
+        // The first to say so is the one whose metrics these are.
+        let _ = self.pools.set(source);
+    }
+
+    /// Connections are counted when somebody asks, since that costs nothing.
+    pub(super) fn look_at_pools(&self) {
+        let Some(pools) = self.pools.get() else { return };
+        for PoolUse { pool, used, idle, max } in pools() {
+            self.connections.with_label_values(&[pool, "used"]).set(used as i64);
+            self.connections.with_label_values(&[pool, "idle"]).set(idle as i64);
+            self.connections_max.with_label_values(&[pool]).set(max as i64);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Traces: spans that are sent to a collector, and their context on its way through the service.
+//!
+//! A span belongs to whoever holds it and ends when it is dropped. Within a request the context is
+//! ambient ([`Tracing::current`]); through queues, the outbox and the bus it travels as a value, in
+//! W3C's form. Where tracing is off all of it is `None`, and nothing is made or read.
+
+use super::export::{self, Pipeline};
+use super::metrics::Metrics;
+use crate::clock::{Clock, SystemClock};
+use crate::config::TracingSettings;
+use chrono::TimeDelta;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::{
+    FutureExt, Link, SpanContext, SpanKind, Status, TraceContextExt, Tracer,
+};
+use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The header that carries a context (W3C Trace Context).
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Makes spans; where tracing is off, none. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tracing(Option<Arc<Pipeline>>);
+
+/// On which side of a call a span stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Work in this process.
+    Internal,
+    /// Answers a request.
+    Server,
+    /// Waits for another party's answer.
+    Client,
+    /// Hands a message over.
+    Producer,
+    /// Works on a message.
+    Consumer,
+}
+
+impl From<Side> for SpanKind {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Internal => Self::Internal,
+            Side::Server => Self::Server,
+            Side::Client => Self::Client,
+            Side::Producer => Self::Producer,
+            Side::Consumer => Self::Consumer,
+        }
+    }
+}
+
+impl Tracing {
+    /// Spans go to the collector from now on, whether it answers or not. Fails for an address that
+    /// can't be used.
+    pub fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Result<Self> {
+        Ok(Self(Some(Arc::new(export::start(settings, metrics)?))))
+    }
+
+    /// Whether spans are made.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Sends what has ended and stops; waits for the collector so long at most.
+    pub async fn stop(&self, within: Duration) {
+        let Some(pipeline) = self.0.clone() else { return };
+        // It blocks until the collector has answered.
+        let stopping = tokio::task::spawn_blocking(move || pipeline.stop(within));
+        let _ = stopping.await;
+    }
+
+    /// The context of the request that is being worked on.
+    pub fn current(&self) -> TraceContext {
+        if self.is_on() {
+            TraceContext::of(Context::current().span().span_context())
+        } else {
+            TraceContext::NONE
+        }
+    }
+
+    /// Notes a fact on the request that is being worked on.
+    pub fn note(&self, name: &'static str, value: &'static str) {
+        if self.is_on() {
+            Context::current().span().set_attribute(KeyValue::new(name, value));
+        }
+    }
+
+    /// The context that a message or request came with. It may be anything; what is not W3C's form
+    /// is none.
+    pub fn received<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> TraceContext {
+        if !self.is_on() || header(TRACEPARENT).is_none() {
+            return TraceContext::NONE;
+        }
+        let context = TraceContextPropagator::new()
+            .extract_with_context(&Context::new(), &Headers(header, std::marker::PhantomData));
+        TraceContext::of(context.span().span_context())
+    }
+
+    /// Begins a span below `parent`, or a trace of its own where there is none.
+    pub fn span(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        side: Side,
+        parent: &TraceContext,
+    ) -> Span {
+        self.begin(name.into(), side, parent, None, Vec::new())
+    }
+
+    /// A span that began so long ago.
+    pub fn span_since(
+        &self,
+        name: &'static str,
+        side: Side,
+        parent: &TraceContext,
+        ago: Duration,
+    ) -> Span {
+        self.begin(name.into(), side, parent, Some(ago), Vec::new())
+    }
+
+    /// Begins a trace of its own that is kept if one of those is that it is linked to.
+    pub fn linked_span(
+        &self,
+        name: &'static str,
+        side: Side,
+        to: impl Iterator<Item = TraceContext>,
+    ) -> Span {
+        let links = to.filter_map(|context| context.0).map(Link::with_context).collect();
+        self.begin(name.into(), side, &TraceContext::NONE, None, links)
+    }
+
+    fn begin(
+        &self,
+        name: Cow<'static, str>,
+        side: Side,
+        parent: &TraceContext,
+        ago: Option<Duration>,
+        links: Vec<Link>,
+    ) -> Span {
+        let Some(pipeline) = &self.0 else { return Span(None) };
+        let mut builder = pipeline.tracer.span_builder(name).with_kind(side.into());
+        if let Some(ago) = ago {
+            let ago = TimeDelta::from_std(ago).unwrap_or_default();
+            builder = builder.with_start_time(SystemClock.now() - ago);
+        }
+        if !links.is_empty() {
+            builder = builder.with_links(links);
+        }
+        let above = match &parent.0 {
+            Some(context) => Context::new().with_remote_span_context(context.clone()),
+            None => Context::new(),
+        };
+        let span = pipeline.tracer.build_with_context(builder, &above);
+        Span(Some(Context::new().with_span(span)))
+    }
+}
+
+/// Something that takes time; it ends when it is dropped. Nothing where tracing is off.
+pub struct Span(Option<Context>);
+
+impl Span {
+    /// No span.
+    pub const NONE: Self = Self(None);
+
+    /// Its place in its trace, for what follows from it.
+    pub fn context(&self) -> TraceContext {
+        match &self.0 {
+            Some(context) => TraceContext::of(context.span().span_context()),
+            None => TraceContext::NONE,
+        }
+    }
+
+    /// Notes a fact. Facts are about the work, never about a person.
+    pub fn note(&self, name: &'static str, value: impl Into<Value>) {
+        if let Some(context) = &self.0 {
+            context.span().set_attribute(KeyValue::new(name, value));
+        }
+    }
+
+    /// Notes that it failed, and of what kind the failure is.
+    pub fn fail(&self, kind: &'static str) {
+        if let Some(context) = &self.0 {
+            context.span().set_attribute(KeyValue::new("error.type", kind));
+            context.span().set_status(Status::error(kind));
+        }
+    }
+
+    /// Points to another span that it has to do with.
+    pub fn link(&self, to: &TraceContext) {
+        if let (Some(context), Some(to)) = (&self.0, &to.0) {
+            context.span().add_link(to.clone(), Vec::new());
+        }
+    }
+
+    /// Does the work of the span, which is the current one meanwhile.
+    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+        match &self.0 {
+            Some(context) => work.with_context(context.clone()).await,
+            None => work.await,
+        }
+    }
+}
+
+/// A place in a trace; nowhere where tracing is off.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TraceContext(Option<SpanContext>);
+
+impl TraceContext {
+    /// Nowhere.
+    pub const NONE: Self = Self(None);
+
+    fn of(context: &SpanContext) -> Self {
+        Self(context.is_valid().then(|| context.clone()))
+    }
+
+    /// The trace's id as logs show it, in hexadecimal.
+    pub fn trace_id(&self) -> Option<impl fmt::Display> {
+        self.0.as_ref().map(SpanContext::trace_id)
+    }
+
+    /// The value of [`TRACEPARENT`].
+    pub fn traceparent(&self) -> Option<Arc<str>> {
+        let context = self.0.as_ref()?;
+        let (trace, span) = (context.trace_id(), context.span_id());
+        let sampled = u8::from(context.is_sampled());
+        Some(format!("00-{trace}-{span}-{sampled:02x}").into())
+    }
+
+    /// Whether there is a trace that is kept.
+    pub fn is_sampled(&self) -> bool {
+        self.0.as_ref().is_some_and(SpanContext::is_sampled)
+    }
+}
+
+impl fmt::Debug for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.traceparent().as_deref().unwrap_or("none"))
+    }
+}
+
+/// Headers as the propagator reads them.
+struct Headers<'a, F>(F, std::marker::PhantomData<&'a ()>);
+
+impl<'a, F: Fn(&str) -> Option<&'a str>> Extractor for Headers<'a, F> {
+    fn get(&self, name: &str) -> Option<&str> {
+        (self.0)(name)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT, "tracestate"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on() -> Tracing {
+        let settings = TracingSettings {
+            endpoint: "http://127.0.0.1:9/v1/traces".into(),
+            service_name: "test".into(),
+            environment: "test".into(),
+            sampler_ratio: 1.0,
+        };
+        Tracing::start(&settings, Metrics::new()).expect("an address")
+    }
+
+    fn from(tracing: &Tracing, value: &'static str) -> TraceContext {
+        tracing.received(|name| (name == TRACEPARENT).then_some(value))
+    }
+
+    #[test]
+    fn a_context_is_taken_as_it_came_and_handed_on_below_it() {
+        let tracing = on();
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let came = from(&tracing, parent);
+        assert_eq!(came.traceparent().as_deref(), Some(parent));
+        let below = tracing.span("below", Side::Internal, &came).context();
+        let below = below.traceparent().expect("a context");
+        assert_eq!(below[..36], parent[..36]);
+        assert_ne!(below[36..52], parent[36..52]);
+        assert!(below.ends_with("-01"));
+    }
+
+    #[test]
+    fn what_the_caller_does_not_keep_is_not_kept() {
+        let tracing = on();
+        let came = from(&tracing, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+        let below = tracing.span("below", Side::Internal, &came).context();
+        assert!(!below.is_sampled());
+        let batch = tracing.linked_span("batch", Side::Internal, std::iter::once(below));
+        assert!(batch.context().is_sampled(), "by the ratio, which is 1");
+    }
+
+    #[test]
+    fn what_is_no_context_is_none() {
+        let tracing = on();
+        for value in [
+            "",
+            "x",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        ] {
+            assert_eq!(from(&tracing, value), TraceContext::NONE, "{value}");
+        }
+    }
+
+    #[test]
+    fn off_makes_nothing_and_reads_nothing() {
+        let off = Tracing::default();
+        let header = |_: &str| -> Option<&'static str> { panic!("a header is read") };
+        assert_eq!(off.received(header), TraceContext::NONE);
+        assert!(off.span("name", Side::Server, &TraceContext::NONE).0.is_none());
+        assert_eq!(off.current(), TraceContext::NONE);
+    }
+}

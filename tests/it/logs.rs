@@ -1,0 +1,170 @@
+//! What the log tells, and what it must never tell: who flies, or a secret, even at `trace`.
+
+use crate::support::collector::Collector;
+use crate::support::process::Server;
+use crate::support::replicas::Replicas;
+use crate::support::{booking, flight};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Texts that stand for somebody, each to be found wherever it leaks.
+const MARKS: [&str; 8] = [
+    "Marked Passenger",
+    "marked.passenger@",
+    "5550178901",
+    "marked-idempotency-key",
+    "marked-bearer-token",
+    "marked-cookie",
+    "pm_marked_token",
+    "markedquery",
+];
+
+/// A service with everything in its log; gives the log once the work is done.
+async fn log_of(
+    directory: &Path,
+    settings: &[(&str, &str)],
+    work: impl AsyncFnOnce(&str),
+) -> String {
+    let file = directory.join("log");
+    let log = File::create(&file).expect("a file");
+    let server = Server::start_logging(directory, settings, log.into()).await;
+    work(&server.base.clone()).await;
+    assert!(server.terminate().await, "a clean end");
+    std::fs::read_to_string(file).expect("UTF-8")
+}
+
+/// Books, replays, is refused and searches, all with marks on it.
+async fn use_it(base: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let key = format!("marked-idempotency-key-{}", uuid::Uuid::new_v4());
+    let post = async |path: &str, body: &Value| {
+        let request = client.post(format!("{base}{path}")).json(body);
+        let request = request
+            .header("idempotency-key", &key)
+            .header("authorization", "Bearer marked-bearer-token")
+            .header("cookie", "session=marked-cookie")
+            .header("x-request-id", "the-request-id")
+            .header("prefer", "wait=5");
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("text"))
+    };
+    let (status, created) = post("/api/v1/flights", &flight(9)).await;
+    assert_eq!(status, 201, "{created}");
+    let created: Value = serde_json::from_str(&created).expect("JSON");
+    let mut body = booking(created["id"].as_i64().expect("an id"), 1);
+    body["passenger_details"][0]["name"] = json!("Marked Passenger");
+    body["passenger_details"][0]["email"] = json!("marked.passenger@example.com");
+    body["passenger_details"][0]["phone"] = json!("5550178901");
+    for expected in [201, 201] {
+        assert_eq!(post("/api/v1/bookings", &body).await.0, expected);
+    }
+    // Refused for the key, for its form, and declined by the gateway.
+    body["user_id"] = json!(124);
+    body["payment_method"] = json!("pm_marked_token");
+    assert_eq!(post("/api/v1/bookings", &body).await.0, 201);
+    body["seats_booked"] = json!(2);
+    assert_eq!(post("/api/v1/bookings", &body).await.0, 422);
+    body["passenger_details"][0]["phone"] = json!("5550178901\u{0}");
+    assert_eq!(post("/api/v1/bookings", &body).await.0, 422);
+    assert_eq!(post("/api/v1/bookings", &json!("Marked Passenger")).await.0, 422);
+    let search = "/api/v1/flights/search?source=markedquery&destination=Mumbai&date=2025-01-20";
+    for path in [search, "/api/v1/bookings/1", "/api/v1/users/123/bookings"] {
+        let answer = client.get(format!("{base}{path}")).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+}
+
+fn assert_tells_no_one(log: &str, collector: &Collector) {
+    assert!(log.lines().count() > 20, "a log at trace: {log}");
+    for mark in MARKS {
+        let leak = log.lines().find(|line| line.contains(mark));
+        assert_eq!(leak, None, "{mark} is in the log");
+        assert!(!collector.holds(mark), "{mark} is in a trace");
+    }
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    let requests: Vec<_> = lines.iter().filter(|line| line["target"] == "access").collect();
+    let placed = requests.iter().find(|line| line["route"] == "/api/v1/bookings");
+    let placed = placed.expect("the line of a booking");
+    assert_eq!(placed["request_id"], "the-request-id");
+    assert_eq!((&placed["method"], &placed["status"]), (&json!("POST"), &json!(201)));
+    assert!(placed["duration_ms"].as_f64().is_some_and(|took| took > 0.0));
+    let trace = placed["trace_id"].as_str().expect("a trace");
+    assert!(!collector.trace(trace).is_empty(), "the line leads to its trace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_and_the_traces_tell_no_one_embedded() {
+    let collector = Collector::start().await;
+    let directory = TempDir::new().expect("a directory");
+    let settings = [
+        ("RUST_LOG", "trace"),
+        ("LOG_FORMAT", "json"),
+        ("PAYMENT_LATENCY", "0s"),
+        ("TRACING_ENABLED", "true"),
+        ("TRACING_ENDPOINT", &collector.endpoint),
+    ];
+    let log = log_of(directory.path(), &settings, use_it).await;
+    assert_tells_no_one(&log, &collector);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_and_the_traces_tell_no_one_on_shared_services() {
+    let collector = Collector::start().await;
+    let directory = TempDir::new().expect("a directory");
+    let replicas = Replicas::new()
+        .await
+        .with("RUST_LOG", "trace")
+        .with("LOG_FORMAT", "json")
+        .with("TRACING_ENABLED", "true")
+        .with("TRACING_ENDPOINT", &collector.endpoint);
+    let log = log_of(directory.path(), &replicas.settings(), use_it).await;
+    assert_tells_no_one(&log, &collector);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_line_a_request_can_be_switched_on_alone() {
+    let directory = TempDir::new().expect("a directory");
+    let lines_at = async |filter: &str| {
+        let settings = [("RUST_LOG", filter), ("LOG_FORMAT", "json"), ("PAYMENT_LATENCY", "0s")];
+        let log = log_of(directory.path(), &settings, use_it).await;
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines.map(|line| line["target"].as_str().expect("a target").to_owned()).collect::<Vec<_>>()
+    };
+    let quiet = lines_at("info").await;
+    assert!(!quiet.contains(&"access".to_owned()), "{quiet:?}");
+    let told = lines_at("warn,access=debug").await;
+    assert_eq!(told.iter().collect::<HashSet<_>>(), [&"access".to_owned()].into());
+    assert_eq!(told.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_costs_one_warning_and_no_time() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = [
+        ("RUST_LOG", "info"),
+        ("LOG_FORMAT", "json"),
+        ("PAYMENT_LATENCY", "0s"),
+        ("TRACING_ENABLED", "true"),
+        // Nobody listens there.
+        ("TRACING_ENDPOINT", "http://127.0.0.1:9"),
+    ];
+    let mut stopped_at = None;
+    let log = log_of(directory.path(), &settings, async |base: &str| {
+        use_it(base).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        use_it(base).await;
+        stopped_at = Some(std::time::Instant::now());
+    })
+    .await;
+    let stop = stopped_at.expect("it was used").elapsed();
+    assert!(stop < Duration::from_secs(10), "the stop took {stop:?}");
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("the collector does not take traces"));
+}

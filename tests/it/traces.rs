@@ -1,0 +1,220 @@
+//! One trace follows a booking from its request to its end, and what traces must never do.
+
+use crate::support::collector::{Collector, Received, tree};
+use crate::support::replicas::Replicas;
+use crate::support::{TestApp, booking};
+use airline_booking::telemetry::Tracing;
+use http::Method;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// Each span of a lone booking, and the one that it hangs on.
+const ONE_BOOKING: [(&str, &str); 18] = [
+    ("POST /api/v1/bookings", "caller"),
+    ("booking.batch", "booking.hold"),
+    ("booking.batch", "booking.settle"),
+    ("booking.hold", "POST /api/v1/bookings"),
+    ("booking.settle", "process payment-events"),
+    ("booking.wait", "booking.hold"),
+    ("booking.wait", "booking.settle"),
+    ("gateway.capture", "process payment-requests"),
+    ("process payment-events", "send payment-events"),
+    ("process payment-requests", "send payment-requests"),
+    ("send airline-events", "booking.settle"),
+    ("send flight-bookings", "booking.settle"),
+    ("send payment-events", "process payment-requests"),
+    ("send payment-requests", "booking.hold"),
+    ("store.commit", "booking.batch"),
+    ("store.commit", "booking.batch"),
+    ("store.load", "booking.batch"),
+    ("store.load", "booking.batch"),
+];
+
+fn assert_is_one_booking(trace: &[Received]) {
+    let mut spans = tree(trace, CALLER);
+    spans.sort();
+    let spans: Vec<_> = spans.iter().map(|(name, above)| (name.as_str(), above.as_str())).collect();
+    assert_eq!(spans, ONE_BOOKING);
+}
+
+/// The service with traces to a collector.
+async fn traced(collector: &Collector) -> (TestApp, Tracing) {
+    let tracing = collector.tracing();
+    let app = TestApp::with_parts(|_| {}, |parts| parts.tracing = tracing.clone()).await;
+    (app, tracing)
+}
+
+async fn book(app: &TestApp, flight: i64, method: &str, traceparent: &str) -> i64 {
+    let mut body = booking(flight, 1);
+    body["payment_method"] = method.into();
+    let headers = [("traceparent", traceparent)];
+    let answer = app.send_json_with(Method::POST, "/api/v1/bookings", &body, &headers).await;
+    answer.booking_id()
+}
+
+/// Ends the test and sends what is left.
+async fn finish(app: TestApp, tracing: &Tracing) {
+    app.finish().await;
+    tracing.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn one_trace_follows_a_booking_from_request_to_settlement() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let flight = app.add_flight(9).await;
+    book(&app, flight, "pm_card_visa", TRACEPARENT).await;
+    app.run_until_idle().await;
+    finish(app, &tracing).await;
+
+    let trace = collector.trace(TRACE);
+    assert_is_one_booking(&trace);
+    let server = trace.iter().find(|span| span.parent == CALLER).expect("a server span");
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/api/v1/bookings"),
+        ("http.response.status_code", "201"),
+        ("url.path", "/api/v1/bookings"),
+    ] {
+        assert_eq!(server.facts[name], value);
+    }
+    let of = |name: &str| trace.iter().find(|span| span.name == name).expect("a span");
+    assert_eq!(of("send payment-requests").facts["messaging.destination.name"], "payment-requests");
+    assert_eq!(of("gateway.capture").facts["payment.outcome"], "completed");
+    assert_eq!(collector.resource()["service.name"], "under-test");
+    assert_eq!(collector.resource()["deployment.environment.name"], "test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_follows_a_booking_over_replicas_and_kafka() {
+    let collector = Collector::start().await;
+    let replicas = Replicas::new()
+        .await
+        .with("TRACING_ENABLED", "true")
+        .with("TRACING_ENDPOINT", &collector.endpoint)
+        .with("TRACING_ENVIRONMENT", "two replicas")
+        .start(2)
+        .await;
+    let flight = replicas.add_flight(9).await;
+    let url = replicas.url(0, "/api/v1/bookings");
+    let placed = replicas.client.post(url).json(&booking(flight, 1));
+    let placed = placed.header("traceparent", TRACEPARENT).send().await.expect("an answer");
+    let placed: Value = placed.json().await.expect("JSON");
+    replicas.expect_ended(&[placed]).await;
+    // What was told of the settlement goes out; then a stop sends what has not been sent.
+    replicas.outbox_is_empty().await;
+    for server in replicas.servers {
+        assert!(server.terminate().await, "a clean end");
+    }
+
+    let trace = collector.trace(TRACE);
+    // Kafka may deliver a message again while groups form.
+    let edges: BTreeSet<_> = tree(&trace, CALLER).into_iter().collect();
+    let wanted = ONE_BOOKING.map(|(name, above)| (name.to_owned(), above.to_owned()));
+    assert_eq!(edges, wanted.into());
+    let of = |name: &str| trace.iter().find(|span| span.name == name).expect("a span");
+    assert_eq!(of("process payment-events").facts["messaging.system"], "kafka");
+    assert_eq!(collector.resource()["service.name"], "airline-booking-service");
+    assert_eq!(collector.resource()["deployment.environment.name"], "two replicas");
+}
+
+#[tokio::test]
+async fn a_batch_of_many_is_a_trace_of_its_own_linked_to_and_from_each() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let flight = app.add_flight(99).await;
+    app.gateway.close();
+    futures::future::join_all((0..40).map(|_| app.book(flight, 1))).await;
+    finish(app, &tracing).await;
+
+    let spans = collector.spans();
+    let batches = spans.iter().filter(|span| span.name == "booking.batch" && span.links.len() > 1);
+    let mut commands = 0;
+    for batch in batches {
+        assert_eq!(
+            (batch.parent.as_str(), batch.links.len().to_string()),
+            ("", batch.facts["booking.batch.size"].clone())
+        );
+        for link in &batch.links {
+            let command = spans.iter().find(|span| (&span.trace, &span.id) == (&link.0, &link.1));
+            let command = command.expect("the command's span");
+            assert_eq!(command.links, [(batch.trace.clone(), batch.id.clone())]);
+            commands += 1;
+        }
+    }
+    assert!(commands > 1, "forty at once share batches");
+}
+
+#[tokio::test]
+async fn a_repeated_payment_and_its_reversal_stay_in_the_trace_of_the_booking() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let flight = app.add_flight(9).await;
+    book(&app, flight, "pm_card_error", TRACEPARENT).await;
+    app.run_until_idle().await;
+    app.pass(Duration::from_secs(60)).await;
+    app.run_until_idle().await;
+    app.pass(Duration::from_secs(301)).await;
+    finish(app, &tracing).await;
+
+    let trace = collector.trace(TRACE);
+    tree(&trace, CALLER);
+    let count = |name: &str| trace.iter().filter(|span| span.name == name).count();
+    assert_eq!(count("process payment-requests"), 3, "asked, asked again, reversed");
+    assert_eq!(count("gateway.capture"), 6, "three attempts each");
+    assert_eq!(count("gateway.reverse"), 1);
+    assert_eq!(count("send airline-events"), 1, "that it failed");
+}
+
+#[tokio::test]
+async fn a_search_names_the_layer_that_answered() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    app.add_flight(9).await;
+    let path = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+    for _ in 0..2 {
+        assert_eq!(app.get(path).await.status, 200);
+    }
+    finish(app, &tracing).await;
+    let spans = collector.spans();
+    let searches = spans.iter().filter(|span| span.name == "GET /api/v1/flights/search");
+    let layers: Vec<_> = searches.map(|span| span.facts["cache.layer"].as_str()).collect();
+    assert_eq!(layers, ["store", "process"]);
+    assert!(spans.iter().all(|span| !span.facts.contains_key("url.query")));
+}
+
+#[tokio::test]
+async fn what_the_caller_does_not_keep_and_what_probes_ask_makes_no_spans() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let flight = app.add_flight(9).await;
+    for path in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {
+        assert_eq!(app.get(path).await.status, 200);
+    }
+    let ignored = TRACEPARENT.replace("-01", "-00");
+    book(&app, flight, "pm_card_visa", &ignored).await;
+    finish(app, &tracing).await;
+    let names: Vec<_> = collector.spans().into_iter().map(|span| (span.name, span.trace)).collect();
+    assert!(
+        names.iter().all(|(name, trace)| !name.starts_with("GET ") && trace != TRACE),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_tracing_a_context_is_neither_read_nor_handed_on() {
+    use airline_booking::bus::{Bus, Topic};
+    let app = TestApp::start().await;
+    let mut requests = app.bus.listen(Topic::PaymentRequests).await.expect("a listener");
+    let flight = app.add_flight(9).await;
+    book(&app, flight, "pm_card_visa", TRACEPARENT).await;
+    app.run_until_idle().await;
+    let asked = requests.receive(9).await.expect("requests");
+    assert_eq!(asked[0].headers.get("traceparent"), None);
+    app.finish().await;
+}
