@@ -1,14 +1,16 @@
 //! Bookings: place, read, cancel, list.
 
 use super::Api;
+use super::auth::acts_for;
 use super::body::{Id, Json, Query, readable};
 use super::fields::{PassengerBody, required};
 use super::problem::{Problem, ProblemBody};
-use crate::booking::{IdempotencyKey, PlaceBooking, Placed};
+use crate::booking::{IdempotencyKey, PlaceBooking, Placed, Refusal};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
 };
+use crate::identity::Caller;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -210,11 +212,13 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 )]
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
     let request = body.check(mistyped, api.limits.party_size_max, key)?;
+    acts_for(&caller, request.user_id)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
     let Placed { booking, replayed, waited } = api.bookings.place(request, wait).await?;
 
@@ -242,9 +246,19 @@ pub(super) async fn place(
 )]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
-    Ok(axum::Json(api.bookings.booking(BookingId(id)).await?))
+    Ok(axum::Json(own(&api, &caller, BookingId(id)).await?))
+}
+
+/// A booking that the caller may see; another's is not found, so that numbers can't be tried out.
+async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Problem> {
+    let booking = api.bookings.booking(id).await?;
+    if caller.may_act_for(booking.user_id) {
+        return Ok(booking);
+    }
+    Err(Refusal::BookingNotFound(id).into())
 }
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
@@ -259,8 +273,12 @@ pub(super) async fn get(
 )]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
+    if caller != Caller::Anyone {
+        own(&api, &caller, BookingId(id)).await?;
+    }
     Ok(axum::Json(api.bookings.cancel(BookingId(id)).await?))
 }
 
@@ -280,9 +298,11 @@ pub(super) async fn cancel(
 )]
 pub(super) async fn of_user(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(user): Id,
     query: Query,
 ) -> Result<axum::Json<BookingList>, Problem> {
+    acts_for(&caller, UserId(user))?;
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
     let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);

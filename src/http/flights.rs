@@ -1,6 +1,7 @@
 //! Flights: create, read, change.
 
 use super::Api;
+use super::auth::MayWriteFlights;
 use super::body::{Id, Json};
 use super::fields::{instant, required};
 use super::problem::{Code, Problem, ProblemBody};
@@ -137,6 +138,7 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
+    _: MayWriteFlights,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
     let flight = api.flights.create(body.into_new(mistyped)?).await?;
@@ -187,6 +189,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
+    _: MayWriteFlights,
     headers: HeaderMap,
     Id(id): Id,
     Json(body, mut invalid): Json<FlightBody>,

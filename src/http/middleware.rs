@@ -34,8 +34,11 @@ pub(super) async fn around(
     let route = api.metrics.route(method_label(request.method()), path);
     let place = Place::take(&api);
 
+    let (passed, turned_away) = api.edge.pass(&request, path, started);
     let is_bounded = path.starts_with("/api/") && !path.ends_with("/health");
-    let mut response = if is_bounded && place.is_beyond {
+    let mut response = if let Some(refusal) = turned_away {
+        refusal
+    } else if is_bounded && place.is_beyond {
         Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on").into_response()
     } else {
         request = read_within(request, api.limits.read_timeout);
@@ -49,6 +52,7 @@ pub(super) async fn around(
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
+    api.edge.finish(&passed, &mut response);
     let took = started.elapsed();
     route.observe(response.status(), took);
     let cause = problem.as_ref().and_then(Problem::cause);

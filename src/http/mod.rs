@@ -3,18 +3,25 @@
 //! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
 //! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
 
+mod auth;
 mod body;
 mod bookings;
+mod client;
 mod fields;
 mod flights;
+mod gate;
 mod health;
+mod limits;
 mod middleware;
 mod openapi;
 mod problem;
 mod search;
+mod server;
+mod slow;
 
 use crate::booking::{Bookings, Flights};
 use crate::health::Health;
+use crate::identity::Tokens;
 use crate::search::Search;
 use crate::telemetry::Metrics;
 use axum::Router;
@@ -26,8 +33,10 @@ use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use gate::Edge;
 pub use openapi::openapi;
 pub use problem::Code as ProblemCode;
+pub use server::{ConnectionLimits, serve};
 
 /// What the handlers work with.
 pub struct Api {
@@ -45,6 +54,10 @@ pub struct Api {
     pub draining: Arc<AtomicBool>,
     /// Bounds.
     pub limits: HttpLimits,
+    /// Checks who calls; `None`: anyone may do all.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Who may come in.
+    pub edge: Edge,
 }
 
 /// Bounds of the HTTP layer.

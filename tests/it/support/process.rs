@@ -12,6 +12,13 @@ pub struct Server {
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
+/// A client that asks the service itself and no proxy.
+pub fn http_client() -> reqwest::Client {
+    // Fails from the second time on, when there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
 /// The binary under test, with no settings but those given.
 pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_airline-booking"));
@@ -23,12 +30,15 @@ pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
 impl Server {
     /// Starts it on a free port in a directory and waits until it says where it listens.
     pub async fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut process = binary(directory, &[("SERVER_PORT", "0"), ("RUST_LOG", "warn")])
-            .envs(settings.iter().copied())
-            .args(["serve", "--no-sample"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut process = binary(
+            directory,
+            &[("SERVER_PORT", "0"), ("RATE_LIMIT_RPS", "0"), ("RUST_LOG", "warn")],
+        )
+        .envs(settings.iter().copied())
+        .args(["serve", "--no-sample"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
         let stdout = process.stdout.take().expect("piped");
         let mut lines = BufReader::new(stdout).lines();
         loop {
