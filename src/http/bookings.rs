@@ -193,7 +193,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 /// Answers `pending` at once, or with `Prefer: wait=N` as soon as the booking has ended. With an
 /// `Idempotency-Key` a repeat within 24 hours makes nothing new.
 #[utoipa::path(
-    post, path = "/bookings", tag = "bookings",
+    post, path = "/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's", max_length = 255),
         ("Prefer" = Option<String>, Header, description = "wait=N: seconds to wait for the payment, 60 at most"),
@@ -202,7 +202,8 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     responses(
         (status = 201, body = BookingPlacedBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody, description = "No such flight"),
+        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
         (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
@@ -238,7 +239,8 @@ pub(super) async fn place(
 
 /// Reads a booking.
 #[utoipa::path(
-    get, path = "/bookings/{id}", tag = "bookings", params(("id" = i64, Path, example = 1)),
+    get, path = "/bookings/{id}", tag = "bookings", security((), ("bearer" = [])),
+    params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
@@ -263,7 +265,7 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
 #[utoipa::path(
-    post, path = "/bookings/{id}/cancel", tag = "bookings",
+    post, path = "/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
@@ -284,7 +286,7 @@ pub(super) async fn cancel(
 
 /// Lists a user's bookings, newest first.
 #[utoipa::path(
-    get, path = "/users/{user_id}/bookings", tag = "bookings",
+    get, path = "/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
         ("status" = Option<BookingStatus>, Query),
@@ -293,6 +295,7 @@ pub(super) async fn cancel(
     ),
     responses(
         (status = 200, body = BookingList), (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody),
         (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod bookings;
 mod client;
+mod docs;
 mod fields;
 mod flights;
 mod gate;
@@ -82,6 +83,7 @@ pub fn router(api: Api) -> Router {
     let (routes, document) = described_routes().split_for_parts();
     let document = openapi::serialized(document);
     routes
+        .merge(docs::routes())
         .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)))
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
