@@ -11,6 +11,7 @@ use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::health::Health;
 use crate::http;
+use crate::identity::Tokens;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::PaymentWorker;
 use crate::sample;
@@ -69,6 +70,8 @@ pub struct App {
     tracing: Tracing,
     parts: Parts,
     config: Config,
+    /// Checks who calls; `None`: anyone may do all.
+    tokens: Option<Arc<Tokens>>,
     committed: Arc<Notify>,
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
@@ -87,7 +90,11 @@ impl App {
     /// The service as the settings want it, at rest.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
         let Chosen { parts, postgres, claims } = Chosen::by(&config).await?;
-        Ok(Self { postgres, _claims: claims, ..Self::assemble(config, parts) })
+        let app = Self { postgres, _claims: claims, ..Self::assemble(config, parts) };
+        if let Some(tokens) = &app.tokens {
+            tokens.prepare().await?;
+        }
+        Ok(app)
     }
 
     /// Wires parts into a service at rest.
@@ -139,6 +146,7 @@ impl App {
             metrics.clone(),
             tracing.clone(),
         );
+        let tokens = config.auth.as_ref().map(|auth| Tokens::new(auth, parts.clock.clone()));
         let sweeper = Sweeper {
             engine: engine.clone(),
             store: parts.store.clone(),
@@ -168,6 +176,7 @@ impl App {
             tracing,
             parts,
             config,
+            tokens: tokens.map(Arc::new),
             committed,
             draining: Arc::default(),
             stopping,
@@ -302,6 +311,8 @@ impl App {
             metrics: self.metrics.clone(),
             tracing: self.tracing.clone(),
             draining: self.draining.clone(),
+            tokens: self.tokens.clone(),
+            edge: http::Edge::by(&self.config),
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
                 in_flight_max: self.config.max_in_flight,
@@ -322,24 +333,25 @@ impl App {
         self.start_sweeper();
         let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
         let closing = CancellationToken::new();
-        let closed = closing.clone();
-        // One service for all connections: a bare router would be copied for each.
-        let service = self.router().into_make_service();
-        let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+        let limits = http::ConnectionLimits {
+            connections_max: self.config.max_connections,
+            head_timeout: self.config.server_read_timeout,
+            idle_timeout: self.config.server_idle_timeout,
+            write_timeout: self.config.server_write_timeout,
+        };
+        let server = http::serve(listener, self.router(), limits, closing.clone());
+        let stopped = async {
             stop.await;
             info!("stopping: no new requests; those under way are finished");
             draining.store(true, Ordering::Release);
             // Callers that wait for a payment are answered as it stands.
             stopping.cancel();
             closing.cancel();
-        });
-        let deadline = async {
-            closed.cancelled().await;
             tokio::time::sleep(self.config.shutdown_timeout).await;
         };
         tokio::select! {
-            served = server => served?,
-            () = deadline => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
+            () = server => {}
+            () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
         }
         self.stop().await;
         Ok(())

@@ -3,6 +3,7 @@
 //! [`SETTINGS`] is the one list of them: parsing takes its defaults from it, `--help` shows it, and
 //! tests hold the README and `.env.example` to it.
 
+mod edge;
 mod remote;
 mod settings;
 mod values;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use edge::{CorsOrigins, JwtSettings, KeySource, Network, RateLimit};
 pub use remote::{
     Database, KafkaSettings, PostgresSettings, RedisSettings, Role, Roles, Secret, SslMode,
     TopicNames,
@@ -25,10 +27,14 @@ pub struct Config {
     pub server_host: IpAddr,
     /// `SERVER_PORT`.
     pub server_port: u16,
-    /// `SERVER_READ_TIMEOUT`: for reading a request's body.
+    /// `SERVER_READ_TIMEOUT`: for reading a request's head, and then its body.
     pub server_read_timeout: Duration,
     /// `SERVER_WRITE_TIMEOUT`: for answering a request, unless it asked to wait.
     pub server_write_timeout: Duration,
+    /// `SERVER_IDLE_TIMEOUT`: how long a connection may rest between requests.
+    pub server_idle_timeout: Duration,
+    /// `MAX_CONNECTIONS`: connections at once; beyond it those that rest are closed.
+    pub max_connections: usize,
     /// `SHUTDOWN_TIMEOUT`: how long a stop waits for what is under way.
     pub shutdown_timeout: Duration,
     /// `DB_HOST` and its parts, or `DATABASE_URL`: where everything is kept.
@@ -69,6 +75,14 @@ pub struct Config {
     pub max_waiting: usize,
     /// `TRACING_ENABLED` and its parts; `None`: no trace is made.
     pub tracing: Option<TracingSettings>,
+    /// `RATE_LIMIT_RPS` and `RATE_LIMIT_BURST`; `None`: no limit.
+    pub rate_limit: Option<RateLimit>,
+    /// `TRUSTED_PROXIES`: whose word on a caller's address is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// `AUTH` and `JWT_*`; `None`: callers need no token.
+    pub auth: Option<JwtSettings>,
+    /// `CORS_ORIGINS`: whose pages may call.
+    pub cors_origins: CorsOrigins,
     /// `LOG_FORMAT`.
     pub log_format: LogFormat,
     /// `RUST_LOG`: which log lines are written.
@@ -109,12 +123,13 @@ impl Config {
     /// Fails with every problem at once, so that one start is enough to find them all.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Environment { lookup, problems: Vec::new() };
-        env.refuse_what_is_missing();
         let config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
             server_read_timeout: env.read("SERVER_READ_TIMEOUT", values::positive_duration),
             server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
+            server_idle_timeout: env.read("SERVER_IDLE_TIMEOUT", values::positive_duration),
+            max_connections: env.read("MAX_CONNECTIONS", values::whole(1..=COUNT_MAX as usize)),
             shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
             database: env.database(),
             redis: env.redis(),
@@ -136,6 +151,10 @@ impl Config {
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),
             tracing: env.tracing(),
+            rate_limit: env.rate_limit(),
+            trusted_proxies: env.read("TRUSTED_PROXIES", edge::networks),
+            auth: env.auth(),
+            cors_origins: env.read("CORS_ORIGINS", edge::cors_origins),
             log_format: env.read("LOG_FORMAT", values::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
@@ -186,7 +205,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             match parse(&value) {
                 Ok(parsed) => return parsed,
                 // A URL may hold a password, which is not repeated on a screen or in a log.
-                Err(rule) if name.ends_with("_URL") || name.ends_with("_ENDPOINT") => {
+                Err(rule) if settings::may_hold_a_secret(name) => {
                     self.problems.push(format!("{name} {rule}"));
                 }
                 Err(rule) => self.problems.push(format!("{name} {rule}; it is {value:?}")),
@@ -204,16 +223,6 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             sampler_ratio: self.read("TRACING_SAMPLER_RATIO", values::ratio),
         };
         enabled.then_some(settings)
-    }
-
-    /// A setting that asks for a part which this version lacks must not be ignored in silence: the
-    /// operator would believe that it is used.
-    fn refuse_what_is_missing(&mut self) {
-        for (name, off, part) in settings::MISSING {
-            if self.value(name).is_some_and(|value| value != *off) {
-                self.problems.push(format!("{name} is set, but this version {part}; unset {name}"));
-            }
-        }
     }
 }
 
@@ -259,13 +268,6 @@ mod tests {
             error.0[0],
             "SERVER_PORT must be a whole number from 0 to 65535; it is \"eighty\""
         );
-    }
-
-    #[test]
-    fn a_part_that_is_missing_stops_the_start() {
-        let error = config(&[("AUTH", "jwt")]).expect_err("AUTH");
-        assert!(error.0[0].starts_with("AUTH is set"), "{error}");
-        assert!(config(&[("AUTH", "off")]).is_ok());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! - [`booking`], [`search`], [`payments`]: the use cases, and the engine that all seats go through;
 //! - [`domain`]: what the business speaks of, pure;
 //! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
+//! - [`identity`]: who calls, and what they may do;
 //! - [`health`]: which dependencies answer;
 //! - [`redis`]: the connection that the cache and the locks share;
 //! - [`telemetry`]: metrics, logs and traces.
@@ -23,6 +24,7 @@ pub mod domain;
 pub mod error;
 pub mod health;
 pub mod http;
+pub mod identity;
 pub mod lock;
 pub mod payments;
 pub mod redis;

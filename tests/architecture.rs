@@ -138,9 +138,18 @@ fn requests_go_through_a_use_case_and_never_to_a_backend() {
 }
 
 #[test]
+fn identities_know_no_protocol_and_no_use_case() {
+    never_in(
+        &["identity/"],
+        &["axum", "http::", "crate::booking", "crate::search", "crate::payments", "crate::store"],
+    );
+}
+
+#[test]
 fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "app.rs"], &["axum::"]);
-    only_in(&["http/"], &["utoipa_axum"]);
+    only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util"]);
+    only_in(&["identity/"], &["jsonwebtoken", "reqwest::", "rustls::"]);
     only_in(&["store/", "payments/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
@@ -156,7 +165,8 @@ fn time_comes_from_the_clock_alone() {
 
 #[test]
 fn tasks_are_started_where_the_application_can_wait_for_them() {
-    only_in(&["app.rs", "booking/engine.rs", "payments/worker.rs", "redis.rs"], &["spawn("]);
+    let rooms = ["app.rs", "booking/engine.rs", "http/server.rs", "payments/worker.rs", "redis.rs"];
+    only_in(&rooms, &["spawn("]);
 }
 
 #[test]

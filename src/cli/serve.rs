@@ -3,7 +3,7 @@
 use super::health::reachable;
 use super::say;
 use crate::app::App;
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, JwtSettings, KeySource};
 use crate::domain::Flight;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
@@ -24,11 +24,22 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     if sample {
         app.add_sample_flights().await?;
     }
-    if !address.ip().is_loopback() {
-        warn!("there are no identities: whoever reaches {address} can book, read and change all");
-    }
+    warn_of_what_is_open(&config, address);
     say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
     app.serve(listener, stop).await
+}
+
+/// What an operator may not have meant, told at the start and not after the fact.
+fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
+    match &config.auth {
+        None if !address.ip().is_loopback() => warn!(
+            "AUTH is off: whoever reaches {address} can book, read and change all; set AUTH=jwt"
+        ),
+        Some(JwtSettings { keys, audience: None, .. }) if !matches!(keys, KeySource::Secret(_)) => {
+            warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
+        }
+        _ => {}
+    }
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {

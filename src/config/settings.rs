@@ -15,8 +15,9 @@ pub struct Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("SERVER_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 for every one"),
     setting("SERVER_PORT", "8080", "port to listen on; 0 for any free one"),
-    setting("SERVER_READ_TIMEOUT", "15s", "time to receive a request's body"),
+    setting("SERVER_READ_TIMEOUT", "15s", "time to receive a request's head, and then its body"),
     setting("SERVER_WRITE_TIMEOUT", "15s", "time to answer a request that does not ask to wait"),
+    setting("SERVER_IDLE_TIMEOUT", "75s", "how long a connection may rest between requests"),
     setting("SHUTDOWN_TIMEOUT", "30s", "time that a stop gives to requests under way"),
     setting("DB_HOST", "", "PostgreSQL's host; empty: SQLite in a file"),
     setting("DB_PORT", "5432", "PostgreSQL's port"),
@@ -92,16 +93,32 @@ pub const SETTINGS: &[Setting] = &[
         "1.0",
         "share of traces that are kept, 0 to 1, where the caller has not decided",
     ),
+    setting(
+        "MAX_CONNECTIONS",
+        "10000",
+        "connections at once; beyond it those that rest are closed",
+    ),
+    setting("RATE_LIMIT_RPS", "10", "requests a second of one client in the long run; 0: no limit"),
+    setting("RATE_LIMIT_BURST", "20", "requests of one client at once"),
+    setting("TRUSTED_PROXIES", "", "networks whose X-Forwarded-For and Forwarded are believed"),
+    setting("AUTH", "off", "off, or jwt: callers need a token"),
+    setting("JWT_SECRET", "", "the key of HS256 tokens, at least 32 bytes"),
+    setting("JWT_JWKS", "", "file or URL of the public keys of RS256, ES256 and EdDSA tokens"),
+    setting("JWT_ISSUER", "", "who must have issued a token (iss); empty: anyone with the key"),
+    setting("JWT_AUDIENCE", "", "whom a token must be meant for (aud); empty: anyone"),
+    setting("JWT_LEEWAY", "30s", "how far the issuer's clock may differ from ours"),
+    setting("CORS_ORIGINS", "", "origins whose pages may call, a comma list or *; empty: none"),
     setting("LOG_FORMAT", "", "pretty or json; empty: pretty on a terminal, else json"),
     setting("RUST_LOG", "info", "which log lines are written, by module and level"),
 ];
 
-/// Variables that ask for parts which this version lacks: the value that asks for nothing, and what
-/// the service does without the part.
-pub(super) const MISSING: &[(&str, &str, &str)] = &[("AUTH", "off", "knows no identities")];
-
 const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
     Setting { name, default, help }
+}
+
+/// Whether a setting's value is never repeated: URLs may hold a password.
+pub(super) fn may_hold_a_secret(name: &str) -> bool {
+    ["_URL", "_ENDPOINT", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
 }
 
 /// The default of a setting in the list.

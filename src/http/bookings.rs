@@ -1,14 +1,16 @@
 //! Bookings: place, read, cancel, list.
 
 use super::Api;
+use super::auth::acts_for;
 use super::body::{Id, Json, Query, readable};
 use super::fields::{PassengerBody, required};
 use super::problem::{Problem, ProblemBody};
-use crate::booking::{IdempotencyKey, PlaceBooking, Placed};
+use crate::booking::{IdempotencyKey, PlaceBooking, Placed, Refusal};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
 };
+use crate::identity::Caller;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -191,7 +193,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 /// Answers `pending` at once, or with `Prefer: wait=N` as soon as the booking has ended. With an
 /// `Idempotency-Key` a repeat within 24 hours makes nothing new.
 #[utoipa::path(
-    post, path = "/bookings", tag = "bookings",
+    post, path = "/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's", max_length = 255),
         ("Prefer" = Option<String>, Header, description = "wait=N: seconds to wait for the payment, 60 at most"),
@@ -200,7 +202,8 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     responses(
         (status = 201, body = BookingPlacedBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody, description = "No such flight"),
+        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
         (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
@@ -210,11 +213,13 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 )]
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
     let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
     let request = body.check(mistyped, api.limits.party_size_max, key)?;
+    acts_for(&caller, request.user_id)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
     let Placed { booking, replayed, waited } = api.bookings.place(request, wait).await?;
 
@@ -234,7 +239,8 @@ pub(super) async fn place(
 
 /// Reads a booking.
 #[utoipa::path(
-    get, path = "/bookings/{id}", tag = "bookings", params(("id" = i64, Path, example = 1)),
+    get, path = "/bookings/{id}", tag = "bookings", security((), ("bearer" = [])),
+    params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
@@ -242,14 +248,24 @@ pub(super) async fn place(
 )]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
-    Ok(axum::Json(api.bookings.booking(BookingId(id)).await?))
+    Ok(axum::Json(own(&api, &caller, BookingId(id)).await?))
+}
+
+/// A booking that the caller may see; another's is not found, so that numbers can't be tried out.
+async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Problem> {
+    let booking = api.bookings.booking(id).await?;
+    if caller.may_act_for(booking.user_id) {
+        return Ok(booking);
+    }
+    Err(Refusal::BookingNotFound(id).into())
 }
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
 #[utoipa::path(
-    post, path = "/bookings/{id}/cancel", tag = "bookings",
+    post, path = "/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
@@ -259,14 +275,18 @@ pub(super) async fn get(
 )]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
+    if caller != Caller::Anyone {
+        own(&api, &caller, BookingId(id)).await?;
+    }
     Ok(axum::Json(api.bookings.cancel(BookingId(id)).await?))
 }
 
 /// Lists a user's bookings, newest first.
 #[utoipa::path(
-    get, path = "/users/{user_id}/bookings", tag = "bookings",
+    get, path = "/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
         ("status" = Option<BookingStatus>, Query),
@@ -275,14 +295,17 @@ pub(super) async fn cancel(
     ),
     responses(
         (status = 200, body = BookingList), (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody),
         (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn of_user(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Id(user): Id,
     query: Query,
 ) -> Result<axum::Json<BookingList>, Problem> {
+    acts_for(&caller, UserId(user))?;
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
     let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);

@@ -1,6 +1,7 @@
 //! Flights: create, read, change.
 
 use super::Api;
+use super::auth::MayWriteFlights;
 use super::body::{Id, Json};
 use super::fields::{instant, required};
 use super::problem::{Code, Problem, ProblemBody};
@@ -46,6 +47,41 @@ pub(super) struct FlightBody {
     price: Option<Money>,
     /// What a change was decided on; needed to change seat counts.
     version: Option<i64>,
+}
+
+/// A new flight's fields: [`FlightBody`] as `POST` wants it. Only its schema is used.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "the schema says what is required, which one type for both can not")]
+#[schema(example = json!({
+    "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
+    "available_seats": 150, "total_seats": 180, "price": 2500.00
+}))]
+struct NewFlightBody {
+    /// 1 to 20 letters and digits.
+    #[schema(min_length = 1, max_length = 20, pattern = "^[A-Za-z0-9]+$")]
+    flight_number: Option<String>,
+    /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    source: String,
+    /// 1 to 100 characters; differs from `source`.
+    #[schema(min_length = 1, max_length = 100)]
+    destination: String,
+    /// Departure, RFC 3339 with its offset.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Arrival, after departure.
+    #[schema(format = DateTime)]
+    arrival_timestamp: Option<String>,
+    /// Seats to sell here, at most `total_seats`.
+    #[schema(minimum = 0, maximum = 10000)]
+    available_seats: i32,
+    /// Seats on board.
+    #[schema(minimum = 1, maximum = 10000)]
+    total_seats: i32,
+    /// `scheduled` unless it says otherwise.
+    flight_status: Option<FlightStatus>,
+    /// Price of one seat: a number or a string, two decimals at most.
+    price: Money,
 }
 
 /// The answer to a change.
@@ -128,15 +164,17 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 
 /// Creates a flight.
 #[utoipa::path(
-    post, path = "/flights", tag = "flights", request_body = FlightBody,
+    post, path = "/flights", tag = "flights", security((), ("bearer" = [])),
+    request_body = NewFlightBody,
     responses(
         (status = 201, body = Flight, headers(("Location" = String), ("ETag" = String))),
-        (status = 400, body = ProblemBody), (status = 408, body = ProblemBody), (status = 413, body = ProblemBody),
-        (status = 415, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody), (status = 408, body = ProblemBody),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
+    _: MayWriteFlights,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
     let flight = api.flights.create(body.into_new(mistyped)?).await?;
@@ -147,7 +185,11 @@ pub(super) async fn create(
 
 /// Reads a flight.
 #[utoipa::path(
-    get, path = "/flights/{id}", tag = "flights", params(("id" = i64, Path, example = 1)),
+    get, path = "/flights/{id}", tag = "flights",
+    params(
+        ("id" = i64, Path, example = 1),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+    ),
     responses(
         (status = 200, body = Flight, headers(("ETag" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
@@ -171,7 +213,7 @@ pub(super) async fn get(
 ///
 /// Seat counts change only against a known version: `version` in the body, or `If-Match`.
 #[utoipa::path(
-    put, path = "/flights/{id}", tag = "flights",
+    put, path = "/flights/{id}", tag = "flights", security((), ("bearer" = [])),
     params(
         ("id" = i64, Path, example = 1),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on"),
@@ -179,7 +221,8 @@ pub(super) async fn get(
     request_body = FlightBody,
     responses(
         (status = 200, body = FlightPutBody, headers(("ETag" = String))),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
+        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "version_conflict, seats_in_use, flight_cancelled"),
         (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
@@ -187,6 +230,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
+    _: MayWriteFlights,
     headers: HeaderMap,
     Id(id): Id,
     Json(body, mut invalid): Json<FlightBody>,

@@ -41,6 +41,7 @@ pub(super) async fn around(
     let id = request_id.to_str().expect("a request id is checked or made of ASCII letters");
     let place = Place::take(&api);
 
+    let (passed, turned_away) = api.edge.pass(&request, path, started);
     let is_bounded = path.starts_with("/api/") && !path.ends_with("/health");
     // What probes ask is no part of any story.
     let span = if is_bounded {
@@ -49,7 +50,9 @@ pub(super) async fn around(
         Span::NONE
     };
     let waits = super::bookings::asked_wait(request.headers());
-    let mut response = if is_bounded && place.is_beyond {
+    let mut response = if let Some(refusal) = turned_away {
+        refusal
+    } else if is_bounded && place.is_beyond {
         Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on").into_response()
     } else {
         request = read_within(request, api.limits.read_timeout);
@@ -62,6 +65,7 @@ pub(super) async fn around(
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
+    api.edge.finish(&passed, &mut response);
     let took = started.elapsed();
     route.observe(response.status(), took);
     let cause = problem.as_ref().and_then(Problem::cause);

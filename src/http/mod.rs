@@ -3,19 +3,27 @@
 //! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
 //! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
 
+mod auth;
 mod body;
 mod bookings;
+mod client;
+mod docs;
 mod fields;
 mod flights;
+mod gate;
 mod health;
+mod limits;
 mod middleware;
 mod openapi;
 mod problem;
 mod search;
+mod server;
+mod slow;
 mod span;
 
 use crate::booking::{Bookings, Flights};
 use crate::health::Health;
+use crate::identity::Tokens;
 use crate::search::Search;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
@@ -27,8 +35,10 @@ use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use gate::Edge;
 pub use openapi::openapi;
 pub use problem::Code as ProblemCode;
+pub use server::{ConnectionLimits, serve};
 
 /// What the handlers work with.
 pub struct Api {
@@ -48,6 +58,10 @@ pub struct Api {
     pub draining: Arc<AtomicBool>,
     /// Bounds.
     pub limits: HttpLimits,
+    /// Checks who calls; `None`: anyone may do all.
+    pub tokens: Option<Arc<Tokens>>,
+    /// Who may come in.
+    pub edge: Edge,
 }
 
 /// Bounds of the HTTP layer.
@@ -72,6 +86,7 @@ pub fn router(api: Api) -> Router {
     let (routes, document) = described_routes().split_for_parts();
     let document = openapi::serialized(document);
     routes
+        .merge(docs::routes())
         .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)))
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {

@@ -5,7 +5,11 @@ use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use utoipa::OpenApi as _;
-use utoipa::openapi::{OpenApi, RefOr, Response as Described};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Header, HeaderBuilder, ObjectBuilder, OpenApi, RefOr, Response as Described, Type,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -23,7 +27,17 @@ struct Head;
 
 /// The document's head, to which the routes are added.
 pub(super) fn head() -> OpenApi {
-    Head::openapi()
+    let mut document = Head::openapi();
+    let description = "Needed with AUTH=jwt. `sub` is the user's number; staff has the scopes \
+                       flights:write and bookings:admin.";
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(description))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    document
 }
 
 /// The whole document.
@@ -31,18 +45,14 @@ pub fn openapi() -> OpenApi {
     complete(super::described_routes().split_for_parts().1)
 }
 
-/// What the handlers need not repeat: the problems' media type and codes, and that any may fail.
+/// What the handlers need not repeat: the problems' media type and codes, that any may fail or be
+/// asked too often, and that those for callers with a token refuse others.
 fn complete(mut document: OpenApi) -> OpenApi {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put];
         for operation in operations.into_iter().flatten() {
-            let responses = &mut operation.responses.responses;
-            let refused = responses.values().find(|response| is_problem(response)).cloned();
-            if let Some(RefOr::T(mut failed)) = refused {
-                failed.description.clear();
-                responses.insert("500".to_owned(), RefOr::T(failed));
-            }
-            for (status, response) in responses {
+            add_common_refusals(operation);
+            for (status, response) in &mut operation.responses.responses {
                 let is_problem = is_problem(response);
                 if let RefOr::T(response) = response {
                     describe(status.parse().unwrap_or_default(), response, is_problem);
@@ -51,6 +61,31 @@ fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+/// Where there are problems at all, which the operators' endpoints do not have.
+fn add_common_refusals(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let refused = responses.values().find(|response| is_problem(response)).cloned();
+    let Some(RefOr::T(mut problem)) = refused else { return };
+    problem.description.clear();
+    problem.headers.clear();
+    let mut common =
+        vec![("429", &["Retry-After", "RateLimit", "RateLimit-Policy"][..]), ("500", &[])];
+    if operation.security.is_some() {
+        common.push(("401", &["WWW-Authenticate"]));
+    }
+    for (status, headers) in common {
+        let mut problem = problem.clone();
+        problem
+            .headers
+            .extend(headers.iter().map(|name| ((*name).to_owned(), text_header().into())));
+        responses.insert(status.to_owned(), RefOr::T(problem));
+    }
+}
+
+fn text_header() -> Header {
+    HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build()
 }
 
 /// Whether a response's body is a problem. A failed health check is not: it says what is down.

@@ -3,6 +3,7 @@
 use crate::booking::Refusal;
 use crate::domain::{Invalid, Violation};
 use crate::error::Error;
+use crate::identity::Scope;
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -13,6 +14,10 @@ use serde::Serialize;
 pub enum Code {
     /// The request cannot be read.
     MalformedRequest,
+    /// A token is needed, and there is none or none that can be accepted.
+    Unauthenticated,
+    /// The token does not allow it.
+    Forbidden,
     /// No such path, flight or booking.
     NotFound,
     /// The path does not take the method.
@@ -43,6 +48,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// Seat counts change only against a known version.
     VersionRequired,
+    /// The client has used up its limit.
+    RateLimited,
     /// A fault of ours.
     Internal,
     /// More is asked than can be done now.
@@ -53,8 +60,10 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -70,6 +79,7 @@ impl Code {
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
         Self::VersionRequired,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -81,6 +91,10 @@ impl Code {
             Self::MalformedRequest => {
                 ("malformed_request", StatusCode::BAD_REQUEST, "The request cannot be read")
             }
+            Self::Unauthenticated => {
+                ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed")
+            }
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
             Self::MethodNotAllowed => {
                 ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
@@ -128,6 +142,9 @@ impl Code {
                 StatusCode::PRECONDITION_REQUIRED,
                 "The flight's version is needed",
             ),
+            Self::RateLimited => {
+                ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+            }
             Self::Internal => {
                 ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here")
             }
@@ -158,6 +175,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<Violation>,
     cause: Option<String>,
+    /// What `WWW-Authenticate` asks for.
+    challenge: Option<HeaderValue>,
 }
 
 /// A refusal, as it is sent.
@@ -189,12 +208,28 @@ pub(super) struct ProblemBody<'a> {
 impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), cause: None, challenge: None }
     }
 
     /// A fault of ours: the caller is told nothing of its cause, which is for the log.
     pub fn internal(cause: impl Into<String>) -> Self {
         Self::new(Code::Internal, "the request could not be carried out").because(cause)
+    }
+
+    /// A token is needed; `was_sent`: there was one, which is not accepted (RFC 6750, 3).
+    pub(super) fn unauthenticated(detail: impl Into<String>, was_sent: bool) -> Self {
+        let challenge = if was_sent { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+        let challenge = Some(HeaderValue::from_static(challenge));
+        Self { challenge, ..Self::new(Code::Unauthenticated, detail) }
+    }
+
+    /// The token lacks a scope.
+    pub(super) fn lacking(scope: Scope) -> Self {
+        let scope = scope.as_str();
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        let challenge = HeaderValue::try_from(challenge).expect("scopes are words of ASCII");
+        let detail = format!("this needs the scope {scope}");
+        Self { challenge: Some(challenge), ..Self::new(Code::Forbidden, detail) }
     }
 
     /// Itself with what the log should say of it.
@@ -284,6 +319,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(challenge) = &self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
         response.extensions_mut().insert(self);
         response

@@ -70,6 +70,7 @@ impl std::str::FromStr for Sort {
         ("max_price" = Option<f64>, Query, description = "Price of a seat, at most"),
         ("sort" = Option<String>, Query, description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
     ),
     responses(
         (status = 200, body = FlightList, headers(("ETag" = String))),

@@ -1,7 +1,7 @@
 //! `doctor` and `migrate` on a database that the specified service left behind.
 
 use crate::support::TestDatabase;
-use crate::support::process::{Server, run_with};
+use crate::support::process::{Server, http_client, run_with};
 use sqlx::{Connection, PgConnection, Row};
 
 /// The specified tables as the existing service makes them: checks, indexes and triggers too.
@@ -126,7 +126,7 @@ async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
     // And it sells: the adopted booking is read and given back, a new one is made.
     let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
     let server = Server::start(directory.path(), &settings).await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let adopted: serde_json::Value = client
         .post(format!("{}/api/v1/bookings/1/cancel", server.base))
         .send()

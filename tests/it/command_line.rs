@@ -1,6 +1,6 @@
 //! The real binary as an operator uses it: import, migrate, audit, settings, help.
 
-use crate::support::process::{Server, binary, run};
+use crate::support::process::{Server, binary, http_client, run};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -50,7 +50,7 @@ async fn one_bad_line_in_the_middle_is_named_and_nothing_is_imported() {
 async fn an_import_beside_a_running_service_is_searched_at_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let url =
         format!("{}/api/v1/flights/search?source=JFK&destination=LAX&date=2013-07-04", server.base);
     let count = || async {
@@ -82,7 +82,7 @@ async fn the_real_schedule_is_imported_whole_and_sold() {
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("336776 imported"), "{printed}");
     let server = Server::start(directory.path(), &[("PAYMENT_LATENCY", "0s")]).await;
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let query = "source=JFK&destination=LAX&date=2013-07-04";
     let url = format!("{}/api/v1/flights/search?{query}", server.base);
     let found: Value = client.get(url).send().await.expect("sent").json().await.expect("JSON");

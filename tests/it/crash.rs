@@ -1,6 +1,6 @@
 //! `kill -9` under load, again and again: no answered booking is missing, none is stuck.
 
-use crate::support::process::{Server, run_with};
+use crate::support::process::{Server, http_client, run_with};
 use crate::support::{TestDatabase, booking, flight};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ async fn ten_kills_under_load_lose_no_answered_booking() {
     let database = TestDatabase::create().await;
     let url = database.url();
     let settings = [SETTINGS, &[("DATABASE_URL", url.as_str())]].concat();
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let mut flights = Vec::new();
     for kill in 0..KILLS {

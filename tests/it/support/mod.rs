@@ -44,6 +44,7 @@ pub fn start_of_test() -> Timestamp {
 pub fn config() -> Config {
     let mut config = Config::from_env(|_| None).expect("the defaults are sound");
     config.payment_latency = Duration::ZERO;
+    config.rate_limit = None;
     config.max_in_flight = 100_000;
     config.max_queued_holds = 100_000;
     config

@@ -12,6 +12,13 @@ pub struct Server {
     _stdout: Lines<BufReader<ChildStdout>>,
 }
 
+/// A client that asks the service itself and no proxy.
+pub fn http_client() -> reqwest::Client {
+    // Fails from the second time on, when there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
 /// The binary under test, with no settings but those given.
 pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_airline-booking"));
@@ -19,6 +26,10 @@ pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
     command.envs(settings.iter().copied());
     command
 }
+
+/// Any free port, no limit, and no more of a log than a failure needs.
+const NEUTRAL: [(&str, &str); 3] =
+    [("SERVER_PORT", "0"), ("RATE_LIMIT_RPS", "0"), ("RUST_LOG", "warn")];
 
 impl Server {
     /// Starts it on a free port in a directory and waits until it says where it listens.
@@ -28,7 +39,7 @@ impl Server {
 
     /// The same, with its log somewhere.
     pub async fn start_logging(directory: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
-        let mut process = binary(directory, &[("SERVER_PORT", "0"), ("RUST_LOG", "warn")])
+        let mut process = binary(directory, &NEUTRAL)
             .envs(settings.iter().copied())
             .args(["serve", "--no-sample"])
             .stdout(Stdio::piped())

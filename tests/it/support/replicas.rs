@@ -1,7 +1,7 @@
 //! Replicas as processes of their own on PostgreSQL, Redis and Kafka, and a load on them.
 
 use super::deployment::{TestDatabase, required};
-use super::process::{Server, run_with};
+use super::process::{Server, http_client, run_with};
 use super::{booking, flight};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -55,7 +55,7 @@ impl Replicas {
             servers: Vec::new(),
             settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
             directory: tempfile::tempdir().expect("a directory"),
-            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            client: http_client(),
         }
     }
 

@@ -1,0 +1,278 @@
+//! Settings of what faces the callers: who they are, how much they may ask for, from where.
+
+use super::{Environment, Secret, values};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Bytes of `JWT_SECRET` at least: as many as HS256's digest has (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// Requests that one client may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// `RATE_LIMIT_RPS`: a second, in the long run.
+    pub per_second: u32,
+    /// `RATE_LIMIT_BURST`: at once.
+    pub burst: u32,
+}
+
+/// How callers say who they are: a token (RFC 7519) that one of these keys has signed.
+#[derive(Debug, Clone)]
+pub struct JwtSettings {
+    /// `JWT_SECRET` or `JWT_JWKS`.
+    pub keys: KeySource,
+    /// `JWT_ISSUER`: who must have issued it; `None`: anyone who has the key.
+    pub issuer: Option<String>,
+    /// `JWT_AUDIENCE`: whom it must be meant for; `None`: anyone.
+    pub audience: Option<String>,
+    /// `JWT_LEEWAY`: how far clocks may differ.
+    pub leeway: Duration,
+}
+
+/// Where the keys are that tokens are signed with.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// `JWT_SECRET`, shared with the issuer: HS256.
+    Secret(Secret),
+    /// `JWT_JWKS`, a file of public keys: `RS256`, `ES256`, `EdDSA`.
+    File(PathBuf),
+    /// `JWT_JWKS`, an http or https URL of public keys.
+    Url(String),
+}
+
+/// Addresses that begin alike: `10.0.0.0/8`, `::1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    bits: u128,
+    prefix: u32,
+}
+
+impl Network {
+    /// Whether the address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let differing = bits_of(address) ^ self.bits;
+        differing.leading_zeros() >= self.prefix
+    }
+}
+
+/// The address as IPv6 has it; IPv4 is mapped into it (RFC 4291, 2.5.5.2).
+fn bits_of(address: IpAddr) -> u128 {
+    let mapped = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    Ipv6Addr::to_bits(mapped)
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| ())?;
+        let (width, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let prefix: u32 = prefix.map_or(Ok(width), str::parse).map_err(|_| ())?;
+        if prefix > width {
+            return Err(());
+        }
+        Ok(Self { bits: bits_of(address), prefix: prefix + before })
+    }
+}
+
+/// What `CORS_ORIGINS` allows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CorsOrigins {
+    /// No page of another origin.
+    #[default]
+    None,
+    /// Pages of any origin.
+    Any,
+    /// Pages of these, as browsers write them: `https://shop.example`.
+    Listed(Vec<String>),
+}
+
+/// Whether callers need a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Auth {
+    Off,
+    Jwt,
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment<F> {
+    /// `RATE_LIMIT_RPS` and `RATE_LIMIT_BURST`; `None` for no limit.
+    pub(super) fn rate_limit(&mut self) -> Option<RateLimit> {
+        let per_second = self.read("RATE_LIMIT_RPS", values::whole(0..=1_000_000));
+        let burst = self.read("RATE_LIMIT_BURST", values::whole(1..=10_000));
+        (per_second > 0).then_some(RateLimit { per_second, burst })
+    }
+
+    /// `AUTH` and its parts; `None` where callers need no token.
+    ///
+    /// A key without `AUTH=jwt` stops the start: who has set one believes that it guards something.
+    pub(super) fn auth(&mut self) -> Option<JwtSettings> {
+        let auth = self.read("AUTH", auth);
+        let secret = self.read("JWT_SECRET", values::optional(secret));
+        let jwks = self.read("JWT_JWKS", values::optional(jwks));
+        let issuer = self.read("JWT_ISSUER", values::optional(|text| Ok(text.to_owned())));
+        let audience = self.read("JWT_AUDIENCE", values::optional(|text| Ok(text.to_owned())));
+        let leeway = self.read("JWT_LEEWAY", values::duration);
+        let keys = match (auth, secret, jwks) {
+            (Auth::Off, None, None) => return None,
+            (Auth::Off, ..) => {
+                self.problems.push("AUTH must be jwt where JWT_SECRET or JWT_JWKS is set".into());
+                return None;
+            }
+            (Auth::Jwt, Some(secret), None) => KeySource::Secret(secret),
+            (Auth::Jwt, None, Some(jwks)) => jwks,
+            // A secret that is set and unsound has been told already.
+            (Auth::Jwt, None, None) if !self.problems.is_empty() => return None,
+            (Auth::Jwt, ..) => {
+                self.problems.push("AUTH is jwt: set either JWT_SECRET or JWT_JWKS".into());
+                return None;
+            }
+        };
+        Some(JwtSettings { keys, issuer, audience, leeway })
+    }
+}
+
+fn auth(text: &str) -> Result<Auth, String> {
+    match text {
+        "off" => Ok(Auth::Off),
+        "jwt" => Ok(Auth::Jwt),
+        _ => Err("must be off or jwt".into()),
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    if text.len() < SECRET_BYTES_MIN {
+        return Err(format!("must have at least {SECRET_BYTES_MIN} bytes, drawn at random"));
+    }
+    Ok(text.into())
+}
+
+fn jwks(text: &str) -> Result<KeySource, String> {
+    Ok(match text.split_once("://") {
+        Some(("http" | "https", host)) if !host.is_empty() => KeySource::Url(text.to_owned()),
+        Some(_) => return Err("must be a file, or an http or https URL".into()),
+        None => KeySource::File(text.into()),
+    })
+}
+
+/// A comma list of networks.
+pub(super) fn networks(text: &str) -> Result<Vec<Network>, String> {
+    let rule = || "must be a comma list of networks such as 10.0.0.0/8 or ::1".to_owned();
+    let listed = text.split(',').map(str::trim).filter(|network| !network.is_empty());
+    listed.map(|network| network.parse().map_err(|()| rule())).collect()
+}
+
+/// A comma list of origins, or `*`.
+pub(super) fn cors_origins(text: &str) -> Result<CorsOrigins, String> {
+    if text == "*" {
+        return Ok(CorsOrigins::Any);
+    }
+    let listed = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    let listed: Vec<_> = listed.map(str::to_owned).collect();
+    if listed.is_empty() {
+        return Ok(CorsOrigins::None);
+    }
+    if !listed.iter().all(|origin| is_origin(origin)) {
+        return Err("must be * or a comma list of origins such as https://shop.example".into());
+    }
+    Ok(CorsOrigins::Listed(listed))
+}
+
+/// Whether a browser could send it: scheme, host and perhaps a port, nothing after (RFC 6454, 7).
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let is_host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
+    matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(is_host)
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(_) => f.write_str("JWT_SECRET"),
+            Self::File(file) => write!(f, "the keys in {}", file.display()),
+            Self::Url(_) => f.write_str("the keys at JWT_JWKS"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
+        Config::from_env(|name| set(name).map(|(_, value)| (*value).to_owned()))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_network_has_the_addresses_that_begin_as_it_does() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.1.2", "11.0.0.1"),
+            ("10.1.2.3", "10.1.2.3", "10.1.2.4"),
+            ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"),
+            ("2001:db8::/32", "2001:db8:1::5", "2001:db9::1"),
+            ("127.0.0.1", "::ffff:127.0.0.1", "::1"),
+            ("::/0", "10.0.0.1", ""),
+        ] {
+            let network: Network = network.parse().expect(network);
+            assert!(network.contains(inside.parse().expect(inside)), "{inside}");
+            if let Ok(outside) = outside.parse() {
+                assert!(!network.contains(outside), "{outside}");
+            }
+        }
+        for text in ["10.0.0.0/33", "10.0.0", "::/129", "10.0.0.0/", "host", "10.0.0.0/-1"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_needs_one_sound_key_and_a_key_needs_tokens() {
+        let long = "0123456789abcdef0123456789abcdef";
+        assert!(config(&[("AUTH", "jwt"), ("JWT_SECRET", long)]).is_ok());
+        assert!(config(&[("AUTH", "jwt"), ("JWT_JWKS", "keys.json")]).is_ok());
+        assert!(config(&[("AUTH", "jwt"), ("JWT_JWKS", "https://id.example/keys")]).is_ok());
+        for unsound in [
+            &[("AUTH", "jwt")][..],
+            &[("AUTH", "basic")],
+            &[("JWT_SECRET", long)],
+            &[("AUTH", "jwt"), ("JWT_SECRET", "short-and-known")],
+            &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_JWKS", "keys.json")],
+            &[("AUTH", "jwt"), ("JWT_JWKS", "ftp://id.example/keys")],
+        ] {
+            let told = config(unsound).expect_err("unsound");
+            assert!(!told.contains("short-and-known") && !told.contains(long), "{told}");
+            assert_eq!(told.lines().count(), 2, "{told}");
+        }
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        assert_eq!(cors_origins(""), Ok(CorsOrigins::None));
+        assert_eq!(cors_origins("*"), Ok(CorsOrigins::Any));
+        let listed = cors_origins("https://a.example, http://localhost:3000").expect("sound");
+        let CorsOrigins::Listed(listed) = listed else { panic!("{listed:?}") };
+        assert_eq!(listed, ["https://a.example", "http://localhost:3000"]);
+        for text in ["a.example", "https://a.example/", "https://A.example", "null", "https://*"] {
+            assert!(cors_origins(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_requests_a_second_means_no_limit() {
+        assert_eq!(config(&[("RATE_LIMIT_RPS", "0")]).expect("sound").rate_limit, None);
+        let usual = RateLimit { per_second: 10, burst: 20 };
+        assert_eq!(config(&[]).expect("sound").rate_limit, Some(usual));
+        assert!(config(&[("RATE_LIMIT_BURST", "0")]).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! The keys that tokens are signed with: a shared secret, or a set of public keys (RFC 7517) that is
+//! read again when a token names a key that is not in it.
+
+use super::Refused;
+use crate::config::KeySource;
+use crate::domain::Timestamp;
+use anyhow::{Context, ensure};
+use chrono::TimeDelta;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+/// Keys of a set that are kept, and bytes of the document.
+const KEYS_MAX: usize = 64;
+const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Characters of an RSA modulus in base64: 2,048 bits (RFC 7518, 3.3) to 8,192, which bounds the
+/// work of one signature.
+const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
+
+/// For reading the set from its URL.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a set is believed: a key that was withdrawn is accepted no longer than that.
+const KEPT_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// How often it is read again at most, however many tokens name keys that are not in it.
+const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// And how often where none was read yet.
+const TRY_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(1);
+
+/// A key and the one algorithm that it is for.
+pub(super) struct Key {
+    id: Option<String>,
+    pub algorithm: Algorithm,
+    pub key: DecodingKey,
+}
+
+/// All keys, wherever they are.
+pub(super) enum Keys {
+    Secret(Arc<Key>),
+    Set(KeySet),
+}
+
+/// A set that is kept elsewhere.
+pub(super) struct KeySet {
+    source: KeySource,
+    read: RwLock<Option<Read>>,
+    /// When it was last tried; one at a time tries.
+    tried: Mutex<Option<Timestamp>>,
+}
+
+/// A set as it was read.
+#[derive(Clone)]
+struct Read {
+    keys: Arc<[Arc<Key>]>,
+    at: Timestamp,
+}
+
+impl Keys {
+    pub(super) fn of(source: &KeySource) -> Self {
+        match source {
+            KeySource::Secret(secret) => Self::Secret(Arc::new(Key {
+                id: None,
+                algorithm: Algorithm::HS256,
+                key: DecodingKey::from_secret(secret.expose().as_bytes()),
+            })),
+            KeySource::File(_) | KeySource::Url(_) => Self::Set(KeySet {
+                source: source.clone(),
+                read: RwLock::default(),
+                tried: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Reads a set for the first time. A file must be there; a URL may answer later.
+    pub(super) async fn prepare(&self, now: Timestamp) -> anyhow::Result<()> {
+        let Self::Set(set) = self else { return Ok(()) };
+        match (set.read_again(now).await, &set.source) {
+            (Err(error), KeySource::Url(_)) => {
+                warn!(error = format!("{error:#}"), "JWT_JWKS cannot be read; tokens wait for it");
+                Ok(())
+            }
+            (result, _) => result.context("JWT_JWKS cannot be used"),
+        }
+    }
+
+    /// The key of a token's header.
+    pub(super) async fn find(
+        &self,
+        algorithm: Algorithm,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Key>, Refused> {
+        match self {
+            Self::Secret(key) if key.algorithm == algorithm => Ok(key.clone()),
+            Self::Secret(_) => Err(Refused::Token("its algorithm is not HS256")),
+            Self::Set(set) => set.find(algorithm, id, now).await,
+        }
+    }
+}
+
+impl KeySet {
+    async fn find(
+        &self,
+        algorithm: Algorithm,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Key>, Refused> {
+        let kept = self.read().filter(|read| now < read.at + KEPT_FOR);
+        if let Some(key) = kept.and_then(|read| read.find(algorithm, id)) {
+            return Ok(key);
+        }
+        let failed = self.refresh(now).await;
+        // Where it can't be read again, the old one is better than none.
+        match self.read() {
+            Some(read) => read.find(algorithm, id).ok_or(Refused::Token("its key is not known")),
+            None => Err(Refused::NoKeys(failed.unwrap_or_else(|| "not yet".into()))),
+        }
+    }
+
+    fn read(&self) -> Option<Read> {
+        self.read.read().expect("no holder of the keys panics").clone()
+    }
+
+    /// Reads the set again unless that was just tried; says why it failed.
+    async fn refresh(&self, now: Timestamp) -> Option<String> {
+        let mut tried = self.tried.lock().await;
+        let pause = if self.read().is_some() { READ_AGAIN_AFTER } else { TRY_AGAIN_AFTER };
+        if tried.is_some_and(|tried| now < tried + pause) {
+            return None;
+        }
+        *tried = Some(now);
+        let failed = self.read_again(now).await.err().map(|error| format!("{error:#}"));
+        if let Some(error) = &failed {
+            warn!(error, "the keys that tokens are signed with could not be read again");
+        }
+        failed
+    }
+
+    async fn read_again(&self, now: Timestamp) -> anyhow::Result<()> {
+        let document = match &self.source {
+            // Small, on a disk, and seldom: not worth a thread.
+            KeySource::File(file) => {
+                std::fs::read(file).with_context(|| file.display().to_string())?
+            }
+            KeySource::Url(url) => fetch(url).await?,
+            KeySource::Secret(_) => Vec::new(),
+        };
+        let keys = keys_of(&document)?;
+        info!(keys = keys.len(), "read the keys that tokens are signed with");
+        let read = Read { keys: keys.into(), at: now };
+        *self.read.write().expect("no holder of the keys panics") = Some(read);
+        Ok(())
+    }
+}
+
+impl Read {
+    /// The key of this name for this algorithm; the only one for it where no name is given.
+    fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Option<Arc<Key>> {
+        let mut fitting = self
+            .keys
+            .iter()
+            .filter(|key| key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id));
+        let first = fitting.next()?;
+        (id.is_some() || fitting.next().is_none()).then(|| first.clone())
+    }
+}
+
+async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
+    // Fails where the process has a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .timeout(FETCH_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::limited(2))
+        .build()?;
+    // The URL may hold a password: errors are told without it.
+    let answer = client.get(url).send().await.map_err(reqwest::Error::without_url)?;
+    let mut answer = answer.error_for_status().map_err(reqwest::Error::without_url)?;
+    let mut document = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+        document.extend_from_slice(&chunk);
+        ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is too long");
+    }
+    Ok(document)
+}
+
+/// The keys of a set that we can use; an error if there are none.
+fn keys_of(document: &[u8]) -> anyhow::Result<Vec<Arc<Key>>> {
+    #[derive(Deserialize)]
+    struct Document {
+        keys: Vec<Value>,
+    }
+    ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is too long");
+    let Document { keys } = serde_json::from_slice(document).context("it is no JWK set")?;
+    // Keys of kinds that we do not know are for others (RFC 7517, 5).
+    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let keys: Vec<_> = keys.filter_map(|jwk| usable(&jwk)).take(KEYS_MAX).map(Arc::new).collect();
+    ensure!(!keys.is_empty(), "it has no key for RS256, ES256 or EdDSA");
+    Ok(keys)
+}
+
+/// A key with the algorithm of its kind, if it is for signatures by that algorithm.
+fn usable(jwk: &Jwk) -> Option<Key> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(key) if MODULUS_CHARS.contains(&key.n.len()) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            Algorithm::EdDSA
+        }
+        // A secret has no place in a document of public keys.
+        _ => return None,
+    };
+    let common = &jwk.common;
+    let is_for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let named = common.key_algorithm.map(|named| named.to_string());
+    let is_for_this = named.is_none_or(|named| named == format!("{algorithm:?}"));
+    if !is_for_signatures || !is_for_this {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    Some(Key { id: common.key_id.clone(), algorithm, key })
+}

@@ -1,0 +1,430 @@
+//! Who may do what: every endpoint with every kind of token.
+
+use crate::support::{Answer, TestApp, booking, flight, start_of_test};
+use airline_booking::config::{Config, JwtSettings, KeySource};
+use axum::body::Body;
+use axum::routing::get;
+use http::{Method, Request};
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECRET: &str = "a secret of thirty-two bytes, or more";
+const OWNER: i64 = 123;
+
+const RSA: &[u8] = include_bytes!("keys/rsa.pem");
+const RSA_PUBLIC: &[u8] = include_bytes!("keys/rsa-public.pem");
+const OTHER_RSA: &[u8] = include_bytes!("keys/other-rsa.pem");
+const EC: &[u8] = include_bytes!("keys/ec.pem");
+const ED: &[u8] = include_bytes!("keys/ed.pem");
+
+fn settings(keys: KeySource) -> JwtSettings {
+    JwtSettings {
+        keys,
+        issuer: Some("https://id.example".into()),
+        audience: Some("airline-booking".into()),
+        leeway: Duration::from_secs(30),
+    }
+}
+
+fn by_secret(config: &mut Config) {
+    config.auth = Some(settings(KeySource::Secret(SECRET.into())));
+}
+
+/// Claims that are accepted, of a user with these scopes.
+fn claims(user: i64, scope: &str) -> Value {
+    let now = start_of_test().timestamp();
+    json!({
+        "sub": user.to_string(), "iss": "https://id.example", "aud": "airline-booking",
+        "exp": now + 300, "iat": now, "scope": scope
+    })
+}
+
+fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    claims[name] = value;
+    claims
+}
+
+fn without(mut claims: Value, name: &str) -> Value {
+    claims.as_object_mut().expect("an object").remove(name);
+    claims
+}
+
+fn signed(claims: &Value) -> String {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    encode(&Header::default(), claims, &key).expect("a token")
+}
+
+fn signed_by(algorithm: Algorithm, id: Option<&str>, key: &EncodingKey, claims: &Value) -> String {
+    let header = Header { kid: id.map(Into::into), ..Header::new(algorithm) };
+    encode(&header, claims, key).expect("a token")
+}
+
+fn base64url(text: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut encoded = String::new();
+    for bytes in text.as_bytes().chunks(3) {
+        let bits = bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - bytes.len()));
+        for digit in 0..=bytes.len() {
+            encoded.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    encoded
+}
+
+/// A token of our own making: header and claims as they are, and a signature.
+fn forged(header: &Value, claims: &Value, signature: &str) -> String {
+    format!("{}.{}.{signature}", base64url(&header.to_string()), base64url(&claims.to_string()))
+}
+
+async fn ask(
+    app: &TestApp,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = match body {
+        Some(body) => {
+            request = request.header("content-type", "application/json");
+            Body::from(body.to_string())
+        }
+        None => Body::empty(),
+    };
+    app.send(request.body(body).expect("a request")).await
+}
+
+/// A flight and a booking of the owner's on it.
+async fn prepare(app: &TestApp) -> (i64, i64) {
+    let staff = signed(&claims(1, "flights:write bookings:admin"));
+    let created = ask(app, Method::POST, "/api/v1/flights", Some(&staff), Some(&flight(100))).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let flight = created.json["id"].as_i64().expect("an id");
+    let owner = signed(&claims(OWNER, ""));
+    let body = booking(flight, 1);
+    let placed = ask(app, Method::POST, "/api/v1/bookings", Some(&owner), Some(&body)).await;
+    (flight, placed.booking_id())
+}
+
+/// Every endpoint that knows callers, with a body that is in order, and what a good token gets.
+fn guarded(flight: i64, booked: i64) -> Vec<(Method, String, Option<Value>)> {
+    vec![
+        (Method::POST, "/api/v1/flights".into(), Some(self::flight(10))),
+        (Method::PUT, format!("/api/v1/flights/{flight}"), Some(json!({"price": 10}))),
+        (Method::POST, "/api/v1/bookings".into(), Some(booking(flight, 1))),
+        (Method::GET, format!("/api/v1/bookings/{booked}"), None),
+        (Method::GET, format!("/api/v1/users/{OWNER}/bookings"), None),
+        (Method::POST, format!("/api/v1/bookings/{booked}/cancel"), None),
+    ]
+}
+
+fn open(flight: i64) -> Vec<String> {
+    vec![
+        "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20".into(),
+        format!("/api/v1/flights/{flight}"),
+        "/api/v1/health".into(),
+        "/livez".into(),
+        "/readyz".into(),
+        "/metrics".into(),
+        "/openapi.json".into(),
+    ]
+}
+
+/// Tokens that nobody accepts, each with what is wrong.
+fn unacceptable() -> Vec<(&'static str, String)> {
+    let sound = claims(OWNER, "flights:write bookings:admin");
+    let now = start_of_test().timestamp();
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let other = EncodingKey::from_secret(b"another secret of thirty-two bytes or more");
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let good = signed(&sound);
+    let (unsigned, _) = good.rsplit_once('.').expect("three parts");
+    let critical = json!({"alg": "HS256", "crit": ["b64"], "b64": false});
+    vec![
+        ("nothing", String::new()),
+        ("garbage", "garbage".into()),
+        ("dots", "..".into()),
+        ("too long", "x".repeat(10_000)),
+        ("expired", signed(&with(sound.clone(), "exp", json!(now - 31)))),
+        ("never expires", signed(&without(sound.clone(), "exp"))),
+        ("expiry in words", signed(&with(sound.clone(), "exp", json!("tomorrow")))),
+        ("not yet valid", signed(&with(sound.clone(), "nbf", json!(now + 31)))),
+        ("another's signature", signed_by(Algorithm::HS256, None, &other, &sound)),
+        ("no signature", format!("{unsigned}.")),
+        ("alg none", forged(&json!({"alg": "none"}), &sound, "")),
+        ("alg None", forged(&json!({"alg": "None"}), &sound, "")),
+        ("no alg", forged(&json!({"typ": "JWT"}), &sound, "")),
+        ("critical header", forged(&critical, &sound, "AAAA")),
+        ("HS384 by the same secret", signed_by(Algorithm::HS384, None, &secret, &sound)),
+        ("RS256 by a key we do not have", signed_by(Algorithm::RS256, None, &rsa, &sound)),
+        ("another issuer", signed(&with(sound.clone(), "iss", json!("https://evil.example")))),
+        ("no issuer", signed(&without(sound.clone(), "iss"))),
+        ("another audience", signed(&with(sound.clone(), "aud", json!("billing")))),
+        ("other audiences", signed(&with(sound.clone(), "aud", json!(["billing", "mail"])))),
+        ("no audience", signed(&without(sound.clone(), "aud"))),
+        ("no subject", signed(&without(sound.clone(), "sub"))),
+        ("a name as subject", signed(&with(sound.clone(), "sub", json!("asha")))),
+        ("a negative subject", signed(&with(sound, "sub", json!("-5")))),
+    ]
+}
+
+#[tokio::test]
+async fn no_endpoint_but_the_open_ones_takes_a_token_that_is_not_in_order() {
+    let app = TestApp::with(by_secret).await;
+    let (flight, booked) = prepare(&app).await;
+    for (kind, token) in unacceptable() {
+        for (method, path, body) in guarded(flight, booked) {
+            let answer = ask(&app, method, &path, Some(&token), body.as_ref()).await;
+            assert_eq!(answer.status, 401, "{kind} {path} {answer:?}");
+            answer.assert_problem(401, "unauthenticated");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, Some("Bearer error=\"invalid_token\""), "{kind}");
+        }
+        for path in open(flight) {
+            assert_eq!(ask(&app, Method::GET, &path, Some(&token), None).await.status, 200);
+        }
+    }
+    for (method, path, body) in guarded(flight, booked) {
+        let answer = ask(&app, method.clone(), &path, None, body.as_ref()).await;
+        answer.assert_problem(401, "unauthenticated");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        for header in ["Basic YTpi", "Bearer", "Bearer a b", "bearer"] {
+            let request = Request::builder().method(&method).uri(&path);
+            let request = request.header("authorization", header).body(Body::empty());
+            app.send(request.expect("a request")).await.assert_problem(401, "unauthenticated");
+        }
+    }
+    for path in open(flight) {
+        assert_eq!(ask(&app, Method::GET, &path, None, None).await.status, 200, "{path}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_user_sees_and_books_as_themselves_and_staff_as_its_scopes_allow() {
+    let app = TestApp::with(by_secret).await;
+    let (flight, booked) = prepare(&app).await;
+    // In the order of `guarded`: a flight made, changed; a booking made, read; listed; cancelled.
+    let kinds = [
+        ("the owner", claims(OWNER, ""), [403, 403, 201, 200, 200, 200]),
+        ("another user", claims(7, ""), [403, 403, 403, 404, 403, 404]),
+        ("flights staff", claims(7, "flights:write"), [201, 200, 403, 404, 403, 404]),
+        ("bookings staff", claims(7, "openid bookings:admin"), [403, 403, 201, 200, 200, 200]),
+        (
+            "scopes as a list",
+            with(claims(7, ""), "scope", json!(["flights:write", "bookings:admin"])),
+            [201, 200, 201, 200, 200, 200],
+        ),
+        (
+            "scopes called scp",
+            with(claims(7, ""), "scp", json!("flights:write")),
+            [201, 200, 403, 404, 403, 404],
+        ),
+        (
+            "a scope like ours",
+            claims(7, "flights:writer xbookings:admin"),
+            [403, 403, 403, 404, 403, 404],
+        ),
+        (
+            "a number as subject",
+            with(claims(OWNER, ""), "sub", json!(OWNER)),
+            [403, 403, 201, 200, 200, 200],
+        ),
+        (
+            "one of several audiences",
+            with(claims(OWNER, ""), "aud", json!(["mail", "airline-booking"])),
+            [403, 403, 201, 200, 200, 200],
+        ),
+        (
+            "just expired, within the leeway",
+            with(claims(OWNER, ""), "exp", json!(start_of_test().timestamp() - 29)),
+            [403, 403, 201, 200, 200, 200],
+        ),
+    ];
+    for (kind, claims, expected) in kinds {
+        let token = signed(&claims);
+        for ((method, path, body), expected) in guarded(flight, booked).into_iter().zip(expected) {
+            let answer = ask(&app, method, &path, Some(&token), body.as_ref()).await;
+            assert_eq!(answer.status, expected, "{kind} {path} {answer:?}");
+            match expected {
+                403 => answer.assert_problem(403, "forbidden"),
+                404 => answer.assert_problem(404, "not_found"),
+                _ => {}
+            }
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_anothers_can_not_be_told_from_what_is_not_there() {
+    let app = TestApp::with(by_secret).await;
+    let (_, booked) = prepare(&app).await;
+    let stranger = signed(&claims(7, ""));
+    let path = |id: i64| format!("/api/v1/bookings/{id}");
+    let anothers = ask(&app, Method::GET, &path(booked), Some(&stranger), None).await;
+    let missing = ask(&app, Method::GET, &path(booked + 1), Some(&stranger), None).await;
+    let shown =
+        |answer: &Answer, id: i64| answer.json["detail"].to_string().replace(&id.to_string(), "#");
+    assert_eq!(shown(&anothers, booked), shown(&missing, booked + 1));
+    let cancel = format!("{}/cancel", path(booked));
+    let cancelled = ask(&app, Method::POST, &cancel, Some(&stranger), None).await;
+    cancelled.assert_problem(404, "not_found");
+    let owner = signed(&claims(OWNER, ""));
+    let seen = ask(&app, Method::GET, &path(booked), Some(&owner), None).await;
+    assert_ne!(seen.json["status"], "cancelled");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_refusal_comes_before_anything_is_read() {
+    let app = TestApp::with(by_secret).await;
+    let nonsense = json!("nonsense");
+    let path = "/api/v1/bookings/nonsense";
+    ask(&app, Method::GET, path, None, None).await.assert_problem(401, "unauthenticated");
+    let body = Some(&nonsense);
+    let answer = ask(&app, Method::POST, "/api/v1/bookings", None, body).await;
+    answer.assert_problem(401, "unauthenticated");
+    let user = signed(&claims(OWNER, ""));
+    let answer = ask(&app, Method::POST, "/api/v1/flights", Some(&user), body).await;
+    answer.assert_problem(403, "forbidden");
+    let challenge = answer.header("www-authenticate");
+    let expected = "Bearer error=\"insufficient_scope\", scope=\"flights:write\"";
+    assert_eq!(challenge, Some(expected));
+    app.finish().await;
+}
+
+/// A set of these keys, each with its algorithm and name.
+fn set(keys: &[(&EncodingKey, Algorithm, &str)]) -> Value {
+    let keys = keys.iter().map(|(key, algorithm, id)| {
+        let mut jwk = Jwk::from_encoding_key(key, *algorithm).expect("a public key");
+        jwk.common.key_id = Some((*id).to_owned());
+        serde_json::to_value(jwk).expect("JSON")
+    });
+    let for_others = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
+    let unknown = json!({"kty": "new", "kid": "unknown"});
+    json!({"keys": keys.chain([for_others, unknown]).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn public_keys_are_for_the_algorithm_of_their_kind_alone() {
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let other_rsa = EncodingKey::from_rsa_pem(OTHER_RSA).expect("a key");
+    let ec = EncodingKey::from_ec_pem(EC).expect("a key");
+    let ed = EncodingKey::from_ed_pem(ED).expect("a key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("keys.json");
+    let known = [
+        (&rsa, Algorithm::RS256, "rsa"),
+        (&ec, Algorithm::ES256, "ec"),
+        (&ed, Algorithm::EdDSA, "ed"),
+    ];
+    std::fs::write(&file, set(&known).to_string()).expect("written");
+    let app = TestApp::with(|config| config.auth = Some(settings(KeySource::File(file)))).await;
+    let sound = claims(OWNER, "");
+    let path = format!("/api/v1/users/{OWNER}/bookings");
+    let status =
+        async |token: String| ask(&app, Method::GET, &path, Some(&token), None).await.status;
+    for (key, algorithm, id) in known {
+        assert_eq!(status(signed_by(algorithm, Some(id), key, &sound)).await, 200, "{id}");
+        assert_eq!(status(signed_by(algorithm, None, key, &sound)).await, 200, "{id}, unnamed");
+    }
+    let by_public_key = EncodingKey::from_secret(RSA_PUBLIC);
+    let by_empty = EncodingKey::from_secret(b"");
+    let by_oct = EncodingKey::from_secret(b"secret");
+    for (kind, token) in [
+        (
+            "HS256 by the public key",
+            signed_by(Algorithm::HS256, Some("rsa"), &by_public_key, &sound),
+        ),
+        ("the same, unnamed", signed_by(Algorithm::HS256, None, &by_public_key, &sound)),
+        ("HS256 by nothing", signed_by(Algorithm::HS256, Some("rsa"), &by_empty, &sound)),
+        (
+            "HS256 by a secret in the set",
+            signed_by(Algorithm::HS256, Some("secret"), &by_oct, &sound),
+        ),
+        ("RS512", signed_by(Algorithm::RS512, Some("rsa"), &rsa, &sound)),
+        ("PS256", signed_by(Algorithm::PS256, Some("rsa"), &rsa, &sound)),
+        ("another key's name", signed_by(Algorithm::RS256, Some("ec"), &rsa, &sound)),
+        ("another key", signed_by(Algorithm::RS256, Some("rsa"), &other_rsa, &sound)),
+        ("alg none", forged(&json!({"alg": "none", "kid": "rsa"}), &sound, "")),
+        ("expired", {
+            let old = with(sound.clone(), "exp", json!(start_of_test().timestamp() - 60));
+            signed_by(Algorithm::RS256, Some("rsa"), &rsa, &old)
+        }),
+    ] {
+        assert_eq!(status(token).await, 401, "{kind}");
+    }
+    app.finish().await;
+}
+
+/// A server of keys, which counts how often it is asked.
+async fn key_server(document: Arc<Mutex<String>>) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let keys = async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let document = document.lock().expect("a document").clone();
+        if document.is_empty() { Err(http::StatusCode::BAD_GATEWAY) } else { Ok(document) }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    let router = axum::Router::new().route("/keys", get(keys));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn keys_of_a_url_are_read_once_and_again_when_a_new_one_comes() {
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let ed = EncodingKey::from_ed_pem(ED).expect("a key");
+    let document = Arc::new(Mutex::new(String::new()));
+    let (url, asked) = key_server(document.clone()).await;
+    let app = TestApp::with(|config| config.auth = Some(settings(KeySource::Url(url)))).await;
+    let sound = with(claims(OWNER, ""), "exp", json!(start_of_test().timestamp() + 36_000));
+    let path = format!("/api/v1/users/{OWNER}/bookings");
+    let status =
+        async |token: &str| ask(&app, Method::GET, &path, Some(token), None).await.status.as_u16();
+    let asked = || asked.swap(0, Ordering::SeqCst);
+    let old = signed_by(Algorithm::RS256, Some("old"), &rsa, &sound);
+    let new = signed_by(Algorithm::EdDSA, Some("new"), &ed, &sound);
+
+    // The issuer is away: that is not the caller's fault.
+    assert_eq!((status(&old).await, asked()), (503, 1));
+    assert_eq!((status(&old).await, asked()), (503, 0));
+
+    *document.lock().expect("it") = set(&[(&rsa, Algorithm::RS256, "old")]).to_string();
+    app.pass(Duration::from_secs(1)).await;
+    for _ in 0..5 {
+        assert_eq!(status(&old).await, 200);
+    }
+    assert_eq!(asked(), 1);
+
+    // A key that is not there is asked for once in a while, however many tokens name it.
+    *document.lock().expect("it") = set(&[(&ed, Algorithm::EdDSA, "new")]).to_string();
+    app.pass(Duration::from_secs(29)).await;
+    assert_eq!((status(&new).await, asked()), (401, 0));
+    app.pass(Duration::from_secs(1)).await;
+    assert_eq!((status(&new).await, asked()), (200, 1));
+    assert_eq!((status(&old).await, asked()), (401, 0));
+
+    // A set is believed for ten minutes, and longer only while its issuer is away.
+    document.lock().expect("it").clear();
+    app.pass(Duration::from_secs(599)).await;
+    assert_eq!((status(&new).await, asked()), (200, 0));
+    app.pass(Duration::from_secs(1)).await;
+    assert_eq!((status(&new).await, asked()), (200, 1));
+    assert_eq!((status(&new).await, asked()), (200, 0));
+    *document.lock().expect("it") = set(&[(&rsa, Algorithm::RS256, "old")]).to_string();
+    app.pass(Duration::from_secs(30)).await;
+    assert_eq!((status(&new).await, asked()), (401, 1));
+    app.finish().await;
+}
