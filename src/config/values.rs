@@ -121,8 +121,10 @@ pub(super) fn traces_endpoint(text: &str) -> Result<String, String> {
     let rest = rest.strip_suffix(PATH).unwrap_or(rest);
     let address = format!("http://{rest}{PATH}");
     let uri: http::Uri = address.parse().map_err(|_| rule)?;
-    let host = uri.host().unwrap_or_default();
-    if host.is_empty() || rest.contains(['@', '?', '#']) { Err(rule.into()) } else { Ok(address) }
+    let authority = uri.authority().ok_or(rule)?;
+    let is_address = authority.as_str() == authority.host() || authority.port_u16().is_some();
+    let is_plain = !authority.host().is_empty() && !rest.contains(['@', '?', '#']);
+    if is_address && is_plain { Ok(address) } else { Err(rule.into()) }
 }
 
 /// A share, from 0 to 1.

@@ -22,8 +22,8 @@ use tracing::warn;
 /// Ended spans that wait to be sent; about a kilobyte each. Beyond it they are lost.
 const QUEUE_MAX: usize = 16_384;
 
-/// Spans in one request to the collector.
-const BATCH_SIZE_MAX: usize = 2_048;
+/// Spans in one request to the collector; few, so that making it takes no core for long.
+const BATCH_SIZE_MAX: usize = 512;
 
 /// How long a span waits for others at most.
 const DELAY: Duration = Duration::from_secs(1);

@@ -176,6 +176,8 @@ async fn a_search_names_the_layer_that_answered() {
     let collector = Collector::start().await;
     let (app, tracing) = traced(&collector).await;
     app.add_flight(9).await;
+    // What the new flight outdates is outdated.
+    app.run_until_idle().await;
     let path = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
     for _ in 0..2 {
         assert_eq!(app.get(path).await.status, 200);
