@@ -292,7 +292,7 @@ pub(super) async fn cancel(
         ("user_id" = i64, Path, example = 123),
         ("status" = Option<BookingStatus>, Query, nullable = false),
         ("limit" = Option<i32>, Query, nullable = false, description = "100 if none is named", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{1,18}$", description = "The next_cursor of an earlier answer"),
+        ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of an earlier answer"),
     ),
     responses(
         (status = 200, body = BookingList), (status = 400, body = ProblemBody),

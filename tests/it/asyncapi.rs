@@ -73,7 +73,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
         payment_reference_id: placed.payment_reference,
         amount: placed.booking_price,
         currency: flown.currency,
-        payment_method: Default::default(),
+        payment_method: PaymentMethod::default(),
         action: PaymentAction::Capture,
         timestamp: at,
         hold_expires_at: Some(at),
@@ -152,7 +152,7 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
     let dead = Message {
         key: "1".into(),
         payload: "?".into(),
-        headers: Default::default(),
+        headers: airline_booking::bus::Headers::default(),
         origin: Some(airline_booking::bus::Origin { partition: 1, offset: 2 }),
     };
     let dead = dead.as_dead_letter("payment-events", "no JSON").headers.0;
