@@ -1,4 +1,5 @@
 -- A load of bookings for wrk: parties of one, spread over FLIGHTS flights from FIRST_FLIGHT on.
+-- The service must run with RATE_LIMIT_RPS=0.
 --   FIRST_FLIGHT=1 FLIGHTS=2200 wrk -t1 -c256 -d10s --latency -s benches/bookings.lua http://localhost:8080
 local first = tonumber(os.getenv("FIRST_FLIGHT") or "1")
 local flights = tonumber(os.getenv("FLIGHTS") or "1")

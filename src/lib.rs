@@ -11,7 +11,7 @@
 //! - [`identity`]: who calls, and what they may do;
 //! - [`health`]: which dependencies answer;
 //! - [`redis`]: the connection that the cache and the locks share;
-//! - [`telemetry`]: metrics, logs and traces.
+//! - [`telemetry`]: metrics, logs and traces; [`tls`]: whose cryptography HTTP clients use.
 
 pub mod app;
 pub mod booking;
@@ -32,3 +32,4 @@ pub mod sample;
 pub mod search;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

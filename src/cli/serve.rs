@@ -17,6 +17,7 @@ use tracing::warn;
 pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     telemetry::logging::init(config.log_format, &config.log_filter)
         .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
+    raise_file_limit();
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
@@ -28,6 +29,21 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
     app.serve(listener, stop).await
 }
+
+/// As many open files as the system lets this process have: each connection is one, and the usual
+/// limit of 1,024 is a habit of old programs.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
 
 /// What an operator may not have meant, told at the start and not after the fact.
 fn warn_of_what_is_open(config: &Config, address: SocketAddr) {

@@ -195,8 +195,9 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 #[utoipa::path(
     post, path = "/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's", max_length = 255),
-        ("Prefer" = Option<String>, Header, description = "wait=N: seconds to wait for the payment, 60 at most"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's",
+            nullable = false, pattern = "^[!-~]{1,255}$"),
+        ("Prefer" = Option<String>, Header, nullable = false, description = "wait=N: seconds to wait for the payment, 60 at most"),
     ),
     request_body = PlaceBookingBody,
     responses(
@@ -289,9 +290,9 @@ pub(super) async fn cancel(
     get, path = "/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
-        ("status" = Option<BookingStatus>, Query),
-        ("limit" = Option<i32>, Query, description = "100 if none is named", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The next_cursor of an earlier answer"),
+        ("status" = Option<BookingStatus>, Query, nullable = false),
+        ("limit" = Option<i32>, Query, nullable = false, description = "100 if none is named", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of an earlier answer"),
     ),
     responses(
         (status = 200, body = BookingList), (status = 400, body = ProblemBody),

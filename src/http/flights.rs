@@ -188,7 +188,7 @@ pub(super) async fn create(
     get, path = "/flights/{id}", tag = "flights",
     params(
         ("id" = i64, Path, example = 1),
-        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
     ),
     responses(
         (status = 200, body = Flight, headers(("ETag" = String))),
@@ -216,7 +216,8 @@ pub(super) async fn get(
     put, path = "/flights/{id}", tag = "flights", security((), ("bearer" = [])),
     params(
         ("id" = i64, Path, example = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on",
+            nullable = false, pattern = r#"^("[0-9]{1,18}"|\*)$"#, example = "\"1\""),
     ),
     request_body = FlightBody,
     responses(

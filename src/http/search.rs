@@ -63,14 +63,15 @@ impl std::str::FromStr for Sort {
 #[utoipa::path(
     get, path = "/flights/search", tag = "flights",
     params(
-        ("source" = String, Query, example = "Delhi"),
-        ("destination" = String, Query, example = "Mumbai"),
+        ("source" = String, Query, max_length = 100, pattern = r"\S", example = "Delhi"),
+        ("destination" = String, Query, max_length = 100, pattern = r"\S", example = "Mumbai"),
         ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
-        ("seats" = Option<i32>, Query, description = "Seats that can be bought, at least", minimum = 1),
-        ("max_price" = Option<f64>, Query, description = "Price of a seat, at most"),
-        ("sort" = Option<String>, Query, description = "departure (default), price; with a minus, descending"),
-        ("limit" = Option<i32>, Query, minimum = 1, maximum = 1000),
-        ("If-None-Match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+        ("seats" = Option<i32>, Query, nullable = false, description = "Seats that can be bought, at least", minimum = 1),
+        ("max_price" = Option<String>, Query, description = "Price of a seat, at most",
+            nullable = false, pattern = r"^([0-9]{1,8}(\.[0-9]{1,2})?)?$", example = "2500.00"),
+        ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
+        ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
     ),
     responses(
         (status = 200, body = FlightList, headers(("ETag" = String))),

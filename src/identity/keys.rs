@@ -174,8 +174,7 @@ impl Read {
 }
 
 async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
-    // Fails where the process has a provider already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::provide();
     let client = reqwest::Client::builder()
         .timeout(FETCH_TIMEOUT)
         .redirect(reqwest::redirect::Policy::limited(2))

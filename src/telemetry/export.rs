@@ -53,6 +53,7 @@ impl Pipeline {
 
 /// A pipeline to the collector of the settings.
 pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Result<Pipeline> {
+    crate::tls::provide();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_endpoint(settings.endpoint.clone())

@@ -3,6 +3,7 @@
 mod support;
 
 mod adoption;
+mod asyncapi;
 mod audit;
 mod command_line;
 mod crash;

@@ -12,12 +12,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// The page and what it loads.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
-        .route("/docs", get(|| file("text/html", include_str!("page.html"))))
-        .route("/docs/style.css", get(|| file("text/css", include_str!("style.css"))))
-        .route("/docs/script.js", get(|| file("text/javascript", include_str!("script.js"))))
+        .route("/docs", get(async || file("text/html", include_str!("page.html"))))
+        .route("/docs/style.css", get(async || file("text/css", include_str!("style.css"))))
+        .route("/docs/script.js", get(async || file("text/javascript", include_str!("script.js"))))
 }
 
-async fn file(media_type: &str, text: &'static str) -> impl IntoResponse + use<> {
+fn file(media_type: &str, text: &'static str) -> impl IntoResponse + use<> {
     let media_type = format!("{media_type}; charset=utf-8");
     let head = [(CONTENT_TYPE, media_type), (CONTENT_SECURITY_POLICY, POLICY.to_owned())];
     (head, text)

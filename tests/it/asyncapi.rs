@@ -1,0 +1,169 @@
+//! `asyncapi.yaml` says of each message exactly what is written: every field, header and word.
+
+use crate::support::{TestApp, flight};
+use airline_booking::bus::{Message, Topic};
+use airline_booking::domain::{
+    AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
+    PaymentMethod, PaymentOutcome, PaymentRequest,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn document() -> Value {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.yaml");
+    let text = std::fs::read_to_string(text).expect("the document");
+    serde_yaml_ng::from_str(&text).expect("YAML")
+}
+
+fn followed<'a>(document: &'a Value, node: &'a Value) -> &'a Value {
+    match node["$ref"].as_str() {
+        Some(reference) => {
+            let pointer = reference.strip_prefix('#').expect("a reference into the document");
+            document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+        }
+        None => node,
+    }
+}
+
+/// Asserts that a value has the schema's fields, of their types, and no others.
+fn assert_fits(schema: &Value, value: &Value, what: &str) {
+    let properties = schema["properties"].as_object().expect("properties");
+    let value = value.as_object().expect("an object");
+    for name in schema["required"].as_array().expect("required") {
+        assert!(value.contains_key(name.as_str().expect("a name")), "{what}: no {name}");
+    }
+    for (name, value) in value {
+        let rule =
+            properties.get(name).unwrap_or_else(|| panic!("{what}: {name} is not described"));
+        let fits = match rule["type"].as_str().expect("a type") {
+            "integer" => value.is_i64(),
+            "number" => value.is_number(),
+            "string" => value.is_string(),
+            other => panic!("{other}"),
+        };
+        assert!(fits, "{what}: {name} is {value}");
+        if let Some(words) = rule["enum"].as_array() {
+            assert!(words.contains(value), "{what}: {name} is {value}");
+        }
+        assert!(rule["const"].is_null() || rule["const"] == *value, "{what}: {name} is {value}");
+        if rule["format"] == "date-time" {
+            let instant = value.as_str().map(chrono::DateTime::parse_from_rfc3339);
+            assert!(instant.is_some_and(|instant| instant.is_ok()), "{what}: {name} is {value}");
+        }
+    }
+}
+
+/// One message of every kind, made by the code that makes them all.
+async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
+    let mut body = flight(9);
+    body["flight_number"] = json!("AB101");
+    body["arrival_timestamp"] = json!("2025-01-20T12:00:00.5Z");
+    let created = app.post("/api/v1/flights", &body).await.json;
+    let placed = app.book(created["id"].as_i64().expect("an id"), 1).await.booking_id();
+    let declined = app.book_paid_by(created["id"].as_i64().expect("an id"), 1, "pm_card_declined");
+    let declined = declined.await.booking_id();
+    app.run_until_idle().await;
+    let read = |json: Value| serde_json::from_value::<Booking>(json).expect("a booking");
+    let (placed, declined) = (read(app.booking(placed).await), read(app.booking(declined).await));
+    let flown: Flight = serde_json::from_value(created).expect("a flight");
+    let plain = Flight { flight_number: None, arrives_at: None, ..flown.clone() };
+    let at = placed.created_at;
+    let request = PaymentRequest {
+        booking_id: placed.id,
+        payment_reference_id: placed.payment_reference,
+        amount: placed.booking_price,
+        currency: flown.currency,
+        payment_method: PaymentMethod::default(),
+        action: PaymentAction::Capture,
+        timestamp: at,
+        hold_expires_at: Some(at),
+    };
+    let reversal =
+        PaymentRequest { action: PaymentAction::Reverse, hold_expires_at: None, ..request.clone() };
+    let moved = FlightBooking {
+        flight_id: flown.id,
+        seats_booked: -1,
+        timestamp: at,
+        booking_id: placed.id,
+    };
+    let airline = |event| Event::Airline(event, 2, at);
+    let made = [
+        ("paymentRequest", Event::PaymentRequested(request)),
+        ("paymentRequest", Event::PaymentRequested(reversal)),
+        ("seatsMoved", Event::SeatsMoved(moved, 2)),
+        ("flight", airline(AirlineEvent::FlightCreated(flown))),
+        ("flight", airline(AirlineEvent::FlightChanged(plain))),
+        ("booking", airline(AirlineEvent::BookingEnded(placed.clone()))),
+        ("booking", airline(AirlineEvent::BookingEnded(declined))),
+    ];
+    let mut messages: Vec<_> = made
+        .iter()
+        .map(|(name, event)| {
+            let (topic, message) = event.into();
+            (topic, *name, message)
+        })
+        .collect();
+    for status in PaymentOutcome::ALL {
+        let event = PaymentEvent {
+            booking_id: placed.id,
+            payment_reference_id: placed.payment_reference,
+            amount: placed.booking_price,
+            status,
+            timestamp: at,
+        };
+        messages.push((Topic::PaymentEvents, "paymentEvent", Message::from(&event)));
+    }
+    messages
+}
+
+#[tokio::test]
+async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
+    let app = TestApp::start().await;
+    let document = document();
+    let channels = document["channels"].as_object().expect("channels");
+    let channel = |address: &str| {
+        let found = channels.values().find(|channel| channel["address"] == address);
+        found.unwrap_or_else(|| panic!("{address} is not described"))
+    };
+    let mut seen = BTreeSet::new();
+    for (topic, name, message) in messages(&app).await {
+        let described = followed(&document, &channel(topic.as_str())["messages"][name]);
+        let payload: Value = serde_json::from_str(&message.payload).expect("JSON");
+        let headers = message.headers.0.iter().map(|(name, value)| (name.clone(), json!(value)));
+        for (part, value) in [("payload", payload), ("headers", headers.collect())] {
+            let schema = followed(&document, &described[part]);
+            assert_fits(schema, &value, &format!("{name} {part}"));
+            let fields = value.as_object().expect("an object").keys();
+            seen.extend(fields.map(|field| format!("{name} {part} {field}")));
+        }
+        for field in ["payload", "headers"] {
+            let schema = followed(&document, &described[field]);
+            let all = schema["properties"].as_object().expect("properties").keys();
+            seen.extend(all.map(|property| format!("? {name} {field} {property}")));
+        }
+    }
+    let never: Vec<_> = seen
+        .iter()
+        .filter_map(|entry| entry.strip_prefix("? "))
+        .filter(|property| !seen.contains(*property))
+        .collect();
+    assert!(never.is_empty(), "described, and never written: {never:?}");
+
+    let dead = Message {
+        key: "1".into(),
+        payload: "?".into(),
+        headers: airline_booking::bus::Headers::default(),
+        origin: Some(airline_booking::bus::Origin { partition: 1, offset: 2 }),
+    };
+    let dead = dead.as_dead_letter("payment-events", "no JSON").headers.0;
+    let dead: Value = dead.into_iter().map(|(name, value)| (name, json!(value))).collect();
+    assert_fits(&document["components"]["schemas"]["DeadHeaders"], &dead, "a dead letter");
+    for topic in Topic::ALL {
+        channel(topic.as_str());
+        channel(&format!("{}.dlq", topic.as_str()));
+    }
+    for operation in document["operations"].as_object().expect("operations").values() {
+        followed(&document, &operation["channel"]);
+    }
+    app.finish().await;
+}
