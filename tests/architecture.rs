@@ -149,7 +149,8 @@ fn identities_know_no_protocol_and_no_use_case() {
 fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "app.rs"], &["axum::"]);
     only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util"]);
-    only_in(&["identity/"], &["jsonwebtoken", "reqwest::", "rustls::"]);
+    only_in(&["identity/"], &["jsonwebtoken", "reqwest::"]);
+    only_in(&["tls.rs"], &["rustls::"]);
     only_in(&["store/", "payments/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
