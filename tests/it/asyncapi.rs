@@ -4,7 +4,7 @@ use crate::support::{TestApp, flight};
 use airline_booking::bus::{Message, Topic};
 use airline_booking::domain::{
     AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
-    PaymentOutcome, PaymentRequest,
+    PaymentMethod, PaymentOutcome, PaymentRequest,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
