@@ -1,13 +1,13 @@
 //! What every request passes before it is worked on, and what every answer bears.
 
-use super::client;
 use super::limits::{Limiter, Verdict};
 use super::problem::{Code, Problem};
-use crate::config::{Config, Network};
+use super::{client, cors};
+use crate::config::{Config, CorsOrigins, Network};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::{RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method};
 use std::time::{Duration, Instant};
 
 /// Routes that no limit touches: whoever watches the service must not lose sight of it in a rush.
@@ -19,6 +19,8 @@ pub struct Edge {
     limiter: Option<Limiter>,
     /// Whose word on a client's address is believed.
     trusted_proxies: Vec<Network>,
+    /// Whose pages may call.
+    origins: CorsOrigins,
 }
 
 impl Edge {
@@ -27,6 +29,7 @@ impl Edge {
         Self {
             limiter: config.rate_limit.map(Limiter::new),
             trusted_proxies: config.trusted_proxies.clone(),
+            origins: config.cors_origins.clone(),
         }
     }
 
@@ -37,19 +40,30 @@ impl Edge {
         path: &str,
         at: Instant,
     ) -> (Passed, Option<Response>) {
-        let Some(limiter) = self.limiter.as_ref().filter(|_| !UNLIMITED.contains(&path)) else {
-            return (Passed { left: None }, None);
-        };
-        match limiter.ask(client::address(request, &self.trusted_proxies), at) {
-            Verdict::Admitted { left } => (Passed { left: Some(left) }, None),
-            Verdict::Refused { retry_after } => {
-                (Passed { left: Some(0) }, Some(too_many(limiter, retry_after)))
+        let origin = cors::allowed(&self.origins, request);
+        let is_options = request.method() == Method::OPTIONS;
+        let passed = |left| Passed { left, origin: origin.clone(), is_options };
+        let limiter = self.limiter.as_ref().filter(|_| !UNLIMITED.contains(&path));
+        let verdict = limiter.map(|limiter| {
+            (limiter, limiter.ask(client::address(request, &self.trusted_proxies), at))
+        });
+        let preflight = || origin.as_ref().and_then(|_| cors::preflight(request));
+        match verdict {
+            None => (passed(None), preflight()),
+            Some((_, Verdict::Admitted { left })) => (passed(Some(left)), preflight()),
+            Some((limiter, Verdict::Refused { retry_after })) => {
+                (passed(Some(0)), Some(too_many(limiter, retry_after)))
             }
         }
     }
 
     /// Adds what every answer bears.
-    pub(super) fn finish(&self, passed: &Passed, response: &mut Response) {
+    pub(super) fn finish(&self, passed: Passed, response: &mut Response) {
+        if passed.is_options
+            && let Some(allowed) = cors::options(response)
+        {
+            *response = allowed;
+        }
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let (Some(limiter), Some(left)) = (&self.limiter, passed.left) {
@@ -57,6 +71,7 @@ impl Edge {
                 headers.insert(name, value);
             }
         }
+        cors::finish(&self.origins, passed.origin, headers);
     }
 }
 
@@ -64,6 +79,9 @@ impl Edge {
 pub(super) struct Passed {
     /// Requests that the client may still make at once, if it has a limit.
     left: Option<u32>,
+    /// The origin whose page may read the answer.
+    origin: Option<HeaderValue>,
+    is_options: bool,
 }
 
 fn too_many(limiter: &Limiter, retry_after: Duration) -> Response {

@@ -65,7 +65,7 @@ pub(super) async fn around(
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
-    api.edge.finish(&passed, &mut response);
+    api.edge.finish(passed, &mut response);
     let took = started.elapsed();
     route.observe(response.status(), took);
     let cause = problem.as_ref().and_then(Problem::cause);

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod bookings;
 mod client;
+mod cors;
 mod docs;
 mod fields;
 mod flights;

@@ -180,3 +180,54 @@ async fn the_openapi_document_names_every_route_and_where_problems_come() {
     );
     app.finish().await;
 }
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_call_and_others_are_told_nothing() {
+    let listed = |config: &mut airline_booking::config::Config| {
+        let origins = vec!["https://shop.example".to_owned()];
+        config.cors_origins = airline_booking::config::CorsOrigins::Listed(origins);
+    };
+    let app = TestApp::with(listed).await;
+    let ask = |method: Method, origin: &str, preflight: bool| {
+        let mut request = Request::builder().method(method).uri("/api/v1/flights/1");
+        request = request.header("origin", origin);
+        if preflight {
+            request = request.header("access-control-request-method", "PUT");
+        }
+        app.send(request.body(Body::empty()).expect("a request"))
+    };
+    let page = "https://shop.example";
+    let preflight = ask(Method::OPTIONS, page, true).await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(preflight.header("access-control-allow-origin"), Some(page));
+    assert!(
+        preflight.header("access-control-allow-headers").expect("some").contains("idempotency-key")
+    );
+    let called = ask(Method::GET, page, false).await;
+    assert_eq!(called.header("access-control-allow-origin"), Some(page));
+    assert_eq!(called.header("vary"), Some("origin"));
+    for (method, preflight) in [(Method::GET, false), (Method::OPTIONS, true)] {
+        let answer = ask(method, "https://evil.example", preflight).await;
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn options_tell_the_methods_and_every_answer_says_that_its_type_is_meant() {
+    let app = TestApp::start().await;
+    let request = Request::builder().method(Method::OPTIONS).uri("/api/v1/flights/1");
+    let answer = app.send(request.body(Body::empty()).expect("a request")).await;
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
+    assert!(answer.header("allow").expect("Allow").contains("PUT"));
+    for path in ["/docs", "/docs/style.css", "/docs/script.js", "/openapi.json", "/nowhere"] {
+        let answer = app.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        if path.starts_with("/docs") {
+            let policy = answer.header("content-security-policy").expect("a policy");
+            assert!(policy.starts_with("default-src 'none'"), "{path}");
+            assert!(!answer.text.contains("://"), "{path} asks elsewhere");
+        }
+    }
+    app.finish().await;
+}
