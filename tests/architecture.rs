@@ -156,7 +156,8 @@ fn each_foreign_crate_has_its_room() {
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
     only_in(&["redis.rs", "cache/redis.rs", "lock/redis.rs"], &shared);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber", "opentelemetry"]);
-    only_in(&["cli/"], &["clap::", "csv::", "indicatif", "flate2"]);
+    only_in(&["cli/"], &["clap::", "csv::", "indicatif"]);
+    only_in(&["cli/import/", "search/"], &["flate2"]);
 }
 
 #[test]

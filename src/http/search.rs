@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -72,6 +72,7 @@ impl std::str::FromStr for Sort {
         ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip is served from 1 KiB on"),
     ),
     responses(
         (status = 200, body = FlightList, headers(("ETag" = String))),
@@ -88,13 +89,41 @@ pub(super) async fn search(
     let found = api.search.answer(&question.source, &question.destination, question.date).await?;
     Ok(match question.filter {
         None if is_known(&headers, &found.etag) => {
-            (StatusCode::NOT_MODIFIED, [(header::ETAG, &*found.etag)]).into_response()
+            let head = [(header::ETAG, &*found.etag), VARIES];
+            (StatusCode::NOT_MODIFIED, head).into_response()
+        }
+        None if found.body.len() >= ZIPPED_FROM && takes_gzip(&headers) => {
+            // Other bytes with the same meaning.
+            let etag = format!("W/{}", found.etag);
+            let head = [(header::CONTENT_ENCODING, "gzip"), (header::ETAG, &*etag), JSON, VARIES];
+            (head, Body::from(found.zipped())).into_response()
         }
         None => {
-            let head = [(header::CONTENT_TYPE, "application/json"), (header::ETAG, &*found.etag)];
+            let head = [(header::ETAG, &*found.etag), JSON, VARIES];
             (head, Body::from(found.body.clone())).into_response()
         }
         Some(filter) => axum::Json(filter.apply(&found)).into_response(),
+    })
+}
+
+const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
+const VARIES: (HeaderName, &str) = (header::VARY, "accept-encoding");
+
+/// Bytes of a body from which gzip pays: below it, everything fits in one packet anyway.
+const ZIPPED_FROM: usize = 1_024;
+
+/// Whether the caller reads gzip and does not rule it out (`gzip;q=0`).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let named = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    named.is_some_and(|codings| {
+        codings.split(',').any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let is_ruled_out = weight
+                .trim()
+                .strip_prefix("q=")
+                .is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0));
+            name.trim().eq_ignore_ascii_case("gzip") && !is_ruled_out
+        })
     })
 }
 

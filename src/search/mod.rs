@@ -11,10 +11,13 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Side, Tracing};
 use bytes::Bytes;
 use chrono::NaiveDate;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ pub struct Answer {
     pub etag: String,
     /// The flights, by departure.
     pub flights: Vec<Flight>,
+    /// The body as gzip, made when it is first asked for.
+    zipped: OnceLock<Bytes>,
 }
 
 /// The answer's JSON.
@@ -51,6 +56,16 @@ impl<'a> FlightList<'a> {
 }
 
 impl Answer {
+    /// The body as gzip: made once for each answer, and a fifth of it or less.
+    pub fn zipped(&self) -> Bytes {
+        let zip = || {
+            let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
+            zip.write_all(&self.body).expect("writing to memory does not fail");
+            zip.finish().expect("writing to memory does not fail").into()
+        };
+        self.zipped.get_or_init(zip).clone()
+    }
+
     fn of(flights: Vec<Flight>) -> Self {
         let body = serde_json::to_vec(&FlightList::of(flights.iter().collect()))
             .expect("flights are plain data");
@@ -71,7 +86,7 @@ impl Answer {
         let digest: [u8; 32] = Sha256::digest(&body).into();
         let (tag, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
         let etag = format!("\"{:016x}\"", u64::from_be_bytes(*tag));
-        Self { body, etag, flights }
+        Self { body, etag, flights, zipped: OnceLock::new() }
     }
 }
 

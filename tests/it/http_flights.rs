@@ -4,6 +4,7 @@ use crate::support::{TestApp, flight};
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use std::io::Read as _;
 
 async fn search(app: &TestApp, query: &str) -> crate::support::Answer {
     app.get(&format!("/api/v1/flights/search?{query}")).await
@@ -287,5 +288,32 @@ async fn bad_flights_are_refused_with_every_bad_field_named_and_nothing_is_creat
         assert_eq!(answer.pointers(), pointers, "{body}");
     }
     assert_eq!(app.add_flight(1).await, 1, "nothing was created before");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_long_answer_comes_as_gzip_to_those_who_ask_for_it() {
+    let app = TestApp::start().await;
+    for _ in 0..8 {
+        app.add_flight(10).await;
+    }
+    let path = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+    let ask = async |encoding: &str| {
+        let request = Request::get(path).header("accept-encoding", encoding);
+        app.send_raw(request.body(Body::empty()).expect("a request")).await
+    };
+    let (plain, head) = ask("br, gzip;q=0").await;
+    assert!(head.get("content-encoding").is_none() && head["vary"] == "accept-encoding");
+    for encoding in ["gzip", "br, GZIP;q=0.5"] {
+        let (zipped, head) = ask(encoding).await;
+        assert_eq!(head["content-encoding"], "gzip");
+        assert!(zipped.len() * 3 < plain.len(), "{} of {}", zipped.len(), plain.len());
+        let mut read = Vec::new();
+        flate2::read::GzDecoder::new(&zipped[..]).read_to_end(&mut read).expect("gzip");
+        assert_eq!(read, plain);
+        let again = Request::get(path).header("if-none-match", &head["etag"]);
+        let again = app.send(again.body(Body::empty()).expect("a request")).await;
+        assert_eq!(again.status, 304);
+    }
     app.finish().await;
 }

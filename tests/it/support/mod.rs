@@ -124,6 +124,14 @@ impl TestApp {
         Answer::read(response).await
     }
 
+    /// Sends a request and gives the answer's bytes as they come, and its headers.
+    pub async fn send_raw(&self, request: Request<Body>) -> (bytes::Bytes, http::HeaderMap) {
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+        (body, head.headers)
+    }
+
     /// `GET path`.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).expect("a request")).await
