@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Short, so that a test can wait for it to lapse.
-const LEASE: Duration = Duration::from_millis(400);
+const LEASE: Duration = Duration::from_millis(1_500);
 
 /// Replicas that lock each other out; one object is all of them where they share memory.
 struct Replicas {
@@ -129,7 +129,7 @@ async fn both_replicas_get_on(replicas: Replicas) {
     assert!(turns.len() > 20, "{turns:?}");
     let longest = turns.chunk_by(|one, next| one == next).map(<[usize]>::len).max();
     // In one process the engine's own lines see to it that a flight is never wanted twice.
-    assert!(!replicas.lapses || longest < Some(10), "one waits too long: {turns:?}");
+    assert!(!replicas.lapses || longest < Some(50), "one waits too long: {turns:?}");
 }
 
 macro_rules! on_each_lock {
