@@ -4,6 +4,8 @@
 //! row Redis counts as away: questions fail at once, while one task tries each second whether it
 //! takes a write again. Nothing here is needed to be right; without Redis the service is slower.
 
+mod ask;
+
 use crate::config::RedisSettings;
 use crate::telemetry::Metrics;
 use futures::future::join_all;
@@ -11,13 +13,14 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, Value};
-use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
+
+pub use ask::{Ask, Script, digest_of};
 
 /// How long one call may take, whatever it asks.
 const ANSWER_WITHIN: Duration = Duration::from_millis(50);
@@ -101,81 +104,6 @@ pub enum RedisFailure {
 /// What Redis said to one question.
 pub type Reply = Result<Value, RedisFailure>;
 
-/// A script, sent by its digest; its text follows where a server does not know it.
-pub struct Script {
-    text: &'static str,
-    digest: LazyLock<String>,
-}
-
-impl Script {
-    /// The script of a text.
-    pub const fn new(text: &'static str, digest: fn() -> String) -> Self {
-        Self { text, digest: LazyLock::new(digest) }
-    }
-}
-
-/// The digest by which Redis knows a script's text.
-pub fn digest_of(text: &str) -> String {
-    redis::Script::new(text).get_hash().to_owned()
-}
-
-/// One question. Its keys share a slot, so that a Cluster can answer it.
-pub struct Ask {
-    verb: Verb,
-    keys: Vec<String>,
-    arguments: Vec<Vec<u8>>,
-}
-
-enum Verb {
-    Command(&'static str),
-    Script(&'static Script),
-}
-
-impl Ask {
-    /// A command on a key.
-    pub fn command(name: &'static str, key: String) -> Self {
-        Self { verb: Verb::Command(name), keys: vec![key], arguments: Vec::new() }
-    }
-
-    /// A script on keys.
-    pub fn script(script: &'static Script, keys: Vec<String>) -> Self {
-        Self { verb: Verb::Script(script), keys, arguments: Vec::new() }
-    }
-
-    /// With one more argument, after the keys.
-    #[must_use]
-    pub fn with(mut self, argument: impl fmt::Display) -> Self {
-        self.arguments.push(argument.to_string().into_bytes());
-        self
-    }
-
-    /// With one more argument of any bytes.
-    #[must_use]
-    pub fn with_bytes(mut self, argument: &[u8]) -> Self {
-        self.arguments.push(argument.to_vec());
-        self
-    }
-
-    fn is_script(&self) -> bool {
-        matches!(self.verb, Verb::Script(_))
-    }
-
-    /// On the wire; a script by its digest, or by its whole text.
-    fn wire(&self, by_text: bool) -> Cmd {
-        let mut cmd = match self.verb {
-            Verb::Command(name) => redis::cmd(name),
-            Verb::Script(script) => {
-                let mut cmd = redis::cmd(if by_text { "EVAL" } else { "EVALSHA" });
-                cmd.arg(if by_text { script.text } else { &*script.digest });
-                cmd.arg(self.keys.len());
-                cmd
-            }
-        };
-        cmd.arg(&self.keys).arg(&self.arguments);
-        cmd
-    }
-}
-
 impl Redis {
     /// Redis as the settings name it. Connects when first asked, and again whenever it must.
     pub fn new(settings: &RedisSettings, metrics: Metrics) -> Result<Self, RedisError> {
@@ -229,8 +157,7 @@ impl Redis {
     /// Answers if Redis does, and says how long it took.
     pub async fn ping(&self) -> Result<Duration, RedisFailure> {
         let asked_at = Instant::now();
-        self.ask(Ask { verb: Verb::Command("PING"), keys: Vec::new(), arguments: Vec::new() })
-            .await?;
+        self.ask(Ask::of_nothing("PING")).await?;
         Ok(asked_at.elapsed())
     }
 

@@ -154,7 +154,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["store/", "payments/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
-    only_in(&["redis.rs", "cache/redis.rs", "lock/redis.rs"], &shared);
+    only_in(&["redis.rs", "redis/", "cache/redis.rs", "lock/redis.rs"], &shared);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber", "opentelemetry"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif"]);
     only_in(&["cli/import/", "search/"], &["flate2"]);
