@@ -16,12 +16,12 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::{
     Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
 };
-use crate::booking::{ChangeSet, State, Wanted};
+use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::{PostgresSettings, SslMode};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
-    PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
@@ -41,13 +41,15 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What every session is told: how long it bears with a statement, a lock, an idle transaction; and
 /// how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was made
 /// while a table was empty would read the whole of it, for as long as the table's statistics lag
-/// behind: so no plan reads a whole table where an index will do.
-const SESSION: [(&str, &str); 6] = [
+/// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
+const SESSION: [(&str, &str); 8] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
 
@@ -222,7 +224,8 @@ async fn take_turn(connection: &mut PgConnection, turn: Turn) -> Result<(), Stor
 async fn for_whole_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(
         "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
-         SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on",
+         SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on;
+         SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
     )
     .execute(connection)
     .await
@@ -344,7 +347,7 @@ impl Store for PostgresStore {
 
     async fn drive_again(
         &self,
-        requests: &[(Payment, OutboxEntry)],
+        requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         upkeep::drive_again(&self.primary, requests, now).await
@@ -361,16 +364,20 @@ impl Store for PostgresStore {
         upkeep::payment_statuses(&self.primary, payments).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        upkeep::outbox(&self.primary, limit).await
+    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        upkeep::outbox(&self.primary, messages).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
         upkeep::delete_from_outbox(&self.primary, ids).await
     }
 
-    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
-        upkeep::outdate_all_instead(&self.primary, ids).await
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+        upkeep::outdated(&self.primary, limit).await
+    }
+
+    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
+        upkeep::forget_outdated(&self.primary, ids, all).await
     }
 
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
