@@ -90,6 +90,14 @@ pub fn address(base: &str) -> anyhow::Result<String> {
     Ok(base.strip_prefix("http://").context("no address")?.to_owned())
 }
 
+/// The body of `GET path`, over a connection of its own.
+pub async fn fetch(base: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+    let mut connection = Connection::open(&address(base)?).await?;
+    let answer = connection.ask(&get(path)).await?;
+    ensure!(answer.status == 200, "{path} was answered {}", answer.status);
+    Ok(answer.body.to_vec())
+}
+
 /// `GET path`.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()

@@ -1,5 +1,6 @@
 //! Processes under measurement: the service as its users run it.
 
+use super::http;
 use super::usage::status_mib;
 use anyhow::{Context, ensure};
 use std::path::Path;
@@ -64,7 +65,7 @@ impl Server {
 
     /// A counter of its metrics, summed over lines that begin with `name` and hold `label`.
     pub async fn counter(&self, name: &str, label: &str) -> anyhow::Result<f64> {
-        let text = reqwest::get(format!("{}/metrics", self.base)).await?.text().await?;
+        let text = String::from_utf8(http::fetch(&self.base, "/metrics").await?)?;
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }

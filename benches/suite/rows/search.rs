@@ -25,7 +25,7 @@ impl Bench {
         let server = Server::start(deployment.directory.path(), &deployment.settings).await?;
         let url = format!("{}{PATH}", server.base);
         let file = deployment.directory.path().join("answer.json");
-        std::fs::write(&file, reqwest::get(&url).await?.bytes().await?)?;
+        std::fs::write(&file, http::fetch(&server.base, PATH).await?)?;
         let mut bare = Command::new(std::env::current_exe()?);
         bare.arg("--bare").arg(&file);
         let bare = Server::spawn(bare).await?;
