@@ -1,10 +1,11 @@
 //! Rows about a thousand clients that want the same flight at the same moment.
 
-use super::{Bench, SETTLED};
+use super::Bench;
+use super::half_load::hears;
 use crate::client::{self, Outcome, Pace, Plan};
 use crate::http;
 use crate::process::Server;
-use crate::report::Measured;
+use crate::report::{Measured, median};
 use crate::usage::Meter;
 use anyhow::ensure;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use std::time::Duration;
 pub(super) const ROW: &str = "1,000 clients at once on one flight";
 
 const CLIENTS: usize = 1_000;
+
+/// Not the one that shows whether bookings are heard of.
 const FLIGHT: usize = 1;
 
 impl Bench {
@@ -27,7 +30,7 @@ impl Bench {
                 let deployment = self.services.shared(seats).await?;
                 let settings = deployment.settings_and("MAX_WAITING", "100000");
                 let server = Server::start(deployment.directory.path(), &settings).await?;
-                tokio::time::sleep(SETTLED).await;
+                hears(&server).await?;
                 let meter = Meter::start(&[&server], Some(&self.services))?;
                 let outcome = rush(&server.base).await?;
                 used = meter.stop()?;
@@ -43,7 +46,7 @@ impl Bench {
                 tooks.push(outcome.took.as_secs_f64());
                 bar.inc(1);
             }
-            let took = crate::report::median(&tooks);
+            let took = median(&tooks);
             self.report.add(Measured::loads(&row, &loads, budget).in_seconds(took).using(used));
         }
         Ok(())

@@ -3,17 +3,22 @@
 use super::bookings::Work;
 use super::{Bench, CLIENTS, SEATS, SETTLED, WARM_UP};
 use crate::client::{self, Pace, Plan};
-use crate::http;
+use crate::http::{self, Connection};
 use crate::process::Server;
 use crate::report::Measured;
 use crate::services::{Deployment, FLIGHTS};
 use crate::usage::Meter;
+use anyhow::ensure;
+use std::time::{Duration, Instant};
 
 pub(super) const ROW: &str = "POST to completed at half load";
 pub(super) const EMBEDDED_ROW: &str = "POST to completed at half load, embedded";
 
 /// More than are ever busy at once, unless bookings take seconds.
 const CONNECTIONS: usize = 512;
+
+/// How long consumers may take to find their places.
+const HEARS_MAX: Duration = Duration::from_secs(30);
 
 /// A prime, so that neighbours in time are not neighbours in the table.
 const STRIDE: usize = 7_919;
@@ -56,7 +61,7 @@ impl Bench {
         let bar = self.progress(row);
         let settings = deployment.settings_and("MAX_WAITING", "100000");
         let server = Server::start(deployment.directory.path(), &settings).await?;
-        tokio::time::sleep(SETTLED).await;
+        hears(&server).await?;
         let pace = Pace::Rate(rate);
         let plan = Plan { pace, time: WARM_UP, connections: CONNECTIONS, wanted: "\"completed\"" };
         client::run(&server.base, plan, request).await?;
@@ -81,4 +86,21 @@ impl Bench {
 fn request(number: usize) -> Vec<u8> {
     let flight = 1 + number * STRIDE % FLIGHTS;
     http::book(flight, 1 + number % 10_000, 1, "Prefer: wait=10\r\n")
+}
+
+/// Waits until whoever waits for a booking to end is told so when it does, and not when the time is
+/// up: replicas hear of it by an event, and Kafka lets them listen when its new topic has a leader.
+pub(super) async fn hears(server: &Server) -> anyhow::Result<()> {
+    tokio::time::sleep(SETTLED).await;
+    let mut connection = Connection::open(&http::address(&server.base)?).await?;
+    let (began, mut heard) = (Instant::now(), 0);
+    while heard < 3 {
+        ensure!(began.elapsed() < HEARS_MAX, "nobody is told that bookings end");
+        let asked_at = Instant::now();
+        let request = http::book(FLIGHTS, 1, 1, "Prefer: wait=1\r\n");
+        let answer = connection.ask(&request).await?;
+        let in_time = asked_at.elapsed() < Duration::from_millis(900);
+        heard = if in_time && answer.holds("\"completed\"") { heard + 1 } else { 0 };
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Rows about a store of ten million flights: how long they take to import, how large they are, and
 //! searches that no cache can answer.
 
-use super::{Bench, SEATS, steps};
+use super::{Bench, SEATS, WARM_UP, steps};
 use crate::client::{self, Pace, Plan};
 use crate::http;
 use crate::load::Load;
@@ -113,9 +113,11 @@ impl Bench {
         R: Fn(usize) -> Vec<u8> + Clone + Send + Sync + 'static,
     {
         let bar = steps(name, 2);
-        let time = self.load_for;
-        let plan = Plan { pace: Pace::Closed, time, connections: CLIENTS, wanted };
-        let closed = client::run(&server.base, plan, request.clone()).await?;
+        let plan = Plan { pace: Pace::Closed, time: WARM_UP, connections: CLIENTS, wanted };
+        let warm = client::run(&server.base, plan, request.clone()).await?;
+        let plan = Plan { time: self.load_for, ..plan };
+        let (first, other) = (warm.total() as usize, request.clone());
+        let closed = client::run(&server.base, plan, move |number| other(first + number)).await?;
         closed.all_are(200)?;
         let load: Load = closed.load(&[200]);
         self.report.add(Measured::loads(&format!("{name}, {CLIENTS} clients"), &[load], budget));
@@ -123,12 +125,12 @@ impl Bench {
 
         let pace = Pace::Rate(load.rate / 2.0);
         let plan = Plan { pace, connections: CONNECTIONS, ..plan };
-        let first = closed.total() as usize;
+        let first = first + closed.total() as usize;
         let half = client::run(&server.base, plan, move |number| request(first + number)).await?;
         half.all_are(200)?;
         let load = half.load(&[200]);
         self.report.add(Measured::loads(&format!("{name}, half load"), &[load], budget));
         bar.inc(1);
-        Ok(closed.total() + half.total())
+        Ok(first as u64 + half.total())
     }
 }
