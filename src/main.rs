@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Several threads make and drop many small texts for each booking; see `docs/benchmarks.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     airline_booking::cli::run().await

@@ -81,8 +81,8 @@ CREATE INDEX flights_cancelled ON flights (id)
 
 -- Payments: money asked of the gateway, one row for each reference.
 CREATE TABLE payments (
-    -- PAY- and 32 hexadecimal digits; the gateway's idempotency key.
-    reference VARCHAR(255) PRIMARY KEY,
+    -- PAY- and 32 hexadecimal digits; the gateway's idempotency key. Compared byte by byte.
+    reference VARCHAR(255) COLLATE "C" PRIMARY KEY,
     amount DECIMAL(10,2) NOT NULL,
     currency TEXT NOT NULL,
     -- The gateway's token; 'adopted' for payments of an earlier service.
@@ -137,6 +137,7 @@ ALTER TABLE bookings
     ALTER COLUMN flight_id SET NOT NULL,
     ALTER COLUMN status SET NOT NULL,
     ALTER COLUMN payment_reference_id SET NOT NULL,
+    ALTER COLUMN payment_reference_id TYPE VARCHAR(255) COLLATE "C",
     ALTER COLUMN hold_expires_at SET NOT NULL,
     ALTER COLUMN created_at SET NOT NULL,
     ALTER COLUMN updated_at SET NOT NULL,
@@ -200,7 +201,7 @@ EXCEPTION WHEN feature_not_supported OR syntax_error THEN NULL; END $$;
 
 -- The simulated payment gateway's own books: another party's, which the audit compares with ours.
 CREATE TABLE gateway_ledger (
-    reference VARCHAR(255) PRIMARY KEY,
+    reference VARCHAR(255) COLLATE "C" PRIMARY KEY,
     -- NULL where a reversal came before any capture.
     amount DECIMAL(10,2),
     method TEXT,

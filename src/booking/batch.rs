@@ -7,8 +7,8 @@
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
 use super::decide::{Decision, decide};
-use super::memory::Memory;
 use super::parts::EngineParts;
+use super::remembered::Memory;
 use super::state::{State, Wanted};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::error::Error;
@@ -206,17 +206,17 @@ impl<'a> Batch<'a> {
                 Attempt::Done { overtaken, doubtful }
             }
             Err(cause) => {
-                let is_known = !matches!(cause, StoreError::Unavailable(_));
-                let again = |d: Decided| match is_known {
-                    true => d.again(),
-                    false => d.again_unless_committed(&changes),
+                let is_unknown = matches!(cause, StoreError::Unavailable(_));
+                let again = |d: Decided| {
+                    if is_unknown { d.again_unless_committed(&changes) } else { d.again() }
                 };
                 let mut again: Vec<_> = decided.into_iter().map(again).collect();
                 again.extend(doubtful);
                 again.sort_by_key(|p| p.place);
-                match is_known {
-                    true => Attempt::Refused(again, cause),
-                    false => Attempt::Outage(again, cause),
+                if is_unknown {
+                    Attempt::Outage(again, cause)
+                } else {
+                    Attempt::Refused(again, cause)
                 }
             }
         }

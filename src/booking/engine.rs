@@ -6,8 +6,8 @@
 use super::batch::{Batch, Ticket};
 use super::command::{Command, Outcome, Refusal};
 use super::lines::{Entry, Lines, Queue};
-use super::memory::Memory;
 use super::parts::EngineParts;
+use super::remembered::Memory;
 use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
 use crate::lock::Taken;

@@ -11,8 +11,9 @@ mod engine;
 mod flights;
 mod idempotency;
 mod lines;
-mod memory;
+
 mod parts;
+mod remembered;
 mod service;
 mod state;
 mod sweeper;

@@ -106,7 +106,7 @@ impl Relay {
         let mut messages: Vec<_> = entries.into_iter().flat_map(|entry| entry.messages).collect();
         let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
         sending.end(self.bus.publish(&messages).await)?;
-        self.metrics.count_published(messages.iter().map(|(topic, _)| *topic));
+        self.metrics.count_published(&messages.iter().map(|(topic, _)| *topic));
         self.store.delete_from_outbox(&ids).await?;
         Ok(ids.len())
     }

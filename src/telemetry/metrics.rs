@@ -248,7 +248,7 @@ impl Metrics {
     }
 
     /// Counts messages that went out.
-    pub fn count_published(&self, topics: impl Iterator<Item = Topic> + Clone) {
+    pub fn count_published(&self, topics: &(impl Iterator<Item = Topic> + Clone)) {
         for topic in Topic::ALL {
             let count = topics.clone().filter(|t| *t == topic).count();
             self.published.with_label_values(&[topic.as_str()]).inc_by(count as u64);

@@ -32,7 +32,6 @@ const ONE_BOOKING: [(&str, &str); 18] = [
     ("store.commit", "booking.batch"),
     ("store.commit", "booking.batch"),
     ("store.load", "booking.batch"),
-    ("store.load", "booking.batch"),
 ];
 
 fn assert_is_one_booking(trace: &[Received]) {

@@ -1,11 +1,11 @@
 //! The simulated gateway's books, in PostgreSQL, where all replicas find them.
 
-use super::{Answer, Call, Ledger, Line, judge, line};
+use super::{Answer, Call, Ledger, Line, LineState, judge, line};
 use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::postgres::store_error;
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 
 /// How often calls are judged again because another replica wrote the same reference first.
@@ -38,8 +38,9 @@ impl PostgresLedger {
         .fetch_all(&mut *tx)
         .await?;
         let read = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>();
-        let mut lines = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
+        let stored = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
 
+        let mut lines = stored.clone();
         let mut changed: HashMap<PaymentReference, Line> = HashMap::new();
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
@@ -53,32 +54,57 @@ impl PostgresLedger {
         if changed.is_empty() {
             return Ok(answers);
         }
-        let changed: Vec<(PaymentReference, Line)> = changed.into_iter().collect();
-        // A line that came into being since it was looked for is not overwritten: the statement
-        // fails on its key, and the calls are judged again.
-        sqlx::query(
-            "WITH changed AS (
-                 SELECT reference, major(amount) AS amount, method, state
-                   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
-                        AS t (reference, amount, method, state)),
-             rewritten AS (
-                 UPDATE gateway_ledger AS l SET state = c.state, updated_at = instant($5)
-                   FROM changed AS c WHERE l.reference = c.reference
-                 RETURNING l.reference)
-             INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-             SELECT reference, amount, method, state, instant($5) FROM changed
-              WHERE reference NOT IN (SELECT reference FROM rewritten)",
-        )
-        .bind(changed.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, line)| line.amount.map(Money::minor)).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
-        .bind(changed.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
-        .bind(now.timestamp_micros())
-        .execute(&mut *tx)
-        .await?;
+        let (rewritten, new): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|(reference, _)| stored.contains_key(reference));
+        refund(&mut tx, &rewritten, now).await?;
+        insert(&mut tx, &new, now).await?;
         tx.commit().await?;
         Ok(answers)
     }
+}
+
+/// The only way in which a line changes.
+async fn refund(
+    connection: &mut PgConnection,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE gateway_ledger SET state = $2, updated_at = instant($3)
+          WHERE reference = ANY($1)",
+    )
+    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(LineState::Refunded.as_str())
+    .bind(now.timestamp_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A line that came into being since it was looked for is not overwritten: the statement fails on
+/// its key, and the calls are judged again.
+async fn insert(
+    connection: &mut PgConnection,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+         SELECT reference, major(amount), method, state, instant($5)
+           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+                AS t (reference, amount, method, state)",
+    )
+    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.amount.map(Money::minor)).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
+    .bind(now.timestamp_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 #[async_trait]

@@ -114,6 +114,10 @@ pub(super) async fn import(
         insert_outdated(&mut tx, &Outdated::All).await?;
     }
     tx.commit().await.map_err(store_error)?;
+    if created > 0 {
+        // So that no session goes on with plans that were made for the table as it was.
+        sqlx::query("ANALYZE flights").execute(pool).await.map_err(store_error)?;
+    }
     Ok(created)
 }
 

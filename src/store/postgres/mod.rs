@@ -9,7 +9,9 @@ mod commit;
 mod error;
 mod flights;
 mod load;
+mod moves;
 mod schema;
+mod statement;
 mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
