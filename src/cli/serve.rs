@@ -200,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn without_the_role_api_no_command_books() {
+        let variables = [("ROLES", "relay"), ("DB_HOST", "db"), ("KAFKA_BROKERS", "k:9092")];
+        let config = Config::from_env(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        });
+        let address = ([127, 0, 0, 1], 4711).into();
+        let message = start_message(&config.expect("sound"), address, None);
+        assert!(message.contains("curl http://127.0.0.1:4711/metrics"), "{message}");
+        assert!(!message.contains("/bookings"), "{message}");
+    }
+
+    #[test]
     fn without_flights_the_first_command_makes_one() {
         let message = message(None);
         assert!(message.contains("curl -X POST http://127.0.0.1:4711/api/v1/flights -H"));

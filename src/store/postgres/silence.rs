@@ -17,7 +17,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection has to show that it leads somewhere.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long connections are suspected after a call was broken off.
+/// How long a call is out of the ordinary; callers that go away sooner prove nothing.
+const LONG: Duration = Duration::from_millis(500);
+
+/// How long connections are suspected after a long call was broken off.
 const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
 /// Bounds the calls of one store.
@@ -34,7 +37,7 @@ impl Silence {
     ) -> Result<T, StoreError> {
         // The call ends after what is declared later, so its connection goes back under suspicion.
         let mut call = pin!(call);
-        let mut watch = Watch { silence: self, has_answer: false };
+        let mut watch = Watch { silence: self, began: Instant::now(), has_answer: false };
         let Ok(answer) = timeout(CALL_TIMEOUT, call.as_mut()).await else {
             return Err(StoreError::Unavailable(anyhow::anyhow!(
                 "no answer within {CALL_TIMEOUT:?}"
@@ -59,15 +62,16 @@ impl Silence {
     }
 }
 
-/// Notes a call that ends without an answer, be it that its caller went away.
+/// Notes a long call that ends without an answer, be it that its caller went away.
 struct Watch<'a> {
     silence: &'a Silence,
+    began: Instant,
     has_answer: bool,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if !self.has_answer {
+        if !self.has_answer && self.began.elapsed() >= LONG {
             *self.silence.broken_off.lock().expect("no holder panics") = Some(Instant::now());
         }
     }
