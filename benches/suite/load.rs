@@ -14,6 +14,8 @@ pub struct Load {
     pub p50: f64,
     /// Milliseconds.
     pub p99: f64,
+    /// Milliseconds, where every latency was kept.
+    pub p999: Option<f64>,
     /// Answers other than 2xx and 3xx.
     pub refused: u64,
 }
@@ -46,6 +48,7 @@ pub async fn wrk(
         rate: word_after("Requests/sec:").context("no rate")?.parse()?,
         p50: milliseconds(word_after("50%").context("no median")?)?,
         p99: milliseconds(word_after("99%").context("no p99")?)?,
+        p999: None,
         refused: word_after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?,
     })
 }

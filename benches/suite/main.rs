@@ -4,28 +4,59 @@
 //! take turns; the ratio is the median over the turns, so that a machine whose speed drifts is
 //! compared with itself.
 //!
-//!     cargo bench                       # everything, some ten minutes
+//!     cargo bench                       # everything; half an hour and more, most of it the scale rows
 //!     cargo bench -- --quick            # one short turn of each, under three minutes
 //!     cargo bench -- search sell-out    # only the rows whose names hold one of the words
+//!     cargo bench -- scale              # ten million flights and bookings
+//!     cargo bench -- growth             # throughput and p99 against clients and flights
 //!
-//! Needs `wrk`, and what `tests/run` needs. Durable commits stay on; the audit follows every run.
+//! `--help` lists the words. Needs `wrk`, and what `tests/run` needs. Durable commits stay on; the
+//! audit follows every run.
 
 mod bare;
+mod chart;
+mod client;
+mod growth_chart;
+mod http;
 mod load;
+mod plans;
 mod process;
 mod report;
 mod rows;
+mod schedule;
 mod sell_out;
 mod services;
+mod usage;
 
 use clap::Parser;
 use report::Report;
-use rows::Bench;
+use rows::{Bench, Sustained};
 use services::Services;
 use std::time::Duration;
 
+/// What the words are about, for `--help`.
+const WORDS: &str = "\
+Words, any part of a row's name; without one every row is measured:
+  start       until ready, and memory when idle
+  search      cached, beside a bare handler; and at half load
+  completed   bookings until the last completes, beside pgbench; and at half load
+  accepted    bookings accepted with the other roles off, beside pgbench
+  embedded    bookings completed on SQLite; and at half load
+  replicas    two of them beside one
+  spread, one flight
+              of those, on 2,200 flights and on one
+  half load   how long a search or a booking takes when the service does half of what it can
+  at once     1,000 clients that want the same flight
+  overload    four times the sustained rate
+  sell-out    a day of 2,200 flights, through Kafka and embedded; a quarter of it with --quick
+  growth      against 1 to 2,048 clients, and 1 to 2,200 flights; not with --quick alone
+  scale       ten million flights and bookings; not with --quick alone
+
+Table, JSON, charts and plans are written to the output folder.";
+
 /// Measures the service beside its baselines.
 #[derive(Debug, Parser)]
+#[command(after_help = WORDS)]
 struct Args {
     /// One short turn of each row
     #[arg(long)]
@@ -36,11 +67,14 @@ struct Args {
     /// Seconds of each load
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// Where the table, its JSON and the chart go
+    /// Where the table, its JSON and the charts go
     #[arg(long, default_value = "target/bench")]
     output: std::path::PathBuf,
     /// Only rows whose names hold one of these words
     words: Vec<String>,
+    /// Flights and bookings of the scale rows
+    #[arg(long, hide = true, default_value_t = 10_000_000)]
+    scale: usize,
     /// Serves a file's bytes and nothing else; the baseline of the cached search
     #[arg(long, hide = true)]
     bare: Option<std::path::PathBuf>,
@@ -56,16 +90,36 @@ async fn main() -> anyhow::Result<()> {
         return bare::serve(&file).await;
     }
     if args.quick {
-        (args.turns, args.seconds) = (1, 3);
+        (args.turns, args.seconds) = (1, 2);
     }
+    allow_many_connections();
     let services = Services::start().await?;
     let mut bench = Bench {
         services,
         turns: args.turns,
         load_for: Duration::from_secs(args.seconds),
+        is_quick: args.quick,
+        scale: args.scale,
         report: Report::default(),
+        output: args.output,
         words: args.words,
+        sustained: Sustained::default(),
     };
-    bench.run().await?;
-    bench.report.write(&args.output)
+    let done = bench.run().await;
+    // What was measured before a row failed is not lost.
+    bench.report.write(&bench.output)?;
+    done
+}
+
+/// Raises the limit of open files, which thousands of clients need, as far as the system lets it.
+fn allow_many_connections() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where it can't be raised, the rows that need it fail and say so.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }

@@ -1,5 +1,7 @@
-//! Processes under measurement: the service as its users run it, and what it takes.
+//! Processes under measurement: the service as its users run it.
 
+use super::http;
+use super::usage::status_mib;
 use anyhow::{Context, ensure};
 use std::path::Path;
 use std::process::Stdio;
@@ -16,17 +18,6 @@ pub struct Server {
     /// From its start to its readiness.
     pub ready_after: Duration,
     process: Child,
-}
-
-/// What a process has taken.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Taken {
-    /// Processor time.
-    pub cpu: Duration,
-    /// The most memory that it ever had, in MiB.
-    pub peak_mib: f64,
-    /// The memory that it has, in MiB.
-    pub now_mib: f64,
 }
 
 impl Server {
@@ -57,37 +48,31 @@ impl Server {
         anyhow::bail!("the server ended before it was ready")
     }
 
-    /// What it has taken so far.
-    pub fn taken(&self) -> anyhow::Result<Taken> {
-        let id = self.process.id().context("it ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let mib = |name: &str| -> anyhow::Result<f64> {
-            let line =
-                status.lines().find(|line| line.starts_with(name)).context("no such line")?;
-            let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-            Ok(kib / 1_024.0)
-        };
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let (_, after_name) = stat.rsplit_once(") ").context("no name")?;
-        let field = |number: usize| -> anyhow::Result<u64> {
-            // Numbers count from the state, which is field 3.
-            Ok(after_name.split(' ').nth(number - 3).context("no field")?.parse()?)
-        };
-        // Hundredths of a second, as Linux counts them for programs.
-        let cpu = Duration::from_millis((field(14)? + field(15)?) * 10);
-        Ok(Taken { cpu, peak_mib: mib("VmHWM:")?, now_mib: mib("VmRSS:")? })
+    /// Its process.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("it ended")
+    }
+
+    /// The memory that it has, in MiB.
+    pub fn now_mib(&self) -> anyhow::Result<f64> {
+        status_mib(self.id()?, "VmRSS:")
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub fn peak_mib(&self) -> anyhow::Result<f64> {
+        status_mib(self.id()?, "VmHWM:")
     }
 
     /// A counter of its metrics, summed over lines that begin with `name` and hold `label`.
     pub async fn counter(&self, name: &str, label: &str) -> anyhow::Result<f64> {
-        let text = reqwest::get(format!("{}/metrics", self.base)).await?.text().await?;
+        let text = String::from_utf8(http::fetch(&self.base, "/metrics").await?)?;
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     /// Stops it as an operator does.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let id = self.process.id().context("it ended")?.to_string();
+        let id = self.id()?.to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().await?;
         ensure!(sent.success() && self.process.wait().await?.success(), "it did not stop cleanly");
         Ok(())

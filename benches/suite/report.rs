@@ -1,16 +1,19 @@
-//! What was measured: a table for people, JSON for machines, a chart of the ratios.
+//! What was measured: a table for people, JSON for machines, charts.
 
+use super::chart;
+use super::growth_chart::{self, Series};
 use super::load::Load;
-use super::process::Taken;
+use super::usage::{self, Used};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-/// All rows.
+/// All rows, and all lines of the growth chart.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     rows: Vec<Measured>,
+    growth: Vec<Series>,
 }
 
 /// One row.
@@ -25,30 +28,47 @@ pub struct Measured {
     ratios: Vec<f64>,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
+    p999_ms: Option<f64>,
     /// How long the whole took, in seconds.
     took: Option<f64>,
-    cpu_seconds: Option<f64>,
-    peak_mib: Option<f64>,
+    /// What each process took in the last turn.
+    used: Vec<Used>,
     budget: String,
 }
 
 impl Measured {
-    /// A row of loads and, if there is a baseline, their ratios to it.
-    pub fn ratio(row: &str, loads: &[Load], ratios: &[f64], budget: &str, taken: Taken) -> Self {
+    /// A row of loads: the medians of the turns.
+    pub fn loads(row: &str, loads: &[Load], budget: &str) -> Self {
         let of = |field: fn(&Load) -> f64| median(&loads.iter().map(field).collect::<Vec<_>>());
+        let p999: Option<Vec<f64>> = loads.iter().map(|load| load.p999).collect();
         Self {
             row: row.to_owned(),
             value: of(|load| load.rate),
             unit: "/s".to_owned(),
-            ratio: (!ratios.is_empty()).then(|| median(ratios)),
-            ratios: ratios.to_vec(),
             p50_ms: Some(of(|load| load.p50)),
             p99_ms: Some(of(|load| load.p99)),
-            took: None,
-            cpu_seconds: Some(taken.cpu.as_secs_f64()),
-            peak_mib: Some(taken.peak_mib),
+            p999_ms: p999.map(|values| median(&values)),
             budget: budget.to_owned(),
+            ..Self::default()
         }
+    }
+
+    /// A row that is one number.
+    pub fn plain(row: &str, value: f64, unit: &str, budget: &str) -> Self {
+        let (row, unit, budget) = (row.to_owned(), unit.to_owned(), budget.to_owned());
+        Self { row, value, unit, budget, ..Self::default() }
+    }
+
+    /// Beside a baseline, once a turn.
+    #[must_use]
+    pub fn beside(self, ratios: &[f64]) -> Self {
+        Self { ratio: Some(median(ratios)), ratios: ratios.to_vec(), ..self }
+    }
+
+    /// With what each process took.
+    #[must_use]
+    pub fn using(self, used: Vec<Used>) -> Self {
+        Self { used, ..self }
     }
 
     /// A row whose budget is how long the whole took, in seconds.
@@ -57,10 +77,34 @@ impl Measured {
         Self { took: Some(took), ..self }
     }
 
-    /// A row that is one number.
-    pub fn plain(row: &str, value: f64, unit: &str, budget: &str) -> Self {
-        let (row, unit, budget) = (row.to_owned(), unit.to_owned(), budget.to_owned());
-        Self { row, value, unit, budget, ..Self::default() }
+    /// Its cells, as the table shows them.
+    fn cells(&self) -> [String; 8] {
+        let shown = |value: Option<f64>| {
+            value.map_or_else(String::new, |value| match value {
+                10.0.. => format!("{value:.0} ms"),
+                1.0.. => format!("{value:.1} ms"),
+                _ => format!("{value:.2} ms"),
+            })
+        };
+        let measured = match self.took {
+            Some(took) => format!("{took:.1} s ({:.0}{})", self.value, self.unit),
+            None if self.unit == "/s" => format!("{:.0}{}", self.value, self.unit),
+            None => format!("{:.1} {}", self.value, self.unit),
+        };
+        let turns: Vec<_> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        let ratio = self
+            .ratio
+            .map_or_else(String::new, |ratio| format!("**{ratio:.2} ×** ({})", turns.join(", ")));
+        [
+            self.row.clone(),
+            measured,
+            ratio,
+            shown(self.p50_ms),
+            shown(self.p99_ms),
+            shown(self.p999_ms),
+            usage::line(&self.used),
+            self.budget.clone(),
+        ]
     }
 }
 
@@ -77,82 +121,39 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Prints the table; writes it, its JSON and the chart into a folder.
+    /// Adds a line to the growth chart.
+    pub fn grow(&mut self, series: Series) {
+        self.growth.push(series);
+    }
+
+    /// Prints the table; writes it, its JSON and the charts into a folder.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let table = self.table();
         writeln!(std::io::stdout(), "\n{table}")?;
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("table.md"), &table)?;
         std::fs::write(folder.join("report.json"), serde_json::to_vec_pretty(self)?)?;
-        std::fs::write(folder.join("ratios.svg"), self.chart())?;
+        let ratios: Vec<_> =
+            self.rows.iter().filter_map(|row| Some((row.row.as_str(), row.ratio?))).collect();
+        if !ratios.is_empty() {
+            std::fs::write(folder.join("ratios.svg"), chart::ratios(&ratios))?;
+        }
+        if !self.growth.is_empty() {
+            std::fs::write(folder.join("growth.svg"), growth_chart::draw(&self.growth))?;
+        }
         writeln!(std::io::stdout(), "written to {}", folder.display())?;
         Ok(())
     }
 
     fn table(&self) -> String {
         let mut table = String::from(
-            "| row | measured | ratio (turns) | p50 | p99 | service: CPU, peak memory | budget |\n\
-             |---|---|---|---|---|---|---|\n",
+            "| row | measured | ratio (turns) | p50 | p99 | p99.9 | CPU and memory of each | budget |\n\
+             |---|---|---|---|---|---|---|---|\n",
         );
-        let shown = |value: Option<f64>, unit: &str| {
-            value.map_or_else(String::new, |value| format!("{value:.1} {unit}"))
-        };
         for row in &self.rows {
-            let measured = match row.took {
-                Some(took) => format!("{took:.1} s ({:.0}{})", row.value, row.unit),
-                None if row.unit == "/s" => format!("{:.0}{}", row.value, row.unit),
-                None => format!("{:.1} {}", row.value, row.unit),
-            };
-            let turns: Vec<_> = row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
-            let ratio = row.ratio.map_or_else(String::new, |ratio| {
-                format!("**{ratio:.2} ×** ({})", turns.join(", "))
-            });
-            let taken = match (row.cpu_seconds, row.peak_mib) {
-                (Some(cpu), Some(peak)) => format!("{cpu:.1} s, {peak:.0} MiB"),
-                _ => String::new(),
-            };
-            let (p50, p99) = (shown(row.p50_ms, "ms"), shown(row.p99_ms, "ms"));
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                table,
-                "| {} | {measured} | {ratio} | {p50} | {p99} | {taken} | {} |",
-                row.row, row.budget
-            );
+            let _ = writeln!(table, "| {} |", row.cells().join(" | "));
         }
         table
-    }
-
-    /// A bar for each ratio; the line is the baseline.
-    fn chart(&self) -> String {
-        let rows: Vec<_> =
-            self.rows.iter().filter_map(|row| Some((&row.row, row.ratio?))).collect();
-        let most = rows.iter().map(|(_, ratio)| *ratio).fold(1.0, f64::max);
-        let (left, width, line) = (330.0, 520.0, 28.0);
-        let height = line * rows.len() as f64 + 40.0;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"940\" height=\"{height}\" \
-             font-family=\"sans-serif\" font-size=\"13\">\n<title>Ratio to the baseline</title>\n"
-        );
-        for (number, (name, ratio)) in rows.iter().enumerate() {
-            let (y, bar) = (20.0 + line * number as f64, width * ratio / most);
-            let text = y + 14.0;
-            let _ = write!(
-                svg,
-                "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{name}</text>\n\
-                 <rect x=\"{left}\" y=\"{y}\" width=\"{bar:.0}\" height=\"20\" fill=\"#3b7ea1\"/>\n\
-                 <text x=\"{:.0}\" y=\"{text}\">{ratio:.2} ×</text>\n",
-                left - 8.0,
-                left + bar + 6.0
-            );
-        }
-        let one = left + width / most;
-        let _ = write!(
-            svg,
-            "<line x1=\"{one:.0}\" x2=\"{one:.0}\" y1=\"10\" y2=\"{height}\" stroke=\"#c33\"/>\n\
-             <text x=\"{:.0}\" y=\"{:.0}\" fill=\"#c33\">baseline</text>\n</svg>\n",
-            one + 4.0,
-            height - 6.0
-        );
-        svg
     }
 }

@@ -1,12 +1,11 @@
 //! A day of a large airline, sold out: every seat is asked for, in parties of one to four, and the
 //! client knows what it was answered.
 
-use anyhow::{Context, ensure};
+use super::http::{self, Connection};
+use anyhow::ensure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Clients at once.
 const CONNECTIONS: usize = 256;
@@ -59,7 +58,7 @@ pub struct Sale {
 
 /// Places every order; each must be answered 201.
 pub async fn sell(base: &str, orders: Vec<Order>) -> anyhow::Result<Sale> {
-    let address = base.strip_prefix("http://").context("no address")?.to_owned();
+    let address = http::address(base)?;
     let (orders, next) = (Arc::new(orders), Arc::new(AtomicUsize::new(0)));
     let began = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)
@@ -80,16 +79,13 @@ pub async fn sell(base: &str, orders: Vec<Order>) -> anyhow::Result<Sale> {
 
 /// One keep-alive connection, one order after the other; gives how long each took, in microseconds.
 async fn client(address: &str, orders: &[Order], next: &AtomicUsize) -> anyhow::Result<Vec<u32>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut buffer = vec![0; 16 * 1_024];
+    let mut connection = Connection::open(address).await?;
     let mut took = Vec::new();
     while let Some(order) = orders.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let request = request(address, *order);
+        let request = http::book(order.flight, order.flight, order.seats, "");
         let asked_at = Instant::now();
         loop {
-            stream.write_all(request.as_bytes()).await?;
-            match answer(&mut stream, &mut buffer).await? {
+            match connection.ask(&request).await?.status {
                 201 => break,
                 503 => tokio::time::sleep(Duration::from_millis(20)).await,
                 status => anyhow::bail!("an order was answered {status}"),
@@ -98,37 +94,4 @@ async fn client(address: &str, orders: &[Order], next: &AtomicUsize) -> anyhow::
         took.push(asked_at.elapsed().as_micros() as u32);
     }
     Ok(took)
-}
-
-fn request(address: &str, order: Order) -> String {
-    let passenger = r#"{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}"#;
-    let passengers = vec![passenger; order.seats].join(",");
-    let Order { flight, seats } = order;
-    let body = format!(
-        r#"{{"flight_id":{flight},"user_id":{flight},"seats_booked":{seats},"passenger_details":[{passengers}]}}"#
-    );
-    format!(
-        "POST /api/v1/bookings HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// Reads one answer whole; gives its status.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) -> anyhow::Result<u16> {
-    let mut read = 0;
-    loop {
-        let count = stream.read(&mut buffer[read..]).await?;
-        ensure!(count > 0, "the server hung up");
-        read += count;
-        let Some(head) = buffer[..read].windows(4).position(|window| window == b"\r\n\r\n") else {
-            continue;
-        };
-        let text = std::str::from_utf8(&buffer[..head])?.to_ascii_lowercase();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.context("no length")?.trim().parse()?;
-        if read >= head + 4 + length {
-            return Ok(text.split(' ').nth(1).context("no status")?.parse()?);
-        }
-    }
 }

@@ -32,12 +32,34 @@ struct Service {
 impl Service {
     fn start(name: &'static str, variable: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let output = script(name, "up", directory.path()).output()?;
+        let mut up = script(name, "up", directory.path());
+        if name == "redis" {
+            // Without the cluster, which would take time from what is measured.
+            up.arg("single");
+        }
+        let output = up.output()?;
         ensure!(output.status.success(), "tests/services/{name} up failed");
         let said = String::from_utf8(output.stdout)?;
         let address = said.lines().find_map(|line| line.strip_prefix(variable)?.strip_prefix('='));
         let address = address.context("no address")?.to_owned();
         Ok(Self { name, address, directory })
+    }
+}
+
+impl Service {
+    /// The process that the script started: its own, by a file that it left, or a container's.
+    fn processes(&self, pid_file: &str) -> anyhow::Result<Vec<u32>> {
+        let room = self.directory.path();
+        let container = room.join(format!("{}-server/container", self.name));
+        let text = match std::fs::read_to_string(container) {
+            Ok(container) => {
+                let mut docker = Command::new("docker");
+                docker.args(["inspect", "--format", "{{.State.Pid}}", container.trim()]);
+                String::from_utf8(docker.output()?.stdout)?
+            }
+            Err(_) => std::fs::read_to_string(room.join(pid_file))?,
+        };
+        Ok(vec![text.lines().next().context("no process")?.trim().parse()?])
     }
 }
 
@@ -73,6 +95,21 @@ impl Services {
             })
         })
         .await?
+    }
+
+    /// The server of PostgreSQL, whose sessions are its children.
+    pub fn postgres_processes(&self) -> anyhow::Result<Vec<u32>> {
+        self.postgres.processes("postgres-server/data/postmaster.pid")
+    }
+
+    /// Redis.
+    pub fn redis_processes(&self) -> anyhow::Result<Vec<u32>> {
+        self.redis.processes("redis-server/single.pid")
+    }
+
+    /// Kafka.
+    pub fn kafka_processes(&self) -> anyhow::Result<Vec<u32>> {
+        self.kafka.processes("pid")
     }
 
     /// A new database, topics and groups, with flights of so many seats.

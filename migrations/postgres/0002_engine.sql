@@ -12,6 +12,15 @@ CREATE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SA
 CREATE FUNCTION major(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT $1 * 0.01 $$;
 
+-- The end of a commit that wrote fewer bookings and payments than it was to: nothing is written.
+CREATE FUNCTION all_written(boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT $1 THEN
+        RAISE EXCEPTION 'a booking or payment had moved' USING ERRCODE = 'AB001';
+    END IF;
+    RETURN true;
+END $$;
+
 -- Triggers of an earlier service would write another clock's time, and these indexes of its are
 -- replaced by those below.
 DROP TRIGGER IF EXISTS update_flights_updated_at ON flights;
@@ -162,14 +171,32 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
--- What must happen after a commit, written in that same commit.
+-- What others must be told after a commit, written in that same commit: its messages in a row or a
+-- few. A row for each message would cost more than the booking that it tells of.
 CREATE TABLE outbox (
     -- Drawn by the insert, after its flights' rows are locked: ids follow commit order per flight.
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    topic TEXT NOT NULL,
-    -- JSON: key, payload and headers.
-    message TEXT NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
+    -- How many messages.
+    messages INTEGER NOT NULL,
+    -- When what the first of them tells happened.
+    since TIMESTAMP NOT NULL,
+    -- JSON: for each its topic, and its key, payload and headers.
+    body TEXT NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+        toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+
+-- Cached answers that a commit ended, for a crash before they were ended in Redis.
+CREATE TABLE outdated_answers (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- JSON: routes and days, or all.
+    body TEXT NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- Many times faster than the default, but a server may have been built without it.
+DO $$ BEGIN
+    ALTER TABLE outbox ALTER COLUMN body SET COMPRESSION lz4;
+    ALTER TABLE outdated_answers ALTER COLUMN body SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported OR syntax_error THEN NULL; END $$;
 
 -- The simulated payment gateway's own books: another party's, which the audit compares with ours.
 CREATE TABLE gateway_ledger (

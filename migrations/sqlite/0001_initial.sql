@@ -112,13 +112,24 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
--- What must happen after a commit, written in that same commit.
+-- What others must be told after a commit, written in that same commit: its messages in a row or a
+-- few. A row for each message would cost more than the booking that it tells of.
 CREATE TABLE outbox (
     -- Drawn by the insert, never again: ids follow the order of commits.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    topic TEXT NOT NULL,
-    -- JSON: key, payload and headers.
-    message TEXT NOT NULL
+    -- How many messages.
+    messages INTEGER NOT NULL,
+    -- When what the first of them tells happened.
+    since INTEGER NOT NULL,
+    -- JSON: for each its topic, and its key, payload and headers.
+    body TEXT NOT NULL
+) STRICT;
+
+-- Cached answers that a commit ended, for a crash before they were ended in Redis.
+CREATE TABLE outdated_answers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- JSON: routes and days, or all.
+    body TEXT NOT NULL
 ) STRICT;
 
 -- The simulated payment gateway's own books: another party's, which the audit compares with ours.

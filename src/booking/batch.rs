@@ -7,6 +7,7 @@
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
 use super::decide::{Decision, decide};
+use super::memory::Memory;
 use super::parts::EngineParts;
 use super::state::{State, Wanted};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
@@ -56,13 +57,25 @@ impl Ticket {
 /// A ticket and what an earlier attempt, whose outcome is unknown, decided for it.
 struct Pending {
     ticket: Ticket,
+    /// Where it stood in its line.
+    place: usize,
     earlier: Option<(Outcome, Changes)>,
+}
+
+/// What an attempt decides on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Rows as this process last wrote them, where it remembers them.
+    Remembered,
+    /// Rows as the store has them.
+    Loaded,
 }
 
 /// What one attempt came to.
 enum Attempt {
-    /// Committed, except for these.
-    Done(Vec<Pending>),
+    /// Committed, except for those that were overtaken, and those that would be answered without a
+    /// commit though they were judged on what this process remembers.
+    Done { overtaken: Vec<Pending>, doubtful: Vec<Pending> },
     /// The store did not answer.
     Outage(Vec<Pending>, StoreError),
     /// The store refused; nothing was written.
@@ -72,12 +85,13 @@ enum Attempt {
 /// Runs one batch.
 pub(super) struct Batch<'a> {
     parts: &'a EngineParts,
+    memory: &'a Memory,
     span: Span,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(parts: &'a EngineParts, tickets: &[Ticket]) -> Self {
-        Self { parts, span: span_over(parts, tickets) }
+    pub(super) fn new(parts: &'a EngineParts, memory: &'a Memory, tickets: &[Ticket]) -> Self {
+        Self { parts, memory, span: span_over(parts, tickets) }
     }
 
     /// Answers every ticket.
@@ -87,11 +101,12 @@ impl<'a> Batch<'a> {
         for ticket in &tickets {
             metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
         }
-        let pending = tickets.into_iter().map(|ticket| Pending { ticket, earlier: None }).collect();
-        self.finish(pending).await;
+        let begin = |(place, ticket)| Pending { ticket, place, earlier: None };
+        let pending = tickets.into_iter().enumerate().map(begin).collect();
+        self.finish(pending, Rows::Remembered).await;
     }
 
-    async fn finish(&self, mut pending: Vec<Pending>) {
+    async fn finish(&self, mut pending: Vec<Pending>, mut rows: Rows) {
         let (mut stale, mut outages) = (0, 0);
         loop {
             // Who went away before the decision is skipped, unless it may have been committed.
@@ -99,17 +114,19 @@ impl<'a> Batch<'a> {
             if pending.is_empty() {
                 return;
             }
-            pending = match self.attempt(pending).await {
-                Attempt::Done(again) => {
-                    stale += 1;
-                    self.parts.metrics.version_conflicts.inc_by(again.len() as u64);
+            pending = match self.attempt(pending, rows).await {
+                Attempt::Done { mut overtaken, doubtful } => {
+                    stale += u32::from(!overtaken.is_empty());
+                    self.parts.metrics.version_conflicts.inc_by(overtaken.len() as u64);
                     if stale >= STALE_MAX {
-                        for p in again {
+                        for p in overtaken.drain(..) {
                             p.ticket.answer(Err(Error::Overloaded));
                         }
-                        return;
                     }
-                    again
+                    // In the order in which they came.
+                    overtaken.extend(doubtful);
+                    overtaken.sort_by_key(|p| p.place);
+                    overtaken
                 }
                 Attempt::Outage(again, cause) => {
                     outages += 1;
@@ -129,6 +146,7 @@ impl<'a> Batch<'a> {
                     return;
                 }
             };
+            rows = Rows::Loaded;
         }
     }
 
@@ -143,57 +161,86 @@ impl<'a> Batch<'a> {
             return;
         }
         let second = pending.split_off(pending.len() / 2);
-        Box::pin(self.finish(pending)).await;
-        Box::pin(self.finish(second)).await;
+        Box::pin(self.finish(pending, Rows::Loaded)).await;
+        Box::pin(self.finish(second, Rows::Loaded)).await;
     }
 
-    async fn attempt(&self, pending: Vec<Pending>) -> Attempt {
-        let wanted_rows = wanted(&pending);
-        let loaded = self.timed("store.load", self.parts.store.load(&wanted_rows)).await;
-        let mut state = match loaded {
-            Ok(state) => state,
-            Err(cause @ StoreError::Unavailable(_)) => return Attempt::Outage(pending, cause),
-            Err(cause) => return Attempt::Refused(pending, cause),
+    async fn attempt(&self, pending: Vec<Pending>, rows: Rows) -> Attempt {
+        let mut wanted_rows = wanted(&pending);
+        let mut state = match rows {
+            Rows::Remembered => self.memory.recall(&mut wanted_rows),
+            Rows::Loaded => State::default(),
         };
-        let pending = answer_committed(pending, &state);
-        let now = self.parts.clock.now();
-        let mut decided = Vec::with_capacity(pending.len());
-        let mut changes = ChangeSet::default();
-        for p in pending {
-            let Decision { outcome, changes: wanted } =
-                decide(&state, &p.ticket.command, now, &self.parts.policy);
-            state.apply(&wanted);
-            let position = (!wanted.is_empty()).then_some(changes.commands.len());
-            if position.is_some() {
-                changes.commands.push(self.in_trace(&p.ticket, wanted));
+        let recalled: HashSet<FlightId> = state.flights.keys().copied().collect();
+        let is_all_loaded = recalled.is_empty() && state.payments.is_empty();
+        if !wanted_rows.is_empty() {
+            match self.timed("store.load", self.parts.store.load(&wanted_rows)).await {
+                Ok(loaded) => state.extend(loaded),
+                Err(cause @ StoreError::Unavailable(_)) => return Attempt::Outage(pending, cause),
+                Err(cause) => return Attempt::Refused(pending, cause),
             }
-            decided.push(Decided {
-                ticket: p.ticket,
-                outcome: outcome.map_err(Error::from),
-                position,
-            });
         }
-        changes.outdated = self.outdated(&changes);
+        let pending = answer_committed(pending, &state);
+        let (mut decided, changes) = self.judge(pending, &mut state);
+        let mut doubtful = Vec::new();
+        if !is_all_loaded {
+            let leans = |d: &mut Decided| d.position.is_none();
+            doubtful = decided.extract_if(.., leans).map(Decided::again).collect();
+        }
         if changes.commands.is_empty() {
             self.answer(decided, &changes);
-            return Attempt::Done(Vec::new());
+            return Attempt::Done { overtaken: Vec::new(), doubtful };
         }
         match self.timed("store.commit", self.parts.store.commit(&changes)).await {
             Ok(committed) => {
                 self.parts.cache.end(&changes.outdated);
                 self.parts.committed.notify_one();
-                let (good, again) = sort_out(decided, &committed.stale);
+                let (good, overtaken) = sort_out(decided, &committed.stale);
+                if overtaken.iter().any(|d| recalled.contains(&d.ticket.flight)) {
+                    self.memory.be_wary();
+                }
+                let written = good.iter().filter_map(|d| Some(&changes.commands[d.position?]));
+                self.memory.keep(written);
                 self.answer(good, &changes);
-                Attempt::Done(again.into_iter().map(Decided::again).collect())
-            }
-            Err(cause @ StoreError::Unavailable(_)) => {
-                let remember = |d: Decided| d.again_unless_committed(&changes);
-                Attempt::Outage(decided.into_iter().map(remember).collect(), cause)
+                let overtaken = overtaken.into_iter().map(Decided::again).collect();
+                Attempt::Done { overtaken, doubtful }
             }
             Err(cause) => {
-                Attempt::Refused(decided.into_iter().map(Decided::again).collect(), cause)
+                let is_known = !matches!(cause, StoreError::Unavailable(_));
+                let again = |d: Decided| match is_known {
+                    true => d.again(),
+                    false => d.again_unless_committed(&changes),
+                };
+                let mut again: Vec<_> = decided.into_iter().map(again).collect();
+                again.extend(doubtful);
+                again.sort_by_key(|p| p.place);
+                match is_known {
+                    true => Attempt::Refused(again, cause),
+                    false => Attempt::Outage(again, cause),
+                }
             }
         }
+    }
+
+    /// Decides each command on the state that the ones before it left.
+    fn judge(&self, pending: Vec<Pending>, state: &mut State) -> (Vec<Decided>, ChangeSet) {
+        let now = self.parts.clock.now();
+        let mut decided = Vec::with_capacity(pending.len());
+        let mut changes = ChangeSet::default();
+        for p in pending {
+            let Decision { outcome, changes: wanted } =
+                decide(state, &p.ticket.command, now, &self.parts.policy);
+            state.apply(&wanted);
+            let position = (!wanted.is_empty()).then_some(changes.commands.len());
+            if position.is_some() {
+                changes.commands.push(self.in_trace(&p.ticket, wanted));
+            }
+            let Pending { ticket, place, earlier } = p;
+            let outcome = outcome.map_err(Error::from);
+            decided.push(Decided { ticket, place, earlier, outcome, position });
+        }
+        changes.outdated = self.outdated(&changes);
+        (decided, changes)
     }
 
     /// A call of the store within the batch's span.
@@ -225,7 +272,7 @@ impl<'a> Batch<'a> {
     }
 
     fn answer(&self, decided: Vec<Decided>, changes: &ChangeSet) {
-        for Decided { ticket, outcome, position } in decided {
+        for Decided { ticket, outcome, position, .. } in decided {
             match position {
                 Some(position) => self.count(&changes.commands[position]),
                 None if outcome.is_err() => self.parts.metrics.count_booking("refused"),
@@ -295,21 +342,24 @@ fn span_over(parts: &EngineParts, tickets: &[Ticket]) -> Span {
 /// A command that was judged, and where its changes stand in the change set.
 struct Decided {
     ticket: Ticket,
+    place: usize,
+    earlier: Option<(Outcome, Changes)>,
     outcome: Result<Outcome, Error>,
     position: Option<usize>,
 }
 
 impl Decided {
+    /// An earlier attempt of unknown outcome stays in question: its commit may only now arrive.
     fn again(self) -> Pending {
-        Pending { ticket: self.ticket, earlier: None }
+        Pending { ticket: self.ticket, place: self.place, earlier: self.earlier }
     }
 
     fn again_unless_committed(self, changes: &ChangeSet) -> Pending {
         let earlier = match (self.outcome, self.position) {
             (Ok(outcome), Some(position)) => Some((outcome, changes.commands[position].clone())),
-            _ => None,
+            _ => self.earlier,
         };
-        Pending { ticket: self.ticket, earlier }
+        Pending { ticket: self.ticket, place: self.place, earlier }
     }
 
     /// Whether it was judged on a record that only the commit itself could confirm.
@@ -337,17 +387,20 @@ fn answer_committed(pending: Vec<Pending>, state: &State) -> Vec<Pending> {
     for p in pending {
         match p.earlier {
             Some((outcome, changes)) if stands(&changes, state) => p.ticket.answer(Ok(outcome)),
-            _ => rest.push(Pending { ticket: p.ticket, earlier: None }),
+            earlier => rest.push(Pending { earlier, ..p }),
         }
     }
     rest
 }
 
-/// Whether the rows are as these changes would have left them.
+/// Whether the rows are as these changes would have left them, or went on from there.
 fn stands(changes: &Changes, state: &State) -> bool {
     if let Some(change) = &changes.booking {
-        return state.bookings.get(&change.after.id).is_some_and(|booking| {
-            booking.status == change.after.status && booking.updated_at == change.after.updated_at
+        let after = &change.after;
+        return state.bookings.get(&after.id).is_some_and(|booking| match change.was {
+            // Its number and reference are nobody else's; it may have been paid for since.
+            None => booking.payment_reference == after.payment_reference,
+            Some(_) => booking.status == after.status && booking.updated_at == after.updated_at,
         });
     }
     if let Some(change) = &changes.payment {

@@ -368,7 +368,7 @@ impl Ending<'_> {
 }
 
 /// The message that asks the payment worker for an action.
-pub(crate) fn request(
+pub fn request(
     booking: &Booking,
     payment: &Payment,
     action: PaymentAction,

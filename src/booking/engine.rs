@@ -6,12 +6,14 @@
 use super::batch::{Batch, Ticket};
 use super::command::{Command, Outcome, Refusal};
 use super::lines::{Entry, Lines, Queue};
+use super::memory::Memory;
 use super::parts::EngineParts;
 use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
 use crate::lock::Taken;
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -48,6 +50,7 @@ struct Shared {
     holds_room: Arc<Semaphore>,
     urgent_room: Arc<Semaphore>,
     floor: Mutex<Floor>,
+    memory: Memory,
 }
 
 /// Who waits, and how many batches run.
@@ -72,6 +75,7 @@ impl Engine {
             holds_room: Arc::new(Semaphore::new(limits.queued_holds_max)),
             urgent_room: Arc::new(Semaphore::new(URGENT_MAX)),
             floor: Mutex::default(),
+            memory: Memory::default(),
             parts,
             limits,
         };
@@ -123,22 +127,31 @@ impl Engine {
         self.floor().lines.is_idle()
     }
 
-    /// Finds the flights of commands that name a payment or a booking, in one read.
+    /// Finds the flights of commands that name a payment or a booking: those that this process
+    /// remembers, and the others in one read.
     async fn locate(&self, commands: &[Command]) -> Result<Located, Error> {
+        let mut remembered: HashMap<PaymentReference, FlightId> = HashMap::new();
         let mut payments: Vec<PaymentReference> = Vec::new();
         let mut bookings: Vec<BookingId> = Vec::new();
+        let mut look_for =
+            |reference: PaymentReference| match self.shared.memory.flight_of(&reference) {
+                Some(flight) => _ = remembered.insert(reference, flight),
+                None => payments.push(reference),
+            };
         for command in commands {
             match command {
-                Command::Settle(settle) => payments.push(settle.reference),
-                Command::Expire(reference) => payments.push(*reference),
+                Command::Settle(settle) => look_for(settle.reference),
+                Command::Expire(reference) => look_for(*reference),
                 Command::Cancel(cancel) => bookings.push(cancel.booking_id),
                 Command::Hold(_) | Command::PutFlight(_) => {}
             }
         }
-        if payments.is_empty() && bookings.is_empty() {
-            return Ok(Located::default());
+        let mut located = Located::default();
+        if !payments.is_empty() || !bookings.is_empty() {
+            located = self.shared.parts.store.locate(&payments, &bookings).await?;
         }
-        Ok(self.shared.parts.store.locate(&payments, &bookings).await?)
+        located.payments.extend(remembered);
+        Ok(located)
     }
 
     /// Puts a command at the end of its flight's line.
@@ -223,7 +236,7 @@ impl Engine {
     async fn run_locked(&self, tickets: Vec<Ticket>, taken: Taken) {
         let parts = &self.shared.parts;
         if !tickets.is_empty() {
-            let batch = Batch::new(parts, &tickets);
+            let batch = Batch::new(parts, &self.shared.memory, &tickets);
             tokio::select! {
                 () = batch.run(tickets) => {}
                 () = parts.locks.keep(&taken) => {}

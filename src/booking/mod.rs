@@ -11,6 +11,7 @@ mod engine;
 mod flights;
 mod idempotency;
 mod lines;
+mod memory;
 mod parts;
 mod service;
 mod state;
@@ -21,7 +22,7 @@ pub use changes::{Change, ChangeSet, Changes, Folded, Stale, Told};
 pub use command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
-pub use decide::{Decision, Policy, decide};
+pub use decide::{Decision, Policy, decide, request};
 pub use engine::{Engine, EngineLimits};
 pub use flights::Flights;
 pub use idempotency::{IdempotencyKey, IdempotencyRecord};

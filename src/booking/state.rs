@@ -34,7 +34,26 @@ pub struct Wanted {
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
 }
 
+impl Wanted {
+    /// Whether there is nothing to load.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+            && self.payments.is_empty()
+            && self.bookings.is_empty()
+            && self.idempotency.is_empty()
+    }
+}
+
 impl State {
+    /// Adds the rows of another; each row is in one of the two.
+    pub fn extend(&mut self, other: Self) {
+        self.flights.extend(other.flights);
+        self.bookings.extend(other.bookings);
+        self.payments.extend(other.payments);
+        self.paid_by.extend(other.paid_by);
+        self.idempotency.extend(other.idempotency);
+    }
+
     /// Adds a booking and the way to it from its payment.
     pub fn add_booking(&mut self, booking: Booking) {
         self.paid_by.insert(booking.payment_reference, booking.id);

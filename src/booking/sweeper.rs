@@ -3,6 +3,7 @@
 //! Lapsed holds expire; bookings of cancelled flights are cancelled; payments that the gateway
 //! never answered are asked for again. All of it can be read off the store, so a crash loses none.
 
+use super::changes::Told;
 use super::command::{Cancel, CancelledBy, Command};
 use super::decide::request;
 use super::engine::Engine;
@@ -10,7 +11,7 @@ use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;
-use crate::store::{Backlog, Job, Lease, OutboxEntry, Store};
+use crate::store::{Backlog, Job, Lease, Store};
 use crate::telemetry::Metrics;
 use chrono::TimeDelta;
 use std::sync::Arc;
@@ -145,6 +146,12 @@ impl Sweeper {
             return Ok(0);
         }
         let now = self.clock.now();
+        // While the bus is away, the requests still lie in the outbox: more of them would only wait
+        // behind them.
+        let waiting = self.store.backlog(before, before).await?.outbox_since;
+        if waiting.is_some_and(|since| since < before) {
+            return Ok(0);
+        }
         let requests: Vec<_> = unanswered
             .into_iter()
             .map(|(payment, booking)| {
@@ -152,9 +159,9 @@ impl Sweeper {
                     PaymentStatus::ReversalRequested => PaymentAction::Reverse,
                     _ => PaymentAction::Capture,
                 };
-                let entry = OutboxEntry::from(&request(&booking, &payment, action, now))
-                    .in_trace(payment.traceparent.as_deref());
-                (payment, entry)
+                let event = request(&booking, &payment, action, now);
+                let traceparent = payment.traceparent.clone();
+                (payment, Told { event, traceparent })
             })
             .collect();
         self.store.drive_again(&requests, now).await?;

@@ -18,7 +18,8 @@ pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_r
 pub use spans::{Sending, received};
 
 /// The streams that the service writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Topic {
     /// What the payment worker, or another team's provider, is to do.
     PaymentRequests,
@@ -35,7 +36,7 @@ impl Topic {
     pub const ALL: [Self; 4] =
         [Self::PaymentRequests, Self::PaymentEvents, Self::FlightBookings, Self::AirlineEvents];
 
-    /// Its default name, which also marks its rows in the outbox.
+    /// Its default name, which also marks its messages in the outbox.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PaymentRequests => "payment-requests",
@@ -43,11 +44,6 @@ impl Topic {
             Self::FlightBookings => "flight-bookings",
             Self::AirlineEvents => "airline-events",
         }
-    }
-
-    /// The topic of a default name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|topic| topic.as_str() == name)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The relay: drains the outbox into the bus and the cache, oldest first.
 
-use super::{Bus, BusError, Message, Sending, Topic};
+use super::{Bus, BusError, Sending};
 use crate::cache::SearchCache;
 use crate::domain::Outdated;
-use crate::store::{Job, LEASE_INTERVAL, Lease, Outbound, Store, StoreError};
+use crate::store::{Job, LEASE_INTERVAL, Lease, Store, StoreError};
 use crate::telemetry::{Metrics, Tracing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// Rows in one step at most.
-const BATCH_SIZE_MAX: usize = 1_024;
+/// Messages in one step at most, and a row's more.
+const BATCH_SIZE_MAX: usize = 2_048;
 
-/// Invalidations that wait for the cache one by one; beyond it one that ends all answers waits in
+/// Ends of answers that wait for the cache one by one; beyond it the end of all answers waits in
 /// their place.
 const WAITING_MAX: usize = 512;
 
@@ -39,15 +39,6 @@ pub struct Relay {
     pub metrics: Metrics,
     /// Follows what goes out.
     pub tracing: Tracing,
-}
-
-/// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
-    /// Rows that went out.
-    pub done: usize,
-    /// Rows that wait for the cache to be there again.
-    pub waiting: usize,
 }
 
 /// A step failed; its rows are still there.
@@ -74,7 +65,6 @@ impl Relay {
 
     async fn run_while(&self, mut lease: Box<dyn Lease>) {
         let mut confirmed = Instant::now();
-        let mut waiting = 0;
         loop {
             if confirmed.elapsed() >= LEASE_INTERVAL {
                 if !lease.is_held().await {
@@ -82,14 +72,12 @@ impl Relay {
                 }
                 confirmed = Instant::now();
             }
-            match self.step(waiting).await {
-                Ok(step) => {
-                    waiting = step.waiting;
-                    if step.done == 0 {
-                        let woken = self.committed.notified();
-                        let _ = tokio::time::timeout(POLL_INTERVAL, woken).await;
-                    }
+            match self.step().await {
+                Ok(0) => {
+                    let woken = self.committed.notified();
+                    let _ = tokio::time::timeout(POLL_INTERVAL, woken).await;
                 }
+                Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "the relay could not publish; it tries again");
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -98,56 +86,57 @@ impl Relay {
         }
     }
 
-    /// Publishes the oldest rows, besides as many as the last step left waiting.
+    /// Publishes the oldest messages and ends the oldest answers; says how many rows are done with.
     ///
-    /// Rows are deleted, by id, only after the bus took them. A crash in between sends them twice,
-    /// which consumers bear. Invalidations that the cache cannot take wait alone.
-    pub async fn step(&self, waiting: usize) -> Result<Step, RelayError> {
-        let entries = self.store.outbox(BATCH_SIZE_MAX + waiting).await?;
-        let mut done: Vec<i64> = Vec::with_capacity(entries.len());
-        let mut messages: Vec<(Topic, Message)> = Vec::with_capacity(entries.len());
-        let mut outdated: Vec<(i64, Outdated)> = Vec::new();
-        for entry in entries {
-            match entry.outbound {
-                Outbound::Publish(topic, message) => {
-                    messages.push((topic, message));
-                    done.push(entry.id);
-                }
-                Outbound::Outdate(answers) => outdated.push((entry.id, answers)),
-            }
-        }
-        let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
-        let (ended, published) = tokio::join!(self.end(&outdated), self.bus.publish(&messages));
-        sending.end(published)?;
-        for (topic, _) in &messages {
-            self.metrics.count_published(*topic);
-        }
-        let invalidations: Vec<i64> = outdated.into_iter().map(|(id, _)| id).collect();
-        let mut waiting = 0;
-        if ended {
-            done.extend(invalidations);
-        } else if invalidations.len() > WAITING_MAX {
-            self.store.outdate_all_instead(&invalidations).await?;
-            waiting = 1;
-        } else {
-            waiting = invalidations.len();
-        }
-        if !done.is_empty() {
-            self.store.delete_from_outbox(&done).await?;
-        }
-        Ok(Step { done: done.len(), waiting })
+    /// Neither waits for the other: without the bus answers still end, without the cache messages
+    /// still go out.
+    pub async fn step(&self) -> Result<usize, RelayError> {
+        let (published, ended) = tokio::join!(self.publish(), self.end_answers());
+        Ok(published? + ended?)
     }
 
-    /// Ends the answers of many rows in one call; says whether the cache took it.
-    async fn end(&self, rows: &[(i64, Outdated)]) -> bool {
-        let mut days = BTreeSet::new();
-        for (_, outdated) in rows {
-            match outdated {
-                Outdated::Days(some) => days.extend(some.iter().cloned()),
-                Outdated::All => return self.cache.end_everywhere(&Outdated::All).await.is_ok(),
-            }
+    /// Rows are deleted, by id, only after the bus took them. A crash in between sends them twice,
+    /// which consumers bear.
+    async fn publish(&self) -> Result<usize, RelayError> {
+        let entries = self.store.outbox(BATCH_SIZE_MAX).await?;
+        if entries.is_empty() {
+            return Ok(0);
         }
-        let days = Outdated::Days(days.into_iter().collect());
-        rows.is_empty() || self.cache.end_everywhere(&days).await.is_ok()
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let mut messages: Vec<_> = entries.into_iter().flat_map(|entry| entry.messages).collect();
+        let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
+        sending.end(self.bus.publish(&messages).await)?;
+        self.metrics.count_published(messages.iter().map(|(topic, _)| *topic));
+        self.store.delete_from_outbox(&ids).await?;
+        Ok(ids.len())
     }
+
+    /// Rows that the cache cannot take wait for it to be there again.
+    async fn end_answers(&self) -> Result<usize, RelayError> {
+        let rows = self.store.outdated(WAITING_MAX + 1).await?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
+        if self.cache.end_everywhere(&sum(rows)).await.is_ok() {
+            self.store.forget_outdated(&ids, false).await?;
+            return Ok(ids.len());
+        }
+        if ids.len() > WAITING_MAX {
+            self.store.forget_outdated(&ids, true).await?;
+        }
+        Ok(0)
+    }
+}
+
+/// All that these rows end.
+fn sum(rows: Vec<(i64, Outdated)>) -> Outdated {
+    let mut days = BTreeSet::new();
+    for (_, outdated) in rows {
+        match outdated {
+            Outdated::Days(some) => days.extend(some),
+            Outdated::All => return Outdated::All,
+        }
+    }
+    Outdated::Days(days.into_iter().collect())
 }

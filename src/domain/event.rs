@@ -133,3 +133,14 @@ pub enum Event {
     /// A flight or booking changed; with the flight's version after it, and when.
     Airline(AirlineEvent, i64, Timestamp),
 }
+
+impl Event {
+    /// When it happened.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::PaymentRequested(request) => request.timestamp,
+            Self::SeatsMoved(moved, _) => moved.timestamp,
+            Self::Airline(_, _, at) => *at,
+        }
+    }
+}

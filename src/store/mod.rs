@@ -11,10 +11,10 @@ pub mod postgres;
 mod rows;
 pub mod sqlite;
 
-use crate::booking::{ChangeSet, State, Wanted};
+use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
-    PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use tracing::debug;
 
 pub use error::StoreError;
-pub use outbox::{Outbound, OutboxEntry};
+pub use outbox::OutboxEntry;
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
@@ -119,7 +119,7 @@ pub trait Store: Send + Sync + 'static {
     /// read, and notes `now` on them.
     async fn drive_again(
         &self,
-        requests: &[(Payment, OutboxEntry)],
+        requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
@@ -136,17 +136,22 @@ pub trait Store: Send + Sync + 'static {
 
     // For the relay.
 
-    /// The oldest rows of the outbox, at most `limit`; by id, which follows commit order per flight.
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
+    /// The oldest rows of the outbox, by id, which follows commit order per flight: as many as hold
+    /// `messages` or just more.
+    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError>;
 
     /// Deletes exactly these rows of the outbox.
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError>;
 
+    /// Cached answers that commits ended, oldest first, at most `limit` rows.
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError>;
+
+    /// Forgets exactly these ends of answers; with `all`, puts the end of every answer in their
+    /// place, in one transaction.
+    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError>;
+
     /// Takes a job that one process at a time does; `None` if another process has it.
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError>;
-
-    /// Puts one row that ends every cached answer in the place of these rows, in one transaction.
-    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError>;
 
     // For operators.
 
@@ -236,7 +241,7 @@ pub const BACKLOG_MAX: i64 = 100_000;
 /// How much waits in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Rows in the outbox.
+    /// Messages in the outbox.
     pub outbox: i64,
     /// When the oldest of its messages was written.
     pub outbox_since: Option<Timestamp>,

@@ -1,103 +1,89 @@
 //! The outbox: what must happen after a commit, written in that same commit.
+//!
+//! A row holds many messages, those of one commit in their order, since a row for each would cost
+//! the databases more than the booking that it tells of. Answers that end are rows of a table of
+//! their own, so that neither waits for the other's party.
 
 use super::StoreError;
+use super::rows::instant;
 use crate::booking::Told;
 use crate::bus::{Message, Topic};
-use crate::domain::{DayKey, Event, Outdated, Timestamp};
+use crate::domain::{DayKey, Outdated, Timestamp};
 use crate::telemetry::TRACEPARENT;
 
-/// One row of the outbox.
+/// Messages in one row at most.
+const MESSAGES_MAX: usize = 256;
+
+/// One row of the outbox: messages that go out in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
     /// Its number, drawn by the insert; 0 before.
     pub id: i64,
-    /// What must happen.
-    pub outbound: Outbound,
-}
-
-/// What must happen after a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outbound {
-    /// A message goes out.
-    Publish(Topic, Message),
-    /// Cached answers end.
-    Outdate(Outdated),
-}
-
-/// The word that marks an [`Outbound::Outdate`] among the topics.
-pub(super) const OUTDATE: &str = "search-outdated";
-
-impl From<&Event> for OutboxEntry {
-    fn from(event: &Event) -> Self {
-        let (topic, message) = event.into();
-        Self { id: 0, outbound: Outbound::Publish(topic, message) }
-    }
-}
-
-impl From<&Told> for OutboxEntry {
-    fn from(told: &Told) -> Self {
-        Self::from(&told.event).in_trace(told.traceparent.as_deref())
-    }
+    /// What goes out.
+    pub messages: Vec<(Topic, Message)>,
+    /// When what the first of them tells happened.
+    pub since: Timestamp,
 }
 
 impl OutboxEntry {
-    /// The same, whose message goes on with a trace.
-    #[must_use]
-    pub fn in_trace(mut self, traceparent: Option<&str>) -> Self {
-        if let (Outbound::Publish(_, message), Some(traceparent)) =
-            (&mut self.outbound, traceparent)
-        {
-            message.headers.set(TRACEPARENT, traceparent);
-        }
-        self
+    /// Rows that tell of these events, in their order.
+    pub fn of(told: &[Told]) -> Vec<Self> {
+        told.chunks(MESSAGES_MAX).map(Self::of_some).collect()
     }
 
-    /// Ends the cached answers of these routes and days.
-    pub fn outdate(days: &[DayKey]) -> Self {
-        let days = days.iter().map(|day| (day.route.clone(), day.date)).collect();
-        Self { id: 0, outbound: Outbound::Outdate(Outdated::Days(days)) }
-    }
-
-    /// Ends every cached answer.
-    pub fn outdate_all() -> Self {
-        Self { id: 0, outbound: Outbound::Outdate(Outdated::All) }
-    }
-
-    /// When what its message tells happened; nothing for answers that end.
-    pub fn since(&self) -> Option<Timestamp> {
-        match &self.outbound {
-            Outbound::Publish(_, message) => message.headers.get("ce_time")?.parse().ok(),
-            Outbound::Outdate(_) => None,
+    fn of_some(told: &[Told]) -> Self {
+        let messages = told.iter().map(message).collect();
+        Self {
+            id: 0,
+            messages,
+            since: told.first().map(|told| told.event.at()).unwrap_or_default(),
         }
     }
 
-    /// The row's columns: topic, and message as JSON.
-    pub fn columns(&self) -> (&'static str, String) {
-        let json = |result: serde_json::Result<String>| result.expect("plain data is always JSON");
-        match &self.outbound {
-            Outbound::Publish(topic, message) => {
-                (topic.as_str(), json(serde_json::to_string(message)))
-            }
-            Outbound::Outdate(outdated) => (OUTDATE, json(serde_json::to_string(outdated))),
-        }
+    /// The messages as their column holds them.
+    pub(super) fn body(&self) -> String {
+        json(&self.messages)
     }
 }
 
-impl TryFrom<(i64, String, String)> for OutboxEntry {
+/// A row's columns: id, since, body.
+pub(super) type OutboxRow = (i64, i64, String);
+
+impl TryFrom<OutboxRow> for OutboxEntry {
     type Error = StoreError;
 
-    /// The entry that a row's columns say: id, topic, and message as JSON.
-    fn try_from((id, topic, message): (i64, String, String)) -> Result<Self, StoreError> {
-        let outbound = if topic == OUTDATE {
-            serde_json::from_str(&message).ok().map(Outbound::Outdate)
-        } else {
-            let message = serde_json::from_str(&message).ok();
-            Topic::parse(&topic)
-                .zip(message)
-                .map(|(topic, message)| Outbound::Publish(topic, message))
-        };
-        let corrupt =
-            || StoreError::Corrupt { table: "outbox", column: "message", row: id.to_string() };
-        Ok(Self { id, outbound: outbound.ok_or_else(corrupt)? })
+    fn try_from((id, since, body): OutboxRow) -> Result<Self, StoreError> {
+        let corrupt = |column| StoreError::Corrupt { table: "outbox", column, row: id.to_string() };
+        let messages = serde_json::from_str(&body).map_err(|_| corrupt("body"))?;
+        Ok(Self { id, messages, since: instant(since).ok_or_else(|| corrupt("since"))? })
     }
+}
+
+fn message(told: &Told) -> (Topic, Message) {
+    let (topic, mut message) = (&told.event).into();
+    if let Some(traceparent) = &told.traceparent {
+        message.headers.set(TRACEPARENT, &**traceparent);
+    }
+    (topic, message)
+}
+
+/// Cached answers that end, as their column holds them.
+pub(super) fn outdated_body(outdated: &Outdated) -> String {
+    json(outdated)
+}
+
+/// Cached answers of these routes and days.
+pub(super) fn days(days: &[DayKey]) -> Outdated {
+    Outdated::Days(days.iter().map(|day| (day.route.clone(), day.date)).collect())
+}
+
+/// A row of cached answers that end, from its columns: id, body.
+pub(super) fn outdated((id, body): (i64, String)) -> Result<(i64, Outdated), StoreError> {
+    let corrupt =
+        |_| StoreError::Corrupt { table: "outdated_answers", column: "body", row: id.to_string() };
+    Ok((id, serde_json::from_str(&body).map_err(corrupt)?))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("plain data is always JSON")
 }

@@ -247,9 +247,12 @@ impl Metrics {
         self.bookings.with_label_values(&[event]).inc();
     }
 
-    /// Counts a message that went out.
-    pub fn count_published(&self, topic: Topic) {
-        self.published.with_label_values(&[topic.as_str()]).inc();
+    /// Counts messages that went out.
+    pub fn count_published(&self, topics: impl Iterator<Item = Topic> + Clone) {
+        for topic in Topic::ALL {
+            let count = topics.clone().filter(|t| *t == topic).count();
+            self.published.with_label_values(&[topic.as_str()]).inc_by(count as u64);
+        }
     }
 
     /// Counts messages that came in.

@@ -3,16 +3,17 @@
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::booking::{
-    ChangeSet, Command, Decision, Hold, Policy, Settle, State, Wanted, decide,
+    ChangeSet, Command, Decision, Hold, Policy, Settle, State, Told, Wanted, decide, request,
 };
+use airline_booking::bus::Message;
 use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
     BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger,
-    PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone, Timestamp,
-    UserId, route_key,
+    PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone,
+    Timestamp, UserId, route_key,
 };
-use airline_booking::store::{Backlog, Job, Outbound, Store, StoreError};
+use airline_booking::store::{Backlog, Job, OutboxEntry, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ on_each_store! {
     a_taken_booking_number_is_stale
     a_taken_key_is_stale_and_a_lapsed_one_is_replaced
     a_broken_rule_is_refused_and_leaves_nothing
-    ids_of_the_outbox_follow_the_order_of_events
+    the_outbox_keeps_the_order_of_events
     only_the_named_rows_leave_the_outbox
     a_search_sees_its_day_and_what_is_for_sale
     a_repeated_import_creates_nothing
@@ -278,38 +279,51 @@ async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {
     assert_eq!(on.violations().await, 0);
 }
 
-async fn ids_of_the_outbox_follow_the_order_of_events(on: Fixture) {
-    let flight = on.flight(100).await.id;
-    let mut commands = Vec::new();
-    for _ in 0..40 {
-        commands.push(Command::Hold(on.hold(flight, 1).await));
+fn messages(entries: Vec<OutboxEntry>) -> Vec<(Topic, Message)> {
+    entries.into_iter().flat_map(|entry| entry.messages).collect()
+}
+
+async fn the_outbox_keeps_the_order_of_events(on: Fixture) {
+    let flight = on.flight(1_000).await.id;
+    // More than one row holds, in one commit, and then one more commit.
+    for holds in [300, 1] {
+        let mut commands = Vec::new();
+        for _ in 0..holds {
+            commands.push(Command::Hold(on.hold(flight, 1).await));
+        }
+        on.commit(&on.decide(&commands).await).await;
     }
-    on.commit(&on.decide(&commands).await).await;
-    let entries = on.store.outbox(1_000).await.expect("the outbox");
+    let entries = on.store.outbox(10_000).await.expect("the outbox");
     assert!(entries.is_sorted_by_key(|entry| entry.id));
-    let keys: Vec<i64> = entries
-        .iter()
-        .filter_map(|entry| match &entry.outbound {
-            Outbound::Publish(_, message) if message.payload.contains("\"capture\"") => {
-                message.key.parse().ok()
-            }
-            _ => None,
-        })
-        .collect();
-    assert_eq!(keys.len(), 40);
+    let requested = |(topic, message): (Topic, Message)| {
+        (topic == Topic::PaymentRequests).then(|| message.key.parse().expect("a number"))
+    };
+    let keys: Vec<i64> = messages(entries.clone()).into_iter().filter_map(requested).collect();
+    assert_eq!(keys.len(), 301);
     assert!(keys.is_sorted());
-    let two = on.store.outbox(2).await.expect("the outbox");
-    assert_eq!(two, entries[..2]);
+    // The flight's creation is a message, too: two of them reach into the second row.
+    assert_eq!(on.store.outbox(2).await.expect("the outbox"), entries[..2]);
+    assert_eq!(on.store.outbox(1).await.expect("the outbox"), entries[..1]);
 }
 
 async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
-    on.flight(1).await;
-    on.flight(1).await;
+    for _ in 0..3 {
+        on.flight(1).await;
+    }
     let entries = on.store.outbox(9).await.expect("the outbox");
-    assert_eq!(entries.len(), 4, "for each an event and the end of its day's answers");
-    on.store.delete_from_outbox(&[entries[0].id, entries[3].id]).await.expect("deleted");
+    assert_eq!(entries.len(), 3);
+    on.store.delete_from_outbox(&[entries[0].id, entries[2].id]).await.expect("deleted");
     on.store.delete_from_outbox(&[]).await.expect("nothing deleted");
-    assert_eq!(on.store.outbox(9).await.expect("the outbox"), entries[1..3]);
+    assert_eq!(on.store.outbox(9).await.expect("the outbox"), entries[1..2]);
+
+    let ended = on.store.outdated(9).await.expect("ends of answers");
+    assert_eq!(ended.len(), 3, "each creation ends its day's answers");
+    assert_eq!(on.store.outdated(2).await.expect("ends of answers"), ended[..2]);
+    on.store.forget_outdated(&[ended[0].0], false).await.expect("forgotten");
+    assert_eq!(on.store.outdated(9).await.expect("ends of answers"), ended[1..]);
+    on.store.forget_outdated(&[ended[1].0, ended[2].0], true).await.expect("replaced");
+    let all: Vec<_> = on.store.outdated(9).await.expect("ends of answers");
+    assert_eq!(all.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
 }
 
 async fn a_search_sees_its_day_and_what_is_for_sale(on: Fixture) {
@@ -355,9 +369,9 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     assert!(on.store.is_empty().await.expect("an answer"));
     assert_eq!(import(&flights).await, 25_000);
     assert_eq!(import(&flights).await, 0);
-    let entries = on.store.outbox(9).await.expect("the outbox");
-    let outbound: Vec<_> = entries.into_iter().map(|entry| entry.outbound).collect();
-    assert_eq!(outbound, [Outbound::Outdate(Outdated::All)]);
+    assert_eq!(on.store.outbox(9).await.expect("the outbox"), []);
+    let ended = on.store.outdated(9).await.expect("ends of answers");
+    assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
     assert_eq!(on.violations().await, 0);
 }
 
@@ -381,8 +395,8 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     let overdue = on.store.unanswered_payments(later, 9).await.expect("payments");
     let [(payment, booking)] = &overdue[..] else { panic!("{overdue:?}") };
     assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
-    let entry = on.store.outbox(9).await.expect("the outbox").remove(0);
-    let requests = [(payment.clone(), entry)];
+    let event = request(booking, payment, PaymentAction::Capture, later);
+    let requests = [(payment.clone(), Told { event, traceparent: None })];
     let before = on.store.outbox(99).await.expect("the outbox").len();
     on.store.drive_again(&requests, later).await.expect("driven");
     // A second sweeper that read the same row comes too late.
@@ -407,7 +421,7 @@ async fn what_waits_is_counted(on: Fixture) {
     let waiting = on.store.backlog(on.now, on.now).await.expect("a backlog");
     assert_eq!((waiting.stuck_bookings, waiting.unanswered_payments), (0, 0));
     let late = on.store.backlog(later, later).await.expect("a backlog");
-    assert_eq!((late.stuck_bookings, late.unanswered_payments, late.outbox), (2, 2, 4));
+    assert_eq!((late.stuck_bookings, late.unanswered_payments, late.outbox), (2, 2, 2));
     let since = late.outbox_since.expect("a message waits");
     assert!((since - on.now).abs() < chrono::TimeDelta::milliseconds(1), "{since}");
 }
@@ -429,16 +443,12 @@ async fn a_payment_keeps_the_trace_in_which_it_began(on: Fixture) {
         assert_eq!(payment.traceparent, expected);
     }
     let outbox = on.store.outbox(99).await.expect("the outbox");
-    let told: Vec<_> = outbox
-        .iter()
-        .filter_map(|entry| match &entry.outbound {
-            Outbound::Publish(Topic::PaymentRequests, message) => {
-                Some(message.headers.get("traceparent"))
-            }
-            _ => None,
-        })
+    let told: Vec<_> = messages(outbox)
+        .into_iter()
+        .filter(|(topic, _)| *topic == Topic::PaymentRequests)
+        .map(|(_, message)| message.headers.get("traceparent").map(str::to_owned))
         .collect();
-    assert_eq!(told, [Some(&*trace), None]);
+    assert_eq!(told, [Some(trace.to_string()), None]);
 }
 
 async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {

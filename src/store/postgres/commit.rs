@@ -1,16 +1,19 @@
-//! A batch's commit: one statement, which locks the rows, finds what is stale, and writes only if
+//! A batch's commit: one statement, which locks the flights, finds what is stale, and writes only if
 //! nothing is.
 //!
 //! Sets travel as one array a column. What is stale comes back by name; the rest is then summed up
-//! without it and sent again. Rows are locked in the order of their keys, table by table, so that
-//! two commits cannot wait for each other. The outbox' ids are drawn after that.
+//! without it and sent again. Flights are locked in the order of their ids, so that two commits
+//! cannot wait for each other; the outbox' ids are drawn after that. Bookings and payments hardly
+//! ever move but with their flight, so theirs are not locked or read before they are written: the
+//! statement fails if one of them had moved, and only then it is looked up which.
 
 use super::error::{is_taken_key, is_worth_repeating, store_error};
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
+use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale, Told};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, Payment, PaymentStatus,
-    UserId, route_key,
+    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, Outdated, Payment,
+    PaymentStatus, UserId, route_key,
 };
+use crate::store::outbox;
 use crate::store::rows::{micros, reference};
 use crate::store::{Committed, OutboxEntry, StoreError};
 use sqlx::postgres::PgArguments;
@@ -39,22 +42,10 @@ key_in AS MATERIALIZED (
         AS t (user_id, key, request_hash, booking_id, created_at, lapsed_at)),
 
 flight_now AS MATERIALIZED (
-    SELECT id, version FROM flights WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE),
-booking_now AS MATERIALIZED (
-    SELECT id, status FROM bookings WHERE id = ANY($9) ORDER BY id FOR NO KEY UPDATE),
-payment_now AS MATERIALIZED (
-    SELECT reference, status FROM payments WHERE reference = ANY($14)
-     ORDER BY reference FOR NO KEY UPDATE),
+    SELECT i.id, i.was, n.version FROM (SELECT id, was FROM flight_in ORDER BY id) AS i
+      LEFT JOIN LATERAL (SELECT version FROM flights WHERE id = i.id FOR NO KEY UPDATE) AS n ON true),
 stale AS MATERIALIZED (
-    SELECT 'flight' AS kind, i.id, NULL AS name FROM flight_in AS i
-      LEFT JOIN flight_now AS n ON n.id = i.id WHERE n.version IS DISTINCT FROM i.was
-    UNION ALL
-    SELECT 'booking', i.id, NULL FROM booking_in AS i
-      LEFT JOIN booking_now AS n ON n.id = i.id WHERE n.status IS DISTINCT FROM i.was
-    UNION ALL
-    SELECT 'payment', NULL, i.reference FROM payment_in AS i
-      LEFT JOIN payment_now AS n ON n.reference = i.reference
-     WHERE n.status IS DISTINCT FROM i.was
+    SELECT 'flight' AS kind, id, NULL AS name FROM flight_now WHERE version IS DISTINCT FROM was
     UNION ALL
     SELECT 'key', i.user_id, i.key FROM key_in AS i
       JOIN idempotency_keys AS k ON k.user_id = i.user_id AND k.key = i.key
@@ -68,7 +59,9 @@ flights_written AS (
       FROM flight_in AS i WHERE f.id = i.id AND (SELECT clean FROM verdict)),
 payments_changed AS (
     UPDATE payments AS p SET status = i.status, updated_at = instant(i.updated_at)
-      FROM payment_in AS i WHERE p.reference = i.reference AND (SELECT clean FROM verdict)),
+      FROM payment_in AS i
+     WHERE p.reference = i.reference AND p.status = i.was AND (SELECT clean FROM verdict)
+    RETURNING 1),
 payments_new AS (
     INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
            hold_expires_at, traceparent)
@@ -81,7 +74,9 @@ payments_new AS (
 bookings_changed AS (
     UPDATE bookings AS b SET status = i.status, failure_reason = i.reason,
            updated_at = instant(i.updated_at)
-      FROM booking_in AS i WHERE b.id = i.id AND (SELECT clean FROM verdict)),
+      FROM booking_in AS i
+     WHERE b.id = i.id AND b.status = i.was AND (SELECT clean FROM verdict)
+    RETURNING 1),
 bookings_new AS (
     INSERT INTO bookings (id, flight_id, user_id, status, failure_reason, payment_reference_id,
            booking_price, seats_booked, booking_metadata, hold_expires_at, created_at, updated_at)
@@ -102,11 +97,20 @@ keys_new AS (
     SELECT user_id, key, request_hash, booking_id, instant(created_at) FROM key_in
      WHERE (SELECT clean FROM verdict) AND (SELECT count(*) FROM keys_lapsed) >= 0),
 outbox_new AS (
-    INSERT INTO outbox (topic, message)
-    SELECT topic, message FROM unnest($44::text[], $45::text[])
-           WITH ORDINALITY AS t (topic, message, position)
-     WHERE (SELECT clean FROM verdict) ORDER BY position)
-SELECT kind, id, name FROM stale";
+    INSERT INTO outbox (messages, since, body)
+    SELECT messages, instant(since), body FROM unnest($44::int[], $45::bigint[], $47::text[])
+           WITH ORDINALITY AS t (messages, since, body, position)
+     WHERE (SELECT clean FROM verdict) ORDER BY position),
+outdated_new AS (
+    INSERT INTO outdated_answers (body) SELECT $48 WHERE $48 IS NOT NULL AND (SELECT clean FROM verdict))
+SELECT kind, id, name FROM stale
+UNION ALL
+SELECT 'none', NULL, NULL WHERE (SELECT clean FROM verdict) AND NOT all_written(
+    (SELECT count(*) FROM bookings_changed) + (SELECT count(*) FROM payments_changed)
+        = cardinality($9) + cardinality($14))";
+
+/// What `all_written` fails with: a booking or payment had moved though its flight had not.
+const OVERTAKEN: &str = "AB001";
 
 pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committed, StoreError> {
     let mut stale = Stale::default();
@@ -119,13 +123,17 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
         match write(pool, &folded, changes).await {
             Ok(rows) if rows.is_empty() => return Ok(Committed { stale: folded.stale }),
             Ok(rows) => add(&mut stale, rows)?,
-            // The key is named neither by the error nor by us; look which it was.
-            Err(error) if is_taken_key(&error) => {
-                let taken = taken(pool, &folded).await.map_err(store_error)?;
-                if taken.is_empty() {
-                    return Err(store_error(error));
+            // The row is named neither by the error nor by us; look which it was.
+            Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
+                let moved = moved(pool, &folded).await.map_err(store_error)?;
+                if moved.is_empty() {
+                    // It moved back, or another row's key was meant than those that may be taken.
+                    if repeats >= REPEATS_MAX {
+                        return Err(store_error(error));
+                    }
+                    repeats += 1;
                 }
-                add(&mut stale, taken)?;
+                add(&mut stale, moved)?;
             }
             Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
             Err(error) => return Err(store_error(error)),
@@ -157,11 +165,7 @@ async fn write(
     folded: &Folded,
     changes: &ChangeSet,
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
-    let mut outbox: Vec<OutboxEntry> = folded.events.iter().map(OutboxEntry::from).collect();
-    if !folded.flights.is_empty() {
-        outbox.push(OutboxEntry::outdate(&changes.outdated));
-    }
-    let arguments = arguments(folded, &outbox).map_err(sqlx::Error::Encode)?;
+    let arguments = arguments(folded, changes).map_err(sqlx::Error::Encode)?;
     let rewritten: Vec<&Flight> = folded
         .flights
         .iter()
@@ -184,7 +188,7 @@ async fn write(
 
 fn arguments(
     folded: &Folded,
-    outbox: &[OutboxEntry],
+    changes: &ChangeSet,
 ) -> Result<PgArguments, sqlx::error::BoxDynError> {
     let mut to = PgArguments::default();
     add_flights(&mut to, &folded.flights)?;
@@ -197,10 +201,13 @@ fn arguments(
     add_keys(&mut to, &folded.idempotency)?;
     add_new_payments(&mut to, &new_payments, &new_bookings)?;
     add_new_bookings(&mut to, &new_bookings)?;
-    let (topics, messages): (Vec<_>, Vec<_>) = outbox.iter().map(OutboxEntry::columns).unzip();
-    to.add(topics)?;
-    to.add(messages)?;
+    let entries = OutboxEntry::of(&folded.events);
+    to.add(column(&entries, |entry| entry.messages.len() as i32))?;
+    to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
+    to.add(column(&entries, OutboxEntry::body))?;
+    let outdated = (!folded.flights.is_empty()).then(|| outbox::days(&changes.outdated));
+    to.add(outdated.as_ref().map(outbox::outdated_body))?;
     Ok(to)
 }
 
@@ -307,22 +314,35 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     Ok(())
 }
 
-/// New rows whose key another commit took first.
-async fn taken(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Error> {
-    let bookings = folded.bookings.iter().filter(|c| c.was.is_none()).map(|c| c.after.id.0);
-    let payments = folded.payments.iter().filter(|c| c.was.is_none());
+/// Whether a booking or payment had moved though its flight had not.
+fn is_overtaken(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == OVERTAKEN)
+}
+
+/// Bookings and payments that are no longer as they were decided on, and new rows whose key another
+/// commit took first.
+async fn moved(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Error> {
+    let (bookings, payments) = (&folded.bookings, &folded.payments);
     sqlx::query_as(
-        "SELECT 'booking', id, NULL FROM bookings WHERE id = ANY($1)
+        "SELECT 'booking', c.id, NULL
+           FROM unnest($1::bigint[], $2::text[]) AS c (id, was)
+           LEFT JOIN bookings AS b ON b.id = c.id WHERE b.status IS DISTINCT FROM c.was
          UNION ALL
-         SELECT 'payment', NULL, reference FROM payments WHERE reference = ANY($2)
+         SELECT 'payment', NULL, c.reference
+           FROM unnest($3::text[], $4::text[]) AS c (reference, was)
+           LEFT JOIN payments AS p ON p.reference = c.reference
+          WHERE p.status IS DISTINCT FROM c.was
          UNION ALL
          SELECT 'key', c.user_id, c.key
-           FROM unnest($3::bigint[], $4::text[], $5::bigint[]) AS c (user_id, key, lapsed_at)
+           FROM unnest($5::bigint[], $6::text[], $7::bigint[]) AS c (user_id, key, lapsed_at)
            JOIN idempotency_keys AS k ON k.user_id = c.user_id AND k.key = c.key
           WHERE k.created_at > instant(c.lapsed_at)",
     )
-    .bind(bookings.collect::<Vec<_>>())
-    .bind(payments.map(|c| c.after.reference.to_string()).collect::<Vec<_>>())
+    .bind(column(bookings, |c| c.after.id.0))
+    .bind(column(bookings, |c| c.was.map(BookingStatus::as_str)))
+    .bind(column(payments, |c| c.after.reference.to_string()))
+    .bind(column(payments, |c| c.was.map(PaymentStatus::as_str)))
     .bind(column(&folded.idempotency, |r| r.user_id.0))
     .bind(column(&folded.idempotency, |r| r.key.to_string()))
     .bind(column(&folded.idempotency, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
@@ -330,21 +350,32 @@ async fn taken(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Er
     .await
 }
 
-/// Appends entries in their order.
+/// Appends what others are told, in its order.
 pub(super) async fn insert_outbox(
     connection: &mut PgConnection,
-    entries: &[OutboxEntry],
+    told: &[Told],
 ) -> Result<(), StoreError> {
-    let (topics, messages): (Vec<_>, Vec<_>) = entries.iter().map(OutboxEntry::columns).unzip();
-    sqlx::query(
-        "INSERT INTO outbox (topic, message)
-         SELECT topic, message FROM unnest($1::text[], $2::text[])
-                WITH ORDINALITY AS t (topic, message, position) ORDER BY position",
-    )
-    .bind(topics)
-    .bind(messages)
-    .execute(connection)
-    .await
-    .map_err(store_error)?;
+    for entry in OutboxEntry::of(told) {
+        sqlx::query("INSERT INTO outbox (messages, since, body) VALUES ($1, instant($2), $3)")
+            .bind(entry.messages.len() as i32)
+            .bind(micros(entry.since))
+            .bind(entry.body())
+            .execute(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Appends cached answers that end.
+pub(super) async fn insert_outdated(
+    connection: &mut PgConnection,
+    outdated: &Outdated,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO outdated_answers (body) VALUES ($1)")
+        .bind(outbox::outdated_body(outdated))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
     Ok(())
 }

@@ -15,8 +15,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// it takes a client for lost, whose leases then end (a Unix socket has no such thing, and ignores
 /// it); and how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was
 /// made while a table was empty would read the whole of it, for as long as the table's statistics lag
-/// behind: so no plan reads a whole table where an index will do.
-const SESSION: [(&str, &str); 10] = [
+/// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
+const SESSION: [(&str, &str); 12] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "30s"),
@@ -26,6 +26,8 @@ const SESSION: [(&str, &str); 10] = [
     ("tcp_user_timeout", "10s"),
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
 

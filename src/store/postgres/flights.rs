@@ -1,13 +1,16 @@
 //! Flights that come into being, one or many, and the search for them.
 
 use super::columns::flight_columns;
-use super::commit::insert_outbox;
+use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
+use crate::booking::Told;
 use crate::domain::{
-    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Timestamp, route_key,
+    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
+    route_key,
 };
+use crate::store::StoreError;
+use crate::store::outbox;
 use crate::store::rows::{FlightRow, all, micros};
-use crate::store::{OutboxEntry, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashSet;
 
@@ -78,8 +81,8 @@ pub(super) async fn create(
     let created = flight.into_flight(FlightId(id), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    let outbox = [OutboxEntry::from(&event), OutboxEntry::outdate(std::slice::from_ref(day))];
-    insert_outbox(&mut tx, &outbox).await?;
+    insert_outbox(&mut tx, &[Told { event, traceparent: None }]).await?;
+    insert_outdated(&mut tx, &outbox::days(std::slice::from_ref(day))).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(created)
 }
@@ -108,7 +111,7 @@ pub(super) async fn import(
         created += insert(&mut tx, rows, currency, now, false).await?.len();
     }
     if created > 0 {
-        insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
+        insert_outdated(&mut tx, &Outdated::All).await?;
     }
     tx.commit().await.map_err(store_error)?;
     Ok(created)

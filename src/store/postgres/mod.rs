@@ -20,12 +20,12 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::{
     Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
 };
-use crate::booking::{ChangeSet, State, Wanted};
+use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::PostgresSettings;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
-    PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
@@ -164,7 +164,8 @@ async fn take_turn(connection: &mut PgConnection, turn: Turn) -> Result<(), Stor
 async fn for_whole_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(
         "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
-         SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on",
+         SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on;
+         SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
     )
     .execute(connection)
     .await
@@ -290,7 +291,7 @@ impl Store for PostgresStore {
 
     async fn drive_again(
         &self,
-        requests: &[(Payment, OutboxEntry)],
+        requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.silence.bound(upkeep::drive_again(&self.primary, requests, now)).await
@@ -307,16 +308,20 @@ impl Store for PostgresStore {
         self.silence.bound(upkeep::payment_statuses(&self.primary, payments)).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.silence.bound(upkeep::outbox(&self.primary, limit)).await
+    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.silence.bound(upkeep::outbox(&self.primary, messages)).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
         self.silence.bound(upkeep::delete_from_outbox(&self.primary, ids)).await
     }
 
-    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
-        self.silence.bound(upkeep::outdate_all_instead(&self.primary, ids)).await
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+        self.silence.bound(upkeep::outdated(&self.primary, limit)).await
+    }
+
+    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
+        self.silence.bound(upkeep::forget_outdated(&self.primary, ids, all)).await
     }
 
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {

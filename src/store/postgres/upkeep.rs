@@ -1,14 +1,16 @@
 //! What the sweeper, the payment worker and the relay look for and leave behind.
 
 use super::columns::{booking_columns, payment_columns};
-use super::commit::insert_outbox;
+use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
 use super::load::texts;
+use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Outdated, Payment, PaymentReference, PaymentStatus,
+    Timestamp, UserId,
 };
-use crate::store::outbox::OUTDATE;
-use crate::store::rows::{BookingRow, PaymentRow, all, micros, payment_status, reference};
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
 use crate::store::{BACKLOG_MAX, Backlog, OutboxEntry, StoreError};
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
@@ -107,7 +109,7 @@ pub(super) async fn unanswered_payments(
 
 pub(super) async fn drive_again(
     pool: &PgPool,
-    requests: &[(Payment, OutboxEntry)],
+    requests: &[(Payment, Told)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = pool.begin().await.map_err(store_error)?;
@@ -128,12 +130,12 @@ pub(super) async fn drive_again(
     .await
     .map_err(store_error)?;
     let still: HashSet<String> = still.into_iter().collect();
-    let entries: Vec<OutboxEntry> = requests
+    let told: Vec<Told> = requests
         .iter()
         .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
-        .map(|(_, entry)| entry.clone())
+        .map(|(_, told)| told.clone())
         .collect();
-    insert_outbox(&mut tx, &entries).await?;
+    insert_outbox(&mut tx, &told).await?;
     tx.commit().await.map_err(store_error)
 }
 
@@ -159,21 +161,55 @@ pub(super) async fn payment_statuses(
     rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
 }
 
-pub(super) async fn outbox(pool: &PgPool, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-    let rows: Vec<(i64, String, String)> =
-        sqlx::query_as("SELECT id, topic, message FROM outbox ORDER BY id LIMIT $1")
+/// Rows that one look at the outbox takes at most, however few messages they hold.
+const OUTBOX_ROWS_MAX: i64 = 1_024;
+
+pub(super) async fn outbox(pool: &PgPool, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+    let rows: Vec<OutboxRow> = sqlx::query_as(
+        "SELECT id, micros(since), body
+           FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
+                   FROM (SELECT * FROM outbox ORDER BY id LIMIT $2) AS oldest) AS counted
+          WHERE before < $1 ORDER BY id",
+    )
+    .bind(messages as i64)
+    .bind(OUTBOX_ROWS_MAX)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    rows.into_iter().map(OutboxEntry::try_from).collect()
+}
+
+pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
+    let delete = sqlx::query("DELETE FROM outbox WHERE id = ANY($1)").bind(ids);
+    delete.execute(pool).await.map_err(store_error)?;
+    Ok(())
+}
+
+pub(super) async fn outdated(
+    pool: &PgPool,
+    limit: usize,
+) -> Result<Vec<(i64, Outdated)>, StoreError> {
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, body FROM outdated_answers ORDER BY id LIMIT $1")
             .bind(limit as i64)
             .fetch_all(pool)
             .await
             .map_err(store_error)?;
-    rows.into_iter().map(OutboxEntry::try_from).collect()
+    rows.into_iter().map(outbox::outdated).collect()
 }
 
-const DELETE_FROM_OUTBOX: &str = "DELETE FROM outbox WHERE id = ANY($1)";
-
-pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
-    sqlx::query(DELETE_FROM_OUTBOX).bind(ids).execute(pool).await.map_err(store_error)?;
-    Ok(())
+pub(super) async fn forget_outdated(
+    pool: &PgPool,
+    ids: &[i64],
+    all: bool,
+) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let delete = sqlx::query("DELETE FROM outdated_answers WHERE id = ANY($1)").bind(ids);
+    delete.execute(&mut *tx).await.map_err(store_error)?;
+    if all {
+        insert_outdated(&mut tx, &Outdated::All).await?;
+    }
+    tx.commit().await.map_err(store_error)
 }
 
 pub(super) async fn backlog(
@@ -187,7 +223,8 @@ pub(super) async fn backlog(
                 (SELECT count(*) FROM (SELECT 1 FROM payments
                   WHERE status IN ('requested', 'reversal_requested')
                     AND updated_at < instant($2) LIMIT $3) AS p),
-                (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $3) AS o)",
+                (SELECT coalesce(sum(messages), 0) FROM
+                  (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o)",
     )
     .bind(micros(lapsed))
     .bind(micros(asked))
@@ -195,22 +232,11 @@ pub(super) async fn backlog(
     .fetch_one(pool)
     .await
     .map_err(store_error)?;
-    let oldest: Option<(i64, String, String)> = sqlx::query_as(
-        "SELECT id, topic, message FROM outbox WHERE topic <> $1 ORDER BY id LIMIT 1",
-    )
-    .bind(OUTDATE)
-    .fetch_optional(pool)
-    .await
-    .map_err(store_error)?;
-    let oldest = oldest.map(OutboxEntry::try_from).transpose()?;
-    let outbox_since = oldest.as_ref().and_then(OutboxEntry::since);
+    let since: Option<i64> =
+        sqlx::query_scalar("SELECT micros(since) FROM outbox ORDER BY id LIMIT 1")
+            .fetch_optional(pool)
+            .await
+            .map_err(store_error)?;
+    let outbox_since = since.and_then(instant);
     Ok(Backlog { outbox, outbox_since, stuck_bookings, unanswered_payments })
-}
-
-pub(super) async fn outdate_all_instead(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
-    let delete = sqlx::query(DELETE_FROM_OUTBOX).bind(ids);
-    delete.execute(&mut *tx).await.map_err(store_error)?;
-    insert_outbox(&mut tx, &[OutboxEntry::outdate_all()]).await?;
-    tx.commit().await.map_err(store_error)
 }

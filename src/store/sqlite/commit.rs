@@ -3,10 +3,12 @@
 //! Sets travel as one JSON parameter each (`json_each`), so a batch of 512 costs what one costs.
 
 use super::error::{refused, store_error};
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale};
+use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Stale, Told};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, Payment, PaymentStatus, UserId, route_key,
+    Booking, BookingId, BookingStatus, Flight, FlightId, Outdated, Payment, PaymentStatus, UserId,
+    route_key,
 };
+use crate::store::outbox;
 use crate::store::rows::micros;
 use crate::store::{Committed, OutboxEntry, StoreError};
 use serde::Serialize;
@@ -34,11 +36,10 @@ pub(super) async fn commit(
     let stale = find_stale(&mut tx, &folded).await?;
     let folded = if stale == Stale::default() { folded } else { changes.fold(&stale) };
     write(&mut tx, &folded).await?;
-    let mut outbox: Vec<OutboxEntry> = folded.events.iter().map(OutboxEntry::from).collect();
+    insert_outbox(&mut tx, &folded.events).await?;
     if !folded.flights.is_empty() {
-        outbox.push(OutboxEntry::outdate(&changes.outdated));
+        insert_outdated(&mut tx, &outbox::days(&changes.outdated)).await?;
     }
-    insert_outbox(&mut tx, &outbox).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(Committed { stale: folded.stale })
 }
@@ -310,17 +311,28 @@ async fn upsert_keys(tx: &mut Tx, records: &[IdempotencyRecord]) -> Result<(), S
     expect_written("idempotency_keys", rows.len(), written)
 }
 
-/// Appends entries in their order.
-pub(super) async fn insert_outbox(tx: &mut Tx, entries: &[OutboxEntry]) -> Result<(), StoreError> {
-    let rows: Vec<_> = entries.iter().map(OutboxEntry::columns).collect();
-    let written = run(
-        tx,
-        "INSERT INTO outbox (topic, message)
-         SELECT value ->> 0, value ->> 1 FROM json_each(?1) ORDER BY key",
-        &rows,
-    )
-    .await?;
-    expect_written("outbox", rows.len(), written)
+/// Appends what others are told, in its order.
+pub(super) async fn insert_outbox(tx: &mut Tx, told: &[Told]) -> Result<(), StoreError> {
+    for entry in OutboxEntry::of(told) {
+        sqlx::query("INSERT INTO outbox (messages, since, body) VALUES (?1, ?2, ?3)")
+            .bind(entry.messages.len() as i64)
+            .bind(micros(entry.since))
+            .bind(entry.body())
+            .execute(&mut **tx)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Appends cached answers that end.
+pub(super) async fn insert_outdated(tx: &mut Tx, outdated: &Outdated) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO outdated_answers (body) VALUES (?1)")
+        .bind(outbox::outdated_body(outdated))
+        .execute(&mut **tx)
+        .await
+        .map_err(store_error)?;
+    Ok(())
 }
 
 /// Runs a statement over a set; says how many rows it wrote. An empty set costs nothing.

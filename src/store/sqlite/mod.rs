@@ -15,10 +15,10 @@ use super::rows::micros;
 use super::{
     Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
 };
-use crate::booking::{ChangeSet, State, Wanted};
+use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
-    PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use crate::payments::simulated::SqliteLedger;
 use async_trait::async_trait;
@@ -255,7 +255,7 @@ impl Store for SqliteStore {
 
     async fn drive_again(
         &self,
-        requests: &[(Payment, OutboxEntry)],
+        requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         upkeep::drive_again(&self.writer, requests, now).await
@@ -272,20 +272,24 @@ impl Store for SqliteStore {
         upkeep::payment_statuses(&self.reader, payments).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        upkeep::outbox(&self.reader, limit).await
+    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        upkeep::outbox(&self.reader, messages).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
         upkeep::delete_from_outbox(&self.writer, ids).await
     }
 
-    async fn lease(&self, _job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
-        Ok(Some(Box::new(SoleProcess)))
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+        upkeep::outdated(&self.reader, limit).await
     }
 
-    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
-        upkeep::outdate_all_instead(&self.writer, ids).await
+    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
+        upkeep::forget_outdated(&self.writer, ids, all).await
+    }
+
+    async fn lease(&self, _job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        Ok(Some(Box::new(SoleProcess)))
     }
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {

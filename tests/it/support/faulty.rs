@@ -1,9 +1,9 @@
 //! A store that fails when told to; everything else is the real one's.
 
-use airline_booking::booking::{Change, ChangeSet, Changes, State, Wanted};
+use airline_booking::booking::{Change, ChangeSet, Changes, State, Told, Wanted};
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Payment,
-    PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
     Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
@@ -180,7 +180,7 @@ impl Store for FaultyStore {
 
     async fn drive_again(
         &self,
-        requests: &[(Payment, OutboxEntry)],
+        requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.real.drive_again(requests, now).await
@@ -197,20 +197,24 @@ impl Store for FaultyStore {
         self.real.payment_statuses(payments).await
     }
 
-    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.real.outbox(limit).await
+    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.real.outbox(messages).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
         self.real.delete_from_outbox(ids).await
     }
 
-    async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
-        self.real.lease(job).await
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+        self.real.outdated(limit).await
     }
 
-    async fn outdate_all_instead(&self, ids: &[i64]) -> Result<(), StoreError> {
-        self.real.outdate_all_instead(ids).await
+    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
+        self.real.forget_outdated(ids, all).await
+    }
+
+    async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
+        self.real.lease(job).await
     }
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {

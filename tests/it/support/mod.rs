@@ -222,6 +222,7 @@ impl TestApp {
             && self.app.running_tasks() == self.gateway.held_back()
             && self.app.engine.is_idle()
             && self.store.outbox(1).await.expect("the outbox").is_empty()
+            && self.store.outdated(1).await.expect("ends of answers").is_empty()
     }
 
     /// The audit's broken rules; none in a sound database.

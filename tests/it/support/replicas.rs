@@ -148,7 +148,8 @@ impl Replicas {
         let mut database =
             PgConnection::connect(self.setting("DATABASE_URL")).await.expect("a connection");
         let emptied = async {
-            let rows = "SELECT count(*) FROM outbox";
+            let rows =
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outdated_answers)";
             while sqlx::query_scalar::<_, i64>(rows).fetch_one(&mut database).await.expect("count")
                 > 0
             {
