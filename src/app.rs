@@ -301,9 +301,10 @@ impl App {
         self.tasks.len()
     }
 
-    /// The HTTP service.
+    /// The HTTP service; without the role `api` only what operators ask.
     pub fn router(&self) -> axum::Router {
-        http::router(http::Api {
+        let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
+        router(http::Api {
             bookings: self.bookings.clone(),
             flights: self.flights.clone(),
             search: self.search.clone(),

@@ -21,9 +21,6 @@ use crate::telemetry::{Metrics, Tracing};
 use anyhow::Context;
 use std::sync::Arc;
 
-/// What the embedded database is called in Redis: only one process uses it, and Redis for it.
-const EMBEDDED_IDENTITY: &str = "embedded";
-
 /// The parts behind the ports.
 #[derive(Clone)]
 pub struct Parts {
@@ -78,7 +75,7 @@ impl Kept {
                 let store = Arc::new(SqliteStore::open(file).await?);
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
                 let (gateway, claim) = (Arc::new(gateway), Some(claim));
-                let identity = EMBEDDED_IDENTITY.to_owned();
+                let identity = format!("embedded-{}", store.identity().await?);
                 Ok(Self { store, gateway, clock, identity, postgres: None, claim })
             }
             Database::Postgres(settings) => {

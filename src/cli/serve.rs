@@ -3,7 +3,7 @@
 use super::health::reachable;
 use super::say;
 use crate::app::App;
-use crate::config::{Config, Database, JwtSettings, KeySource};
+use crate::config::{Config, Database, JwtSettings, KeySource, Role};
 use crate::domain::Flight;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
@@ -22,7 +22,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
     let app = App::compose(config.clone()).await?;
-    if sample {
+    if sample && config.roles.has(Role::Api) {
         app.add_sample_flights().await?;
     }
     warn_of_what_is_open(&config, address);
@@ -102,28 +102,14 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-/// What a person sees at the start: the address, each part and why it was chosen, and three
-/// commands that work as they stand.
+/// What a person sees at the start: the address, each part and why it was chosen, and commands that
+/// work as they stand.
 pub(super) fn start_message(
     config: &Config,
     address: SocketAddr,
     flight: Option<&Flight>,
 ) -> String {
     let base = format!("http://{}", reachable(address));
-    let first = if let Some(flight) = flight {
-        let (source, destination) = (in_url(&flight.source), in_url(&flight.destination));
-        let date = config.schedule_timezone.day_of(flight.departs_at);
-        format!(
-            r#"curl "{base}/api/v1/flights/search?source={source}&destination={destination}&date={date}""#
-        )
-    } else {
-        format!(
-            "curl -X POST {base}/api/v1/flights -H 'Content-Type: application/json' \
-             -d '{{\"source\":\"Delhi\",\"destination\":\"Mumbai\",\
-             \"timestamp\":\"2025-01-20T10:00:00Z\",\"available_seats\":150,\
-             \"total_seats\":180,\"price\":2500.00}}'"
-        )
-    };
     format!(
         "airline-booking {version} is ready on {base}
 
@@ -133,10 +119,7 @@ pub(super) fn start_message(
   payments: simulated; payment_method pm_card_declined is declined
 
 Try it:
-  {first}
-  curl -X POST {base}/api/v1/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=5' \
-         -d '{booking}'
-  curl {base}/api/v1/users/123/bookings
+{commands}
 
 Ctrl-C stops it.
 ",
@@ -153,6 +136,35 @@ Ctrl-C stops it.
             None => "in this process (KAFKA_BROKERS is not set)".to_owned(),
             Some(kafka) => format!("Kafka on {}", kafka.brokers),
         },
+        commands = if config.roles.has(Role::Api) {
+            callers_commands(config, &base, flight)
+        } else {
+            format!("  curl {base}/api/v1/health\n  curl {base}/metrics")
+        },
+    )
+}
+
+/// A search, or a flight to be searched for; a booking; what was booked.
+fn callers_commands(config: &Config, base: &str, flight: Option<&Flight>) -> String {
+    let first = if let Some(flight) = flight {
+        let (source, destination) = (in_url(&flight.source), in_url(&flight.destination));
+        let date = config.schedule_timezone.day_of(flight.departs_at);
+        format!(
+            r#"curl "{base}/api/v1/flights/search?source={source}&destination={destination}&date={date}""#
+        )
+    } else {
+        format!(
+            "curl -X POST {base}/api/v1/flights -H 'Content-Type: application/json' \
+             -d '{{\"source\":\"Delhi\",\"destination\":\"Mumbai\",\
+             \"timestamp\":\"2025-01-20T10:00:00Z\",\"available_seats\":150,\
+             \"total_seats\":180,\"price\":2500.00}}'"
+        )
+    };
+    format!(
+        "  {first}
+  curl -X POST {base}/api/v1/bookings -H 'Content-Type: application/json' -H 'Prefer: wait=5' \
+         -d '{booking}'
+  curl {base}/api/v1/users/123/bookings",
         booking = format_args!(
             r#"{{"flight_id":{id},"user_id":123,"seats_booked":1,"passenger_details":[{{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}}]}}"#,
             id = flight.map_or(1, |flight| flight.id.0)
@@ -185,6 +197,18 @@ mod tests {
         assert!(message.contains("ready on http://127.0.0.1:4711\n"));
         assert!(message.contains("source=Delhi&destination=Mumbai&date=2025-01-15"));
         assert_eq!(message.matches("  curl ").count(), 3);
+    }
+
+    #[test]
+    fn without_the_role_api_no_command_books() {
+        let variables = [("ROLES", "relay"), ("DB_HOST", "db"), ("KAFKA_BROKERS", "k:9092")];
+        let config = Config::from_env(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        });
+        let address = ([127, 0, 0, 1], 4711).into();
+        let message = start_message(&config.expect("sound"), address, None);
+        assert!(message.contains("curl http://127.0.0.1:4711/metrics"), "{message}");
+        assert!(!message.contains("/bookings"), "{message}");
     }
 
     #[test]

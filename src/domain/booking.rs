@@ -46,17 +46,20 @@ pub enum FailureReason {
     PaymentDeclined,
     /// No payment arrived while the seats were held.
     HoldExpired,
+    /// It was pending in a database that was adopted: its payment never ran.
+    Adopted,
 }
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::PaymentDeclined, Self::HoldExpired];
+    pub const ALL: [Self; 3] = [Self::PaymentDeclined, Self::HoldExpired, Self::Adopted];
 
     /// The word on the wire and in the databases.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PaymentDeclined => "payment_declined",
             Self::HoldExpired => "hold_expired",
+            Self::Adopted => "adopted",
         }
     }
 

@@ -83,12 +83,24 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The service's routes, wrapped in its one layer.
 pub fn router(api: Api) -> Router {
-    let api = Arc::new(api);
     let (routes, document) = described_routes().split_for_parts();
     let document = openapi::serialized(document);
-    routes
+    let routes = routes
         .merge(docs::routes())
-        .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)))
+        .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)));
+    wrapped(routes, api)
+}
+
+/// What a process is asked that has not the role `api`: how it is, and what it has counted.
+pub fn router_for_operators(api: Api) -> Router {
+    let health =
+        OpenApiRouter::new().nest("/api/v1", OpenApiRouter::new().routes(routes!(health::health)));
+    wrapped(health.merge(operators_routes()).into(), api)
+}
+
+fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
+    let api = Arc::new(api);
+    routes
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "this path does not take this method")
@@ -109,8 +121,11 @@ fn described_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(bookings::cancel))
         .routes(routes!(bookings::of_user))
         .routes(routes!(health::health));
-    OpenApiRouter::with_openapi(openapi::head())
-        .nest("/api/v1", api)
+    OpenApiRouter::with_openapi(openapi::head()).nest("/api/v1", api).merge(operators_routes())
+}
+
+fn operators_routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

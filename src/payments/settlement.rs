@@ -3,6 +3,7 @@
 use crate::booking::{Command, Engine, Settle};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
 use crate::error::Error;
+use crate::store::StoreError;
 use crate::telemetry::{Metrics, Span, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,16 @@ impl Settlement {
                 Err(Error::Refused(refusal)) => {
                     self.put_aside(message, span, &refusal.to_string()).await?;
                 }
-                Err(error) => return Err(error.into()),
+                // Asking again would pin its partition for ever. Nothing is lost: the payment still
+                // waits, so the sweeper has the gateway asked again, whose answer is another event.
+                Err(Error::Store(
+                    fault @ (StoreError::Corrupt { .. } | StoreError::Refused(_)),
+                )) => self.put_aside(message, span, &fault.to_string()).await?,
+                Err(
+                    error @ (Error::Overloaded
+                    | Error::Stopping
+                    | Error::Store(StoreError::Unavailable(_))),
+                ) => return Err(error.into()),
             }
         }
         Ok(())

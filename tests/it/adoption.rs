@@ -99,7 +99,13 @@ async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
     assert!(printed.contains("airline-booking doctor"), "{printed}");
     let (code, printed) = run(&url, "doctor").await;
     assert_eq!(code, 0, "{printed}");
-    for told in ["1 bookings stuck in pending", "booking 2", "2 bookings whose payment reference"] {
+    for told in [
+        "1 bookings stuck in pending",
+        "booking 2",
+        "2 bookings whose payment reference",
+        "1 flights with seats missing that no completed booking has",
+        "those seats are blocked, as sold elsewhere",
+    ] {
         assert!(printed.contains(told), "{told}: {printed}");
     }
     let (code, printed) = run(&url, "migrate").await;
@@ -123,10 +129,33 @@ async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
         ]
     );
 
+    let left = "SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal
+                 UNION ALL
+                SELECT indexname::text FROM pg_indexes
+                 WHERE indexname IN ('idx_flights_search', 'idx_flights_status',
+                       'idx_bookings_flight_id', 'idx_bookings_user_id', 'idx_bookings_status',
+                       'idx_bookings_created_at')";
+    assert_eq!(rows(&url, left).await, [""; 0], "of the other service's triggers and indexes");
+
     // And it sells: the adopted booking is read and given back, a new one is made.
     let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
     let server = Server::start(directory.path(), &settings).await;
     let client = http_client();
+    let get = async |path: &str| -> serde_json::Value {
+        let answer = client.get(format!("{}{path}", server.base)).send().await.expect("sent");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.expect("JSON")
+    };
+    let flight = get("/api/v1/flights/1").await;
+    assert_eq!(flight["timestamp"], "2025-01-15T10:00:00Z", "TIMESTAMP columns hold UTC");
+    let unpaid = get("/api/v1/bookings/2").await;
+    assert_eq!(
+        (&unpaid["status"], &unpaid["failure_reason"]),
+        (&"failed".into(), &"adopted".into())
+    );
+    let of_user = get("/api/v1/users/7/bookings").await;
+    let reasons: Vec<_> = [0, 1].map(|at| &of_user["bookings"][at]["failure_reason"]).into();
+    assert_eq!(reasons, [&serde_json::json!("adopted"), &serde_json::Value::Null]);
     let adopted: serde_json::Value = client
         .post(format!("{}/api/v1/bookings/1/cancel", server.base))
         .send()
@@ -165,6 +194,12 @@ async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is
             "bookings without a flight: booking 1",
         ),
         (
+            "ALTER TABLE bookings ALTER COLUMN flight_id DROP NOT NULL;
+             INSERT INTO bookings (flight_id, user_id, booking_price, seats_booked)
+             VALUES (NULL, 1, 1, 1)",
+            "bookings without a flight: booking 1",
+        ),
+        (
             "ALTER TABLE flights DROP CONSTRAINT flights_available_seats_check;
              INSERT INTO flights (source, destination, timestamp, available_seats, total_seats, price)
              VALUES ('A', 'B', '2025-01-01', -1, 10, 1)",
@@ -189,6 +224,26 @@ async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is
         assert_eq!(code, 1);
         assert!(printed.contains("IN THE WAY"), "{printed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_existing_service_still_writes_is_waited_for_and_examined() {
+    let url = existing(ROWS).await;
+    let mut other = PgConnection::connect(&url).await.expect("a connection");
+    let oversells = "BEGIN; UPDATE bookings SET status = 'completed', seats_booked = 99";
+    sqlx::raw_sql(oversells).execute(&mut other).await.expect("it writes");
+    let waits = "SELECT mode FROM pg_locks
+                  WHERE NOT granted AND database =
+                        (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let commits = async {
+        while rows(&url, waits).await != ["AccessExclusiveLock"] {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("it commits");
+    };
+    let ((code, printed), ()) = tokio::join!(run(&url, "migrate"), commits);
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.contains("flights that sold more seats than are missing"), "{printed}");
 }
 
 #[tokio::test]

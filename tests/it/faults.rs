@@ -62,6 +62,29 @@ async fn one_bad_command_fails_alone_and_spoils_no_others_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_store_refuses_is_put_aside_and_holds_up_no_other() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(100).await;
+    app.gateway.close();
+    let struck = app.book(flight, 7).await.booking_id();
+    let other = app.book(flight, 2).await.booking_id();
+    app.faults.plan([Fault::RefusesSeats(7)]);
+    app.gateway.open();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(other).await["status"], "completed");
+    assert_eq!(app.booking(struck).await["status"], "pending");
+    let letters = app.bus.take_dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+
+    // Its payment is asked for again, and the gateway answers as before.
+    app.faults.heal();
+    app.pass(std::time::Duration::from_secs(60)).await;
+    app.run_until_idle().await;
+    assert_eq!(app.booking(struck).await["status"], "completed");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_that_another_replica_overtook_are_decided_again() {
     let app = TestApp::start().await;
     let ids = [app.add_flight(5).await, app.add_flight(5).await];

@@ -2,7 +2,7 @@
 //! aside with a reason, and nothing that they write stops anything.
 
 use crate::support::booking;
-use crate::support::kafka::{Stored, stored, write};
+use crate::support::kafka::{Stored, count, stored, write};
 use crate::support::replicas::Replicas;
 use rdkafka::message::OwnedHeaders;
 use serde_json::{Value, json};
@@ -75,19 +75,23 @@ async fn another_teams_provider_takes_the_payments() {
     });
     let (mut unknown, mut wrong) = (completed.clone(), completed.clone());
     unknown["payment_reference_id"] = json!("PAY-00000000000000000000000000000000");
+    let mut last = unknown.clone();
+    last["payment_reference_id"] = json!("PAY-ffffffffffffffffffffffffffffffff");
     wrong["amount"] = json!(1);
     say(b"\xff\xfe not JSON").await;
     say(unknown.to_string().as_bytes()).await;
     say(wrong.to_string().as_bytes()).await;
-    // The same twice.
+    // The same twice, and what shows, once it is put aside, that both were decided on.
     say(completed.to_string().as_bytes()).await;
     say(completed.to_string().as_bytes()).await;
-    ends_as(&replicas, &placed, "completed").await;
+    say(last.to_string().as_bytes()).await;
 
     let dead = format!("{events}.dlq");
-    let letters = stored(brokers, &dead, 3).await;
+    let letters = stored(brokers, &dead, 4).await;
     let reasons: Vec<_> = letters.iter().map(|letter| letter.headers.get("dlq_reason")).collect();
-    assert_eq!(letters.len(), 3, "{reasons:?}");
+    assert_eq!(letters.len(), 4, "{reasons:?}");
+    assert_eq!(json_of(&letters[3]), last);
+    ends_as(&replicas, &placed, "completed").await;
     for letter in &letters {
         assert_eq!(letter.headers.get("dlq_topic"), Some(events));
         for header in ["dlq_reason", "dlq_partition", "dlq_offset"] {
@@ -96,6 +100,67 @@ async fn another_teams_provider_takes_the_payments() {
     }
     let shown = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
     assert_eq!((&shown["available_seats"], &shown["held_seats"]), (&json!(8), &json!(0)));
+    replicas.outbox_is_empty().await;
+    assert_eq!(count(brokers, replicas.setting("KAFKA_TOPIC_BOOKINGS")).await, 1);
+    // The other team's books, in the place of the simulated gateway's.
+    replicas
+        .execute(
+            "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+             SELECT reference, amount, method, 'captured', updated_at FROM payments",
+        )
+        .await;
+    replicas.audit().await;
+}
+
+/// The lines that kcat prints of a topic; `None`: it is not installed.
+async fn kcat(replicas: &Replicas, topic: &str) -> Option<Vec<Value>> {
+    let (brokers, topic) = (replicas.setting("KAFKA_BROKERS"), replicas.setting(topic));
+    let mut kcat = tokio::process::Command::new("kcat");
+    // To the end of the topic, a message a line, as an envelope of JSON.
+    kcat.args(["-C", "-q", "-e", "-J", "-b", brokers, "-t", topic]).kill_on_drop(true);
+    let output = match kcat.output().await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        output => output.expect("kcat runs"),
+    };
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    Some(printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kcat_reads_both_topics() {
+    let replicas = Replicas::new().await.start(1).await;
+    let flight = replicas.add_flight(10).await;
+    let placed = book(&replicas, flight).await;
+    ends_as(&replicas, &placed, "completed").await;
+    replicas.outbox_is_empty().await;
+    let Some(sold) = kcat(&replicas, "KAFKA_TOPIC_BOOKINGS").await else {
+        eprintln!("left out: kcat is not installed (Debian: apt-get install -y kcat)");
+        return;
+    };
+    let paid = kcat(&replicas, "KAFKA_TOPIC_PAYMENTS").await.expect("it is installed");
+    let payload = |envelope: &Value| -> Value {
+        serde_json::from_str(envelope["payload"].as_str().expect("text")).expect("JSON")
+    };
+    let id = &placed["booking_id"];
+    let ([sold], [paid]) = (&sold[..], &paid[..]) else { panic!("one each: {sold:?} {paid:?}") };
+    assert_eq!((&sold["key"], &paid["key"]), (&json!(flight.to_string()), &json!(id.to_string())));
+    let (sold, paid) = (payload(sold), payload(paid));
+    assert_eq!(
+        sold,
+        json!({
+            "flight_id": flight, "seats_booked": 2, "booking_id": id,
+            "timestamp": sold["timestamp"]
+        })
+    );
+    assert_eq!(
+        paid,
+        json!({
+            "booking_id": id, "payment_reference_id": placed["payment_reference_id"],
+            "amount": 5000.0, "status": "completed", "timestamp": paid["timestamp"]
+        })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,8 +16,9 @@ const CLIENTS: usize = 8;
 
 async fn flights(replicas: &Replicas) -> Vec<i64> {
     let mut flights = Vec::new();
-    for _ in 0..4 {
-        flights.push(replicas.add_flight(9_999).await);
+    // A million seats, more than any machine sells in a test.
+    for _ in 0..100 {
+        flights.push(replicas.add_flight(10_000).await);
     }
     flights
 }

@@ -52,6 +52,7 @@ on_each_store! {
     what_waits_is_counted
     a_payment_keeps_the_trace_in_which_it_began
     concurrent_commits_of_one_flight_count_every_seat
+    a_schema_of_a_later_release_is_served
 }
 
 /// No stale commands.
@@ -60,14 +61,14 @@ const NOTHING: [usize; 0] = [];
 struct Fixture {
     store: Arc<dyn Store>,
     now: Timestamp,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Fixture {
     async fn of(database: TestDatabase) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Opened { store, .. } = database.open(Duration::ZERO, clock.clone()).await;
-        Self { store, now: clock.now(), _database: database }
+        Self { store, now: clock.now(), database }
     }
 
     async fn flight(&self, seats: i32) -> Flight {
@@ -476,6 +477,15 @@ async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {
     assert_eq!(held, seats);
     assert!(seats >= 48);
     assert_eq!(on.violations().await, 0);
+}
+
+async fn a_schema_of_a_later_release_is_served(on: Fixture) {
+    let step = "INSERT INTO _sqlx_migrations
+                SELECT 9999, 'later', installed_on, success, checksum, execution_time
+                  FROM _sqlx_migrations WHERE version = 3";
+    assert_eq!(on.database.plant(step).await, 1);
+    let again = on.database.open(Duration::ZERO, Arc::new(SystemClock)).await;
+    again.store.ping().await.expect("it answers");
 }
 
 #[tokio::test]

@@ -3,27 +3,37 @@
 use crate::support::redis::Server as RedisServer;
 use crate::support::replicas::Replicas;
 use crate::support::{TestDatabase, booking};
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const CLIENTS: usize = 1_000;
 
-/// A thousand clients at once on one flight with half as many seats, through both replicas.
-async fn rush(replicas: &Replicas, during: impl Future<Output = ()>) {
+/// A thousand clients, so many of them at once, on one flight with half as many seats, through both
+/// replicas; `during` is told how many were answered.
+async fn rush(
+    replicas: &Replicas,
+    at_once: usize,
+    during: impl AsyncFnOnce(watch::Receiver<usize>),
+) {
     let seats = CLIENTS / 2;
+    let answered = watch::Sender::new(0);
     let flight = replicas.add_flight(seats as i32).await;
     let asks = (0..CLIENTS).map(|client| {
         let mut body = booking(flight, 1);
         body["user_id"] = json!(client + 1);
         let post = replicas.client.post(replicas.url(client % 2, "/api/v1/bookings")).json(&body);
+        let answered = &answered;
         async move {
             let answer = post.send().await.expect("an answer");
+            answered.send_modify(|count| *count += 1);
             (answer.status(), answer.json::<Value>().await.expect("JSON"))
         }
     });
-    let (answers, ()) = tokio::join!(join_all(asks), during);
+    let answers = stream::iter(asks).buffer_unordered(at_once).collect::<Vec<_>>();
+    let (answers, ()) = tokio::join!(answers, during(answered.subscribe()));
     let (sold, refused): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|(status, _)| *status == StatusCode::CREATED);
     assert_eq!(sold.len(), seats);
@@ -39,7 +49,7 @@ async fn rush(replicas: &Replicas, during: impl Future<Output = ()>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_clients_through_both_buy_exactly_the_seats_there_are() {
     let replicas = Replicas::new().await.start(2).await;
-    rush(&replicas, async {}).await;
+    rush(&replicas, CLIENTS, async |_| {}).await;
     let mut waits = 0.0;
     for replica in 0..2 {
         waits += replicas.metric(replica, "booking_lock_waits_total").await;
@@ -50,7 +60,7 @@ async fn a_thousand_clients_through_both_buy_exactly_the_seats_there_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_locks_versions_alone_keep_it_exact() {
     let replicas = Replicas::new().await.with("FLIGHT_LOCKS", "false").start(2).await;
-    rush(&replicas, async {}).await;
+    rush(&replicas, CLIENTS, async |_| {}).await;
     let mut conflicts = 0.0;
     for replica in 0..2 {
         conflicts += replicas.metric(replica, "booking_version_conflicts_total").await;
@@ -64,11 +74,15 @@ async fn redis_that_dies_in_the_middle_changes_nothing() {
     let database = TestDatabase::postgres().await.url();
     let brokers = crate::support::kafka::brokers();
     let replicas = Replicas::on(&database, &redis.url(), &brokers).start(2).await;
-    rush(&replicas, async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
+    let mut before = 0;
+    // Few at once, so that most ask when it is gone.
+    rush(&replicas, 50, async |mut answered| {
+        answered.wait_for(|count| *count >= 200).await.expect("answers");
         redis.kill().await;
+        before = *answered.borrow();
     })
     .await;
+    assert!((200..CLIENTS - 200).contains(&before), "{before} were answered with Redis");
     let health = replicas.get(0, "/api/v1/health").await;
     assert_eq!(health["status"], "degraded");
     assert_eq!(health["checks"]["redis"]["status"], "down");

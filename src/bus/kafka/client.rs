@@ -53,8 +53,11 @@ impl Clients {
                 .set("sasl.username", username)
                 .set("sasl.password", password.expose());
         }
-        if let Some(authorities) = &settings.ca_location {
-            common.set("ssl.ca.location", authorities);
+        match &settings.ca_location {
+            Some(authorities) => _ = common.set("ssl.ca.location", authorities),
+            // OpenSSL that is built in knows no system's folder; librdkafka looks where systems have it.
+            None if protocol.ends_with("ssl") => _ = common.set("ssl.ca.location", "probe"),
+            None => {}
         }
         for (name, value) in COMMON {
             common.set(name, value);
@@ -203,6 +206,7 @@ mod tests {
         assert!(value("security.protocol").starts_with("sasl_ssl"));
         assert!(value("sasl.mechanism").starts_with("SCRAM-SHA-512"));
         assert!(value("sasl.username").starts_with("booking"));
+        assert!(value("ssl.ca.location").starts_with("probe"));
     }
 
     #[test]

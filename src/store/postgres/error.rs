@@ -2,9 +2,11 @@
 
 use crate::store::StoreError;
 
-/// Classes of SQLSTATE for "not now": connection, resources, operator, system; and read-only, which
-/// is what a server answers that is no longer the primary.
-const AWAY: [&str; 5] = ["08", "53", "57", "58", "25006"];
+/// Classes of SQLSTATE for "not now": connection, resources, operator (and `statement_timeout`),
+/// system, a login that is refused, as while a password is changed; then a lock that is not to be had
+/// in `lock_timeout`, a session that rested too long in a transaction, a database that is not there,
+/// and read-only, which is what a server answers that is no longer the primary.
+const AWAY: [&str; 9] = ["08", "53", "57", "58", "28", "55P03", "25P03", "3D000", "25006"];
 
 /// Serialization failure and deadlock: nothing was written, and a repeat may well succeed.
 const AGAIN: [&str; 2] = ["40001", "40P01"];

@@ -1,16 +1,20 @@
 //! PostgreSQL: the store that any number of replicas share.
 //!
 //! Every commit is one statement whatever the batch ([`commit`]). Sessions give up on statements
-//! and locks after some seconds, so that a hung server is an outage and not a standstill.
+//! and locks after some seconds, so that a hung server is an outage and not a standstill; calls give
+//! up a little later on a server that is not to be heard at all ([`silence`]).
 
 mod adopt;
 mod columns;
 mod commit;
+mod connect;
 mod error;
 mod flights;
 mod load;
 mod moves;
+mod reader;
 mod schema;
+mod silence;
 mod statement;
 mod upkeep;
 
@@ -20,40 +24,23 @@ use super::{
 };
 use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
-use crate::config::{PostgresSettings, SslMode};
+use crate::config::PostgresSettings;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use reader::Reader;
+use silence::Silence;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
 
 pub use adopt::Symptom;
 pub(crate) use error::store_error;
-
-/// How long a statement waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What every session is told: how long it bears with a statement, a lock, an idle transaction; and
-/// how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was made
-/// while a table was empty would read the whole of it, for as long as the table's statistics lag
-/// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
-const SESSION: [(&str, &str); 8] = [
-    ("statement_timeout", "10s"),
-    ("lock_timeout", "5s"),
-    ("idle_in_transaction_session_timeout", "30s"),
-    ("plan_cache_mode", "force_generic_plan"),
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("jit", "off"),
-];
 
 /// Booking numbers drawn in one round trip; those that a process leaves unused are gaps.
 const NUMBERS_DRAWN: i32 = 256;
@@ -65,10 +52,11 @@ const LOCKS: i32 = 0x0061_6972;
 pub struct PostgresStore {
     primary: PgPool,
     /// Where searches read.
-    reader: PgPool,
+    reader: Reader,
     options: PgConnectOptions,
     numbers: Mutex<Vec<i64>>,
     clock: Arc<OffsetClock>,
+    silence: Arc<Silence>,
 }
 
 /// Work that one session at a time may do.
@@ -91,18 +79,19 @@ impl PostgresStore {
         currency: Currency,
         adopt: bool,
     ) -> Result<Self, StoreError> {
-        let options = connect_options(settings)?;
-        let mut first = connect(&options).await?;
+        let options = connect::options(settings)?;
+        let mut first = connect::connect(&options).await?;
         schema::bring_up_to_date(&mut first, currency, adopt).await?;
         // It was only for the start; the server closes what is not said goodbye to.
         let _ = first.close().await;
-        let primary = pool(settings).connect_lazy_with(options.clone());
-        let reader = match &settings.read_host {
-            Some(host) => pool(settings).connect_lazy_with(options.clone().host(host)),
-            None => primary.clone(),
-        };
-        let store =
-            Self { primary, reader, options, numbers: Mutex::default(), clock: Arc::default() };
+        let silence = Arc::default();
+        let primary = connect::pool(settings, &silence).connect_lazy_with(options.clone());
+        let replica = settings.read_host.as_ref().map(|host| {
+            connect::pool(settings, &silence).connect_lazy_with(options.clone().host(host))
+        });
+        let reader = Reader::new(replica);
+        let (numbers, clock) = (Mutex::default(), Arc::default());
+        let store = Self { primary, reader, options, numbers, clock, silence };
         store.set_clock().await?;
         Ok(store)
     }
@@ -110,8 +99,8 @@ impl PostgresStore {
     /// What stands in the way of adopting a database of the specified schema, and what adoption
     /// would change; `None` if the database is not one.
     pub async fn examine(settings: &PostgresSettings) -> Result<Option<Vec<Symptom>>, StoreError> {
-        let options = connect_options(settings)?;
-        let mut connection = connect(&options).await?;
+        let options = connect::options(settings)?;
+        let mut connection = connect::connect(&options).await?;
         if !schema::is_specified(&mut connection).await? {
             return Ok(None);
         }
@@ -126,10 +115,9 @@ impl PostgresStore {
     /// Compares this machine's clock with the database's.
     pub async fn set_clock(&self) -> Result<(), StoreError> {
         let asked = SystemClock.now();
-        let theirs: i64 = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')")
-            .fetch_one(&self.primary)
-            .await
-            .map_err(store_error)?;
+        let theirs = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')");
+        let answer = async { theirs.fetch_one(&self.primary).await.map_err(store_error) };
+        let theirs: i64 = self.silence.bound(answer).await?;
         let answered = SystemClock.now();
         let ours = asked + (answered - asked) / 2;
         self.clock.set_offset_micros(theirs - ours.timestamp_micros());
@@ -156,59 +144,11 @@ impl PostgresStore {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        self.reader.close().await;
+        if let Some(replica) = self.reader.pool() {
+            replica.close().await;
+        }
         self.primary.close().await;
     }
-}
-
-fn connect_options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
-    let options = if let Some(url) = &settings.url {
-        // The error may repeat the URL, and with it a password.
-        url.expose().parse().map_err(|_| {
-            StoreError::Refused(anyhow::anyhow!("DATABASE_URL is not a URL of PostgreSQL"))
-        })?
-    } else {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&settings.host)
-            .port(settings.port)
-            .username(&settings.user)
-            .password(settings.password.expose())
-            .database(&settings.database)
-            .ssl_mode(match settings.ssl_mode {
-                SslMode::Disable => PgSslMode::Disable,
-                SslMode::Prefer => PgSslMode::Prefer,
-                SslMode::Require => PgSslMode::Require,
-                SslMode::VerifyCa => PgSslMode::VerifyCa,
-                SslMode::VerifyFull => PgSslMode::VerifyFull,
-            });
-        match &settings.ssl_root_cert {
-            Some(file) => options.ssl_root_cert(file),
-            None => options,
-        }
-    };
-    Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
-}
-
-/// Connects once; the error says where to, and why not.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
-    let cause = match connecting.await {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(error)) => anyhow::Error::new(error),
-        Err(_) => anyhow::anyhow!("no answer within {ACQUIRE_TIMEOUT:?}"),
-    };
-    let database = options.get_database().unwrap_or_default();
-    let (host, port) = (options.get_host(), options.get_port());
-    Err(StoreError::Unavailable(cause.context(format!(
-        "PostgreSQL, {database} on {host}:{port} (DB_HOST, DB_PORT, DB_NAME or DATABASE_URL)"
-    ))))
-}
-
-fn pool(settings: &PostgresSettings) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(settings.connections_max)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
 }
 
 /// Waits until no other session has this turn; kept to the end of the transaction.
@@ -236,23 +176,27 @@ async fn for_whole_tables(connection: &mut PgConnection) -> Result<(), StoreErro
 }
 
 /// A job that this session has: the lock ends with the session.
-struct SessionLease(PgConnection);
+struct SessionLease {
+    connection: PgConnection,
+    silence: Arc<Silence>,
+}
 
 #[async_trait]
 impl Lease for SessionLease {
     async fn is_held(&mut self) -> bool {
-        self.0.ping().await.is_ok()
+        let answer = async { self.connection.ping().await.map_err(store_error) };
+        self.silence.bound(answer).await.is_ok()
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
-        load::load(&self.primary, wanted).await
+        self.silence.bound(load::load(&self.primary, wanted)).await
     }
 
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
-        commit::commit(&self.primary, changes).await
+        self.silence.bound(commit::commit(&self.primary, changes)).await
     }
 
     async fn locate(
@@ -260,7 +204,7 @@ impl Store for PostgresStore {
         payments: &[PaymentReference],
         bookings: &[BookingId],
     ) -> Result<Located, StoreError> {
-        load::locate(&self.primary, payments, bookings).await
+        self.silence.bound(load::locate(&self.primary, payments, bookings)).await
     }
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
@@ -269,11 +213,8 @@ impl Store for PostgresStore {
             let sequence =
                 "SELECT nextval((SELECT pg_get_serial_sequence('bookings', 'id'))::regclass)
                               FROM generate_series(1, $1)";
-            *numbers = sqlx::query_scalar(sequence)
-                .bind(NUMBERS_DRAWN)
-                .fetch_all(&self.primary)
-                .await
-                .map_err(store_error)?;
+            let drawn = sqlx::query_scalar(sequence).bind(NUMBERS_DRAWN).fetch_all(&self.primary);
+            *numbers = self.silence.bound(async { drawn.await.map_err(store_error) }).await?;
             // The smallest is drawn first.
             numbers.sort_unstable_by(|a, b| b.cmp(a));
         }
@@ -288,7 +229,7 @@ impl Store for PostgresStore {
         currency: Currency,
         now: Timestamp,
     ) -> Result<Flight, StoreError> {
-        flights::create(&self.primary, flight, day, currency, now).await
+        self.silence.bound(flights::create(&self.primary, flight, day, currency, now)).await
     }
 
     async fn import_flights(
@@ -301,7 +242,7 @@ impl Store for PostgresStore {
     }
 
     async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
-        flights::flight(&self.primary, id).await
+        self.silence.bound(flights::flight(&self.primary, id)).await
     }
 
     async fn search(
@@ -310,11 +251,14 @@ impl Store for PostgresStore {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError> {
-        flights::search(&self.reader, route, from, until).await
+        if let Some(found) = self.reader.search(&self.silence, route, from, until).await {
+            return Ok(found);
+        }
+        self.silence.bound(flights::search(&self.primary, route, from, until)).await
     }
 
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
-        load::booking(&self.primary, id).await
+        self.silence.bound(load::booking(&self.primary, id)).await
     }
 
     async fn user_bookings(
@@ -324,7 +268,7 @@ impl Store for PostgresStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        upkeep::user_bookings(&self.primary, user, status, before, limit).await
+        self.silence.bound(upkeep::user_bookings(&self.primary, user, status, before, limit)).await
     }
 
     async fn lapsed_holds(
@@ -332,11 +276,11 @@ impl Store for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<PaymentReference>, StoreError> {
-        upkeep::lapsed_holds(&self.primary, now, limit).await
+        self.silence.bound(upkeep::lapsed_holds(&self.primary, now, limit)).await
     }
 
     async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
-        upkeep::stranded_bookings(&self.primary, limit).await
+        self.silence.bound(upkeep::stranded_bookings(&self.primary, limit)).await
     }
 
     async fn unanswered_payments(
@@ -344,7 +288,7 @@ impl Store for PostgresStore {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<(Payment, Booking)>, StoreError> {
-        upkeep::unanswered_payments(&self.primary, before, limit).await
+        self.silence.bound(upkeep::unanswered_payments(&self.primary, before, limit)).await
     }
 
     async fn drive_again(
@@ -352,34 +296,34 @@ impl Store for PostgresStore {
         requests: &[(Payment, Told)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        upkeep::drive_again(&self.primary, requests, now).await
+        self.silence.bound(upkeep::drive_again(&self.primary, requests, now)).await
     }
 
     async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        upkeep::forget_keys(&self.primary, before).await
+        self.silence.bound(upkeep::forget_keys(&self.primary, before)).await
     }
 
     async fn payment_statuses(
         &self,
         payments: &[PaymentReference],
     ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        upkeep::payment_statuses(&self.primary, payments).await
+        self.silence.bound(upkeep::payment_statuses(&self.primary, payments)).await
     }
 
     async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        upkeep::outbox(&self.primary, messages).await
+        self.silence.bound(upkeep::outbox(&self.primary, messages)).await
     }
 
     async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
-        upkeep::delete_from_outbox(&self.primary, ids).await
+        self.silence.bound(upkeep::delete_from_outbox(&self.primary, ids)).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
-        upkeep::outdated(&self.primary, limit).await
+        self.silence.bound(upkeep::outdated(&self.primary, limit)).await
     }
 
     async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
-        upkeep::forget_outdated(&self.primary, ids, all).await
+        self.silence.bound(upkeep::forget_outdated(&self.primary, ids, all)).await
     }
 
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
@@ -388,19 +332,23 @@ impl Store for PostgresStore {
             Job::Sweep => Turn::Sweep,
             Job::Serve => Turn::Serve,
         };
-        let mut connection =
-            PgConnection::connect_with(&self.options).await.map_err(store_error)?;
-        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-            .bind(LOCKS)
-            .bind(turn as i32)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(store_error)?;
-        Ok(is_ours.then(|| Box::new(SessionLease(connection)) as Box<dyn Lease>))
+        let asked = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+                .bind(LOCKS)
+                .bind(turn as i32)
+                .fetch_one(&mut connection)
+                .await?;
+            Ok(is_ours.then_some(connection))
+        };
+        let connection = self.silence.bound(async { asked.await.map_err(store_error) }).await?;
+        let silence = self.silence.clone();
+        Ok(connection
+            .map(|connection| Box::new(SessionLease { connection, silence }) as Box<dyn Lease>))
     }
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
-        upkeep::backlog(&self.primary, lapsed, asked).await
+        self.silence.bound(upkeep::backlog(&self.primary, lapsed, asked)).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {
@@ -410,17 +358,20 @@ impl Store for PostgresStore {
             idle: connections.num_idle() as u64,
             max: u64::from(connections.options().get_max_connections()),
         };
-        vec![pool_use("primary", &self.primary), pool_use("reader", &self.reader)]
+        let reader = self.reader.pool().unwrap_or(&self.primary);
+        vec![pool_use("primary", &self.primary), pool_use("reader", reader)]
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
-        let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
-        sqlx::query_scalar(query).fetch_one(&self.primary).await.map_err(store_error)
+        let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM flights)");
+        let answer = async { query.fetch_one(&self.primary).await.map_err(store_error) };
+        self.silence.bound(answer).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.primary).await.map_err(store_error)?;
-        Ok(())
+        let answer =
+            async { sqlx::query("SELECT 1").execute(&self.primary).await.map_err(store_error) };
+        self.silence.bound(answer).await.map(|_| ())
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {

@@ -7,8 +7,13 @@ use crate::store::StoreError;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 
-/// The schema's steps.
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// The schema's steps. Those of a later release are none of ours: while replicas are replaced one after
+/// the other, this one may start on what the next release has brought up to date.
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.set_ignore_missing(true);
+    migrations
+}
 
 /// Brings the schema up to date in one transaction, replicas one after the other.
 pub(super) async fn bring_up_to_date(
@@ -27,6 +32,7 @@ pub(super) async fn bring_up_to_date(
                  doctor`, then adopt it with `airline-booking migrate`"
             )));
         }
+        keep_others_out(&mut tx).await?;
         adopt::refuse_what_is_ill(&mut tx).await?;
     }
     // Without a notice for each thing of another service that is not there to be dropped.
@@ -38,7 +44,7 @@ pub(super) async fn bring_up_to_date(
     .execute(&mut *tx)
     .await
     .map_err(store_error)?;
-    MIGRATIONS
+    migrations()
         .run(&mut *tx)
         .await
         .map_err(|error| StoreError::Refused(anyhow::Error::new(error).context("migration")))?;
@@ -46,6 +52,16 @@ pub(super) async fn bring_up_to_date(
         write_routes(&mut tx).await?;
     }
     tx.commit().await.map_err(store_error)
+}
+
+/// To the end of the transaction, so that the other service writes nothing between the examination
+/// and the adoption.
+async fn keep_others_out(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("LOCK TABLE flights, bookings IN ACCESS EXCLUSIVE MODE")
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
 }
 
 /// Whether the database has the specification's tables and not ours.

@@ -22,10 +22,9 @@ use crate::domain::{
 };
 use crate::payments::simulated::SqliteLedger;
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlitePool};
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -34,8 +33,13 @@ use std::time::Duration;
 
 pub(crate) use error::store_error;
 
-/// The schema's steps.
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The schema's steps. Those of a later release are none of ours: whoever goes back to this one finds
+/// its file as it was.
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("migrations/sqlite");
+    migrations.set_ignore_missing(true);
+    migrations
+}
 
 /// Pages in the write-ahead log that start a checkpoint: 32 MiB. At SQLite's own 1,000 every batch
 /// would pay for one.
@@ -99,7 +103,7 @@ impl SqliteStore {
         };
         let writing = options.clone().pragma("cache_size", WRITER_CACHE_KIB);
         let writer = pool(1).connect_with(writing).await.map_err(store_error)?;
-        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Refused(error.into()))?;
+        migrations().run(&writer).await.map_err(|error| StoreError::Refused(error.into()))?;
         let reader = pool(READERS).connect_lazy_with(options);
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM bookings")
             .fetch_one(&reader)
@@ -119,6 +123,24 @@ impl SqliteStore {
             Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file.to_owned())),
             Err(TryLockError::Error(error)) => Err(ClaimError::Io(path, error)),
         }
+    }
+
+    /// What no other file is called: a number that was drawn once and is kept in the file's own
+    /// header, so a copy of the file has it too. Keeps apart what databases share elsewhere.
+    pub async fn identity(&self) -> Result<String, StoreError> {
+        let kept = "PRAGMA user_version";
+        let number: i32 =
+            sqlx::query_scalar(kept).fetch_one(&self.writer).await.map_err(store_error)?;
+        if number != 0 {
+            return Ok(number.to_string());
+        }
+        // Never zero, which is what a new file says, and never negative.
+        let drawn = "SELECT (random() & 0x7ffffffe) + 1";
+        let drawn: i32 =
+            sqlx::query_scalar(drawn).fetch_one(&self.writer).await.map_err(store_error)?;
+        let keep = AssertSqlSafe(format!("PRAGMA user_version = {drawn}"));
+        sqlx::raw_sql(keep).execute(&self.writer).await.map_err(store_error)?;
+        Ok(drawn.to_string())
     }
 
     /// The simulated gateway's own books, which are kept in the same file.

@@ -41,6 +41,11 @@ impl FaultyStore {
         self.faults.lock().expect("no panic").extend(faults);
     }
 
+    /// No fault from now on.
+    pub fn heal(&self) {
+        self.faults.lock().expect("no panic").clear();
+    }
+
     async fn overtake(&self, flight: FlightId) -> Result<(), StoreError> {
         // The flight's own batch may be quicker, if the fault struck another's.
         loop {

@@ -86,6 +86,27 @@ pub async fn stored(brokers: &str, topic: &str, count: usize) -> Vec<Stored> {
     reading.await.expect("no panic")
 }
 
+/// How many messages lie in a topic.
+pub async fn count(brokers: &str, topic: &str) -> i64 {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    let counting = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "reader")
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&topic), WAIT_MAX).expect("metadata");
+        let partitions = metadata.topics()[0].partitions().iter();
+        let messages = partitions.map(|partition| {
+            let ends = consumer.fetch_watermarks(&topic, partition.id(), WAIT_MAX);
+            let (first, next) = ends.expect("the partition's ends");
+            next - first
+        });
+        messages.sum()
+    });
+    counting.await.expect("no panic")
+}
+
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Writes bytes as a foreign producer might.

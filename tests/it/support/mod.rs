@@ -7,6 +7,7 @@ mod faulty;
 mod gateway;
 pub mod kafka;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod replicas;
 pub mod services;

@@ -37,6 +37,14 @@ fn settings(urls: &[&str], is_cluster: bool) -> RedisSettings {
     RedisSettings { urls: urls.iter().map(|url| Secret::from(*url)).collect(), is_cluster }
 }
 
+/// Runs one command on the server and database of a URL.
+pub async fn command_at<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
+    let client = redis::Client::open(url).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("it answers");
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]).query_async(&mut connection).await.expect("it is done")
+}
+
 /// A prefix for keys that no other test uses.
 pub fn prefix(name: &str) -> String {
     format!("test:{}:{name}:", uuid::Uuid::new_v4().simple())
@@ -47,17 +55,25 @@ pub struct Server {
     port: u16,
     directory: TempDir,
     process: Child,
+    /// What it was told beyond the usual.
+    more: Vec<String>,
 }
 
 impl Server {
     /// Starts one on a free port.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one on a free port, told more.
+    pub async fn start_with(more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
         let directory = tempfile::tempdir().expect("a directory");
-        let process = Self::spawn(port, &directory);
-        let server = Self { port, directory, process };
+        let more: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
+        let process = Self::spawn(port, &directory, &more);
+        let server = Self { port, directory, process, more };
         server.listens().await;
         server
     }
@@ -81,12 +97,13 @@ impl Server {
         self.signal("-CONT").await;
     }
 
+    pub fn port(&self) -> String {
+        self.port.to_string()
+    }
+
     /// Runs one command.
     pub async fn command(&self, words: &[&str]) -> redis::Value {
-        let client = redis::Client::open(self.url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("it answers");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query_async(&mut connection).await.expect("it is done")
+        command_at(&self.url(), words).await
     }
 
     /// `kill -9`.
@@ -96,16 +113,17 @@ impl Server {
 
     /// Starts again after a kill, with what it had last saved.
     pub async fn start_again(&mut self) {
-        self.process = Self::spawn(self.port, &self.directory);
+        self.process = Self::spawn(self.port, &self.directory, &self.more);
         self.listens().await;
     }
 
-    fn spawn(port: u16, directory: &TempDir) -> Child {
+    fn spawn(port: u16, directory: &TempDir, more: &[String]) -> Child {
         let binary = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
         Command::new(&binary)
             .current_dir(directory.path())
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no"])
             .args(["--save", ""])
+            .args(more)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()

@@ -4,7 +4,7 @@ use super::deployment::{TestDatabase, required};
 use super::process::{Server, http_client, run_with};
 use super::{booking, flight};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -134,6 +134,13 @@ impl Replicas {
         };
         let settled = tokio::time::timeout(SETTLED_WITHIN, settled).await;
         settled.expect("no booking is stuck").collect()
+    }
+
+    /// Runs statements on their database, past them.
+    pub async fn execute(&self, statements: &str) {
+        let database = PgConnection::connect(self.setting("DATABASE_URL")).await;
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        statements.execute(&mut database.expect("a connection")).await.expect("statements");
     }
 
     /// Until all that was to be told has gone out.

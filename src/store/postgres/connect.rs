@@ -1,0 +1,93 @@
+//! Connections to PostgreSQL: where they lead, what their sessions are told, and pools of them.
+
+use super::silence::Silence;
+use crate::config::{PostgresSettings, SslMode};
+use crate::store::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a statement waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What every session is told: how long it bears with a statement, a lock, an idle transaction; when
+/// it takes a client for lost, whose leases then end (a Unix socket has no such thing, and ignores
+/// it); and how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was
+/// made while a table was empty would read the whole of it, for as long as the table's statistics lag
+/// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
+const SESSION: [(&str, &str); 12] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10s"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
+/// Where the settings lead.
+pub(super) fn options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
+    let options = if let Some(url) = &settings.url {
+        // The error may repeat the URL, and with it a password.
+        url.expose().parse().map_err(|_| {
+            StoreError::Refused(anyhow::anyhow!("DATABASE_URL is not a URL of PostgreSQL"))
+        })?
+    } else {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&settings.host)
+            .port(settings.port)
+            .username(&settings.user)
+            .password(settings.password.expose())
+            .database(&settings.database)
+            .ssl_mode(match settings.ssl_mode {
+                SslMode::Disable => PgSslMode::Disable,
+                SslMode::Prefer => PgSslMode::Prefer,
+                SslMode::Require => PgSslMode::Require,
+                SslMode::VerifyCa => PgSslMode::VerifyCa,
+                SslMode::VerifyFull => PgSslMode::VerifyFull,
+            });
+        match &settings.ssl_root_cert {
+            Some(file) => options.ssl_root_cert(file),
+            None => options,
+        }
+    };
+    Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
+}
+
+/// Connects once; the error says where to, and why not.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
+    let cause = match connecting.await {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => anyhow::Error::new(error),
+        Err(_) => anyhow::anyhow!("no answer within {ACQUIRE_TIMEOUT:?}"),
+    };
+    let database = options.get_database().unwrap_or_default();
+    let (host, port) = (options.get_host(), options.get_port());
+    Err(StoreError::Unavailable(cause.context(format!(
+        "PostgreSQL, {database} on {host}:{port} (DB_HOST, DB_PORT, DB_NAME or DATABASE_URL)"
+    ))))
+}
+
+/// A pool of connections, none of which is made yet.
+pub(super) fn pool(settings: &PostgresSettings, silence: &Arc<Silence>) -> PgPoolOptions {
+    let (taken, given_back) = (silence.clone(), silence.clone());
+    PgPoolOptions::new()
+        .max_connections(settings.connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| {
+            let silence = taken.clone();
+            Box::pin(async move { silence.clears(connection).await })
+        })
+        .after_release(move |connection, _| {
+            let silence = given_back.clone();
+            Box::pin(async move { silence.clears(connection).await })
+        })
+}

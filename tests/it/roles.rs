@@ -1,0 +1,84 @@
+//! The service's work divided among processes (`ROLES`): together they are one service, and each
+//! answers for its own part only.
+
+use crate::support::booking;
+use crate::support::process::binary;
+use crate::support::replicas::Replicas;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+const ROLES: [&str; 5] = ["api", "relay", "payments", "settlement", "sweeper"];
+
+async fn apart() -> Replicas {
+    let mut replicas = Replicas::new().await.with("LOCK_TTL", "4s");
+    for role in ROLES {
+        replicas = replicas.with("ROLES", role).start(1).await;
+    }
+    replicas
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_of_one_role_each_make_one_service() {
+    let replicas = apart().await;
+    let flight = replicas.add_flight(9).await;
+    let mut placed = Vec::new();
+    for method in ["pm_card_visa", "pm_card_declined", "pm_card_error"] {
+        let mut body = booking(flight, 2);
+        body["payment_method"] = json!(method);
+        let post = replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&body);
+        let answer = post.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        placed.push(answer.json::<Value>().await.expect("JSON"));
+    }
+    let lapsed = placed.pop().expect("three");
+    replicas.expect_ended(&placed).await;
+    let ends = replicas.settled().await;
+    let (_, status, why) = &ends[&lapsed["booking_id"].as_i64().expect("a number")];
+    assert_eq!((status.as_str(), why.as_deref()), ("failed", Some("hold_expired")));
+    let shown = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
+    assert_eq!((&shown["available_seats"], &shown["held_seats"]), (&json!(7), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_role_api_a_process_answers_its_operators_only() {
+    let replicas = apart().await;
+    for replica in 1..ROLES.len() {
+        let ask = async |path| replicas.client.get(replicas.url(replica, path)).send().await;
+        for path in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {
+            assert_eq!(ask(path).await.expect("an answer").status(), StatusCode::OK, "{path}");
+        }
+        for path in [
+            "/api/v1/flights/1",
+            "/api/v1/bookings/1",
+            "/api/v1/users/1/bookings",
+            "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20",
+            "/openapi.json",
+            "/docs",
+        ] {
+            let answer = ask(path).await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(answer.json::<Value>().await.expect("JSON")["code"], "not_found");
+        }
+        let post = replicas.client.post(replicas.url(replica, "/api/v1/bookings"));
+        let answer = post.json(&booking(1, 1)).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
+async fn sample_flights_are_made_by_who_sells_them() {
+    let replicas = Replicas::new().await.with("ROLES", "relay,sweeper").with("SERVER_PORT", "0");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut process = binary(directory.path(), &replicas.settings())
+        .arg("serve")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    let started = lines.next_line().await.expect("UTF-8").expect("a start message");
+    assert!(started.contains("is ready on"), "{started}");
+    process.kill().await.expect("it runs");
+    replicas.execute("DO $$ BEGIN ASSERT (SELECT count(*) = 0 FROM flights); END $$").await;
+}

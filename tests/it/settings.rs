@@ -1,0 +1,251 @@
+//! Settings of the running binary, each seen in what it does; and every choice of parts.
+
+use crate::support::collector::Collector;
+use crate::support::deployment::required;
+use crate::support::process::{Server, http_client, run_with};
+use crate::support::redis::{Server as RedisServer, command_at};
+use crate::support::replicas::Replicas;
+use crate::support::services::Service;
+use crate::support::{TestDatabase, booking, flight};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+const SEARCH: &str = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+
+async fn post(base: &str, path: &str, body: &Value) -> Value {
+    let post = http_client().post(format!("{base}{path}")).header("prefer", "wait=20").json(body);
+    post.send().await.expect("sent").json().await.expect("JSON")
+}
+
+async fn get(base: &str, path: &str) -> Value {
+    let answer = http_client().get(format!("{base}{path}")).send().await.expect("an answer");
+    answer.json().await.expect("JSON")
+}
+
+/// Creates a flight of that many seats, sells one, and sees it searched for.
+async fn sells(base: &str, seats: i32) {
+    let created = post(base, "/api/v1/flights", &flight(seats)).await;
+    let id = created["id"].as_i64().unwrap_or_else(|| panic!("no flight: {created}"));
+    let placed = post(base, "/api/v1/bookings", &booking(id, 1)).await;
+    assert_eq!(placed["status"], "completed", "{placed}");
+    shows(base, seats - 1).await;
+}
+
+/// A search comes to show the one flight with that many seats.
+async fn shows(base: &str, seats: i32) {
+    let asked_at = Instant::now();
+    loop {
+        let found = get(base, SEARCH).await;
+        if found["count"] == 1 && found["flights"][0]["available_seats"] == seats {
+            return;
+        }
+        assert!(asked_at.elapsed() < Duration::from_secs(10), "not {seats} seats: {found}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn parts(base: &str) -> [String; 3] {
+    let checks = &get(base, "/api/v1/health").await["checks"];
+    ["database", "redis", "kafka"]
+        .map(|part| checks[part]["status"].as_str().expect("a status").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_of_postgresql_is_asked_for_and_given() {
+    let postgres = Service::start("postgres").await;
+    let server = postgres.address("TEST_DATABASE_URL");
+    let mut admin = PgConnection::connect(server).await.expect("a connection");
+    let rules: String =
+        sqlx::query_scalar("SHOW hba_file").fetch_one(&mut admin).await.expect("a file");
+    let statements = format!(
+        "SET password_encryption = 'scram-sha-256';
+         CREATE ROLE booking LOGIN PASSWORD 'p@ss/wörd';
+         COPY (VALUES ('host all booking all scram-sha-256'), ('host all all all trust'))
+           TO '{rules}';
+         SELECT pg_reload_conf();"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut admin).await.expect("a user");
+    // One statement alone, since it may be in no transaction.
+    sqlx::raw_sql("CREATE DATABASE booking OWNER booking").execute(&mut admin).await.expect("made");
+
+    let (_, place) = server.split_once('@').expect("a user");
+    let (host, port) = place.split('/').next().expect("a server").split_once(':').expect("a port");
+    let with = |password| {
+        let (host, port) = (("DB_HOST", host), ("DB_PORT", port));
+        [host, port, ("DB_USER", "booking"), ("DB_NAME", "booking"), ("DB_PASSWORD", password)]
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, printed) = run_with(directory.path(), &with("another"), &["migrate"]).await;
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.contains("password authentication failed"), "{printed}");
+    assert!(!printed.contains("another"), "{printed}");
+    let server = Server::start(directory.path(), &with("p@ss/wörd")).await;
+    sells(&server.base, 9).await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_password_its_database_and_how_long_answers_are_kept() {
+    let redis = RedisServer::start_with(&["--requirepass", "p@ss/1"]).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let port = redis.port();
+    let with = |password| {
+        let place = [("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", port.as_str()), ("REDIS_DB", "3")];
+        [&place[..], &[("REDIS_PASSWORD", password), ("CACHE_TTL", "10m")]].concat()
+    };
+    let server = Server::start(directory.path(), &with("p@ss/1")).await;
+    assert_eq!(parts(&server.base).await[1], "ok");
+    sells(&server.base, 9).await;
+
+    let database = |number| format!("redis://:p%40ss%2F1@127.0.0.1:{port}/{number}");
+    let key: Vec<String> = command_at(&database(3), &["KEYS", "search:*delhi#mumbai#*"]).await;
+    let [key] = &key[..] else { panic!("one answer: {key:?}") };
+    let kept_ms: i64 = command_at(&database(3), &["PTTL", key]).await;
+    assert!((500_000..=600_000).contains(&kept_ms), "{kept_ms} ms");
+    let elsewhere: i64 = command_at(&database(0), &["DBSIZE"]).await;
+    assert_eq!(elsewhere, 0);
+    assert!(server.terminate().await);
+
+    let server = Server::start(directory.path(), &with("another")).await;
+    assert_eq!(parts(&server.base).await[1], "down");
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_port_is_the_one_that_was_asked_for() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path(), &[("SERVER_PORT", &port)]).await;
+    assert_eq!(server.base, format!("http://127.0.0.1:{port}"));
+    assert_eq!(get(&server.base, "/api/v1/health").await["status"], "ok");
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_go_where_they_are_wanted_under_the_name_and_in_the_share_that_were_set() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (enabled, ratio, is_sent) in
+        [("true", "1", true), ("true", "0", false), ("false", "1", false)]
+    {
+        let collector = Collector::start().await;
+        let settings = [
+            ("TRACING_ENABLED", enabled),
+            ("TRACING_ENDPOINT", collector.endpoint.as_str()),
+            ("TRACING_SERVICE_NAME", "seats"),
+            ("TRACING_ENVIRONMENT", "rehearsal"),
+            ("TRACING_SAMPLER_RATIO", ratio),
+        ];
+        let server = Server::start(directory.path(), &settings).await;
+        get(&server.base, SEARCH).await;
+        assert!(server.terminate().await, "a stop sends what there is");
+        assert_eq!(!collector.spans().is_empty(), is_sent, "{enabled}, {ratio}");
+        if is_sent {
+            let resource = collector.resource();
+            assert_eq!(resource["service.name"], "seats");
+            assert!(resource.values().any(|value| value == "rehearsal"), "{resource:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_and_redis_and_two_of_them_on_one_redis_keep_apart() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let settings = [("REDIS_URL", url.as_str())];
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let mut servers = Vec::new();
+    for directory in &directories {
+        servers.push(Server::start(directory.path(), &settings).await);
+    }
+    // The same route and day, in numbers of seats that tell whose answer it is.
+    for (server, seats) in servers.iter().zip([9, 50]) {
+        assert_eq!(parts(&server.base).await, ["ok", "ok", "embedded"]);
+        sells(&server.base, seats).await;
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        for (server, seats) in servers.iter().zip([8, 49]) {
+            let found = get(&server.base, SEARCH).await;
+            assert_eq!(found["flights"][0]["available_seats"], seats, "{found}");
+        }
+    }
+    // Who comes back finds what it had shared.
+    for server in servers {
+        assert!(server.terminate().await);
+    }
+    let keys: Vec<String> = command_at(&url, &["KEYS", "search:*delhi#mumbai#*"]).await;
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    let server = Server::start(directories[0].path(), &settings).await;
+    shows(&server.base, 8).await;
+    assert!(server.terminate().await);
+    let again: Vec<String> = command_at(&url, &["KEYS", "search:*delhi#mumbai#*"]).await;
+    assert_eq!(again.len(), 2, "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_and_kafka() {
+    let replicas =
+        Replicas::new().await.with("DATABASE_URL", "").with("REDIS_URL", "").start(1).await;
+    let base = &replicas.servers[0].base;
+    assert_eq!(parts(base).await, ["ok", "embedded", "ok"]);
+    sells(base, 9).await;
+    replicas.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = TestDatabase::postgres().await.url();
+    let server = Server::start(directory.path(), &[("DATABASE_URL", &url)]).await;
+    assert_eq!(parts(&server.base).await, ["ok", "embedded", "embedded"]);
+    sells(&server.base, 9).await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_without_redis() {
+    let replicas = Replicas::new().await.with("REDIS_URL", "").start(2).await;
+    let [one, other] = &replicas.servers[..] else { panic!("two") };
+    assert_eq!(parts(&one.base).await, ["ok", "embedded", "ok"]);
+    sells(&one.base, 9).await;
+    shows(&other.base, 8).await;
+    let placed = post(&other.base, "/api/v1/bookings", &booking(1, 2)).await;
+    assert_eq!(placed["status"], "completed", "{placed}");
+    shows(&one.base, 6).await;
+    replicas.expect_ended(&[placed]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_on_a_cluster_of_redis() {
+    let nodes = required("TEST_REDIS_CLUSTER_URL");
+    let nodes: Vec<_> = nodes.split(',').map(|url| url.trim_start_matches("redis://")).collect();
+    let replicas = Replicas::new()
+        .await
+        .with("REDIS_URL", "")
+        .with("REDIS_HOST", &nodes.join(", "))
+        .with("REDIS_CLUSTER", "true")
+        .start(2)
+        .await;
+    let [one, other] = &replicas.servers[..] else { panic!("two") };
+    assert_eq!(parts(&one.base).await, ["ok"; 3]);
+    sells(&one.base, 9).await;
+    shows(&other.base, 8).await;
+    // What one replica has shared the other fetches.
+    let mut hits = 0.0;
+    for _ in 0..20 {
+        shows(&other.base, 8).await;
+        shows(&one.base, 8).await;
+        for replica in 0..2 {
+            hits += replicas
+                .metric(replica, "cache_requests_total{layer=\"redis\",result=\"hit\"}")
+                .await;
+        }
+    }
+    assert!(hits > 0.0, "nothing was shared");
+    let placed = post(&other.base, "/api/v1/bookings", &booking(1, 2)).await;
+    assert_eq!(placed["status"], json!("completed"), "{placed}");
+    replicas.expect_ended(&[placed]).await;
+}
