@@ -51,6 +51,9 @@ const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether the keys of tokens are due.
+const KEYS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The service as a value: build it, start its workers, serve it, stop it.
 pub struct App {
     /// Booking use cases.
@@ -71,7 +74,7 @@ pub struct App {
     parts: Parts,
     config: Config,
     /// Checks who calls; `None`: anyone may do all.
-    tokens: Option<Arc<Tokens>>,
+    pub tokens: Option<Arc<Tokens>>,
     committed: Arc<Notify>,
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
@@ -287,6 +290,17 @@ impl App {
         });
     }
 
+    /// Keeps the keys that tokens are signed with, where they are kept elsewhere.
+    fn keep_keys(&self) {
+        let Some(tokens) = self.tokens.clone() else { return };
+        self.spawn(async move {
+            loop {
+                tokio::time::sleep(KEYS_INTERVAL).await;
+                tokens.keep_keys().await;
+            }
+        });
+    }
+
     /// Starts the sweeper, which follows the clock, where this process has the role.
     pub fn start_sweeper(&self) {
         if !self.has(Role::Sweeper) {
@@ -328,6 +342,7 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
+        self.keep_keys();
         self.follow_clock();
         self.start_pipeline().await?;
         self.start_sweeper();

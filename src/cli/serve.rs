@@ -51,6 +51,13 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
         None if !address.ip().is_loopback() => warn!(
             "AUTH is off: whoever reaches {address} can book, read and change all; set AUTH=jwt"
         ),
+        Some(JwtSettings { keys, .. }) if keys.can_be_forged() => warn!(
+            "JWT_JWKS is read over plain http: whoever is between can have any token accepted; \
+             use https"
+        ),
+        _ => {}
+    }
+    match &config.auth {
         Some(JwtSettings { keys, audience: None, .. }) if !matches!(keys, KeySource::Secret(_)) => {
             warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
         }

@@ -118,7 +118,7 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
 
 /// Whether a setting's value is never repeated: URLs may hold a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
-    ["_URL", "_ENDPOINT", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
+    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
 }
 
 /// The default of a setting in the list.
