@@ -170,11 +170,11 @@ impl App {
             search,
             sweeper: Arc::new(sweeper),
             engine,
-            health: Health {
-                store: parts.store.clone(),
-                cache: config.redis.is_some().then(|| parts.cache.clone()),
-                bus: config.kafka.is_some().then(|| parts.bus.clone()),
-            },
+            health: Health::of(
+                parts.store.clone(),
+                config.redis.is_some().then(|| parts.cache.clone()),
+                config.kafka.is_some().then(|| parts.bus.clone()),
+            ),
             metrics,
             tracing,
             parts,
