@@ -15,7 +15,7 @@ use tracing::warn;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
-    telemetry::logging::init(config.log_format, &config.log_filter)
+    let _logs = telemetry::logging::init(config.log_format, &config.log_filter)
         .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
     raise_file_limit();
     let listener = bind(&config).await?;
