@@ -354,9 +354,15 @@ impl App {
             idle_timeout: self.config.server_idle_timeout,
             write_timeout: self.config.server_write_timeout,
         };
-        let server = http::serve(listener, self.router(), limits, closing.clone());
+        let (router, metrics) = (self.router(), self.metrics.clone());
+        let server = http::serve(listener, router, limits, metrics, closing.clone());
         let stopped = async {
             stop.await;
+            if !self.config.shutdown_delay.is_zero() {
+                info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
+                tokio::time::sleep(self.config.shutdown_delay).await;
+            }
+            info!("stopping: no new requests; those under way are finished");
             info!("stopping: no new requests; those under way are finished");
             draining.store(true, Ordering::Release);
             // Callers that wait for a payment are answered as it stands.

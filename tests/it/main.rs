@@ -28,3 +28,4 @@ mod settling;
 mod slow_clients;
 mod states;
 mod traces;
+mod stopping;
