@@ -329,7 +329,6 @@ impl App {
             edge: http::Edge::by(&self.config),
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
-                in_flight_max: self.config.max_in_flight,
                 read_timeout: self.config.server_read_timeout,
                 request_timeout: self.config.server_write_timeout,
             },
@@ -342,8 +341,8 @@ impl App {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        self.keep_keys();
         self.follow_clock();
+        self.keep_keys();
         self.start_pipeline().await?;
         self.start_sweeper();
         let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
@@ -358,13 +357,12 @@ impl App {
         let server = http::serve(listener, router, limits, metrics, closing.clone());
         let stopped = async {
             stop.await;
+            draining.store(true, Ordering::Release);
             if !self.config.shutdown_delay.is_zero() {
                 info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
                 tokio::time::sleep(self.config.shutdown_delay).await;
             }
             info!("stopping: no new requests; those under way are finished");
-            info!("stopping: no new requests; those under way are finished");
-            draining.store(true, Ordering::Release);
             // Callers that wait for a payment are answered as it stands.
             stopping.cancel();
             closing.cancel();

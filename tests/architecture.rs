@@ -157,7 +157,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["redis.rs", "redis/", "cache/redis.rs", "lock/redis.rs"], &shared);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber", "opentelemetry"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif"]);
-    only_in(&["cli/import/", "search/"], &["flate2"]);
+    only_in(&["cli/import/", "search/", "http/gzip.rs"], &["flate2"]);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The `OpenAPI` 3.1 document, made from the handlers.
 
-use super::problem::Code;
-use axum::body::Bytes;
-use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+mod examples;
+
+use super::gzip::Text;
+use super::problem::{Code, Problem};
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::Value;
+use std::sync::Arc;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -120,8 +124,8 @@ fn reason(status: u16) -> String {
 }
 
 /// The whole document as it is sent: made once, since a router is copied often.
-pub(super) fn serialized(document: OpenApi) -> Bytes {
-    complete(document).to_json().expect("a document is JSON").into()
+pub(super) fn serialized(document: OpenApi) -> Arc<Text> {
+    Arc::new(Text::made(complete(document).to_json().expect("a document is JSON")))
 }
 
 /// `GET /openapi.json`.
