@@ -179,7 +179,9 @@ impl http_body::Body for Awaited {
                 Poll::Ready(Some(Err(TooSlow.into())))
             }
             Poll::Pending => {
-                this.place.iter().for_each(|place| place.give_back());
+                if let Some(place) = &this.place {
+                    place.give_back();
+                }
                 Poll::Pending
             }
         }

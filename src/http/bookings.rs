@@ -239,7 +239,9 @@ pub(super) async fn place(
     let mut placed = api.bookings.place(request).await?;
     if let Some(wait) = wait {
         // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
-        place.iter().for_each(|place| place.give_back());
+        if let Some(Extension(place)) = &place {
+            place.give_back();
+        }
         placed = api.bookings.until_ended(placed, wait).await?;
     }
 

@@ -180,9 +180,9 @@ fn codes() -> Object {
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: Code,
-    detail: String,
+    detail: Box<str>,
     errors: Vec<Violation>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
     /// Why the caller was turned away, in words that repeat nothing of what it sent.
     refusal: Option<&'static str>,
     /// What `WWW-Authenticate` asks for.
@@ -218,7 +218,7 @@ pub(super) struct ProblemBody<'a> {
 impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
+        let detail = detail.into().into_boxed_str();
         Self { code, detail, errors: Vec::new(), cause: None, refusal: None, challenge: None }
     }
 
@@ -276,7 +276,7 @@ impl Problem {
 
     /// Itself with what the log should say of it.
     fn because(self, cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..self }
+        Self { cause: Some(cause.into().into_boxed_str()), ..self }
     }
 
     /// What the log should say of it, if it is no mere refusal.

@@ -333,11 +333,11 @@ mod tests {
             while dripping.read_u8().await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         };
-        let began = Instant::now();
+        let (began, answer) = (Instant::now(), vec![0; 100_000]);
         tokio::select! {
-            written = connection.write_all(&[0; 100_000]) => {
+            written = connection.write_all(&answer) => {
                 assert_eq!(written.expect_err("too slow").kind(), io::ErrorKind::TimedOut);
             }
             () = drip => {}
