@@ -476,7 +476,8 @@ async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
     app.pass(Duration::from_secs(300)).await;
     let tokens = app.app.tokens.clone().expect("AUTH=jwt");
     let keeping = tokio::spawn(async move { tokens.keep_keys().await });
-    // An attempt of its own, that its caller does not take with it.
+    // Under way; a key that is not known is worth the wait, and its caller may go.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let impatient = tokio::time::timeout(Duration::from_millis(50), status(&unknown)).await;
     assert!(impatient.is_err(), "{impatient:?}");
     app.pass(Duration::from_secs(300)).await;

@@ -4,6 +4,7 @@ use crate::support::collector::Collector;
 use crate::support::process::{Server, http_client, run};
 use crate::support::replicas::Replicas;
 use crate::support::{booking, flight};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::Path;
@@ -185,7 +186,7 @@ async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
     assert_eq!(code, 0, "{printed}");
     let log = log_of(directory.path(), &settings, async |base: &str| {
         let client = http_client();
-        let ask = async |method: reqwest::Method, path: &str, token: &str, body: Option<Value>| {
+        let ask = async |method: Method, path: &str, token: &str, body: Option<Value>| {
             let request = client.request(method, format!("{base}/api/v1{path}"));
             let request = if token.is_empty() { request } else { request.bearer_auth(token) };
             let request = match &body {
@@ -194,7 +195,6 @@ async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
             };
             request.send().await.expect("an answer").status().as_u16()
         };
-        use reqwest::Method;
         let body = Some(booking(1, 1));
         assert_eq!(ask(Method::POST, "/bookings", &owner, body.clone()).await, 201);
         assert_eq!(ask(Method::GET, "/bookings/1", "", None).await, 401);
