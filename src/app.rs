@@ -51,6 +51,9 @@ const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether the keys of tokens are due.
+const KEYS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The service as a value: build it, start its workers, serve it, stop it.
 pub struct App {
     /// Booking use cases.
@@ -71,7 +74,7 @@ pub struct App {
     parts: Parts,
     config: Config,
     /// Checks who calls; `None`: anyone may do all.
-    tokens: Option<Arc<Tokens>>,
+    pub tokens: Option<Arc<Tokens>>,
     committed: Arc<Notify>,
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
@@ -167,11 +170,11 @@ impl App {
             search,
             sweeper: Arc::new(sweeper),
             engine,
-            health: Health {
-                store: parts.store.clone(),
-                cache: config.redis.is_some().then(|| parts.cache.clone()),
-                bus: config.kafka.is_some().then(|| parts.bus.clone()),
-            },
+            health: Health::of(
+                parts.store.clone(),
+                config.redis.is_some().then(|| parts.cache.clone()),
+                config.kafka.is_some().then(|| parts.bus.clone()),
+            ),
             metrics,
             tracing,
             parts,
@@ -287,6 +290,17 @@ impl App {
         });
     }
 
+    /// Keeps the keys that tokens are signed with, where they are kept elsewhere.
+    fn keep_keys(&self) {
+        let Some(tokens) = self.tokens.clone() else { return };
+        self.spawn(async move {
+            loop {
+                tokio::time::sleep(KEYS_INTERVAL).await;
+                tokens.keep_keys().await;
+            }
+        });
+    }
+
     /// Starts the sweeper, which follows the clock, where this process has the role.
     pub fn start_sweeper(&self) {
         if !self.has(Role::Sweeper) {
@@ -316,7 +330,6 @@ impl App {
             edge: http::Edge::by(&self.config),
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
-                in_flight_max: self.config.max_in_flight,
                 read_timeout: self.config.server_read_timeout,
                 request_timeout: self.config.server_write_timeout,
             },
@@ -330,6 +343,7 @@ impl App {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         self.follow_clock();
+        self.keep_keys();
         self.start_pipeline().await?;
         self.start_sweeper();
         let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
@@ -340,11 +354,16 @@ impl App {
             idle_timeout: self.config.server_idle_timeout,
             write_timeout: self.config.server_write_timeout,
         };
-        let server = http::serve(listener, self.router(), limits, closing.clone());
+        let (router, metrics) = (self.router(), self.metrics.clone());
+        let server = http::serve(listener, router, limits, metrics, closing.clone());
         let stopped = async {
             stop.await;
-            info!("stopping: no new requests; those under way are finished");
             draining.store(true, Ordering::Release);
+            if !self.config.shutdown_delay.is_zero() {
+                info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
+                tokio::time::sleep(self.config.shutdown_delay).await;
+            }
+            info!("stopping: no new requests; those under way are finished");
             // Callers that wait for a payment are answered as it stands.
             stopping.cancel();
             closing.cancel();

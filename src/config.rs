@@ -35,6 +35,9 @@ pub struct Config {
     pub server_idle_timeout: Duration,
     /// `MAX_CONNECTIONS`: connections at once; beyond it those that rest are closed.
     pub max_connections: usize,
+    /// `SHUTDOWN_DELAY`: how long requests are still taken when a stop was asked for and `/readyz`
+    /// says so, until whoever sends them has noticed.
+    pub shutdown_delay: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long a stop waits for what is under way.
     pub shutdown_timeout: Duration,
     /// `DB_HOST` and its parts, or `DATABASE_URL`: where everything is kept.
@@ -130,6 +133,7 @@ impl Config {
             server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
             server_idle_timeout: env.read("SERVER_IDLE_TIMEOUT", values::positive_duration),
             max_connections: env.read("MAX_CONNECTIONS", values::whole(1..=COUNT_MAX as usize)),
+            shutdown_delay: env.read("SHUTDOWN_DELAY", values::duration),
             shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
             database: env.database(),
             redis: env.redis(),

@@ -5,20 +5,29 @@ use crate::cache::SearchCache;
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// How long a dependency may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long an answer is good for: however many ask, a dependency is asked four times a second.
+const GOOD_FOR: Duration = Duration::from_millis(250);
+
 /// Asks the dependencies. Cheap to clone.
 #[derive(Clone)]
-pub struct Health {
-    /// Without it nothing can be answered.
-    pub store: Arc<dyn Store>,
-    /// The cache, where replicas share one.
-    pub cache: Option<Arc<dyn SearchCache>>,
-    /// The bus, where topics are elsewhere.
-    pub bus: Option<Arc<dyn Bus>>,
+pub struct Health(Arc<Dependencies>);
+
+struct Dependencies {
+    store: Arc<dyn Store>,
+    cache: Option<Arc<dyn SearchCache>>,
+    bus: Option<Arc<dyn Bus>>,
+    store_check: LastCheck,
+    cache_check: LastCheck,
+    bus_check: LastCheck,
 }
+
+/// A dependency's last answer and when it came; one at a time asks for another.
+type LastCheck = Mutex<Option<(Check, Instant)>>;
 
 /// How one dependency is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,17 +61,35 @@ pub struct Report {
 }
 
 impl Health {
+    /// Of the store, without which nothing can be answered, and of cache and bus, where they are
+    /// others' processes.
+    pub fn of(
+        store: Arc<dyn Store>,
+        cache: Option<Arc<dyn SearchCache>>,
+        bus: Option<Arc<dyn Bus>>,
+    ) -> Self {
+        Self(Arc::new(Dependencies {
+            store,
+            cache,
+            bus,
+            store_check: LastCheck::default(),
+            cache_check: LastCheck::default(),
+            bus_check: LastCheck::default(),
+        }))
+    }
+
     /// Asks all at once.
     pub async fn report(&self) -> Report {
+        let Dependencies { cache, bus, cache_check, bus_check, .. } = &*self.0;
         let redis = async {
-            match &self.cache {
-                Some(cache) => check(cache.ping()).await,
+            match cache {
+                Some(cache) => check(cache_check, || cache.ping()).await,
                 None => EMBEDDED,
             }
         };
         let kafka = async {
-            match &self.bus {
-                Some(bus) => check(bus.ping()).await,
+            match bus {
+                Some(bus) => check(bus_check, || bus.ping()).await,
                 None => EMBEDDED,
             }
         };
@@ -72,15 +99,49 @@ impl Health {
 
     /// Asks the store alone.
     pub async fn database(&self) -> Check {
-        check(self.store.ping()).await
+        check(&self.0.store_check, || self.0.store.ping()).await
     }
 }
 
 const EMBEDDED: Check = Check { condition: Condition::Embedded, took: Duration::ZERO };
 
-async fn check<E>(answer: impl Future<Output = Result<(), E>>) -> Check {
+/// The last answer if it is still good, else a new one, which whoever comes meanwhile shares.
+async fn check<E, F>(last: &LastCheck, ask: impl FnOnce() -> F) -> Check
+where
+    F: Future<Output = Result<(), E>>,
+{
+    let mut last = last.lock().await;
+    if let Some((check, at)) = *last
+        && at.elapsed() < GOOD_FOR
+    {
+        return check;
+    }
     let asked_at = Instant::now();
-    let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, ask()).await;
     let condition = if matches!(answer, Ok(Ok(()))) { Condition::Ok } else { Condition::Down };
-    Check { condition, took: asked_at.elapsed() }
+    let check = Check { condition, took: asked_at.elapsed() };
+    *last = Some((check, Instant::now()));
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn however_many_ask_a_dependency_is_asked_once_in_a_while() {
+        let (last, asked) = (LastCheck::default(), AtomicUsize::new(0));
+        let ask = || async {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, ()>(())
+        };
+        let answers = futures::future::join_all((0..100).map(|_| check(&last, ask))).await;
+        assert!(answers.iter().all(|check| check.condition == Condition::Ok));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        *last.lock().await = None;
+        check(&last, ask).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
 }

@@ -38,7 +38,7 @@ pub struct Placed {
     pub booking: Booking,
     /// Whether an earlier request with the same key made it.
     pub replayed: bool,
-    /// Whether the caller's wish to wait was granted.
+    /// Whether a caller's wish to wait was granted.
     pub waited: bool,
 }
 
@@ -62,14 +62,8 @@ impl Bookings {
         Self { engine, store, waiting, clock }
     }
 
-    /// Holds seats; with `wait`, stays until the booking has ended, that long at most.
-    ///
-    /// Beyond the bound on waiting callers (`MAX_WAITING`) it answers at once, pending.
-    pub async fn place(
-        &self,
-        request: PlaceBooking,
-        wait: Option<Duration>,
-    ) -> Result<Placed, Error> {
+    /// Holds seats.
+    pub async fn place(&self, request: PlaceBooking) -> Result<Placed, Error> {
         let booking_id = self.store.draw_booking_id().await?;
         let command = Command::Hold(Hold {
             booking_id,
@@ -81,32 +75,29 @@ impl Bookings {
             method: request.method,
             idempotency: request.idempotency,
         });
-        let mut placed = match self.engine.submit(command).await? {
+        match self.engine.submit(command).await? {
             Outcome::Booking { booking, replayed } => {
-                Placed { booking, replayed, waited: wait.is_some() }
+                Ok(Placed { booking, replayed, waited: false })
             }
             Outcome::Flight(flight) => unreachable!("a hold answered with flight {}", flight.id),
-        };
-        if let (Some(wait), BookingStatus::Pending) = (wait, placed.booking.status) {
-            match self.ended(placed.booking.id, wait).await? {
-                Some(booking) => placed.booking = booking,
-                None => placed.waited = false,
-            }
         }
-        Ok(placed)
     }
 
-    /// The booking once it has ended, or as it is when the time is up; `None` where no more callers
-    /// may wait.
-    async fn ended(&self, id: BookingId, wait: Duration) -> Result<Option<Booking>, Error> {
-        let Some(ended) = self.waiting.for_end_of(id) else { return Ok(None) };
-        // It may have ended before we began to wait.
-        let now = self.booking(id).await?;
-        if now.status != BookingStatus::Pending {
-            return Ok(Some(now));
+    /// What was placed once it has ended, or as it is when the time is up.
+    ///
+    /// Beyond the bound on waiting callers (`MAX_WAITING`) it comes back at once, as it is.
+    pub async fn until_ended(&self, mut placed: Placed, wait: Duration) -> Result<Placed, Error> {
+        let id = placed.booking.id;
+        if placed.booking.status == BookingStatus::Pending {
+            let Some(ended) = self.waiting.for_end_of(id) else { return Ok(placed) };
+            // It may have ended before we began to wait.
+            placed.booking = self.booking(id).await?;
+            if placed.booking.status == BookingStatus::Pending {
+                ended.within(wait).await;
+                placed.booking = self.booking(id).await?;
+            }
         }
-        ended.within(wait).await;
-        self.booking(id).await.map(Some)
+        Ok(Placed { waited: true, ..placed })
     }
 
     /// Gives a booking up on the traveller's behalf.

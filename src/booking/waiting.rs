@@ -14,9 +14,16 @@ const BATCH_SIZE_MAX: usize = 512;
 /// Who waits for which booking.
 #[derive(Clone)]
 pub struct Waiting {
-    register: Arc<Mutex<HashMap<BookingId, Waiters>>>,
+    register: Arc<Mutex<Register>>,
     waiting_max: usize,
     stopping: CancellationToken,
+}
+
+#[derive(Default)]
+struct Register {
+    bookings: HashMap<BookingId, Waiters>,
+    /// Callers over all bookings: many may wait for one, each by a repeat of its request.
+    callers: usize,
 }
 
 #[derive(Default)]
@@ -26,7 +33,7 @@ struct Waiters {
 }
 
 impl Waiting {
-    /// A register with room for `waiting_max` bookings; all waits end when `stopping` is cancelled.
+    /// A register with room for `waiting_max` callers; all waits end when `stopping` is cancelled.
     pub fn new(waiting_max: usize, stopping: CancellationToken) -> Self {
         Self { register: Arc::default(), waiting_max, stopping }
     }
@@ -34,10 +41,11 @@ impl Waiting {
     /// Begins to wait for a booking's end; `None` if the register is full.
     pub(super) fn for_end_of(&self, booking: BookingId) -> Option<Wait> {
         let mut register = self.register();
-        if register.len() >= self.waiting_max {
+        if register.callers >= self.waiting_max {
             return None;
         }
-        let waiters = register.entry(booking).or_default();
+        register.callers += 1;
+        let waiters = register.bookings.entry(booking).or_default();
         waiters.count += 1;
         Some(Wait { booking, ended: waiters.ended.clone(), waiting: self.clone() })
     }
@@ -55,18 +63,18 @@ impl Waiting {
     fn wake(&self, message: &Message) {
         let register = self.register();
         let kind = message.headers.get("ce_type").unwrap_or_default();
-        if register.is_empty() || !kind.starts_with("booking.") {
+        if register.callers == 0 || !kind.starts_with("booking.") {
             return;
         }
         let Ok(booking) = serde_json::from_str::<Booking>(&message.payload) else { return };
-        if let Some(waiters) = register.get(&booking.id) {
+        if let Some(waiters) = register.bookings.get(&booking.id) {
             waiters.ended.notify_waiters();
             // A permit for one who has registered but does not await yet.
             waiters.ended.notify_one();
         }
     }
 
-    fn register(&self) -> MutexGuard<'_, HashMap<BookingId, Waiters>> {
+    fn register(&self) -> MutexGuard<'_, Register> {
         self.register.lock().expect("no holder of the register panics")
     }
 }
@@ -92,14 +100,31 @@ impl Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         let mut register = self.waiting.register();
-        if let Some(waiters) = register.get_mut(&self.booking) {
+        register.callers -= 1;
+        if let Some(waiters) = register.bookings.get_mut(&self.booking) {
             waiters.count -= 1;
             if waiters.count == 0 {
-                register.remove(&self.booking);
+                register.bookings.remove(&self.booking);
             } else {
                 // Pass the permit on, if this waiter took the only one.
                 waiters.ended.notify_one();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_bounded_and_not_the_bookings_that_they_wait_for() {
+        let waiting = Waiting::new(2, CancellationToken::new());
+        let first = waiting.for_end_of(BookingId(1)).expect("room");
+        let _second = waiting.for_end_of(BookingId(1)).expect("room");
+        assert!(waiting.for_end_of(BookingId(1)).is_none());
+        assert!(waiting.for_end_of(BookingId(2)).is_none());
+        drop(first);
+        assert!(waiting.for_end_of(BookingId(2)).is_some());
     }
 }

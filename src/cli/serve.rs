@@ -15,7 +15,7 @@ use tracing::warn;
 
 /// Serves until Ctrl-C or SIGTERM.
 pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
-    telemetry::logging::init(config.log_format, &config.log_filter)
+    let _logs = telemetry::logging::init(config.log_format, &config.log_filter)
         .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
     raise_file_limit();
     let listener = bind(&config).await?;
@@ -51,6 +51,13 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
         None if !address.ip().is_loopback() => warn!(
             "AUTH is off: whoever reaches {address} can book, read and change all; set AUTH=jwt"
         ),
+        Some(JwtSettings { keys, .. }) if keys.can_be_forged() => warn!(
+            "JWT_JWKS is read over plain http: whoever is between can have any token accepted; \
+             use https"
+        ),
+        _ => {}
+    }
+    match &config.auth {
         Some(JwtSettings { keys, audience: None, .. }) if !matches!(keys, KeySource::Secret(_)) => {
             warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
         }

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Bytes of `JWT_SECRET` at least: as many as HS256's digest has (RFC 7518, 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
+/// `JWT_LEEWAY` at most.
+const LEEWAY_MAX: Duration = Duration::from_mins(5);
+
 /// Requests that one client may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -41,6 +44,18 @@ pub enum KeySource {
     File(PathBuf),
     /// `JWT_JWKS`, an http or https URL of public keys.
     Url(String),
+}
+
+impl KeySource {
+    /// Whether the keys come over a network in the clear, where whoever is between can send others.
+    pub fn can_be_forged(&self) -> bool {
+        let Self::Url(url) = self else { return false };
+        let host = |uri: http::Uri| uri.host().unwrap_or_default().to_owned();
+        let host = url.parse().map(host).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        url.starts_with("http://") && !is_local
+    }
 }
 
 /// Addresses that begin alike: `10.0.0.0/8`, `::1`.
@@ -121,7 +136,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let jwks = self.read("JWT_JWKS", values::optional(jwks));
         let issuer = self.read("JWT_ISSUER", values::optional(|text| Ok(text.to_owned())));
         let audience = self.read("JWT_AUDIENCE", values::optional(|text| Ok(text.to_owned())));
-        let leeway = self.read("JWT_LEEWAY", values::duration);
+        let leeway = self.read("JWT_LEEWAY", leeway);
         let keys = match (auth, secret, jwks) {
             (Auth::Off, None, None) => return None,
             (Auth::Off, ..) => {
@@ -154,6 +169,12 @@ fn secret(text: &str) -> Result<Secret, String> {
         return Err(format!("must have at least {SECRET_BYTES_MIN} bytes, drawn at random"));
     }
     Ok(text.into())
+}
+
+/// Clocks differ by seconds; more would only make tokens live longer than their issuer wants.
+fn leeway(text: &str) -> Result<Duration, String> {
+    let leeway = values::duration(text)?;
+    if leeway > LEEWAY_MAX { Err("must be at most 5m".into()) } else { Ok(leeway) }
 }
 
 fn jwks(text: &str) -> Result<KeySource, String> {
@@ -248,12 +269,29 @@ mod tests {
             &[("JWT_SECRET", long)],
             &[("AUTH", "jwt"), ("JWT_SECRET", "short-and-known")],
             &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_JWKS", "keys.json")],
-            &[("AUTH", "jwt"), ("JWT_JWKS", "ftp://id.example/keys")],
+            &[("AUTH", "jwt"), ("JWT_JWKS", "ftp://user:short-and-known@id.example/keys")],
+            &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_LEEWAY", "301s")],
         ] {
             let told = config(unsound).expect_err("unsound");
             assert!(!told.contains("short-and-known") && !told.contains(long), "{told}");
             assert_eq!(told.lines().count(), 2, "{told}");
         }
+    }
+
+    #[test]
+    fn keys_in_the_clear_can_be_forged_but_on_this_machine() {
+        for (url, expected) in [
+            ("http://id.example/keys", true),
+            ("http://user:password@10.0.0.1:8080/keys", true),
+            ("http://localhost.evil.example/keys", true),
+            ("http://localhost:8080/keys", false),
+            ("http://127.0.0.1/keys", false),
+            ("http://[::1]:8080/keys", false),
+            ("https://id.example/keys", false),
+        ] {
+            assert_eq!(KeySource::Url(url.into()).can_be_forged(), expected, "{url}");
+        }
+        assert!(!KeySource::File("keys.json".into()).can_be_forged());
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SERVER_READ_TIMEOUT", "15s", "time to receive a request's head, and then its body"),
     setting("SERVER_WRITE_TIMEOUT", "15s", "time to answer a request that does not ask to wait"),
     setting("SERVER_IDLE_TIMEOUT", "75s", "how long a connection may rest between requests"),
+    setting("SHUTDOWN_DELAY", "0s", "how long a stop still takes requests while /readyz says 503"),
     setting("SHUTDOWN_TIMEOUT", "30s", "time that a stop gives to requests under way"),
     setting("DB_HOST", "", "PostgreSQL's host; empty: SQLite in a file"),
     setting("DB_PORT", "5432", "PostgreSQL's port"),
@@ -118,7 +119,7 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
 
 /// Whether a setting's value is never repeated: URLs may hold a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
-    ["_URL", "_ENDPOINT", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
+    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
 }
 
 /// The default of a setting in the list.

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use std::sync::Arc;
-use tracing::{info, warn};
+use tracing::warn;
 
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Problem;
@@ -19,10 +19,10 @@ impl FromRequestParts<Arc<Api>> for Caller {
         let Some(tokens) = &api.tokens else { return Ok(Self::Anyone) };
         let token = bearer(&parts.headers)?;
         tokens.caller(token).await.map_err(|refused| match refused {
+            // What was sent is a secret, or was once: it is not repeated.
             Refused::Token(reason) => {
-                // What was sent is a secret, or was once: it is not repeated.
-                info!(reason, "a token was refused");
-                Problem::unauthenticated(format!("the token is not accepted: {reason}"), true)
+                let detail = format!("the token is not accepted: {reason}");
+                Problem::unauthenticated(detail, true, reason)
             }
             Refused::NoKeys(_) => {
                 warn!(%refused, "no token can be checked");
@@ -37,14 +37,17 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = sent.next() else {
         let detail = "send a token, as Authorization: Bearer …";
-        return Err(Problem::unauthenticated(detail, false));
+        return Err(Problem::unauthenticated(detail, false, "no token"));
     };
     let parts = first.to_str().ok().and_then(|text| text.trim().split_once(' '));
     match parts {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && sent.next().is_none() => {
             Ok(token.trim())
         }
-        _ => Err(Problem::unauthenticated("Authorization must be one Bearer token", true)),
+        _ => {
+            let detail = "Authorization must be one Bearer token";
+            Err(Problem::unauthenticated(detail, true, "not one Bearer token"))
+        }
     }
 }
 
@@ -68,5 +71,6 @@ pub(super) fn acts_for(caller: &Caller, user: UserId) -> Result<(), Problem> {
     if caller.may_act_for(user) {
         return Ok(());
     }
-    Err(Problem::new(Code::Forbidden, "the token is another user's, and has no bookings:admin"))
+    let detail = "the token is another user's, and has no bookings:admin";
+    Err(Problem::new(Code::Forbidden, detail).refusing("its token is another user's"))
 }

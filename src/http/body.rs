@@ -1,17 +1,21 @@
 //! Reading requests: JSON bodies, paths and queries, each refused with a problem that says why.
 
+use super::places::{SharedPlace, overloaded};
 use super::problem::{Code, Problem};
 use crate::domain::Invalid;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use futures::StreamExt;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http_body::{Frame, SizeHint};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::Sleep;
 
 /// A JSON body, and its fields whose type is wrong: they are noted, and absent from the value.
 ///
@@ -128,6 +132,9 @@ fn unread(error: &BytesRejection) -> Problem {
             let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
             return Problem::new(Code::RequestTimeout, detail);
         }
+        if cause.is::<NoPlace>() {
+            return overloaded();
+        }
         source = cause.source();
     }
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -142,23 +149,62 @@ fn unread(error: &BytesRejection) -> Problem {
 #[error("the body came too slowly")]
 struct TooSlow;
 
-/// Bounds the time in which a request's body must arrive.
-pub(super) fn read_within(request: Request, time: Duration) -> Request {
-    if http_body::Body::is_end_stream(request.body()) {
-        return request;
+/// Its body is there, and meanwhile others have taken all places.
+#[derive(Debug, thiserror::Error)]
+#[error("no place is free")]
+struct NoPlace;
+
+/// A body that must arrive in time; its request keeps no place while it is awaited.
+struct Awaited {
+    body: Body,
+    late: Pin<Box<Sleep>>,
+    place: Option<SharedPlace>,
+}
+
+impl http_body::Body for Awaited {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(None) if this.place.as_ref().is_some_and(|place| !place.take_again()) => {
+                Poll::Ready(Some(Err(NoPlace.into())))
+            }
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending if this.late.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Some(Err(TooSlow.into())))
+            }
+            Poll::Pending => {
+                if let Some(place) = &this.place {
+                    place.give_back();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bounds the time in which a request's body must arrive; until it has, its place is free. The
+/// handler is told of the place.
+pub(super) fn read_within(
+    mut request: Request,
+    time: Duration,
+    place: Option<SharedPlace>,
+) -> Request {
+    if let Some(place) = &place {
+        request.extensions_mut().insert(place.clone());
     }
     request.map(|body| {
         let late = Box::pin(tokio::time::sleep(time));
-        let stream = futures::stream::unfold((body.into_data_stream(), late), |(mut body, mut late)| async {
-            tokio::select! {
-                chunk = body.next() => chunk.map(|chunk| (chunk.map_err(Into::into), (body, late))),
-                () = &mut late => {
-                    let error: axum::BoxError = TooSlow.into();
-                    Some((Err(error), (body, late)))
-                }
-            }
-        });
-        Body::from_stream(stream)
+        Body::new(Awaited { body, late, place })
     })
 }
 

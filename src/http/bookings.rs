@@ -4,6 +4,8 @@ use super::Api;
 use super::auth::acts_for;
 use super::body::{Id, Json, Query, readable};
 use super::fields::{PassengerBody, required};
+use super::gzip;
+use super::places::SharedPlace;
 use super::problem::{Problem, ProblemBody};
 use crate::booking::{IdempotencyKey, PlaceBooking, Placed, Refusal};
 use crate::domain::{
@@ -11,18 +13,28 @@ use crate::domain::{
     PaymentMethod, PaymentReference, Timestamp, UserId,
 };
 use crate::identity::Caller;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The route that bookings are placed at.
+pub(super) const PATH: &str = "/api/v1/bookings";
+
 /// Bookings in one list, where no limit is named, and at most.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
+
+/// Who flies is nobody's to keep on the way.
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// A booking as it is answered.
+type Shown = ([(HeaderName, &'static str); 1], axum::Json<Booking>);
 
 /// A party's wish for seats, as it is sent.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -203,7 +215,8 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     responses(
         (status = 201, body = BookingPlacedBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such flight"),
         (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable"),
@@ -215,6 +228,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    place: Option<Extension<SharedPlace>>,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
@@ -222,11 +236,19 @@ pub(super) async fn place(
     let request = body.check(mistyped, api.limits.party_size_max, key)?;
     acts_for(&caller, request.user_id)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
-    let Placed { booking, replayed, waited } = api.bookings.place(request, wait).await?;
+    let mut placed = api.bookings.place(request).await?;
+    if let Some(wait) = wait {
+        // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
+        if let Some(Extension(place)) = &place {
+            place.give_back();
+        }
+        placed = api.bookings.until_ended(placed, wait).await?;
+    }
 
-    let location = format!("/api/v1/bookings/{}", booking.id);
+    let Placed { booking, replayed, waited } = placed;
+    let location = (header::LOCATION, format!("{PATH}/{}", booking.id));
     let body = axum::Json(BookingPlacedBody::from(booking));
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response();
+    let mut response = (StatusCode::CREATED, [location], [NO_STORE], body).into_response();
     let head = response.headers_mut();
     if replayed {
         head.insert("idempotent-replayed", http::HeaderValue::from_static("true"));
@@ -244,15 +266,16 @@ pub(super) async fn place(
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
+        (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Id(id): Id,
-) -> Result<axum::Json<Booking>, Problem> {
-    Ok(axum::Json(own(&api, &caller, BookingId(id)).await?))
+) -> Result<Shown, Problem> {
+    Ok(([NO_STORE], axum::Json(own(&api, &caller, BookingId(id)).await?)))
 }
 
 /// A booking that the caller may see; another's is not found, so that numbers can't be tried out.
@@ -261,7 +284,8 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
     if caller.may_act_for(booking.user_id) {
         return Ok(booking);
     }
-    Err(Refusal::BookingNotFound(id).into())
+    let missing = Problem::from(Refusal::BookingNotFound(id));
+    Err(missing.refusing("the booking is another user's"))
 }
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
@@ -269,7 +293,9 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
     post, path = "/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = Booking), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 200, body = Booking), (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
+        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
         (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
         (status = 503, body = ProblemBody),
     )
@@ -278,11 +304,11 @@ pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Id(id): Id,
-) -> Result<axum::Json<Booking>, Problem> {
+) -> Result<Shown, Problem> {
     if caller != Caller::Anyone {
         own(&api, &caller, BookingId(id)).await?;
     }
-    Ok(axum::Json(api.bookings.cancel(BookingId(id)).await?))
+    Ok(([NO_STORE], axum::Json(api.bookings.cancel(BookingId(id)).await?)))
 }
 
 /// Lists a user's bookings, newest first.
@@ -295,17 +321,19 @@ pub(super) async fn cancel(
         ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of an earlier answer"),
     ),
     responses(
-        (status = 200, body = BookingList), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody),
-        (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 200, body = BookingList, headers(("Content-Encoding" = String), ("Vary" = String))),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin"),
+        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn of_user(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Id(user): Id,
+    headers: HeaderMap,
     query: Query,
-) -> Result<axum::Json<BookingList>, Problem> {
+) -> Result<Response, Problem> {
     acts_for(&caller, UserId(user))?;
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
@@ -328,5 +356,6 @@ pub(super) async fn of_user(
     let more = bookings.len() > limit;
     bookings.truncate(limit);
     let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(axum::Json(BookingList { count: bookings.len(), bookings, next_cursor }))
+    let list = BookingList { count: bookings.len(), bookings, next_cursor };
+    Ok(([NO_STORE], gzip::json(&headers, &list)).into_response())
 }

@@ -164,12 +164,16 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 
 /// Creates a flight.
 #[utoipa::path(
-    post, path = "/flights", tag = "flights", security((), ("bearer" = [])),
+    post, path = "/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
     request_body = NewFlightBody,
     responses(
         (status = 201, body = Flight, headers(("Location" = String), ("ETag" = String))),
-        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody), (status = 408, body = ProblemBody),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+            description = "forbidden: the token lacks flights:write, or a page of another origin"),
+        (status = 408, body = ProblemBody),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn create(
@@ -213,7 +217,7 @@ pub(super) async fn get(
 ///
 /// Seat counts change only against a known version: `version` in the body, or `If-Match`.
 #[utoipa::path(
-    put, path = "/flights/{id}", tag = "flights", security((), ("bearer" = [])),
+    put, path = "/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(
         ("id" = i64, Path, example = 1),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on",
@@ -222,11 +226,13 @@ pub(super) async fn get(
     request_body = FlightBody,
     responses(
         (status = 200, body = FlightPutBody, headers(("ETag" = String))),
-        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+            description = "forbidden: the token lacks flights:write, or a page of another origin"),
         (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "version_conflict, seats_in_use, flight_cancelled"),
         (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn put(

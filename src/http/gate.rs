@@ -1,17 +1,30 @@
 //! What every request passes before it is worked on, and what every answer bears.
 
 use super::limits::{Limiter, Verdict};
+use super::places::{Place, Places};
 use super::problem::{Code, Problem};
 use super::{client, cors};
 use crate::config::{Config, CorsOrigins, Network};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Routes that no limit touches: whoever watches the service must not lose sight of it in a rush.
-const UNLIMITED: [&str; 4] = ["/api/v1/health", "/livez", "/readyz", "/metrics"];
+const PROBES: [&str; 4] = ["/api/v1/health", "/livez", "/readyz", "/metrics"];
+
+/// Nothing in an answer is to be run, framed or loaded; `/docs` has a policy of its own.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// Whether whoever watches the service asks.
+pub(super) fn is_probe(path: &str) -> bool {
+    PROBES.contains(&path)
+}
 
 /// Who may come in, and how often.
 pub struct Edge {
@@ -21,6 +34,10 @@ pub struct Edge {
     trusted_proxies: Vec<Network>,
     /// Whose pages may call.
     origins: CorsOrigins,
+    /// Whether pages of others are kept from changing anything: a token that no browser adds by
+    /// itself would do that as well, but callers need none.
+    is_guarded: bool,
+    places: Arc<Places>,
 }
 
 impl Edge {
@@ -30,7 +47,24 @@ impl Edge {
             limiter: config.rate_limit.map(Limiter::new),
             trusted_proxies: config.trusted_proxies.clone(),
             origins: config.cors_origins.clone(),
+            is_guarded: config.auth.is_none(),
+            places: Arc::new(Places::new(config.max_in_flight)),
         }
+    }
+
+    /// A place for a request that waits for nobody but us.
+    pub(super) fn place(&self) -> Option<Place<&Places>> {
+        Place::take(&self.places)
+    }
+
+    /// A place for a request whose body or handler may wait for its caller.
+    pub(super) fn shared_place(&self) -> Option<Place<Arc<Places>>> {
+        Place::take(self.places.clone())
+    }
+
+    /// The address of whoever sent the request.
+    pub(super) fn client(&self, request: &Request) -> IpAddr {
+        client::address(request, &self.trusted_proxies)
     }
 
     /// Lets a request in, or gives the answer that turns it away.
@@ -43,29 +77,38 @@ impl Edge {
         let origin = cors::allowed(&self.origins, request);
         let is_options = request.method() == Method::OPTIONS;
         let passed = |left| Passed { left, origin: origin.clone(), is_options };
-        let limiter = self.limiter.as_ref().filter(|_| !UNLIMITED.contains(&path));
-        let verdict = limiter.map(|limiter| {
-            (limiter, limiter.ask(client::address(request, &self.trusted_proxies), at))
-        });
-        let preflight = || origin.as_ref().and_then(|_| cors::preflight(request));
+        let limiter = self.limiter.as_ref().filter(|_| !is_probe(path));
+        let verdict = limiter.map(|limiter| (limiter, limiter.ask(self.client(request), at)));
+        let turned_away = || match &origin {
+            Some(_) => cors::preflight(request),
+            None if self.is_guarded && cors::is_forged(request) => {
+                Some(Problem::of_another_origin().into_response())
+            }
+            None => None,
+        };
         match verdict {
-            None => (passed(None), preflight()),
-            Some((_, Verdict::Admitted { left })) => (passed(Some(left)), preflight()),
+            None => (passed(None), turned_away()),
+            Some((_, Verdict::Admitted { left })) => (passed(Some(left)), turned_away()),
             Some((limiter, Verdict::Refused { retry_after })) => {
                 (passed(Some(0)), Some(too_many(limiter, retry_after)))
             }
         }
     }
 
-    /// Adds what every answer bears.
-    pub(super) fn finish(&self, passed: Passed, response: &mut Response) {
+    /// Adds what every answer bears, and to all but searches, which are many and hold nothing that
+    /// is anyone's own, what a browser may do with them.
+    pub(super) fn finish(&self, passed: Passed, is_search: bool, response: &mut Response) {
         if passed.is_options
             && let Some(allowed) = cors::options(response)
         {
             *response = allowed;
         }
         let headers = response.headers_mut();
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        if !is_search {
+            headers.entry(CONTENT_SECURITY_POLICY).or_insert(POLICY);
+            headers.insert(REFERRER_POLICY, NO_REFERRER);
+        }
         if let (Some(limiter), Some(left)) = (&self.limiter, passed.left) {
             for (name, value) in limiter.headers(left) {
                 headers.insert(name, value);
@@ -90,7 +133,8 @@ fn too_many(limiter: &Limiter, retry_after: Duration) -> Response {
         "more than {} requests a second (RATE_LIMIT_RPS) beyond {} at once (RATE_LIMIT_BURST)",
         limit.per_second, limit.burst
     );
-    let mut response = Problem::new(Code::RateLimited, detail).into_response();
+    let problem = Problem::new(Code::RateLimited, detail).refusing("it asks too often");
+    let mut response = problem.into_response();
     // Whole seconds, rounded up: earlier it would be refused again.
     let seconds = retry_after.as_millis().div_ceil(1_000) as u64;
     response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());

@@ -2,10 +2,12 @@
 //!
 //! One function and not a stack: each layer costs every cached search, and their order is plain here.
 
+use super::body::read_within;
+use super::gate::is_probe;
+use super::places::overloaded;
 use super::problem::{Code, Problem};
-use super::{Api, body::read_within, span};
+use super::{Api, bookings, search, span};
 use crate::telemetry::{Span, TraceContext};
-
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -13,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,11 +30,7 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Carries one request through.
-pub(super) async fn around(
-    State(api): State<Arc<Api>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
@@ -39,24 +38,28 @@ pub(super) async fn around(
     let method = method_label(request.method());
     let route = api.metrics.route(method, path);
     let id = request_id.to_str().expect("a request id is checked or made of ASCII letters");
-    let place = Place::take(&api);
+    let _counted = Counted::count(&api);
+    let is_told = enabled!(target: "access", Level::INFO);
+    let client = is_told.then(|| api.edge.client(&request));
 
     let (passed, turned_away) = api.edge.pass(&request, path, started);
-    let is_bounded = path.starts_with("/api/") && !path.ends_with("/health");
+    let is_bounded = path.starts_with("/api/") && !is_probe(path);
     // What probes ask is no part of any story.
     let span = if is_bounded {
         span::begin(&api.tracing, &request, (method, path), id)
     } else {
         Span::NONE
     };
-    let waits = super::bookings::asked_wait(request.headers());
-    let mut response = if let Some(refusal) = turned_away {
-        refusal
-    } else if is_bounded && place.is_beyond {
-        Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on").into_response()
-    } else {
-        request = read_within(request, api.limits.read_timeout);
-        span.around(carry_out(api.limits.request_timeout + waits, request, next)).await
+    let waits = match (method, path) {
+        ("POST", bookings::PATH) => bookings::asked_wait(request.headers()),
+        _ => Duration::ZERO,
+    };
+    let mut response = match turned_away {
+        Some(refusal) => refusal,
+        None => {
+            let admitted = admit(&api, is_bounded, waits, request, next);
+            span.around(admitted).await.into_response()
+        }
     };
 
     let problem = response.extensions_mut().remove::<Problem>();
@@ -65,16 +68,36 @@ pub(super) async fn around(
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
-    api.edge.finish(passed, &mut response);
+    let status = response.status();
+    api.edge.finish(passed, path == search::PATH && !status.is_client_error(), &mut response);
     let took = started.elapsed();
-    route.observe(response.status(), took);
-    let cause = problem.as_ref().and_then(Problem::cause);
-    span::answered(&span, response.status());
+    route.observe(status, took);
+    span::answered(&span, status);
     let is_slow = took > SLOW + waits;
-    let line = Line { id, method, route: path, status: response.status(), took, is_slow, cause };
-    line.write(&span.context());
+    let line = Line { id, method, route: path, status, took, is_slow, client };
+    line.write(problem.as_ref(), &span.context());
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
+}
+
+/// Carries a request out if there is a place for it, where it needs one.
+async fn admit(
+    api: &Api,
+    is_bounded: bool,
+    waits: Duration,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    fn needed<T>(is_needed: bool, place: impl FnOnce() -> Option<T>) -> Result<Option<T>, Problem> {
+        if is_needed { place().ok_or_else(overloaded).map(Some) } else { Ok(None) }
+    }
+    let has_body = !http_body::Body::is_end_stream(request.body());
+    let _own = needed(is_bounded && !has_body, || api.edge.place())?;
+    let shared = needed(is_bounded && has_body, || api.edge.shared_place().map(Arc::new))?;
+    if has_body {
+        request = read_within(request, api.limits.read_timeout, shared.clone());
+    }
+    Ok(carry_out(api.limits.request_timeout + waits, request, next).await)
 }
 
 async fn carry_out(time: Duration, request: Request, next: Next) -> Response {
@@ -122,7 +145,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The request's one line. Its target is `access`, so that `RUST_LOG=info,access=debug` shows them all.
+/// The request's one line. Its target is `access`, so that `RUST_LOG=info,access=warn` silences it.
 struct Line<'a> {
     id: &'a str,
     method: &'static str,
@@ -130,56 +153,63 @@ struct Line<'a> {
     status: StatusCode,
     took: Duration,
     is_slow: bool,
-    cause: Option<&'a str>,
+    client: Option<IpAddr>,
 }
 
 /// One line at a level, which the macro wants as a constant.
 macro_rules! line {
-    ($level:expr, $line:ident, $trace_id:ident, $text:literal $(, $cause:ident)?) => {
+    ($level:expr, $text:literal, $line:ident, $trace_id:ident $(, $field:ident)*) => {
         event!(
             target: "access", $level, request_id = $line.id, trace_id = $trace_id,
             method = $line.method, route = $line.route, status = $line.status.as_u16(),
-            duration_ms = $line.took.as_secs_f64() * 1e3, $($cause,)? $text
+            duration_ms = $line.took.as_secs_f64() * 1e3, $($field,)* $text
         )
     };
 }
 
 impl Line<'_> {
-    /// With its cause where something failed; at `debug` where all went well, which is most of them.
-    fn write(&self, trace: &TraceContext) {
-        let is_notable = self.cause.is_some() || self.is_slow || self.status.is_server_error();
-        if !is_notable && !enabled!(target: "access", Level::DEBUG) {
+    /// With its cause where something failed, and with whom and why where a caller was turned away.
+    fn write(&self, problem: Option<&Problem>, trace: &TraceContext) {
+        let cause = problem.and_then(Problem::cause);
+        // Probes come every few seconds, and are told of where they are not content.
+        let is_quiet = is_probe(self.route) && !self.status.is_server_error() && !self.is_slow;
+        let is_told = if is_quiet {
+            enabled!(target: "access", Level::DEBUG)
+        } else {
+            self.client.is_some() || cause.is_some()
+        };
+        if !is_told {
             return;
         }
         let trace_id = trace.trace_id().map(field::display);
-        if let Some(cause) = self.cause {
-            line!(Level::ERROR, self, trace_id, "failed", cause);
+        let reason = problem.map(|problem| problem.code().as_str());
+        if let Some(cause) = cause {
+            line!(Level::ERROR, "failed", self, trace_id, reason, cause);
+        } else if let Some(reason) = problem.and_then(Problem::refusal) {
+            let client = self.client.map(field::display);
+            line!(Level::INFO, "refused", self, trace_id, reason, client);
         } else if self.is_slow {
-            line!(Level::INFO, self, trace_id, "slow");
-        } else if self.status.is_server_error() {
-            line!(Level::INFO, self, trace_id, "answered");
+            line!(Level::INFO, "slow", self, trace_id, reason);
+        } else if is_quiet {
+            line!(Level::DEBUG, "answered", self, trace_id);
         } else {
-            line!(Level::DEBUG, self, trace_id, "answered");
+            line!(Level::INFO, "answered", self, trace_id, reason);
         }
     }
 }
 
-/// A request's place among those being worked on; given back when dropped.
-struct Place<'a> {
-    api: &'a Api,
-    is_beyond: bool,
-}
+/// A request among those in flight; no longer when dropped.
+struct Counted<'a>(&'a Api);
 
-impl<'a> Place<'a> {
-    fn take(api: &'a Api) -> Self {
+impl<'a> Counted<'a> {
+    fn count(api: &'a Api) -> Self {
         api.metrics.http_in_flight.inc();
-        let in_flight = api.metrics.http_in_flight.get();
-        Self { api, is_beyond: in_flight > api.limits.in_flight_max as i64 }
+        Self(api)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.api.metrics.http_in_flight.dec();
+        self.0.metrics.http_in_flight.dec();
     }
 }

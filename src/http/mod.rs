@@ -12,10 +12,12 @@ mod docs;
 mod fields;
 mod flights;
 mod gate;
+mod gzip;
 mod health;
 mod limits;
 mod middleware;
 mod openapi;
+mod places;
 mod problem;
 mod search;
 mod server;
@@ -29,6 +31,7 @@ use crate::search::Search;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use http::HeaderMap;
 use problem::{Code, Problem};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -70,8 +73,6 @@ pub struct Api {
 pub struct HttpLimits {
     /// Seats in one booking (`MAX_PARTY_SIZE`).
     pub party_size_max: i32,
-    /// Requests worked on at once (`MAX_IN_FLIGHT`).
-    pub in_flight_max: usize,
     /// For reading a body (`SERVER_READ_TIMEOUT`).
     pub read_timeout: Duration,
     /// For answering, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
@@ -87,7 +88,10 @@ pub fn router(api: Api) -> Router {
     let document = openapi::serialized(document);
     let routes = routes
         .merge(docs::routes())
-        .route("/openapi.json", axum::routing::get(async move || openapi::serve(document)));
+        .route(
+            "/openapi.json",
+            axum::routing::get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
+        );
     wrapped(routes, api)
 }
 

@@ -1,9 +1,13 @@
 //! The `OpenAPI` 3.1 document, made from the handlers.
 
-use super::problem::Code;
-use axum::body::Bytes;
-use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+mod examples;
+
+use super::gzip::Text;
+use super::problem::{Code, Problem};
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::Value;
+use std::sync::Arc;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -15,7 +19,10 @@ use utoipa::openapi::{
 #[openapi(
     info(
         title = "Airline booking service",
-        description = "Search flights, hold seats, pay, and watch a booking complete.",
+        description = "Search flights, hold seats, pay, and watch a booking complete. Every refusal is \
+            application/problem+json with a code, also of a path (404) or method (405) that there is \
+            not; only a request whose head can't be read (400) or is too large (431) is answered \
+            without a body.",
     ),
     tags(
         (name = "flights", description = "Dated departures and their seats"),
@@ -45,17 +52,25 @@ pub fn openapi() -> OpenApi {
     complete(super::described_routes().split_for_parts().1)
 }
 
-/// What the handlers need not repeat: the problems' media type and codes, that any may fail or be
-/// asked too often, and that those for callers with a token refuse others.
+/// What the handlers need not repeat: names, examples and links; the problems' media type and codes;
+/// that any may fail or be asked too often, and that those for callers with a token refuse others.
 fn complete(mut document: OpenApi) -> OpenApi {
-    for path in document.paths.paths.values_mut() {
-        let operations = [&mut path.get, &mut path.post, &mut path.put];
-        for operation in operations.into_iter().flatten() {
+    for (path, item) in &mut document.paths.paths {
+        let is_limited = path.starts_with("/api/") && !super::gate::is_probe(path);
+        let operations = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put)];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let name = examples::name(method, path);
+            operation.operation_id = Some(name.to_owned());
             add_common_refusals(operation);
             for (status, response) in &mut operation.responses.responses {
                 let is_problem = is_problem(response);
-                if let RefOr::T(response) = response {
-                    describe(status.parse().unwrap_or_default(), response, is_problem);
+                let RefOr::T(response) = response else { continue };
+                let status = status.parse().unwrap_or_default();
+                describe(status, response, is_problem);
+                add_headers(status, response, is_limited);
+                if (200..300).contains(&status) {
+                    illustrate(name, response);
                 }
             }
         }
@@ -70,18 +85,41 @@ fn add_common_refusals(operation: &mut Operation) {
     let Some(RefOr::T(mut problem)) = refused else { return };
     problem.description.clear();
     problem.headers.clear();
-    let mut common =
-        vec![("429", &["Retry-After", "RateLimit", "RateLimit-Policy"][..]), ("500", &[])];
+    let mut common = vec!["429", "500"];
     if operation.security.is_some() {
-        common.push(("401", &["WWW-Authenticate"]));
+        common.push("401");
     }
-    for (status, headers) in common {
-        let mut problem = problem.clone();
-        problem
-            .headers
-            .extend(headers.iter().map(|name| ((*name).to_owned(), text_header().into())));
-        responses.insert(status.to_owned(), RefOr::T(problem));
+    for status in common {
+        responses.insert(status.to_owned(), RefOr::T(problem.clone()));
     }
+}
+
+/// The headers that a status bears wherever it is answered.
+fn add_headers(status: u16, response: &mut Described, is_limited: bool) {
+    let mut names = vec!["X-Request-Id"];
+    if is_limited {
+        names.extend(["RateLimit", "RateLimit-Policy"]);
+    }
+    match status {
+        401 => names.push("WWW-Authenticate"),
+        429 => names.push("Retry-After"),
+        503 if is_limited => names.push("Retry-After"),
+        _ => {}
+    }
+    for name in names {
+        response.headers.entry(name.to_owned()).or_insert_with(|| text_header().into());
+    }
+}
+
+/// An answer as it looks, and what can follow.
+fn illustrate(operation: &str, response: &mut Described) {
+    if let (Some(shown), Some(RefOr::T(content))) =
+        (examples::answer(operation), response.content.get_mut("application/json"))
+    {
+        content.example = Some(shown);
+    }
+    let links = examples::links(operation).into_iter();
+    response.links.extend(links.map(|(name, link)| (name.to_owned(), RefOr::T(link))));
 }
 
 fn text_header() -> Header {
@@ -99,12 +137,23 @@ fn is_problem(response: &RefOr<Described>) -> bool {
 }
 
 fn describe(status: u16, response: &mut Described, is_problem: bool) {
-    if is_problem && let Some(content) = response.content.shift_remove("application/json") {
+    if is_problem && let Some(mut content) = response.content.shift_remove("application/json") {
+        if let RefOr::T(content) = &mut content {
+            content.example = problem(status, &response.description);
+        }
         response.content.insert("application/problem+json".to_owned(), content);
     }
     if response.description.is_empty() {
         response.description = if is_problem { codes(status) } else { reason(status) };
     }
+}
+
+/// A problem as it looks: of the first code that the description names, or of the status.
+fn problem(status: u16, description: &str) -> Option<Value> {
+    let of_status = || Code::ALL.into_iter().filter(|code| code.status() == status);
+    let code = of_status().find(|code| description.starts_with(code.as_str()));
+    let problem = Problem::new(code.or(of_status().next())?, "what was wrong in this case");
+    serde_json::from_slice(&problem.body("3b1f0a6c5d8e47d2a9c4e6f7081b2c3d")).ok()
 }
 
 /// The problem codes that are answered with a status.
@@ -120,13 +169,13 @@ fn reason(status: u16) -> String {
 }
 
 /// The whole document as it is sent: made once, since a router is copied often.
-pub(super) fn serialized(document: OpenApi) -> Bytes {
-    complete(document).to_json().expect("a document is JSON").into()
+pub(super) fn serialized(document: OpenApi) -> Arc<Text> {
+    Arc::new(Text::made(complete(document).to_json().expect("a document is JSON")))
 }
 
 /// `GET /openapi.json`.
-pub(super) fn serve(document: Bytes) -> Response {
-    ([(CONTENT_TYPE, "application/json")], document).into_response()
+pub(super) fn serve(document: &Text, headers: &HeaderMap) -> Response {
+    document.serve(headers, "application/json")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// What went wrong, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,13 +169,22 @@ impl Code {
     }
 }
 
+/// The words, as the document has them.
+fn codes() -> Object {
+    let codes = ObjectBuilder::new().schema_type(Type::String);
+    let codes = codes.enum_values(Some(Code::ALL.map(Code::as_str)));
+    codes.description(Some("The kind, for programs.")).build()
+}
+
 /// A refusal on its way out. The middleware, which knows the request's id, writes its body.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: Code,
-    detail: String,
+    detail: Box<str>,
     errors: Vec<Violation>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
+    /// Why the caller was turned away, in words that repeat nothing of what it sent.
+    refusal: Option<&'static str>,
     /// What `WWW-Authenticate` asks for.
     challenge: Option<HeaderValue>,
 }
@@ -195,7 +205,7 @@ pub(super) struct ProblemBody<'a> {
     /// This case in words.
     detail: &'a str,
     /// The kind, for programs.
-    #[schema(example = "insufficient_seats")]
+    #[schema(schema_with = codes)]
     code: &'a str,
     /// Names the request in the logs.
     request_id: &'a str,
@@ -208,7 +218,8 @@ pub(super) struct ProblemBody<'a> {
 impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), cause: None, challenge: None }
+        let detail = detail.into().into_boxed_str();
+        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, challenge: None }
     }
 
     /// A fault of ours: the caller is told nothing of its cause, which is for the log.
@@ -217,24 +228,55 @@ impl Problem {
     }
 
     /// A token is needed; `was_sent`: there was one, which is not accepted (RFC 6750, 3).
-    pub(super) fn unauthenticated(detail: impl Into<String>, was_sent: bool) -> Self {
+    pub(super) fn unauthenticated(
+        detail: impl Into<String>,
+        was_sent: bool,
+        reason: &'static str,
+    ) -> Self {
         let challenge = if was_sent { "Bearer error=\"invalid_token\"" } else { "Bearer" };
         let challenge = Some(HeaderValue::from_static(challenge));
-        Self { challenge, ..Self::new(Code::Unauthenticated, detail) }
+        Self { challenge, ..Self::new(Code::Unauthenticated, detail).refusing(reason) }
     }
 
     /// The token lacks a scope.
     pub(super) fn lacking(scope: Scope) -> Self {
+        let reason = match scope {
+            Scope::FlightsWrite => "its token lacks flights:write",
+            Scope::BookingsAdmin => "its token lacks bookings:admin",
+        };
         let scope = scope.as_str();
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
         let challenge = HeaderValue::try_from(challenge).expect("scopes are words of ASCII");
         let detail = format!("this needs the scope {scope}");
-        Self { challenge: Some(challenge), ..Self::new(Code::Forbidden, detail) }
+        let problem = Self::new(Code::Forbidden, detail).refusing(reason);
+        Self { challenge: Some(challenge), ..problem }
+    }
+
+    /// A page of another origin wants to change something.
+    pub(super) fn of_another_origin() -> Self {
+        let detail = "pages of other origins may not change anything; CORS_ORIGINS names those \
+                      that may";
+        Self::new(Code::Forbidden, detail).refusing("a page of another origin")
+    }
+
+    /// Itself as an answer that turns the caller away; the log says whom, and why.
+    pub(super) fn refusing(self, reason: &'static str) -> Self {
+        Self { refusal: Some(reason), ..self }
+    }
+
+    /// Why the caller was turned away, if it was.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.refusal
+    }
+
+    /// The kind of problem.
+    pub(super) fn code(&self) -> Code {
+        self.code
     }
 
     /// Itself with what the log should say of it.
     fn because(self, cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..self }
+        Self { cause: Some(cause.into().into_boxed_str()), ..self }
     }
 
     /// What the log should say of it, if it is no mere refusal.
@@ -330,11 +372,6 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 impl Problem {
-    /// What went wrong.
-    pub(super) fn code(&self) -> Code {
-        self.code
-    }
-
     /// The fields that it names.
     pub(super) fn errors(&self) -> &[Violation] {
         &self.errors

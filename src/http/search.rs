@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::body::{Query, readable};
+use super::gzip::{self, JSON, VARIES, ZIPPED};
 use super::problem::{Problem, ProblemBody};
 use crate::domain::{Flight, Invalid, Money, SeatCount, route_key};
 use crate::search::{Answer, FlightList};
@@ -9,9 +10,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+/// The route of searches.
+pub(super) const PATH: &str = "/api/v1/flights/search";
 
 /// Flights in one answer at most, where a limit is named.
 const LIMIT_MAX: usize = 1_000;
@@ -75,9 +79,10 @@ impl std::str::FromStr for Sort {
         ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip is served from 1 KiB on"),
     ),
     responses(
-        (status = 200, body = FlightList, headers(("ETag" = String))),
+        (status = 200, body = FlightList, headers(
+            ("ETag" = String), ("Content-Encoding" = String), ("Vary" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
-        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn search(
@@ -92,38 +97,17 @@ pub(super) async fn search(
             let head = [(header::ETAG, &*found.etag), VARIES];
             (StatusCode::NOT_MODIFIED, head).into_response()
         }
-        None if found.body.len() >= ZIPPED_FROM && takes_gzip(&headers) => {
+        None if found.body.len() >= gzip::ZIPPED_FROM && gzip::is_taken(&headers) => {
             // Other bytes with the same meaning.
             let etag = format!("W/{}", found.etag);
-            let head = [(header::CONTENT_ENCODING, "gzip"), (header::ETAG, &*etag), JSON, VARIES];
+            let head = [ZIPPED, (header::ETAG, &*etag), JSON, VARIES];
             (head, Body::from(found.zipped())).into_response()
         }
         None => {
             let head = [(header::ETAG, &*found.etag), JSON, VARIES];
             (head, Body::from(found.body.clone())).into_response()
         }
-        Some(filter) => axum::Json(filter.apply(&found)).into_response(),
-    })
-}
-
-const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
-const VARIES: (HeaderName, &str) = (header::VARY, "accept-encoding");
-
-/// Bytes of a body from which gzip pays: below it, everything fits in one packet anyway.
-const ZIPPED_FROM: usize = 1_024;
-
-/// Whether the caller reads gzip and does not rule it out (`gzip;q=0`).
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let named = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    named.is_some_and(|codings| {
-        codings.split(',').any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let is_ruled_out = weight
-                .trim()
-                .strip_prefix("q=")
-                .is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0));
-            name.trim().eq_ignore_ascii_case("gzip") && !is_ruled_out
-        })
+        Some(filter) => gzip::json(&headers, &filter.apply(&found)),
     })
 }
 

@@ -5,8 +5,10 @@
 //! timer and a task.
 
 use super::slow::{Activity, Patience, Unhurried};
+use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,7 +22,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// Bytes of a request's head at most; beyond it, 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -30,6 +32,9 @@ const HEADERS_MAX: usize = 100;
 
 /// After an accept that failed, for want of file descriptors say.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a connection must have said nothing to be closed for another's sake.
+const REST: Duration = Duration::from_millis(100);
 
 /// How long a connection that says nothing may take to notice the stop.
 const LINGER: Duration = Duration::from_millis(500);
@@ -52,12 +57,14 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
+    metrics: Metrics,
     closing: CancellationToken,
 ) {
     // Made ready once: a bare router would be built anew for each connection.
     let server = Arc::new(Server {
         router: router.with_state(()),
         limits,
+        metrics,
         crowded: Notify::new(),
         closing: closing.clone(),
     });
@@ -84,6 +91,7 @@ pub async fn serve(
 struct Server {
     router: Router,
     limits: ConnectionLimits,
+    metrics: Metrics,
     /// Told when there is no room for one more.
     crowded: Notify,
     closing: CancellationToken,
@@ -157,26 +165,41 @@ impl Server {
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(io, answer)
         );
-        tokio::select! {
-            ended = &mut connection => return ended_by(ended),
-            () = self.crowded.notified() => {}
-            () = self.closing.cancelled() => {}
+        loop {
+            tokio::select! {
+                ended = &mut connection => return self.ended_by(ended, peer),
+                // Who is being served, or has just been, goes on.
+                () = self.crowded.notified() => if activity.has_rested(REST) { break },
+                () = self.closing.cancelled() => break,
+            }
         }
         connection.as_mut().graceful_shutdown();
         loop {
             tokio::select! {
-                ended = &mut connection => return ended_by(ended),
+                ended = &mut connection => return self.ended_by(ended, peer),
                 // Whoever has sent half a request has not been promised an answer.
                 () = tokio::time::sleep(LINGER) => if activity.is_at_rest() { return },
             }
         }
     }
-}
 
-/// Most end so: the client went, or was too slow.
-fn ended_by(ended: Result<(), hyper::Error>) {
-    if let Err(error) = ended {
+    /// Most end so: the client went, or was too slow. What hyper itself has refused, because it is
+    /// no HTTP or its head is too large, has no route and no id; it is counted and told of here.
+    fn ended_by(&self, ended: Result<(), hyper::Error>, peer: SocketAddr) {
+        let Err(error) = ended else { return };
         debug!(%error, "a connection ended early");
+        if !error.is_parse() {
+            return;
+        }
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        self.metrics.route("other", "unmatched").observe(status, Duration::ZERO);
+        let (status, client) = (status.as_u16(), peer.ip());
+        let reason = "its head can't be read";
+        info!(target: "access", status, reason, %client, "refused");
     }
 }
 

@@ -19,9 +19,13 @@ pub(super) struct Patience {
     pub head: Duration,
     /// To begin one.
     pub idle: Duration,
-    /// To take some of an answer.
+    /// To take the next [`TAKEN_MIN`] bytes of an answer, or its rest.
     pub write: Duration,
 }
+
+/// Bytes of an answer that a client must take in time: one that takes single bytes could keep its
+/// connection, and what is written for it, for ever.
+const TAKEN_MIN: usize = 16 * 1024;
 
 /// What a connection is doing; its service and its I/O both say.
 pub(super) struct Activity {
@@ -62,6 +66,11 @@ impl Activity {
     pub(super) fn is_at_rest(&self) -> bool {
         !self.serving.load(Ordering::Relaxed) && !self.writing.load(Ordering::Relaxed)
     }
+
+    /// Whether that is so since a while: one that has just come, or just asked, may ask at once.
+    pub(super) fn has_rested(&self, a_while: Duration) -> bool {
+        self.is_at_rest() && self.answered_at().elapsed() >= a_while
+    }
 }
 
 /// A request that is being answered.
@@ -86,6 +95,14 @@ enum Awaited {
     Nothing,
 }
 
+/// An answer that the client does not take as fast as it is written.
+#[derive(Clone, Copy)]
+struct Stuck {
+    since: Instant,
+    /// Bytes taken since then.
+    taken: usize,
+}
+
 /// A stream that fails with `TimedOut` when its client is too slow.
 pub(super) struct Unhurried<S> {
     stream: S,
@@ -94,8 +111,8 @@ pub(super) struct Unhurried<S> {
     awaited: Awaited,
     /// Requests that had come when it was last noted.
     requests: u64,
-    /// Since when the client takes nothing of an answer.
-    stuck: Option<Instant>,
+    /// Where an answer waits for its client.
+    stuck: Option<Stuck>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -136,7 +153,7 @@ impl<S> Unhurried<S> {
             Awaited::Head(since) => Some(since + self.patience.head),
             Awaited::Nothing => None,
         };
-        let write = self.stuck.map(|since| since + self.patience.write);
+        let write = self.stuck.map(|stuck| stuck.since + self.patience.write);
         [read, write].into_iter().flatten().min()
     }
 
@@ -164,12 +181,19 @@ impl<S> Unhurried<S> {
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        self.activity.writing.store(written.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Ok(bytes)) = written
+            && let Some(stuck) = &mut self.stuck
+        {
+            stuck.taken += bytes;
+            if stuck.taken >= TAKEN_MIN {
+                *stuck = Stuck { since: Instant::now(), taken: 0 };
+            }
+        }
         if written.is_ready() {
-            self.stuck = None;
             return written;
         }
-        self.stuck.get_or_insert_with(Instant::now);
+        self.activity.writing.store(true, Ordering::Relaxed);
+        self.stuck.get_or_insert_with(|| Stuck { since: Instant::now(), taken: 0 });
         ready!(self.poll_deadline(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -218,8 +242,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unhurried<S> {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes once all that it has is written: nothing of an answer waits any more.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        if this.stuck.take().is_some() {
+            this.activity.writing.store(false, Ordering::Relaxed);
+        }
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -295,6 +324,49 @@ mod tests {
         assert!(patient.is_err(), "{patient:?}");
         drop(serving);
         assert!(given_up_after(&mut connection).await >= PATIENCE.idle / 2);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_single_bytes_is_given_up_as_well() {
+        let (mut connection, mut dripping, _) = connection();
+        let drip = async {
+            while dripping.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let (began, answer) = (Instant::now(), vec![0; 100_000]);
+        tokio::select! {
+            written = connection.write_all(&answer) => {
+                assert_eq!(written.expect_err("too slow").kind(), io::ErrorKind::TimedOut);
+            }
+            () = drip => {}
+        }
+        assert!(began.elapsed() >= PATIENCE.write && began.elapsed() < PATIENCE.write * 5);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_slow_and_steady_gets_its_whole_answer() {
+        const ANSWER: usize = 40 * TAKEN_MIN;
+        let (ours, mut steady) = duplex(TAKEN_MIN);
+        let activity = Arc::new(Activity::default());
+        let mut connection = Unhurried::new(ours, PATIENCE, activity.clone());
+        let take = async {
+            let (mut taken, mut part) = (0, vec![0; TAKEN_MIN]);
+            while taken < ANSWER {
+                taken += steady.read(&mut part).await.expect("it is open");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let began = Instant::now();
+        let answer = vec![0; ANSWER];
+        let write = async {
+            connection.write_all(&answer).await.expect("it is taken");
+            assert!(!activity.is_at_rest());
+            connection.flush().await.expect("it is taken");
+        };
+        tokio::join!(write, take);
+        assert!(began.elapsed() > PATIENCE.write && activity.is_at_rest());
     }
 
     #[tokio::test]

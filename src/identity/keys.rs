@@ -8,11 +8,13 @@ use anyhow::{Context, ensure};
 use chrono::TimeDelta;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use reqwest::Url;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{info, warn};
 
 /// Keys of a set that are kept, and bytes of the document.
@@ -25,9 +27,17 @@ const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
 /// For reading the set from its URL.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+const REDIRECTS_MAX: usize = 2;
 
-/// How long a set is believed: a key that was withdrawn is accepted no longer than that.
+/// When a set is read again, so that it is new before it is old.
+const NEW_FOR: TimeDelta = TimeDelta::minutes(5);
+
+/// How long a set is believed: a key that was withdrawn is accepted no longer than that, unless its
+/// issuer can't be asked.
 const KEPT_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// How long it is believed then: an outage of the issuer, and not a way to keep a withdrawn key.
+const KEPT_WITHOUT_ISSUER_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// How often it is read again at most, however many tokens name keys that are not in it.
 const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -45,7 +55,7 @@ pub(super) struct Key {
 /// All keys, wherever they are.
 pub(super) enum Keys {
     Secret(Arc<Key>),
-    Set(KeySet),
+    Set(Arc<KeySet>),
 }
 
 /// A set that is kept elsewhere.
@@ -53,7 +63,7 @@ pub(super) struct KeySet {
     source: KeySource,
     read: RwLock<Option<Read>>,
     /// When it was last tried; one at a time tries.
-    tried: Mutex<Option<Timestamp>>,
+    tried: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// A set as it was read.
@@ -71,11 +81,11 @@ impl Keys {
                 algorithm: Algorithm::HS256,
                 key: DecodingKey::from_secret(secret.expose().as_bytes()),
             })),
-            KeySource::File(_) | KeySource::Url(_) => Self::Set(KeySet {
+            KeySource::File(_) | KeySource::Url(_) => Self::Set(Arc::new(KeySet {
                 source: source.clone(),
                 read: RwLock::default(),
-                tried: Mutex::default(),
-            }),
+                tried: Arc::default(),
+            })),
         }
     }
 
@@ -88,6 +98,13 @@ impl Keys {
                 Ok(())
             }
             (result, _) => result.context("JWT_JWKS cannot be used"),
+        }
+    }
+
+    /// Reads a set again before it is old.
+    pub(super) async fn keep_new(&self, now: Timestamp) {
+        if let Self::Set(set) = self {
+            set.keep_new(now).await;
         }
     }
 
@@ -108,20 +125,38 @@ impl Keys {
 
 impl KeySet {
     async fn find(
-        &self,
+        self: &Arc<Self>,
         algorithm: Algorithm,
         id: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Key>, Refused> {
-        let kept = self.read().filter(|read| now < read.at + KEPT_FOR);
-        if let Some(key) = kept.and_then(|read| read.find(algorithm, id)) {
-            return Ok(key);
-        }
-        let failed = self.refresh(now).await;
-        // Where it can't be read again, the old one is better than none.
+        let kept = self.read().filter(|read| now < read.at + KEPT_WITHOUT_ISSUER_FOR);
+        let is_old = kept.as_ref().is_none_or(|read| now >= read.at + KEPT_FOR);
+        let known = kept.and_then(|read| read.find(algorithm, id));
+        let failed = match &known {
+            Some(_) if !is_old => None,
+            // An issuer that does not answer delays no one whose key is known: it is asked by one at
+            // a time, and seldom.
+            Some(_) => match self.tried.clone().try_lock_owned() {
+                Ok(tried) => self.refresh(tried, now).await,
+                Err(_) => None,
+            },
+            None => self.refresh(self.tried.clone().lock_owned().await, now).await,
+        };
         match self.read() {
-            Some(read) => read.find(algorithm, id).ok_or(Refused::Token("its key is not known")),
-            None => Err(Refused::NoKeys(failed.unwrap_or_else(|| "not yet".into()))),
+            Some(read) if now < read.at + KEPT_WITHOUT_ISSUER_FOR => {
+                read.find(algorithm, id).ok_or(Refused::Token("its key is not known"))
+            }
+            _ => Err(Refused::NoKeys(failed.unwrap_or_else(|| "not yet".into()))),
+        }
+    }
+
+    /// Reads the set again when it is due, unless someone is at it.
+    async fn keep_new(self: &Arc<Self>, now: Timestamp) {
+        if self.read().is_none_or(|read| now >= read.at + NEW_FOR)
+            && let Ok(tried) = self.tried.clone().try_lock_owned()
+        {
+            self.refresh(tried, now).await;
         }
     }
 
@@ -130,18 +165,29 @@ impl KeySet {
     }
 
     /// Reads the set again unless that was just tried; says why it failed.
-    async fn refresh(&self, now: Timestamp) -> Option<String> {
-        let mut tried = self.tried.lock().await;
+    ///
+    /// A task of its own: a caller that goes away must not take an attempt with it, or callers that
+    /// always do could keep the set from ever being read.
+    async fn refresh(
+        self: &Arc<Self>,
+        mut tried: OwnedMutexGuard<Option<Timestamp>>,
+        now: Timestamp,
+    ) -> Option<String> {
         let pause = if self.read().is_some() { READ_AGAIN_AFTER } else { TRY_AGAIN_AFTER };
         if tried.is_some_and(|tried| now < tried + pause) {
             return None;
         }
         *tried = Some(now);
-        let failed = self.read_again(now).await.err().map(|error| format!("{error:#}"));
-        if let Some(error) = &failed {
-            warn!(error, "the keys that tokens are signed with could not be read again");
-        }
-        failed
+        let set = self.clone();
+        let reading = tokio::spawn(async move {
+            let failed = set.read_again(now).await.err().map(|error| format!("{error:#}"));
+            if let Some(error) = &failed {
+                warn!(error, "the keys that tokens are signed with could not be read again");
+            }
+            drop(tried);
+            failed
+        });
+        reading.await.unwrap_or_else(|error| Some(error.to_string()))
     }
 
     async fn read_again(&self, now: Timestamp) -> anyhow::Result<()> {
@@ -173,12 +219,27 @@ impl Read {
     }
 }
 
+/// Follows two redirects at most, and none that leaves TLS: it would have keys of whoever is between.
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let from = attempt.previous().last();
+        match from {
+            Some(from) if leaves_tls(from, attempt.url()) => {
+                attempt.error("a redirect from https to http")
+            }
+            _ if attempt.previous().len() > REDIRECTS_MAX => attempt.error("too many redirects"),
+            _ => attempt.follow(),
+        }
+    })
+}
+
+fn leaves_tls(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
+}
+
 async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
     crate::tls::provide();
-    let client = reqwest::Client::builder()
-        .timeout(FETCH_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::limited(2))
-        .build()?;
+    let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(redirects()).build()?;
     // The URL may hold a password: errors are told without it.
     let answer = client.get(url).send().await.map_err(reqwest::Error::without_url)?;
     let mut answer = answer.error_for_status().map_err(reqwest::Error::without_url)?;
@@ -227,4 +288,19 @@ fn usable(jwk: &Jwk) -> Option<Key> {
     }
     let key = DecodingKey::from_jwk(jwk).ok()?;
     Some(Key { id: common.key_id.clone(), algorithm, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leaves_tls() {
+        let url = |text: &str| text.parse().expect(text);
+        let (plain, secure) = (url("http://id.example/keys"), url("https://id.example/keys"));
+        assert!(leaves_tls(&secure, &plain));
+        for (from, to) in [(&secure, &secure), (&plain, &secure), (&plain, &plain)] {
+            assert!(!leaves_tls(from, to), "{from} {to}");
+        }
+    }
 }

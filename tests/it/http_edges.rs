@@ -1,9 +1,11 @@
 //! The edges of HTTP: bodies, paths and methods that nobody should send; ids; health; documents.
 
 use crate::support::{Answer, TestApp, booking};
+use airline_booking::http::ProblemCode;
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::json;
+use std::collections::HashSet;
 use std::time::Duration;
 
 async fn post(app: &TestApp, content_type: Option<&str>, body: impl Into<Body>) -> Answer {
@@ -112,9 +114,15 @@ async fn health_names_each_dependency() {
         assert!(health.json["checks"][name]["latency_ms"].is_number());
     }
     app.take_store_away().await;
+    // An answer is good for a quarter of a second.
+    let told = async {
+        while app.get("/readyz").await.status != 503 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), told).await.expect("in time");
     let health = app.get("/api/v1/health").await;
     assert_eq!((health.status.as_u16(), &health.json["status"]), (503, &json!("down")));
-    assert_eq!(app.get("/readyz").await.status, 503);
     assert_eq!(app.get("/livez").await.status, 200);
     app.book(1, 1).await.assert_problem(503, "unavailable");
     app.get("/api/v1/flights/1").await.assert_problem(503, "unavailable");
@@ -179,6 +187,51 @@ async fn the_openapi_document_names_every_route_and_where_problems_come() {
         ]
     );
     app.finish().await;
+}
+
+#[tokio::test]
+async fn the_document_shows_codes_examples_links_and_scopes() {
+    let app = TestApp::start().await;
+    let document = app.get("/openapi.json").await.json;
+    let codes = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+    let known = ProblemCode::ALL.map(ProblemCode::as_str);
+    assert_eq!(codes, &json!(known));
+    let mut names = HashSet::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for operation in operations.as_object().expect("operations").values() {
+            let name = operation["operationId"].as_str().expect("a name");
+            assert!(!name.is_empty() && names.insert(name), "{path} {name}");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                assert!(response["headers"]["X-Request-Id"].is_object(), "{path} {status}");
+                for (media_type, content) in response["content"].as_object().into_iter().flatten() {
+                    let is_shown = !content["example"].is_null();
+                    let has_fields = media_type.ends_with("json") && status != "503";
+                    assert!(is_shown || !has_fields, "{path} {status}");
+                }
+                if media(response, "application/problem+json") {
+                    let code = response["content"]["application/problem+json"]["example"]["code"]
+                        .as_str()
+                        .expect("a code");
+                    assert!(response["description"].as_str().expect("text").contains(code));
+                }
+            }
+        }
+    }
+    let placed = &document["paths"]["/api/v1/bookings"]["post"];
+    let links = placed["responses"]["201"]["links"].as_object().expect("links");
+    for (name, link) in links {
+        assert!(names.contains(name.as_str()) && link["operationId"] == **name, "{name}");
+    }
+    assert_eq!(links["getBooking"]["parameters"]["id"], "$response.body#/booking_id");
+    let put = &document["paths"]["/api/v1/flights/{id}"]["put"];
+    assert_eq!(put["security"], json!([{}, {"bearer": ["flights:write"]}]));
+    assert!(placed["responses"]["503"]["headers"]["Retry-After"].is_object());
+    assert!(put["responses"]["403"]["headers"]["WWW-Authenticate"].is_object());
+    app.finish().await;
+}
+
+fn media(response: &serde_json::Value, media_type: &str) -> bool {
+    response["content"][media_type].is_object()
 }
 
 #[tokio::test]

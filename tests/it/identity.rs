@@ -172,7 +172,10 @@ fn unacceptable() -> Vec<(&'static str, String)> {
         ("no audience", signed(&without(sound.clone(), "aud"))),
         ("no subject", signed(&without(sound.clone(), "sub"))),
         ("a name as subject", signed(&with(sound.clone(), "sub", json!("asha")))),
-        ("a negative subject", signed(&with(sound, "sub", json!("-5")))),
+        ("a negative subject", signed(&with(sound.clone(), "sub", json!("-5")))),
+        ("a subject with a sign", signed(&with(sound.clone(), "sub", json!("+123")))),
+        ("a subject with zeros", signed(&with(sound.clone(), "sub", json!("0123")))),
+        ("a subject with a space", signed(&with(sound, "sub", json!(" 123")))),
     ]
 }
 
@@ -416,15 +419,108 @@ async fn keys_of_a_url_are_read_once_and_again_when_a_new_one_comes() {
     assert_eq!((status(&new).await, asked()), (200, 1));
     assert_eq!((status(&old).await, asked()), (401, 0));
 
-    // A set is believed for ten minutes, and longer only while its issuer is away.
+    // A set is believed for ten minutes, and for an hour while its issuer is away.
     document.lock().expect("it").clear();
     app.pass(Duration::from_secs(599)).await;
     assert_eq!((status(&new).await, asked()), (200, 0));
     app.pass(Duration::from_secs(1)).await;
     assert_eq!((status(&new).await, asked()), (200, 1));
     assert_eq!((status(&new).await, asked()), (200, 0));
+    app.pass(Duration::from_secs(2_999)).await;
+    assert_eq!((status(&new).await, asked()), (200, 1));
+    app.pass(Duration::from_secs(1)).await;
+    assert_eq!((status(&new).await, asked()), (503, 0));
     *document.lock().expect("it") = set(&[(&rsa, Algorithm::RS256, "old")]).to_string();
     app.pass(Duration::from_secs(30)).await;
     assert_eq!((status(&new).await, asked()), (401, 1));
+    assert_eq!((status(&old).await, asked()), (200, 0));
+
+    // It is read again before it is old, so that no caller waits for it.
+    let tokens = app.app.tokens.clone().expect("AUTH=jwt");
+    app.pass(Duration::from_secs(299)).await;
+    tokens.keep_keys().await;
+    assert_eq!(asked(), 0);
+    app.pass(Duration::from_secs(1)).await;
+    tokens.keep_keys().await;
+    assert_eq!(asked(), 1);
+    app.pass(Duration::from_secs(599)).await;
+    assert_eq!((status(&old).await, asked()), (200, 0));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let (hangs, is_hung) = tokio::sync::watch::channel(false);
+    let document = set(&[(&rsa, Algorithm::RS256, "known")]).to_string();
+    let keys = async move || {
+        if *is_hung.borrow() {
+            std::future::pending::<()>().await;
+        }
+        document.clone()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    let router = axum::Router::new().route("/keys", get(keys));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let app = TestApp::with(|config| config.auth = Some(settings(KeySource::Url(url)))).await;
+    let sound = with(claims(OWNER, ""), "exp", json!(start_of_test().timestamp() + 36_000));
+    let known = signed_by(Algorithm::RS256, Some("known"), &rsa, &sound);
+    let unknown = signed_by(Algorithm::RS256, Some("unknown"), &rsa, &sound);
+    let path = format!("/api/v1/users/{OWNER}/bookings");
+    let status = async |token: &str| ask(&app, Method::GET, &path, Some(token), None).await.status;
+    assert_eq!(status(&known).await, 200);
+
+    hangs.send(true).expect("it listens");
+    app.pass(Duration::from_secs(300)).await;
+    let tokens = app.app.tokens.clone().expect("AUTH=jwt");
+    let keeping = tokio::spawn(async move { tokens.keep_keys().await });
+    // Under way; a key that is not known is worth the wait, and its caller may go.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let impatient = tokio::time::timeout(Duration::from_millis(50), status(&unknown)).await;
+    assert!(impatient.is_err(), "{impatient:?}");
+    app.pass(Duration::from_secs(300)).await;
+    for _ in 0..3 {
+        assert_eq!(status(&known).await, 200);
+    }
+    assert!(!keeping.is_finished(), "the issuer has answered, or was waited for");
+    keeping.await.expect("it gives up");
+    assert_eq!(status(&unknown).await, 401);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn keys_of_a_file_are_read_again_when_it_changes() {
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let ed = EncodingKey::from_ed_pem(ED).expect("a key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("keys.json");
+    let write = |set: Value| std::fs::write(&file, set.to_string()).expect("written");
+    write(set(&[(&rsa, Algorithm::RS256, "old")]));
+    let source = KeySource::File(file.clone());
+    let app = TestApp::with(|config| config.auth = Some(settings(source))).await;
+    let sound = with(claims(OWNER, ""), "exp", json!(start_of_test().timestamp() + 36_000));
+    let path = format!("/api/v1/users/{OWNER}/bookings");
+    let status = async |token: &str| ask(&app, Method::GET, &path, Some(token), None).await.status;
+    let old = signed_by(Algorithm::RS256, Some("old"), &rsa, &sound);
+    let new = signed_by(Algorithm::EdDSA, Some("new"), &ed, &sound);
+    assert_eq!(status(&old).await, 200);
+
+    // Both for a while, as issuers do it, then the new one alone.
+    write(set(&[(&rsa, Algorithm::RS256, "old"), (&ed, Algorithm::EdDSA, "new")]));
+    app.pass(Duration::from_secs(30)).await;
+    assert_eq!(status(&new).await, 200);
+    assert_eq!(status(&old).await, 200);
+    write(set(&[(&ed, Algorithm::EdDSA, "new")]));
+    app.pass(Duration::from_secs(599)).await;
+    assert_eq!(status(&old).await, 200);
+    app.pass(Duration::from_secs(1)).await;
+    assert_eq!(status(&old).await, 401);
+    assert_eq!(status(&new).await, 200);
+    // Half a file is none: what was read before counts.
+    std::fs::write(&file, "{\"keys\": [").expect("written");
+    app.pass(Duration::from_secs(600)).await;
+    assert_eq!(status(&new).await, 200);
     app.finish().await;
 }

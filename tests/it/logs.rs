@@ -1,11 +1,11 @@
 //! What the log tells, and what it must never tell: who flies, or a secret, even at `trace`.
 
 use crate::support::collector::Collector;
-use crate::support::process::Server;
+use crate::support::process::{Server, http_client, run};
 use crate::support::replicas::Replicas;
 use crate::support::{booking, flight};
+use reqwest::Method;
 use serde_json::{Value, json};
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -127,20 +127,127 @@ async fn the_log_and_the_traces_tell_no_one_on_shared_services() {
     assert_tells_no_one(&log, &collector);
 }
 
+fn access_lines(log: &str) -> Vec<Value> {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    lines.filter(|line| line["target"] == "access").collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn one_line_a_request_can_be_switched_on_alone() {
+async fn each_request_has_one_line_but_probes_and_they_can_be_silenced() {
     let directory = TempDir::new().expect("a directory");
     let lines_at = async |filter: &str| {
         let settings = [("RUST_LOG", filter), ("LOG_FORMAT", "json"), ("PAYMENT_LATENCY", "0s")];
-        let log = log_of(directory.path(), &settings, use_it).await;
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        lines.map(|line| line["target"].as_str().expect("a target").to_owned()).collect::<Vec<_>>()
+        let log = log_of(directory.path(), &settings, async |base: &str| {
+            use_it(base).await;
+            for probe in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {
+                let answer = http_client().get(format!("{base}{probe}")).send().await;
+                assert!(answer.expect("an answer").status().is_success());
+            }
+        })
+        .await;
+        let others = log.lines().count() - access_lines(&log).len();
+        (access_lines(&log), others)
     };
-    let quiet = lines_at("info").await;
-    assert!(!quiet.contains(&"access".to_owned()), "{quiet:?}");
-    let told = lines_at("warn,access=debug").await;
-    assert_eq!(told.iter().collect::<HashSet<_>>(), [&"access".to_owned()].into());
-    assert_eq!(told.len(), 10);
+    let (told, others) = lines_at("info").await;
+    assert_eq!(told.len(), 10, "{told:#?}");
+    assert!(told.iter().all(|line| line["level"] == "INFO" && line["request_id"].is_string()));
+    assert!(others > 0, "what else happens is told as well");
+    let refused: Vec<_> = told.iter().filter_map(|line| line["reason"].as_str()).collect();
+    assert_eq!(refused, ["validation_failed"; 3]);
+    assert_eq!(lines_at("info,access=warn").await.0, Vec::<Value>::new());
+    let (told, others) = lines_at("warn,access=debug").await;
+    assert_eq!((told.len(), others), (14, 0), "with the probes, and nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
+    const SECRET: &str = "a marked secret of thirty-two bytes or more";
+    let directory = TempDir::new().expect("a directory");
+    let token = |user: i64, expires: i64| {
+        let claims = json!({"sub": user.to_string(), "exp": expires});
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+    };
+    let (owner, stranger) = (token(123, 4_000_000_000), token(7, 4_000_000_000));
+    let expired = token(123, 1_000_000_000);
+    let settings = [
+        ("RUST_LOG", "info"),
+        ("LOG_FORMAT", "json"),
+        ("AUTH", "jwt"),
+        ("JWT_SECRET", SECRET),
+        ("RATE_LIMIT_RPS", "1"),
+        ("RATE_LIMIT_BURST", "7"),
+    ];
+    // No staff is needed: the flight is there before.
+    let flights =
+        "source,destination,timestamp,total_seats,price\nDelhi,Mumbai,2099-01-20T10:00:00Z,9,1\n";
+    std::fs::write(directory.path().join("flights.csv"), flights).expect("a file");
+    let (code, printed) = run(directory.path(), &["import", "flights.csv"]).await;
+    assert_eq!(code, 0, "{printed}");
+    let log = log_of(directory.path(), &settings, async |base: &str| {
+        let client = http_client();
+        let ask = async |method: Method, path: &str, token: &str, body: Option<Value>| {
+            let request = client.request(method, format!("{base}/api/v1{path}"));
+            let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+            let request = match &body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            request.send().await.expect("an answer").status().as_u16()
+        };
+        let body = Some(booking(1, 1));
+        assert_eq!(ask(Method::POST, "/bookings", &owner, body.clone()).await, 201);
+        assert_eq!(ask(Method::GET, "/bookings/1", "", None).await, 401);
+        assert_eq!(ask(Method::GET, "/bookings/1", &expired, None).await, 401);
+        assert_eq!(ask(Method::GET, "/bookings/1", &format!("{owner}x"), None).await, 401);
+        assert_eq!(ask(Method::GET, "/bookings/1", &stranger, None).await, 404);
+        assert_eq!(ask(Method::POST, "/bookings", &stranger, body).await, 403);
+        assert_eq!(ask(Method::POST, "/flights", &owner, Some(flight(5))).await, 403);
+        assert_eq!(ask(Method::GET, "/bookings/1", &owner, None).await, 429);
+    })
+    .await;
+    let refused: Vec<_> =
+        access_lines(&log).into_iter().filter(|line| line["message"] == "refused").collect();
+    let told: Vec<_> = refused
+        .iter()
+        .map(|line| (line["status"].as_u64().expect("a status"), line["reason"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (401, Some("no token")),
+            (401, Some("it has expired")),
+            (401, Some("its signature or its claims are not sound")),
+            (404, Some("the booking is another user's")),
+            (403, Some("its token is another user's")),
+            (403, Some("its token lacks flights:write")),
+            (429, Some("it asks too often")),
+        ]
+    );
+    for line in &refused {
+        assert_eq!((&line["level"], &line["client"]), (&json!("INFO"), &json!("127.0.0.1")));
+        assert!(line["request_id"].is_string() && line["route"].is_string(), "{line}");
+    }
+    let parts = [&owner, &stranger, &expired].into_iter().flat_map(|token| token.split('.'));
+    for part in parts.chain([SECRET]) {
+        assert!(!log.contains(part), "{part} is in the log: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_to_all_is_told_at_the_start() {
+    let directory = TempDir::new().expect("a directory");
+    let log_at = async |settings: &[(&str, &str)]| {
+        let settings = [&[("LOG_FORMAT", "json")], settings].concat();
+        log_of(directory.path(), &settings, async |_: &str| {}).await
+    };
+    assert_eq!(log_at(&[]).await, "");
+    let open = log_at(&[("SERVER_HOST", "0.0.0.0")]).await;
+    assert!(open.contains("AUTH is off") && open.contains("set AUTH=jwt"), "{open}");
+    let keys = ("JWT_JWKS", "http://user:marked-password@192.0.2.1:9/keys");
+    let clear = log_at(&[("AUTH", "jwt"), keys, ("JWT_AUDIENCE", "us")]).await;
+    assert!(clear.contains("over plain http"), "{clear}");
+    assert!(!clear.contains("marked-password"), "{clear}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,14 @@ async fn heads_beyond_their_bounds_are_refused() {
         let (said, _) = closed(&mut stream).await;
         assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {said}");
     }
+    let metrics = http_client().get(format!("{}/metrics", server.base)).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("text");
+    for line in [
+        r#"{code="Bad Request",method="other",path="unmatched",status="400"} 1"#,
+        r#"{code="Request Header Fields Too Large",method="other",path="unmatched",status="431"} 2"#,
+    ] {
+        assert!(metrics.contains(&format!("http_requests_total{line}")), "{line}: {metrics}");
+    }
     assert!(server.terminate().await);
 }
 
@@ -122,4 +130,61 @@ async fn a_stop_waits_for_what_is_under_way_and_for_nobody_who_says_nothing() {
     assert!(server.terminate().await);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(waiting.await.expect("a task").expect("an answer").status(), 201);
+}
+
+#[tokio::test]
+async fn a_reader_that_drips_is_given_up() {
+    const ASKED: usize = 400;
+    let (server, _directory) = start(&[("SERVER_WRITE_TIMEOUT", "300ms")]).await;
+    let document = http_client().get(format!("{}/openapi.json", server.base)).send().await;
+    let document = document.expect("an answer").bytes().await.expect("a body");
+    let mut dripping = connect(&server).await;
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+    dripping.write_all(&request.repeat(ASKED)).await.expect("sent");
+    // Each byte taken is a little progress, and not enough of it.
+    for _ in 0..40 {
+        let _ = dripping.read_u8().await.expect("it is there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (said, _) = closed(&mut dripping).await;
+    assert!(said.len() < ASKED * document.len(), "all {} bytes came", said.len());
+    assert!(server.terminate().await);
+}
+
+#[tokio::test]
+async fn a_crowd_closes_connections_at_rest_and_no_other() {
+    let (server, _directory) =
+        start(&[("MAX_CONNECTIONS", "2"), ("PAYMENT_LATENCY", "900ms")]).await;
+    let flight = {
+        let client = http_client();
+        let created = client.post(format!("{}/api/v1/flights", server.base)).json(&flight(5));
+        let created: Value = created.send().await.expect("sent").json().await.expect("JSON");
+        created["id"].as_i64().expect("an id")
+    };
+    let mut resting = connect(&server).await;
+    let mut busy = connect(&server).await;
+    let body = booking(flight, 1).to_string();
+    let head = format!(
+        "POST /api/v1/bookings HTTP/1.1\r\nHost: x\r\nPrefer: wait=5\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    busy.write_all((head + &body).as_bytes()).await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+
+    let mut newcomer = connect(&server).await;
+    let ask = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    newcomer.write_all(ask).await.expect("sent");
+    let (said, _) = closed(&mut newcomer).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(closed(&mut resting).await.0.is_empty());
+
+    // Answered, and asked again on the same connection.
+    let mut answer = vec![0; 4_096];
+    let length = busy.read(&mut answer).await.expect("an answer");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 201"));
+    busy.write_all(ask).await.expect("it is open");
+    let (said, _) = closed(&mut busy).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert!(server.terminate().await);
 }

@@ -10,6 +10,7 @@ use airline_booking::store::{
 };
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What the next commit does instead of simply committing.
@@ -25,15 +26,50 @@ pub enum Fault {
     RefusesSeats(i32),
 }
 
+/// What reading a flight does from now on, and asking whether the store answers.
+#[derive(Debug, Clone, Copy)]
+pub enum ReadFault {
+    /// A bug.
+    Panics,
+    /// No answer, ever.
+    Hangs,
+}
+
 /// The real store with faults to come.
 pub struct FaultyStore {
     real: Arc<dyn Store>,
     faults: Mutex<VecDeque<Fault>>,
+    read_fault: Mutex<Option<ReadFault>>,
+    pings: AtomicUsize,
 }
 
 impl FaultyStore {
     pub fn new(real: Arc<dyn Store>) -> Self {
-        Self { real, faults: Mutex::default() }
+        Self {
+            real,
+            faults: Mutex::default(),
+            read_fault: Mutex::default(),
+            pings: AtomicUsize::default(),
+        }
+    }
+
+    /// Strikes all reads of flights until it is `None`.
+    pub fn strike_reads(&self, fault: Option<ReadFault>) {
+        *self.read_fault.lock().expect("no panic") = fault;
+    }
+
+    /// How often it was asked whether it answers.
+    pub fn pings(&self) -> usize {
+        self.pings.load(Ordering::SeqCst)
+    }
+
+    async fn read(&self) {
+        let fault = *self.read_fault.lock().expect("no panic");
+        match fault {
+            Some(ReadFault::Panics) => panic!("a planted bug"),
+            Some(ReadFault::Hangs) => std::future::pending().await,
+            None => {}
+        }
     }
 
     /// Each fault strikes one commit, in order; [`Fault::RefusesSeats`] stays.
@@ -132,6 +168,7 @@ impl Store for FaultyStore {
     }
 
     async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
+        self.read().await;
         self.real.flight(id).await
     }
 
@@ -230,6 +267,8 @@ impl Store for FaultyStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.pings.fetch_add(1, Ordering::SeqCst);
+        self.read().await;
         self.real.ping().await
     }
 

@@ -15,7 +15,7 @@ pub mod services;
 pub use answer::Answer;
 pub use deployment::TestDatabase;
 use deployment::{Close, Opened};
-pub use faulty::{Fault, FaultyStore};
+pub use faulty::{Fault, FaultyStore, ReadFault};
 pub use gateway::GatedGateway;
 
 use airline_booking::app::{App, Parts};

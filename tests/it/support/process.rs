@@ -63,11 +63,26 @@ impl Server {
     }
 
     /// Ctrl-C's gentler sister; waits for the end and says whether it was clean.
-    pub async fn terminate(mut self) -> bool {
+    pub async fn terminate(self) -> bool {
+        self.ask_to_stop().await;
+        self.ended().await
+    }
+
+    /// Sends that signal.
+    pub async fn ask_to_stop(&self) {
         let id = self.process.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
         assert!(sent.success());
+    }
+
+    /// Waits for the end and says whether it was clean.
+    pub async fn ended(mut self) -> bool {
         self.process.wait().await.expect("it ends").success()
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> &str {
+        self.base.rsplit_once(':').expect("a URL with a port").1
     }
 }
 

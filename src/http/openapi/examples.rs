@@ -1,0 +1,110 @@
+//! What the document shows of each operation beyond its types: a name, an answer as it looks, and
+//! where one can go on from there.
+
+use serde_json::{Value, json};
+use utoipa::openapi::link::{Link, LinkBuilder};
+
+/// The operation's name, by which links and generated clients call it.
+pub(super) fn name(method: &str, path: &str) -> &'static str {
+    match (method, path) {
+        ("get", "/api/v1/flights/search") => "searchFlights",
+        ("post", "/api/v1/flights") => "createFlight",
+        ("get", "/api/v1/flights/{id}") => "getFlight",
+        ("put", "/api/v1/flights/{id}") => "changeFlight",
+        ("post", "/api/v1/bookings") => "placeBooking",
+        ("get", "/api/v1/bookings/{id}") => "getBooking",
+        ("post", "/api/v1/bookings/{id}/cancel") => "cancelBooking",
+        ("get", "/api/v1/users/{user_id}/bookings") => "listBookings",
+        ("get", "/api/v1/health") => "getHealth",
+        ("get", "/livez") => "isAlive",
+        ("get", "/readyz") => "isReady",
+        ("get", "/metrics") => "getMetrics",
+        _ => "",
+    }
+}
+
+/// What an operation answers where all goes well.
+pub(super) fn answer(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "searchFlights" => json!({"flights": [flight()], "count": 1}),
+        "createFlight" | "getFlight" => flight(),
+        "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
+        "placeBooking" => json!({
+            "booking_id": 1, "status": "pending",
+            "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
+            "message": "Booking created, processing payment",
+            "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z"
+        }),
+        "getBooking" => booking("completed"),
+        "cancelBooking" => booking("cancelled"),
+        "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
+        "getHealth" => {
+            let embedded = json!({"status": "embedded", "latency_ms": 0.0});
+            let database = json!({"status": "ok", "latency_ms": 0.4});
+            json!({
+                "status": "ok",
+                "checks": {"database": database, "redis": embedded, "kafka": embedded}
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn flight() -> Value {
+    json!({
+        "id": 1, "flight_number": "AB101", "source": "Delhi", "destination": "Mumbai",
+        "timestamp": "2025-01-20T10:00:00Z", "arrival_timestamp": "2025-01-20T12:10:00Z",
+        "available_seats": 148, "held_seats": 0, "blocked_seats": 30, "total_seats": 180,
+        "flight_status": "scheduled", "price": 2500.00, "currency": "INR", "version": 3,
+        "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-15T08:00:01Z"
+    })
+}
+
+fn booking(status: &str) -> Value {
+    json!({
+        "id": 1, "flight_id": 1, "user_id": 123, "status": status,
+        "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
+        "booking_price": 5000.00, "seats_booked": 2,
+        "booking_metadata": [
+            {"name": "John Doe", "email": "john@example.com", "phone": "1234567890", "age": 30, "gender": "male"},
+            {"name": "Jane Doe", "email": "jane@example.com", "phone": "0987654321", "age": 28, "gender": "female"}
+        ],
+        "hold_expires_at": "2025-01-15T08:05:00Z",
+        "created_at": "2025-01-15T08:00:00Z", "updated_at": "2025-01-15T08:00:01Z"
+    })
+}
+
+/// Where one can go on from what an operation made.
+pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
+    let to = |operation: &'static str, parameter: &str, from: &str| {
+        let link = LinkBuilder::new().operation_id(operation).parameter(parameter, from);
+        (operation, link.build())
+    };
+    match operation {
+        "createFlight" => {
+            ["getFlight", "changeFlight"].map(|next| to(next, "id", "$response.body#/id")).into()
+        }
+        "placeBooking" => vec![
+            to("getBooking", "id", "$response.body#/booking_id"),
+            to("cancelBooking", "id", "$response.body#/booking_id"),
+            to("listBookings", "user_id", "$request.body#/user_id"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Booking, Flight};
+
+    #[test]
+    fn what_is_shown_is_what_is_answered() {
+        let flight: Flight = serde_json::from_value(flight()).expect("a flight");
+        assert_eq!(serde_json::to_value(&flight).expect("JSON"), super::flight());
+        for status in ["completed", "cancelled"] {
+            let shown: Booking = serde_json::from_value(booking(status)).expect("a booking");
+            assert_eq!(serde_json::to_value(&shown).expect("JSON"), booking(status));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What browsers are told of an answer, what they send for pages of others, and gzip.
+
+use crate::support::{Answer, TestApp};
+use airline_booking::config::{CorsOrigins, JwtSettings, KeySource};
+use axum::body::Body;
+use http::{Method, Request};
+use std::io::Read as _;
+use std::time::Duration;
+
+async fn cancel(app: &TestApp, booking: i64, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::post(format!("/api/v1/bookings/{booking}/cancel"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    app.send(request.body(Body::empty()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let listed = CorsOrigins::Listed(vec!["https://shop.example".into()]);
+    let app = TestApp::with(|config| config.cors_origins = listed).await;
+    let flight = app.add_flight(9).await;
+    let booked = app.book(flight, 1).await.booking_id();
+    app.run_until_idle().await;
+    let host = ("host", "localhost:8080");
+    for forged in [
+        &[host, ("origin", "https://evil.example")][..],
+        &[host, ("origin", "http://localhost:3000"), ("sec-fetch-site", "same-site")],
+        &[host, ("origin", "null")],
+        &[("origin", "null")],
+        &[host, ("sec-fetch-site", "cross-site")],
+    ] {
+        let refused = cancel(&app, booked, forged).await;
+        refused.assert_problem(403, "forbidden");
+        assert!(refused.json["detail"].as_str().expect("text").contains("CORS_ORIGINS"));
+    }
+    let request = Request::put(format!("/api/v1/flights/{flight}"));
+    let request = request.header("origin", "https://evil.example").body(Body::from("{}"));
+    app.send(request.expect("a request")).await.assert_problem(403, "forbidden");
+    assert_eq!(app.booking(booked).await["status"], "completed");
+
+    // To read is not to change, and CORS keeps the answer from the page.
+    let request = Request::get(format!("/api/v1/flights/{flight}"));
+    let request = request.header("origin", "https://evil.example").body(Body::empty());
+    assert_eq!(app.send(request.expect("a request")).await.status, 200);
+
+    for sound in [
+        &[host][..],
+        &[],
+        &[host, ("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")],
+        &[host, ("origin", "https://shop.example"), ("sec-fetch-site", "cross-site")],
+        &[host, ("sec-fetch-site", "none")],
+    ] {
+        assert_eq!(cancel(&app, booked, sound).await.status, 200, "{sound:?}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn where_a_token_is_needed_an_origin_is_nothing_to_go_by() {
+    let app = TestApp::with(|config| {
+        config.auth = Some(JwtSettings {
+            keys: KeySource::Secret("a secret of thirty-two bytes, or more".into()),
+            issuer: None,
+            audience: None,
+            leeway: Duration::ZERO,
+        });
+    })
+    .await;
+    let answer = cancel(&app, 1, &[("origin", "https://evil.example")]).await;
+    answer.assert_problem(401, "unauthenticated");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn answers_say_what_may_be_done_with_them() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let booked = app.book(flight, 1).await;
+    assert_eq!(booked.header("cache-control"), Some("no-store"));
+    let booked = booked.booking_id();
+    for path in [format!("/api/v1/bookings/{booked}"), "/api/v1/users/123/bookings".into()] {
+        let answer = app.get(&path).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("cache-control")),
+            (200, Some("no-store"))
+        );
+    }
+    let cancelled = cancel(&app, booked, &[]).await;
+    assert_eq!(cancelled.header("cache-control"), Some("no-store"));
+    let flight = format!("/api/v1/flights/{flight}");
+    let search = "/api/v1/flights/search";
+    for path in [&flight, "/api/v1/bookings/999", "/nowhere", "/openapi.json", "/livez", search] {
+        let answer = app.get(path).await;
+        let policy = Some("default-src 'none'; frame-ancestors 'none'");
+        assert_eq!(answer.header("content-security-policy"), policy, "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+    }
+    // Each search would pay for what a list of flights has no use for.
+    let found = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+    let found = app.get(found).await;
+    assert_eq!(found.header("content-security-policy"), None);
+    assert_eq!(found.header("x-content-type-options"), Some("nosniff"));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn long_answers_come_as_gzip_to_those_who_ask() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(50).await;
+    for _ in 0..8 {
+        app.book(flight, 2).await.booking_id();
+        app.add_flight(7).await;
+    }
+    app.run_until_idle().await;
+    let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20&seats=1";
+    let list = "/api/v1/users/123/bookings";
+    for path in [search, list, "/openapi.json", "/docs/script.js"] {
+        let ask = |coding: &str| {
+            let request = Request::builder().method(Method::GET).uri(path);
+            let request = request.header("accept-encoding", coding).body(Body::empty());
+            app.send_raw(request.expect("a request"))
+        };
+        let (plain, head) = ask("gzip;q=0, identity").await;
+        assert!(head.get("content-encoding").is_none() && plain.len() > 1_024, "{path}");
+        let (zipped, head) = ask("br, gzip").await;
+        assert_eq!(head["content-encoding"], "gzip", "{path}");
+        assert_eq!(head["vary"], "accept-encoding", "{path}");
+        assert!(zipped.len() < plain.len() / 2, "{path}");
+        let mut unzipped = Vec::new();
+        flate2::read::GzDecoder::new(&*zipped).read_to_end(&mut unzipped).expect("gzip");
+        assert_eq!(unzipped, plain, "{path}");
+    }
+    let (_, head) = {
+        let request = Request::get("/api/v1/users/7/bookings").header("accept-encoding", "gzip");
+        app.send_raw(request.body(Body::empty()).expect("a request")).await
+    };
+    assert!(head.get("content-encoding").is_none(), "it fits in one packet");
+    app.finish().await;
+}

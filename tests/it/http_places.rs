@@ -1,0 +1,155 @@
+//! Who is worked for, up to `MAX_IN_FLIGHT`, and who only waits: probes, slow bodies, callers that
+//! wait for a payment. And what becomes of requests that hang or strike a bug.
+
+use crate::support::{Answer, ReadFault, TestApp, booking};
+use axum::body::Body;
+use futures::future::join_all;
+use http::{Method, Request};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const PATH: &str = "/api/v1/bookings";
+
+async fn with_places(max: usize) -> TestApp {
+    TestApp::with(|config| config.max_in_flight = max).await
+}
+
+/// A request that is sent, and not answered for the time that this looks.
+async fn is_under_way(answer: &mut (impl Future<Output = Answer> + Unpin)) {
+    tokio::select! {
+        answer = answer => panic!("{answer:?}"),
+        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+    }
+}
+
+#[tokio::test]
+async fn probes_take_no_place_and_ask_the_store_once() {
+    let app = with_places(1).await;
+    let flight = app.add_flight(9).await;
+    app.faults.strike_reads(Some(ReadFault::Hangs));
+    let probes = (0..50).map(|number| app.get(["/readyz", "/api/v1/health"][number % 2]));
+    let mut probes = Box::pin(join_all(probes));
+    tokio::select! {
+        answers = &mut probes => panic!("{answers:?}"),
+        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+    }
+    assert_eq!(app.faults.pings(), 1);
+    let placed = tokio::select! {
+        answers = &mut probes => panic!("{answers:?}"),
+        placed = app.book(flight, 1) => placed,
+    };
+    assert_eq!(placed.status, 201, "{placed:?}");
+    // Not one after the other: all share the answer of the first.
+    let answers = tokio::time::timeout(Duration::from_secs(5), probes).await.expect("in time");
+    assert!(answers.iter().all(|answer| answer.status == 503), "{answers:?}");
+    app.faults.strike_reads(None);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_awaited_takes_no_place() {
+    let app = with_places(1).await;
+    let flight = app.add_flight(9).await;
+    let slow = || {
+        let (send, body) = oneshot::channel::<String>();
+        let body = futures::stream::once(async { body.await.map_err(std::io::Error::other) });
+        let request = Request::post(PATH).header("content-type", "application/json");
+        (send, request.body(Body::from_stream(body)).expect("a request"))
+    };
+    let (send, request) = slow();
+    let mut answer = Box::pin(app.send(request));
+    is_under_way(&mut answer).await;
+    assert_eq!(app.book(flight, 1).await.status, 201);
+    send.send(booking(flight, 1).to_string()).expect("it is awaited");
+    assert_eq!(answer.await.status, 201);
+
+    // It needs one once it is there.
+    let (send, request) = slow();
+    let mut answer = Box::pin(app.send(request));
+    is_under_way(&mut answer).await;
+    app.faults.strike_reads(Some(ReadFault::Hangs));
+    let path = format!("/api/v1/flights/{flight}");
+    let mut hanging = Box::pin(app.get(&path));
+    is_under_way(&mut hanging).await;
+    send.send(booking(flight, 1).to_string()).expect("it is awaited");
+    answer.await.assert_problem(503, "overloaded");
+    drop(hanging);
+    app.faults.strike_reads(None);
+    assert_eq!(app.book(flight, 1).await.status, 201);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_payment_takes_no_place() {
+    let app = with_places(1).await;
+    let flight = app.add_flight(9).await;
+    app.gateway.close();
+    let (body, wait) = (booking(flight, 1), [("prefer", "wait=30")]);
+    let waiting = || app.send_json_with(Method::POST, PATH, &body, &wait);
+    let (mut one, mut other) = (Box::pin(waiting()), Box::pin(waiting()));
+    is_under_way(&mut one).await;
+    is_under_way(&mut other).await;
+    assert_eq!(app.book(flight, 1).await.json["status"], "pending");
+    app.gateway.open();
+    assert_eq!(one.await.json["status"], "completed");
+    assert_eq!(other.await.json["status"], "completed");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn callers_that_wait_for_one_booking_are_counted_each() {
+    let app = TestApp::with(|config| config.max_waiting = 1).await;
+    let flight = app.add_flight(9).await;
+    app.gateway.close();
+    let (body, headers) =
+        (booking(flight, 1), [("prefer", "wait=30"), ("idempotency-key", "order-7")]);
+    let waiting = || app.send_json_with(Method::POST, PATH, &body, &headers);
+    let mut first = Box::pin(waiting());
+    is_under_way(&mut first).await;
+    let second = waiting().await;
+    assert_eq!(second.json["status"], "pending");
+    assert_eq!(second.header("preference-applied"), None);
+    app.gateway.open();
+    assert_eq!(first.await.json["booking_id"], second.json["booking_id"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_given_up_whatever_the_caller_prefers() {
+    let app =
+        TestApp::with(|config| config.server_write_timeout = Duration::from_millis(100)).await;
+    let flight = app.add_flight(9).await;
+    app.faults.strike_reads(Some(ReadFault::Hangs));
+    let request = Request::get(format!("/api/v1/flights/{flight}")).header("prefer", "wait=60");
+    let answer = app.send(request.body(Body::empty()).expect("a request"));
+    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.expect("in time");
+    answer.assert_problem(503, "unavailable");
+    assert!(answer.json["detail"].as_str().expect("text").contains("SERVER_WRITE_TIMEOUT"));
+    app.faults.strike_reads(None);
+
+    // Where it may wait, the time that it waits is its own.
+    app.gateway.close();
+    let (body, wait) = (booking(flight, 1), [("prefer", "wait=1")]);
+    let placed = app.send_json_with(Method::POST, PATH, &body, &wait).await;
+    assert_eq!(
+        (placed.status.as_u16(), placed.header("preference-applied")),
+        (201, Some("wait=1"))
+    );
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_bug_is_a_problem_of_one_request() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let path = format!("/api/v1/flights/{flight}");
+    app.faults.strike_reads(Some(ReadFault::Panics));
+    let request = Request::get(&path).header("x-request-id", "the-request-id");
+    let answer = app.send(request.body(Body::empty()).expect("a request")).await;
+    answer.assert_problem(500, "internal");
+    assert_eq!(answer.json["request_id"], "the-request-id");
+    assert!(!answer.text.contains("planted"), "{}", answer.text);
+    app.faults.strike_reads(None);
+    assert_eq!(app.get(&path).await.status, 200);
+    app.finish().await;
+}
