@@ -6,6 +6,7 @@
 mod adopt;
 mod columns;
 mod commit;
+mod drift;
 mod error;
 mod flights;
 mod load;
@@ -14,7 +15,8 @@ mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
+    Store, StoreError,
 };
 use crate::booking::{ChangeSet, State, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -392,6 +394,10 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         upkeep::backlog(&self.primary, lapsed, asked).await
+    }
+
+    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
+        drift::count_seats(&self.primary, asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {
