@@ -167,7 +167,14 @@ fn time_comes_from_the_clock_alone() {
 
 #[test]
 fn tasks_are_started_where_the_application_can_wait_for_them() {
-    let rooms = ["app.rs", "booking/engine.rs", "http/server.rs", "payments/worker.rs", "redis.rs"];
+    let rooms = [
+        "app.rs",
+        "app/workers.rs",
+        "booking/engine.rs",
+        "http/server.rs",
+        "payments/worker.rs",
+        "redis.rs",
+    ];
     only_in(&rooms, &["spawn("]);
 }
 
