@@ -1,6 +1,7 @@
 //! The composition root: chooses the parts, wires them, starts and stops them. Knows them all.
 
 mod parts;
+mod workers;
 
 use crate::booking::{
     Bookings, Engine, EngineLimits, EngineParts, Flights, Policy, Sweeper, Waiting,
@@ -22,8 +23,7 @@ use crate::telemetry::{Metrics, Tracing};
 use chrono::TimeDelta;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -31,8 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use parts::{Chosen, Claims};
+use parts::{Chosen, Claims, names};
 pub use parts::{Parts, open_store};
+use workers::Workers;
 
 /// The consumer groups where topics stay in the process: `KAFKA_GROUP_ID`'s default and
 /// `KAFKA_PAYMENT_GROUP_ID`'s.
@@ -79,8 +80,7 @@ pub struct App {
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
     waiting: Waiting,
-    /// Loops that run until the stop.
-    workers: TaskTracker,
+    workers: Workers,
     /// Batches and gateway calls, each short.
     tasks: TaskTracker,
     /// Whose clock is followed.
@@ -104,6 +104,7 @@ impl App {
     pub fn assemble(config: Config, parts: Parts) -> Self {
         let metrics = parts.metrics.clone();
         let tracing = parts.tracing.clone();
+        tracing.call_them(names(&config));
         let store = parts.store.clone();
         metrics.watch_pools(move || store.pools());
         let committed = Arc::new(Notify::new());
@@ -182,9 +183,9 @@ impl App {
             tokens: tokens.map(Arc::new),
             committed,
             draining: Arc::default(),
+            workers: Workers::until(stopping.clone()),
             stopping,
             waiting,
-            workers: TaskTracker::new(),
             tasks,
             postgres: None,
             _claims: Claims::default(),
@@ -220,7 +221,7 @@ impl App {
         if self.has(Role::Api) {
             let waiting = self.waiting.clone();
             let events = bus.listen(Topic::AirlineEvents).await?;
-            self.spawn(async move {
+            self.workers.spawn("waking", async move {
                 if let Err(error) = waiting.run(events).await {
                     warn!(%error, "callers that wait are no longer woken early");
                 }
@@ -234,7 +235,7 @@ impl App {
                 metrics: self.metrics.clone(),
                 tracing: self.tracing.clone(),
             };
-            self.spawn(async move { settlement.run().await });
+            self.workers.spawn("settlement", async move { settlement.run().await });
         }
         if self.has(Role::Payments) {
             let worker = PaymentWorker {
@@ -247,7 +248,7 @@ impl App {
                 tasks: self.tasks.clone(),
                 tracing: self.tracing.clone(),
             };
-            self.spawn(async move { worker.run().await });
+            self.workers.spawn("payments", async move { worker.run().await });
         }
         if self.has(Role::Relay) {
             let relay = Relay {
@@ -258,10 +259,10 @@ impl App {
                 metrics: self.metrics.clone(),
                 tracing: self.tracing.clone(),
             };
-            self.spawn(async move { relay.run().await });
+            self.workers.spawn("relay", async move { relay.run().await });
         }
         let cache = self.parts.cache.clone();
-        self.spawn(async move { cache.run().await });
+        self.workers.spawn("cache", async move { cache.run().await });
         Ok(())
     }
 
@@ -280,7 +281,7 @@ impl App {
     /// Follows the database's clock, where it is another machine's.
     fn follow_clock(&self) {
         let Some(postgres) = self.postgres.clone() else { return };
-        self.spawn(async move {
+        self.workers.spawn("clock", async move {
             loop {
                 tokio::time::sleep(CLOCK_INTERVAL).await;
                 if let Err(error) = postgres.set_clock().await {
@@ -293,7 +294,7 @@ impl App {
     /// Keeps the keys that tokens are signed with, where they are kept elsewhere.
     fn keep_keys(&self) {
         let Some(tokens) = self.tokens.clone() else { return };
-        self.spawn(async move {
+        self.workers.spawn("keys", async move {
             loop {
                 tokio::time::sleep(KEYS_INTERVAL).await;
                 tokens.keep_keys().await;
@@ -307,7 +308,7 @@ impl App {
             return;
         }
         let sweeper = self.sweeper.clone();
-        self.spawn(async move { sweeper.run().await });
+        self.workers.spawn("sweeper", async move { sweeper.run().await });
     }
 
     /// How many batches and gateway calls are under way.
@@ -336,7 +337,8 @@ impl App {
         })
     }
 
-    /// Starts the workers and serves until `stop` resolves; then drains and stops.
+    /// Starts the workers and serves until `stop` resolves; then drains and stops. Does the same when
+    /// a worker panics, and then fails.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -356,8 +358,13 @@ impl App {
         };
         let (router, metrics) = (self.router(), self.metrics.clone());
         let server = http::serve(listener, router, limits, metrics, closing.clone());
+        let panicked = self.workers.panicked();
+        let mut broken = None;
         let stopped = async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                worker = panicked => broken = Some(worker),
+            }
             draining.store(true, Ordering::Release);
             if !self.config.shutdown_delay.is_zero() {
                 info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
@@ -374,13 +381,15 @@ impl App {
             () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
         }
         self.stop().await;
-        Ok(())
+        match broken {
+            Some(worker) => anyhow::bail!("the worker {worker} panicked; the log says why"),
+            None => Ok(()),
+        }
     }
 
     /// Lets running batches finish and stops the workers; what is left is durable.
     pub async fn stop(self) {
         self.stopping.cancel();
-        self.workers.close();
         self.tasks.close();
         let finished = async {
             self.workers.wait().await;
@@ -391,17 +400,6 @@ impl App {
         }
         self.tracing.stop(TRACES_TIMEOUT).await;
         info!("stopped");
-    }
-
-    /// Runs a loop until the stop.
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stopping = self.stopping.clone();
-        self.workers.spawn(async move {
-            tokio::select! {
-                () = work => {}
-                () = stopping.cancelled() => {}
-            }
-        });
     }
 }
 

@@ -273,7 +273,7 @@ impl Shared {
                 info!("Redis is back");
             }
             *state = State::Up(connection);
-            self.metrics.redis_up.set(1);
+            self.metrics.tell_redis(true);
         });
     }
 
@@ -348,7 +348,7 @@ impl Shared {
     }
 
     fn say_away(&self, why: &RedisFailure) {
-        self.metrics.redis_up.set(0);
+        self.metrics.tell_redis(false);
         warn!(error = %why, "Redis is away; the service goes on without it");
     }
 }

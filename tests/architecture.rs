@@ -169,6 +169,7 @@ fn time_comes_from_the_clock_alone() {
 fn tasks_are_started_where_the_application_can_wait_for_them() {
     let rooms = [
         "app.rs",
+        "app/workers.rs",
         "booking/engine.rs",
         "http/server.rs",
         "payments/worker.rs",

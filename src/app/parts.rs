@@ -1,8 +1,8 @@
 //! The parts behind the ports, chosen by the settings.
 
-use crate::bus::Bus;
 use crate::bus::kafka::KafkaBus;
 use crate::bus::memory::MemoryBus;
+use crate::bus::{Bus, Topic};
 use crate::cache::SearchCache;
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
@@ -17,8 +17,9 @@ use crate::redis::Redis;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
 use crate::store::{Job, Lease, Store, StoreError};
-use crate::telemetry::{Metrics, Tracing};
+use crate::telemetry::{Metrics, Names, Tracing};
 use anyhow::Context;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The parts behind the ports.
@@ -158,5 +159,24 @@ impl Chosen {
         let parts = Parts { store, gateway, bus, locks, cache, clock, metrics, tracing };
         let claims = Claims { _file: kept.claim, _database: sole };
         Ok(Self { parts, postgres: kept.postgres, claims })
+    }
+}
+
+/// What traces call the parts outside.
+pub(super) fn names(config: &Config) -> Names {
+    let topics = config.kafka.as_ref().map(|kafka| &kafka.topics);
+    Names {
+        database: match config.database {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres(_) => "postgresql",
+        },
+        topics: topics.map_or_else(HashMap::new, |names| {
+            HashMap::from([
+                (Topic::PaymentRequests, names.payment_requests.clone()),
+                (Topic::PaymentEvents, names.payment_events.clone()),
+                (Topic::FlightBookings, names.flight_bookings.clone()),
+                (Topic::AirlineEvents, names.airline_events.clone()),
+            ])
+        }),
     }
 }

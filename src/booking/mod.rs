@@ -1,12 +1,14 @@
 //! The door: whatever changes a flight's seats is a [`Command`] through the [`Engine`].
 //!
 //! [`Bookings`] and [`Flights`] turn callers' wishes into commands; the engine batches them, lets
-//! [`decide()`] judge each, and commits. The sweeper brings what nobody else ends to its end.
+//! [`decide()`] judge each, and commits. The sweeper brings what nobody else ends to its end, and
+//! looks whether seats and bookings still agree.
 
 mod batch;
 mod changes;
 mod command;
 mod decide;
+mod drift;
 mod engine;
 mod flights;
 mod idempotency;
@@ -24,6 +26,7 @@ pub use command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
 pub use decide::{Decision, Policy, decide, request};
+pub use drift::Drift;
 pub use engine::{Engine, EngineLimits};
 pub use flights::Flights;
 pub use idempotency::{IdempotencyKey, IdempotencyRecord};

@@ -6,6 +6,7 @@
 use super::changes::Told;
 use super::command::{Cancel, CancelledBy, Command};
 use super::decide::request;
+use super::drift::Drift;
 use super::engine::Engine;
 use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
@@ -59,6 +60,7 @@ impl Sweeper {
             self.run_while(lease).await;
             // From now on another process tells it.
             self.metrics.tell_backlog(&Backlog::default(), self.clock.now());
+            Drift::forget(&self.metrics);
         }
     }
 
@@ -67,12 +69,14 @@ impl Sweeper {
         let mut forgotten_at = self.clock.now();
         self.drive_earlier(forgotten_at).await;
         let mut told_at: Option<Timestamp> = None;
+        let mut drift = Drift::default();
         while lease.is_held().await {
             let now = self.clock.now();
             if told_at.is_none_or(|at| now - at >= TELL_EVERY) {
                 told_at = Some(now);
                 self.tell_backlog(now).await;
             }
+            drift.look_if_due(now, &*self.store, &self.metrics).await;
             match self.step(now).await {
                 // More may be waiting: no pause.
                 Ok(done) if done >= BATCH_SIZE_MAX => continue,

@@ -61,7 +61,7 @@ fn span(
     span.note("messaging.system", bus.system());
     span.note("messaging.operation.name", operation);
     span.note("messaging.operation.type", operation);
-    span.note("messaging.destination.name", topic.as_str());
+    span.note("messaging.destination.name", tracing.name_of(topic));
     if let Some(id) = message.headers.get("ce_id") {
         span.note("messaging.message.id", id.to_owned());
     }

@@ -316,7 +316,7 @@ pub(super) async fn cancel(
     get, path = "/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
-        ("status" = Option<BookingStatus>, Query, nullable = false),
+        ("status" = Option<String>, Query, nullable = false, pattern = "^(pending|completed|failed|cancelled)?$", description = "Of this status alone; all if it is empty"),
         ("limit" = Option<i32>, Query, nullable = false, description = "100 if none is named", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of an earlier answer"),
     ),

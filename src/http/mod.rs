@@ -86,12 +86,10 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub fn router(api: Api) -> Router {
     let (routes, document) = described_routes().split_for_parts();
     let document = openapi::serialized(document);
-    let routes = routes
-        .merge(docs::routes())
-        .route(
-            "/openapi.json",
-            axum::routing::get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
-        );
+    let routes = routes.merge(docs::routes()).route(
+        "/openapi.json",
+        axum::routing::get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
+    );
     wrapped(routes, api)
 }
 

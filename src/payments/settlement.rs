@@ -52,6 +52,7 @@ impl Settlement {
         let mut events = self.bus.consume(Topic::PaymentEvents, &self.group).await?;
         loop {
             let messages = events.receive(BATCH_SIZE_MAX).await?;
+            self.metrics.count_consumed(Topic::PaymentEvents, &self.group, messages.len());
             self.settle(messages).await?;
             events.commit().await?;
         }

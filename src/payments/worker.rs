@@ -91,6 +91,8 @@ impl PaymentWorker {
             failed = async {
                 loop {
                     let messages = requests.receive(BATCH_SIZE_MAX).await?;
+                    let topic = Topic::PaymentRequests;
+                    self.metrics.count_consumed(topic, &self.group, messages.len());
                     for asked in self.open(messages).await? {
                         self.start(asked, &calls, &events).await;
                     }
@@ -233,6 +235,7 @@ impl PaymentWorker {
             let (mut messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
             let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
             sending.end(self.bus.publish(&messages).await)?;
+            self.metrics.count_published(&messages.iter().map(|(topic, _)| *topic));
             drop(spans);
         }
     }

@@ -4,6 +4,7 @@
 //! comes in as an argument: no SQL asks the database for it.
 
 mod audit;
+mod drift;
 mod error;
 mod outbox;
 pub mod postgres;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tracing::debug;
 
+pub use drift::{SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::OutboxEntry;
 
@@ -159,6 +161,10 @@ pub trait Store: Send + Sync + 'static {
     /// answered since `asked`, and the outbox. Each is counted up to [`BACKLOG_MAX`], by an index, so
     /// that it can be asked every few seconds.
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError>;
+
+    /// Counts the seats of some flights and, at the same moment, those of their bookings: of the newest
+    /// bookings' flights, and of those asked for. By indexes, so that it can be asked each minute.
+    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError>;
 
     /// The connections that this process has.
     fn pools(&self) -> Vec<PoolUse>;

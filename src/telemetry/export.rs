@@ -1,23 +1,25 @@
 //! The way of spans to the collector: a bounded queue, and a thread of its own that posts them.
 //!
 //! Nobody who makes a span ever waits. A queue that is full loses spans, which are counted; a
-//! collector that is away costs a warning now and then.
+//! collector that is away costs one warning, and a line when it is back.
 
 use super::metrics::Metrics;
+use super::names::Names;
 use crate::config::TracingSettings;
 use anyhow::Context as _;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingResult, SdkTracer, SdkTracerProvider,
     ShouldSample, SpanData, SpanExporter,
 };
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tracing::warn;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tracing::{info, warn};
 
 /// Ended spans that wait to be sent; about a kilobyte each. Beyond it they are lost.
 const QUEUE_MAX: usize = 16_384;
@@ -34,12 +36,11 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Links of one span: a batch has one to each of its commands.
 const LINKS_MAX: u32 = 512;
 
-/// How often a collector that does not answer is told of.
-const WARN_EVERY: Duration = Duration::from_secs(60);
-
 /// What makes spans and what sends them.
 pub(super) struct Pipeline {
     pub(super) tracer: SdkTracer,
+    /// What is outside, once the application has said so.
+    pub(super) names: OnceLock<Names>,
     provider: SdkTracerProvider,
 }
 
@@ -64,7 +65,7 @@ pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Res
         exporter,
         endpoint: settings.endpoint.clone(),
         metrics: metrics.clone(),
-        warned_at: Mutex::default(),
+        is_away: AtomicBool::new(false),
     };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE_MAX)
@@ -86,7 +87,8 @@ pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Res
         .with_max_links_per_span(LINKS_MAX)
         .with_span_processor(Counting { processor, metrics })
         .build();
-    Ok(Pipeline { tracer: provider.tracer("airline-booking"), provider })
+    let tracer = provider.tracer("airline-booking");
+    Ok(Pipeline { tracer, names: OnceLock::new(), provider })
 }
 
 /// Keeps a trace that has no parent if it is linked to one that is kept.
@@ -142,20 +144,24 @@ impl opentelemetry_sdk::trace::SpanProcessor for Counting {
     }
 }
 
-/// Counts what was sent and what was not, and warns of the latter, seldom.
+/// Counts what was sent and what was not, and says when the collector goes away and comes back.
 #[derive(Debug)]
 struct Reporting {
     exporter: opentelemetry_otlp::SpanExporter,
     endpoint: String,
     metrics: Metrics,
-    warned_at: Mutex<Option<Instant>>,
+    is_away: AtomicBool,
 }
 
 impl Reporting {
-    fn warn(&self, error: &opentelemetry_sdk::error::OTelSdkError) {
-        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            *warned_at = Some(Instant::now());
+    fn came_back(&self) {
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            info!(endpoint = self.endpoint, "the collector takes traces again");
+        }
+    }
+
+    fn went_away(&self, error: &OTelSdkError) {
+        if !self.is_away.swap(true, Ordering::Relaxed) {
             let endpoint = &self.endpoint;
             warn!(%error, endpoint, "the collector does not take traces; they are lost meanwhile");
         }
@@ -167,10 +173,13 @@ impl SpanExporter for Reporting {
         let spans = batch.len();
         let exported = self.exporter.export(batch).await;
         match &exported {
-            Ok(()) => self.metrics.count_spans("sent", spans),
+            Ok(()) => {
+                self.metrics.count_spans("sent", spans);
+                self.came_back();
+            }
             Err(error) => {
                 self.metrics.count_spans("failed", spans);
-                self.warn(error);
+                self.went_away(error);
             }
         }
         exported

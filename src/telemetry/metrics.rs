@@ -33,8 +33,7 @@ pub struct Metrics {
     pub cache_shared_misses: IntCounter,
     /// Calls to Redis that failed.
     pub redis_errors: IntCounter,
-    /// Whether Redis answers.
-    pub redis_up: IntGauge,
+    redis_up: IntGauge,
     /// Commands in a batch.
     pub batch_size: Histogram,
     /// Seconds that a command waited for its batch.
@@ -142,7 +141,7 @@ impl Metrics {
             cache_shared_hits: cache.with_label_values(&["redis", "hit"]),
             cache_shared_misses: cache.with_label_values(&["redis", "miss"]),
             redis_errors: made.counter("redis_errors_total", "Calls to Redis that failed."),
-            redis_up: made.gauge("redis_up", "1 while Redis answers, else 0."),
+            redis_up: IntGauge::new("redis_up", "1 while Redis answers, else 0.").expect(SOUND),
             batch_size: made.histogram(
                 "booking_batch_size",
                 "Commands decided in one transaction.",
@@ -170,12 +169,12 @@ impl Metrics {
             ),
             published: made.counters(
                 "events_published_total",
-                "Messages that the relay published, by topic.",
+                "Messages handed over to the bus, by topic.",
                 &["topic"],
             ),
             consumed: made.counters(
                 "events_consumed_total",
-                "Messages received from Kafka, by topic and consumer group.",
+                "Messages received from the bus, by topic and consumer group.",
                 &["topic", "group"],
             ),
             consumer_lag: made.gauges(
@@ -218,6 +217,9 @@ impl Metrics {
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
         }
+        for invariant in ["I1", "I2", "I3"] {
+            self.store.tell_violations(invariant, 0);
+        }
     }
 
     /// The handles of one method of one route, by its template.
@@ -255,7 +257,7 @@ impl Metrics {
         }
     }
 
-    /// Counts messages that came in.
+    /// Counts messages that came in, those that come again as well.
     pub fn count_consumed(&self, topic: Topic, group: &str, messages: usize) {
         self.consumed.with_label_values(&[topic.as_str(), group]).inc_by(messages as u64);
     }
@@ -281,6 +283,11 @@ impl Metrics {
         self.store.tell_backlog(backlog, now);
     }
 
+    /// Tells how many flights break an invariant; whoever sweeps does.
+    pub fn tell_violations(&self, invariant: &str, flights: usize) {
+        self.store.tell_violations(invariant, flights);
+    }
+
     /// Tells whether a job is this process'.
     pub fn tell_job(&self, job: Job, is_ours: bool) {
         self.store.tell_job(job, is_ours);
@@ -289,6 +296,14 @@ impl Metrics {
     /// Where the use of connections is asked for, each time that metrics are.
     pub fn watch_pools(&self, source: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
         self.store.watch_pools(Box::new(source));
+    }
+
+    /// Tells whether Redis answers. Before it is known, and where there is none, nothing is said of
+    /// it: 0 is an outage.
+    pub fn tell_redis(&self, is_up: bool) {
+        self.redis_up.set(i64::from(is_up));
+        // It is registered once; from then on the registry says that it knows it.
+        let _ = self.registry.register(Box::new(self.redis_up.clone()));
     }
 
     /// Counts spans: `ended`, `sent`, `failed`.

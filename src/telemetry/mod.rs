@@ -4,8 +4,10 @@
 mod export;
 pub mod logging;
 mod metrics;
+mod names;
 mod store_gauges;
 mod traces;
 
 pub use metrics::{Metrics, Route};
+pub use names::Names;
 pub use traces::{Side, Span, TRACEPARENT, TraceContext, Tracing};

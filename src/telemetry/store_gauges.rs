@@ -14,6 +14,7 @@ pub(super) struct StoreGauges {
     outbox_age: Gauge,
     stuck_bookings: IntGauge,
     unanswered_payments: IntGauge,
+    violations: IntGaugeVec,
     jobs: IntGaugeVec,
     connections: IntGaugeVec,
     connections_max: IntGaugeVec,
@@ -38,6 +39,11 @@ impl StoreGauges {
             unanswered_payments: made.gauge(
                 "payments_unanswered",
                 "Payments without an answer for too long; told by the process that sweeps.",
+            ),
+            violations: made.gauges(
+                "invariant_violations",
+                "Flights found to break an invariant; told by the process that sweeps.",
+                &["invariant"],
             ),
             jobs: made.gauges(
                 "job_leader",
@@ -64,6 +70,10 @@ impl StoreGauges {
         self.outbox_age.set(age.unwrap_or_default().max(0.0));
         self.stuck_bookings.set(backlog.stuck_bookings);
         self.unanswered_payments.set(backlog.unanswered_payments);
+    }
+
+    pub(super) fn tell_violations(&self, invariant: &str, flights: usize) {
+        self.violations.with_label_values(&[invariant]).set(flights as i64);
     }
 
     pub(super) fn tell_job(&self, job: Job, is_ours: bool) {

@@ -6,6 +6,8 @@
 
 use super::export::{self, Pipeline};
 use super::metrics::Metrics;
+use super::names::Names;
+use crate::bus::Topic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::TracingSettings;
 use chrono::TimeDelta;
@@ -20,6 +22,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How the names of spans begin that are calls of the store.
+const OF_THE_STORE: &str = "store.";
 
 /// The header that carries a context (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
@@ -65,6 +70,23 @@ impl Tracing {
     /// Whether spans are made.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// From now on spans call the parts outside by these names.
+    pub fn call_them(&self, names: Names) {
+        if let Some(pipeline) = &self.0 {
+            // The first to say so is the one whose spans these are.
+            let _ = pipeline.names.set(names);
+        }
+    }
+
+    /// What a topic is called where it lies.
+    pub fn name_of(&self, topic: Topic) -> String {
+        let names = self.0.as_ref().and_then(|pipeline| pipeline.names.get());
+        names
+            .and_then(|names| names.topics.get(&topic))
+            .map_or(topic.as_str(), |name| name)
+            .to_owned()
     }
 
     /// Sends what has ended and stops; waits for the collector so long at most.
@@ -143,6 +165,7 @@ impl Tracing {
         links: Vec<Link>,
     ) -> Span {
         let Some(pipeline) = &self.0 else { return Span(None) };
+        let is_of_the_store = name.starts_with(OF_THE_STORE);
         let mut builder = pipeline.tracer.span_builder(name).with_kind(side.into());
         if let Some(ago) = ago {
             let ago = TimeDelta::from_std(ago).unwrap_or_default();
@@ -150,6 +173,9 @@ impl Tracing {
         }
         if !links.is_empty() {
             builder = builder.with_links(links);
+        }
+        if let Some(names) = pipeline.names.get().filter(|_| is_of_the_store) {
+            builder = builder.with_attributes([KeyValue::new("db.system.name", names.database)]);
         }
         let above = match &parent.0 {
             Some(context) => Context::new().with_remote_span_context(context.clone()),
@@ -261,11 +287,15 @@ mod tests {
     use super::*;
 
     fn on() -> Tracing {
+        keeping(1.0)
+    }
+
+    fn keeping(sampler_ratio: f64) -> Tracing {
         let settings = TracingSettings {
             endpoint: "http://127.0.0.1:9/v1/traces".into(),
             service_name: "test".into(),
             environment: "test".into(),
-            sampler_ratio: 1.0,
+            sampler_ratio,
         };
         Tracing::start(&settings, Metrics::new()).expect("an address")
     }
@@ -295,6 +325,30 @@ mod tests {
         assert!(!below.is_sampled());
         let batch = tracing.linked_span("batch", Side::Internal, std::iter::once(below));
         assert!(batch.context().is_sampled(), "by the ratio, which is 1");
+    }
+
+    /// Of a thousand traces, how many are kept.
+    fn kept(tracing: &Tracing, parent: &TraceContext) -> usize {
+        let begin = |_| tracing.span("root", Side::Server, parent).context();
+        (0..1_000).map(begin).filter(TraceContext::is_sampled).count()
+    }
+
+    #[test]
+    fn the_ratio_says_how_many_traces_are_kept() {
+        assert_eq!(kept(&keeping(0.0), &TraceContext::NONE), 0);
+        assert_eq!(kept(&keeping(1.0), &TraceContext::NONE), 1_000);
+        // Trace ids are drawn; 9 standard deviations on either side.
+        let half = kept(&keeping(0.5), &TraceContext::NONE);
+        assert!((350..650).contains(&half), "{half}");
+    }
+
+    #[test]
+    fn the_caller_decides_whatever_the_ratio_is() {
+        let (none, all) = (keeping(0.0), keeping(1.0));
+        let kept_by_caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(kept(&none, &from(&none, kept_by_caller)), 1_000);
+        let not_kept = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        assert_eq!(kept(&all, &from(&all, not_kept)), 0);
     }
 
     #[test]

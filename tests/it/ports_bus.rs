@@ -382,7 +382,7 @@ async fn whatever_others_write_comes_through_and_does_not_parse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_are_there_stay_as_they_are_and_messages_are_counted() {
+async fn topics_that_are_there_stay_as_they_are_and_the_lag_is_told() {
     let subject = Subject::kafka();
     subject.publish(numbered(40, 40)).await.expect("no panic").expect("published");
     let mut settings = subject.settings().clone();
@@ -400,8 +400,6 @@ async fn topics_that_are_there_stay_as_they_are_and_messages_are_counted() {
     assert_eq!(partitions, (0..4).collect());
 
     let labels = format!("{{group=\"{}\",topic=\"payment-events\"}}", subject.group("a"));
-    let counted = format!("events_consumed_total{labels} 40");
-    assert!(metrics.render().contains(&counted), "{}", metrics.render());
     consumer.commit().await.expect("committed");
     let lag = format!("kafka_consumer_lag{labels} 0");
     let told = async {

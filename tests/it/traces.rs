@@ -1,6 +1,7 @@
 //! One trace follows a booking from its request to its end, and what traces must never do.
 
 use crate::support::collector::{Collector, Received, tree};
+use crate::support::deployment::is_shared;
 use crate::support::replicas::Replicas;
 use crate::support::{TestApp, booking};
 use airline_booking::telemetry::Tracing;
@@ -84,6 +85,11 @@ async fn one_trace_follows_a_booking_from_request_to_settlement() {
     }
     let of = |name: &str| trace.iter().find(|span| span.name == name).expect("a span");
     assert_eq!(of("send payment-requests").facts["messaging.destination.name"], "payment-requests");
+    let database = if is_shared() { "postgresql" } else { "sqlite" };
+    for call in ["store.load", "store.commit"] {
+        assert_eq!(of(call).facts["db.system.name"], database);
+    }
+    assert!(!of("booking.hold").facts.contains_key("db.system.name"));
     assert_eq!(of("gateway.capture").facts["payment.outcome"], "completed");
     assert_eq!(collector.resource()["service.name"], "under-test");
     assert_eq!(collector.resource()["deployment.environment.name"], "test");
@@ -107,6 +113,8 @@ async fn one_trace_follows_a_booking_over_replicas_and_kafka() {
     replicas.expect_ended(&[placed]).await;
     // What was told of the settlement goes out; then a stop sends what has not been sent.
     replicas.outbox_is_empty().await;
+    let names = ["KAFKA_TOPIC_PAYMENT_REQUESTS", "KAFKA_TOPIC_PAYMENTS"];
+    let topics = names.map(|name| replicas.setting(name).to_owned());
     for server in replicas.servers {
         assert!(server.terminate().await, "a clean end");
     }
@@ -118,6 +126,13 @@ async fn one_trace_follows_a_booking_over_replicas_and_kafka() {
     assert_eq!(edges, wanted.into());
     let of = |name: &str| trace.iter().find(|span| span.name == name).expect("a span");
     assert_eq!(of("process payment-events").facts["messaging.system"], "kafka");
+    assert_eq!(of("store.commit").facts["db.system.name"], "postgresql");
+    for (name, topic) in [
+        ("send payment-requests", topics[0].as_str()),
+        ("process payment-events", topics[1].as_str()),
+    ] {
+        assert_eq!(of(name).facts["messaging.destination.name"], topic, "as it is called there");
+    }
     assert_eq!(collector.resource()["service.name"], "airline-booking-service");
     assert_eq!(collector.resource()["deployment.environment.name"], "two replicas");
 }

@@ -136,8 +136,6 @@ impl Membership {
                 let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
                 messages.push(self.received(&next));
             }
-            let member = self.member();
-            member.metrics.count_consumed(member.topic, &member.group, messages.len());
             return Ok(messages);
         }
     }

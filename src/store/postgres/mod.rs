@@ -8,6 +8,7 @@ mod adopt;
 mod columns;
 mod commit;
 mod connect;
+mod drift;
 mod error;
 mod flights;
 mod load;
@@ -20,7 +21,8 @@ mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
+    Store, StoreError,
 };
 use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -349,6 +351,10 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.silence.bound(upkeep::backlog(&self.primary, lapsed, asked)).await
+    }
+
+    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
+        drift::count_seats(&self.primary, asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

@@ -5,6 +5,7 @@
 
 mod columns;
 mod commit;
+mod drift;
 mod error;
 mod flights;
 mod load;
@@ -13,7 +14,8 @@ mod upkeep;
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
 use super::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
+    Store, StoreError,
 };
 use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::domain::{
@@ -294,6 +296,10 @@ impl Store for SqliteStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         upkeep::backlog(&self.reader, lapsed, asked).await
+    }
+
+    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
+        drift::count_seats(&self.reader, asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

@@ -37,7 +37,11 @@ pub struct Received {
 
 impl Collector {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+    }
+
+    /// The same where somebody listens already.
+    pub fn on(listener: TcpListener) -> Self {
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let bodies: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let keep = async |State(bodies): State<Arc<Mutex<Vec<Bytes>>>>, body: Bytes| {
@@ -52,13 +56,18 @@ impl Collector {
 
     /// Tracing of this process to here, of every trace.
     pub fn tracing(&self) -> Tracing {
+        self.tracing_counted_in(Metrics::new())
+    }
+
+    /// The same, with its spans counted.
+    pub fn tracing_counted_in(&self, metrics: Metrics) -> Tracing {
         let settings = TracingSettings {
             endpoint: format!("{}/v1/traces", self.endpoint),
             service_name: "under-test".into(),
             environment: "test".into(),
             sampler_ratio: 1.0,
         };
-        Tracing::start(&settings, Metrics::new()).expect("an address")
+        Tracing::start(&settings, metrics).expect("an address")
     }
 
     fn requests(&self) -> Vec<ExportTraceServiceRequest> {

@@ -6,7 +6,8 @@ use airline_booking::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
+    Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
@@ -256,6 +257,10 @@ impl Store for FaultyStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.real.backlog(lapsed, asked).await
+    }
+
+    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
+        self.real.count_seats(asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

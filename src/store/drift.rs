@@ -1,0 +1,47 @@
+//! What a look for drift asks of a store: seats as flights count them, beside their bookings'.
+
+use crate::domain::FlightId;
+
+/// The newest bookings whose flights are looked at.
+pub(super) const NEWEST_BOOKINGS: i64 = 256;
+
+/// Which flights to count seats of; besides those of the newest bookings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatsAsked {
+    /// The first flights after this one, by number.
+    pub after: FlightId,
+    /// How many of those.
+    pub walk: usize,
+    /// These as well.
+    pub also: Vec<FlightId>,
+}
+
+/// A flight's seats, and those of its bookings at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeatCount {
+    /// The flight.
+    pub flight: FlightId,
+    /// Its seats.
+    pub total: i64,
+    /// Of those, seats that are not paid for.
+    pub available: i64,
+    /// Of those, seats kept for pending bookings.
+    pub held: i64,
+    /// Seats sold elsewhere.
+    pub blocked: i64,
+    /// Seats of its pending bookings.
+    pub pending: i64,
+    /// Seats of its completed bookings.
+    pub completed: i64,
+}
+
+/// A row of it, in this order.
+pub(super) type SeatCountRow = (i64, i64, i64, i64, i64, i64, i64);
+
+impl From<SeatCountRow> for SeatCount {
+    fn from(row: SeatCountRow) -> Self {
+        let (flight, total, available, held, blocked, pending, completed) = row;
+        let flight = FlightId(flight);
+        Self { flight, total, available, held, blocked, pending, completed }
+    }
+}

@@ -1,0 +1,36 @@
+//! Seats as flights count them, beside their bookings'.
+
+use super::commit::json;
+use super::error::store_error;
+use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow};
+use crate::store::{SeatCount, SeatsAsked, StoreError};
+use sqlx::SqlitePool;
+
+/// One statement, so one moment. Only live bookings are read, by their index.
+pub(super) async fn count_seats(
+    reader: &SqlitePool,
+    asked: &SeatsAsked,
+) -> Result<Vec<SeatCount>, StoreError> {
+    let also: Vec<i64> = asked.also.iter().map(|flight| flight.0).collect();
+    let rows: Vec<SeatCountRow> = sqlx::query_as(
+        "WITH asked (id) AS (
+             SELECT flight_id FROM (SELECT flight_id FROM bookings ORDER BY id DESC LIMIT ?1)
+             UNION SELECT id FROM (SELECT id FROM flights WHERE id > ?2 ORDER BY id LIMIT ?3)
+             UNION SELECT value FROM json_each(?4))
+         SELECT f.id, f.total_seats, f.available_seats, f.held_seats, f.blocked_seats,
+                coalesce(sum(b.seats_booked) FILTER (WHERE b.status = 'pending'), 0),
+                coalesce(sum(b.seats_booked) FILTER (WHERE b.status = 'completed'), 0)
+           FROM asked CROSS JOIN flights AS f ON f.id = asked.id
+           LEFT JOIN bookings AS b
+             ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
+          GROUP BY f.id",
+    )
+    .bind(NEWEST_BOOKINGS)
+    .bind(asked.after.0)
+    .bind(asked.walk as i64)
+    .bind(json(&also))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    Ok(rows.into_iter().map(SeatCount::from).collect())
+}
