@@ -15,7 +15,7 @@ const CALLER: &str = "b7ad6b7169203331";
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// Each span of a lone booking, and the one that it hangs on.
-const ONE_BOOKING: [(&str, &str); 18] = [
+const ONE_BOOKING: [(&str, &str); 17] = [
     ("POST /api/v1/bookings", "caller"),
     ("booking.batch", "booking.hold"),
     ("booking.batch", "booking.settle"),
