@@ -181,7 +181,11 @@ impl<'a> Batch<'a> {
             }
         }
         let pending = answer_committed(pending, &state);
-        let (mut decided, changes) = self.judge(pending, &mut state);
+        let (mut decided, mut changes) = self.judge(pending, &mut state);
+        let ended = self.outdated(&changes);
+        if self.parts.cache.is_told() {
+            changes.outdated.clone_from(&ended);
+        }
         let mut doubtful = Vec::new();
         if !is_all_loaded {
             let leans = |d: &mut Decided| d.position.is_none();
@@ -193,7 +197,7 @@ impl<'a> Batch<'a> {
         }
         match self.timed("store.commit", self.parts.store.commit(&changes)).await {
             Ok(committed) => {
-                self.parts.cache.end(&changes.outdated);
+                self.parts.cache.end(&ended);
                 self.parts.committed.notify_one();
                 let (good, overtaken) = sort_out(decided, &committed.stale);
                 if overtaken.iter().any(|d| recalled.contains(&d.ticket.flight)) {
@@ -239,7 +243,6 @@ impl<'a> Batch<'a> {
             let outcome = outcome.map_err(Error::from);
             decided.push(Decided { ticket, place, earlier, outcome, position });
         }
-        changes.outdated = self.outdated(&changes);
         (decided, changes)
     }
 

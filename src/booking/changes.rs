@@ -71,7 +71,7 @@ impl Changes {
 pub struct ChangeSet {
     /// One for each command that writes.
     pub commands: Vec<Changes>,
-    /// The cached answers that these changes outdate.
+    /// The cached answers that these changes outdate, where others have to be told.
     pub outdated: Vec<DayKey>,
 }
 

@@ -3,7 +3,7 @@
 use super::command::{Cancel, CancelledBy, Command, Hold, Outcome, Refusal};
 use super::engine::Engine;
 use super::idempotency::IdempotencyKey;
-use super::waiting::Waiting;
+use super::waiting::{Wait, Waiting};
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, PaymentReference,
@@ -32,7 +32,7 @@ pub struct PlaceBooking {
 }
 
 /// A booking that was placed, now or by an earlier request with the same key.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Placed {
     /// The booking as it is now.
     pub booking: Booking,
@@ -40,6 +40,8 @@ pub struct Placed {
     pub replayed: bool,
     /// Whether a caller's wish to wait was granted.
     pub waited: bool,
+    /// Begun before the booking was there, so that its end can't be missed.
+    wait: Option<Wait>,
 }
 
 /// Booking use cases.
@@ -62,8 +64,8 @@ impl Bookings {
         Self { engine, store, waiting, clock }
     }
 
-    /// Holds seats.
-    pub async fn place(&self, request: PlaceBooking) -> Result<Placed, Error> {
+    /// Holds seats. Who wants to wait for the booking's end ([`Self::until_ended`]) says so here.
+    pub async fn place(&self, request: PlaceBooking, will_wait: bool) -> Result<Placed, Error> {
         let booking_id = self.store.draw_booking_id().await?;
         let command = Command::Hold(Hold {
             booking_id,
@@ -75,9 +77,10 @@ impl Bookings {
             method: request.method,
             idempotency: request.idempotency,
         });
+        let wait = will_wait.then(|| self.waiting.for_end_of(booking_id)).flatten();
         match self.engine.submit(command).await? {
             Outcome::Booking { booking, replayed } => {
-                Ok(Placed { booking, replayed, waited: false })
+                Ok(Placed { booking, replayed, waited: false, wait })
             }
             Outcome::Flight(flight) => unreachable!("a hold answered with flight {}", flight.id),
         }
@@ -86,15 +89,22 @@ impl Bookings {
     /// What was placed once it has ended, or as it is when the time is up.
     ///
     /// Beyond the bound on waiting callers (`MAX_WAITING`) it comes back at once, as it is.
-    pub async fn until_ended(&self, mut placed: Placed, wait: Duration) -> Result<Placed, Error> {
+    pub async fn until_ended(&self, mut placed: Placed, time: Duration) -> Result<Placed, Error> {
         let id = placed.booking.id;
         if placed.booking.status == BookingStatus::Pending {
-            let Some(ended) = self.waiting.for_end_of(id) else { return Ok(placed) };
-            // It may have ended before we began to wait.
-            placed.booking = self.booking(id).await?;
-            if placed.booking.status == BookingStatus::Pending {
-                ended.within(wait).await;
+            let begun = placed.wait.take();
+            let is_new = begun.as_ref().is_some_and(|wait| wait.booking() == id);
+            let wait = begun.filter(|_| is_new).or_else(|| self.waiting.for_end_of(id));
+            let Some(wait) = wait else { return Ok(placed) };
+            if !is_new {
+                // It may have ended before we began to wait.
                 placed.booking = self.booking(id).await?;
+            }
+            if placed.booking.status == BookingStatus::Pending {
+                placed.booking = match wait.within(time).await {
+                    Some(ended) => ended,
+                    None => self.booking(id).await?,
+                };
             }
         }
         Ok(Placed { waited: true, ..placed })

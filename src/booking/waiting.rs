@@ -6,7 +6,7 @@ use crate::domain::{Booking, BookingId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const BATCH_SIZE_MAX: usize = 512;
@@ -26,9 +26,8 @@ struct Register {
     callers: usize,
 }
 
-#[derive(Default)]
 struct Waiters {
-    ended: Arc<Notify>,
+    ended: watch::Sender<Option<Booking>>,
     count: usize,
 }
 
@@ -45,9 +44,10 @@ impl Waiting {
             return None;
         }
         register.callers += 1;
-        let waiters = register.bookings.entry(booking).or_default();
+        let nobody = || Waiters { ended: watch::Sender::new(None), count: 0 };
+        let waiters = register.bookings.entry(booking).or_insert_with(nobody);
         waiters.count += 1;
-        Some(Wait { booking, ended: waiters.ended.clone(), waiting: self.clone() })
+        Some(Wait { booking, ended: waiters.ended.subscribe(), waiting: self.clone() })
     }
 
     /// Hears `airline-events` and wakes those who wait; runs until the bus fails.
@@ -68,9 +68,7 @@ impl Waiting {
         }
         let Ok(booking) = serde_json::from_str::<Booking>(&message.payload) else { return };
         if let Some(waiters) = register.bookings.get(&booking.id) {
-            waiters.ended.notify_waiters();
-            // A permit for one who has registered but does not await yet.
-            waiters.ended.notify_one();
+            waiters.ended.send_replace(Some(booking));
         }
     }
 
@@ -82,18 +80,30 @@ impl Waiting {
 /// One caller's wait; leaves the register when dropped.
 pub(super) struct Wait {
     booking: BookingId,
-    ended: Arc<Notify>,
+    ended: watch::Receiver<Option<Booking>>,
     waiting: Waiting,
 }
 
 impl Wait {
-    /// Until the booking has ended, the time is up, or the service stops.
-    pub(super) async fn within(self, time: Duration) {
+    /// For which booking.
+    pub(super) fn booking(&self) -> BookingId {
+        self.booking
+    }
+
+    /// The booking as it was told to have ended, without who flies; nothing if the time is up or the
+    /// service stops.
+    pub(super) async fn within(mut self, time: Duration) -> Option<Booking> {
         tokio::select! {
-            () = self.ended.notified() => {}
-            () = tokio::time::sleep(time) => {}
-            () = self.waiting.stopping.cancelled() => {}
+            ended = self.ended.wait_for(Option::is_some) => ended.ok()?.clone(),
+            () = tokio::time::sleep(time) => None,
+            () = self.waiting.stopping.cancelled() => None,
         }
+    }
+}
+
+impl std::fmt::Debug for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wait({})", self.booking)
     }
 }
 
@@ -105,9 +115,6 @@ impl Drop for Wait {
             waiters.count -= 1;
             if waiters.count == 0 {
                 register.bookings.remove(&self.booking);
-            } else {
-                // Pass the permit on, if this waiter took the only one.
-                waiters.ended.notify_one();
             }
         }
     }

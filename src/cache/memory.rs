@@ -45,6 +45,10 @@ impl SearchCache for MemoryCache {
         }
     }
 
+    fn is_told(&self) -> bool {
+        false
+    }
+
     async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
         match outdated {
             Outdated::All => self.ends.add_all(),

@@ -50,6 +50,9 @@ pub trait SearchCache: Send + Sync + 'static {
     /// follow shortly: they are told in the background, so that the commit waits for nobody.
     fn end(&self, keys: &[DayKey]);
 
+    /// Whether others must be told what ended, and again after a crash: then a commit writes it down.
+    fn is_told(&self) -> bool;
+
     /// Ends what is outdated and answers when every replica is bound to notice within 100 ms.
     async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway>;
 

@@ -315,6 +315,10 @@ impl SearchCache for RedisCache {
         self.told.notify_one();
     }
 
+    fn is_told(&self) -> bool {
+        true
+    }
+
     async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
         match outdated {
             Outdated::All => {

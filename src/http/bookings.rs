@@ -236,7 +236,7 @@ pub(super) async fn place(
     let request = body.check(mistyped, api.limits.party_size_max, key)?;
     acts_for(&caller, request.user_id)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
-    let mut placed = api.bookings.place(request).await?;
+    let mut placed = api.bookings.place(request, wait.is_some()).await?;
     if let Some(wait) = wait {
         // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
         if let Some(Extension(place)) = &place {
@@ -245,7 +245,7 @@ pub(super) async fn place(
         placed = api.bookings.until_ended(placed, wait).await?;
     }
 
-    let Placed { booking, replayed, waited } = placed;
+    let Placed { booking, replayed, waited, .. } = placed;
     let location = (header::LOCATION, format!("{PATH}/{}", booking.id));
     let body = axum::Json(BookingPlacedBody::from(booking));
     let mut response = (StatusCode::CREATED, [location], [NO_STORE], body).into_response();

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
-/// Events settled at once.
-const BATCH_SIZE_MAX: usize = 512;
+/// Events settled at once: several batches of the engine, since flights that a batch of holds has are
+/// settled a batch later. With one batch at a time those few held up all the others.
+const BATCH_SIZE_MAX: usize = 2_048;
 
 /// The pause after the store or the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);

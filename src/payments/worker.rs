@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 /// Requests taken from the bus, and events given to it, at once.
-const BATCH_SIZE_MAX: usize = 512;
+const BATCH_SIZE_MAX: usize = 2_048;
 
 /// Gateway calls under way at once; beyond it, requests wait on the bus.
 const CALLS_MAX: usize = 4_096;

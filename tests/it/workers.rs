@@ -43,6 +43,10 @@ impl SearchCache for Panics {
         self.cache.end(keys);
     }
 
+    fn is_told(&self) -> bool {
+        self.cache.is_told()
+    }
+
     async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
         self.cache.end_everywhere(outdated).await
     }

@@ -107,7 +107,8 @@ pub(super) fn arguments(
     to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     to.add(column(&entries, OutboxEntry::body))?;
-    let outdated = (!folded.flights.is_empty()).then(|| outbox::days(&changes.outdated));
+    let is_told = !folded.flights.is_empty() && !changes.outdated.is_empty();
+    let outdated = is_told.then(|| outbox::days(&changes.outdated));
     to.add(outdated.as_ref().map(outbox::outdated_body))?;
     Ok(to)
 }
