@@ -3,11 +3,12 @@
 //! Nobody is told that a seat is theirs before the commit. Bounds: a full hold queue sheds
 //! ([`Error::Overloaded`]); urgent commands wait for room; a batch tries a bounded number of times.
 
-use super::batch::{Batch, Ticket};
+use super::batch::Batch;
 use super::command::{Command, Outcome, Refusal};
 use super::lines::{Entry, Lines, Queue};
 use super::parts::EngineParts;
 use super::remembered::Memory;
+use super::ticket::Ticket;
 use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
 use crate::lock::Taken;

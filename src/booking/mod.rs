@@ -19,6 +19,7 @@ mod remembered;
 mod service;
 mod state;
 mod sweeper;
+mod ticket;
 mod waiting;
 
 pub use changes::{Change, ChangeSet, Changes, Folded, Stale, Told};

@@ -26,7 +26,7 @@ impl StoreGauges {
         Self {
             outbox_depth: made.gauge(
                 "outbox_depth",
-                "Rows that wait in the outbox, 100000 at most; told by the process that sweeps.",
+                "Messages that wait in the outbox; told by the process that sweeps.",
             ),
             outbox_age: made.fraction(
                 "outbox_oldest_age_seconds",
