@@ -63,7 +63,10 @@ const QUESTIONS: [Question; 5] = [
     Question {
         name: "outbox",
         types: "bigint",
-        text: "SELECT id, topic, message FROM outbox ORDER BY id LIMIT $1",
+        text: "SELECT id, micros(since), body
+           FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
+                   FROM (SELECT * FROM outbox ORDER BY id LIMIT 1024) AS oldest) AS counted
+          WHERE before < $1 ORDER BY id",
         values: "1000",
         is_upkeep: true,
     },
