@@ -19,3 +19,9 @@ pub enum Error {
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
+
+/// What a panic said.
+pub fn words_of_panic(cause: &(dyn std::any::Any + Send)) -> &str {
+    let text = cause.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("?")
+}

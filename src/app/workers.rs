@@ -1,7 +1,7 @@
 //! The loops of a process: they run until the stop, and none of them may be missing unnoticed.
 
+use crate::error::words_of_panic;
 use futures::FutureExt as _;
-use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use tokio::sync::watch;
@@ -40,7 +40,7 @@ impl Workers {
                 () = stopping.cancelled() => return,
             };
             if let Err(cause) = ended {
-                error!(worker = name, cause = words(&*cause), "a worker panicked");
+                error!(worker = name, cause = words_of_panic(&*cause), "a worker panicked");
                 panicked.send_if_modified(|first| first.replace(name).is_none());
             }
         });
@@ -63,10 +63,4 @@ impl Workers {
         self.tracker.close();
         self.tracker.wait().await;
     }
-}
-
-/// What a panic said.
-fn words(cause: &(dyn Any + Send)) -> &str {
-    let text = cause.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("no words")
 }

@@ -13,7 +13,6 @@ mod engine;
 mod flights;
 mod idempotency;
 mod lines;
-
 mod parts;
 mod remembered;
 mod service;

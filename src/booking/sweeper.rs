@@ -152,8 +152,8 @@ impl Sweeper {
         let now = self.clock.now();
         // While the bus is away, the requests still lie in the outbox: more of them would only wait
         // behind them.
-        let waiting = self.store.backlog(before, before).await?.outbox_since;
-        if waiting.is_some_and(|since| since < before) {
+        let waiting = self.store.outbox(1).await?;
+        if waiting.first().is_some_and(|oldest| oldest.since < before) {
             return Ok(0);
         }
         let requests: Vec<_> = unanswered

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
-pub use spans::{Sending, received};
+pub use spans::{publish, received};
 
 /// The streams that the service writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

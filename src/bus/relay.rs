@@ -1,6 +1,6 @@
 //! The relay: drains the outbox into the bus and the cache, oldest first.
 
-use super::{Bus, BusError, Sending};
+use super::{Bus, BusError};
 use crate::cache::SearchCache;
 use crate::domain::Outdated;
 use crate::store::{Job, LEASE_INTERVAL, Lease, Store, StoreError};
@@ -103,10 +103,8 @@ impl Relay {
             return Ok(0);
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
-        let mut messages: Vec<_> = entries.into_iter().flat_map(|entry| entry.messages).collect();
-        let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
-        sending.end(self.bus.publish(&messages).await)?;
-        self.metrics.count_published(&messages.iter().map(|(topic, _)| *topic));
+        let messages = entries.into_iter().flat_map(|entry| entry.messages).collect();
+        super::publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
         self.store.delete_from_outbox(&ids).await?;
         Ok(ids.len())
     }

@@ -1,14 +1,27 @@
 //! Spans of messages: handed over, and worked on. They go on with the trace in a message's headers.
 
 use super::{Bus, BusError, Message, Topic};
-use crate::telemetry::{Side, Span, TRACEPARENT, TraceContext, Tracing};
+use crate::telemetry::{Metrics, Side, Span, TRACEPARENT, TraceContext, Tracing};
+
+/// Publishes messages, each in its own trace, and counts them.
+pub async fn publish(
+    bus: &dyn Bus,
+    tracing: &Tracing,
+    metrics: &Metrics,
+    mut messages: Vec<(Topic, Message)>,
+) -> Result<(), BusError> {
+    let sending = Sending::begin(tracing, bus, &mut messages);
+    sending.end(bus.publish(&messages).await)?;
+    metrics.count_published(&messages);
+    Ok(())
+}
 
 /// Messages that are being handed over; the spans end when this is dropped.
-pub struct Sending(Vec<Span>);
+struct Sending(Vec<Span>);
 
 impl Sending {
     /// Begins a span for each message that belongs to a trace; the message goes on below it.
-    pub fn begin(tracing: &Tracing, bus: &dyn Bus, messages: &mut [(Topic, Message)]) -> Self {
+    fn begin(tracing: &Tracing, bus: &dyn Bus, messages: &mut [(Topic, Message)]) -> Self {
         if !tracing.is_on() {
             return Self(Vec::new());
         }
@@ -27,7 +40,7 @@ impl Sending {
     }
 
     /// Notes what became of it.
-    pub fn end(self, outcome: Result<(), BusError>) -> Result<(), BusError> {
+    fn end(self, outcome: Result<(), BusError>) -> Result<(), BusError> {
         if outcome.is_err() {
             self.0.iter().for_each(|span| span.fail("bus"));
         }

@@ -7,6 +7,7 @@ use super::gate::is_probe;
 use super::places::overloaded;
 use super::problem::{Code, Problem};
 use super::{Api, bookings, search, span};
+use crate::error::words_of_panic;
 use crate::telemetry::{Span, TraceContext};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -112,9 +113,7 @@ async fn carry_out(time: Duration, request: Request, next: Next) -> Response {
             Problem::new(Code::Unavailable, late).into_response()
         }
         Err(panic) => {
-            let message = panic.downcast_ref::<&str>().copied();
-            let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            Problem::internal(format!("panic: {}", message.unwrap_or("?"))).into_response()
+            Problem::internal(format!("panic: {}", words_of_panic(&*panic))).into_response()
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the sweeper repeats what a crash took with it. Slow calls run side by side and pin nothing.
 
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
-use crate::bus::{Bus, BusError, Message, Sending, Topic, parse_payment_request, received};
+use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request, publish, received};
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
 use crate::store::{Store, StoreError};
@@ -232,10 +232,8 @@ impl PaymentWorker {
         let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
         loop {
             events.recv_many(&mut batch, BATCH_SIZE_MAX).await;
-            let (mut messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
-            let sending = Sending::begin(&self.tracing, &*self.bus, &mut messages);
-            sending.end(self.bus.publish(&messages).await)?;
-            self.metrics.count_published(&messages.iter().map(|(topic, _)| *topic));
+            let (messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
+            publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
             drop(spans);
         }
     }

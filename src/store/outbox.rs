@@ -6,7 +6,7 @@
 
 use super::StoreError;
 use super::rows::instant;
-use crate::booking::Told;
+use crate::booking::{ChangeSet, Folded, Told};
 use crate::bus::{Message, Topic};
 use crate::domain::{DayKey, Outdated, Timestamp};
 use crate::telemetry::TRACEPARENT;
@@ -70,6 +70,12 @@ fn message(told: &Told) -> (Topic, Message) {
 /// Cached answers that end, as their column holds them.
 pub(super) fn outdated_body(outdated: &Outdated) -> String {
     json(outdated)
+}
+
+/// The cached answers that a commit of these changes ends, where others have to be told.
+pub(super) fn ended(folded: &Folded, changes: &ChangeSet) -> Option<Outdated> {
+    let is_told = !folded.flights.is_empty() && !changes.outdated.is_empty();
+    is_told.then(|| days(&changes.outdated))
 }
 
 /// Cached answers of these routes and days.

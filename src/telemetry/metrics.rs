@@ -1,7 +1,7 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
 use super::store_gauges::StoreGauges;
-use crate::bus::Topic;
+use crate::bus::{Message, Topic};
 use crate::domain::Timestamp;
 use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{
@@ -250,9 +250,9 @@ impl Metrics {
     }
 
     /// Counts messages that went out.
-    pub fn count_published(&self, topics: &(impl Iterator<Item = Topic> + Clone)) {
+    pub fn count_published(&self, messages: &[(Topic, Message)]) {
         for topic in Topic::ALL {
-            let count = topics.clone().filter(|t| *t == topic).count();
+            let count = messages.iter().filter(|(its, _)| *its == topic).count();
             self.published.with_label_values(&[topic.as_str()]).inc_by(count as u64);
         }
     }

@@ -1,11 +1,11 @@
 //! A batch's commit: one statement, which locks the flights, finds what is stale, and writes only if
 //! nothing is.
 //!
-//! What is stale comes back by name; the rest is then summed up
-//! without it and sent again. Flights are locked in the order of their ids, so that two commits
-//! cannot wait for each other; the outbox' ids are drawn after that. Bookings and payments hardly
-//! ever move but with their flight, so theirs are not locked or read before they are written: the
-//! statement fails if one of them had moved, and only then it is looked up which.
+//! What is stale comes back by name; the rest is then summed up without it and sent again. Flights
+//! are locked in the order of their ids, so that two commits cannot wait for each other; the outbox'
+//! ids are drawn after that. Bookings and payments hardly ever move but with their flight, so they
+//! are not locked or read before they are written: the statement fails if one of them had moved, and
+//! only then it is looked up which.
 
 use super::error::{is_taken_key, is_worth_repeating, store_error};
 use super::moves::Moves;

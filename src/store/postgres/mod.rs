@@ -354,7 +354,7 @@ impl Store for PostgresStore {
     }
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
-        drift::count_seats(&self.primary, asked).await
+        self.silence.bound(drift::count_seats(&self.primary, asked)).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

@@ -37,7 +37,8 @@ pub(super) struct PaymentMove {
     at: Timestamp,
 }
 
-type Added = Result<(), sqlx::error::BoxDynError>;
+/// What adding a statement's arguments comes to.
+pub(super) type Added = Result<(), sqlx::error::BoxDynError>;
 
 impl Moves {
     pub(super) fn of(folded: &Folded) -> Self {

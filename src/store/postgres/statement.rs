@@ -1,6 +1,6 @@
 //! The one statement of a commit, and its arguments: sets travel as one array a column.
 
-use super::moves::{BookingMove, Moves, PaymentMove};
+use super::moves::{Added, BookingMove, Moves, PaymentMove};
 use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord};
 use crate::domain::{Booking, BookingStatus, FailureReason, Flight, Payment, PaymentStatus};
 use crate::store::OutboxEntry;
@@ -107,13 +107,9 @@ pub(super) fn arguments(
     to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     to.add(column(&entries, OutboxEntry::body))?;
-    let is_told = !folded.flights.is_empty() && !changes.outdated.is_empty();
-    let outdated = is_told.then(|| outbox::days(&changes.outdated));
-    to.add(outdated.as_ref().map(outbox::outdated_body))?;
+    to.add(outbox::ended(folded, changes).as_ref().map(outbox::outdated_body))?;
     Ok(to)
 }
-
-type Added = Result<(), sqlx::error::BoxDynError>;
 
 /// One column of a set.
 pub(super) fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {

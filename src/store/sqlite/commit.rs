@@ -35,10 +35,9 @@ pub(super) async fn commit(
     changes: &ChangeSet,
 ) -> Result<Committed, StoreError> {
     let mut tx = begin(writer).await?;
-    let mut stale = Stale::default();
-    let folded = changes.fold(&stale);
-    stale.keys = taken_keys(&mut tx, &folded).await?;
-    let folded = if stale.keys.is_empty() { folded } else { changes.fold(&stale) };
+    let whole = changes.fold(&Stale::default());
+    let stale = Stale { keys: taken_keys(&mut tx, &whole).await?, ..Stale::default() };
+    let folded = if stale.keys.is_empty() { whole } else { changes.fold(&stale) };
     // Nearly always all is as it was decided on; what is not, the statements themselves find out.
     let refused = match write(&mut tx, &folded, changes).await {
         Ok(()) => {
@@ -49,10 +48,11 @@ pub(super) async fn commit(
         Err(error) => return Err(error),
     };
     tx.rollback().await.map_err(store_error)?;
+    // Others may have committed since: all is looked at again, in the transaction that then writes.
     let mut tx = begin(writer).await?;
-    find_stale(&mut tx, &folded, &mut stale).await?;
+    let stale = find_stale(&mut tx, &changes.fold(&Stale::default())).await?;
     let rest = changes.fold(&stale);
-    if rest.stale.len() == folded.stale.len() {
+    if rest.stale == folded.stale {
         return Err(refused);
     }
     write(&mut tx, &rest, changes).await?;
@@ -61,7 +61,8 @@ pub(super) async fn commit(
 }
 
 /// The rows that are not as they were decided on.
-async fn find_stale(tx: &mut Tx, folded: &Folded, stale: &mut Stale) -> Result<(), StoreError> {
+async fn find_stale(tx: &mut Tx, folded: &Folded) -> Result<Stale, StoreError> {
+    let mut stale = Stale { keys: taken_keys(tx, folded).await?, ..Stale::default() };
     let flights: Vec<_> = folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT c.value ->> 0 FROM json_each(?1) AS c
@@ -105,7 +106,7 @@ async fn find_stale(tx: &mut Tx, folded: &Folded, stale: &mut Stale) -> Result<(
         stale.payments.insert(crate::store::rows::reference(&row)?);
     }
 
-    Ok(())
+    Ok(stale)
 }
 
 /// Idempotency keys that another commit took first: writing them would replace its record.
@@ -144,10 +145,10 @@ async fn write(tx: &mut Tx, folded: &Folded, changes: &ChangeSet) -> Result<(), 
     update_bookings(tx, &changed).await?;
     upsert_keys(tx, &folded.idempotency).await?;
     insert_outbox(tx, &folded.events).await?;
-    if folded.flights.is_empty() || changes.outdated.is_empty() {
-        return Ok(());
+    match outbox::ended(folded, changes) {
+        Some(outdated) => insert_outdated(tx, &outdated).await,
+        None => Ok(()),
     }
-    insert_outdated(tx, &outbox::days(&changes.outdated)).await
 }
 
 async fn update_flights(tx: &mut Tx, flights: &[Change<Flight, Flight>]) -> Result<(), StoreError> {
