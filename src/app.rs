@@ -40,12 +40,6 @@ use workers::Workers;
 const SETTLEMENT_GROUP: &str = "booking-service";
 const PAYMENT_GROUP: &str = "payment-service";
 
-/// SQLite writes one transaction at a time: a second batch would only make both smaller.
-const SQLITE_BATCHES_MAX: usize = 1;
-
-/// Batches that PostgreSQL carries at once.
-const POSTGRES_BATCHES_MAX: usize = 4;
-
 /// How long a stop waits for the collector of traces.
 const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -110,6 +104,8 @@ impl App {
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let waiting = Waiting::new(config.max_waiting, stopping.clone());
+        let (batches_max, between_batches) = batches(&config.database);
         let engine = Engine::new(
             EngineParts {
                 store: parts.store.clone(),
@@ -120,18 +116,16 @@ impl App {
                 zone: config.schedule_timezone,
                 metrics: metrics.clone(),
                 tracing: tracing.clone(),
+                waiting: waiting.clone(),
                 committed: committed.clone(),
                 tasks: tasks.clone(),
             },
             EngineLimits {
                 queued_holds_max: config.max_queued_holds,
-                batches_max: match config.database {
-                    Database::Sqlite(_) => SQLITE_BATCHES_MAX,
-                    Database::Postgres(_) => POSTGRES_BATCHES_MAX,
-                },
+                batches_max,
+                between_batches,
             },
         );
-        let waiting = Waiting::new(config.max_waiting, stopping.clone());
         let flights = Flights {
             engine: engine.clone(),
             store: parts.store.clone(),
@@ -407,6 +401,16 @@ fn policy(config: &Config) -> Policy {
     Policy {
         hold_for: delta(config.lock_ttl),
         closes_before: config.booking_closes_before.map(delta),
+    }
+}
+
+/// How batches follow each other. SQLite writes one transaction at a time, in well under a millisecond:
+/// a second batch beside it, or a pause, would only make it idle. PostgreSQL carries some at once, and
+/// each costs it, Redis and the way to them as much as some ten bookings.
+fn batches(database: &Database) -> (usize, Duration) {
+    match database {
+        Database::Sqlite(_) => (1, Duration::ZERO),
+        Database::Postgres(_) => (4, Duration::from_millis(3)),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod health;
 pub mod http;
 pub mod identity;
 pub mod lock;
+mod pace;
 pub mod payments;
 pub mod redis;
 pub mod sample;

@@ -170,7 +170,9 @@ impl<'a> Batch<'a> {
                     self.memory.be_wary();
                 }
                 let written = good.iter().filter_map(|d| Some(&changes.commands[d.position?]));
-                self.memory.keep(written);
+                self.memory.keep(written.clone());
+                let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
+                self.parts.waiting.tell(bookings.filter(|b| b.status != BookingStatus::Pending));
                 self.answer(good, &changes);
                 let overtaken = overtaken.into_iter().map(Decided::again).collect();
                 Attempt::Done { overtaken, doubtful }

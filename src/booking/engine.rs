@@ -37,6 +37,8 @@ pub struct EngineLimits {
     pub queued_holds_max: usize,
     /// Batches that run at once; they never share a flight.
     pub batches_max: usize,
+    /// The least time between the beginnings of two batches, unless a full one waits.
+    pub between_batches: Duration,
 }
 
 /// The door to the seats. Cheap to clone.
@@ -59,6 +61,10 @@ struct Shared {
 struct Floor {
     lines: Lines<Waiter>,
     running: usize,
+    /// When the last batch began.
+    last_began: Option<Instant>,
+    /// Whether somebody will come back when the next is due.
+    is_alarm_set: bool,
 }
 
 /// A command in its line; its room is given back when its batch takes it.
@@ -195,21 +201,47 @@ impl Engine {
         span
     }
 
-    /// Starts as many batches as may run.
+    /// Starts as many batches as may run now.
     fn dispatch(&self) {
         let mut floor = self.floor();
         while floor.running < self.shared.limits.batches_max {
+            if let Some(due) = self.next_due(&floor) {
+                self.come_back_at(due, &mut floor);
+                break;
+            }
             let entries = floor.lines.next_batch(BATCH_SIZE_MAX);
             if entries.is_empty() {
                 break;
             }
             floor.running += 1;
+            floor.last_began = Some(Instant::now());
             let engine = self.clone();
             self.shared.parts.tasks.spawn(async move { engine.run(entries).await });
         }
         let metrics = &self.shared.parts.metrics;
         metrics.holds_queued.set(floor.lines.waiting(Queue::Holds) as i64);
         metrics.urgent_queued.set(floor.lines.waiting(Queue::Urgent) as i64);
+    }
+
+    /// When the next batch may begin, if not now. What a batch costs whatever its size is shared by
+    /// all that came since the last began.
+    fn next_due(&self, floor: &Floor) -> Option<Instant> {
+        let due = floor.last_began? + self.shared.limits.between_batches;
+        let is_full = floor.lines.all_waiting() >= BATCH_SIZE_MAX;
+        (!is_full && Instant::now() < due).then_some(due)
+    }
+
+    fn come_back_at(&self, due: Instant, floor: &mut Floor) {
+        if floor.is_alarm_set || floor.lines.all_waiting() == 0 {
+            return;
+        }
+        floor.is_alarm_set = true;
+        let engine = self.clone();
+        self.shared.parts.tasks.spawn(async move {
+            tokio::time::sleep_until(due).await;
+            engine.floor().is_alarm_set = false;
+            engine.dispatch();
+        });
     }
 
     /// Takes one batch through; flights that another replica has go back to their lines.

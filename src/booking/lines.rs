@@ -82,6 +82,11 @@ impl<T> Lines<T> {
         }
     }
 
+    /// How many entries wait.
+    pub(super) fn all_waiting(&self) -> usize {
+        self.urgent.len() + self.holds.len()
+    }
+
     /// How many entries wait in a queue.
     pub(super) fn waiting(&self, queue: Queue) -> usize {
         match queue {

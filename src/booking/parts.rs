@@ -1,6 +1,7 @@
 //! The ports behind the engine and its batches.
 
 use super::decide::Policy;
+use super::waiting::Waiting;
 use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::ScheduleZone;
@@ -30,6 +31,8 @@ pub struct EngineParts {
     pub metrics: Metrics,
     /// Follows commands through their batches.
     pub tracing: Tracing,
+    /// Who is told at once of bookings that end here.
+    pub waiting: Waiting,
     /// Notified after each commit, to wake the relay.
     pub committed: Arc<Notify>,
     /// Where batches run.

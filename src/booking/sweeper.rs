@@ -12,7 +12,7 @@ use super::idempotency::IdempotencyRecord;
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
 use crate::error::Error;
-use crate::store::{Backlog, Job, Lease, Store};
+use crate::store::{Backlog, Job, Lane, Lease, Store};
 use crate::telemetry::Metrics;
 use chrono::TimeDelta;
 use std::sync::Arc;
@@ -75,6 +75,9 @@ impl Sweeper {
             if told_at.is_none_or(|at| now - at >= TELL_EVERY) {
                 told_at = Some(now);
                 self.tell_backlog(now).await;
+            }
+            if let Err(error) = self.store.renew_statistics().await {
+                debug!(%error, "the sweeper could not renew the store's statistics");
             }
             drift.look_if_due(now, &*self.store, &self.metrics).await;
             match self.step(now).await {
@@ -152,7 +155,7 @@ impl Sweeper {
         let now = self.clock.now();
         // While the bus is away, the requests still lie in the outbox: more of them would only wait
         // behind them.
-        let waiting = self.store.outbox(1).await?;
+        let waiting = self.store.outbox(Lane::Requests, &[], 1).await?;
         if waiting.first().is_some_and(|oldest| oldest.since < before) {
             return Ok(0);
         }

@@ -1,5 +1,5 @@
-//! Callers that wait for a booking to end (`Prefer: wait`): a bounded register, woken by
-//! `airline-events`, which every replica hears.
+//! Callers that wait for a booking to end (`Prefer: wait`): a bounded register, woken by the engine
+//! when the booking ends in this process, and else by `airline-events`, which every replica hears.
 
 use crate::bus::{BusError, Consumer, Message};
 use crate::domain::{Booking, BookingId};
@@ -24,6 +24,14 @@ struct Register {
     bookings: HashMap<BookingId, Waiters>,
     /// Callers over all bookings: many may wait for one, each by a repeat of its request.
     callers: usize,
+}
+
+impl Register {
+    fn wake(&self, booking: &Booking) {
+        if let Some(waiters) = self.bookings.get(&booking.id) {
+            waiters.ended.send_replace(Some(booking.without_passengers()));
+        }
+    }
 }
 
 struct Waiters {
@@ -66,9 +74,16 @@ impl Waiting {
         if register.callers == 0 || !kind.starts_with("booking.") {
             return;
         }
-        let Ok(booking) = serde_json::from_str::<Booking>(&message.payload) else { return };
-        if let Some(waiters) = register.bookings.get(&booking.id) {
-            waiters.ended.send_replace(Some(booking));
+        if let Ok(booking) = serde_json::from_str::<Booking>(&message.payload) {
+            register.wake(&booking);
+        }
+    }
+
+    /// Wakes those who wait for these bookings, each of which has ended.
+    pub(super) fn tell<'a>(&self, ended: impl Iterator<Item = &'a Booking>) {
+        let register = self.register();
+        if register.callers > 0 {
+            ended.for_each(|booking| register.wake(booking));
         }
     }
 
@@ -133,5 +148,33 @@ mod tests {
         assert!(waiting.for_end_of(BookingId(2)).is_none());
         drop(first);
         assert!(waiting.for_end_of(BookingId(2)).is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_by_the_engine_or_by_the_topic() {
+        let ended: Booking = serde_json::from_value(serde_json::json!({
+            "id": 1, "flight_id": 2, "user_id": 3, "status": "completed",
+            "payment_reference_id": format!("PAY-{:032x}", 4), "booking_price": 2500.00,
+            "seats_booked": 1, "hold_expires_at": "2025-01-15T10:05:00Z",
+            "created_at": "2025-01-15T10:00:00Z", "updated_at": "2025-01-15T10:00:01Z",
+        }))
+        .expect("a booking");
+        let mut message = Message {
+            key: "2".into(),
+            payload: serde_json::to_string(&ended).expect("JSON"),
+            headers: crate::bus::Headers::default(),
+            origin: None,
+        };
+        message.headers.set("ce_type", "booking.completed");
+        let waiting = Waiting::new(9, CancellationToken::new());
+        let tell = || waiting.tell([&ended].into_iter());
+        let hear = || waiting.wake(&message);
+        for end in [&tell as &dyn Fn(), &hear] {
+            let wait = waiting.for_end_of(BookingId(1)).expect("room");
+            let other = waiting.for_end_of(BookingId(9)).expect("room");
+            end();
+            assert_eq!(wait.within(Duration::from_secs(9)).await, Some(ended.clone()));
+            assert_eq!(other.within(Duration::ZERO).await, None);
+        }
     }
 }

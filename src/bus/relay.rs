@@ -3,26 +3,37 @@
 use super::{Bus, BusError};
 use crate::cache::SearchCache;
 use crate::domain::Outdated;
-use crate::store::{Job, LEASE_INTERVAL, Lease, Store, StoreError};
+use crate::pace::Pace;
+use crate::store::{Job, LEASE_INTERVAL, Lane, Lease, Store, StoreError};
 use crate::telemetry::{Metrics, Tracing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tracing::warn;
 
-/// Messages in one step at most, and a row's more.
+/// Messages in one look at most, and a row's more.
 const BATCH_SIZE_MAX: usize = 2_048;
 
 /// Ends of answers that wait for the cache one by one; beyond it the end of all answers waits in
 /// their place.
 const WAITING_MAX: usize = 512;
 
-/// How long the relay sleeps where nobody wakes it: another process may have written.
+/// The least time between two looks for requests: under load each then finds more, and costs the
+/// database and Kafka less for each message.
+const TURN: Duration = Duration::from_millis(3);
+
+/// The time between two looks for facts, for which no booking waits.
+const TURN_OF_FACTS: Duration = Duration::from_millis(20);
+
+/// How long it is not looked for requests if nobody says that there are: another process may have
+/// written.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The pause after a failed step.
+/// How often it is looked which answers end.
+const END_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The pause after a failed look.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// Drains the outbox.
@@ -41,7 +52,7 @@ pub struct Relay {
     pub tracing: Tracing,
 }
 
-/// A step failed; its rows are still there.
+/// The messages could not go out; their rows are still there.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The outbox does not answer.
@@ -53,7 +64,7 @@ pub enum RelayError {
 }
 
 impl Relay {
-    /// Steps until stopped from outside, whenever the job is this process'.
+    /// Works until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
             self.metrics.tell_job(Job::Relay, false);
@@ -63,21 +74,27 @@ impl Relay {
         }
     }
 
-    async fn run_while(&self, mut lease: Box<dyn Lease>) {
-        let mut confirmed = Instant::now();
+    /// Neither waits for the other: without the bus answers still end, without the cache messages
+    /// still go out.
+    async fn run_while(&self, lease: Box<dyn Lease>) {
+        tokio::select! {
+            () = while_held(lease) => {}
+            () = self.publish_all(Lane::Requests, Pace::of(TURN)) => {}
+            () = self.publish_all(Lane::Facts, Pace::of(TURN_OF_FACTS)) => {}
+            () = self.end_answers() => {}
+        }
+    }
+
+    async fn publish_all(&self, lane: Lane, mut pace: Pace) {
+        let mut sent = Vec::new();
         loop {
-            if confirmed.elapsed() >= LEASE_INTERVAL {
-                if !lease.is_held().await {
-                    return;
-                }
-                confirmed = Instant::now();
-            }
-            match self.step().await {
-                Ok(0) => {
+            pace.turn().await;
+            match self.publish(lane, &mut sent).await {
+                Ok(()) if sent.is_empty() && lane == Lane::Requests => {
                     let woken = self.committed.notified();
                     let _ = tokio::time::timeout(POLL_INTERVAL, woken).await;
                 }
-                Ok(_) => {}
+                Ok(()) => {}
                 Err(error) => {
                     warn!(%error, "the relay could not publish; it tries again");
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -86,44 +103,58 @@ impl Relay {
         }
     }
 
-    /// Publishes the oldest messages and ends the oldest answers; says how many rows are done with.
-    ///
-    /// Neither waits for the other: without the bus answers still end, without the cache messages
-    /// still go out.
-    pub async fn step(&self) -> Result<usize, RelayError> {
-        let (published, ended) = tokio::join!(self.publish(), self.end_answers());
-        Ok(published? + ended?)
-    }
-
-    /// Rows are deleted, by id, only after the bus took them. A crash in between sends them twice,
-    /// which consumers bear.
-    async fn publish(&self) -> Result<usize, RelayError> {
-        let entries = self.store.outbox(BATCH_SIZE_MAX).await?;
+    /// Publishes a lane's oldest messages. Rows are deleted, by id, only after the bus took them: with the
+    /// next look. A crash in between sends them twice, which consumers bear.
+    async fn publish(&self, lane: Lane, sent: &mut Vec<i64>) -> Result<(), RelayError> {
+        let entries = self.store.outbox(lane, sent, BATCH_SIZE_MAX).await?;
+        sent.clear();
         if entries.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
-        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let ids = entries.iter().map(|entry| entry.id).collect();
         let messages = entries.into_iter().flat_map(|entry| entry.messages).collect();
         super::publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
-        self.store.delete_from_outbox(&ids).await?;
-        Ok(ids.len())
+        *sent = ids;
+        Ok(())
+    }
+
+    /// Ends the answers that commits wrote down. Who committed has ended them already, unless it
+    /// crashed first, so nobody waits for this.
+    async fn end_answers(&self) {
+        loop {
+            match self.end_some().await {
+                Ok(()) => tokio::time::sleep(END_INTERVAL).await,
+                Err(error) => {
+                    warn!(%error, "the relay could not see which answers end; it tries again");
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        }
     }
 
     /// Rows that the cache cannot take wait for it to be there again.
-    async fn end_answers(&self) -> Result<usize, RelayError> {
+    async fn end_some(&self) -> Result<(), StoreError> {
         let rows = self.store.outdated(WAITING_MAX + 1).await?;
         if rows.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
         if self.cache.end_everywhere(&sum(rows)).await.is_ok() {
             self.store.forget_outdated(&ids, false).await?;
-            return Ok(ids.len());
-        }
-        if ids.len() > WAITING_MAX {
+        } else if ids.len() > WAITING_MAX {
             self.store.forget_outdated(&ids, true).await?;
         }
-        Ok(0)
+        Ok(())
+    }
+}
+
+/// Comes back when the job is another process'.
+async fn while_held(mut lease: Box<dyn Lease>) {
+    loop {
+        tokio::time::sleep(LEASE_INTERVAL).await;
+        if !lease.is_held().await {
+            return;
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub const SETTINGS: &[Setting] = &[
         "airline-events",
         "topic of flights and bookings after each change",
     ),
-    setting("KAFKA_PARTITIONS", "6", "partitions of topics that the service creates"),
+    setting("KAFKA_PARTITIONS", "3", "partitions of topics that the service creates"),
     setting("KAFKA_REPLICATION", "-1", "replicas of those partitions; -1: the brokers' default"),
     setting("KAFKA_SECURITY_PROTOCOL", "plaintext", "plaintext, ssl, sasl_plaintext or sasl_ssl"),
     setting("KAFKA_SASL_MECHANISM", "PLAIN", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),

@@ -3,6 +3,7 @@
 use crate::booking::{Command, Engine, Settle};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::store::StoreError;
 use crate::telemetry::{Metrics, Span, Tracing};
 use std::sync::Arc;
@@ -12,6 +13,9 @@ use tracing::warn;
 /// Events settled at once: several batches of the engine, since flights that a batch of holds has are
 /// settled a batch later. With one batch at a time those few held up all the others.
 const BATCH_SIZE_MAX: usize = 2_048;
+
+/// The least time between two looks at the bus, each of which is a batch of the engine or more.
+const TURN: Duration = Duration::from_millis(3);
 
 /// The pause after the store or the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
@@ -51,7 +55,9 @@ impl Settlement {
 
     async fn work(&self) -> Result<std::convert::Infallible, SettlementError> {
         let mut events = self.bus.consume(Topic::PaymentEvents, &self.group).await?;
+        let mut pace = Pace::of(TURN);
         loop {
+            pace.turn().await;
             let messages = events.receive(BATCH_SIZE_MAX).await?;
             self.metrics.count_consumed(Topic::PaymentEvents, &self.group, messages.len());
             self.settle(messages).await?;

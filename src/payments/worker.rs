@@ -7,6 +7,7 @@ use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request, publish, received};
 use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
+use crate::pace::Pace;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Side, Span, TRACEPARENT, Tracing};
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use tracing::{debug, warn};
 
 /// Requests taken from the bus, and events given to it, at once.
 const BATCH_SIZE_MAX: usize = 2_048;
+
+/// The least time between two looks at the bus: each asks the store once, and the gateway once.
+const TURN: Duration = Duration::from_millis(3);
 
 /// Gateway calls under way at once; beyond it, requests wait on the bus.
 const CALLS_MAX: usize = 4_096;
@@ -89,7 +93,9 @@ impl PaymentWorker {
         tokio::select! {
             failed = self.publish(outbound) => failed,
             failed = async {
+                let mut pace = Pace::of(TURN);
                 loop {
+                    pace.turn().await;
                     let messages = requests.receive(BATCH_SIZE_MAX).await?;
                     let topic = Topic::PaymentRequests;
                     self.metrics.count_consumed(topic, &self.group, messages.len());

@@ -24,7 +24,7 @@ use tracing::debug;
 
 pub use drift::{SeatCount, SeatsAsked};
 pub use error::StoreError;
-pub use outbox::OutboxEntry;
+pub use outbox::{Lane, OutboxEntry};
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
@@ -138,12 +138,16 @@ pub trait Store: Send + Sync + 'static {
 
     // For the relay.
 
-    /// The oldest rows of the outbox, by id, which follows commit order per flight: as many as hold
-    /// `messages` or just more.
-    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError>;
-
-    /// Deletes exactly these rows of the outbox.
-    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError>;
+    /// Deletes exactly the rows of the outbox that were sent, and gives the oldest of the others in a
+    /// lane, by id, which follows commit order per flight: as many as hold `messages` or just more.
+    ///
+    /// Rows that were deleted may be there again after the store's own crash; they go out twice then.
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError>;
 
     /// Cached answers that commits ended, oldest first, at most `limit` rows.
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError>;
@@ -161,6 +165,10 @@ pub trait Store: Send + Sync + 'static {
     /// answered since `asked`, and the outbox. Each is counted up to [`BACKLOG_MAX`], by an index, so
     /// that it can be asked every few seconds.
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError>;
+
+    /// Looks whether what the store knows of its tables' sizes is still about true, and renews it if
+    /// not. Cheap, so that it can be asked every second.
+    async fn renew_statistics(&self) -> Result<(), StoreError>;
 
     /// Counts the seats of some flights and, at the same moment, those of their bookings: of the newest
     /// bookings' flights, and of those asked for. By indexes, so that it can be asked each minute.

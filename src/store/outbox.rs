@@ -14,11 +14,42 @@ use crate::telemetry::TRACEPARENT;
 /// Messages in one row at most.
 const MESSAGES_MAX: usize = 256;
 
-/// One row of the outbox: messages that go out in their order.
+/// Which messages go out together. Each topic is of one lane, so lanes share no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What bookings wait for: requests for their payment.
+    Requests,
+    /// What others are told of what has happened.
+    Facts,
+}
+
+impl Lane {
+    /// All of them, the urgent one first.
+    pub const ALL: [Self; 2] = [Self::Requests, Self::Facts];
+
+    fn of(topic: Topic) -> Self {
+        match topic {
+            Topic::PaymentRequests | Topic::PaymentEvents => Self::Requests,
+            Topic::FlightBookings | Topic::AirlineEvents => Self::Facts,
+        }
+    }
+
+    /// As its column has it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Facts => "facts",
+        }
+    }
+}
+
+/// One row of the outbox: messages of a lane that go out in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
     /// Its number, drawn by the insert; 0 before.
     pub id: i64,
+    /// Its lane.
+    pub lane: Lane,
     /// What goes out.
     pub messages: Vec<(Topic, Message)>,
     /// When what the first of them tells happened.
@@ -26,18 +57,21 @@ pub struct OutboxEntry {
 }
 
 impl OutboxEntry {
-    /// Rows that tell of these events, in their order.
+    /// Rows that tell of these events, a lane's in their order.
     pub fn of(told: &[Told]) -> Vec<Self> {
-        told.chunks(MESSAGES_MAX).map(Self::of_some).collect()
-    }
-
-    fn of_some(told: &[Told]) -> Self {
-        let messages = told.iter().map(message).collect();
-        Self {
-            id: 0,
-            messages,
-            since: told.first().map(|told| told.event.at()).unwrap_or_default(),
+        let mut all: Vec<_> = told.iter().map(|told| (told.event.at(), message(told))).collect();
+        let mut entries = Vec::new();
+        for lane in Lane::ALL {
+            let mut rest =
+                all.extract_if(.., |(_, (topic, _))| Lane::of(*topic) == lane).peekable();
+            while let Some((since, _)) = rest.peek() {
+                let since = *since;
+                let messages =
+                    rest.by_ref().take(MESSAGES_MAX).map(|(_, message)| message).collect();
+                entries.push(Self { id: 0, lane, messages, since });
+            }
         }
+        entries
     }
 
     /// The messages as their column holds them.
@@ -49,14 +83,15 @@ impl OutboxEntry {
 /// A row's columns: id, since, body.
 pub(super) type OutboxRow = (i64, i64, String);
 
-impl TryFrom<OutboxRow> for OutboxEntry {
-    type Error = StoreError;
-
-    fn try_from((id, since, body): OutboxRow) -> Result<Self, StoreError> {
+/// The rows of a lane, from their columns.
+pub(super) fn entries(lane: Lane, rows: Vec<OutboxRow>) -> Result<Vec<OutboxEntry>, StoreError> {
+    let entry = |(id, since, body): OutboxRow| {
         let corrupt = |column| StoreError::Corrupt { table: "outbox", column, row: id.to_string() };
         let messages = serde_json::from_str(&body).map_err(|_| corrupt("body"))?;
-        Ok(Self { id, messages, since: instant(since).ok_or_else(|| corrupt("since"))? })
-    }
+        let since = instant(since).ok_or_else(|| corrupt("since"))?;
+        Ok(OutboxEntry { id, lane, messages, since })
+    };
+    rows.into_iter().map(entry).collect()
 }
 
 fn message(told: &Told) -> (Topic, Message) {

@@ -24,6 +24,7 @@ mod ports_bus;
 mod ports_cache;
 mod ports_lock;
 mod ports_store;
+mod postgres_costs;
 mod postgres_faults;
 mod redis_faults;
 mod replicas;

@@ -3,17 +3,18 @@
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::booking::{
-    ChangeSet, Command, Decision, Hold, Policy, Settle, State, Told, Wanted, decide, request,
+    Cancel, CancelledBy, ChangeSet, Command, Decision, Hold, Policy, PutFlight, Settle, State,
+    Told, Wanted, decide, request,
 };
 use airline_booking::bus::Message;
 use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    BookingId, DayKey, Flight, FlightId, FlightStatus, NewFlight, Outdated, Passenger,
+    BookingId, DayKey, Flight, FlightId, FlightPatch, FlightStatus, NewFlight, Outdated, Passenger,
     PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone,
     Timestamp, UserId, route_key,
 };
-use airline_booking::store::{Backlog, Job, OutboxEntry, Store, StoreError};
+use airline_booking::store::{Backlog, Job, Lane, OutboxEntry, Store, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,7 @@ on_each_store! {
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
     what_waits_is_counted
+    bookings_of_a_cancelled_flight_are_found_until_they_have_ended
     a_payment_keeps_the_trace_in_which_it_began
     concurrent_commits_of_one_flight_count_every_seat
     a_schema_of_a_later_release_is_served
@@ -105,7 +107,15 @@ impl Fixture {
                     wanted.flights.extend(located.expect("located").payments.values());
                     wanted.payments.insert(settle.reference);
                 }
-                _ => unreachable!("not used here"),
+                Command::Cancel(cancel) => {
+                    let located = self.store.locate(&[], &[cancel.booking_id]).await;
+                    wanted.flights.extend(located.expect("located").bookings.values());
+                    wanted.bookings.insert(cancel.booking_id);
+                }
+                Command::PutFlight(put) => {
+                    wanted.flights.insert(put.flight_id);
+                }
+                Command::Expire(_) => unreachable!("not used here"),
             }
         }
         let mut state = self.store.load(&wanted).await.expect("a state");
@@ -279,6 +289,13 @@ async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {
     assert_eq!(on.violations().await, 0);
 }
 
+impl Fixture {
+    /// All that waits in a lane.
+    async fn outbox(&self, lane: Lane) -> Vec<OutboxEntry> {
+        self.store.outbox(lane, &[], 10_000).await.expect("the outbox")
+    }
+}
+
 fn messages(entries: Vec<OutboxEntry>) -> Vec<(Topic, Message)> {
     entries.into_iter().flat_map(|entry| entry.messages).collect()
 }
@@ -293,7 +310,7 @@ async fn the_outbox_keeps_the_order_of_events(on: Fixture) {
         }
         on.commit(&on.decide(&commands).await).await;
     }
-    let entries = on.store.outbox(10_000).await.expect("the outbox");
+    let entries = on.outbox(Lane::Requests).await;
     assert!(entries.is_sorted_by_key(|entry| entry.id));
     let requested = |(topic, message): (Topic, Message)| {
         (topic == Topic::PaymentRequests).then(|| message.key.parse().expect("a number"))
@@ -301,20 +318,24 @@ async fn the_outbox_keeps_the_order_of_events(on: Fixture) {
     let keys: Vec<i64> = messages(entries.clone()).into_iter().filter_map(requested).collect();
     assert_eq!(keys.len(), 301);
     assert!(keys.is_sorted());
-    // The flight's creation is a message, too: two of them reach into the second row.
-    assert_eq!(on.store.outbox(2).await.expect("the outbox"), entries[..2]);
-    assert_eq!(on.store.outbox(1).await.expect("the outbox"), entries[..1]);
+    let look = async |messages| on.store.outbox(Lane::Requests, &[], messages).await;
+    assert_eq!(look(256).await.expect("the outbox"), entries[..1]);
+    assert_eq!(look(257).await.expect("the outbox"), entries[..2]);
+    // The flight's creation is nothing that a booking waits for.
+    let facts = messages(on.outbox(Lane::Facts).await);
+    assert_eq!(facts.iter().map(|(topic, _)| *topic).collect::<Vec<_>>(), [Topic::AirlineEvents]);
 }
 
 async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
     for _ in 0..3 {
         on.flight(1).await;
     }
-    let entries = on.store.outbox(9).await.expect("the outbox");
+    let entries = on.outbox(Lane::Facts).await;
     assert_eq!(entries.len(), 3);
-    on.store.delete_from_outbox(&[entries[0].id, entries[2].id]).await.expect("deleted");
-    on.store.delete_from_outbox(&[]).await.expect("nothing deleted");
-    assert_eq!(on.store.outbox(9).await.expect("the outbox"), entries[1..2]);
+    let sent = [entries[0].id, entries[2].id];
+    let left = on.store.outbox(Lane::Facts, &sent, 9).await.expect("the outbox");
+    assert_eq!(left, entries[1..2]);
+    assert_eq!(on.outbox(Lane::Facts).await, entries[1..2]);
 
     let ended = on.store.outdated(9).await.expect("ends of answers");
     assert_eq!(ended.len(), 3, "each creation ends its day's answers");
@@ -369,7 +390,7 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     assert!(on.store.is_empty().await.expect("an answer"));
     assert_eq!(import(&flights).await, 25_000);
     assert_eq!(import(&flights).await, 0);
-    assert_eq!(on.store.outbox(9).await.expect("the outbox"), []);
+    assert_eq!(on.outbox(Lane::Facts).await, []);
     let ended = on.store.outdated(9).await.expect("ends of answers");
     assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
     assert_eq!(on.violations().await, 0);
@@ -397,19 +418,44 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
     let event = request(booking, payment, PaymentAction::Capture, later);
     let requests = [(payment.clone(), Told { event, traceparent: None })];
-    let before = on.store.outbox(99).await.expect("the outbox").len();
+    let before = on.outbox(Lane::Requests).await.len();
     on.store.drive_again(&requests, later).await.expect("driven");
     // A second sweeper that read the same row comes too late.
     on.store.drive_again(&requests, later).await.expect("nothing to drive");
-    assert_eq!(on.store.outbox(99).await.expect("the outbox").len(), before + 1);
+    assert_eq!(on.outbox(Lane::Requests).await.len(), before + 1);
     assert_eq!(on.store.unanswered_payments(later, 9).await.expect("payments"), []);
+}
+
+async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixture) {
+    let (flight, other) = (on.flight(10).await.id, on.flight(10).await.id);
+    let holds = [on.hold(flight, 1).await, on.hold(flight, 2).await, on.hold(other, 3).await];
+    on.commit(&on.decide(&holds.clone().map(Command::Hold)).await).await;
+    on.commit(&on.decide(&[captured(&holds[0], "2500.00")]).await).await;
+    let stranded = async || {
+        let found = on.store.stranded_bookings(9).await.expect("bookings");
+        found.into_iter().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(stranded().await, BTreeSet::new());
+
+    let patch =
+        FlightPatch { flight_status: Some(FlightStatus::Cancelled), ..FlightPatch::default() };
+    let put = Command::PutFlight(PutFlight { flight_id: flight, patch, expected: None });
+    on.commit(&on.decide(&[put]).await).await;
+    // One that is paid for and one that is not.
+    assert_eq!(stranded().await, [holds[0].booking_id, holds[1].booking_id].into());
+    for hold in &holds[..2] {
+        assert!(stranded().await.contains(&hold.booking_id), "until it has ended");
+        let (booking_id, by) = (hold.booking_id, CancelledBy::Airline);
+        on.commit(&on.decide(&[Command::Cancel(Cancel { booking_id, by })]).await).await;
+    }
+    assert_eq!(stranded().await, BTreeSet::new());
+    assert_eq!(stranded().await, BTreeSet::new(), "the flight is forgotten");
 }
 
 async fn what_waits_is_counted(on: Fixture) {
     let flight = on.flight(10).await.id;
-    let ids: Vec<i64> =
-        on.store.outbox(99).await.expect("the outbox").iter().map(|entry| entry.id).collect();
-    on.store.delete_from_outbox(&ids).await.expect("deleted");
+    let ids: Vec<i64> = on.outbox(Lane::Facts).await.iter().map(|entry| entry.id).collect();
+    assert_eq!(on.store.outbox(Lane::Facts, &ids, 99).await.expect("the outbox"), []);
     let later = on.now + chrono::TimeDelta::minutes(5);
     let nothing = on.store.backlog(later, later).await.expect("a backlog");
     assert_eq!(nothing, Backlog::default());
@@ -442,10 +488,8 @@ async fn a_payment_keeps_the_trace_in_which_it_began(on: Fixture) {
         let expected = (payment.reference == traced.reference).then(|| trace.clone());
         assert_eq!(payment.traceparent, expected);
     }
-    let outbox = on.store.outbox(99).await.expect("the outbox");
-    let told: Vec<_> = messages(outbox)
+    let told: Vec<_> = messages(on.outbox(Lane::Requests).await)
         .into_iter()
-        .filter(|(topic, _)| *topic == Topic::PaymentRequests)
         .map(|(_, message)| message.headers.get("traceparent").map(str::to_owned))
         .collect();
     assert_eq!(told, [Some(trace.to_string()), None]);

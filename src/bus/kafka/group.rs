@@ -2,7 +2,7 @@
 //! fails is repeated while the partition is its own, and what a crash took with it comes again.
 
 use super::client::{EndsAside, Log};
-use super::offsets::{self, Offsets};
+use super::offsets::{self, COMMIT_INTERVAL, Offsets};
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 /// A replica that died leaves its partitions to the others after the session's time.
@@ -126,7 +126,8 @@ impl Membership {
         loop {
             self.commit_done();
             // An error that passes is librdkafka's to get over; the log has it.
-            let next = tokio::time::timeout(TICK, stream.next()).await;
+            let tick = if self.member().offsets().is_all_sent() { TICK } else { COMMIT_INTERVAL };
+            let next = tokio::time::timeout(tick, stream.next()).await;
             let Ok(Some(Ok(first))) = next else {
                 self.fail_if_fatal()?;
                 continue;
@@ -145,10 +146,10 @@ impl Membership {
         wire::message_of(message)
     }
 
-    /// Sends what is done on its way.
+    /// Sends what is done on its way, once in a while.
     fn commit_done(&self) {
         let member = self.member();
-        let next = member.offsets().next_commit();
+        let next = member.offsets().next_commit(Instant::now());
         if !next.is_empty() {
             member.commit(&*self.consumer, &next);
         }
@@ -165,8 +166,11 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.commit_done();
         let member = self.member();
+        let last = member.offsets().last_commit();
+        if !last.is_empty() {
+            member.commit(&*self.consumer, &last);
+        }
         member.metrics.forget_consumer_lag(member.topic, &member.group);
     }
 }

@@ -3,9 +3,14 @@
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// Commits that may be on their way at once; beyond it they are put together.
 const COMMITS_MAX: usize = 4;
+
+/// The least time between two commits. What a crash takes with it comes again, as it does anyway, and
+/// each commit is a message that Kafka has to keep.
+pub(super) const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// For each partition, the offset after the last message.
 type Next = HashMap<i32, i64>;
@@ -20,6 +25,7 @@ pub(super) struct Offsets {
     /// The work is done; the commit is not on its way yet.
     done: Next,
     commits: usize,
+    last_sent: Option<Instant>,
 }
 
 impl Offsets {
@@ -50,12 +56,24 @@ impl Offsets {
         self.done.extend(self.received.drain());
     }
 
+    /// Whether every commit is on its way.
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.done.is_empty()
+    }
+
     /// What is to be committed now, if anything.
-    pub(super) fn next_commit(&mut self) -> Vec<(i32, i64)> {
-        if self.done.is_empty() || self.commits >= COMMITS_MAX {
+    pub(super) fn next_commit(&mut self, now: Instant) -> Vec<(i32, i64)> {
+        let is_due = self.last_sent.is_none_or(|last| now >= last + COMMIT_INTERVAL);
+        if self.done.is_empty() || self.commits >= COMMITS_MAX || !is_due {
             return Vec::new();
         }
         self.commits += 1;
+        self.last_sent = Some(now);
+        self.done.drain().collect()
+    }
+
+    /// What is left to be committed, by who goes away.
+    pub(super) fn last_commit(&mut self) -> Vec<(i32, i64)> {
         self.done.drain().collect()
     }
 
@@ -85,58 +103,72 @@ pub(super) fn list_of(topic: &str, offsets: &[(i32, i64)]) -> KafkaResult<TopicP
 mod tests {
     use super::*;
 
-    fn books() -> Offsets {
+    fn books() -> (Offsets, Instant) {
         let mut books = Offsets::default();
         books.assign([0, 1]);
-        books
+        (books, Instant::now())
     }
 
     #[test]
     fn only_what_was_finished_is_committed() {
-        let mut books = books();
+        let (mut books, now) = books();
         books.receive(0, 6);
         books.finish();
         books.receive(0, 7);
-        assert_eq!(books.next_commit(), [(0, 7)]);
-        assert_eq!(books.next_commit(), []);
+        assert_eq!(books.next_commit(now), [(0, 7)]);
+        assert_eq!(books.next_commit(now + COMMIT_INTERVAL), []);
     }
 
     #[test]
     fn what_moves_to_another_consumer_is_committed_before_and_forgotten() {
-        let mut books = books();
+        let (mut books, now) = books();
         books.receive(0, 6);
         books.finish();
         books.receive(0, 7);
         books.receive(1, 3);
         assert_eq!(books.revoke([0]), [(0, 7)]);
         books.finish();
-        assert_eq!(books.next_commit(), [(1, 4)]);
+        assert_eq!(books.next_commit(now), [(1, 4)]);
     }
 
     #[test]
     fn a_failed_commit_is_tried_again_and_takes_nothing_back() {
-        let mut books = books();
+        let (mut books, now) = books();
         books.receive(0, 6);
         books.receive(1, 1);
         books.finish();
-        let failed = books.next_commit();
+        let failed = books.next_commit(now);
         books.receive(0, 9);
         books.finish();
         books.revoke([1]);
         books.answer(failed);
-        assert_eq!(books.next_commit(), [(0, 10)]);
+        assert_eq!(books.next_commit(now + COMMIT_INTERVAL), [(0, 10)]);
     }
 
     #[test]
     fn commits_that_are_not_answered_have_a_bound() {
-        let mut books = books();
+        let (mut books, now) = books();
         for offset in 0..10 {
             books.receive(0, offset);
             books.finish();
-            let commit = books.next_commit();
+            let commit = books.next_commit(now + COMMIT_INTERVAL * offset as u32);
             assert_eq!(commit.is_empty(), offset >= 4);
         }
         books.answer([]);
-        assert_eq!(books.next_commit(), [(0, 10)]);
+        assert_eq!(books.next_commit(now + COMMIT_INTERVAL * 10), [(0, 10)]);
+    }
+
+    #[test]
+    fn commits_are_put_together_for_a_while_but_for_the_last() {
+        let (mut books, now) = books();
+        books.receive(0, 1);
+        books.finish();
+        assert_eq!(books.next_commit(now), [(0, 2)]);
+        books.receive(0, 2);
+        books.finish();
+        assert_eq!(books.next_commit(now + COMMIT_INTERVAL / 2), []);
+        assert!(!books.is_all_sent());
+        assert_eq!(books.last_commit(), [(0, 3)]);
+        assert!(books.is_all_sent());
     }
 }

@@ -163,6 +163,8 @@ impl SimulatedGateway {
         }
         let (reply, answer) = oneshot::channel();
         self.waiting().push(Waiting { call, reply });
+        // Calls that began together are written together.
+        tokio::task::yield_now().await;
         let turn = self.turn.lock().await;
         // Whoever has the turn writes for all who wait; an earlier one may have written for us.
         let waiting = std::mem::take(&mut *self.waiting());

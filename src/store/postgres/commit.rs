@@ -168,7 +168,10 @@ pub(super) async fn insert_outbox(
     told: &[Told],
 ) -> Result<(), StoreError> {
     for entry in OutboxEntry::of(told) {
-        sqlx::query("INSERT INTO outbox (messages, since, body) VALUES ($1, instant($2), $3)")
+        let insert = "INSERT INTO outbox (lane, messages, since, body)
+                      VALUES ($1, $2, instant($3), $4)";
+        sqlx::query(insert)
+            .bind(entry.lane.as_str())
             .bind(entry.messages.len() as i32)
             .bind(micros(entry.since))
             .bind(entry.body())

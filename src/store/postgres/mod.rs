@@ -21,8 +21,8 @@ mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
-    Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
+    SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -312,12 +312,13 @@ impl Store for PostgresStore {
         self.silence.bound(upkeep::payment_statuses(&self.primary, payments)).await
     }
 
-    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.silence.bound(upkeep::outbox(&self.primary, messages)).await
-    }
-
-    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
-        self.silence.bound(upkeep::delete_from_outbox(&self.primary, ids)).await
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.silence.bound(upkeep::outbox(&self.primary, lane, sent, messages)).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
@@ -351,6 +352,10 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.silence.bound(upkeep::backlog(&self.primary, lapsed, asked)).await
+    }
+
+    async fn renew_statistics(&self) -> Result<(), StoreError> {
+        self.silence.bound(upkeep::renew_statistics(&self.primary)).await
     }
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {

@@ -75,9 +75,10 @@ keys_new AS (
     SELECT user_id, key, request_hash, booking_id, instant(created_at) FROM key_in
      WHERE (SELECT clean FROM verdict) AND (SELECT count(*) FROM keys_lapsed) >= 0),
 outbox_new AS (
-    INSERT INTO outbox (messages, since, body)
-    SELECT messages, instant(since), body FROM unnest($44::int[], $45::bigint[], $47::text[])
-           WITH ORDINALITY AS t (messages, since, body, position)
+    INSERT INTO outbox (lane, messages, since, body)
+    SELECT lane, messages, instant(since), body
+      FROM unnest($49::text[], $44::int[], $45::bigint[], $47::text[])
+           WITH ORDINALITY AS t (lane, messages, since, body, position)
      WHERE (SELECT clean FROM verdict) ORDER BY position),
 outdated_new AS (
     INSERT INTO outdated_answers (body) SELECT $48 WHERE $48 IS NOT NULL AND (SELECT clean FROM verdict))
@@ -108,6 +109,7 @@ pub(super) fn arguments(
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     to.add(column(&entries, OutboxEntry::body))?;
     to.add(outbox::ended(folded, changes).as_ref().map(outbox::outdated_body))?;
+    to.add(column(&entries, |entry| entry.lane.as_str()))?;
     Ok(to)
 }
 

@@ -11,9 +11,19 @@ use crate::domain::{
 };
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
-use crate::store::{BACKLOG_MAX, Backlog, OutboxEntry, StoreError};
-use sqlx::PgPool;
+use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, StoreError};
+use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::{HashMap, HashSet};
+
+/// Tables that grow with what is sold.
+const GROWING: [&str; 5] =
+    ["flights", "bookings", "payments", "gateway_ledger", "idempotency_keys"];
+
+/// How many times as large as it was a table's statistics are too old.
+const OUTGROWN_AT: i64 = 4;
+
+/// Pages up to which a plan hardly matters.
+const SMALL_PAGES: i32 = 8;
 
 pub(super) async fn user_bookings(
     pool: &PgPool,
@@ -62,10 +72,12 @@ pub(super) async fn stranded_bookings(
     limit: usize,
 ) -> Result<Vec<BookingId>, StoreError> {
     let rows: Vec<i64> = sqlx::query_scalar(
-        "SELECT b.id FROM flights AS f
-           JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
-          WHERE f.flight_status = 'cancelled'
-            AND (f.held_seats > 0 OR f.available_seats + f.blocked_seats < f.total_seats)
+        "WITH empty AS (
+            DELETE FROM cancelled_flights AS c USING flights AS f
+             WHERE f.id = c.flight_id AND f.held_seats = 0
+               AND f.available_seats + f.blocked_seats = f.total_seats)
+         SELECT b.id FROM cancelled_flights AS c
+           JOIN bookings AS b ON b.flight_id = c.flight_id AND b.status IN ('pending', 'completed')
           LIMIT $1",
     )
     .bind(limit as i64)
@@ -164,25 +176,31 @@ pub(super) async fn payment_statuses(
 /// Rows that one look at the outbox takes at most, however few messages they hold.
 const OUTBOX_ROWS_MAX: i64 = 1_024;
 
-pub(super) async fn outbox(pool: &PgPool, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-    let rows: Vec<OutboxRow> = sqlx::query_as(
-        "SELECT id, micros(since), body
-           FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT * FROM outbox ORDER BY id LIMIT $2) AS oldest) AS counted
-          WHERE before < $1 ORDER BY id",
-    )
-    .bind(messages as i64)
-    .bind(OUTBOX_ROWS_MAX)
-    .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
-    rows.into_iter().map(OutboxEntry::try_from).collect()
-}
+/// Nobody waits for the end of `$3` to be durable: rows that a crash brings back go out twice.
+const NEXT_OF_OUTBOX: &str = "
+WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
+SELECT id, micros(since), body
+  FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
+          FROM (SELECT * FROM outbox WHERE lane = $4 AND id <> ALL ($3)
+                 ORDER BY id LIMIT $2) AS oldest) AS counted
+ WHERE before < $1 ORDER BY id";
 
-pub(super) async fn delete_from_outbox(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
-    let delete = sqlx::query("DELETE FROM outbox WHERE id = ANY($1)").bind(ids);
-    delete.execute(pool).await.map_err(store_error)?;
-    Ok(())
+pub(super) async fn outbox(
+    pool: &PgPool,
+    lane: Lane,
+    sent: &[i64],
+    messages: usize,
+) -> Result<Vec<OutboxEntry>, StoreError> {
+    let rows: Vec<OutboxRow> = sqlx::query_as(NEXT_OF_OUTBOX)
+        .bind(messages as i64)
+        .bind(OUTBOX_ROWS_MAX)
+        .bind(sent)
+        .bind(lane.as_str())
+        .fetch_all(pool)
+        .await
+        .map_err(store_error)?;
+    outbox::entries(lane, rows)
 }
 
 pub(super) async fn outdated(
@@ -203,13 +221,40 @@ pub(super) async fn forget_outdated(
     ids: &[i64],
     all: bool,
 ) -> Result<(), StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
     let delete = sqlx::query("DELETE FROM outdated_answers WHERE id = ANY($1)").bind(ids);
-    delete.execute(&mut *tx).await.map_err(store_error)?;
-    if all {
-        insert_outdated(&mut tx, &Outdated::All).await?;
+    if !all {
+        delete.execute(pool).await.map_err(store_error)?;
+        return Ok(());
     }
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    delete.execute(&mut *tx).await.map_err(store_error)?;
+    insert_outdated(&mut tx, &Outdated::All).await?;
     tx.commit().await.map_err(store_error)
+}
+
+/// Renews the planner's statistics of tables that have outgrown them, and so the plans that were made
+/// on them.
+///
+/// The database does so by itself, but a minute late. Until then a plan that was made while a table
+/// was empty may read one index where it should look into another: the bookings of a user, all of
+/// them, to find those of a batch.
+pub(super) async fn renew_statistics(pool: &PgPool) -> Result<(), StoreError> {
+    let outgrown: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class
+          WHERE oid = ANY ($1::regclass[])
+            AND pg_relation_size(oid) > $2 * greatest(relpages, $3) * current_setting('block_size')::bigint",
+    )
+    .bind(GROWING)
+    .bind(OUTGROWN_AT)
+    .bind(SMALL_PAGES)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    for table in outgrown {
+        let analyze = AssertSqlSafe(format!("ANALYZE {table}"));
+        sqlx::raw_sql(analyze).execute(pool).await.map_err(store_error)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn backlog(
@@ -218,8 +263,8 @@ pub(super) async fn backlog(
     asked: Timestamp,
 ) -> Result<Backlog, StoreError> {
     let (stuck_bookings, unanswered_payments, outbox): (i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM (SELECT 1 FROM bookings
-                  WHERE status = 'pending' AND hold_expires_at <= instant($1) LIMIT $3) AS b),
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
+                  WHERE status = 'requested' AND hold_expires_at <= instant($1) LIMIT $3) AS h),
                 (SELECT count(*) FROM (SELECT 1 FROM payments
                   WHERE status IN ('requested', 'reversal_requested')
                     AND updated_at < instant($2) LIMIT $3) AS p),

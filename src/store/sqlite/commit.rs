@@ -344,7 +344,8 @@ async fn upsert_keys(tx: &mut Tx, records: &[IdempotencyRecord]) -> Result<(), S
 /// Appends what others are told, in its order.
 pub(super) async fn insert_outbox(tx: &mut Tx, told: &[Told]) -> Result<(), StoreError> {
     for entry in OutboxEntry::of(told) {
-        sqlx::query("INSERT INTO outbox (messages, since, body) VALUES (?1, ?2, ?3)")
+        sqlx::query("INSERT INTO outbox (lane, messages, since, body) VALUES (?1, ?2, ?3, ?4)")
+            .bind(entry.lane.as_str())
             .bind(entry.messages.len() as i64)
             .bind(micros(entry.since))
             .bind(entry.body())

@@ -14,8 +14,8 @@ mod upkeep;
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
 use super::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
-    Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
+    SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, State, Told, Wanted};
 use crate::domain::{
@@ -274,12 +274,14 @@ impl Store for SqliteStore {
         upkeep::payment_statuses(&self.reader, payments).await
     }
 
-    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        upkeep::outbox(&self.reader, messages).await
-    }
-
-    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
-        upkeep::delete_from_outbox(&self.writer, ids).await
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
+        upkeep::delete_from_outbox(&self.writer, sent).await?;
+        upkeep::outbox(&self.reader, lane, messages).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
@@ -296,6 +298,11 @@ impl Store for SqliteStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         upkeep::backlog(&self.reader, lapsed, asked).await
+    }
+
+    /// Every statement here names its way, or has only one.
+    async fn renew_statistics(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {

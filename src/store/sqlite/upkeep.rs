@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
-use crate::store::{BACKLOG_MAX, Backlog, OutboxEntry, StoreError};
+use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, StoreError};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 
@@ -164,23 +164,28 @@ const OUTBOX_ROWS_MAX: i64 = 1_024;
 
 pub(super) async fn outbox(
     reader: &SqlitePool,
+    lane: Lane,
     messages: usize,
 ) -> Result<Vec<OutboxEntry>, StoreError> {
     let rows: Vec<OutboxRow> = sqlx::query_as(
         "SELECT id, since, body
            FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT * FROM outbox ORDER BY id LIMIT ?2))
+                   FROM (SELECT * FROM outbox WHERE lane = ?3 ORDER BY id LIMIT ?2))
           WHERE before < ?1 ORDER BY id",
     )
     .bind(messages as i64)
     .bind(OUTBOX_ROWS_MAX)
+    .bind(lane.as_str())
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    rows.into_iter().map(OutboxEntry::try_from).collect()
+    outbox::entries(lane, rows)
 }
 
 pub(super) async fn delete_from_outbox(writer: &SqlitePool, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
     sqlx::query(delete).bind(json(&ids)).execute(writer).await.map_err(store_error)?;
     Ok(())

@@ -6,8 +6,8 @@ use airline_booking::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lease, Located, OutboxEntry, PoolUse, SeatCount, SeatsAsked,
-    Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
+    SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
@@ -235,12 +235,13 @@ impl Store for FaultyStore {
         self.real.payment_statuses(payments).await
     }
 
-    async fn outbox(&self, messages: usize) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.real.outbox(messages).await
-    }
-
-    async fn delete_from_outbox(&self, ids: &[i64]) -> Result<(), StoreError> {
-        self.real.delete_from_outbox(ids).await
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.real.outbox(lane, sent, messages).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
@@ -257,6 +258,10 @@ impl Store for FaultyStore {
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.real.backlog(lapsed, asked).await
+    }
+
+    async fn renew_statistics(&self) -> Result<(), StoreError> {
+        self.real.renew_statistics().await
     }
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {

@@ -27,7 +27,7 @@ use airline_booking::config::Config;
 use airline_booking::domain::Timestamp;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::redis::RedisLocks;
-use airline_booking::store::Store;
+use airline_booking::store::{Lane, Store};
 use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
 use http::{Method, Request};
@@ -221,8 +221,17 @@ impl TestApp {
         self.bus.in_flight() == 0
             && self.app.running_tasks() == self.gateway.held_back()
             && self.app.engine.is_idle()
-            && self.store.outbox(1).await.expect("the outbox").is_empty()
+            && self.all_is_sent().await
             && self.store.outdated(1).await.expect("ends of answers").is_empty()
+    }
+
+    async fn all_is_sent(&self) -> bool {
+        for lane in Lane::ALL {
+            if !self.store.outbox(lane, &[], 1).await.expect("the outbox").is_empty() {
+                return false;
+            }
+        }
+        true
     }
 
     /// The audit's broken rules; none in a sound database.

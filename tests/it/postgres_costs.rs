@@ -1,0 +1,53 @@
+//! What PostgreSQL must not be made to do for a booking.
+
+use crate::support::TestDatabase;
+use crate::support::deployment::Opened;
+use airline_booking::clock::SystemClock;
+use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
+use std::time::Duration;
+
+async fn column(database: &TestDatabase, statement: &'static str) -> Vec<String> {
+    let mut connection = PgConnection::connect(&database.url()).await.expect("a connection");
+    sqlx::query_scalar(statement).fetch_all(&mut connection).await.expect("rows")
+}
+
+#[tokio::test]
+async fn no_index_reads_what_a_booking_changes() {
+    let database = TestDatabase::postgres().await;
+    database.open(Duration::ZERO, Arc::new(SystemClock)).await;
+    // An index that reads a column, be it in its condition alone, makes each update of that column
+    // write to all of the table's indexes.
+    let statement = "
+        SELECT DISTINCT i.indexrelid::regclass || ' reads ' || a.attname
+          FROM pg_index AS i
+          JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                             AND d.refobjid = i.indrelid
+          JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = d.refobjsubid
+         WHERE (i.indrelid = 'flights'::regclass AND a.attname IN
+                   ('version', 'updated_at', 'available_seats', 'held_seats', 'blocked_seats',
+                    'total_seats'))
+            OR (i.indrelid = 'bookings'::regclass AND a.attname IN
+                   ('status', 'failure_reason', 'updated_at'))";
+    assert_eq!(column(&database, statement).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn statistics_follow_a_table_that_grows() {
+    let database = TestDatabase::postgres().await;
+    let Opened { store, .. } = database.open(Duration::ZERO, Arc::new(SystemClock)).await;
+    let analyzed = "SELECT relname::text FROM pg_class WHERE relname IN ('bookings', 'payments')
+                       AND reltuples > 0 ORDER BY 1";
+    store.renew_statistics().await.expect("nothing has grown");
+    assert_eq!(column(&database, analyzed).await, [""; 0]);
+    database
+        .plant(
+            "INSERT INTO payments (reference, amount, currency, method, status, created_at,
+                                   updated_at)
+             SELECT 'PAY-' || n, 1, 'INR', 'pm_card_visa', 'declined', 'epoch', 'epoch'
+               FROM generate_series(1, 10000) AS n",
+        )
+        .await;
+    store.renew_statistics().await.expect("renewed");
+    assert_eq!(column(&database, analyzed).await, ["payments"], "the one that has grown");
+}
