@@ -1,6 +1,7 @@
 //! Loads from well-made generators: `wrk` for HTTP, `pgbench` for PostgreSQL.
 
 use anyhow::{Context, ensure};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
@@ -68,7 +69,7 @@ fn milliseconds(text: &str) -> anyhow::Result<f64> {
 }
 
 /// One update and two inserts a transaction, on the service's own tables.
-const TRANSACTION: &str = r"\set flight random(1, :flights)
+const TRANSACTION: &str = r"\set flight random(:first, :last)
 BEGIN;
 UPDATE flights SET held_seats = held_seats + 1, version = version + 1 WHERE id = :flight;
 INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
@@ -82,13 +83,19 @@ COMMIT;
 ";
 
 /// The usual way, as fast as PostgreSQL does it: a transaction for each booking, prepared, by 32
-/// clients, spread over so many flights.
-pub async fn pgbench(database: &str, flights: usize, time: Duration) -> anyhow::Result<f64> {
+/// clients, spread over these flights.
+pub async fn pgbench(
+    database: &str,
+    flights: RangeInclusive<usize>,
+    time: Duration,
+) -> anyhow::Result<f64> {
     let script = tempfile::NamedTempFile::new()?;
     std::fs::write(script.path(), TRANSACTION)?;
     let output = Command::new(pgbench_program())
         .args(["--no-vacuum", "--protocol=prepared", "--client=32", "--jobs=1"])
-        .args([format!("--time={}", time.as_secs()), format!("--define=flights={flights}")])
+        .arg(format!("--time={}", time.as_secs()))
+        .arg(format!("--define=first={}", flights.start()))
+        .arg(format!("--define=last={}", flights.end()))
         .arg("--file")
         .arg(script.path())
         .arg(database)

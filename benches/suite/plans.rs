@@ -52,22 +52,27 @@ const QUESTIONS: [Question; 5] = [
     Question {
         name: "stranded_bookings",
         types: "bigint",
-        text: "SELECT b.id FROM flights AS f
-           JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
-          WHERE f.flight_status = 'cancelled'
-            AND (f.held_seats > 0 OR f.available_seats + f.blocked_seats < f.total_seats)
+        text: "WITH empty AS (
+            DELETE FROM cancelled_flights AS c USING flights AS f
+             WHERE f.id = c.flight_id AND f.held_seats = 0
+               AND f.available_seats + f.blocked_seats = f.total_seats)
+         SELECT b.id FROM cancelled_flights AS c
+           JOIN bookings AS b ON b.flight_id = c.flight_id AND b.status IN ('pending', 'completed')
           LIMIT $1",
         values: "1000",
         is_upkeep: true,
     },
     Question {
         name: "outbox",
-        types: "bigint",
-        text: "SELECT id, micros(since), body
+        types: "bigint, bigint, bigint[], text",
+        text: "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+         sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
+         SELECT id, micros(since), body
            FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT * FROM outbox ORDER BY id LIMIT 1024) AS oldest) AS counted
+                   FROM (SELECT * FROM outbox WHERE lane = $4 AND id <> ALL ($3)
+                          ORDER BY id LIMIT $2) AS oldest) AS counted
           WHERE before < $1 ORDER BY id",
-        values: "1000",
+        values: "1000, 1024, '{}', 'requests'",
         is_upkeep: true,
     },
 ];

@@ -7,6 +7,7 @@ use crate::report::{Measured, median};
 use crate::services::{Deployment, ENDLESS_FLIGHT, FLIGHTS};
 use crate::usage::{Meter, Used};
 use anyhow::{Context, ensure};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// How much of the service's work is done.
@@ -42,7 +43,7 @@ impl Bench {
         let (mut ratios, mut loads, mut used) = (Vec::new(), Vec::new(), Vec::new());
         let bar = self.progress(name);
         for _ in 0..self.turns {
-            let usual = pgbench(database, flights, self.load_for).await?;
+            let usual = pgbench(database, booked(flights), self.load_for).await?;
             let deployment = self.services.shared(SEATS).await?;
             let settings = match work {
                 Work::Whole => deployment.settings.clone(),
@@ -147,8 +148,7 @@ impl Bench {
         work: Work,
     ) -> anyhow::Result<Booked> {
         tokio::time::sleep(SETTLED).await;
-        // Without end of seats only where there is PostgreSQL to give them.
-        let first = if flights == 1 { ENDLESS_FLIGHT } else { 1 };
+        let first = *booked(flights).start();
         let variables = [("FIRST_FLIGHT", first.to_string()), ("FLIGHTS", flights.to_string())];
         let held_before = count(servers, "held").await?;
         let completed_before = count(servers, "completed").await?;
@@ -176,6 +176,11 @@ impl Bench {
         };
         Ok(Booked { load, accepted: accepted / loaded_for, completed, used })
     }
+}
+
+/// The flights of a load on so many: of one, that which has no end of seats.
+fn booked(flights: usize) -> RangeInclusive<usize> {
+    if flights == 1 { ENDLESS_FLIGHT..=ENDLESS_FLIGHT } else { 1..=flights }
 }
 
 fn median_rate(loads: &[Load]) -> f64 {
