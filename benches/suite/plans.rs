@@ -65,7 +65,8 @@ const QUESTIONS: [Question; 5] = [
     Question {
         name: "outbox",
         types: "bigint, bigint, bigint[], text",
-        text: "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+        text:
+            "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
          sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
          SELECT id, micros(since), body
            FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before

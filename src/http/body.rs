@@ -5,7 +5,7 @@ use super::problem::{Code, Problem};
 use crate::domain::Invalid;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -16,6 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
+
+/// Bytes of a request's body at most.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A JSON body, and its fields whose type is wrong: they are noted, and absent from the value.
 ///
@@ -28,13 +31,15 @@ const MISTYPED_MAX: usize = 64;
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
         if !essence.trim().eq_ignore_ascii_case("application/json") {
             let detail = "send the body with Content-Type: application/json";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
+        // Here and not as a layer, which each cached search would pass as well.
+        DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
         let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
         parse(&bytes).map(|(value, mistyped)| Self(value, mistyped))
     }

@@ -30,7 +30,6 @@ use crate::identity::Tokens;
 use crate::search::Search;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use http::HeaderMap;
 use problem::{Code, Problem};
 use std::sync::Arc;
@@ -79,9 +78,6 @@ pub struct HttpLimits {
     pub request_timeout: Duration,
 }
 
-/// Bytes of a request's body at most.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
 /// The service's routes, wrapped in its one layer.
 pub fn router(api: Api) -> Router {
     let (routes, document) = described_routes().split_for_parts();
@@ -107,7 +103,6 @@ fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(Code::MethodNotAllowed, "this path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(api.clone(), middleware::around))
         .with_state(api)
 }

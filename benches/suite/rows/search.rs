@@ -14,6 +14,9 @@ use tokio::process::Command;
 pub(super) const ROW: &str = "cached search, 32 connections";
 pub(super) const HALF_LOAD_ROW: &str = "cached search at half load";
 
+/// What the machine itself does to a latency at that rate.
+const BARE_ROW: &str = "the bare handler at that rate";
+
 const CONNECTIONS: usize = 32;
 
 /// A question with one flight in its answer.
@@ -48,28 +51,35 @@ impl Bench {
         }
         if self.wants(HALF_LOAD_ROW) {
             let rates: Vec<_> = loads.iter().map(|load| load.rate).collect();
-            self.search_at(median(&rates) / 2.0, &server).await?;
+            let rate = median(&rates) / 2.0;
+            self.at_rate(rate, HALF_LOAD_ROW, "p99 < 1 ms", (&server, PATH)).await?;
+            self.at_rate(rate, BARE_ROW, "", (&bare, "/")).await?;
         }
         server.stop().await
     }
 
-    async fn search_at(&mut self, rate: f64, server: &Server) -> anyhow::Result<()> {
+    async fn at_rate(
+        &mut self,
+        rate: f64,
+        row: &str,
+        budget: &str,
+        (server, path): (&Server, &'static str),
+    ) -> anyhow::Result<()> {
         let pace = Pace::Rate(rate);
         let plan = Plan { pace, time: WARM_UP, connections: CONNECTIONS, wanted: "" };
         let (mut loads, mut used) = (Vec::new(), Vec::new());
-        let bar = self.progress(HALF_LOAD_ROW);
-        client::run(&server.base, plan, |_| http::get(PATH)).await?;
+        let bar = self.progress(row);
+        client::run(&server.base, plan, move |_| http::get(path)).await?;
         for _ in 0..self.turns {
             let meter = Meter::start(&[server], None)?;
             let plan = Plan { time: self.load_for, ..plan };
-            let outcome = client::run(&server.base, plan, |_| http::get(PATH)).await?;
+            let outcome = client::run(&server.base, plan, move |_| http::get(path)).await?;
             used = meter.stop()?;
             outcome.all_are(200)?;
             loads.push(outcome.load(&[200]));
             bar.inc(1);
         }
-        let row = Measured::loads(HALF_LOAD_ROW, &loads, "p99 < 1 ms");
-        self.report.add(row.using(used));
+        self.report.add(Measured::loads(row, &loads, budget).using(used));
         Ok(())
     }
 }

@@ -116,7 +116,7 @@ pub(super) async fn import(
     tx.commit().await.map_err(store_error)?;
     if created > 0 {
         // So that no session goes on with plans that were made for the table as it was.
-        sqlx::query("ANALYZE flights").execute(pool).await.map_err(store_error)?;
+        super::upkeep::renew_statistics(pool).await?;
     }
     Ok(created)
 }
