@@ -3,7 +3,8 @@
 
 use super::process;
 use anyhow::{Context, ensure};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -138,12 +139,8 @@ impl Services {
             settings.push((variable.to_owned(), format!("{name}-{variable}")));
         }
         let deployment = Deployment::with(settings, Some(url.clone()), seats).await?;
-        let endless = AssertSqlSafe(format!(
-            "UPDATE flights SET total_seats = 100000000, available_seats = 100000000
-              WHERE id = {ENDLESS_FLIGHT} AND {seats} > 1000"
-        ));
         let mut database = PgConnection::connect(&url).await?;
-        sqlx::raw_sql(endless).execute(&mut database).await?;
+        sqlx::raw_sql(endless(seats)).execute(&mut database).await?;
         // What every run leaves to the next: statistics of tables that are not empty.
         sqlx::raw_sql("ANALYZE").execute(&mut database).await?;
         Ok(deployment)
@@ -152,8 +149,22 @@ impl Services {
     /// A new file, with flights of so many seats.
     pub async fn embedded(&self, seats: usize) -> anyhow::Result<Deployment> {
         let settings = vec![("DATABASE_URL".to_owned(), "sqlite:bench.db".to_owned())];
-        Deployment::with(settings, None, seats).await
+        let deployment = Deployment::with(settings, None, seats).await?;
+        let file =
+            SqliteConnectOptions::new().filename(deployment.directory.path().join("bench.db"));
+        let mut database = SqliteConnection::connect_with(&file).await?;
+        sqlx::raw_sql(endless(seats)).execute(&mut database).await?;
+        database.close().await?;
+        Ok(deployment)
     }
+}
+
+/// Takes the end from one flight's seats, where flights have so many that none is to be sold out.
+fn endless(seats: usize) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "UPDATE flights SET total_seats = 100000000, available_seats = 100000000
+          WHERE id = {ENDLESS_FLIGHT} AND {seats} > 1000"
+    ))
 }
 
 impl Deployment {

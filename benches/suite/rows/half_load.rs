@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// Bookings that a new deployment completes a second, spread over all flights.
-    async fn completed_rate(&self, deployment: Deployment) -> anyhow::Result<f64> {
+    pub(super) async fn completed_rate(&self, deployment: Deployment) -> anyhow::Result<f64> {
         let server = Server::start(deployment.directory.path(), &deployment.settings).await?;
         let booked = self.book(&deployment, &[&server], FLIGHTS, CLIENTS, Work::Whole).await?;
         server.stop().await?;
