@@ -390,7 +390,9 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     assert!(on.store.is_empty().await.expect("an answer"));
     assert_eq!(import(&flights).await, 25_000);
     assert_eq!(import(&flights).await, 0);
-    assert_eq!(on.outbox(Lane::Facts).await, []);
+    for lane in Lane::ALL {
+        assert_eq!(on.outbox(lane).await, []);
+    }
     let ended = on.store.outdated(9).await.expect("ends of answers");
     assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
     assert_eq!(on.violations().await, 0);

@@ -300,7 +300,7 @@ impl Store for SqliteStore {
         upkeep::backlog(&self.reader, lapsed, asked).await
     }
 
-    /// Every statement here names its way, or has only one.
+    /// SQLite plans without any, as nothing here has it gather them.
     async fn renew_statistics(&self) -> Result<(), StoreError> {
         Ok(())
     }

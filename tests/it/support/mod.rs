@@ -225,7 +225,8 @@ impl TestApp {
             && self.store.outdated(1).await.expect("ends of answers").is_empty()
     }
 
-    async fn all_is_sent(&self) -> bool {
+    /// Whether no message waits in the outbox, of either lane.
+    pub async fn all_is_sent(&self) -> bool {
         for lane in Lane::ALL {
             if !self.store.outbox(lane, &[], 1).await.expect("the outbox").is_empty() {
                 return false;
