@@ -15,7 +15,7 @@ use crate::telemetry::TRACEPARENT;
 const MESSAGES_MAX: usize = 256;
 
 /// Which messages go out together. Each topic is of one lane, so lanes share no order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// What bookings wait for: requests for their payment.
     Requests,

@@ -1,18 +1,15 @@
 //! The simulated gateway's books, in PostgreSQL, where all replicas find them.
 
-use super::{Answer, Call, Ledger, Line, LineState, judge, line};
+use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::postgres::store_error;
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// How often calls are judged again because another replica wrote the same reference first.
 const RACES_MAX: u32 = 5;
-
-/// Lines, each under its reference.
-type Lines = Vec<(PaymentReference, Line)>;
 
 /// The books: a table of their own, written in transactions of their own.
 #[derive(Debug, Clone)]
@@ -64,20 +61,6 @@ impl PostgresLedger {
         tx.commit().await?;
         Ok(answers)
     }
-}
-
-/// The lines and answers of calls that nobody made before, as nearly all are: written in one
-/// statement, and not at all if one was. `None` if they are not all such that leave a line.
-fn first_calls(calls: &[Call]) -> Option<(Lines, Vec<Answer>)> {
-    let references: HashSet<_> = calls.iter().map(Call::reference).collect();
-    if references.len() < calls.len() {
-        return None;
-    }
-    let first = |call: &Call| {
-        let (line, answer) = judge(None, call);
-        Some(((call.reference(), line?), answer))
-    };
-    calls.iter().map(first).collect()
 }
 
 /// The only way in which a line changes.

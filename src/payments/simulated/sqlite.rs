@@ -1,30 +1,55 @@
 //! The simulated gateway's books, in SQLite.
 
-use super::{Answer, Call, Ledger, judge, line};
-use crate::domain::{Money, Timestamp};
+use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
+use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::sqlite::store_error;
+use crate::store::sqlite::{Writer, begin, store_error};
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use std::collections::HashMap;
 
 /// The books: a table of their own, written in transactions of their own.
 #[derive(Debug, Clone)]
 pub struct SqliteLedger {
-    writer: SqlitePool,
+    writer: Writer,
 }
 
 impl SqliteLedger {
     /// Books that are kept through this writer.
-    pub fn new(writer: SqlitePool) -> Self {
+    pub(crate) fn new(writer: Writer) -> Self {
         Self { writer }
     }
-}
 
-#[async_trait]
-impl Ledger for SqliteLedger {
-    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+    /// Writes lines that nobody asked for before, as nearly all are; says no, and writes none, if
+    /// one was.
+    async fn write_first(
+        &self,
+        lines: &[(PaymentReference, Line)],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut writing = self.writer.take().await?;
+        let written = sqlx::query(
+            "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
+               FROM jsonb_each(?1)",
+        )
+        .bind(set(lines))
+        .bind(now.timestamp_micros())
+        .execute(&mut *writing)
+        .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn look_and_write(
+        &self,
+        calls: &[Call],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut writing = self.writer.take().await?;
+        let mut tx = begin(&mut writing).await?;
         let references: Vec<_> = calls.iter().map(Call::reference).collect();
         let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
             "SELECT reference, amount, method, state FROM gateway_ledger
@@ -42,8 +67,7 @@ impl Ledger for SqliteLedger {
             let (next, answer) = judge(lines.get(&call.reference()), call);
             if let Some(next) = next {
                 lines.insert(call.reference(), next.clone());
-                let amount = next.amount.map(Money::minor);
-                changed.push((call.reference(), amount, next.method, next.state.as_str()));
+                changed.push((call.reference(), next));
             }
             answers.push(answer);
         }
@@ -51,11 +75,11 @@ impl Ledger for SqliteLedger {
             sqlx::query(
                 "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
                  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-                   FROM json_each(?1) WHERE true ORDER BY key
+                   FROM jsonb_each(?1) WHERE true ORDER BY key
                      ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
                         updated_at = excluded.updated_at",
             )
-            .bind(json(&changed))
+            .bind(set(&changed))
             .bind(now.timestamp_micros())
             .execute(&mut *tx)
             .await
@@ -64,6 +88,26 @@ impl Ledger for SqliteLedger {
         }
         Ok(answers)
     }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        if let Some((lines, answers)) = first_calls(calls)
+            && self.write_first(&lines, now).await?
+        {
+            return Ok(answers);
+        }
+        self.look_and_write(calls, now).await
+    }
+}
+
+/// Lines as a statement's parameter.
+fn set(lines: &[(PaymentReference, Line)]) -> String {
+    let row = |(reference, line): &(PaymentReference, Line)| {
+        (*reference, line.amount.map(Money::minor), line.method.clone(), line.state.as_str())
+    };
+    json(&lines.iter().map(row).collect::<Vec<_>>())
 }
 
 fn json(rows: &impl serde::Serialize) -> String {

@@ -1,8 +1,10 @@
 //! Flights that come into being, one or many, and the search for them.
 
 use super::columns::flight_columns;
-use super::commit::{begin, insert_outbox, insert_outdated, json};
+use super::commit::json;
 use super::error::store_error;
+use super::outbox::{insert, insert_outdated, new_rows};
+use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
@@ -47,13 +49,14 @@ fn row(flight: &NewFlight) -> impl Serialize {
 }
 
 pub(super) async fn create(
-    writer: &SqlitePool,
+    writer: &Writer,
     flight: NewFlight,
     day: &DayKey,
     currency: Currency,
     now: Timestamp,
 ) -> Result<Flight, StoreError> {
-    let mut tx = begin(writer).await?;
+    let mut writing = writer.take().await?;
+    let mut tx = begin(&mut writing).await?;
     let done = sqlx::query(INSERT_NEW)
         .bind(json(&[row(&flight)]))
         .bind(currency.as_str())
@@ -65,14 +68,14 @@ pub(super) async fn create(
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert_outbox(&mut tx, &[Told { event, traceparent: None }]).await?;
+    insert(&mut tx, new_rows(&[Told { event, traceparent: None }])).await?;
     insert_outdated(&mut tx, &outbox::days(std::slice::from_ref(day))).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(created)
 }
 
 pub(super) async fn import(
-    writer: &SqlitePool,
+    writer: &Writer,
     flights: &[NewFlight],
     currency: Currency,
     now: Timestamp,
@@ -87,7 +90,8 @@ pub(super) async fn import(
         })
         .map(row)
         .collect();
-    let mut tx = begin(writer).await?;
+    let mut writing = writer.take().await?;
+    let mut tx = begin(&mut writing).await?;
     let done = sqlx::query(INSERT_NEW)
         .bind(json(&rows))
         .bind(currency.as_str())

@@ -9,7 +9,10 @@ mod drift;
 mod error;
 mod flights;
 mod load;
+mod outbox;
 mod upkeep;
+mod writer;
+mod writes;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
@@ -34,6 +37,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 pub(crate) use error::store_error;
+pub(crate) use writer::{Writer, begin};
 
 /// The schema's steps. Those of a later release are none of ours: whoever goes back to this one finds
 /// its file as it was.
@@ -58,9 +62,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One SQLite file.
 pub struct SqliteStore {
-    writer: SqlitePool,
+    writer: Writer,
     reader: SqlitePool,
     last_booking_id: AtomicI64,
+    sent: outbox::Sent,
 }
 
 /// The right to serve from a database; given back when dropped, or by the operating system when
@@ -94,24 +99,29 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            // What a statement over a set sorts or may have to take back: a batch's, not a file's.
+            .pragma("temp_store", "memory")
             .disable_statement_logging();
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(BUSY_TIMEOUT)
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writing = options.clone().pragma("cache_size", WRITER_CACHE_KIB);
-        let writer = pool(1).connect_with(writing).await.map_err(store_error)?;
-        migrations().run(&writer).await.map_err(|error| StoreError::Refused(error.into()))?;
-        let reader = pool(READERS).connect_lazy_with(options);
+        let writer = Writer::open(&options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
+        let migrated = migrations().run(&mut *writer.take().await?).await;
+        migrated.map_err(|error| StoreError::Refused(error.into()))?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options);
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM bookings")
             .fetch_one(&reader)
             .await
             .map_err(store_error)?;
-        Ok(Self { writer, reader, last_booking_id: AtomicI64::new(last) })
+        Ok(Self {
+            writer,
+            reader,
+            last_booking_id: AtomicI64::new(last),
+            sent: outbox::Sent::default(),
+        })
     }
 
     /// Claims a database for one serving process: booking numbers are counted in memory.
@@ -130,18 +140,19 @@ impl SqliteStore {
     /// What no other file is called: a number that was drawn once and is kept in the file's own
     /// header, so a copy of the file has it too. Keeps apart what databases share elsewhere.
     pub async fn identity(&self) -> Result<String, StoreError> {
+        let mut writing = self.writer.take().await?;
         let kept = "PRAGMA user_version";
         let number: i32 =
-            sqlx::query_scalar(kept).fetch_one(&self.writer).await.map_err(store_error)?;
+            sqlx::query_scalar(kept).fetch_one(&mut *writing).await.map_err(store_error)?;
         if number != 0 {
             return Ok(number.to_string());
         }
         // Never zero, which is what a new file says, and never negative.
         let drawn = "SELECT (random() & 0x7ffffffe) + 1";
         let drawn: i32 =
-            sqlx::query_scalar(drawn).fetch_one(&self.writer).await.map_err(store_error)?;
+            sqlx::query_scalar(drawn).fetch_one(&mut *writing).await.map_err(store_error)?;
         let keep = AssertSqlSafe(format!("PRAGMA user_version = {drawn}"));
-        sqlx::raw_sql(keep).execute(&self.writer).await.map_err(store_error)?;
+        sqlx::raw_sql(keep).execute(&mut *writing).await.map_err(store_error)?;
         Ok(drawn.to_string())
     }
 
@@ -280,8 +291,8 @@ impl Store for SqliteStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        upkeep::delete_from_outbox(&self.writer, sent).await?;
-        upkeep::outbox(&self.reader, lane, messages).await
+        let pools = (&self.writer, &self.reader);
+        outbox::look(pools, &self.sent, (lane, sent), messages).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
@@ -310,13 +321,13 @@ impl Store for SqliteStore {
     }
 
     fn pools(&self) -> Vec<PoolUse> {
-        let pool_use = |pool, connections: &SqlitePool| PoolUse {
-            pool,
-            used: u64::from(connections.size()).saturating_sub(connections.num_idle() as u64),
-            idle: connections.num_idle() as u64,
-            max: u64::from(connections.options().get_max_connections()),
-        };
-        vec![pool_use("writer", &self.writer), pool_use("reader", &self.reader)]
+        let written = u64::from(self.writer.is_taken());
+        let idle = self.reader.num_idle() as u64;
+        let read = u64::from(self.reader.size()).saturating_sub(idle);
+        vec![
+            PoolUse { pool: "writer", used: written, idle: 1 - written, max: 1 },
+            PoolUse { pool: "reader", used: read, idle, max: READERS.into() },
+        ]
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

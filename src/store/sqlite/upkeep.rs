@@ -1,16 +1,18 @@
 //! What the sweeper, the payment worker and the relay look for and leave behind.
 
 use super::columns::{booking_columns, payment_columns};
-use super::commit::{begin, insert_outbox, insert_outdated, json};
+use super::commit::json;
 use super::error::store_error;
+use super::outbox::{insert, insert_outdated, new_rows};
+use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Outdated, Payment, PaymentReference, PaymentStatus,
     Timestamp, UserId,
 };
-use crate::store::outbox::{self, OutboxRow};
+use crate::store::outbox;
 use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
-use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, StoreError};
+use crate::store::{BACKLOG_MAX, Backlog, StoreError};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 
@@ -105,11 +107,12 @@ pub(super) async fn unanswered_payments(
 }
 
 pub(super) async fn drive_again(
-    writer: &SqlitePool,
+    writer: &Writer,
     requests: &[(Payment, Told)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut tx = begin(writer).await?;
+    let mut writing = writer.take().await?;
+    let mut tx = begin(&mut writing).await?;
     let rows: Vec<_> = requests
         .iter()
         .map(|(p, _)| (p.reference, p.status.as_str(), micros(p.updated_at)))
@@ -131,14 +134,15 @@ pub(super) async fn drive_again(
         .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
         .map(|(_, told)| told.clone())
         .collect();
-    insert_outbox(&mut tx, &told).await?;
+    insert(&mut tx, new_rows(&told)).await?;
     tx.commit().await.map_err(store_error)
 }
 
-pub(super) async fn forget_keys(writer: &SqlitePool, before: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn forget_keys(writer: &Writer, before: Timestamp) -> Result<(), StoreError> {
+    let mut writing = writer.take().await?;
     sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ?1")
         .bind(micros(before))
-        .execute(writer)
+        .execute(&mut *writing)
         .await
         .map_err(store_error)?;
     Ok(())
@@ -159,38 +163,6 @@ pub(super) async fn payment_statuses(
     rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
 }
 
-/// Rows that one look at the outbox takes at most, however few messages they hold.
-const OUTBOX_ROWS_MAX: i64 = 1_024;
-
-pub(super) async fn outbox(
-    reader: &SqlitePool,
-    lane: Lane,
-    messages: usize,
-) -> Result<Vec<OutboxEntry>, StoreError> {
-    let rows: Vec<OutboxRow> = sqlx::query_as(
-        "SELECT id, since, body
-           FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT * FROM outbox WHERE lane = ?3 ORDER BY id LIMIT ?2))
-          WHERE before < ?1 ORDER BY id",
-    )
-    .bind(messages as i64)
-    .bind(OUTBOX_ROWS_MAX)
-    .bind(lane.as_str())
-    .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
-    outbox::entries(lane, rows)
-}
-
-pub(super) async fn delete_from_outbox(writer: &SqlitePool, ids: &[i64]) -> Result<(), StoreError> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
-    sqlx::query(delete).bind(json(&ids)).execute(writer).await.map_err(store_error)?;
-    Ok(())
-}
-
 pub(super) async fn outdated(
     reader: &SqlitePool,
     limit: usize,
@@ -205,11 +177,12 @@ pub(super) async fn outdated(
 }
 
 pub(super) async fn forget_outdated(
-    writer: &SqlitePool,
+    writer: &Writer,
     ids: &[i64],
     all: bool,
 ) -> Result<(), StoreError> {
-    let mut tx = begin(writer).await?;
+    let mut writing = writer.take().await?;
+    let mut tx = begin(&mut writing).await?;
     let delete = "DELETE FROM outdated_answers WHERE id IN (SELECT value FROM json_each(?1))";
     sqlx::query(delete).bind(json(&ids)).execute(&mut *tx).await.map_err(store_error)?;
     if all {

@@ -1,0 +1,123 @@
+//! The outbox: rows are written with a commit, read by the relay, and deleted some at a time.
+
+use super::commit::json;
+use super::error::store_error;
+use super::writer::{Tx, Writer};
+use crate::booking::Told;
+use crate::domain::Outdated;
+use crate::store::outbox::{self, OutboxRow};
+use crate::store::rows::micros;
+use crate::store::{Lane, OutboxEntry, StoreError};
+use sqlx::SqlitePool;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+/// Rows that one look at the outbox takes at most, however few messages they hold.
+const ROWS_MAX: i64 = 1_024;
+
+/// Rows of a lane that may wait to be deleted while there are others to send. A transaction for each
+/// look would take the one writer from the bookings more often than they do.
+const SENT_MAX: usize = 32;
+
+/// A row that is to be inserted.
+pub(super) struct NewRow {
+    lane: Lane,
+    messages: i64,
+    since: i64,
+    body: String,
+}
+
+/// Rows that tell of these events, in their order.
+pub(super) fn new_rows(told: &[Told]) -> Vec<NewRow> {
+    let row = |entry: OutboxEntry| NewRow {
+        lane: entry.lane,
+        messages: entry.messages.len() as i64,
+        since: micros(entry.since),
+        body: entry.body(),
+    };
+    OutboxEntry::of(told).into_iter().map(row).collect()
+}
+
+pub(super) async fn insert(tx: &mut Tx<'_>, rows: Vec<NewRow>) -> Result<(), StoreError> {
+    for row in rows {
+        sqlx::query("INSERT INTO outbox (lane, messages, since, body) VALUES (?1, ?2, ?3, ?4)")
+            .bind(row.lane.as_str())
+            .bind(row.messages)
+            .bind(row.since)
+            .bind(row.body)
+            .execute(&mut **tx)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
+
+/// Appends cached answers that end.
+pub(super) async fn insert_outdated(
+    tx: &mut Tx<'_>,
+    outdated: &Outdated,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO outdated_answers (body) VALUES (?1)")
+        .bind(outbox::outdated_body(outdated))
+        .execute(&mut **tx)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+/// Rows whose messages went out, and that are still to be deleted. A crash forgets them: they go out
+/// again.
+#[derive(Default)]
+pub(super) struct Sent(Mutex<HashMap<Lane, BTreeSet<i64>>>);
+
+impl Sent {
+    /// Adds rows; gives all of the lane.
+    fn add(&self, lane: Lane, ids: &[i64]) -> BTreeSet<i64> {
+        let mut lanes = self.lanes();
+        let sent = lanes.entry(lane).or_default();
+        sent.extend(ids);
+        sent.clone()
+    }
+
+    fn remove(&self, lane: Lane, ids: &BTreeSet<i64>) {
+        self.lanes().entry(lane).or_default().retain(|id| !ids.contains(id));
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, BTreeSet<i64>>> {
+        self.0.lock().expect("no holder of the sent rows panics")
+    }
+}
+
+/// The relay's look: what it sent is never read again, and is deleted once nothing else waits, or it
+/// has become much.
+pub(super) async fn look(
+    (writer, reader): (&Writer, &SqlitePool),
+    all_sent: &Sent,
+    (lane, sent): (Lane, &[i64]),
+    messages: usize,
+) -> Result<Vec<OutboxEntry>, StoreError> {
+    let sent = all_sent.add(lane, sent);
+    let rows: Vec<OutboxRow> = sqlx::query_as(
+        "SELECT o.id, o.since, o.body
+           FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before
+                   FROM (SELECT id, messages FROM outbox
+                          WHERE lane = ?3 AND id NOT IN (SELECT value FROM json_each(?4))
+                          ORDER BY id LIMIT ?2)) AS waiting
+           JOIN outbox AS o ON o.id = waiting.id
+          WHERE waiting.before < ?1 ORDER BY o.id",
+    )
+    .bind(messages as i64)
+    .bind(ROWS_MAX)
+    .bind(lane.as_str())
+    .bind(json(&sent))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    if !sent.is_empty() && (rows.is_empty() || sent.len() >= SENT_MAX) {
+        let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
+        let mut writing = writer.take().await?;
+        sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await.map_err(store_error)?;
+        all_sent.remove(lane, &sent);
+    }
+    outbox::entries(lane, rows)
+}
