@@ -35,19 +35,25 @@ impl Ticket {
     }
 }
 
+/// What an attempt of unknown outcome decided.
+pub(super) struct Earlier {
+    outcome: Outcome,
+    changes: Changes,
+}
+
 /// A ticket and what an earlier attempt, whose outcome is unknown, decided for it.
 pub(super) struct Pending {
     pub(super) ticket: Ticket,
     /// Where it stood in its line.
     pub(super) place: usize,
-    pub(super) earlier: Option<(Outcome, Changes)>,
+    pub(super) earlier: Option<Box<Earlier>>,
 }
 
 /// A command that was judged, and where its changes stand in the change set.
 pub(super) struct Decided {
     pub(super) ticket: Ticket,
     pub(super) place: usize,
-    pub(super) earlier: Option<(Outcome, Changes)>,
+    pub(super) earlier: Option<Box<Earlier>>,
     pub(super) outcome: Result<Outcome, Error>,
     pub(super) position: Option<usize>,
 }
@@ -60,7 +66,10 @@ impl Decided {
 
     pub(super) fn again_unless_committed(self, changes: &ChangeSet) -> Pending {
         let earlier = match (self.outcome, self.position) {
-            (Ok(outcome), Some(position)) => Some((outcome, changes.commands[position].clone())),
+            (Ok(outcome), Some(position)) => {
+                let changes = changes.commands[position].clone();
+                Some(Box::new(Earlier { outcome, changes }))
+            }
             _ => self.earlier,
         };
         Pending { ticket: self.ticket, place: self.place, earlier }
@@ -90,7 +99,9 @@ pub(super) fn answer_committed(pending: Vec<Pending>, state: &State) -> Vec<Pend
     let mut rest = Vec::with_capacity(pending.len());
     for p in pending {
         match p.earlier {
-            Some((outcome, changes)) if stands(&changes, state) => p.ticket.answer(Ok(outcome)),
+            Some(earlier) if stands(&earlier.changes, state) => {
+                p.ticket.answer(Ok(earlier.outcome));
+            }
             earlier => rest.push(Pending { earlier, ..p }),
         }
     }
