@@ -52,6 +52,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Invalid), Problem> {
         serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
         return Err(Invalid::one("", "must be an object").into());
     }
+    // Only what is wrong is read again, to find out where it is.
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok((value, Invalid::default()));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     match serde_path_to_error::deserialize(&mut deserializer) {
         Ok(value) => {
@@ -233,13 +237,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let unreadable =
-            || Problem::new(Code::MalformedRequest, "the query is not percent-encoded UTF-8");
-        if !is_percent_encoded(parts.uri.query().unwrap_or_default()) {
-            return Err(unreadable());
+        let query = parts.uri.query().unwrap_or_default();
+        if !is_percent_encoded(query) {
+            let detail = "the query is not percent-encoded UTF-8";
+            return Err(Problem::new(Code::MalformedRequest, detail));
         }
-        let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        query.map(|q| Self(q.0)).map_err(|_| unreadable())
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }
 }
 
@@ -248,6 +251,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 /// The form decoder lets the former stand and replaces the latter: a search would silently be for
 /// another place.
 fn is_percent_encoded(query: &str) -> bool {
+    if !query.contains('%') {
+        return true;
+    }
     let mut pieces = query.split('%');
     let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
     for piece in pieces {

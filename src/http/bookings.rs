@@ -205,7 +205,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 /// Answers `pending` at once, or with `Prefer: wait=N` as soon as the booking has ended. With an
 /// `Idempotency-Key` a repeat within 24 hours makes nothing new.
 #[utoipa::path(
-    post, path = "/bookings", tag = "bookings", security((), ("bearer" = [])),
+    post, path = "/api/v1/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's",
             nullable = false, pattern = "^[!-~]{1,255}$"),
@@ -262,7 +262,7 @@ pub(super) async fn place(
 
 /// Reads a booking.
 #[utoipa::path(
-    get, path = "/bookings/{id}", tag = "bookings", security((), ("bearer" = [])),
+    get, path = "/api/v1/bookings/{id}", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
@@ -290,7 +290,7 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
 #[utoipa::path(
-    post, path = "/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
+    post, path = "/api/v1/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
@@ -313,7 +313,7 @@ pub(super) async fn cancel(
 
 /// Lists a user's bookings, newest first.
 #[utoipa::path(
-    get, path = "/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
+    get, path = "/api/v1/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
         ("status" = Option<String>, Query, nullable = false, pattern = "^(pending|completed|failed|cancelled)?$", description = "Of this status alone; all if it is empty"),

@@ -164,7 +164,7 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 
 /// Creates a flight.
 #[utoipa::path(
-    post, path = "/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    post, path = "/api/v1/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
     request_body = NewFlightBody,
     responses(
         (status = 201, body = Flight, headers(("Location" = String), ("ETag" = String))),
@@ -189,7 +189,7 @@ pub(super) async fn create(
 
 /// Reads a flight.
 #[utoipa::path(
-    get, path = "/flights/{id}", tag = "flights",
+    get, path = "/api/v1/flights/{id}", tag = "flights",
     params(
         ("id" = i64, Path, example = 1),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
@@ -217,7 +217,7 @@ pub(super) async fn get(
 ///
 /// Seat counts change only against a known version: `version` in the body, or `If-Match`.
 #[utoipa::path(
-    put, path = "/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    put, path = "/api/v1/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(
         ("id" = i64, Path, example = 1),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on",

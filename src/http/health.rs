@@ -51,7 +51,7 @@ impl From<health::Check> for Check {
 
 /// The health of the service and its dependencies.
 #[utoipa::path(
-    get, path = "/health", tag = "operations",
+    get, path = "/api/v1/health", tag = "operations",
     responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
 )]
 pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {

@@ -91,8 +91,7 @@ pub fn router(api: Api) -> Router {
 
 /// What a process is asked that has not the role `api`: how it is, and what it has counted.
 pub fn router_for_operators(api: Api) -> Router {
-    let health =
-        OpenApiRouter::new().nest("/api/v1", OpenApiRouter::new().routes(routes!(health::health)));
+    let health = OpenApiRouter::new().routes(routes!(health::health));
     wrapped(health.merge(operators_routes()).into(), api)
 }
 
@@ -107,9 +106,10 @@ fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
         .with_state(api)
 }
 
-/// Every route with its description, which is the `OpenAPI` document.
+/// Every route with its description, which is the `OpenAPI` document. Each is written out: a nested
+/// router would make a new URI of each request's.
 fn described_routes() -> OpenApiRouter<Arc<Api>> {
-    let api = OpenApiRouter::new()
+    OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(search::search))
         .routes(routes!(flights::create))
         .routes(routes!(flights::get, flights::put))
@@ -117,8 +117,8 @@ fn described_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(bookings::get))
         .routes(routes!(bookings::cancel))
         .routes(routes!(bookings::of_user))
-        .routes(routes!(health::health));
-    OpenApiRouter::with_openapi(openapi::head()).nest("/api/v1", api).merge(operators_routes())
+        .routes(routes!(health::health))
+        .merge(operators_routes())
 }
 
 fn operators_routes() -> OpenApiRouter<Arc<Api>> {

@@ -65,7 +65,7 @@ impl std::str::FromStr for Sort {
 /// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case and outer spaces.
 /// Answers come from the cache and are fresh: a booking or a change ends them at once.
 #[utoipa::path(
-    get, path = "/flights/search", tag = "flights",
+    get, path = "/api/v1/flights/search", tag = "flights",
     params(
         ("source" = String, Query, max_length = 100, pattern = r"\S", example = "Delhi"),
         ("destination" = String, Query, max_length = 100, pattern = r"\S", example = "Mumbai"),
