@@ -28,6 +28,9 @@ const OUTAGE_MAX: u32 = 4;
 /// The pause before the first retry of an unavailable store; doubled for each further one.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(20);
 
+/// Callers that are answered at once.
+const ANSWERS_AT_ONCE: usize = 8;
+
 /// What an attempt decides on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
@@ -242,15 +245,24 @@ impl<'a> Batch<'a> {
         changes.in_trace(trace)
     }
 
+    /// Answers a few callers at a time: each has work to do then, behind which the next batch would
+    /// wait until it is the turn of its own.
     fn answer(&self, decided: Vec<Decided>, changes: &ChangeSet) {
-        for Decided { ticket, outcome, position, .. } in decided {
-            match position {
+        for decided in &decided {
+            match decided.position {
                 Some(position) => self.count(&changes.commands[position]),
-                None if outcome.is_err() => self.parts.metrics.count_booking("refused"),
+                None if decided.outcome.is_err() => self.parts.metrics.count_booking("refused"),
                 None => {}
             }
-            ticket.answer(outcome);
         }
+        self.parts.tasks.spawn(async move {
+            for (answered, Decided { ticket, outcome, .. }) in decided.into_iter().enumerate() {
+                if answered > 0 && answered % ANSWERS_AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
+                ticket.answer(outcome);
+            }
+        });
     }
 
     fn count(&self, changes: &Changes) {

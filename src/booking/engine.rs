@@ -14,7 +14,9 @@ use crate::error::Error;
 use crate::lock::Taken;
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
+use futures::poll;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -262,20 +264,28 @@ impl Engine {
             let engine = self.clone();
             parts.tasks.spawn(async move { engine.come_back_later(theirs).await });
         }
-        self.run_locked(tickets, taken).await;
+        self.run_locked(tickets, &taken).await;
+
+        // Asked before the next batch on these flights asks for them, and so answered before it,
+        // which need not wait for that answer to begin.
+        let mut release = pin!(parts.locks.release(taken));
+        let is_released = poll!(release.as_mut()).is_ready();
+        drop(seat);
+        if !is_released {
+            release.await;
+        }
     }
 
     /// Runs a batch on flights that are ours, as long as it takes.
-    async fn run_locked(&self, tickets: Vec<Ticket>, taken: Taken) {
+    async fn run_locked(&self, tickets: Vec<Ticket>, taken: &Taken) {
         let parts = &self.shared.parts;
         if !tickets.is_empty() {
             let batch = Batch::new(parts, &self.shared.memory, &tickets);
             tokio::select! {
                 () = batch.run(tickets) => {}
-                () = parts.locks.keep(&taken) => {}
+                () = parts.locks.keep(taken) => {}
             }
         }
-        parts.locks.release(taken).await;
     }
 
     async fn come_back_later(&self, entries: Vec<Entry<Waiter>>) {
