@@ -404,13 +404,14 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// How batches follow each other. SQLite writes one transaction at a time, in well under a millisecond:
-/// a second batch beside it, or a pause, would only make it idle. PostgreSQL carries some at once, and
-/// each costs it, Redis and the way to them as much as some ten bookings.
+/// How batches follow each other. SQLite writes one transaction at a time: a second batch beside it, or
+/// a pause, would only make both smaller. PostgreSQL carries two, so that one is on its way while the
+/// other is decided; more of them would be smaller, and each costs it, Redis and the way to them as much
+/// as some ten bookings.
 fn batches(database: &Database) -> (usize, Duration) {
     match database {
         Database::Sqlite(_) => (1, Duration::ZERO),
-        Database::Postgres(_) => (4, Duration::from_millis(3)),
+        Database::Postgres(_) => (2, Duration::from_millis(3)),
     }
 }
 

@@ -50,6 +50,7 @@ on_each_store! {
     a_repeated_import_creates_nothing
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
+    what_was_sent_leaves_though_others_wait,
     what_waits_is_counted
     bookings_of_a_cancelled_flight_are_found_until_they_have_ended
     a_payment_keeps_the_trace_in_which_it_began
@@ -452,6 +453,18 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
     }
     assert_eq!(stranded().await, BTreeSet::new());
     assert_eq!(stranded().await, BTreeSet::new(), "the flight is forgotten");
+}
+
+async fn what_was_sent_leaves_though_others_wait(on: Fixture) {
+    for _ in 0..40 {
+        on.flight(1).await;
+    }
+    let ids: Vec<i64> = on.outbox(Lane::Facts).await.iter().map(|entry| entry.id).collect();
+    let (sent, waiting) = ids.split_at(35);
+    let left = on.store.outbox(Lane::Facts, sent, 99).await.expect("the outbox");
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), waiting);
+    let backlog = on.store.backlog(on.now, on.now).await.expect("a backlog");
+    assert_eq!(backlog.outbox, 5);
 }
 
 async fn what_waits_is_counted(on: Fixture) {
