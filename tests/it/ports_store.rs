@@ -50,7 +50,7 @@ on_each_store! {
     a_repeated_import_creates_nothing
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
-    what_was_sent_leaves_though_others_wait,
+    what_was_sent_leaves_though_others_wait
     what_waits_is_counted
     bookings_of_a_cancelled_flight_are_found_until_they_have_ended
     a_payment_keeps_the_trace_in_which_it_began
