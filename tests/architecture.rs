@@ -170,6 +170,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
     let rooms = [
         "app.rs",
         "app/workers.rs",
+        "booking/batch.rs",
         "booking/engine.rs",
         "http/server.rs",
         "payments/worker.rs",
