@@ -100,6 +100,7 @@ impl<T> Lines<T> {
     pub(super) fn next_batch(&mut self, max: usize) -> Vec<Entry<T>> {
         let mut batch = Vec::with_capacity(max.min(self.all_waiting()));
         for queue in [Queue::Urgent, Queue::Holds] {
+            let before = batch.len();
             for flight in &self.free {
                 let line = self.lines.get_mut(flight).expect("a free flight has a line");
                 let waiting = line.queue(queue);
@@ -107,11 +108,8 @@ impl<T> Lines<T> {
                 let entry = |item| Entry { flight: *flight, queue, item };
                 batch.extend(waiting.drain(..taken).map(entry));
                 line.is_busy |= taken > 0;
-                match queue {
-                    Queue::Urgent => self.urgent_waiting -= taken,
-                    Queue::Holds => self.holds_waiting -= taken,
-                }
             }
+            *self.count(queue) -= batch.len() - before;
         }
         self.free.retain(|flight| !self.lines[flight].is_busy);
         batch

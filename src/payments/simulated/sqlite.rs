@@ -3,9 +3,19 @@
 use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
 use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::sqlite::{Writer, begin, store_error};
+use crate::store::sqlite::{Writer, begin, json, store_error};
 use async_trait::async_trait;
+use sqlx::SqliteConnection;
 use std::collections::HashMap;
+
+/// Writes lines that are not there yet.
+macro_rules! insert_lines {
+    () => {
+        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
+           FROM jsonb_each(?1)"
+    };
+}
 
 /// The books: a table of their own, written in transactions of their own.
 #[derive(Debug, Clone)]
@@ -27,17 +37,8 @@ impl SqliteLedger {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut writing = self.writer.take().await?;
-        let written = sqlx::query(
-            "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-               FROM jsonb_each(?1)",
-        )
-        .bind(set(lines))
-        .bind(now.timestamp_micros())
-        .execute(&mut *writing)
-        .await;
-        match written {
-            Ok(_) => Ok(true),
+        match insert(&mut writing, insert_lines!(), lines, now).await {
+            Ok(()) => Ok(true),
             Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
             Err(error) => Err(store_error(error)),
         }
@@ -72,18 +73,13 @@ impl SqliteLedger {
             answers.push(answer);
         }
         if !changed.is_empty() {
-            sqlx::query(
-                "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-                   FROM jsonb_each(?1) WHERE true ORDER BY key
+            let replace = concat!(
+                insert_lines!(),
+                " WHERE true ORDER BY key
                      ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
-                        updated_at = excluded.updated_at",
-            )
-            .bind(set(&changed))
-            .bind(now.timestamp_micros())
-            .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
+                        updated_at = excluded.updated_at"
+            );
+            insert(&mut tx, replace, &changed, now).await.map_err(store_error)?;
             tx.commit().await.map_err(store_error)?;
         }
         Ok(answers)
@@ -102,14 +98,22 @@ impl Ledger for SqliteLedger {
     }
 }
 
-/// Lines as a statement's parameter.
-fn set(lines: &[(PaymentReference, Line)]) -> String {
-    let row = |(reference, line): &(PaymentReference, Line)| {
-        (*reference, line.amount.map(Money::minor), line.method.clone(), line.state.as_str())
-    };
-    json(&lines.iter().map(row).collect::<Vec<_>>())
-}
-
-fn json(rows: &impl serde::Serialize) -> String {
-    serde_json::to_string(rows).expect("rows of numbers and texts are always JSON")
+async fn insert(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|(reference, line)| {
+            (reference, line.amount.map(Money::minor), &line.method, line.state.as_str())
+        })
+        .collect();
+    sqlx::query(statement)
+        .bind(json(&rows))
+        .bind(now.timestamp_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A set as one statement's parameter.
-pub(super) fn json(rows: &impl Serialize) -> String {
+pub(crate) fn json(rows: &impl Serialize) -> String {
     serde_json::to_string(rows).expect("rows of numbers and texts are always JSON")
 }
 

@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+pub(crate) use commit::json;
 pub(crate) use error::store_error;
 pub(crate) use writer::{Writer, begin};
 
@@ -291,8 +292,7 @@ impl Store for SqliteStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        let pools = (&self.writer, &self.reader);
-        outbox::look(pools, &self.sent, (lane, sent), messages).await
+        outbox::look(&self.writer, &self.reader, &self.sent, lane, sent, messages).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {

@@ -91,12 +91,14 @@ impl Sent {
 /// The relay's look: what it sent is never read again, and is deleted once nothing else waits, or it
 /// has become much.
 pub(super) async fn look(
-    (writer, reader): (&Writer, &SqlitePool),
+    writer: &Writer,
+    reader: &SqlitePool,
     all_sent: &Sent,
-    (lane, sent): (Lane, &[i64]),
+    lane: Lane,
+    newly_sent: &[i64],
     messages: usize,
 ) -> Result<Vec<OutboxEntry>, StoreError> {
-    let sent = all_sent.add(lane, sent);
+    let sent = all_sent.add(lane, newly_sent);
     let rows: Vec<OutboxRow> = sqlx::query_as(
         "SELECT o.id, o.since, o.body
            FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before

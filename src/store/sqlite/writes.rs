@@ -68,7 +68,14 @@ impl Writes {
 }
 
 impl Write {
-    fn new(table: &'static str, statement: &'static str, rows: &[impl Serialize]) -> Self {
+    /// A statement over what these changes make rows of.
+    fn new<'a, C, R: Serialize>(
+        table: &'static str,
+        statement: &'static str,
+        changes: &'a [C],
+        row: impl Fn(&'a C) -> R,
+    ) -> Self {
+        let rows: Vec<R> = changes.iter().map(row).collect();
         Self { table, statement, rows: rows.len(), set: json(&rows) }
     }
 
@@ -94,7 +101,6 @@ fn inventory(Change { was, after }: &FlightChange) -> impl Serialize {
 }
 
 fn update_seats(flights: &[&FlightChange]) -> Write {
-    let rows: Vec<_> = flights.iter().map(|change| inventory(change)).collect();
     Write::new(
         "flights",
         "UPDATE flights SET
@@ -105,23 +111,12 @@ fn update_seats(flights: &[&FlightChange]) -> Write {
             blocked_seats = c.value ->> '$[4][2]'
            FROM jsonb_each(?1) AS c
           WHERE flights.id = c.value ->> 0 AND flights.version = c.value ->> 1",
-        &rows,
+        flights,
+        |change| inventory(change),
     )
 }
 
 fn update_flights(flights: &[&FlightChange]) -> Write {
-    let fields = |after: &Flight| {
-        (
-            (after.flight_number.clone(), after.source.clone(), after.destination.clone()),
-            route_key(&after.source, &after.destination),
-            (micros(after.departs_at), after.arrives_at.map(micros)),
-            after.total_seats,
-            after.flight_status,
-            after.price.minor(),
-        )
-    };
-    let rows: Vec<_> =
-        flights.iter().map(|change| (inventory(change), fields(&change.after))).collect();
     Write::new(
         "flights",
         "UPDATE flights SET
@@ -141,25 +136,23 @@ fn update_flights(flights: &[&FlightChange]) -> Write {
             price = c.value ->> '$[1][5]'
            FROM jsonb_each(?1) AS c
           WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
-        &rows,
+        flights,
+        |change| {
+            let after = &change.after;
+            let fields = (
+                (&after.flight_number, &after.source, &after.destination),
+                route_key(&after.source, &after.destination),
+                (micros(after.departs_at), after.arrives_at.map(micros)),
+                after.total_seats,
+                after.flight_status,
+                after.price.minor(),
+            );
+            (inventory(change), fields)
+        },
     )
 }
 
 fn insert_payments(payments: &[&PaymentChange]) -> Write {
-    let row = |change: &&PaymentChange| {
-        let payment = &change.after;
-        (
-            payment.reference,
-            payment.amount.minor(),
-            payment.currency,
-            payment.method.clone(),
-            payment.status.as_str(),
-            micros(payment.created_at),
-            micros(payment.updated_at),
-            payment.traceparent.clone(),
-        )
-    };
-    let rows: Vec<_> = payments.iter().map(row).collect();
     Write::new(
         "payments",
         "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
@@ -167,39 +160,39 @@ fn insert_payments(payments: &[&PaymentChange]) -> Write {
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                 value ->> 6, value ->> 7
            FROM jsonb_each(?1)",
-        &rows,
+        payments,
+        |change| {
+            let payment = &change.after;
+            (
+                payment.reference,
+                payment.amount.minor(),
+                payment.currency,
+                &payment.method,
+                payment.status.as_str(),
+                micros(payment.created_at),
+                micros(payment.updated_at),
+                &payment.traceparent,
+            )
+        },
     )
 }
 
 fn update_payments(payments: &[&PaymentChange]) -> Write {
-    let row = |change: &&PaymentChange| {
-        let was = change.was.map(PaymentStatus::as_str);
-        let payment = &change.after;
-        (payment.reference, was, payment.status.as_str(), micros(payment.updated_at))
-    };
-    let rows: Vec<_> = payments.iter().map(row).collect();
     Write::new(
         "payments",
         "UPDATE payments SET status = c.value ->> 2, updated_at = c.value ->> 3
            FROM jsonb_each(?1) AS c
           WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1",
-        &rows,
+        payments,
+        |change| {
+            let was = change.was.map(PaymentStatus::as_str);
+            let payment = &change.after;
+            (payment.reference, was, payment.status.as_str(), micros(payment.updated_at))
+        },
     )
 }
 
 fn insert_bookings(bookings: &[&BookingChange]) -> Write {
-    let row = |change: &&BookingChange| {
-        let booking = &change.after;
-        (
-            (booking.id, booking.flight_id, booking.user_id, booking.status),
-            booking.failure_reason,
-            (booking.payment_reference, booking.booking_price.minor(), booking.seats_booked),
-            booking.passengers.as_ref().map(json),
-            micros(booking.hold_expires_at),
-            (micros(booking.created_at), micros(booking.updated_at)),
-        )
-    };
-    let rows: Vec<_> = bookings.iter().map(row).collect();
     Write::new(
         "bookings",
         "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
@@ -210,33 +203,38 @@ fn insert_bookings(bookings: &[&BookingChange]) -> Write {
                 value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
                 value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]'
            FROM jsonb_each(?1)",
-        &rows,
+        bookings,
+        |change| {
+            let booking = &change.after;
+            (
+                (booking.id, booking.flight_id, booking.user_id, booking.status),
+                booking.failure_reason,
+                (booking.payment_reference, booking.booking_price.minor(), booking.seats_booked),
+                booking.passengers.as_ref().map(json),
+                micros(booking.hold_expires_at),
+                (micros(booking.created_at), micros(booking.updated_at)),
+            )
+        },
     )
 }
 
 fn update_bookings(bookings: &[&BookingChange]) -> Write {
-    let row = |change: &&BookingChange| {
-        let was = change.was.map(BookingStatus::as_str);
-        let booking = &change.after;
-        (booking.id, was, booking.status, booking.failure_reason, micros(booking.updated_at))
-    };
-    let rows: Vec<_> = bookings.iter().map(row).collect();
     Write::new(
         "bookings",
         "UPDATE bookings SET status = c.value ->> 2, failure_reason = c.value ->> 3,
                 updated_at = c.value ->> 4
            FROM jsonb_each(?1) AS c
           WHERE bookings.id = c.value ->> 0 AND bookings.status = c.value ->> 1",
-        &rows,
+        bookings,
+        |change| {
+            let was = change.was.map(BookingStatus::as_str);
+            let booking = &change.after;
+            (booking.id, was, booking.status, booking.failure_reason, micros(booking.updated_at))
+        },
     )
 }
 
 fn upsert_keys(records: &[IdempotencyRecord]) -> Write {
-    let row = |record: &IdempotencyRecord| {
-        let (key, hash) = (record.key.clone(), record.request_hash.clone());
-        (record.user_id, key, hash, record.booking_id, micros(record.created_at))
-    };
-    let rows: Vec<_> = records.iter().map(row).collect();
     Write::new(
         "idempotency_keys",
         "INSERT INTO idempotency_keys (user_id, key, request_hash, booking_id, created_at)
@@ -244,6 +242,10 @@ fn upsert_keys(records: &[IdempotencyRecord]) -> Write {
            FROM jsonb_each(?1) WHERE true
              ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash,
                 booking_id = excluded.booking_id, created_at = excluded.created_at",
-        &rows,
+        records,
+        |record| {
+            let (key, hash) = (&record.key, &record.request_hash);
+            (record.user_id, key, hash, record.booking_id, micros(record.created_at))
+        },
     )
 }
