@@ -1,7 +1,7 @@
 //! The outbox: what must happen after a commit, written in that same commit.
 //!
-//! A row holds many messages, those of one commit in their order, since a row for each would cost
-//! the databases more than the booking that it tells of. Answers that end are rows of a table of
+//! A row holds a lane's messages of one commit, in their order, since a row for each would cost the
+//! databases more than the booking that it tells of. Answers that end are rows of a table of
 //! their own, so that neither waits for the other's party.
 
 use super::StoreError;
@@ -10,9 +10,6 @@ use crate::booking::{ChangeSet, Folded, Told};
 use crate::bus::{Message, Topic};
 use crate::domain::{DayKey, Outdated, Timestamp};
 use crate::telemetry::TRACEPARENT;
-
-/// Messages in one row at most.
-const MESSAGES_MAX: usize = 256;
 
 /// Which messages go out together. Each topic is of one lane, so lanes share no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,21 +54,17 @@ pub struct OutboxEntry {
 }
 
 impl OutboxEntry {
-    /// Rows that tell of these events, a lane's in their order.
-    pub fn of(told: &[Told]) -> Vec<Self> {
+    /// For each lane the row that tells of its events, in their order, if there are any.
+    pub fn of(told: &[Told]) -> [Option<Self>; Lane::ALL.len()] {
         let mut all: Vec<_> = told.iter().map(|told| (told.event.at(), message(told))).collect();
-        let mut entries = Vec::new();
-        for lane in Lane::ALL {
-            let mut rest =
-                all.extract_if(.., |(_, (topic, _))| Lane::of(*topic) == lane).peekable();
-            while let Some((since, _)) = rest.peek() {
-                let since = *since;
-                let messages =
-                    rest.by_ref().take(MESSAGES_MAX).map(|(_, message)| message).collect();
-                entries.push(Self { id: 0, lane, messages, since });
-            }
-        }
-        entries
+        Lane::ALL.map(|lane| {
+            let of_lane = |(_, (topic, _)): &mut (_, (Topic, _))| Lane::of(*topic) == lane;
+            let mut of_lane = all.extract_if(.., of_lane).peekable();
+            let (since, _) = of_lane.peek()?;
+            let since = *since;
+            let messages = of_lane.map(|(_, message)| message).collect();
+            Some(Self { id: 0, lane, messages, since })
+        })
     }
 
     /// The messages as their column holds them.

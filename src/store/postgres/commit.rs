@@ -167,7 +167,7 @@ pub(super) async fn insert_outbox(
     connection: &mut PgConnection,
     told: &[Told],
 ) -> Result<(), StoreError> {
-    for entry in OutboxEntry::of(told) {
+    for entry in OutboxEntry::of(told).into_iter().flatten() {
         let insert = "INSERT INTO outbox (lane, messages, since, body)
                       VALUES ($1, $2, instant($3), $4)";
         sqlx::query(insert)

@@ -103,7 +103,7 @@ pub(super) fn arguments(
     add_keys(&mut to, &folded.idempotency)?;
     add_new_payments(&mut to, &new_payments, &new_bookings)?;
     add_new_bookings(&mut to, &new_bookings)?;
-    let entries = OutboxEntry::of(&folded.events);
+    let entries: Vec<_> = OutboxEntry::of(&folded.events).into_iter().flatten().collect();
     to.add(column(&entries, |entry| entry.messages.len() as i32))?;
     to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;

@@ -1,5 +1,5 @@
-//! A batch's commit: write it, one statement a table; only if a row was stale, find out which, sum
-//! up the rest and write that.
+//! A batch's commit: write it; only if a row was stale, find out which, sum up the rest and write
+//! that.
 
 use super::error::store_error;
 use super::writer::{Tx, Writer, begin};
@@ -19,30 +19,20 @@ pub(crate) fn json(rows: &impl Serialize) -> String {
 
 pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Committed, StoreError> {
     // Made before the writer is taken, so that others have it meanwhile.
-    let mut folded = changes.fold(&Stale::default());
-    let mut writes = Writes::of(&folded, changes);
+    let all = changes.fold(&Stale::default());
+    let writes = Writes::of(&all, changes);
     let mut writing = writer.take().await?;
-    let mut tx = begin(&mut writing).await?;
-    let taken = Stale { keys: taken_keys(&mut tx, &folded).await?, ..Stale::default() };
-    if !taken.keys.is_empty() {
-        folded = changes.fold(&taken);
-        writes = Writes::of(&folded, changes);
-    }
-    // Nearly always all is as it was decided on; what is not, the statements themselves find out.
-    let refused = match writes.write(&mut tx).await {
-        Ok(()) => {
-            tx.commit().await.map_err(store_error)?;
-            return Ok(Committed { stale: folded.stale });
-        }
+    // Nearly always all is as it was decided on; what is not, the statement itself finds out.
+    let refused = match writes.write(&mut writing).await {
+        Ok(()) => return Ok(Committed { stale: all.stale }),
         Err(refused @ StoreError::Refused(_)) => refused,
         Err(error) => return Err(error),
     };
-    tx.rollback().await.map_err(store_error)?;
     // All is looked at in the transaction that then writes.
     let mut tx = begin(&mut writing).await?;
-    let stale = find_stale(&mut tx, &changes.fold(&Stale::default())).await?;
+    let stale = find_stale(&mut tx, &all).await?;
     let rest = changes.fold(&stale);
-    if rest.stale == folded.stale {
+    if rest.stale == all.stale {
         return Err(refused);
     }
     Writes::of(&rest, changes).write(&mut tx).await?;

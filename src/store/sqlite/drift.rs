@@ -6,7 +6,7 @@ use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow};
 use crate::store::{SeatCount, SeatsAsked, StoreError};
 use sqlx::SqlitePool;
 
-/// One statement, so one moment. Only live bookings are read, by their index.
+/// One statement, so one moment. Bookings are read by their flight.
 pub(super) async fn count_seats(
     reader: &SqlitePool,
     asked: &SeatsAsked,

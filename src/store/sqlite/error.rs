@@ -20,8 +20,3 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     };
     if away { StoreError::Unavailable(error.into()) } else { StoreError::Refused(error.into()) }
 }
-
-/// Nothing was written, and it is not the caller's fault.
-pub(super) fn refused(why: String) -> StoreError {
-    StoreError::Refused(anyhow::Error::msg(why))
-}

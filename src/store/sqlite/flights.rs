@@ -3,7 +3,7 @@
 use super::columns::flight_columns;
 use super::commit::json;
 use super::error::store_error;
-use super::outbox::{insert, insert_outdated, new_rows};
+use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
@@ -68,7 +68,7 @@ pub(super) async fn create(
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert(&mut tx, new_rows(&[Told { event, traceparent: None }])).await?;
+    insert(&mut tx, &[Told { event, traceparent: None }]).await?;
     insert_outdated(&mut tx, &outbox::days(std::slice::from_ref(day))).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(created)

@@ -106,6 +106,7 @@ impl SqliteStore {
         let writer = Writer::open(&options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
+        writes::Writes::prepare(&mut *writer.take().await?).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)

@@ -21,25 +21,25 @@ const SENT_MAX: usize = 32;
 
 /// A row that is to be inserted.
 pub(super) struct NewRow {
-    lane: Lane,
-    messages: i64,
-    since: i64,
-    body: String,
+    pub(super) lane: Lane,
+    pub(super) messages: i64,
+    pub(super) since: i64,
+    pub(super) body: String,
 }
 
-/// Rows that tell of these events, in their order.
-pub(super) fn new_rows(told: &[Told]) -> Vec<NewRow> {
-    let row = |entry: OutboxEntry| NewRow {
-        lane: entry.lane,
-        messages: entry.messages.len() as i64,
-        since: micros(entry.since),
-        body: entry.body(),
-    };
-    OutboxEntry::of(told).into_iter().map(row).collect()
+impl NewRow {
+    /// For each lane the row that tells of its events, if there are any.
+    pub(super) fn of(told: &[Told]) -> [Option<Self>; Lane::ALL.len()] {
+        OutboxEntry::of(told).map(|entry| {
+            let entry = entry?;
+            let (messages, since) = (entry.messages.len() as i64, micros(entry.since));
+            Some(Self { lane: entry.lane, messages, since, body: entry.body() })
+        })
+    }
 }
 
-pub(super) async fn insert(tx: &mut Tx<'_>, rows: Vec<NewRow>) -> Result<(), StoreError> {
-    for row in rows {
+pub(super) async fn insert(tx: &mut Tx<'_>, told: &[Told]) -> Result<(), StoreError> {
+    for row in NewRow::of(told).into_iter().flatten() {
         sqlx::query("INSERT INTO outbox (lane, messages, since, body) VALUES (?1, ?2, ?3, ?4)")
             .bind(row.lane.as_str())
             .bind(row.messages)

@@ -3,7 +3,7 @@
 use super::columns::{booking_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
-use super::outbox::{insert, insert_outdated, new_rows};
+use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
@@ -58,6 +58,7 @@ pub(super) async fn lapsed_holds(
     rows.iter().map(|row| reference(row)).collect()
 }
 
+/// Of flights on which nobody has a seat any more, no booking is read.
 pub(super) async fn stranded_bookings(
     reader: &SqlitePool,
     limit: usize,
@@ -65,7 +66,9 @@ pub(super) async fn stranded_bookings(
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT b.id FROM flights AS f
            JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
-          WHERE f.flight_status = 'cancelled' LIMIT ?1",
+          WHERE f.flight_status = 'cancelled'
+            AND (f.held_seats > 0 OR f.available_seats + f.blocked_seats < f.total_seats)
+          LIMIT ?1",
     )
     .bind(limit as i64)
     .fetch_all(reader)
@@ -134,7 +137,7 @@ pub(super) async fn drive_again(
         .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
         .map(|(_, told)| told.clone())
         .collect();
-    insert(&mut tx, new_rows(&told)).await?;
+    insert(&mut tx, &told).await?;
     tx.commit().await.map_err(store_error)
 }
 

@@ -1,31 +1,37 @@
-//! What a commit writes: one statement a table, its set of rows one JSON parameter, so that a batch of
-//! 512 costs what one costs. (`jsonb_each` gives rows as SQLite keeps JSON, `json_each` as text, which
-//! each column would read again.)
+//! What a commit writes: a set of rows for each table, in one statement over all of them.
+//!
+//! Every statement is a way to the writer's thread and back, for which all commits behind it wait. So
+//! the writer has a view with a column for each set, and a trigger that writes the sets of whatever
+//! row is inserted there: a commit is one statement, and so a transaction. (A set is JSON;
+//! `jsonb_each` gives its rows as SQLite keeps them, `json_each` as text, which each column would read
+//! again.)
 
 use super::commit::json;
-use super::error::{refused, store_error};
-use super::outbox::{NewRow, insert, insert_outdated, new_rows};
-use super::writer::Tx;
+use super::error::store_error;
+use super::outbox::NewRow;
 use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord};
-use crate::domain::{Booking, BookingStatus, Flight, Outdated, Payment, PaymentStatus, route_key};
+use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
 use crate::store::rows::micros;
-use crate::store::{StoreError, outbox};
+use crate::store::{Lane, StoreError, outbox};
 use serde::Serialize;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// All that a commit writes, ready to be bound.
 pub(super) struct Writes {
-    tables: Vec<Write>,
-    outbox: Vec<NewRow>,
-    outdated: Option<Outdated>,
+    sets: [Set; 7],
+    /// For each lane, its messages.
+    outbox: [Option<NewRow>; Lane::ALL.len()],
+    /// Cached answers that end.
+    outdated: Option<String>,
 }
 
-/// A statement over a set of rows, each of which it must write: fewer, if one is not as it was
-/// decided on.
-struct Write {
-    table: &'static str,
+/// The rows of one statement, each of which it must write: fewer, if one is not as it was decided on.
+struct Set {
+    /// The column that the statement reads.
+    name: &'static str,
     statement: &'static str,
     rows: usize,
-    set: String,
+    json: Option<String>,
 }
 
 impl Writes {
@@ -38,55 +44,89 @@ impl Writes {
             .flights
             .iter()
             .partition(|change| change.after.differs_in_inventory_alone(&change.was));
-        let tables = [
-            update_seats(&seats),
-            update_flights(&whole),
-            insert_payments(&new_payments),
-            update_payments(&payments),
-            insert_bookings(&new_bookings),
-            update_bookings(&bookings),
-            upsert_keys(&folded.idempotency),
-        ];
         Self {
-            tables: tables.into_iter().filter(|write| write.rows > 0).collect(),
-            outbox: new_rows(&folded.events),
-            outdated: outbox::ended(folded, changes),
+            sets: [
+                update_seats(&seats),
+                update_flights(&whole),
+                insert_payments(&new_payments),
+                update_payments(&payments),
+                insert_bookings(&new_bookings),
+                update_bookings(&bookings),
+                upsert_keys(&folded.idempotency),
+            ],
+            outbox: NewRow::of(&folded.events),
+            outdated: outbox::ended(folded, changes).as_ref().map(outbox::outdated_body),
         }
     }
 
-    /// Writes all; refused if a row is not as it was decided on.
-    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        for write in self.tables {
-            write.run(tx).await?;
+    /// Makes the view and its trigger, which last as long as the connection.
+    pub(super) async fn prepare(writer: &mut SqliteConnection) -> Result<(), StoreError> {
+        let nothing = Self::of(&Folded::default(), &ChangeSet::default());
+        let sql = AssertSqlSafe(nothing.view_and_trigger());
+        sqlx::raw_sql(sql).execute(writer).await.map_err(store_error)?;
+        Ok(())
+    }
+
+    fn view_and_trigger(&self) -> String {
+        let (mut columns, mut steps) = (Vec::new(), Vec::new());
+        for Set { name, statement, .. } in &self.sets {
+            columns.push(format!("NULL AS {name}, NULL AS {name}_rows"));
+            steps.push(format!(
+                "{statement};
+                 SELECT raise(ABORT, 'not every one of {name} is as it was decided on')
+                  WHERE changes() <> NEW.{name}_rows;"
+            ));
         }
-        insert(tx, self.outbox).await?;
-        match self.outdated {
-            Some(outdated) => insert_outdated(tx, &outdated).await,
-            None => Ok(()),
+        for lane in Lane::ALL.map(Lane::as_str) {
+            columns.push(format!("NULL AS {lane}, NULL AS {lane}_count, NULL AS {lane}_since"));
+            steps.push(format!(
+                "INSERT INTO outbox (lane, messages, since, body)
+                 SELECT '{lane}', NEW.{lane}_count, NEW.{lane}_since, NEW.{lane}
+                  WHERE NEW.{lane} IS NOT NULL;"
+            ));
         }
+        columns.push("NULL AS outdated".to_owned());
+        steps.push(
+            "INSERT INTO outdated_answers (body)
+             SELECT NEW.outdated WHERE NEW.outdated IS NOT NULL;"
+                .to_owned(),
+        );
+        format!(
+            "CREATE TEMP VIEW commits AS SELECT {};
+             CREATE TEMP TRIGGER write_commit INSTEAD OF INSERT ON commits BEGIN {} END",
+            columns.join(", "),
+            steps.join(" "),
+        )
+    }
+
+    /// Writes all; refused, with nothing written, if a row is not as it was decided on.
+    pub(super) async fn write(self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut insert = sqlx::query(
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        );
+        for set in self.sets {
+            insert = insert.bind(set.json).bind(set.rows as i64);
+        }
+        for row in self.outbox {
+            let (count, since) = row.as_ref().map(|row| (row.messages, row.since)).unzip();
+            insert = insert.bind(row.map(|row| row.body)).bind(count).bind(since);
+        }
+        insert.bind(self.outdated).execute(writer).await.map_err(store_error)?;
+        Ok(())
     }
 }
 
-impl Write {
-    /// A statement over what these changes make rows of.
+impl Set {
+    /// What these changes make rows of.
     fn new<'a, C, R: Serialize>(
-        table: &'static str,
+        name: &'static str,
         statement: &'static str,
         changes: &'a [C],
         row: impl Fn(&'a C) -> R,
     ) -> Self {
         let rows: Vec<R> = changes.iter().map(row).collect();
-        Self { table, statement, rows: rows.len(), set: json(&rows) }
-    }
-
-    async fn run(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let Self { table, statement, rows, set } = self;
-        let done = sqlx::query(statement).bind(set).execute(&mut **tx).await;
-        let written = done.map_err(store_error)?.rows_affected();
-        if written == rows as u64 {
-            return Ok(());
-        }
-        Err(refused(format!("{written} of {rows} rows of {table} were written")))
+        let json = (!rows.is_empty()).then(|| json(&rows));
+        Self { name, statement, rows: rows.len(), json }
     }
 }
 
@@ -100,25 +140,25 @@ fn inventory(Change { was, after }: &FlightChange) -> impl Serialize {
     (after.id, was.version, after.version, micros(after.updated_at), seats)
 }
 
-fn update_seats(flights: &[&FlightChange]) -> Write {
-    Write::new(
-        "flights",
+fn update_seats(flights: &[&FlightChange]) -> Set {
+    Set::new(
+        "seats",
         "UPDATE flights SET
             version = c.value ->> 2,
             updated_at = c.value ->> 3,
             available_seats = c.value ->> '$[4][0]',
             held_seats = c.value ->> '$[4][1]',
             blocked_seats = c.value ->> '$[4][2]'
-           FROM jsonb_each(?1) AS c
+           FROM jsonb_each(NEW.seats) AS c
           WHERE flights.id = c.value ->> 0 AND flights.version = c.value ->> 1",
         flights,
         |change| inventory(change),
     )
 }
 
-fn update_flights(flights: &[&FlightChange]) -> Write {
-    Write::new(
-        "flights",
+fn update_flights(flights: &[&FlightChange]) -> Set {
+    Set::new(
+        "whole_flights",
         "UPDATE flights SET
             version = c.value ->> '$[0][2]',
             updated_at = c.value ->> '$[0][3]',
@@ -134,7 +174,7 @@ fn update_flights(flights: &[&FlightChange]) -> Write {
             total_seats = c.value ->> '$[1][3]',
             flight_status = c.value ->> '$[1][4]',
             price = c.value ->> '$[1][5]'
-           FROM jsonb_each(?1) AS c
+           FROM jsonb_each(NEW.whole_flights) AS c
           WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
         flights,
         |change| {
@@ -152,14 +192,14 @@ fn update_flights(flights: &[&FlightChange]) -> Write {
     )
 }
 
-fn insert_payments(payments: &[&PaymentChange]) -> Write {
-    Write::new(
-        "payments",
+fn insert_payments(payments: &[&PaymentChange]) -> Set {
+    Set::new(
+        "new_payments",
         "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
                 traceparent)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
                 value ->> 6, value ->> 7
-           FROM jsonb_each(?1)",
+           FROM jsonb_each(NEW.new_payments)",
         payments,
         |change| {
             let payment = &change.after;
@@ -177,11 +217,11 @@ fn insert_payments(payments: &[&PaymentChange]) -> Write {
     )
 }
 
-fn update_payments(payments: &[&PaymentChange]) -> Write {
-    Write::new(
+fn update_payments(payments: &[&PaymentChange]) -> Set {
+    Set::new(
         "payments",
         "UPDATE payments SET status = c.value ->> 2, updated_at = c.value ->> 3
-           FROM jsonb_each(?1) AS c
+           FROM jsonb_each(NEW.payments) AS c
           WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1",
         payments,
         |change| {
@@ -192,9 +232,9 @@ fn update_payments(payments: &[&PaymentChange]) -> Write {
     )
 }
 
-fn insert_bookings(bookings: &[&BookingChange]) -> Write {
-    Write::new(
-        "bookings",
+fn insert_bookings(bookings: &[&BookingChange]) -> Set {
+    Set::new(
+        "new_bookings",
         "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
                 payment_reference_id, booking_price, seats_booked, booking_metadata,
                 hold_expires_at, created_at, updated_at)
@@ -202,7 +242,7 @@ fn insert_bookings(bookings: &[&BookingChange]) -> Write {
                 value ->> '$[0][3]', value ->> 1,
                 value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
                 value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]'
-           FROM jsonb_each(?1)",
+           FROM jsonb_each(NEW.new_bookings)",
         bookings,
         |change| {
             let booking = &change.after;
@@ -218,12 +258,12 @@ fn insert_bookings(bookings: &[&BookingChange]) -> Write {
     )
 }
 
-fn update_bookings(bookings: &[&BookingChange]) -> Write {
-    Write::new(
+fn update_bookings(bookings: &[&BookingChange]) -> Set {
+    Set::new(
         "bookings",
         "UPDATE bookings SET status = c.value ->> 2, failure_reason = c.value ->> 3,
                 updated_at = c.value ->> 4
-           FROM jsonb_each(?1) AS c
+           FROM jsonb_each(NEW.bookings) AS c
           WHERE bookings.id = c.value ->> 0 AND bookings.status = c.value ->> 1",
         bookings,
         |change| {
@@ -234,18 +274,24 @@ fn update_bookings(bookings: &[&BookingChange]) -> Write {
     )
 }
 
-fn upsert_keys(records: &[IdempotencyRecord]) -> Write {
-    Write::new(
-        "idempotency_keys",
+/// A key that another commit took is not replaced before its record is too old to count.
+fn upsert_keys(records: &[IdempotencyRecord]) -> Set {
+    Set::new(
+        "keys",
         "INSERT INTO idempotency_keys (user_id, key, request_hash, booking_id, created_at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
-           FROM jsonb_each(?1) WHERE true
+         SELECT c.value ->> 0, c.value ->> 1, c.value ->> 2, c.value ->> 3, c.value ->> 4
+           FROM jsonb_each(NEW.keys) AS c
+          WHERE NOT EXISTS (
+                SELECT 1 FROM idempotency_keys AS k
+                 WHERE k.user_id = c.value ->> 0 AND k.key = c.value ->> 1
+                   AND k.created_at > c.value ->> 5)
              ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash,
                 booking_id = excluded.booking_id, created_at = excluded.created_at",
         records,
         |record| {
-            let (key, hash) = (&record.key, &record.request_hash);
-            (record.user_id, key, hash, record.booking_id, micros(record.created_at))
+            let (key, hash, made_at) = (&record.key, &record.request_hash, record.created_at);
+            let old = micros(made_at - IdempotencyRecord::KEPT_FOR);
+            (record.user_id, key, hash, record.booking_id, micros(made_at), old)
         },
     )
 }
