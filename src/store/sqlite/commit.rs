@@ -94,9 +94,6 @@ async fn taken_keys(
     tx: &mut Tx<'_>,
     folded: &Folded,
 ) -> Result<HashSet<(UserId, Arc<str>)>, StoreError> {
-    if folded.idempotency.is_empty() {
-        return Ok(HashSet::new());
-    }
     let keys: Vec<_> = folded
         .idempotency
         .iter()
