@@ -16,7 +16,7 @@ use crate::identity::Tokens;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::PaymentWorker;
 use crate::sample;
-use crate::search::Search;
+use crate::search::{Search, SearchSettings};
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
 use crate::telemetry::{Metrics, Tracing};
@@ -138,9 +138,13 @@ impl App {
         let search = Search::new(
             parts.store.clone(),
             parts.cache.clone(),
-            config.schedule_timezone,
-            config.answers_kept_for(),
-            config.max_cache_entries,
+            parts.clock.clone(),
+            SearchSettings {
+                zone: config.schedule_timezone,
+                ttl: config.answers_kept_for(),
+                entries_max: config.max_cache_entries,
+                closes_before: policy(&config).closes_before,
+            },
             metrics.clone(),
             tracing.clone(),
         );

@@ -56,7 +56,8 @@ pub struct Config {
     pub max_cache_entries: u64,
     /// `LOCK_TTL`: how long seats are held for a payment.
     pub lock_ttl: Duration,
-    /// `BOOKING_CLOSES_BEFORE`: how long before departure bookings close; `None`: never.
+    /// `BOOKING_CLOSES_BEFORE`: how long before departure sale and search end; `None`: the clock ends
+    /// neither, nor refunds.
     pub booking_closes_before: Option<Duration>,
     /// `MAX_PARTY_SIZE`: seats in one booking at most.
     pub max_party_size: i32,
@@ -144,7 +145,7 @@ impl Config {
             max_cache_entries: env.read("MAX_CACHE_ENTRIES", values::whole(0..=COUNT_MAX)),
             lock_ttl: env.read("LOCK_TTL", values::positive_duration),
             booking_closes_before: env
-                .read("BOOKING_CLOSES_BEFORE", values::optional(values::duration)),
+                .read("BOOKING_CLOSES_BEFORE", values::unless_never(values::duration)),
             max_party_size: env.read("MAX_PARTY_SIZE", values::whole(1..=100)),
             currency: env.read("CURRENCY", values::currency),
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
@@ -248,7 +249,7 @@ mod tests {
             assert_eq!(config.lock_ttl, Duration::from_mins(5));
             let Database::Sqlite(file) = config.database else { panic!("not embedded") };
             assert_eq!(file.to_str(), Some("airline_booking.db"));
-            assert_eq!(config.booking_closes_before, None);
+            assert_eq!(config.booking_closes_before, Some(Duration::ZERO));
         }
     }
 
@@ -272,6 +273,20 @@ mod tests {
             error.0[0],
             "SERVER_PORT must be a whole number from 0 to 65535; it is \"eighty\""
         );
+    }
+
+    #[test]
+    fn bookings_close_at_departure_some_time_before_it_or_never() {
+        let closes = |text| config(&[("BOOKING_CLOSES_BEFORE", text)]);
+        let read = |text| closes(text).expect("sound").booking_closes_before;
+        assert_eq!(read("0s"), Some(Duration::ZERO));
+        assert_eq!(read("2h"), Some(Duration::from_hours(2)));
+        assert_eq!(read("never"), None);
+        assert_eq!(read("Never"), None);
+        for wrong in ["off", "-1h", "2"] {
+            let error = closes(wrong).expect_err("no duration").to_string();
+            assert!(error.contains("BOOKING_CLOSES_BEFORE must be never or a duration"), "{error}");
+        }
     }
 
     #[test]

@@ -79,8 +79,10 @@ pub struct Cancel {
 /// On whose behalf a booking is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelledBy {
-    /// The traveller asked.
+    /// The traveller asked: refused once the flight has departed.
     Traveller,
+    /// Staff asked, for whom a departure is no hindrance.
+    Staff,
     /// Its flight was cancelled.
     Airline,
 }

@@ -22,7 +22,8 @@ use chrono::Duration;
 pub struct Policy {
     /// How long seats are held for a payment (`LOCK_TTL`).
     pub hold_for: Duration,
-    /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: never.
+    /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: the clock ends
+    /// neither sale nor refunds.
     pub closes_before: Option<Duration>,
 }
 
@@ -47,7 +48,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Hold(hold) => decide_hold(state, hold, now, policy),
         Command::Settle(settle) => decide_settle(state, settle, now),
         Command::Expire(reference) => decide_expire(state, *reference, now),
-        Command::Cancel(cancel) => decide_cancel(state, cancel, now),
+        Command::Cancel(cancel) => decide_cancel(state, cancel, now, policy),
         Command::PutFlight(put) => decide_put(state, put, now),
     };
     decided
@@ -187,7 +188,12 @@ fn decide_expire(
     Ok(end.failed(FailureReason::HoldExpired, PaymentStatus::ReversalRequested))
 }
 
-fn decide_cancel(state: &State, cancel: &Cancel, now: Timestamp) -> Result<Decision, Refusal> {
+fn decide_cancel(
+    state: &State,
+    cancel: &Cancel,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Decision, Refusal> {
     let booking = state
         .bookings
         .get(&cancel.booking_id)
@@ -195,9 +201,10 @@ fn decide_cancel(state: &State, cancel: &Cancel, now: Timestamp) -> Result<Decis
     let (booking, payment, flight) = paid(state, booking.payment_reference)?;
     match booking.status {
         BookingStatus::Failed => Err(Refusal::BookingNotCancellable(booking.id)),
+        // A traveller's money and seats stay where they are once the flight has left.
         BookingStatus::Completed
             if cancel.by == CancelledBy::Traveller
-                && flight.flight_status == FlightStatus::Departed =>
+                && flight.has_departed(now, policy.closes_before) =>
         {
             Err(Refusal::BookingNotCancellable(booking.id))
         }

@@ -110,9 +110,9 @@ impl Bookings {
         Ok(Placed { waited: true, ..placed })
     }
 
-    /// Gives a booking up on the traveller's behalf.
-    pub async fn cancel(&self, booking_id: BookingId) -> Result<Booking, Error> {
-        let command = Command::Cancel(Cancel { booking_id, by: CancelledBy::Traveller });
+    /// Gives a booking up.
+    pub async fn cancel(&self, booking_id: BookingId, by: CancelledBy) -> Result<Booking, Error> {
+        let command = Command::Cancel(Cancel { booking_id, by });
         self.engine.submit(command).await?;
         self.booking(booking_id).await
     }

@@ -75,7 +75,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("CACHE_TTL", "1h", "how long a search answer is kept at most"),
     setting("MAX_CACHE_ENTRIES", "10000", "search answers kept in this process at most"),
     setting("LOCK_TTL", "5m", "how long seats are held for a payment"),
-    setting("BOOKING_CLOSES_BEFORE", "", "how long before departure bookings close; empty: never"),
+    setting(
+        "BOOKING_CLOSES_BEFORE",
+        "0s",
+        "how long before departure sale and search end; never: not by the clock",
+    ),
     setting("MAX_PARTY_SIZE", "9", "seats in one booking at most"),
     setting("CURRENCY", "INR", "currency of new flights, ISO 4217"),
     setting("SCHEDULE_TIMEZONE", "UTC", "IANA time zone whose days a search's date means"),

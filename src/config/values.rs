@@ -35,6 +35,18 @@ pub(super) fn optional<T>(
     move |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
+/// `None` for the word `never`.
+pub(super) fn unless_never<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| {
+        if text.eq_ignore_ascii_case("never") {
+            return Ok(None);
+        }
+        parse(text).map(Some).map_err(|rule| rule.replacen("must be ", "must be never or ", 1))
+    }
+}
+
 /// A duration in Go's notation: `15s`, `1h30m`, `1.5h`, `100ms`, `0`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)

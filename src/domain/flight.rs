@@ -121,11 +121,36 @@ impl Flight {
         self.total_seats - self.blocked_seats - self.available_seats
     }
 
-    /// Whether it is for sale: by its status alone, unless the operator closes bookings some time
-    /// before departure (`BOOKING_CLOSES_BEFORE`).
+    /// The departure that rules by the clock go by. `None` if it had passed when the flight was
+    /// created (history, examples): no rule counts such a flight as departed.
+    pub fn departure(&self) -> Option<Timestamp> {
+        (self.departs_at > self.created_at).then_some(self.departs_at)
+    }
+
+    /// When its sale ends and searches drop it: `closes_before` the departure
+    /// (`BOOKING_CLOSES_BEFORE`). `None`: the clock never ends it.
+    pub fn closes_at(&self, closes_before: Option<Duration>) -> Option<Timestamp> {
+        let departure = self.departure()?;
+        // A margin beyond the calendar's beginning: closed since ever.
+        Some(departure.checked_sub_signed(closes_before?).unwrap_or(Timestamp::MIN_UTC))
+    }
+
+    /// Whether it is for sale: by its status, and by the clock.
     pub fn is_bookable(&self, now: Timestamp, closes_before: Option<Duration>) -> bool {
-        let closed = closes_before.is_some_and(|margin| now >= self.departs_at - margin);
-        self.flight_status.is_for_sale() && !closed
+        let is_open = self.closes_at(closes_before).is_none_or(|closes_at| now < closes_at);
+        self.flight_status.is_for_sale() && is_open
+    }
+
+    /// Whether it has left, so that a traveller's cancellation comes too late: by its status, or by
+    /// the clock where that ends sale at all. A cancelled flight never leaves.
+    pub fn has_departed(&self, now: Timestamp, closes_before: Option<Duration>) -> bool {
+        match self.flight_status {
+            FlightStatus::Departed => true,
+            FlightStatus::Cancelled => false,
+            FlightStatus::Scheduled | FlightStatus::OnTime | FlightStatus::Delayed => {
+                closes_before.is_some() && self.departure().is_some_and(|at| at <= now)
+            }
+        }
     }
 
     /// Whether the inventory's own sums hold (I1): `0 ≤ held ≤ available ≤ total`, `blocked ≥ 0`.
@@ -337,5 +362,75 @@ fn check_times(invalid: &mut Invalid, departs_at: Timestamp, arrives_at: Option<
 fn check_price(invalid: &mut Invalid, price: Money) {
     if price.minor() <= 0 || price > Money::MAX {
         invalid.add("/price", format!("must be 0.01 to {}", Money::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("an instant")
+    }
+
+    fn flight(departs_at: &str, created_at: &str) -> Flight {
+        let new = NewFlight {
+            flight_number: None,
+            source: "Delhi".into(),
+            destination: "Mumbai".into(),
+            departs_at: at(departs_at),
+            arrives_at: None,
+            available_seats: 9,
+            total_seats: 9,
+            flight_status: FlightStatus::Scheduled,
+            price: Money::from_minor(250_000),
+        };
+        new.into_flight(FlightId(1), "INR".parse().expect("a currency"), at(created_at))
+    }
+
+    #[test]
+    fn a_flight_closes_before_its_departure_and_departs_at_it() {
+        let flight = flight("2025-01-20T10:00:00Z", "2025-01-01T00:00:00Z");
+        let margin = Some(Duration::hours(2));
+        for (now, bookable, departed) in [
+            ("2025-01-20T07:59:59.999999Z", true, false),
+            ("2025-01-20T08:00:00Z", false, false),
+            ("2025-01-20T09:59:59.999999Z", false, false),
+            ("2025-01-20T10:00:00Z", false, true),
+        ] {
+            let seen = (flight.is_bookable(at(now), margin), flight.has_departed(at(now), margin));
+            assert_eq!(seen, (bookable, departed), "{now}");
+            assert!(flight.is_bookable(at(now), None) && !flight.has_departed(at(now), None));
+        }
+    }
+
+    #[test]
+    fn a_flight_that_had_departed_when_it_was_created_never_closes() {
+        for created_at in ["2025-01-20T10:00:00Z", "2026-11-25T12:00:00Z"] {
+            let flight = flight("2025-01-20T10:00:00Z", created_at);
+            for margin in [Duration::zero(), Duration::hours(2), Duration::MAX] {
+                let now = at("2030-01-01T00:00:00Z");
+                assert_eq!(flight.closes_at(Some(margin)), None);
+                assert!(flight.is_bookable(now, Some(margin)));
+                assert!(!flight.has_departed(now, Some(margin)));
+            }
+        }
+    }
+
+    #[test]
+    fn status_counts_beside_the_clock_and_no_margin_overflows() {
+        let mut flight = flight("2025-01-20T10:00:00Z", "2025-01-01T00:00:00Z");
+        let (early, late) = (at("2025-01-02T00:00:00Z"), at("2025-01-21T00:00:00Z"));
+        assert!(!flight.is_bookable(early, Some(Duration::MAX)));
+        for (status, early_departed, late_departed) in [
+            (FlightStatus::Delayed, false, true),
+            (FlightStatus::Departed, true, true),
+            (FlightStatus::Cancelled, false, false),
+        ] {
+            flight.flight_status = status;
+            let departed = |now| flight.has_departed(now, Some(Duration::zero()));
+            assert_eq!((departed(early), departed(late)), (early_departed, late_departed));
+            assert!(!flight.is_bookable(late, Some(Duration::zero())), "{status:?}");
+        }
     }
 }

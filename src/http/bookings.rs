@@ -7,12 +7,12 @@ use super::fields::{PassengerBody, required};
 use super::gzip;
 use super::places::SharedPlace;
 use super::problem::{Problem, ProblemBody};
-use crate::booking::{IdempotencyKey, PlaceBooking, Placed, Refusal};
+use crate::booking::{CancelledBy, IdempotencyKey, PlaceBooking, Placed, Refusal};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
 };
-use crate::identity::Caller;
+use crate::identity::{Caller, Scope};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -289,6 +289,9 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 }
 
 /// Gives a booking up: its seats come back at once, the money follows. A repeat changes nothing.
+///
+/// A completed booking can be cancelled until its flight departs; after that only by staff
+/// (`bookings:admin`).
 #[utoipa::path(
     post, path = "/api/v1/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
@@ -308,7 +311,12 @@ pub(super) async fn cancel(
     if caller != Caller::Anyone {
         own(&api, &caller, BookingId(id)).await?;
     }
-    Ok(([NO_STORE], axum::Json(api.bookings.cancel(BookingId(id)).await?)))
+    let by = if caller.is_staff(Scope::BookingsAdmin) {
+        CancelledBy::Staff
+    } else {
+        CancelledBy::Traveller
+    };
+    Ok(([NO_STORE], axum::Json(api.bookings.cancel(BookingId(id), by).await?)))
 }
 
 /// Lists a user's bookings, newest first.

@@ -62,6 +62,11 @@ impl Caller {
         }
     }
 
+    /// Whether a token says that the caller is staff with this scope. Without identities nobody is.
+    pub fn is_staff(&self, scope: Scope) -> bool {
+        *self != Self::Anyone && self.may(scope)
+    }
+
     /// Whether a user's bookings are the caller's own, or of no concern because it is staff.
     pub fn may_act_for(&self, owner: UserId) -> bool {
         match self {

@@ -3,18 +3,25 @@
 //! In this process first, then what replicas share, then the store. An answer is kept under the
 //! generation in which its load began: whoever reads the newer generation can't be given the older
 //! answer, and a slow load can't put it back.
+//!
+//! What is shared is the store's answer whole, so that it depends on no replica's clock or settings;
+//! each process leaves out the flights that have closed when it gives an answer.
+
+mod open;
 
 use crate::cache::{Generation, SearchCache};
+use crate::clock::Clock;
 use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
 use crate::error::Error;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Side, Tracing};
 use bytes::Bytes;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use open::KeptAnswer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::Write as _;
@@ -90,35 +97,49 @@ impl Answer {
     }
 }
 
+/// The operator's choices for searches.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchSettings {
+    /// Whose days are meant (`SCHEDULE_TIMEZONE`).
+    pub zone: ScheduleZone,
+    /// How long an answer is kept at most (`CACHE_TTL`).
+    pub ttl: Duration,
+    /// How many answers this process keeps at most (`MAX_CACHE_ENTRIES`).
+    pub entries_max: u64,
+    /// How long before departure a flight is no longer found (`BOOKING_CLOSES_BEFORE`); `None`: it
+    /// always is.
+    pub closes_before: Option<TimeDelta>,
+}
+
 /// Searches flights. Cheap to clone.
 #[derive(Clone)]
 pub struct Search {
     store: Arc<dyn Store>,
     cache: Arc<dyn SearchCache>,
-    answers: Cache<(DayKey, Generation), Arc<Answer>>,
-    zone: ScheduleZone,
+    clock: Arc<dyn Clock>,
+    answers: Cache<(DayKey, Generation), Arc<KeptAnswer>>,
+    settings: SearchSettings,
     metrics: Metrics,
     tracing: Tracing,
 }
 
 impl Search {
-    /// A search with an empty cache of at most `entries_max` answers, each kept `ttl` at most.
+    /// A search that keeps no answer yet.
     pub fn new(
         store: Arc<dyn Store>,
         cache: Arc<dyn SearchCache>,
-        zone: ScheduleZone,
-        ttl: Duration,
-        entries_max: u64,
+        clock: Arc<dyn Clock>,
+        settings: SearchSettings,
         metrics: Metrics,
         tracing: Tracing,
     ) -> Self {
         // Answers of ended generations are never asked for again, however often they once were.
         let answers = Cache::builder()
-            .max_capacity(entries_max)
-            .time_to_live(ttl)
+            .max_capacity(settings.entries_max)
+            .time_to_live(settings.ttl)
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { store, cache, answers, zone, metrics, tracing }
+        Self { store, cache, clock, answers, settings, metrics, tracing }
     }
 
     /// The flights for sale from `source` to `destination` (whatever their case and outer spaces)
@@ -132,10 +153,10 @@ impl Search {
         let day = DayKey { route: route_key(source, destination), date };
         let generation = self.cache.current(&day).await;
         let key = (day, generation);
-        if let Some(answer) = self.answers.get(&key).await {
+        if let Some(kept) = self.answers.get(&key).await {
             self.metrics.cache_hits.inc();
             self.tracing.note(LAYER, "process");
-            return Ok(answer);
+            return Ok(kept.at(|| self.clock.now()));
         }
         self.metrics.cache_misses.inc();
         // One load at a time for each key; who comes meanwhile shares it.
@@ -143,7 +164,8 @@ impl Search {
         let load = self.load(&key.0, generation, &layer);
         let loaded = self.answers.try_get_with_by_ref(&key, load).await;
         self.tracing.note(LAYER, layer.get().unwrap_or(&"process"));
-        loaded.map_err(|error| Error::Store(shared(error)))
+        let kept = loaded.map_err(|error| Error::Store(shared(error)))?;
+        Ok(kept.at(|| self.clock.now()))
     }
 
     /// From another replica if one has shared it, else from the store, to be shared.
@@ -152,13 +174,14 @@ impl Search {
         day: &DayKey,
         generation: Generation,
         layer: &OnceLock<&'static str>,
-    ) -> Result<Arc<Answer>, StoreError> {
+    ) -> Result<Arc<KeptAnswer>, StoreError> {
+        let keep = |answer| Arc::new(KeptAnswer::of(answer, self.settings.closes_before));
         let shared = self.cache.fetch(day, generation).await;
         if let Some(answer) = shared.and_then(Answer::read) {
             layer.get_or_init(|| "redis");
-            return Ok(Arc::new(answer));
+            return Ok(keep(answer));
         }
-        let (from, until) = self.zone.bounds(day.date);
+        let (from, until) = self.settings.zone.bounds(day.date);
         layer.get_or_init(|| "store");
         let span = self.tracing.span("store.search", Side::Client, &self.tracing.current());
         let found = self.store.search(&day.route, from, until).await;
@@ -168,7 +191,7 @@ impl Search {
         drop(span);
         let answer = Answer::of(found?);
         self.cache.keep(day, generation, &answer.body).await;
-        Ok(Arc::new(answer))
+        Ok(keep(answer))
     }
 }
 

@@ -77,7 +77,8 @@ pub trait Store: Send + Sync + 'static {
     async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError>;
 
     /// Flights for sale on a route (as [`crate::domain::route_key`] makes it) with seats that can be bought,
-    /// that depart in `[from, until)`; by departure, then id.
+    /// that depart in `[from, until)`; by departure, then id. Whether one has closed by the clock is the
+    /// caller's to judge ([`Flight::closes_at`]).
     async fn search(
         &self,
         route: &str,

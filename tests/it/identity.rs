@@ -268,6 +268,28 @@ async fn a_user_sees_and_books_as_themselves_and_staff_as_its_scopes_allow() {
 }
 
 #[tokio::test]
+async fn after_the_departure_staff_alone_cancels_a_completed_booking() {
+    let app = TestApp::with(by_secret).await;
+    let (_, booked) = prepare(&app).await;
+    app.run_until_idle().await;
+    app.clock.advance(chrono::TimeDelta::days(20));
+    let token = |user, scope| {
+        let valid = claims(user, scope);
+        let until = start_of_test().timestamp() + 21 * 24 * 3_600;
+        signed(&with(valid, "exp", json!(until)))
+    };
+    let path = format!("/api/v1/bookings/{booked}/cancel");
+    let owner = token(OWNER, "flights:write");
+    let refused = ask(&app, Method::POST, &path, Some(&owner), None).await;
+    refused.assert_problem(409, "booking_not_cancellable");
+    let staff = token(7, "bookings:admin");
+    let cancelled = ask(&app, Method::POST, &path, Some(&staff), None).await;
+    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    assert_eq!(cancelled.json["status"], "cancelled");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_anothers_can_not_be_told_from_what_is_not_there() {
     let app = TestApp::with(by_secret).await;
     let (_, booked) = prepare(&app).await;

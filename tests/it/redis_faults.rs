@@ -9,7 +9,7 @@ use airline_booking::cache::{CacheAway, SearchCache};
 use airline_booking::domain::{FlightId, Outdated};
 use airline_booking::lock::FlightLocks;
 use airline_booking::lock::redis::RedisLocks;
-use airline_booking::search::Search;
+use airline_booking::search::{Search, SearchSettings};
 use airline_booking::store::Store;
 use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
@@ -207,9 +207,13 @@ async fn an_answer_from_redis_is_the_same_bytes_and_tag() {
         Search::new(
             store,
             Arc::new(cache),
-            config.schedule_timezone,
-            config.cache_ttl,
-            config.max_cache_entries,
+            app.clock.clone(),
+            SearchSettings {
+                zone: config.schedule_timezone,
+                ttl: config.cache_ttl,
+                entries_max: config.max_cache_entries,
+                closes_before: None,
+            },
             metrics.clone(),
             Tracing::default(),
         )
