@@ -2,6 +2,7 @@
 
 use super::command::{Command, Outcome, PutFlight, Refusal};
 use super::engine::Engine;
+use super::idempotency::{Claim, RequestKey};
 use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
@@ -9,6 +10,15 @@ use crate::error::Error;
 use crate::store::Store;
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// A flight that was created, now or by an earlier request with the same key.
+#[derive(Debug)]
+pub struct CreatedFlight {
+    /// The flight as it is now.
+    pub flight: Flight,
+    /// Whether an earlier request with the same key made it.
+    pub replayed: bool,
+}
 
 /// Flight use cases.
 #[derive(Clone)]
@@ -30,17 +40,34 @@ pub struct Flights {
 }
 
 impl Flights {
-    /// Creates a flight.
-    pub async fn create(&self, flight: NewFlight) -> Result<Flight, Error> {
+    /// Creates a flight; with a key, once.
+    pub async fn create(
+        &self,
+        flight: NewFlight,
+        key: Option<RequestKey>,
+    ) -> Result<CreatedFlight, Error> {
         let day = DayKey {
             route: route_key(&flight.source, &flight.destination),
             date: self.zone.day_of(flight.departs_at),
         };
         let now = self.clock.now();
-        let flight = self.store.create_flight(flight, &day, self.currency, now).await?;
-        self.cache.end(&[day]);
-        self.committed.notify_one();
-        Ok(flight)
+        let claim = match &key {
+            Some(key) => {
+                self.store.create_flight_once(key, flight, &day, self.currency, now).await?
+            }
+            None => Claim::New(self.store.create_flight(flight, &day, self.currency, now).await?),
+        };
+        match claim {
+            Claim::New(flight) => {
+                self.cache.end(&[day]);
+                self.committed.notify_one();
+                Ok(CreatedFlight { flight, replayed: false })
+            }
+            Claim::Made(id) => {
+                Ok(CreatedFlight { flight: self.flight(FlightId(id)).await?, replayed: true })
+            }
+            Claim::Reused => Err(Refusal::IdempotencyKeyReused.into()),
+        }
     }
 
     /// Changes the fields that the command names.

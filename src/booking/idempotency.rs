@@ -12,6 +12,35 @@ pub struct IdempotencyKey {
     pub request_hash: Arc<str>,
 }
 
+/// A caller's name for a request to a route other than `POST /bookings`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The route's template: a key names one request of one route.
+    pub route: &'static str,
+    /// The body's user, else the token's, else 0.
+    pub owner: UserId,
+    /// The key and the request.
+    pub key: IdempotencyKey,
+}
+
+impl RequestKey {
+    /// What a key that is stored with this hash means for the request.
+    pub fn meets<T>(&self, hash: &str, made: i64) -> Claim<T> {
+        if *self.key.request_hash == *hash { Claim::Made(made) } else { Claim::Reused }
+    }
+}
+
+/// What became of a request with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim<T> {
+    /// The key was free; this is what the request made.
+    New(T),
+    /// The same request made this number before.
+    Made(i64),
+    /// The key came with another request.
+    Reused,
+}
+
 /// What a caller's key made; kept 24 hours. Refusals are not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {

@@ -28,10 +28,10 @@ pub use command::{
 pub use decide::{Decision, Policy, decide, request};
 pub use drift::Drift;
 pub use engine::{Engine, EngineLimits};
-pub use flights::Flights;
-pub use idempotency::{IdempotencyKey, IdempotencyRecord};
+pub use flights::{CreatedFlight, Flights};
+pub use idempotency::{Claim, IdempotencyKey, IdempotencyRecord, RequestKey};
 pub use parts::EngineParts;
-pub use service::{Bookings, PlaceBooking, Placed};
+pub use service::{Bookings, CancelledBooking, PlaceBooking, Placed};
 pub use state::{State, Wanted};
 pub use sweeper::Sweeper;
 pub use waiting::Waiting;

@@ -2,7 +2,7 @@
 
 use super::command::{Cancel, CancelledBy, Command, Hold, Outcome, Refusal};
 use super::engine::Engine;
-use super::idempotency::IdempotencyKey;
+use super::idempotency::{Claim, IdempotencyKey, RequestKey};
 use super::waiting::{Wait, Waiting};
 use crate::clock::Clock;
 use crate::domain::{
@@ -42,6 +42,15 @@ pub struct Placed {
     pub waited: bool,
     /// Begun before the booking was there, so that its end can't be missed.
     wait: Option<Wait>,
+}
+
+/// A booking that was given up, now or by an earlier request with the same key.
+#[derive(Debug)]
+pub struct CancelledBooking {
+    /// The booking as it is now.
+    pub booking: Booking,
+    /// Whether an earlier request with the same key came.
+    pub replayed: bool,
 }
 
 /// Booking use cases.
@@ -111,10 +120,33 @@ impl Bookings {
     }
 
     /// Gives a booking up.
-    pub async fn cancel(&self, booking_id: BookingId, by: CancelledBy) -> Result<Booking, Error> {
+    ///
+    /// A key is claimed before and given back if the cancellation is refused. A crash in between
+    /// leaves the key claimed; that is harmless, since a repeat cancels in any case and a second
+    /// cancellation changes nothing.
+    pub async fn cancel(
+        &self,
+        booking_id: BookingId,
+        by: CancelledBy,
+        key: Option<RequestKey>,
+    ) -> Result<CancelledBooking, Error> {
+        let claim = match &key {
+            Some(key) => self.store.claim_request(key, booking_id.0, self.clock.now()).await?,
+            None => Claim::New(()),
+        };
+        if claim == Claim::Reused {
+            return Err(Refusal::IdempotencyKeyReused.into());
+        }
         let command = Command::Cancel(Cancel { booking_id, by });
-        self.engine.submit(command).await?;
-        self.booking(booking_id).await
+        match (self.engine.submit(command).await, &key) {
+            (Err(refused @ Error::Refused(_)), Some(key)) => {
+                self.store.release_request(key).await?;
+                return Err(refused);
+            }
+            (outcome, _) => outcome?,
+        };
+        let booking = self.booking(booking_id).await?;
+        Ok(CancelledBooking { booking, replayed: claim != Claim::New(()) })
     }
 
     /// One booking.

@@ -52,7 +52,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 }
 
 /// A caller with [`Scope::FlightsWrite`]; others are refused before the body is read.
-pub(super) struct MayWriteFlights;
+pub(super) struct MayWriteFlights(pub Caller);
 
 impl FromRequestParts<Arc<Api>> for MayWriteFlights {
     type Rejection = Problem;
@@ -60,7 +60,7 @@ impl FromRequestParts<Arc<Api>> for MayWriteFlights {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, api).await?;
         if caller.may(Scope::FlightsWrite) {
-            return Ok(Self);
+            return Ok(Self(caller));
         }
         Err(Problem::lacking(Scope::FlightsWrite))
     }

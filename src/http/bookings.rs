@@ -7,7 +7,8 @@ use super::fields::{PassengerBody, required};
 use super::gzip;
 use super::places::SharedPlace;
 use super::problem::{Problem, ProblemBody};
-use crate::booking::{CancelledBy, IdempotencyKey, PlaceBooking, Placed, Refusal};
+use super::request_key;
+use crate::booking::{CancelledBooking, CancelledBy, PlaceBooking, Placed, Refusal};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
@@ -16,10 +17,8 @@ use crate::identity::{Caller, Scope};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +31,13 @@ const LIMIT_MAX: usize = 1_000;
 
 /// Who flies is nobody's to keep on the way.
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// Says that an earlier request with the same key made what is answered.
+pub(super) const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+
+/// The route that bookings are cancelled at.
+const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
 
 /// A booking as it is answered.
 type Shown = ([(HeaderName, &'static str); 1], axum::Json<Booking>);
@@ -116,7 +122,7 @@ impl PlaceBookingBody {
         self,
         mut invalid: Invalid,
         seats_max: i32,
-        key: Option<&str>,
+        headers: &HeaderMap,
     ) -> Result<PlaceBooking, Invalid> {
         let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
         let user_id = positive(&mut invalid, "user_id", self.user_id);
@@ -143,11 +149,6 @@ impl PlaceBookingBody {
         if method.is_none() {
             invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
         }
-        let is_key =
-            |key: &str| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-        if key.is_some_and(|key| !is_key(key)) {
-            invalid.add("/headers/Idempotency-Key", "must be 1 to 255 visible ASCII characters");
-        }
         let request = PlaceBooking {
             flight_id: FlightId(flight_id),
             user_id: UserId(user_id),
@@ -156,8 +157,14 @@ impl PlaceBookingBody {
             method: method.unwrap_or_default(),
             idempotency: None,
         };
-        let idempotency =
-            key.map(|key| IdempotencyKey { key: key.into(), request_hash: hash(&request).into() });
+        let asked = (
+            request.flight_id,
+            request.user_id,
+            request.seats,
+            &request.passengers,
+            request.method.as_str(),
+        );
+        let idempotency = request_key::of(headers, &asked, &mut invalid);
         invalid.or(PlaceBooking { idempotency, ..request })
     }
 }
@@ -168,24 +175,6 @@ fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
         invalid.add(format!("/{name}"), "must be at least 1");
     }
     value.unwrap_or_default()
-}
-
-/// SHA-256 of what is asked, however it was written, in hexadecimal.
-fn hash(request: &PlaceBooking) -> String {
-    let asked = (
-        request.flight_id,
-        request.user_id,
-        request.seats,
-        &request.passengers,
-        request.method.as_str(),
-    );
-    let json = serde_json::to_vec(&asked).expect("plain data is always JSON");
-    let digest: [u8; 32] = Sha256::digest(&json).into();
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// How long `Prefer: wait` may make a request last beyond its own time-out.
@@ -208,7 +197,7 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
     post, path = "/api/v1/bookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's",
-            nullable = false, pattern = "^[!-~]{1,255}$"),
+            nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
         ("Prefer" = Option<String>, Header, nullable = false, description = "wait=N: seconds to wait for the payment, 60 at most"),
     ),
     request_body = PlaceBookingBody,
@@ -232,8 +221,7 @@ pub(super) async fn place(
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
-    let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default());
-    let request = body.check(mistyped, api.limits.party_size_max, key)?;
+    let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
     acts_for(&caller, request.user_id)?;
     let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
     let mut placed = api.bookings.place(request, wait.is_some()).await?;
@@ -251,10 +239,10 @@ pub(super) async fn place(
     let mut response = (StatusCode::CREATED, [location], [NO_STORE], body).into_response();
     let head = response.headers_mut();
     if replayed {
-        head.insert("idempotent-replayed", http::HeaderValue::from_static("true"));
+        head.insert(REPLAYED.0, REPLAYED.1);
     }
     if let Some(wait) = wait.filter(|_| waited) {
-        let applied = http::HeaderValue::try_from(format!("wait={}", wait.as_secs()));
+        let applied = HeaderValue::try_from(format!("wait={}", wait.as_secs()));
         head.insert("preference-applied", applied.expect("digits are a header's text"));
     }
     Ok(response)
@@ -294,20 +282,26 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 /// (`bookings:admin`).
 #[utoipa::path(
     post, path = "/api/v1/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
-    params(("id" = i64, Path, example = 1)),
+    params(
+        ("id" = i64, Path, example = 1),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
+            nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#, example = "give-up-order-7"),
+    ),
     responses(
-        (status = 200, body = Booking), (status = 400, body = ProblemBody),
+        (status = 200, body = Booking, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
         (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
         (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    headers: HeaderMap,
     Id(id): Id,
-) -> Result<Shown, Problem> {
+) -> Result<Response, Problem> {
     if caller != Caller::Anyone {
         own(&api, &caller, BookingId(id)).await?;
     }
@@ -316,7 +310,11 @@ pub(super) async fn cancel(
     } else {
         CancelledBy::Traveller
     };
-    Ok(([NO_STORE], axum::Json(api.bookings.cancel(BookingId(id), by).await?)))
+    let key = request_key::of_caller(CANCEL_PATH, &caller, &headers, &id)?;
+    let CancelledBooking { booking, replayed } =
+        api.bookings.cancel(BookingId(id), by, key).await?;
+    let replayed = replayed.then_some([REPLAYED]);
+    Ok(([NO_STORE], replayed, axum::Json(booking)).into_response())
 }
 
 /// Lists a user's bookings, newest first.

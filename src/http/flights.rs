@@ -3,16 +3,21 @@
 use super::Api;
 use super::auth::MayWriteFlights;
 use super::body::{Id, Json};
+use super::bookings::REPLAYED;
 use super::fields::{instant, required};
 use super::problem::{Code, Problem, ProblemBody};
+use super::request_key;
 use super::search::is_known;
-use crate::booking::{ExpectedVersion, PutFlight};
+use crate::booking::{CreatedFlight, ExpectedVersion, PutFlight};
 use crate::domain::{Flight, FlightId, FlightPatch, FlightStatus, Invalid, Money, NewFlight};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// The route that flights are created at.
+const PATH: &str = "/api/v1/flights";
 
 /// A flight's fields as they are sent. Others are ignored, so a flight as it was read can be sent
 /// back.
@@ -163,28 +168,46 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 }
 
 /// Creates a flight.
+///
+/// With an `Idempotency-Key` a repeat within 24 hours makes nothing new.
 #[utoipa::path(
     post, path = "/api/v1/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
+        nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#, example = "schedule-2025-01-20-AB101")),
     request_body = NewFlightBody,
     responses(
-        (status = 201, body = Flight, headers(("Location" = String), ("ETag" = String))),
+        (status = 201, body = Flight, headers(
+            ("Location" = String), ("ETag" = String), ("Idempotent-Replayed" = String))),
         (status = 400, body = ProblemBody),
         (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write, or a page of another origin"),
         (status = 408, body = ProblemBody),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"), (status = 503, body = ProblemBody),
     )
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
-    _: MayWriteFlights,
+    MayWriteFlights(caller): MayWriteFlights,
+    headers: HeaderMap,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
-    let flight = api.flights.create(body.into_new(mistyped)?).await?;
+    let flight = body.into_new(mistyped)?;
+    let key = request_key::of_caller(PATH, &caller, &headers, &asked(&flight))?;
+    let CreatedFlight { flight, replayed } = api.flights.create(flight, key).await?;
+    let replayed = replayed.then_some([REPLAYED]);
     let location = format!("/api/v1/flights/{}", flight.id);
     let head = [(header::LOCATION, location), (header::ETAG, etag(&flight))];
-    Ok((StatusCode::CREATED, head, axum::Json(flight)).into_response())
+    Ok((StatusCode::CREATED, head, replayed, axum::Json(flight)).into_response())
+}
+
+/// What a new flight's request asks for, however it was written.
+fn asked(flight: &NewFlight) -> impl Serialize + use<> {
+    let price = flight.price.minor();
+    let seats = (flight.available_seats, flight.total_seats);
+    let times = (flight.departs_at, flight.arrives_at);
+    let route = (flight.source.to_string(), flight.destination.to_string());
+    (flight.flight_number.clone(), route, times, seats, flight.flight_status, price)
 }
 
 /// Reads a flight.

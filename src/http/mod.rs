@@ -19,6 +19,7 @@ mod middleware;
 mod openapi;
 mod places;
 mod problem;
+mod request_key;
 mod search;
 mod server;
 mod slow;

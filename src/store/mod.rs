@@ -12,7 +12,7 @@ pub mod postgres;
 mod rows;
 pub mod sqlite;
 
-use crate::booking::{ChangeSet, State, Told, Wanted};
+use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
@@ -62,6 +62,28 @@ pub trait Store: Send + Sync + 'static {
         currency: Currency,
         now: Timestamp,
     ) -> Result<Flight, StoreError>;
+
+    /// Creates a flight as [`Store::create_flight`] does, once for a key; the key is written in the
+    /// same transaction.
+    async fn create_flight_once(
+        &self,
+        request: &RequestKey,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Claim<Flight>, StoreError>;
+
+    /// Claims a key for a change of the thing with this number.
+    async fn claim_request(
+        &self,
+        request: &RequestKey,
+        made: i64,
+        now: Timestamp,
+    ) -> Result<Claim<()>, StoreError>;
+
+    /// Gives a claimed key back: its request was refused.
+    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError>;
 
     /// Creates those of the flights that are not stored yet, by flight number (or its absence),
     /// route and departure, in one transaction that also outdates every cached search. Tells no
@@ -187,6 +209,9 @@ pub trait Store: Send + Sync + 'static {
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
 }
+
+/// Keys that one transaction forgets at most.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
 
 /// A job that one process at a time does. Where two do, for a moment, messages go out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

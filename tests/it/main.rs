@@ -15,6 +15,7 @@ mod http_browsers;
 mod http_edges;
 mod http_flights;
 mod http_limits;
+mod http_once;
 mod http_places;
 mod identity;
 mod interop;

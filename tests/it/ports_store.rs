@@ -3,8 +3,8 @@
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::booking::{
-    Cancel, CancelledBy, ChangeSet, Command, Decision, Hold, Policy, PutFlight, Settle, State,
-    Told, Wanted, decide, request,
+    Cancel, CancelledBy, ChangeSet, Claim, Command, Decision, Hold, IdempotencyKey, Policy,
+    PutFlight, RequestKey, Settle, State, Told, Wanted, decide, request,
 };
 use airline_booking::bus::Message;
 use airline_booking::bus::Topic;
@@ -43,6 +43,7 @@ on_each_store! {
     what_hangs_together_is_written_whole_or_not_at_all
     a_taken_booking_number_is_stale
     a_taken_key_is_stale_and_a_lapsed_one_is_replaced
+    a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps
     a_broken_rule_is_refused_and_leaves_nothing
     the_outbox_keeps_the_order_of_events
     only_the_named_rows_leave_the_outbox
@@ -276,6 +277,30 @@ async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
     assert_eq!(idempotency.values().map(|r| r.booking_id).collect::<Vec<_>>(), [made]);
     on.store.forget_keys(on.now + chrono::TimeDelta::hours(1)).await.expect("forgotten");
     assert!(on.store.load(&wanted).await.expect("a state").idempotency.is_empty());
+}
+
+async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
+    let request = |key: String| RequestKey {
+        route: "/api/v1/flights",
+        owner: UserId(7),
+        key: IdempotencyKey { key: key.into(), request_hash: "a".repeat(64).into() },
+    };
+    let claim = async |key: String, now| {
+        on.store.claim_request(&request(key), 1, now).await.expect("a claim")
+    };
+    for number in 0..1_001 {
+        assert_eq!(claim(format!("old-{number}"), on.now).await, Claim::New(()));
+    }
+    let later = on.now + chrono::TimeDelta::hours(1);
+    assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
+    assert_eq!(claim("old-7".to_owned(), later).await, Claim::Made(1));
+    on.store.forget_keys(later).await.expect("forgotten");
+    assert_eq!(claim("new".to_owned(), later).await, Claim::Made(1));
+    for number in [0, 999, 1_000] {
+        assert_eq!(claim(format!("old-{number}"), later).await, Claim::New(()));
+    }
+    on.store.release_request(&request("new".to_owned())).await.expect("released");
+    assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
 }
 
 async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {

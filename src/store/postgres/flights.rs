@@ -3,7 +3,8 @@
 use super::columns::flight_columns;
 use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
-use crate::booking::Told;
+use super::request_keys;
+use crate::booking::{Claim, RequestKey, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
@@ -74,16 +75,50 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<Flight, StoreError> {
     let mut tx = pool.begin().await.map_err(store_error)?;
-    let ids = insert(&mut tx, &[&flight], currency, now, true).await?;
+    let created = create_in(&mut tx, flight, day, currency, now).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+/// Creates a flight once for a key.
+pub(super) async fn create_once(
+    pool: &PgPool,
+    request: &RequestKey,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Claim<Flight>, StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let claim = match request_keys::claim(&mut tx, request, 0, now).await? {
+        Claim::New(()) => {
+            let created = create_in(&mut tx, flight, day, currency, now).await?;
+            request_keys::note(&mut tx, request, created.id.0).await?;
+            Claim::New(created)
+        }
+        Claim::Made(id) => Claim::Made(id),
+        Claim::Reused => Claim::Reused,
+    };
+    tx.commit().await.map_err(store_error)?;
+    Ok(claim)
+}
+
+async fn create_in(
+    tx: &mut PgConnection,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Flight, StoreError> {
+    let ids = insert(&mut *tx, &[&flight], currency, now, true).await?;
     let [id] = ids[..] else {
         return Err(StoreError::Refused(anyhow::anyhow!("{} flights were created", ids.len())));
     };
     let created = flight.into_flight(FlightId(id), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert_outbox(&mut tx, &[Told { event, traceparent: None }]).await?;
-    insert_outdated(&mut tx, &outbox::days(std::slice::from_ref(day))).await?;
-    tx.commit().await.map_err(store_error)?;
+    insert_outbox(tx, &[Told { event, traceparent: None }]).await?;
+    insert_outdated(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }
 

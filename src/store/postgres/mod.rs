@@ -14,6 +14,7 @@ mod flights;
 mod load;
 mod moves;
 mod reader;
+mod request_keys;
 mod schema;
 mod silence;
 mod statement;
@@ -24,7 +25,7 @@ use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
     SeatsAsked, Store, StoreError,
 };
-use crate::booking::{ChangeSet, State, Told, Wanted};
+use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::PostgresSettings;
 use crate::domain::{
@@ -234,6 +235,31 @@ impl Store for PostgresStore {
         self.silence.bound(flights::create(&self.primary, flight, day, currency, now)).await
     }
 
+    async fn create_flight_once(
+        &self,
+        request: &RequestKey,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Claim<Flight>, StoreError> {
+        let created = flights::create_once(&self.primary, request, flight, day, currency, now);
+        self.silence.bound(created).await
+    }
+
+    async fn claim_request(
+        &self,
+        request: &RequestKey,
+        made: i64,
+        now: Timestamp,
+    ) -> Result<Claim<()>, StoreError> {
+        self.silence.bound(request_keys::claim_alone(&self.primary, request, made, now)).await
+    }
+
+    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
+        self.silence.bound(request_keys::release(&self.primary, request)).await
+    }
+
     async fn import_flights(
         &self,
         flights: &[NewFlight],
@@ -302,7 +328,8 @@ impl Store for PostgresStore {
     }
 
     async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.silence.bound(upkeep::forget_keys(&self.primary, before)).await
+        self.silence.bound(upkeep::forget_keys(&self.primary, before)).await?;
+        self.silence.bound(request_keys::forget(&self.primary, before)).await
     }
 
     async fn payment_statuses(

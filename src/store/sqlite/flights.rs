@@ -4,8 +4,9 @@ use super::columns::flight_columns;
 use super::commit::json;
 use super::error::store_error;
 use super::outbox::{insert, insert_outdated};
-use super::writer::{Writer, begin};
-use crate::booking::Told;
+use super::request_keys;
+use super::writer::{Tx, Writer, begin};
+use crate::booking::{Claim, RequestKey, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
@@ -57,20 +58,55 @@ pub(super) async fn create(
 ) -> Result<Flight, StoreError> {
     let mut writing = writer.take().await?;
     let mut tx = begin(&mut writing).await?;
+    let created = create_in(&mut tx, flight, day, currency, now).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(created)
+}
+
+/// Creates a flight once for a key.
+pub(super) async fn create_once(
+    writer: &Writer,
+    request: &RequestKey,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Claim<Flight>, StoreError> {
+    let mut writing = writer.take().await?;
+    let mut tx = begin(&mut writing).await?;
+    let claim = match request_keys::claim(&mut tx, request, 0, now).await? {
+        Claim::New(()) => {
+            let created = create_in(&mut tx, flight, day, currency, now).await?;
+            request_keys::note(&mut tx, request, created.id.0).await?;
+            Claim::New(created)
+        }
+        Claim::Made(id) => Claim::Made(id),
+        Claim::Reused => Claim::Reused,
+    };
+    tx.commit().await.map_err(store_error)?;
+    Ok(claim)
+}
+
+async fn create_in(
+    tx: &mut Tx<'_>,
+    flight: NewFlight,
+    day: &DayKey,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<Flight, StoreError> {
     let done = sqlx::query(INSERT_NEW)
         .bind(json(&[row(&flight)]))
         .bind(currency.as_str())
         .bind(micros(now))
         .bind(true)
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .map_err(store_error)?;
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert(&mut tx, &[Told { event, traceparent: None }]).await?;
-    insert_outdated(&mut tx, &outbox::days(std::slice::from_ref(day))).await?;
-    tx.commit().await.map_err(store_error)?;
+    insert(tx, &[Told { event, traceparent: None }]).await?;
+    insert_outdated(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }
 

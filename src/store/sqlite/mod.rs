@@ -10,6 +10,7 @@ mod error;
 mod flights;
 mod load;
 mod outbox;
+mod request_keys;
 mod upkeep;
 mod writer;
 mod writes;
@@ -20,7 +21,7 @@ use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
     SeatsAsked, Store, StoreError,
 };
-use crate::booking::{ChangeSet, State, Told, Wanted};
+use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
@@ -212,6 +213,31 @@ impl Store for SqliteStore {
         flights::create(&self.writer, flight, day, currency, now).await
     }
 
+    async fn create_flight_once(
+        &self,
+        request: &RequestKey,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Claim<Flight>, StoreError> {
+        let created = flights::create_once(&self.writer, request, flight, day, currency, now);
+        created.await
+    }
+
+    async fn claim_request(
+        &self,
+        request: &RequestKey,
+        made: i64,
+        now: Timestamp,
+    ) -> Result<Claim<()>, StoreError> {
+        request_keys::claim_alone(&self.writer, request, made, now).await
+    }
+
+    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
+        request_keys::release(&self.writer, request).await
+    }
+
     async fn import_flights(
         &self,
         flights: &[NewFlight],
@@ -277,7 +303,8 @@ impl Store for SqliteStore {
     }
 
     async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        upkeep::forget_keys(&self.writer, before).await
+        upkeep::forget_keys(&self.writer, before).await?;
+        request_keys::forget(&self.writer, before).await
     }
 
     async fn payment_statuses(

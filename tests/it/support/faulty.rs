@@ -1,6 +1,8 @@
 //! A store that fails when told to; everything else is the real one's.
 
-use airline_booking::booking::{Change, ChangeSet, Changes, State, Told, Wanted};
+use airline_booking::booking::{
+    Change, ChangeSet, Changes, Claim, RequestKey, State, Told, Wanted,
+};
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
@@ -157,6 +159,30 @@ impl Store for FaultyStore {
         now: Timestamp,
     ) -> Result<Flight, StoreError> {
         self.real.create_flight(flight, day, currency, now).await
+    }
+
+    async fn create_flight_once(
+        &self,
+        request: &RequestKey,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<Claim<Flight>, StoreError> {
+        self.real.create_flight_once(request, flight, day, currency, now).await
+    }
+
+    async fn claim_request(
+        &self,
+        request: &RequestKey,
+        made: i64,
+        now: Timestamp,
+    ) -> Result<Claim<()>, StoreError> {
+        self.real.claim_request(request, made, now).await
+    }
+
+    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
+        self.real.release_request(request).await
     }
 
     async fn import_flights(

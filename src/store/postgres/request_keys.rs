@@ -1,0 +1,114 @@
+//! Idempotency keys of routes other than bookings.
+
+use super::error::store_error;
+use crate::booking::{Claim, IdempotencyRecord, RequestKey};
+use crate::domain::Timestamp;
+use crate::store::rows::micros;
+use crate::store::{FORGOTTEN_AT_ONCE, StoreError};
+use sqlx::{PgConnection, PgPool};
+
+/// Takes a key for a request, or gives what it made before.
+///
+/// A second request with the key waits here until the first one's transaction has ended.
+pub(super) async fn claim(
+    connection: &mut PgConnection,
+    request: &RequestKey,
+    made: i64,
+    now: Timestamp,
+) -> Result<Claim<()>, StoreError> {
+    let taken = sqlx::query(
+        "INSERT INTO request_keys AS k (route, owner, key, hash, made, created_at)
+         VALUES ($1, $2, $3, $4, $5, instant($6))
+         ON CONFLICT (route, owner, key) DO UPDATE
+            SET hash = excluded.hash, made = excluded.made, created_at = excluded.created_at
+          WHERE k.created_at < instant($7)",
+    )
+    .bind(request.route)
+    .bind(request.owner.0)
+    .bind(&*request.key.key)
+    .bind(&*request.key.request_hash)
+    .bind(made)
+    .bind(micros(now))
+    .bind(micros(now - IdempotencyRecord::KEPT_FOR))
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    if taken.rows_affected() == 1 {
+        return Ok(Claim::New(()));
+    }
+    // The insert has locked the row that it met, so it is still there.
+    let (hash, made): (String, i64) = sqlx::query_as(
+        "SELECT hash, made FROM request_keys WHERE route = $1 AND owner = $2 AND key = $3",
+    )
+    .bind(request.route)
+    .bind(request.owner.0)
+    .bind(&*request.key.key)
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(request.meets(&hash, made))
+}
+
+/// Notes what a claimed key has made, in the transaction that made it.
+pub(super) async fn note(
+    connection: &mut PgConnection,
+    request: &RequestKey,
+    made: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE request_keys SET made = $4 WHERE route = $1 AND owner = $2 AND key = $3")
+        .bind(request.route)
+        .bind(request.owner.0)
+        .bind(&*request.key.key)
+        .bind(made)
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+/// Claims a key for a change that is made in a transaction of its own.
+pub(super) async fn claim_alone(
+    pool: &PgPool,
+    request: &RequestKey,
+    made: i64,
+    now: Timestamp,
+) -> Result<Claim<()>, StoreError> {
+    let mut tx = pool.begin().await.map_err(store_error)?;
+    let claim = claim(&mut tx, request, made, now).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(claim)
+}
+
+/// Gives a claimed key back.
+pub(super) async fn release(pool: &PgPool, request: &RequestKey) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM request_keys WHERE route = $1 AND owner = $2 AND key = $3 AND hash = $4",
+    )
+    .bind(request.route)
+    .bind(request.owner.0)
+    .bind(&*request.key.key)
+    .bind(&*request.key.request_hash)
+    .execute(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+/// Forgets keys claimed before `before`, a bounded number in each transaction.
+pub(super) async fn forget(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
+    loop {
+        let done = sqlx::query(
+            "DELETE FROM request_keys WHERE (route, owner, key) IN (
+                 SELECT route, owner, key FROM request_keys
+                  WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
+        )
+        .bind(micros(before))
+        .bind(FORGOTTEN_AT_ONCE)
+        .execute(pool)
+        .await
+        .map_err(store_error)?;
+        if done.rows_affected() < FORGOTTEN_AT_ONCE as u64 {
+            return Ok(());
+        }
+    }
+}
