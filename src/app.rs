@@ -1,6 +1,7 @@
 //! The composition root: chooses the parts, wires them, starts and stops them. Knows them all.
 
 mod parts;
+mod samples;
 mod workers;
 
 use crate::booking::{
@@ -15,7 +16,6 @@ use crate::http;
 use crate::identity::Tokens;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::PaymentWorker;
-use crate::sample;
 use crate::search::{Search, SearchSettings};
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
@@ -190,16 +190,6 @@ impl App {
         }
     }
 
-    /// Fills an empty database with the sample flights; leaves any other as it is.
-    pub async fn add_sample_flights(&self) -> Result<(), StoreError> {
-        if self.parts.store.is_empty().await? {
-            let now = self.parts.clock.now();
-            let flights = sample::flights(now);
-            self.parts.store.import_flights(&flights, self.config.currency, now).await?;
-        }
-        Ok(())
-    }
-
     /// A flight to try the service on: the first that was stored.
     pub async fn first_flight(&self) -> Result<Option<Flight>, StoreError> {
         self.parts.store.flight(FlightId(1)).await
@@ -298,6 +288,12 @@ impl App {
                 tokens.keep_keys().await;
             }
         });
+    }
+
+    /// Goes on adding sample flights while it serves, as long as the database has no others.
+    pub fn keep_adding_sample_flights(&self) {
+        let samples = self.samples();
+        self.workers.spawn("samples", async move { samples.run().await });
     }
 
     /// Starts the sweeper, which follows the clock, where this process has the role.

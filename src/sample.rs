@@ -1,9 +1,11 @@
-//! Sample flights for an empty database: fifteen fixed ones, and a domestic timetable.
+//! Sample flights for an empty database: fifteen fixed ones, and a domestic timetable that goes on
+//! as the days pass.
 //!
 //! Pure: the same instant gives the same flights, so a test may count on them.
 
 use crate::domain::{FlightStatus, Money, NewFlight, SeatCount, Timestamp};
 use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, TimeDelta, Weekday};
+use std::ops::Range;
 
 /// Days that the timetable covers, beginning with today.
 const DAYS: u64 = 22;
@@ -67,7 +69,26 @@ const FIXED: [Fixed; 15] = [
 /// The fixed flights, then about 5,000 that depart after `now`, within three weeks.
 pub fn flights(now: Timestamp) -> Vec<NewFlight> {
     let fixed = FIXED.iter().map(fixed_flight);
-    fixed.chain(timetable(now)).collect()
+    fixed.chain(timetable(0..DAYS, now)).collect()
+}
+
+/// The timetable's flights of the days that have come into reach since samples were last added: none
+/// on the same day, one day's on the next, three weeks' at most.
+///
+/// Days that were in reach then are not repeated, so a sample that somebody moved or renumbered stays
+/// as it is.
+pub fn further_flights(added_at: Timestamp, now: Timestamp) -> Vec<NewFlight> {
+    let passed = (day_of(now) - day_of(added_at)).num_days();
+    let Ok(passed) = u64::try_from(passed) else { return Vec::new() };
+    timetable(DAYS.saturating_sub(passed)..DAYS, now).collect()
+}
+
+/// How many of the samples have no number.
+pub const UNNUMBERED: usize = FIXED.len();
+
+/// The numbers of the timetable's flights.
+pub fn numbers() -> Vec<String> {
+    services().iter().map(Service::flight_number).collect()
 }
 
 fn fixed_flight(&(source, destination, day, hour, available, total, price): &Fixed) -> NewFlight {
@@ -95,11 +116,15 @@ struct Service<'a> {
     departs_minute: usize,
 }
 
-fn timetable(now: Timestamp) -> impl Iterator<Item = NewFlight> {
+fn day_of(instant: Timestamp) -> NaiveDate {
+    instant.with_timezone(&IST).date_naive()
+}
+
+/// The flights of some days, counted from today, that depart after `now`.
+fn timetable(days: Range<u64>, now: Timestamp) -> impl Iterator<Item = NewFlight> {
     let services = services();
-    let today = now.with_timezone(&IST).date_naive();
-    (0..DAYS)
-        .filter_map(move |day| today.checked_add_days(Days::new(day)))
+    let today = day_of(now);
+    days.filter_map(move |day| today.checked_add_days(Days::new(day)))
         .flat_map(move |date| {
             services.iter().filter_map(|service| service.on(date)).collect::<Vec<_>>()
         })
@@ -132,13 +157,17 @@ fn services() -> Vec<Service<'static>> {
 }
 
 impl Service<'_> {
+    fn flight_number(&self) -> String {
+        format!("AB{}", self.number)
+    }
+
     fn on(&self, date: NaiveDate) -> Option<NewFlight> {
         let minutes = TimeDelta::minutes(self.departs_minute as i64);
         let local = date.and_hms_opt(0, 0, 0)? + minutes;
         let departs_at: DateTime<FixedOffset> = local.and_local_timezone(IST).single()?;
         let total_seats = [180, 150, 120][self.number % 3];
         Some(NewFlight {
-            flight_number: Some(format!("AB{}", self.number).into()),
+            flight_number: Some(self.flight_number().into()),
             source: self.source.name.into(),
             destination: self.destination.name.into(),
             departs_at: departs_at.to_utc(),
@@ -231,6 +260,35 @@ mod tests {
             });
             assert!(found, "at {now}");
         }
+    }
+
+    #[test]
+    fn further_flights_are_those_that_a_fresh_start_would_have_and_an_old_one_lacks() {
+        let names = |flights: Vec<NewFlight>| -> HashSet<_> {
+            flights.into_iter().map(|flight| (flight.flight_number, flight.departs_at)).collect()
+        };
+        let first = at("2025-06-02T03:00:00Z");
+        for (days, expected) in [(0, 0), (1, 1), (7, 7), (21, 21), (22, 22), (400, 22)] {
+            let now = first + TimeDelta::days(days);
+            let further = further_flights(first, now);
+            let dates: HashSet<_> = further.iter().map(|f| day_of(f.departs_at)).collect();
+            assert_eq!(dates.len(), expected, "after {days} days");
+            let (further, known) = (names(further), names(flights(first)));
+            assert!(further.is_disjoint(&known));
+            let all: HashSet<_> = further.union(&known).cloned().collect();
+            assert!(names(flights(now)).is_subset(&all), "after {days} days");
+        }
+        assert!(further_flights(first, first - TimeDelta::days(30)).is_empty());
+    }
+
+    #[test]
+    fn every_numbered_sample_has_one_of_the_numbers() {
+        let numbers: HashSet<String> = numbers().into_iter().collect();
+        let flights = flights(at("2025-06-02T03:00:00Z"));
+        let unnumbered = flights.iter().filter(|f| f.flight_number.is_none()).count();
+        assert_eq!(unnumbered, UNNUMBERED);
+        let known = |number: &str| numbers.contains(number);
+        assert!(flights.iter().all(|f| f.flight_number.as_deref().is_none_or(known)));
     }
 
     #[test]

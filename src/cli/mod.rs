@@ -50,7 +50,8 @@ enum Command {
 
 #[derive(Debug, Default, clap::Args)]
 struct ServeArgs {
-    /// Leave an empty database empty, instead of adding sample flights
+    /// Add no sample flights: neither to an empty database, nor as the days pass to one that has no
+    /// others
     #[arg(long)]
     no_sample: bool,
 }

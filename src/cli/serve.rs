@@ -24,6 +24,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     let app = App::compose(config.clone()).await?;
     if sample && config.roles.has(Role::Api) {
         app.add_sample_flights().await?;
+        app.keep_adding_sample_flights();
     }
     warn_of_what_is_open(&config, address);
     say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;

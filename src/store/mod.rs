@@ -203,6 +203,9 @@ pub trait Store: Send + Sync + 'static {
     /// Whether anything is stored: flights or bookings.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
+    /// Tells flights that have one of these numbers from the others.
+    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError>;
+
     /// Answers if the store does.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -273,6 +276,19 @@ fn paired(payments: Vec<Payment>, bookings: Vec<Booking>) -> Vec<(Payment, Booki
 pub struct Committed {
     /// Positions in the change set of commands that wrote nothing because a row was stale.
     pub stale: Vec<usize>,
+}
+
+/// How many flights with other numbers a [`Numbered`] counts at most.
+pub const OTHERS_MAX: i64 = 100;
+
+/// Flights that have one of some numbers, and those that have not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbered {
+    /// Flights with another number or none, counted up to [`OTHERS_MAX`].
+    pub others: i64,
+    /// When the newest flight with one of the numbers was created. Not looked for, since all flights
+    /// would have to be read, once the others reach [`OTHERS_MAX`].
+    pub newest: Option<Timestamp>,
 }
 
 /// How far a [`Backlog`] is counted.

@@ -32,6 +32,7 @@ mod redis_faults;
 mod replicas;
 mod roles;
 mod rules;
+mod samples;
 mod sell_out;
 mod settings;
 mod settling;

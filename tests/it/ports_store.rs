@@ -14,7 +14,9 @@ use airline_booking::domain::{
     PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone,
     Timestamp, UserId, route_key,
 };
-use airline_booking::store::{Backlog, Job, Lane, OutboxEntry, Store, StoreError};
+use airline_booking::store::{
+    Backlog, Job, Lane, Numbered, OTHERS_MAX, OutboxEntry, Store, StoreError,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,7 @@ on_each_store! {
     only_the_named_rows_leave_the_outbox
     a_search_sees_its_day_and_what_is_for_sale
     a_repeated_import_creates_nothing
+    flights_with_given_numbers_are_told_from_the_others
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
     what_was_sent_leaves_though_others_wait
@@ -423,6 +426,31 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     let ended = on.store.outdated(9).await.expect("ends of answers");
     assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
     assert_eq!(on.violations().await, 0);
+}
+
+async fn flights_with_given_numbers_are_told_from_the_others(on: Fixture) {
+    let numbers = ["AB1", "AB2"].map(str::to_owned);
+    let numbered = async || on.store.numbered(&numbers).await.expect("an answer");
+    assert_eq!(numbered().await, Numbered { others: 0, newest: None });
+    let import = async |names: &[Option<&str>], minutes: i64| {
+        let at = on.now + chrono::TimeDelta::minutes(minutes);
+        let flight = |(nth, name): (usize, Option<&str>)| {
+            let departs_at = on.now + chrono::TimeDelta::days(1 + nth as i64);
+            NewFlight { flight_number: name.map(Into::into), ..new_flight(9, departs_at) }
+        };
+        let flights: Vec<_> = names.iter().copied().enumerate().map(flight).collect();
+        on.store
+            .import_flights(&flights, "INR".parse().expect("a currency"), at)
+            .await
+            .expect("in");
+        at
+    };
+    import(&[Some("AB2"), None], 0).await;
+    let newest = Some(import(&[Some("AB1")], 1).await);
+    import(&[Some("AB10"), Some("ab1")], 2).await;
+    assert_eq!(numbered().await, Numbered { others: 3, newest });
+    import(&[None; 120], 3).await;
+    assert_eq!(numbered().await, Numbered { others: OTHERS_MAX, newest: None });
 }
 
 async fn numbers_of_bookings_are_drawn_once(on: Fixture) {

@@ -9,9 +9,9 @@ use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
 };
-use crate::store::StoreError;
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, all, micros};
+use crate::store::rows::{FlightRow, all, instant, micros};
+use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashSet;
 
@@ -164,6 +164,26 @@ pub(super) async fn flight(pool: &PgPool, id: FlightId) -> Result<Option<Flight>
             .await
             .map_err(store_error)?;
     row.map(Flight::try_from).transpose()
+}
+
+pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Numbered, StoreError> {
+    let others = sqlx::query_scalar(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM flights WHERE (flight_number = ANY($1)) IS NOT TRUE LIMIT $2) AS others",
+    );
+    let others =
+        others.bind(numbers).bind(OTHERS_MAX).fetch_one(pool).await.map_err(store_error)?;
+    if others >= OTHERS_MAX {
+        return Ok(Numbered { others, newest: None });
+    }
+    let newest: Option<i64> = sqlx::query_scalar(
+        "SELECT micros(max(created_at)) FROM flights WHERE flight_number = ANY($1)",
+    )
+    .bind(numbers)
+    .fetch_one(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(Numbered { others, newest: newest.and_then(instant) })
 }
 
 pub(super) async fn search(

@@ -22,8 +22,8 @@ mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
-    SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
+    SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -404,6 +404,10 @@ impl Store for PostgresStore {
         let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM flights)");
         let answer = async { query.fetch_one(&self.primary).await.map_err(store_error) };
         self.silence.bound(answer).await
+    }
+
+    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
+        self.silence.bound(flights::numbered(&self.primary, numbers)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -11,9 +11,9 @@ use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
 };
-use crate::store::StoreError;
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, all, micros};
+use crate::store::rows::{FlightRow, all, instant, micros};
+use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use serde::Serialize;
 use sqlx::SqlitePool;
 
@@ -155,6 +155,33 @@ pub(super) async fn flight(
             .await
             .map_err(store_error)?;
     row.map(Flight::try_from).transpose()
+}
+
+pub(super) async fn numbered(
+    reader: &SqlitePool,
+    numbers: &[String],
+) -> Result<Numbered, StoreError> {
+    let numbers = json(&numbers);
+    let others = sqlx::query_scalar(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM flights
+              WHERE flight_number IS NULL OR flight_number NOT IN (SELECT value FROM json_each(?1))
+              LIMIT ?2)",
+    );
+    let others =
+        others.bind(&numbers).bind(OTHERS_MAX).fetch_one(reader).await.map_err(store_error)?;
+    if others >= OTHERS_MAX {
+        return Ok(Numbered { others, newest: None });
+    }
+    let newest: Option<i64> = sqlx::query_scalar(
+        "SELECT max(created_at) FROM flights
+          WHERE flight_number IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(&numbers)
+    .fetch_one(reader)
+    .await
+    .map_err(store_error)?;
+    Ok(Numbered { others, newest: newest.and_then(instant) })
 }
 
 pub(super) async fn search(

@@ -18,8 +18,8 @@ mod writes;
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
-    SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
+    SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -361,6 +361,10 @@ impl Store for SqliteStore {
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
         sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(store_error)
+    }
+
+    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
+        flights::numbered(&self.reader, numbers).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

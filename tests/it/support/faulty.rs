@@ -8,8 +8,8 @@ use airline_booking::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, OutboxEntry, PoolUse, SeatCount,
-    SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
+    SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
@@ -300,6 +300,10 @@ impl Store for FaultyStore {
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.real.is_empty().await
+    }
+
+    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
+        self.real.numbered(numbers).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
