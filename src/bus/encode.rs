@@ -1,12 +1,13 @@
 //! Between facts and messages: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
 
-use super::{Message, Origin, Topic};
+use super::{Message, Topic};
 use crate::domain::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
     PaymentRequest, Timestamp,
 };
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 
 /// A message's headers, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ impl Headers {
         self.push(name, value);
     }
 
-    fn push(&mut self, name: &str, value: impl Into<String>) {
+    pub(super) fn push(&mut self, name: &str, value: impl Into<String>) {
         self.0.push((name.to_owned(), value.into()));
     }
 
@@ -132,19 +133,19 @@ pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedM
 }
 
 fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMessage> {
-    serde_json::from_str(&message.payload).map_err(|error| MalformedMessage(error.to_string()))
+    serde_json::from_str(&message.payload).map_err(|error| MalformedMessage(fault(&error)))
 }
 
-impl Message {
-    /// The message as it is put aside: its source and the reason are in its headers.
-    #[must_use]
-    pub fn as_dead_letter(mut self, topic: &str, reason: &str) -> Self {
-        self.headers.push("dlq_reason", reason);
-        self.headers.push("dlq_topic", topic);
-        if let Some(Origin { partition, offset }) = self.origin {
-            self.headers.push("dlq_partition", partition.to_string());
-            self.headers.push("dlq_offset", offset.to_string());
+/// What is wrong and where, without what the message says: serde's own text quotes it.
+fn fault(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = match error.classify() {
+        Category::Data if text.starts_with("missing field") => {
+            // The name is ours: serde takes it from the type.
+            return text;
         }
-        self
-    }
+        Category::Data => "a field of another type or value than the document says",
+        Category::Eof | Category::Syntax | Category::Io => "not JSON",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
 }

@@ -3,7 +3,7 @@
 //! Publishing is done when every group has committed the messages, so that the outbox keeps them
 //! until then; a crash in between sends them again.
 
-use super::{Bus, BusError, Consumer, Message, Topic};
+use super::{Bus, BusError, Consumer, Message, Reason, Topic};
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,12 +73,13 @@ impl Bus for MemoryBus {
         message: Message,
         reason: &str,
     ) -> Result<(), BusError> {
-        warn!(topic = topic.as_str(), key = message.key, reason, "a message was put aside");
+        let reason = Reason::from(reason);
+        warn!(topic = topic.as_str(), %reason, "a message was put aside");
         let mut letters = self.dead_letters.lock().expect("no holder of the letters panics");
         if letters.len() == DEAD_LETTERS_MAX {
             letters.pop_front();
         }
-        letters.push_back(message.as_dead_letter(topic.as_str(), reason));
+        letters.push_back(message.as_dead_letter(topic.as_str(), &reason));
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! embedded implementation, `kafka` the one that replicas and other teams share; [`relay`] drains the
 //! outbox into whichever is there.
 
+mod dead_letter;
 mod encode;
 pub mod kafka;
 pub mod memory;
@@ -13,7 +14,9 @@ mod spans;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
+pub use dead_letter::{Digest, Original, Reason};
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
 pub use spans::{publish, received};
 
@@ -62,12 +65,21 @@ pub struct Message {
 }
 
 /// A message's place in its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The partition.
     pub partition: i32,
     /// The message's number in it.
     pub offset: i64,
+    /// What was received, where text does not say it exactly.
+    pub original: Option<Arc<Original>>,
+}
+
+impl Origin {
+    /// The place of a message that is exactly its text.
+    pub const fn of_text(partition: i32, offset: i64) -> Self {
+        Self { partition, offset, original: None }
+    }
 }
 
 /// The bus could not take or give messages now; try again.
@@ -85,6 +97,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Puts a message aside that could not be applied, with the reason and its origin in its
     /// headers (`dlq_reason`, `dlq_topic`, `dlq_partition`, `dlq_offset`). Durable once it is done,
     /// where the bus is.
+    ///
+    /// Fails only while the bus does not answer. A letter that the bus refuses for any other reason
+    /// is given up, counted and logged: one message must not stop those behind it.
     async fn dead_letter(
         &self,
         topic: Topic,

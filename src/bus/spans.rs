@@ -55,7 +55,7 @@ pub fn received(tracing: &Tracing, bus: &dyn Bus, topic: Topic, message: &Messag
     }
     let above = tracing.received(|name| message.headers.get(name));
     let span = span(tracing, bus, "process", Side::Consumer, (topic, message), &above);
-    if let Some(origin) = message.origin {
+    if let Some(origin) = &message.origin {
         span.note("messaging.destination.partition.id", origin.partition.to_string());
         span.note("messaging.kafka.offset", origin.offset);
     }
@@ -75,7 +75,8 @@ fn span(
     span.note("messaging.operation.name", operation);
     span.note("messaging.operation.type", operation);
     span.note("messaging.destination.name", tracing.name_of(topic));
-    if let Some(id) = message.headers.get("ce_id") {
+    // Ours are far shorter; others may write anything.
+    if let Some(id) = message.headers.get("ce_id").filter(|id| id.len() <= 256) {
         span.note("messaging.message.id", id.to_owned());
     }
     span

@@ -1,6 +1,6 @@
 //! Settlement: reads `payment-events` and brings their bookings to an end, through the door.
 
-use crate::booking::{Command, Engine, Settle};
+use crate::booking::{Command, Engine, Refusal, Settle};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
 use crate::error::Error;
 use crate::pace::Pace;
@@ -89,7 +89,7 @@ impl Settlement {
             match outcome {
                 Ok(_) => {}
                 Err(Error::Refused(refusal)) => {
-                    self.put_aside(message, span, &refusal.to_string()).await?;
+                    self.put_aside(message, span, &reason(&refusal)).await?;
                 }
                 // Asking again would pin its partition for ever. Nothing is lost: the payment still
                 // waits, so the sweeper has the gateway asked again, whose answer is another event.
@@ -108,7 +108,19 @@ impl Settlement {
 
     async fn put_aside(&self, message: Message, span: Span, reason: &str) -> Result<(), BusError> {
         span.fail("dead_letter");
+        self.bus.dead_letter(Topic::PaymentEvents, message, reason).await?;
         self.metrics.count_dead_lettered(Topic::PaymentEvents);
-        self.bus.dead_letter(Topic::PaymentEvents, message, reason).await
+        Ok(())
+    }
+}
+
+/// Why an event was refused, without what it says: reasons are kept and logged.
+fn reason(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::UnknownPayment(_) => "there is no payment of this reference".to_owned(),
+        Refusal::AmountMismatch { expected, .. } => {
+            format!("the payment is over {expected}, and the event names another amount")
+        }
+        other => other.to_string(),
     }
 }

@@ -117,9 +117,9 @@ impl PaymentWorker {
                 Ok(request) => requests.push(Asked { request, span }),
                 Err(malformed) => {
                     span.fail("dead_letter");
-                    self.metrics.count_dead_lettered(Topic::PaymentRequests);
                     let reason = malformed.to_string();
                     self.bus.dead_letter(Topic::PaymentRequests, message, &reason).await?;
+                    self.metrics.count_dead_lettered(Topic::PaymentRequests);
                 }
             }
         }

@@ -51,6 +51,7 @@ pub struct Metrics {
     consumed: IntCounterVec,
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
+    dead_letters_lost: IntCounterVec,
     spans: IntCounterVec,
     store: Arc<StoreGauges>,
     /// Seconds of a gateway call.
@@ -167,11 +168,8 @@ impl Metrics {
                 "What became of bookings: held, completed, failed, expired, cancelled, refused.",
                 &["event"],
             ),
-            published: made.counters(
-                "events_published_total",
-                "Messages handed over to the bus, by topic.",
-                &["topic"],
-            ),
+            published: made
+                .by_topic("events_published_total", "Messages handed over to the bus, by topic."),
             consumed: made.counters(
                 "events_consumed_total",
                 "Messages received from the bus, by topic and consumer group.",
@@ -182,10 +180,13 @@ impl Metrics {
                 "Messages in this process's partitions that the group has not committed.",
                 &["topic", "group"],
             ),
-            dead_lettered: made.counters(
+            dead_lettered: made.by_topic(
                 "events_dead_lettered_total",
                 "Messages put aside because they can't be applied, by topic.",
-                &["topic"],
+            ),
+            dead_letters_lost: made.by_topic(
+                "dead_letters_lost_total",
+                "Messages put aside whose dead letter Kafka refused, by topic.",
             ),
             store: Arc::new(StoreGauges::made_by(&made)),
             spans: made.counters(
@@ -213,6 +214,7 @@ impl Metrics {
         for topic in Topic::ALL {
             self.published.with_label_values(&[topic.as_str()]);
             self.dead_lettered.with_label_values(&[topic.as_str()]);
+            self.dead_letters_lost.with_label_values(&[topic.as_str()]);
         }
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
@@ -278,6 +280,11 @@ impl Metrics {
         self.dead_lettered.with_label_values(&[topic.as_str()]).inc();
     }
 
+    /// Counts a dead letter that Kafka refused, also as a stub.
+    pub fn count_dead_letter_lost(&self, topic: Topic) {
+        self.dead_letters_lost.with_label_values(&[topic.as_str()]).inc();
+    }
+
     /// Tells what waits; whoever sweeps does.
     pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
         self.store.tell_backlog(backlog, now);
@@ -340,6 +347,10 @@ impl Maker {
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.registered(IntCounter::new(name, help).expect(SOUND))
+    }
+
+    fn by_topic(&self, name: &str, help: &str) -> IntCounterVec {
+        self.counters(name, help, &["topic"])
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

@@ -153,9 +153,9 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
         key: "1".into(),
         payload: "?".into(),
         headers: airline_booking::bus::Headers::default(),
-        origin: Some(airline_booking::bus::Origin { partition: 1, offset: 2 }),
+        origin: Some(airline_booking::bus::Origin::of_text(1, 2)),
     };
-    let dead = dead.as_dead_letter("payment-events", "no JSON").headers.0;
+    let dead = dead.as_dead_letter("payment-events", &"no JSON".into()).headers.0;
     let dead: Value = dead.into_iter().map(|(name, value)| (name, json!(value))).collect();
     assert_fits(&document["components"]["schemas"]["DeadHeaders"], &dead, "a dead letter");
     for topic in Topic::ALL {

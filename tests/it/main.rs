@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod drift;
 mod faults;
+mod foreign_messages;
 mod http_bookings;
 mod http_browsers;
 mod http_edges;

@@ -232,11 +232,11 @@ async fn a_dead_letter_tells_why_and_from_where(subject: Subject) {
     let place = |number: Option<i64>| number.map(|number| number.to_string());
     assert_eq!(
         headers.get("dlq_partition").map(str::to_owned),
-        place(origin.map(|origin| origin.partition.into()))
+        place(origin.as_ref().map(|origin| origin.partition.into()))
     );
     assert_eq!(
         headers.get("dlq_offset").map(str::to_owned),
-        place(origin.map(|origin| origin.offset))
+        place(origin.as_ref().map(|origin| origin.offset))
     );
     assert_eq!(origin.is_some(), matches!(subject.kind, Kind::Kafka(..)));
 }
@@ -425,7 +425,7 @@ async fn a_listener_finds_partitions_that_were_added() {
     let heard = collect(&mut *listener, 60).await;
     assert_eq!(payloads(&heard).len(), 60);
     let from: BTreeSet<_> =
-        heard.iter().filter_map(|heard| heard.origin).map(|o| o.partition).collect();
+        heard.iter().filter_map(|heard| heard.origin.as_ref()).map(|o| o.partition).collect();
     assert_eq!(from, (0..6).collect());
 }
 

@@ -60,12 +60,16 @@ impl GroupConsumer {
     async fn join(&mut self) -> Result<&Membership, BusError> {
         let Self { shared, topic, group, membership } = self;
         while membership.is_none() {
-            let exist = async {
-                shared.topics_exist().await?;
-                shared.dead_letters_exist(*topic).await
-            };
-            match exist.await {
-                Ok(()) => *membership = Some(Membership::begin(shared, *topic, group)?),
+            match shared.topics_exist().await {
+                Ok(()) => {
+                    // A place for dead letters is wanted; none must not stop what can be applied.
+                    if let Err(error) = shared.dead_letters_exist(*topic).await
+                        && shared.clients.log.is_due("dead letters")
+                    {
+                        warn!(%error, topic = topic.as_str(), "no place for dead letters");
+                    }
+                    *membership = Some(Membership::begin(shared, *topic, group)?);
+                }
                 Err(error) => {
                     if shared.clients.log.is_due("join") {
                         warn!(%error, topic = topic.as_str(), group, "waiting for Kafka");
@@ -132,16 +136,19 @@ impl Membership {
                 self.fail_if_fatal()?;
                 continue;
             };
-            let mut messages = vec![self.received(&first)];
-            while messages.len() < max {
+            let (first, mut bytes) = self.received(&first);
+            let mut messages = vec![first];
+            while messages.len() < max && bytes < wire::BATCH_BYTES_MAX {
                 let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                messages.push(self.received(&next));
+                let (next, size) = self.received(&next);
+                bytes += size;
+                messages.push(next);
             }
             return Ok(messages);
         }
     }
 
-    fn received(&self, message: &BorrowedMessage<'_>) -> Message {
+    fn received(&self, message: &BorrowedMessage<'_>) -> (Message, usize) {
         self.member().offsets().receive(message.partition(), message.offset());
         wire::message_of(message)
     }

@@ -137,10 +137,13 @@ impl Consumer for Listener {
                 }
                 continue;
             };
-            let mut messages = vec![wire::message_of(&first)];
-            while messages.len() < max {
+            let (first, mut bytes) = wire::message_of(&first);
+            let mut messages = vec![first];
+            while messages.len() < max && bytes < wire::BATCH_BYTES_MAX {
                 let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                messages.push(wire::message_of(&next));
+                let (next, size) = wire::message_of(&next);
+                bytes += size;
+                messages.push(next);
             }
             return Ok(messages);
         }

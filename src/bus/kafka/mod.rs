@@ -6,6 +6,7 @@
 
 mod client;
 mod group;
+mod letters;
 mod listener;
 mod offsets;
 mod producer;
@@ -18,6 +19,7 @@ use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use client::{Clients, blocking};
 use group::GroupConsumer;
+use letters::Letters;
 use listener::Listener;
 use producer::Producer;
 use rdkafka::producer::Producer as _;
@@ -35,7 +37,6 @@ const LISTEN_MAX: Duration = Duration::from_secs(4);
 /// Topics on Kafka.
 pub struct KafkaBus {
     shared: Arc<Shared>,
-    pinging: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What the bus shares with its consumers.
@@ -44,6 +45,8 @@ struct Shared {
     producer: Producer,
     topics: Topics,
     metrics: Metrics,
+    letters: Letters,
+    pinging: Arc<tokio::sync::Mutex<()>>,
     /// In whose name listeners ask; they join nothing.
     group_id: String,
 }
@@ -52,6 +55,22 @@ impl Shared {
     /// Sees to it that the four topics exist.
     async fn topics_exist(&self) -> Result<(), BusError> {
         self.topics.exist(&self.clients, &self.producer.current()).await
+    }
+
+    /// Whether Kafka answers.
+    async fn ping(&self) -> Result<(), BusError> {
+        // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
+        let turn = self.pinging.clone().lock_owned().await;
+        let producer = self.producer.current();
+        let one = self.topics.name(Topic::PaymentEvents).to_owned();
+        // Asking for a topic that is not there would make brokers create it that do such things.
+        let topic = self.topics.do_exist().then_some(one);
+        blocking(move || {
+            let _turn = turn;
+            producer.client().fetch_metadata(topic.as_deref(), PING_MAX)
+        })
+        .await
+        .map(drop)
     }
 
     /// Sees to it that a topic's dead letters have a place.
@@ -68,8 +87,16 @@ impl KafkaBus {
         let producer = Producer::new(&clients)?;
         let topics = Topics::new(settings);
         let group_id = settings.group_id.clone();
-        let shared = Arc::new(Shared { clients, producer, topics, metrics, group_id });
-        Ok(Self { shared, pinging: Arc::default() })
+        let shared = Shared {
+            clients,
+            producer,
+            topics,
+            metrics,
+            letters: Letters::default(),
+            pinging: Arc::default(),
+            group_id,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 }
 
@@ -93,12 +120,7 @@ impl Bus for KafkaBus {
         message: Message,
         reason: &str,
     ) -> Result<(), BusError> {
-        warn!(topic = topic.as_str(), key = message.key, reason, "a message was put aside");
-        let shared = &self.shared;
-        shared.dead_letters_exist(topic).await?;
-        let letter = message.as_dead_letter(shared.topics.name(topic), reason);
-        let place = shared.topics.dead_letters(topic);
-        shared.producer.send(&shared.clients, &[(&place, &letter)]).await
+        self.shared.put_aside(topic, &message, reason).await
     }
 
     async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {
@@ -118,17 +140,6 @@ impl Bus for KafkaBus {
     }
 
     async fn ping(&self) -> Result<(), BusError> {
-        // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
-        let turn = self.pinging.clone().lock_owned().await;
-        let producer = self.shared.producer.current();
-        let one = self.shared.topics.name(Topic::PaymentEvents).to_owned();
-        // Asking for a topic that is not there would make brokers create it that do such things.
-        let topic = self.shared.topics.do_exist().then_some(one);
-        blocking(move || {
-            let _turn = turn;
-            producer.client().fetch_metadata(topic.as_deref(), PING_MAX)
-        })
-        .await
-        .map(drop)
+        self.shared.ping().await
     }
 }

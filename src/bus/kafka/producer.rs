@@ -1,8 +1,8 @@
 //! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
 
+use super::super::Original;
 use super::client::{Clients, EndsAside, Log};
-use super::wire;
-use super::{BusError, Message};
+use super::{BusError, Message, letters, wire};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,13 +21,17 @@ use tracing::warn;
 /// Batches arrive as batches, and are handed over within the half millisecond that each partition
 /// waits for more: without it a request leaves with the first message of each, and Kafka works a
 /// fifth more for a booking. Longer only costs: with 1 ms and more, one message took 1.4 ms for 0.3.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("enable.idempotence", "true"),
     ("linger.ms", "0.5"),
     ("compression.type", "lz4"),
     ("message.timeout.ms", "5000"),
     ("partitioner", "murmur2_random"),
+    ("message.max.bytes", MESSAGE_BYTES_MAX),
 ];
+
+/// The largest message that a broker takes by default: `message.max.bytes` of Kafka.
+const MESSAGE_BYTES_MAX: &str = "1048588";
 
 /// Messages that are handed over in one go, before other tasks have their turn.
 const TURN: usize = 256;
@@ -69,15 +73,47 @@ impl Producer {
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            if !hand_over(&client, topic, message, &receipt).await {
+            let record = BaseRecord::with_opaque_to(topic, receipt.clone())
+                .key(message.key.as_bytes())
+                .payload(message.payload.as_bytes())
+                .headers(wire::headers_of(message));
+            if !hand_over(&client, record, &receipt).await {
                 break;
             }
         }
-        let outcome = receipt.settled(&client).await;
-        if outcome.is_err() {
-            self.replace_if_broken(clients, &client)?;
+        Ok(self.settled(clients, &client, &receipt).await?)
+    }
+
+    /// Sends one message that may be no text.
+    pub(super) async fn send_bytes(
+        &self,
+        clients: &Clients,
+        topic: &str,
+        message: &Original,
+    ) -> Result<(), KafkaError> {
+        let client = self.current();
+        let receipt = Arc::new(Receipt::default());
+        let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, receipt.clone())
+            .headers(letters::headers_of(message));
+        record.key = message.key.as_deref();
+        record.payload = message.payload.as_deref();
+        hand_over(&client, record, &receipt).await;
+        self.settled(clients, &client, &receipt).await
+    }
+
+    async fn settled(
+        &self,
+        clients: &Clients,
+        client: &Client,
+        receipt: &Receipt,
+    ) -> Result<(), KafkaError> {
+        let outcome = receipt.settled(client).await;
+        if outcome.is_err()
+            && let Err(error) = self.replace_if_broken(clients, client)
+        {
+            warn!(%error, "no new producer");
         }
-        Ok(outcome?)
+        outcome
     }
 
     /// After some errors an idempotent producer takes nothing any more; a new one does.
@@ -95,14 +131,9 @@ impl Producer {
 /// Hands one message over, once there is room; says whether to go on with the next.
 async fn hand_over(
     client: &Client,
-    topic: &str,
-    message: &Message,
-    receipt: &Arc<Receipt>,
+    mut record: BaseRecord<'_, [u8], [u8], Arc<Receipt>>,
+    receipt: &Receipt,
 ) -> bool {
-    let mut record = BaseRecord::with_opaque_to(topic, receipt.clone())
-        .key(&message.key)
-        .payload(&message.payload)
-        .headers(wire::headers_of(message));
     receipt.outstanding.fetch_add(1, Ordering::AcqRel);
     loop {
         if receipt.has_failed() {

@@ -1,14 +1,26 @@
 //! Between messages and what Kafka carries, which may be anything where others write too.
 
-use super::super::{Headers, Message, Origin};
-use rdkafka::message::{
-    BorrowedHeaders, BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders,
-};
+use super::super::{Headers, Message, Origin, Original};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-/// In front of text that was not UTF-8, so that it can't pass for JSON.
-const NOT_UTF_8: char = char::REPLACEMENT_CHARACTER;
+/// In the place of a value that is not text, so that it can't pass for JSON.
+const NOT_TEXT: char = char::REPLACEMENT_CHARACTER;
+
+/// Largest message that is kept whole, in bytes of key, value and headers: room for a dead letter's
+/// headers is left below the broker's default limit of 1,048,588. Larger ones are put aside as stubs.
+const WHOLE_MAX: usize = 1_000_000;
+
+/// Headers that are read; ours have up to eight.
+const HEADERS_MAX: usize = 64;
+
+/// Bytes of messages that are received at once, so that large ones don't fill the memory.
+pub(super) const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a key that does not come as text or is larger, in what is read of it.
+const KEY_MAX: usize = 1_024;
 
 /// Headers as Kafka takes them.
 pub(super) fn headers_of(message: &Message) -> OwnedHeaders {
@@ -18,33 +30,60 @@ pub(super) fn headers_of(message: &Message) -> OwnedHeaders {
     })
 }
 
-/// Any message whatever, as text. One whose key or payload is not text, or has no payload at all,
-/// does not parse, so that it is put aside with its origin.
-pub(super) fn message_of(foreign: &BorrowedMessage<'_>) -> Message {
-    let key = String::from_utf8_lossy(foreign.key().unwrap_or_default());
-    let payload = String::from_utf8_lossy(foreign.payload().unwrap_or_default());
-    let is_text = matches!((&key, &payload), (Cow::Borrowed(_), Cow::Borrowed(_)));
-    let payload = if is_text { payload.into_owned() } else { format!("{NOT_UTF_8}{payload}") };
-    Message {
-        key: key.into_owned(),
-        payload,
-        headers: Headers(foreign.headers().map(texts).unwrap_or_default()),
-        origin: Some(Origin { partition: foreign.partition(), offset: foreign.offset() }),
+/// A header's name and value.
+type Pair<'a> = (&'a str, Option<&'a [u8]>);
+
+/// Any message whatever, as text, and its size in bytes of key, value and headers. One whose key or
+/// value is not text, that has no value at all, or that is too large, does not parse, so that it is
+/// put aside with its origin; what it was is kept.
+pub(super) fn message_of(foreign: &BorrowedMessage<'_>) -> (Message, usize) {
+    let (key, payload, mut headers) = (foreign.key(), foreign.payload(), headers_in(foreign));
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let of_headers: usize = headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
+    let size = length(key) + length(payload) + of_headers;
+    let is_small = size <= WHOLE_MAX;
+    if !is_small {
+        headers.clear();
     }
+    let mut is_exact = is_small && key.is_some();
+    let texts = headers.iter().map(|(name, value)| {
+        is_exact &= value.is_some();
+        let text = String::from_utf8_lossy(value.unwrap_or_default());
+        is_exact &= matches!(text, Cow::Borrowed(_));
+        ((*name).to_owned(), text.into_owned())
+    });
+    let texts = Headers(texts.collect());
+    let read_key = str::from_utf8(key.unwrap_or_default()).ok().filter(|key| key.len() <= KEY_MAX);
+    let read = payload.filter(|_| is_small && read_key.is_some());
+    let read = read.and_then(|payload| str::from_utf8(payload).ok());
+    is_exact &= read.is_some();
+    let original = (!is_exact).then(|| {
+        let kept = is_small.then(|| whole(key, payload, &headers));
+        Arc::new(kept.unwrap_or_else(|| Original::stub(key, payload)))
+    });
+    let message = Message {
+        key: read_key.map_or_else(|| lossy(key.unwrap_or_default()), str::to_owned),
+        payload: read.map_or_else(|| NOT_TEXT.to_string(), str::to_owned),
+        headers: texts,
+        origin: Some(Origin { partition: foreign.partition(), offset: foreign.offset(), original }),
+    };
+    (message, size)
 }
 
-fn texts(headers: &BorrowedHeaders) -> Vec<(String, String)> {
-    (0..headers.count()).map(|index| text(headers, index)).collect()
+fn whole(key: Option<&[u8]>, payload: Option<&[u8]>, headers: &[Pair<'_>]) -> Original {
+    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), owned(*value)));
+    Original { key: owned(key), payload: owned(payload), headers: headers.collect(), digest: None }
 }
 
-fn text(headers: &BorrowedHeaders, index: usize) -> (String, String) {
+fn lossy(key: &[u8]) -> String {
+    String::from_utf8_lossy(&key[..key.len().min(KEY_MAX)]).into_owned()
+}
+
+fn headers_in<'a>(foreign: &'a BorrowedMessage<'_>) -> Vec<Pair<'a>> {
+    let Some(headers) = foreign.headers() else { return Vec::new() };
     // rdkafka panics at a name that is not UTF-8; it has done nothing but look by then.
-    let header = catch_unwind(AssertUnwindSafe(|| headers.get(index)));
-    header.map_or_else(
-        |_| (NOT_UTF_8.to_string(), String::new()),
-        |header| {
-            let value = String::from_utf8_lossy(header.value.unwrap_or_default());
-            (header.key.to_owned(), value.into_owned())
-        },
-    )
+    let header = |index| catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok();
+    let read = (0..headers.count().min(HEADERS_MAX)).map_while(header);
+    read.map(|header| (header.key, header.value)).collect()
 }

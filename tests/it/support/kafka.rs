@@ -5,7 +5,7 @@ use super::services::Service;
 use airline_booking::bus::Headers;
 use airline_booking::config::{Config, KafkaSettings};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -117,8 +117,11 @@ pub async fn write(
     payload: Option<&[u8]>,
     headers: OwnedHeaders,
 ) {
-    let producer: FutureProducer =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a producer");
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("message.max.bytes", "2000000")
+        .create()
+        .expect("a producer");
     let record = FutureRecord {
         topic,
         partition: Some(0),
@@ -127,7 +130,29 @@ pub async fn write(
         timestamp: None,
         headers: Some(headers),
     };
-    producer.send(record, WAIT_MAX).await.expect("written");
+    producer.send(record, WAIT_MAX).await.map_err(|(error, _)| error).expect("written");
+}
+
+/// Writes a value that a foreign producer compressed.
+pub async fn write_compressed(brokers: &str, topic: &str, codec: &str, payload: &[u8]) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("message.max.bytes", "100000000")
+        .set("compression.type", codec)
+        .create()
+        .expect("a producer");
+    let record = FutureRecord::to(topic).partition(0).key("1").payload(payload);
+    producer.send(record, WAIT_MAX).await.map_err(|(error, _)| error).expect("written");
+}
+
+/// Makes a topic of one partition with settings of its own.
+pub async fn make(brokers: &str, topic: &str, settings: &[(&str, &str)]) {
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let outcomes = admin.create_topics(&[new], &AdminOptions::new()).await.expect("answered");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
 /// Adds partitions to a topic.

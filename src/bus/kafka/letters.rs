@@ -1,0 +1,130 @@
+//! Putting messages aside: the whole message, else a stub, else a count and a line in the log.
+
+use super::super::{Message, Original, Reason};
+use super::{BusError, Shared, Topic};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::{debug, warn};
+
+/// How often a letter is tried that Kafka refuses while it answers otherwise.
+const ATTEMPTS_MAX: usize = 3;
+
+/// The pause before the next try.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long no letter of a topic is tried after one was given up, so that many don't stop the topic.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
+
+/// Topics whose letters were given up, and when.
+#[derive(Default)]
+pub(super) struct Letters(Mutex<HashMap<Topic, Instant>>);
+
+impl Letters {
+    fn are_given_up(&self, topic: Topic) -> bool {
+        let given_up = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.get(&topic).is_some_and(|since| since.elapsed() < GIVEN_UP_FOR)
+    }
+
+    fn give_up(&self, topic: Topic) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic, Instant::now());
+    }
+}
+
+/// Why a letter was not written.
+#[derive(Debug, thiserror::Error)]
+enum Unwritten {
+    #[error("{0}")]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Place(#[from] BusError),
+}
+
+impl Unwritten {
+    fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Kafka(KafkaError::MessageProduction(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessageSize
+                    | RDKafkaErrorCode::MessageBatchTooLarge
+            ))
+        )
+    }
+}
+
+impl Shared {
+    /// Puts a message aside. Fails only while Kafka does not answer.
+    pub(super) async fn put_aside(
+        &self,
+        topic: Topic,
+        message: &Message,
+        reason: &str,
+    ) -> Result<(), BusError> {
+        let reason = Reason::from(reason);
+        let (partition, offset) =
+            message.origin.as_ref().map(|origin| (origin.partition, origin.offset)).unzip();
+        if self.clients.log.is_due(&format!("put aside {}", topic.as_str())) {
+            warn!(topic = topic.as_str(), partition, offset, %reason, "a message was put aside");
+        } else {
+            debug!(topic = topic.as_str(), partition, offset, %reason, "a message was put aside");
+        }
+        let Err(error) = self.write_letter(topic, message, &reason).await? else { return Ok(()) };
+        self.metrics.count_dead_letter_lost(topic);
+        if self.clients.log.is_due(&format!("lost {}", topic.as_str())) {
+            warn!(
+                topic = topic.as_str(), partition, offset, %error,
+                "a dead letter can't be written; its message stays where it was"
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes a letter, in a few tries; gives the inner error once it is given up.
+    async fn write_letter(
+        &self,
+        topic: Topic,
+        message: &Message,
+        reason: &Reason,
+    ) -> Result<Result<(), Unwritten>, BusError> {
+        if self.letters.are_given_up(topic) {
+            return Ok(Err(BusError("none is tried for a while".into()).into()));
+        }
+        let (from, origin) = (self.topics.name(topic), message.origin.as_ref());
+        let whole = message.original();
+        let mut letter = whole.clone().put_aside(from, reason, origin);
+        let mut is_stub = false;
+        let mut attempt = 1;
+        loop {
+            let Err(error) = self.try_letter(topic, &letter).await else { return Ok(Ok(())) };
+            if error.is_too_large() && !is_stub {
+                letter = whole.clone().into_stub().put_aside(from, reason, origin);
+                is_stub = true;
+                continue;
+            }
+            self.ping().await?;
+            if attempt == ATTEMPTS_MAX {
+                self.letters.give_up(topic);
+                return Ok(Err(error));
+            }
+            attempt += 1;
+            tokio::time::sleep(ATTEMPT_PAUSE).await;
+        }
+    }
+
+    async fn try_letter(&self, topic: Topic, letter: &Original) -> Result<(), Unwritten> {
+        self.dead_letters_exist(topic).await?;
+        let place = self.topics.dead_letters(topic);
+        Ok(self.producer.send_bytes(&self.clients, &place, letter).await?)
+    }
+}
+
+/// Headers as Kafka takes them.
+pub(super) fn headers_of(letter: &Original) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(letter.headers.len());
+    letter.headers.iter().fold(headers, |headers, (name, value)| {
+        headers.insert(Header { key: name, value: value.as_ref() })
+    })
+}
