@@ -11,6 +11,7 @@ mod crash;
 mod drift;
 mod faults;
 mod foreign_messages;
+mod garbage;
 mod http_bookings;
 mod http_browsers;
 mod http_edges;

@@ -107,7 +107,7 @@ pub async fn count(brokers: &str, topic: &str) -> i64 {
     counting.await.expect("no panic")
 }
 
-const WAIT_MAX: Duration = Duration::from_secs(30);
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Writes bytes as a foreign producer might.
 pub async fn write(

@@ -4,6 +4,7 @@ mod answer;
 pub mod collector;
 pub mod deployment;
 mod faulty;
+pub mod garbage;
 mod gateway;
 pub mod kafka;
 pub mod process;
