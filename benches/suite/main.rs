@@ -9,11 +9,13 @@
 //!     cargo bench -- search sell-out    # only the rows whose names hold one of the words
 //!     cargo bench -- scale              # ten million flights and bookings
 //!     cargo bench -- growth             # throughput and p99 against clients and flights
+//!     cargo bench -- --beside BINARY    # this build beside an earlier one; exit code 1 if it is slower
 //!
-//! `--help` lists the words. Needs `wrk`, and what `tests/run` needs. Durable commits stay on; the
+//! `--help` lists the words. Needs `wrk` (not with `--beside`), and what `tests/run` needs. Durable commits stay on; the
 //! audit follows every run.
 
 mod bare;
+mod beside;
 mod chart;
 mod client;
 mod growth_chart;
@@ -32,6 +34,7 @@ use clap::Parser;
 use report::Report;
 use rows::{Bench, Sustained};
 use services::Services;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// What the words are about, for `--help`.
@@ -70,6 +73,13 @@ struct Args {
     /// Where the table, its JSON and the charts go
     #[arg(long, default_value = "target/bench")]
     output: std::path::PathBuf,
+    /// Measure this build beside another (the path of its airline-booking) on the same services,
+    /// instead of the rows; exit code 1 if this one is slower. Words: spread, one flight, search
+    #[arg(long, value_name = "BINARY")]
+    beside: Option<std::path::PathBuf>,
+    /// Pairs of turns with --beside; the guard wants 7
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pairs: u16,
     /// Only rows whose names hold one of these words
     words: Vec<String>,
     /// Flights and bookings of the scale rows
@@ -84,15 +94,24 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let mut args = Args::parse();
     if let Some(file) = args.bare {
-        return bare::serve(&file).await;
+        bare::serve(&file).await?;
+        return Ok(ExitCode::SUCCESS);
     }
     if args.quick {
-        (args.turns, args.seconds) = (1, 2);
+        (args.turns, args.seconds, args.pairs) = (1, 2, 1);
     }
     allow_many_connections();
+    let earlier = match &args.beside {
+        // From here, and not from wherever a deployment runs.
+        Some(program) => {
+            anyhow::ensure!(program.is_file(), "there is no file {}", program.display());
+            Some(std::path::absolute(program)?)
+        }
+        None => None,
+    };
     let services = Services::start().await?;
     let mut bench = Bench {
         services,
@@ -105,10 +124,14 @@ async fn main() -> anyhow::Result<()> {
         words: args.words,
         sustained: Sustained::default(),
     };
+    if let Some(earlier) = earlier {
+        let is_kept = bench.beside(&earlier, args.pairs.into()).await?;
+        return Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let done = bench.run().await;
     // What was measured before a row failed is not lost.
     bench.report.write(&bench.output)?;
-    done
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Raises the limit of open files, which thousands of clients need, as far as the system lets it.

@@ -23,7 +23,16 @@ pub struct Server {
 impl Server {
     /// Starts `airline-booking serve` with these settings.
     pub async fn start(directory: &Path, settings: &[(String, String)]) -> anyhow::Result<Self> {
-        let mut command = Command::new(BINARY);
+        Self::start_of(Path::new(BINARY), directory, settings).await
+    }
+
+    /// Starts `serve` of another build.
+    pub async fn start_of(
+        program: &Path,
+        directory: &Path,
+        settings: &[(String, String)],
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
         command.args(["serve", "--no-sample"]).env_clear().current_dir(directory);
         command.envs([("SERVER_PORT", "0"), ("LOG_FORMAT", "json"), ("RUST_LOG", "warn")]);
         command.envs(settings.iter().map(|(name, value)| (name, value)));
@@ -85,7 +94,17 @@ pub async fn run(
     settings: &[(String, String)],
     arguments: &[&str],
 ) -> anyhow::Result<()> {
-    let mut command = Command::new(BINARY);
+    run_of(Path::new(BINARY), directory, settings, arguments).await
+}
+
+/// Runs a subcommand of another build to its end.
+pub async fn run_of(
+    program: &Path,
+    directory: &Path,
+    settings: &[(String, String)],
+    arguments: &[&str],
+) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().current_dir(directory);
     command.envs(settings.iter().map(|(name, value)| (name, value)));
     let output = command.output().await?;

@@ -1,7 +1,7 @@
 //! PostgreSQL, Redis and Kafka of the benchmark's own, by the scripts of the tests, and databases on
 //! them.
 
-use super::process;
+use super::process::{self, Server};
 use anyhow::{Context, ensure};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
@@ -82,6 +82,8 @@ fn script(name: &str, verb: &str, directory: &Path) -> Command {
 
 /// One deployment: its settings, its flights, and the directory that it runs in.
 pub struct Deployment {
+    /// The build whose schema it has.
+    pub program: PathBuf,
     pub settings: Vec<(String, String)>,
     pub directory: TempDir,
     /// PostgreSQL's URL, where it is on PostgreSQL.
@@ -117,6 +119,11 @@ impl Services {
 
     /// A new database, topics and groups, with flights of so many seats.
     pub async fn shared(&self, seats: usize) -> anyhow::Result<Deployment> {
+        self.shared_of(Path::new(process::BINARY), seats).await
+    }
+
+    /// The same by another build, with settings that builds before this one know.
+    pub async fn shared_of(&self, program: &Path, seats: usize) -> anyhow::Result<Deployment> {
         let name = format!("bench_{}", Uuid::new_v4().simple());
         let mut admin = PgConnection::connect(&self.postgres.address).await?;
         let statement = AssertSqlSafe(format!("CREATE DATABASE {name}"));
@@ -138,7 +145,7 @@ impl Services {
         ] {
             settings.push((variable.to_owned(), format!("{name}-{variable}")));
         }
-        let deployment = Deployment::with(settings, Some(url.clone()), seats).await?;
+        let deployment = Deployment::with(program, settings, Some(url.clone()), seats).await?;
         let mut database = PgConnection::connect(&url).await?;
         sqlx::raw_sql(endless(seats)).execute(&mut database).await?;
         // What every run leaves to the next: statistics of tables that are not empty.
@@ -146,10 +153,23 @@ impl Services {
         Ok(deployment)
     }
 
+    /// Ends a deployment on PostgreSQL, so that nothing of it (vacuum, statistics, checkpoints) takes
+    /// time from the next.
+    pub async fn drop(&self, deployment: Deployment) -> anyhow::Result<()> {
+        let database = deployment.database.context("it is on PostgreSQL")?;
+        let (_, name) = database.rsplit_once('/').context("no database")?;
+        let mut admin = PgConnection::connect(&self.postgres.address).await?;
+        let statement = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+        sqlx::raw_sql(statement).execute(&mut admin).await?;
+        sqlx::raw_sql("CHECKPOINT").execute(&mut admin).await?;
+        Ok(())
+    }
+
     /// A new file, with flights of so many seats.
     pub async fn embedded(&self, seats: usize) -> anyhow::Result<Deployment> {
         let settings = vec![("DATABASE_URL".to_owned(), "sqlite:bench.db".to_owned())];
-        let deployment = Deployment::with(settings, None, seats).await?;
+        let deployment =
+            Deployment::with(Path::new(process::BINARY), settings, None, seats).await?;
         let file =
             SqliteConnectOptions::new().filename(deployment.directory.path().join("bench.db"));
         let mut database = SqliteConnection::connect_with(&file).await?;
@@ -169,6 +189,7 @@ fn endless(seats: usize) -> AssertSqlSafe<String> {
 
 impl Deployment {
     async fn with(
+        program: &Path,
         mut settings: Vec<(String, String)>,
         database: Option<String>,
         seats: usize,
@@ -188,9 +209,10 @@ impl Deployment {
             );
         }
         std::fs::write(directory.path().join("flights.csv"), flights)?;
-        process::run(directory.path(), &settings, &["migrate"]).await?;
-        process::run(directory.path(), &settings, &["import", "flights.csv"]).await?;
-        Ok(Self { settings, directory, database })
+        for arguments in [&["migrate"][..], &["import", "flights.csv"]] {
+            process::run_of(program, directory.path(), &settings, arguments).await?;
+        }
+        Ok(Self { program: program.to_owned(), settings, directory, database })
     }
 
     /// The settings and one more.
@@ -202,6 +224,12 @@ impl Deployment {
 
     /// Fails unless every invariant holds.
     pub async fn audit(&self) -> anyhow::Result<()> {
-        process::run(self.directory.path(), &self.settings, &["audit"]).await
+        let (program, directory) = (&self.program, self.directory.path());
+        process::run_of(program, directory, &self.settings, &["audit"]).await
+    }
+
+    /// Starts the build that it was made by on it.
+    pub async fn serve(&self) -> anyhow::Result<Server> {
+        Server::start_of(&self.program, self.directory.path(), &self.settings).await
     }
 }

@@ -10,8 +10,11 @@ use std::fmt::Write as _;
 
 const POSTGRES: &str = "postgres";
 
+/// The service's processes.
+pub const SERVICE: &str = "service";
+
 /// This process, and the load generators that it starts.
-const LOAD: &str = "load";
+pub const LOAD: &str = "load";
 
 /// One part of what runs, and the processes that it begins with.
 struct Part {
@@ -40,7 +43,7 @@ impl Meter {
     /// These replicas and the load; with PostgreSQL, Redis and Kafka where they have a part in it.
     pub fn start(servers: &[&Server], services: Option<&Services>) -> anyhow::Result<Self> {
         let ids = servers.iter().map(|server| server.id()).collect::<Result<_, _>>()?;
-        let mut roots = vec![("service", ids)];
+        let mut roots = vec![(SERVICE, ids)];
         if let Some(services) = services {
             roots.push((POSTGRES, services.postgres_processes()?));
             roots.push(("redis", services.redis_processes()?));

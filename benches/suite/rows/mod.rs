@@ -1,6 +1,7 @@
 //! The rows, each in the file of its topic. A row measures the service and its baseline in turns,
 //! and reports the ratio.
 
+mod beside;
 mod bookings;
 mod crowd;
 mod growth;
