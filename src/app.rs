@@ -134,6 +134,7 @@ impl App {
             currency: config.currency,
             zone: config.schedule_timezone,
             committed: committed.clone(),
+            tasks: tasks.clone(),
         };
         let search = Search::new(
             parts.store.clone(),

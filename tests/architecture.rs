@@ -172,6 +172,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "app/workers.rs",
         "booking/batch.rs",
         "booking/engine.rs",
+        "booking/flights.rs",
         "http/server.rs",
         "payments/worker.rs",
         "redis.rs",
@@ -181,6 +182,20 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "telemetry/logging.rs",
     ];
     only_in(&rooms, &["spawn("]);
+}
+
+#[test]
+fn transactions_on_pooled_connections_of_postgresql_begin_in_one_place() {
+    // The driver of SQLite ends what it began though nobody waits for it; the schema's connection is
+    // in no pool, and closed with its future.
+    let exempt = ["store/sqlite/", "store/postgres/transaction.rs", "store/postgres/schema.rs"];
+    let begins = [".begin(", ".begin_with(", "\"BEGIN\"", "Transaction::begin", "transaction("];
+    let strays: Vec<_> = sources()
+        .iter()
+        .filter(|source| source.code.contains("sqlx::") && !source.is_in(&exempt))
+        .flat_map(|source| source.lines_with(&begins))
+        .collect();
+    assert!(strays.is_empty(), "store::postgres::begin begins them:\n{}", strays.join("\n"));
 }
 
 #[test]

@@ -8,8 +8,10 @@ use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
 use crate::error::Error;
 use crate::store::Store;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 /// A flight that was created, now or by an earlier request with the same key.
 #[derive(Debug)]
@@ -37,11 +39,28 @@ pub struct Flights {
     pub zone: ScheduleZone,
     /// Wakes the relay.
     pub committed: Arc<Notify>,
+    /// Where creations run, so that one that has begun is finished though its caller has gone.
+    pub tasks: TaskTracker,
 }
 
 impl Flights {
-    /// Creates a flight; with a key, once.
+    /// Creates a flight; with a key, once. Both the row and the end of the answers that it outdates
+    /// happen even if the caller does not wait for them.
     pub async fn create(
+        &self,
+        flight: NewFlight,
+        key: Option<RequestKey>,
+    ) -> Result<CreatedFlight, Error> {
+        let flights = self.clone();
+        let creation = self.tasks.spawn(async move { flights.create_here(flight, key).await });
+        match creation.await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(created) => created,
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_)) => Err(Error::Stopping),
+        }
+    }
+
+    async fn create_here(
         &self,
         flight: NewFlight,
         key: Option<RequestKey>,

@@ -5,6 +5,7 @@ mod support;
 mod adoption;
 mod asyncapi;
 mod audit;
+mod callers_who_leave;
 mod closing;
 mod command_line;
 mod crash;

@@ -3,7 +3,7 @@
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::postgres::store_error;
+use crate::store::postgres::{begin, store_error};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ impl PostgresLedger {
         calls: &[Call],
         now: Timestamp,
     ) -> Result<Vec<Answer>, sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
         let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
             "SELECT reference, minor(amount), method, state FROM gateway_ledger
@@ -52,6 +52,7 @@ impl PostgresLedger {
             answers.push(answer);
         }
         if changed.is_empty() {
+            tx.roll_back().await?;
             return Ok(answers);
         }
         let (rewritten, new): (Vec<_>, Vec<_>) =

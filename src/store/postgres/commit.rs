@@ -10,6 +10,7 @@
 use super::error::{is_taken_key, is_worth_repeating, store_error};
 use super::moves::Moves;
 use super::statement::{WRITE, arguments, column};
+use super::transaction::begin;
 use crate::booking::{ChangeSet, Folded, IdempotencyRecord, Stale, Told};
 use crate::domain::{
     BookingId, BookingStatus, Flight, FlightId, Outdated, PaymentStatus, UserId, route_key,
@@ -89,16 +90,25 @@ async fn write(
     if rewritten.is_empty() && !moves.has_more() {
         return sqlx::query_as_with(WRITE, arguments).fetch_all(pool).await;
     }
-    let mut tx = pool.begin().await?;
-    let stale: Vec<StaleRow> = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
-    if stale.is_empty() {
-        moves.write_more(&mut tx).await?;
-        for flight in rewritten {
-            rewrite(&mut tx, flight).await?;
+    let mut tx = begin(pool).await?;
+    let written = async {
+        let stale = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
+        if stale.is_empty() {
+            moves.write_more(&mut tx).await?;
+            for flight in rewritten {
+                rewrite(&mut tx, flight).await?;
+            }
         }
+        Ok(stale)
+    };
+    let written: Result<Vec<StaleRow>, sqlx::Error> = written.await;
+    if written.as_ref().is_ok_and(Vec::is_empty) {
         tx.commit().await?;
+    } else {
+        // Nothing is written either way; if this fails, the connection is closed.
+        let _ = tx.roll_back().await;
     }
-    Ok(stale)
+    written
 }
 
 /// Writes what a hold or a settlement never changes.

@@ -4,9 +4,14 @@ use crate::store::StoreError;
 
 /// Classes of SQLSTATE for "not now": connection, resources, operator (and `statement_timeout`),
 /// system, a login that is refused, as while a password is changed; then a lock that is not to be had
-/// in `lock_timeout`, a session that rested too long in a transaction, a database that is not there,
-/// and read-only, which is what a server answers that is no longer the primary.
-const AWAY: [&str; 9] = ["08", "53", "57", "58", "28", "55P03", "25P03", "3D000", "25006"];
+/// in `lock_timeout`, a session that is in an aborted transaction or rested too long in one, a database
+/// that is not there, and read-only, which is what a server answers that is no longer the primary.
+const AWAY: [&str; 10] =
+    ["08", "53", "57", "58", "28", "55P03", "25P02", "25P03", "3D000", "25006"];
+
+/// Classes of SQLSTATE after which other connections of the pool may be no better: connection, a server
+/// that is shut down, and a transaction that was left open.
+const DOUBTFUL: [&str; 4] = ["08", "57P", "25P02", "25P03"];
 
 /// Serialization failure and deadlock: nothing was written, and a repeat may well succeed.
 const AGAIN: [&str; 2] = ["40001", "40P01"];
@@ -27,6 +32,19 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         _ => false,
     };
     if away { StoreError::Unavailable(error.into()) } else { StoreError::Refused(error.into()) }
+}
+
+/// Whether the connection was lost, or was in a state in which the pool gives out none.
+pub(super) fn casts_doubt(error: &StoreError) -> bool {
+    let StoreError::Unavailable(cause) = error else { return false };
+    match cause.downcast_ref() {
+        Some(sqlx::Error::Database(cause)) => {
+            let code = cause.code().unwrap_or_default();
+            DOUBTFUL.iter().any(|class| code.starts_with(class))
+        }
+        Some(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) => true,
+        _ => false,
+    }
 }
 
 /// Whether a repeat of the same statement may succeed, nothing having been written.

@@ -4,6 +4,7 @@ use super::columns::flight_columns;
 use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
 use super::request_keys;
+use super::transaction::begin;
 use crate::booking::{Claim, RequestKey, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
@@ -74,7 +75,7 @@ pub(super) async fn create(
     currency: Currency,
     now: Timestamp,
 ) -> Result<Flight, StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     let created = create_in(&mut tx, flight, day, currency, now).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(created)
@@ -89,7 +90,7 @@ pub(super) async fn create_once(
     currency: Currency,
     now: Timestamp,
 ) -> Result<Claim<Flight>, StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     let claim = match request_keys::claim(&mut tx, request, 0, now).await? {
         Claim::New(()) => {
             let created = create_in(&mut tx, flight, day, currency, now).await?;
@@ -137,7 +138,7 @@ pub(super) async fn import(
             seen.insert((&flight.flight_number, route, flight.departs_at))
         })
         .collect();
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     super::for_whole_tables(&mut tx).await?;
     // Two imports of the same file at once: the second waits, and finds everything stored.
     super::take_turn(&mut tx, super::Turn::Import).await?;

@@ -18,6 +18,7 @@ mod request_keys;
 mod schema;
 mod silence;
 mod statement;
+mod transaction;
 mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
@@ -44,6 +45,7 @@ use tokio::sync::Mutex;
 
 pub use adopt::Symptom;
 pub(crate) use error::store_error;
+pub(crate) use transaction::begin;
 
 /// Booking numbers drawn in one round trip; those that a process leaves unused are gaps.
 const NUMBERS_DRAWN: i32 = 256;
@@ -418,7 +420,7 @@ impl Store for PostgresStore {
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut tx = self.primary.begin_with(begin).await.map_err(store_error)?;
+        let mut tx = transaction::begin_with(&self.primary, begin).await.map_err(store_error)?;
         for_whole_tables(&mut tx).await?;
         let mut findings = Vec::with_capacity(RULES.len());
         for rule in RULES {
@@ -431,6 +433,7 @@ impl Store for PostgresStore {
             let broken = broken.fetch_all(&mut *tx).await.map_err(store_error)?;
             findings.push(rule.finding(checked.map_err(store_error)?, broken));
         }
+        tx.roll_back().await.map_err(store_error)?;
         Ok(findings)
     }
 }

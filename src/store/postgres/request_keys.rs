@@ -1,6 +1,7 @@
 //! Idempotency keys of routes other than bookings.
 
 use super::error::store_error;
+use super::transaction::begin;
 use crate::booking::{Claim, IdempotencyRecord, RequestKey};
 use crate::domain::Timestamp;
 use crate::store::rows::micros;
@@ -73,7 +74,7 @@ pub(super) async fn claim_alone(
     made: i64,
     now: Timestamp,
 ) -> Result<Claim<()>, StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     let claim = claim(&mut tx, request, made, now).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(claim)

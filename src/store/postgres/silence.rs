@@ -1,11 +1,14 @@
-//! A server that says nothing, as behind a network that lost the way to it.
+//! A server that says nothing, as behind a network that lost the way to it; and connections that are
+//! lost, as all are when it is started again.
 //!
-//! TCP gives such a connection up after a quarter of an hour. Here a call has some seconds; and after
-//! one was broken off, connections have to show for a while that they still lead somewhere, so that
-//! a pool is not filled with those that don't.
+//! TCP gives a silent connection up after a quarter of an hour. Here a call has some seconds. After one
+//! was broken off, or met a connection that was lost or inside an open transaction, connections have to
+//! show for a while that they lead somewhere and are at rest, so that a pool is not filled with others,
+//! and no further call meets one.
 
+use super::error::casts_doubt;
 use crate::store::StoreError;
-use sqlx::{Connection, PgConnection};
+use sqlx::{PgConnection, Row};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -20,13 +23,13 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a call is out of the ordinary; callers that go away sooner prove nothing.
 const LONG: Duration = Duration::from_millis(500);
 
-/// How long connections are suspected after a long call was broken off.
+/// How long connections are suspected after a long call was broken off, or one was lost.
 const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
 /// Bounds the calls of one store.
 #[derive(Default)]
 pub(super) struct Silence {
-    broken_off: Mutex<Option<Instant>>,
+    suspected_at: Mutex<Option<Instant>>,
 }
 
 impl Silence {
@@ -44,22 +47,36 @@ impl Silence {
             )));
         };
         watch.has_answer = true;
+        if answer.as_ref().is_err_and(casts_doubt) {
+            self.suspect();
+        }
         answer
     }
 
     /// Whether a connection may be used; an error if it does not answer.
     pub(super) async fn clears(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         if self.is_suspected() {
-            let answer = timeout(PING_TIMEOUT, connection.ping()).await;
-            answer.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+            let answer = timeout(PING_TIMEOUT, is_at_rest(connection)).await;
+            return answer.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         }
         Ok(true)
     }
 
-    fn is_suspected(&self) -> bool {
-        let broken_off = self.broken_off.lock().expect("no holder panics");
-        broken_off.is_some_and(|at| at.elapsed() < SUSPECTED_FOR)
+    fn suspect(&self) {
+        *self.suspected_at.lock().expect("no holder panics") = Some(Instant::now());
     }
+
+    fn is_suspected(&self) -> bool {
+        let suspected_at = self.suspected_at.lock().expect("no holder panics");
+        suspected_at.is_some_and(|at| at.elapsed() < SUSPECTED_FOR)
+    }
+}
+
+/// Whether the server answers, and no transaction is open. An aborted one is an error.
+async fn is_at_rest(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // As a simple query, which begins its own transaction, if there is none, with the statement.
+    let statement = sqlx::raw_sql("SELECT now() = statement_timestamp()");
+    statement.fetch_one(connection).await?.try_get(0)
 }
 
 /// Notes a long call that ends without an answer, be it that its caller went away.
@@ -72,7 +89,7 @@ struct Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.has_answer && self.began.elapsed() >= LONG {
-            *self.silence.broken_off.lock().expect("no holder panics") = Some(Instant::now());
+            self.silence.suspect();
         }
     }
 }

@@ -4,6 +4,7 @@ use super::columns::{booking_columns, payment_columns};
 use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
 use super::load::texts;
+use super::transaction::begin;
 use crate::booking::Told;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Outdated, Payment, PaymentReference, PaymentStatus,
@@ -124,7 +125,7 @@ pub(super) async fn drive_again(
     requests: &[(Payment, Told)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     let payments = || requests.iter().map(|(payment, _)| payment);
     // What another replica drove meanwhile is left to it.
     let still: Vec<String> = sqlx::query_scalar(
@@ -226,7 +227,7 @@ pub(super) async fn forget_outdated(
         delete.execute(pool).await.map_err(store_error)?;
         return Ok(());
     }
-    let mut tx = pool.begin().await.map_err(store_error)?;
+    let mut tx = begin(pool).await.map_err(store_error)?;
     delete.execute(&mut *tx).await.map_err(store_error)?;
     insert_outdated(&mut tx, &Outdated::All).await?;
     tx.commit().await.map_err(store_error)

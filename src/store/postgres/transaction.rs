@@ -1,0 +1,70 @@
+//! Transactions on pooled connections: the only place where one begins.
+//!
+//! A future may be dropped at any of its awaits: its caller went away, or its time was up. The driver
+//! then gives the connection back to the pool, and does not see that the server may have begun a
+//! transaction on it. The next statement on that connection would run inside this transaction: it would
+//! be acknowledged, and never committed.
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Executor, PgConnection, PgPool, Postgres};
+use std::ops::{Deref, DerefMut};
+
+/// A transaction that has begun. Its connection goes back to the pool only after the server has said
+/// that the transaction has ended; dropped before that, the connection is closed, which rolls back.
+pub(crate) struct Transaction {
+    connection: PoolConnection<Postgres>,
+    has_ended: bool,
+}
+
+/// Begins a transaction.
+pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction, sqlx::Error> {
+    begin_with(pool, "BEGIN").await
+}
+
+/// Begins a transaction by a statement of its own, such as one that names the isolation level.
+pub(super) async fn begin_with(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction, sqlx::Error> {
+    let mut transaction = Transaction { connection: pool.acquire().await?, has_ended: false };
+    transaction.execute(statement).await?;
+    Ok(transaction)
+}
+
+impl Transaction {
+    /// Makes what it wrote durable.
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("COMMIT").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Undoes what it wrote, and keeps the connection, which dropping it does not.
+    pub(crate) async fn roll_back(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("ROLLBACK").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
