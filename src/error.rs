@@ -12,16 +12,16 @@ pub enum Error {
     /// More is asked than can be done now; nothing was changed. Ask again in a moment.
     #[error("more bookings are asked for than can be made just now")]
     Overloaded,
-    /// The service is stopping; nothing was changed.
+    /// The service stopped before the outcome was known.
     #[error("the service is stopping")]
     Stopping,
+    /// A bug of ours ended the work. A look afterwards did not find it done; without an answer of
+    /// the store it may have been.
+    #[error(
+        "a fault of the service interrupted the request; look whether it was done before repeating it"
+    )]
+    Panicked,
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
-}
-
-/// What a panic said.
-pub fn words_of_panic(cause: &(dyn std::any::Any + Send)) -> &str {
-    let text = cause.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("?")
 }

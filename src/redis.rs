@@ -7,7 +7,7 @@
 mod ask;
 
 use crate::config::RedisSettings;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Panicked, Part};
 use futures::future::join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
@@ -234,10 +234,11 @@ async fn revive(shared: Weak<Shared>, mut pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         let Some(shared) = shared.upgrade() else { return };
-        match timeout(CONNECT_WITHIN, shared.connect()).await {
-            Ok(Ok(connection)) => return shared.came_up(connection),
-            Ok(Err(error)) => shared.went_away(&error.into()),
-            Err(_) => shared.went_away(&RedisFailure::Late),
+        let connected = timeout(CONNECT_WITHIN, shared.connect());
+        match shared.metrics.catch(Part::Redis, connected).await {
+            Ok(Ok(Ok(connection))) => return shared.came_up(connection),
+            Ok(Ok(Err(error))) => shared.went_away(&error.into()),
+            Ok(Err(_)) | Err(Panicked) => shared.went_away(&RedisFailure::Late),
         }
         pause = AWAY_FOR;
     }

@@ -1,9 +1,7 @@
 //! The loops of a process: they run until the stop, and none of them may be missing unnoticed.
 
-use crate::error::words_of_panic;
-use futures::FutureExt as _;
+use crate::telemetry::{Metrics, Panicked, Part};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,14 +10,16 @@ use tracing::error;
 /// Loops that run until the stop.
 pub(super) struct Workers {
     stopping: CancellationToken,
+    metrics: Metrics,
     tracker: TaskTracker,
     /// The first that panicked.
     panicked: watch::Sender<Option<&'static str>>,
 }
 
 impl Workers {
-    pub(super) fn until(stopping: CancellationToken) -> Self {
-        Self { stopping, tracker: TaskTracker::new(), panicked: watch::Sender::new(None) }
+    pub(super) fn until(stopping: CancellationToken, metrics: Metrics) -> Self {
+        let panicked = watch::Sender::new(None);
+        Self { stopping, metrics, tracker: TaskTracker::new(), panicked }
     }
 
     /// Runs a loop until the stop.
@@ -33,14 +33,14 @@ impl Workers {
         work: impl Future<Output = ()> + Send + 'static,
     ) {
         let (stopping, panicked) = (self.stopping.clone(), self.panicked.clone());
-        let work = AssertUnwindSafe(work).catch_unwind();
+        let metrics = self.metrics.clone();
         self.tracker.spawn(async move {
             let ended = tokio::select! {
-                ended = work => ended,
+                ended = metrics.catch(Part::Worker, work) => ended,
                 () = stopping.cancelled() => return,
             };
-            if let Err(cause) = ended {
-                error!(worker = name, cause = words_of_panic(&*cause), "a worker panicked");
+            if let Err(Panicked) = ended {
+                error!(worker = name, "a worker panicked");
                 panicked.send_if_modified(|first| first.replace(name).is_none());
             }
         });

@@ -1,21 +1,26 @@
 //! One batch: load, decide, commit, answer; again for what was stale, until all are answered.
 //!
 //! Atomic is the command, not the batch. A commit that fails for anything but staleness or an
-//! outage is split in halves until the one bad command fails alone. After a commit whose outcome
-//! is unknown, what it wrote is looked up before anything is decided again.
+//! outage is split in halves until the one bad command fails alone; so is one that panics. After a
+//! commit whose outcome is unknown, what it wrote is looked up before anything is decided again.
 
 use super::changes::{ChangeSet, Changes};
+use super::command::Outcome;
 use super::decide::{Decision, decide};
 use super::parts::EngineParts;
 use super::remembered::Memory;
 use super::state::State;
-use super::ticket::{Decided, Pending, Ticket, answer_committed, sort_out, wanted};
+use super::ticket::{
+    Decided, Pending, Ticket, answer_committed, last_of_each_flight, sort_out, wanted,
+};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::error::Error;
 use crate::store::StoreError;
-use crate::telemetry::{Side, Span, TraceContext};
+use crate::telemetry::{Panicked, Part, Side, Span, TraceContext};
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tracing::{error, warn};
 
@@ -49,6 +54,15 @@ enum Attempt {
     Outage(Vec<Pending>, StoreError),
     /// The store refused; nothing was written.
     Refused(Vec<Pending>, StoreError),
+    /// Something panicked; if it was the commit, its outcome is unknown.
+    Panicked(Vec<Pending>),
+}
+
+/// What a command came to on the state of its batch.
+struct Judged {
+    outcome: Result<Outcome, Error>,
+    /// Where its changes stand in the change set.
+    position: Option<usize>,
 }
 
 /// Runs one batch.
@@ -56,11 +70,22 @@ pub(super) struct Batch<'a> {
     parts: &'a EngineParts,
     memory: &'a Memory,
     span: Span,
+    /// Commits of unknown outcome so far.
+    in_doubt: AtomicU32,
+    /// Cached answers that such a commit outdates, if it was made.
+    doubtful_days: Mutex<BTreeSet<DayKey>>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(parts: &'a EngineParts, memory: &'a Memory, tickets: &[Ticket]) -> Self {
-        Self { parts, memory, span: span_over(parts, tickets) }
+        let span = span_over(parts, tickets);
+        Self {
+            parts,
+            memory,
+            span,
+            in_doubt: AtomicU32::default(),
+            doubtful_days: Mutex::default(),
+        }
     }
 
     /// Answers every ticket.
@@ -70,7 +95,7 @@ impl<'a> Batch<'a> {
         for ticket in &tickets {
             metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
         }
-        let begin = |(place, ticket)| Pending { ticket, place, earlier: None };
+        let begin = |(place, ticket)| Pending { ticket, place, earlier: Vec::new() };
         let pending = tickets.into_iter().enumerate().map(begin).collect();
         self.finish(pending, Rows::Remembered).await;
     }
@@ -79,7 +104,7 @@ impl<'a> Batch<'a> {
         let (mut stale, mut outages) = (0, 0);
         loop {
             // Who went away before the decision is skipped, unless it may have been committed.
-            pending.retain(|p| p.earlier.is_some() || !p.ticket.reply.is_closed());
+            pending.retain(|p| !p.earlier.is_empty() || !p.ticket.is_abandoned());
             if pending.is_empty() {
                 return;
             }
@@ -101,6 +126,7 @@ impl<'a> Batch<'a> {
                     outages += 1;
                     warn!(error = %source_chain(&cause), outages, "the store is unavailable");
                     if outages >= OUTAGE_MAX {
+                        self.end_doubtful_days();
                         for p in again {
                             let gone = StoreError::Unavailable(anyhow::anyhow!("gave up"));
                             p.ticket.answer(Err(gone.into()));
@@ -111,7 +137,11 @@ impl<'a> Batch<'a> {
                     again
                 }
                 Attempt::Refused(again, cause) => {
-                    self.split(again, cause).await;
+                    self.split(again, Some(cause)).await;
+                    return;
+                }
+                Attempt::Panicked(again) => {
+                    self.split(again, None).await;
                     return;
                 }
             };
@@ -119,9 +149,11 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Tries each half alone, so that one bad command spoils no other's booking.
-    async fn split(&self, mut pending: Vec<Pending>, cause: StoreError) {
+    /// Tries each half alone, so that one bad command spoils no other's booking. `cause`: why the
+    /// store refused; nothing after a panic.
+    async fn split(&self, mut pending: Vec<Pending>, cause: Option<StoreError>) {
         if pending.len() == 1 {
+            let Some(cause) = cause else { return self.fail_after_panic(pending).await };
             error!(error = %source_chain(&cause), "the store refused a command");
             for p in pending {
                 let refused = StoreError::Refused(anyhow::anyhow!("logged with its cause"));
@@ -134,6 +166,21 @@ impl<'a> Batch<'a> {
         Box::pin(self.finish(second, Rows::Loaded)).await;
     }
 
+    /// Answers the command that panicked by itself: with a fault, unless it was written after all.
+    async fn fail_after_panic(&self, pending: Vec<Pending>) {
+        let wanted_rows = wanted(&pending);
+        let loaded = self.timed("store.load", self.parts.store.load(&wanted_rows)).await;
+        self.end_doubtful_days();
+        let pending = match loaded {
+            Ok(Ok(state)) => answer_committed(pending, &state),
+            Ok(Err(_)) | Err(Panicked) => pending,
+        };
+        for p in pending {
+            error!(command = p.ticket.command.name(), "a command panicked and was given up");
+            p.ticket.answer(Err(Error::Panicked));
+        }
+    }
+
     async fn attempt(&self, pending: Vec<Pending>, rows: Rows) -> Attempt {
         let mut wanted_rows = wanted(&pending);
         let mut state = match rows {
@@ -144,13 +191,22 @@ impl<'a> Batch<'a> {
         let is_all_loaded = recalled.is_empty() && state.payments.is_empty();
         if !wanted_rows.is_empty() {
             match self.timed("store.load", self.parts.store.load(&wanted_rows)).await {
-                Ok(loaded) => state.extend(loaded),
-                Err(cause @ StoreError::Unavailable(_)) => return Attempt::Outage(pending, cause),
-                Err(cause) => return Attempt::Refused(pending, cause),
+                Ok(Ok(loaded)) => state.extend(loaded),
+                Ok(Err(cause @ StoreError::Unavailable(_))) => {
+                    return Attempt::Outage(pending, cause);
+                }
+                Ok(Err(cause)) => return Attempt::Refused(pending, cause),
+                Err(Panicked) => return Attempt::Panicked(pending),
             }
         }
+        self.end_doubtful_days();
         let pending = answer_committed(pending, &state);
-        let (mut decided, mut changes) = self.judge(pending, &mut state);
+        let judge = || self.judge(&pending, &mut state);
+        let Ok((judged, mut changes)) = self.parts.metrics.catch_now(Part::Batch, judge) else {
+            return Attempt::Panicked(pending);
+        };
+        let decided = pending.into_iter().zip(judged);
+        let mut decided: Vec<_> = decided.map(|(p, judged)| judged.of(p)).collect();
         let ended = self.outdated(&changes);
         if self.parts.cache.is_told() {
             changes.outdated.clone_from(&ended);
@@ -165,7 +221,7 @@ impl<'a> Batch<'a> {
             return Attempt::Done { overtaken: Vec::new(), doubtful };
         }
         match self.timed("store.commit", self.parts.store.commit(&changes)).await {
-            Ok(committed) => {
+            Ok(Ok(committed)) => {
                 self.parts.cache.end(&ended);
                 self.parts.committed.notify_one();
                 let (good, overtaken) = sort_out(decided, &committed.stale);
@@ -180,27 +236,46 @@ impl<'a> Batch<'a> {
                 let overtaken = overtaken.into_iter().map(Decided::again).collect();
                 Attempt::Done { overtaken, doubtful }
             }
-            Err(cause) => {
-                let is_unknown = matches!(cause, StoreError::Unavailable(_));
-                let again = |d: Decided| {
-                    if is_unknown { d.again_unless_committed(&changes) } else { d.again() }
-                };
-                let mut again: Vec<_> = decided.into_iter().map(again).collect();
-                again.extend(doubtful);
-                again.sort_by_key(|p| p.place);
-                if is_unknown {
-                    Attempt::Outage(again, cause)
-                } else {
-                    Attempt::Refused(again, cause)
-                }
+            Ok(Err(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. }))) => {
+                let again = decided.into_iter().map(Decided::again).chain(doubtful);
+                Attempt::Refused(in_order(again), cause)
             }
+            Ok(Err(cause @ StoreError::Unavailable(_))) => {
+                Attempt::Outage(self.doubt(decided, doubtful, &changes, ended), cause)
+            }
+            Err(Panicked) => Attempt::Panicked(self.doubt(decided, doubtful, &changes, ended)),
+        }
+    }
+
+    /// After a commit whose outcome is unknown: what is to be looked up. Answers that it outdates
+    /// end now, and again when more is known, since it may be made between two searches.
+    fn doubt(
+        &self,
+        decided: Vec<Decided>,
+        doubtful: Vec<Pending>,
+        changes: &ChangeSet,
+        ended: Vec<DayKey>,
+    ) -> Vec<Pending> {
+        self.doubtful_days.lock().expect("no holder of the days panics").extend(ended);
+        self.end_doubtful_days();
+        let attempt = self.in_doubt.fetch_add(1, Ordering::Relaxed);
+        let flights = last_of_each_flight(changes);
+        let again = |d: Decided| d.again_unless_committed(attempt, changes, &flights);
+        in_order(decided.into_iter().map(again).chain(doubtful))
+    }
+
+    fn end_doubtful_days(&self) {
+        let days = self.doubtful_days.lock().expect("no holder of the days panics");
+        if !days.is_empty() {
+            self.parts.cache.end(&days.iter().cloned().collect::<Vec<_>>());
+            self.parts.committed.notify_one();
         }
     }
 
     /// Decides each command on the state that the ones before it left.
-    fn judge(&self, pending: Vec<Pending>, state: &mut State) -> (Vec<Decided>, ChangeSet) {
+    fn judge(&self, pending: &[Pending], state: &mut State) -> (Vec<Judged>, ChangeSet) {
         let now = self.parts.clock.now();
-        let mut decided = Vec::with_capacity(pending.len());
+        let mut judged = Vec::with_capacity(pending.len());
         let mut changes = ChangeSet::default();
         for p in pending {
             let Decision { outcome, changes: wanted } =
@@ -210,22 +285,23 @@ impl<'a> Batch<'a> {
             if position.is_some() {
                 changes.commands.push(self.in_trace(&p.ticket, wanted));
             }
-            let Pending { ticket, place, earlier } = p;
-            let outcome = outcome.map_err(Error::from);
-            decided.push(Decided { ticket, place, earlier, outcome, position });
+            let outcome = outcome.map_err(|refusal| {
+                if p.may_have_been_written_over() { in_doubt() } else { refusal.into() }
+            });
+            judged.push(Judged { outcome, position });
         }
-        (decided, changes)
+        (judged, changes)
     }
 
-    /// A call of the store within the batch's span.
+    /// A call of the store within the batch's span; a panic in it ends there.
     async fn timed<T>(
         &self,
         name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Result<T, StoreError>, Panicked> {
         let span = self.parts.tracing.span(name, Side::Client, &self.span.context());
-        let outcome = call.await;
-        if outcome.is_err() {
+        let outcome = self.parts.metrics.catch(Part::Batch, call).await;
+        if !matches!(outcome, Ok(Ok(_))) {
             span.fail("store");
         }
         outcome
@@ -294,6 +370,25 @@ impl<'a> Batch<'a> {
             .collect();
         days.into_iter().collect()
     }
+}
+
+impl Judged {
+    fn of(self, Pending { ticket, place, earlier }: Pending) -> Decided {
+        let Self { outcome, position } = self;
+        Decided { ticket, place, earlier, outcome, position }
+    }
+}
+
+/// In the order in which they came.
+fn in_order(pending: impl Iterator<Item = Pending>) -> Vec<Pending> {
+    let mut pending: Vec<_> = pending.collect();
+    pending.sort_by_key(|p| p.place);
+    pending
+}
+
+/// Another change came after one of unknown outcome, so that nothing tells whether it was made.
+fn in_doubt() -> Error {
+    StoreError::Unavailable(anyhow::anyhow!("an earlier attempt's outcome stays unknown")).into()
 }
 
 /// The span of a batch: below its command if it has only one, else a trace of its own, linked to

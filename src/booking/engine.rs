@@ -13,12 +13,13 @@ use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::error::Error;
 use crate::lock::Taken;
 use crate::store::Located;
-use crate::telemetry::{Side, Span, TraceContext};
-use futures::poll;
+use crate::telemetry::{Panicked, Part, Side, Span, TraceContext};
+use futures::{FutureExt as _, poll};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -184,7 +185,14 @@ impl Engine {
         };
         let (reply, answer) = oneshot::channel();
         let is_called = *caller != TraceContext::NONE;
-        let ticket = Ticket { command, flight, reply, arrived: Instant::now(), span, is_called };
+        let ticket = Ticket {
+            command,
+            flight,
+            reply: Some(reply),
+            arrived: Instant::now(),
+            span,
+            is_called,
+        };
         let item = Waiter { ticket, _room: room };
         self.floor().lines.push(Entry { flight, queue, item });
         Ok(answer)
@@ -258,17 +266,18 @@ impl Engine {
         let (ours, theirs): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| taken.flights.contains(&entry.flight));
         seat.flights.clone_from(&taken.flights);
+        let held = Held { parts, taken: Some(taken) };
 
         let tickets = ours.into_iter().map(|entry| entry.item.ticket).collect();
         if !theirs.is_empty() {
             let engine = self.clone();
             parts.tasks.spawn(async move { engine.come_back_later(theirs).await });
         }
-        self.run_locked(tickets, &taken).await;
+        self.run_locked(tickets, held.taken()).await;
 
         // Asked before the next batch on these flights asks for them, and so answered before it,
         // which need not wait for that answer to begin.
-        let mut release = pin!(parts.locks.release(taken));
+        let mut release = pin!(parts.locks.release(held.give()));
         let is_released = poll!(release.as_mut()).is_ready();
         drop(seat);
         if !is_released {
@@ -281,10 +290,13 @@ impl Engine {
         let parts = &self.shared.parts;
         if !tickets.is_empty() {
             let batch = Batch::new(parts, &self.shared.memory, &tickets);
+            let mut run = pin!(batch.run(tickets));
             tokio::select! {
-                () = batch.run(tickets) => {}
-                () = parts.locks.keep(taken) => {}
+                () = &mut run => return,
+                Err(Panicked) = parts.metrics.catch(Part::FlightLocks, parts.locks.keep(taken)) => {}
             }
+            // Its locks may lapse; versions protect the seats.
+            run.await;
         }
     }
 
@@ -316,6 +328,35 @@ impl Located {
                 .ok_or(Refusal::BookingNotFound(cancel.booking_id)),
             Command::Hold(hold) => Ok(hold.flight_id),
             Command::PutFlight(put) => Ok(put.flight_id),
+        }
+    }
+}
+
+/// The flights' locks of a running batch; given back even if the batch panics.
+struct Held<'a> {
+    parts: &'a EngineParts,
+    /// There until it is given back.
+    taken: Option<Taken>,
+}
+
+impl Held<'_> {
+    fn taken(&self) -> &Taken {
+        self.taken.as_ref().expect("it is given back by value")
+    }
+
+    fn give(mut self) -> Taken {
+        self.taken.take().expect("it is given back once")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(taken) = self.taken.take() else { return };
+        let locks = self.parts.locks.clone();
+        let mut release = async move { locks.release(taken).await }.boxed();
+        // Locks in memory are free at once; others need the runtime, without which they lapse.
+        if (&mut release).now_or_never().is_none() && Handle::try_current().is_ok() {
+            self.parts.tasks.spawn(release);
         }
     }
 }

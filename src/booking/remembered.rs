@@ -100,7 +100,13 @@ impl Memory {
     }
 
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.0.lock().expect("no holder of the memory panics")
+        self.0.lock().unwrap_or_else(|poisoned| {
+            // A panic left it half written: better nothing than that.
+            let mut remembered = poisoned.into_inner();
+            *remembered = Remembered::default();
+            self.0.clear_poison();
+            remembered
+        })
     }
 }
 

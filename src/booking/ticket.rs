@@ -4,10 +4,10 @@
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
 use super::state::{State, Wanted};
-use crate::domain::FlightId;
+use crate::domain::{Booking, Flight, FlightId};
 use crate::error::Error;
 use crate::telemetry::Span;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 pub(super) struct Ticket {
     pub(super) command: Command,
     pub(super) flight: FlightId,
-    pub(super) reply: oneshot::Sender<Result<Outcome, Error>>,
+    /// Where its answer goes; taken by it.
+    pub(super) reply: Option<oneshot::Sender<Result<Outcome, Error>>>,
     pub(super) arrived: Instant,
     /// Ends when the command is answered.
     pub(super) span: Span,
@@ -24,14 +25,32 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
+    pub(super) fn answer(mut self, outcome: Result<Outcome, Error>) {
         match &outcome {
             Ok(_) => {}
             Err(Error::Refused(_)) => self.span.note("booking.refused", true),
             Err(_) => self.span.fail("unavailable"),
         }
         // The caller may be gone; what was committed stands.
-        let _ = self.reply.send(outcome);
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether the caller went away.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+}
+
+impl Drop for Ticket {
+    /// A panic that nothing caught on its way leaves no caller without an answer.
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(reply) = self.reply.take()
+        {
+            let _ = reply.send(Err(Error::Panicked));
+        }
     }
 }
 
@@ -39,21 +58,33 @@ impl Ticket {
 pub(super) struct Earlier {
     outcome: Outcome,
     changes: Changes,
+    attempt: u32,
+    /// The flight as the attempt's last command would have left it.
+    flight: Option<Flight>,
 }
 
-/// A ticket and what an earlier attempt, whose outcome is unknown, decided for it.
+/// A ticket and what earlier attempts, whose outcomes are unknown, decided for it.
 pub(super) struct Pending {
     pub(super) ticket: Ticket,
     /// Where it stood in its line.
     pub(super) place: usize,
-    pub(super) earlier: Option<Box<Earlier>>,
+    /// As many as a batch tries while the store is away.
+    pub(super) earlier: Vec<Earlier>,
+}
+
+impl Pending {
+    /// Whether nothing may be left of what an earlier attempt wrote: a flight says only who changed
+    /// it last.
+    pub(super) fn may_have_been_written_over(&self) -> bool {
+        !self.earlier.is_empty() && matches!(self.ticket.command, Command::PutFlight(_))
+    }
 }
 
 /// A command that was judged, and where its changes stand in the change set.
 pub(super) struct Decided {
     pub(super) ticket: Ticket,
     pub(super) place: usize,
-    pub(super) earlier: Option<Box<Earlier>>,
+    pub(super) earlier: Vec<Earlier>,
     pub(super) outcome: Result<Outcome, Error>,
     pub(super) position: Option<usize>,
 }
@@ -64,15 +95,20 @@ impl Decided {
         Pending { ticket: self.ticket, place: self.place, earlier: self.earlier }
     }
 
-    pub(super) fn again_unless_committed(self, changes: &ChangeSet) -> Pending {
-        let earlier = match (self.outcome, self.position) {
-            (Ok(outcome), Some(position)) => {
-                let changes = changes.commands[position].clone();
-                Some(Box::new(Earlier { outcome, changes }))
-            }
-            _ => self.earlier,
-        };
-        Pending { ticket: self.ticket, place: self.place, earlier }
+    /// To be looked up before it is judged again: the outcome of this attempt is unknown.
+    pub(super) fn again_unless_committed(
+        self,
+        attempt: u32,
+        changes: &ChangeSet,
+        flights: &HashMap<FlightId, &Flight>,
+    ) -> Pending {
+        let Self { ticket, place, mut earlier, outcome, position } = self;
+        if let (Ok(outcome), Some(position)) = (outcome, position) {
+            let changes = changes.commands[position].clone();
+            let flight = flights.get(&ticket.flight).copied().cloned();
+            earlier.push(Earlier { outcome, changes, attempt, flight });
+        }
+        Pending { ticket, place, earlier }
     }
 
     /// Whether it was judged on a record that only the commit itself could confirm.
@@ -94,18 +130,75 @@ pub(super) fn sort_out(decided: Vec<Decided>, stale: &[usize]) -> (Vec<Decided>,
     decided.into_iter().partition(|d| !flights.contains(&d.ticket.flight) && !d.leans_on_a_key())
 }
 
+/// The flights as their last commands would leave them.
+pub(super) fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
+    let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
+    flights.map(|change| (change.after.id, &change.after)).collect()
+}
+
 /// Answers those that an earlier commit of unknown outcome did write; gives back the rest.
+///
+/// What an attempt changes of one flight is written whole or not at all, so one command that is
+/// found stands for the others: their own rows may have been written again since.
 pub(super) fn answer_committed(pending: Vec<Pending>, state: &State) -> Vec<Pending> {
+    if pending.iter().all(|p| p.earlier.is_empty()) {
+        return pending;
+    }
+    let all = pending.iter().flat_map(|p| &p.earlier);
+    let landed: HashSet<(u32, FlightId)> = all
+        .filter(|earlier| earlier.shows_its_flight_was_written(state))
+        .filter_map(|earlier| Some((earlier.attempt, earlier.flight.as_ref()?.id)))
+        .collect();
     let mut rest = Vec::with_capacity(pending.len());
-    for p in pending {
-        match p.earlier {
-            Some(earlier) if stands(&earlier.changes, state) => {
-                p.ticket.answer(Ok(earlier.outcome));
+    for mut p in pending {
+        let is_written = |earlier: &Earlier| {
+            let flight = earlier.changes.flight.as_ref().map(|change| change.after.id);
+            flight.is_some_and(|flight| landed.contains(&(earlier.attempt, flight)))
+                || stands(&earlier.changes, state)
+        };
+        match p.earlier.iter().position(is_written) {
+            Some(position) => {
+                let earlier = p.earlier.swap_remove(position);
+                p.ticket.answer(Ok(earlier.answer(state)));
             }
-            earlier => rest.push(Pending { earlier, ..p }),
+            None => rest.push(p),
         }
     }
     rest
+}
+
+impl Earlier {
+    /// Whether the rows show that this attempt, and no other, wrote what it changes of its flight.
+    fn shows_its_flight_was_written(&self, state: &State) -> bool {
+        let (Some(last), true) = (&self.flight, self.changes.flight.is_some()) else {
+            return false;
+        };
+        let Some(flight) = state.flights.get(&last.id) else { return false };
+        if flight == last {
+            return true;
+        }
+        let is_its_own = |after: &Booking| {
+            let booking = state.bookings.get(&after.id);
+            booking.is_some_and(|booking| booking.created_at == after.created_at)
+        };
+        flight.version >= last.version
+            && self.changes.booking.as_ref().is_some_and(|change| is_its_own(&change.after))
+            && stands(&self.changes, state)
+    }
+
+    /// The answer: a new booking as it was written, which another attempt may have done.
+    fn answer(self, state: &State) -> Outcome {
+        match self.outcome {
+            Outcome::Booking { booking, replayed: false } => {
+                let booking = match state.bookings.get(&booking.id) {
+                    Some(written) => Booking { passengers: booking.passengers, ..written.clone() },
+                    None => booking,
+                };
+                Outcome::Booking { booking, replayed: false }
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 /// Whether the rows are as these changes would have left them, or went on from there.
@@ -132,7 +225,7 @@ pub(super) fn wanted(pending: &[Pending]) -> Wanted {
         wanted.flights.insert(p.ticket.flight);
         match &p.ticket.command {
             Command::Hold(hold) => {
-                if p.earlier.is_some() {
+                if !p.earlier.is_empty() {
                     wanted.payments.insert(hold.reference);
                 }
                 let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));

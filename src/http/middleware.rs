@@ -7,18 +7,15 @@ use super::gate::is_probe;
 use super::places::overloaded;
 use super::problem::{Code, Problem};
 use super::{Api, bookings, search, span};
-use crate::error::words_of_panic;
-use crate::telemetry::{Span, TraceContext};
+use crate::telemetry::{Panicked, Part, Span, TraceContext};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::cell::Cell;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{Level, enabled, event, field};
@@ -100,21 +97,19 @@ async fn admit(
     if has_body {
         request = read_within(request, api.limits.read_timeout, shared.clone());
     }
-    Ok(carry_out(api.limits.request_timeout + waits, request, next).await)
+    Ok(carry_out(api, api.limits.request_timeout + waits, request, next).await)
 }
 
-async fn carry_out(time: Duration, request: Request, next: Next) -> Response {
-    let answered = AssertUnwindSafe(tokio::time::timeout(time, next.run(request))).catch_unwind();
-    match answered.await {
+async fn carry_out(api: &Api, time: Duration, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(time, next.run(request));
+    match api.metrics.catch(Part::Request, answered).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             let late = "the answer took longer than SERVER_WRITE_TIMEOUT; what was asked may have \
                         been done";
             Problem::new(Code::Unavailable, late).into_response()
         }
-        Err(panic) => {
-            Problem::internal(format!("panic: {}", words_of_panic(&*panic))).into_response()
-        }
+        Err(Panicked) => Problem::internal("panicked; an earlier line says where").into_response(),
     }
 }
 

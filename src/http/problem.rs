@@ -319,6 +319,7 @@ impl From<Error> for Problem {
             Error::Refused(refusal) => refusal.into(),
             Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
             Error::Stopping => Self::new(Code::Unavailable, error.to_string()),
+            Error::Panicked => Self::new(Code::Internal, error.to_string()),
             Error::Store(StoreError::Unavailable(cause)) => {
                 Self::new(Code::Unavailable, "the store does not answer just now; ask again")
                     .because(format!("{cause:#}"))

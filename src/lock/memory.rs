@@ -4,6 +4,7 @@ use super::{FlightLocks, Taken};
 use crate::domain::FlightId;
 use async_trait::async_trait;
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Mutex;
 
 /// The set of flights that are taken.
@@ -20,8 +21,8 @@ impl FlightLocks for MemoryLocks {
         Taken { flights: free.collect(), token: None }
     }
 
-    async fn keep(&self, _taken: &Taken) {
-        std::future::pending::<()>().await;
+    async fn keep(&self, _taken: &Taken) -> Infallible {
+        std::future::pending().await
     }
 
     async fn release(&self, given_back: Taken) {

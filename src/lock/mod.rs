@@ -9,6 +9,7 @@ pub mod redis;
 
 use crate::domain::FlightId;
 use async_trait::async_trait;
+use std::convert::Infallible;
 
 /// Takes flights for one batch.
 #[async_trait]
@@ -19,8 +20,8 @@ pub trait FlightLocks: Send + Sync + 'static {
     /// Who asks again for a flight that it did not get comes before the one that had it.
     async fn take(&self, flights: &[FlightId]) -> Taken;
 
-    /// Keeps what was taken from lapsing, until dropped. Never returns.
-    async fn keep(&self, taken: &Taken);
+    /// Keeps what was taken from lapsing, until dropped.
+    async fn keep(&self, taken: &Taken) -> Infallible;
 
     /// Gives back what was taken.
     async fn release(&self, taken: Taken);

@@ -10,6 +10,7 @@ use crate::domain::FlightId;
 use crate::redis::{Ask, Redis, Reply, Script, digest_of};
 use async_trait::async_trait;
 use redis::Value;
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// How long a lock outlives its holder.
@@ -127,7 +128,7 @@ impl FlightLocks for RedisLocks {
         Taken { flights: taken, token: Some(token) }
     }
 
-    async fn keep(&self, taken: &Taken) {
+    async fn keep(&self, taken: &Taken) -> Infallible {
         let Some(token) = &taken.token else { return std::future::pending().await };
         loop {
             tokio::time::sleep(self.lease / 3).await;

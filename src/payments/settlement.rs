@@ -96,6 +96,9 @@ impl Settlement {
                 Err(Error::Store(
                     fault @ (StoreError::Corrupt { .. } | StoreError::Refused(_)),
                 )) => self.put_aside(message, span, &fault.to_string()).await?,
+                Err(Error::Panicked) => {
+                    self.put_aside(message, span, "settling it made the service panic").await?;
+                }
                 Err(
                     error @ (Error::Overloaded
                     | Error::Stopping

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
 use crate::pace::Pace;
 use crate::store::{Store, StoreError};
-use crate::telemetry::{Metrics, Side, Span, TRACEPARENT, Tracing};
+use crate::telemetry::{Metrics, Part, Side, Span, TRACEPARENT, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -145,7 +145,13 @@ impl PaymentWorker {
         let room = calls.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (worker, events) = (self.clone(), events.clone());
         self.tasks.spawn(async move {
-            if let Some(event) = worker.ask_until_answered(&request, &span).await {
+            let asked = worker.ask_until_answered(&request, &span);
+            let answer = worker.metrics.catch(Part::GatewayCall, asked).await;
+            if answer.is_err() {
+                span.fail("panicked");
+                warn!(booking.id = %request.booking_id, "the payment stays unanswered for now");
+            }
+            if let Ok(Some(event)) = answer {
                 // A closed channel means a restart of the worker; the sweeper repeats the request.
                 let _ = events.send((event, span)).await;
             }

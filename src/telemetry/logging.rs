@@ -39,9 +39,10 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Logs, ParseError> {
     Ok(logs)
 }
 
-/// What was said and where, in one line; the request that it struck is told of by its own.
+/// Where, in one line; the request that it struck is told of by its own. A message that was put
+/// together at run time may quote what callers sent, so only a constant one is repeated.
 fn tell_of_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("?");
+    let message = panic.payload().downcast_ref::<&'static str>().copied();
     let location = panic.location().map(tracing::field::display);
     let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
     error!(panic.message = message, panic.location = location, panic.thread = thread, "panicked");

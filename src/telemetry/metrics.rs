@@ -1,5 +1,6 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+use super::panics::{self, Part};
 use super::store_gauges::StoreGauges;
 use crate::bus::{Message, Topic};
 use crate::domain::Timestamp;
@@ -52,6 +53,7 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
     dead_letters_lost: IntCounterVec,
+    panics: IntCounterVec,
     spans: IntCounterVec,
     store: Arc<StoreGauges>,
     /// Seconds of a gateway call.
@@ -188,6 +190,7 @@ impl Metrics {
                 "dead_letters_lost_total",
                 "Messages put aside whose dead letter Kafka refused, by topic.",
             ),
+            panics: panics::made_by(&made),
             store: Arc::new(StoreGauges::made_by(&made)),
             spans: made.counters(
                 "trace_spans_total",
@@ -215,6 +218,9 @@ impl Metrics {
             self.published.with_label_values(&[topic.as_str()]);
             self.dead_lettered.with_label_values(&[topic.as_str()]);
             self.dead_letters_lost.with_label_values(&[topic.as_str()]);
+        }
+        for part in Part::ALL {
+            self.panics(part);
         }
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
@@ -285,6 +291,10 @@ impl Metrics {
         self.dead_letters_lost.with_label_values(&[topic.as_str()]).inc();
     }
 
+    pub(super) fn panics(&self, part: Part) -> IntCounter {
+        self.panics.with_label_values(&[part.as_str()])
+    }
+
     /// Tells what waits; whoever sweeps does.
     pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
         self.store.tell_backlog(backlog, now);
@@ -353,7 +363,7 @@ impl Maker {
         self.counters(name, help, &["topic"])
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.registered(IntCounterVec::new(Opts::new(name, help), labels).expect(SOUND))
     }
 

@@ -5,9 +5,11 @@ mod export;
 pub mod logging;
 mod metrics;
 mod names;
+mod panics;
 mod store_gauges;
 mod traces;
 
 pub use metrics::{Metrics, Route};
 pub use names::Names;
+pub use panics::{Panicked, Part};
 pub use traces::{Side, Span, TRACEPARENT, TraceContext, Tracing};

@@ -1,9 +1,13 @@
 //! A store that loses connections and refuses commits: every caller gets one true answer.
 
-use crate::support::{Fault, TestApp, booking, flight};
-use airline_booking::domain::FlightId;
+use crate::support::{Fault, TestApp, booking, flight, start_of_test};
+use airline_booking::booking::{Command, ExpectedVersion, Hold, PutFlight};
+use airline_booking::domain::{
+    BookingId, FlightId, FlightPatch, PaymentMethod, PaymentReference, UserId,
+};
 use futures::future::join_all;
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_was_lost_is_found_and_not_done_twice() {
@@ -42,6 +46,106 @@ async fn a_store_that_stays_away_is_a_503_and_changes_nothing() {
     app.finish().await;
 }
 
+#[tokio::test]
+async fn a_panic_in_a_commit_fails_its_command_alone_and_locks_no_flight() {
+    let app = TestApp::start().await;
+    let ids = [app.add_flight(100).await, app.add_flight(100).await];
+    app.gateway.close();
+    let waiting = app.book(ids[0], 3).await.booking_id();
+    app.faults.plan([Fault::Panics]);
+    app.book(ids[0], 2).await.assert_problem(500, "internal");
+    let others = async {
+        for id in ids {
+            assert_eq!(app.book(id, 1).await.status, 201);
+        }
+        app.gateway.open();
+        app.run_until_idle().await;
+    };
+    tokio::time::timeout(Duration::from_secs(30), others).await.expect("no flight is locked");
+    assert_eq!(app.booking(waiting).await["status"], "completed");
+    assert_eq!(app.flight(ids[0]).await["available_seats"], 96);
+    assert!(app.app.metrics.render().contains("panics_total{part=\"batch\"} 1\n"));
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_panicked_after_it_was_made_is_found_and_not_done_twice() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(100).await;
+    app.gateway.close();
+    app.faults.plan([Fault::PanicsAfter, Fault::PanicsAfter]);
+    let answers = join_all((0..20).map(|_| app.book(id, 2))).await;
+    assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+    assert_eq!(app.flight(id).await["held_seats"], 40);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_panics_each_time_fails_alone_and_spoils_no_others_booking() {
+    let app = TestApp::start().await;
+    let ids = [app.add_flight(100).await, app.add_flight(100).await];
+    app.faults.plan([Fault::PanicsAtSeats(7)]);
+    let sizes: Vec<i32> = (0..30).map(|client| if client == 13 { 7 } else { 1 }).collect();
+    let asked = sizes.iter().enumerate().map(|(client, seats)| app.book(ids[client % 2], *seats));
+    for (answer, seats) in join_all(asked).await.iter().zip(&sizes) {
+        match seats {
+            7 => {
+                answer.assert_problem(500, "internal");
+                assert!(!answer.text.contains("planted"), "{answer:?}");
+            }
+            _ => assert_eq!(answer.status, 201, "{answer:?}"),
+        }
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_put_and_the_hold_behind_it_are_both_found_after_their_answer_was_lost() {
+    let app = TestApp::start().await;
+    let id = FlightId(app.add_flight(100).await);
+    app.gateway.close();
+    app.faults.plan([Fault::LostAfter]);
+    let put = Command::PutFlight(PutFlight {
+        flight_id: id,
+        patch: FlightPatch { total_seats: Some(120), ..FlightPatch::default() },
+        expected: Some(ExpectedVersion::Body(1)),
+    });
+    let outcomes = app.app.engine.submit_all(vec![put, hold(id, 1), hold(id, 2)], &[]).await;
+    let outcomes = outcomes.expect("the store answers");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let flight = app.flight(id.0).await;
+    assert_eq!((&flight["version"], &flight["held_seats"]), (&json!(4), &json!(3)));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_put_that_another_may_have_written_over_is_not_called_a_conflict() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(100).await;
+    app.faults.plan([Fault::LostAfterOvertaken(FlightId(id))]);
+    let path = format!("/api/v1/flights/{id}");
+    let put = app.put(&path, &json!({"total_seats": 120, "version": 1})).await;
+    put.assert_problem(503, "unavailable");
+    assert_eq!(app.flight(id).await["total_seats"], 120);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_search_after_a_commit_whose_answer_was_lost_shows_what_it_changed() {
+    let app = TestApp::start().await;
+    for fault in [Fault::LostAfter, Fault::PanicsAfter] {
+        let id = app.add_flight(100).await;
+        let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
+        assert!(!app.get(search).await.text.contains("4321"));
+        app.faults.plan([fault]);
+        let path = format!("/api/v1/flights/{id}");
+        assert_eq!(app.put(&path, &json!({"price": 4321.00})).await.status, 200);
+        assert!(app.get(search).await.text.contains("4321"), "{fault:?}");
+        assert_eq!(app.put(&path, &json!({"price": 2500.00})).await.status, 200);
+    }
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_command_fails_alone_and_spoils_no_others_booking() {
     let app = TestApp::start().await;
@@ -63,12 +167,22 @@ async fn one_bad_command_fails_alone_and_spoils_no_others_booking() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_store_refuses_is_put_aside_and_holds_up_no_other() {
+    an_event_is_put_aside_and_holds_up_no_other(Fault::RefusesSeats(7)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_panics_is_put_aside_and_holds_up_no_other() {
+    an_event_is_put_aside_and_holds_up_no_other(Fault::PanicsAtSeats(7)).await;
+}
+
+/// `fault` strikes what has seven seats.
+async fn an_event_is_put_aside_and_holds_up_no_other(fault: Fault) {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.gateway.close();
     let struck = app.book(flight, 7).await.booking_id();
     let other = app.book(flight, 2).await.booking_id();
-    app.faults.plan([Fault::RefusesSeats(7)]);
+    app.faults.plan([fault]);
     app.gateway.open();
     app.run_until_idle().await;
     assert_eq!(app.booking(other).await["status"], "completed");
@@ -111,4 +225,18 @@ async fn a_caller_that_went_away_before_the_decision_holds_no_seats() {
     assert_eq!(listed, Some(i64::from(held > 0)), "seats and booking agree");
     app.post("/api/v1/flights", &flight(1)).await;
     app.finish().await;
+}
+
+/// A hold of a booking number that no other takes.
+fn hold(flight_id: FlightId, number: i64) -> Command {
+    Command::Hold(Hold {
+        booking_id: BookingId(1_000_000 + number),
+        reference: PaymentReference::draw(start_of_test()),
+        flight_id,
+        user_id: UserId(123),
+        seats: number as i32,
+        passengers: Vec::new().into(),
+        method: PaymentMethod::default(),
+        idempotency: None,
+    })
 }

@@ -10,6 +10,7 @@ use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -87,8 +88,8 @@ impl FlightLocks for MoodyLocks {
         if mood == Mood::Busy { Taken::default() } else { self.locks.take(flights).await }
     }
 
-    async fn keep(&self, taken: &Taken) {
-        self.locks.keep(taken).await;
+    async fn keep(&self, taken: &Taken) -> Infallible {
+        self.locks.keep(taken).await
     }
 
     async fn release(&self, taken: Taken) {
@@ -125,6 +126,8 @@ async fn requests_searches_and_sales_are_counted_where_they_happen() {
     app.run_until_idle().await;
     app.faults.plan([Fault::Overtaken(FlightId(flight))]);
     app.book(flight, 1).await.booking_id();
+    app.faults.plan([Fault::Panics]);
+    assert_eq!(app.book(flight, 1).await.status, 500);
     app.run_until_idle().await;
 
     let (bookings, published) = ("bookings_total", "events_published_total");
@@ -154,6 +157,7 @@ async fn requests_searches_and_sales_are_counted_where_they_happen() {
             ("events_consumed_total", &["\"payment-events\"", "\"booking-service\""], 5.0),
             ("payment_gateway_seconds_count", &[], 8.0),
             ("payment_gateway_errors_total", &[], 3.0),
+            ("panics_total", &["part=\"batch\""], 1.0),
         ],
     );
     app.finish().await;

@@ -25,7 +25,7 @@ struct Subject {
 
 enum Kind {
     Memory(Arc<MemoryBus>),
-    Kafka(Box<KafkaSettings>, Metrics),
+    Kafka(Box<KafkaSettings>, Box<Metrics>),
 }
 
 /// A dead letter, wherever it was put.
@@ -49,7 +49,7 @@ impl Subject {
         let settings = kafka::settings(brokers);
         let metrics = Metrics::new();
         let bus = KafkaBus::connect(&settings, metrics.clone()).expect("a bus");
-        Self { bus: Arc::new(bus), kind: Kind::Kafka(Box::new(settings), metrics) }
+        Self { bus: Arc::new(bus), kind: Kind::Kafka(Box::new(settings), Box::new(metrics)) }
     }
 
     /// Another replica's bus.
@@ -57,7 +57,7 @@ impl Subject {
         match &self.kind {
             Kind::Memory(bus) => bus.clone(),
             Kind::Kafka(settings, metrics) => {
-                Arc::new(KafkaBus::connect(settings, metrics.clone()).expect("a bus"))
+                Arc::new(KafkaBus::connect(settings, (**metrics).clone()).expect("a bus"))
             }
         }
     }

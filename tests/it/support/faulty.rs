@@ -25,8 +25,16 @@ pub enum Fault {
     LostAfter,
     /// Another replica commits a change of this flight first.
     Overtaken(FlightId),
+    /// All is written, another replica commits a change of this flight, and the connection is lost.
+    LostAfterOvertaken(FlightId),
     /// Refused while the batch holds a booking of this many seats.
     RefusesSeats(i32),
+    /// A bug, before anything is written.
+    Panics,
+    /// All is written, and then there is a bug.
+    PanicsAfter,
+    /// A bug while the batch holds a booking of this many seats.
+    PanicsAtSeats(i32),
 }
 
 /// What reading a flight does from now on, and asking whether the store answers.
@@ -75,7 +83,7 @@ impl FaultyStore {
         }
     }
 
-    /// Each fault strikes one commit, in order; [`Fault::RefusesSeats`] stays.
+    /// Each fault strikes one commit, in order; those that wait for a number of seats stay.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().expect("no panic").extend(faults);
     }
@@ -101,10 +109,10 @@ impl FaultyStore {
     fn next_fault(&self, changes: &ChangeSet) -> Option<Fault> {
         let mut faults = self.faults.lock().expect("no panic");
         match *faults.front()? {
-            Fault::RefusesSeats(seats) => {
+            fault @ (Fault::RefusesSeats(seats) | Fault::PanicsAtSeats(seats)) => {
                 let bookings = changes.commands.iter().filter_map(|c| c.booking.as_ref());
                 let struck = bookings.into_iter().any(|b| b.after.seats_booked == seats);
-                struck.then_some(Fault::RefusesSeats(seats))
+                struck.then_some(fault)
             }
             _ => faults.pop_front(),
         }
@@ -128,6 +136,16 @@ impl Store for FaultyStore {
             Some(Fault::Overtaken(flight)) => {
                 self.overtake(flight).await?;
                 self.real.commit(changes).await
+            }
+            Some(Fault::LostAfterOvertaken(flight)) => {
+                self.real.commit(changes).await?;
+                self.overtake(flight).await?;
+                Err(lost())
+            }
+            Some(Fault::Panics | Fault::PanicsAtSeats(_)) => panic!("a planted bug"),
+            Some(Fault::PanicsAfter) => {
+                self.real.commit(changes).await?;
+                panic!("a planted bug")
             }
             Some(Fault::RefusesSeats(_)) => {
                 Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")))
