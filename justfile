@@ -10,6 +10,10 @@ check:
 test *arguments:
     tests/run {{arguments}}
 
+# Two replicas under load while one thing after the other goes wrong; ends with counts.
+faults *arguments:
+    tests/faults {{arguments}}
+
 # PostgreSQL, Redis and Kafka until Ctrl-C, for `cargo test` from another shell.
 services:
     tests/run --services

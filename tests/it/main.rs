@@ -10,6 +10,7 @@ mod closing;
 mod command_line;
 mod crash;
 mod drift;
+mod everything_goes_wrong;
 mod faults;
 mod foreign_messages;
 mod garbage;

@@ -1,12 +1,14 @@
 //! The harness: the real service on a database of its own, with a clock that the test moves.
 
 mod answer;
+pub mod callers;
 pub mod collector;
 pub mod deployment;
 mod faulty;
 pub mod garbage;
 mod gateway;
 pub mod kafka;
+pub mod members;
 pub mod process;
 pub mod proxy;
 pub mod redis;

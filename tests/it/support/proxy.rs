@@ -1,6 +1,8 @@
-//! The way to a server, which a test may lose: connections that lead nowhere, or are cut.
+//! The way to a server, which a test may lose: connections that lead nowhere, stall, or are cut.
 
 use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -10,6 +12,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     /// How often connections were lost.
     lost: watch::Sender<u64>,
+    is_silent: watch::Sender<bool>,
     forwarding: JoinHandle<()>,
 }
 
@@ -19,21 +22,32 @@ impl Proxy {
         let listener = TcpListener::bind(from).await.expect("a free address");
         let address = listener.local_addr().expect("an address");
         let (lost, watched) = watch::channel(0);
+        let (is_silent, silent) = watch::channel(false);
         let to = to.to_owned();
         let forwarding = tokio::spawn(async move {
             // Dropped with the proxy, and all connections with it.
             let mut connections = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                connections.spawn(forward(near, to.clone(), watched.clone()));
+                connections.spawn(forward(near, to.clone(), watched.clone(), silent.clone()));
             }
         });
-        Self { address, lost, forwarding }
+        Self { address, lost, is_silent, forwarding }
     }
 
     /// The connections that there are lead nowhere: whoever made them hears nothing more, and the
     /// server has noticed that they are lost. New ones are forwarded.
     pub fn lose_connections(&self) {
         self.lost.send_modify(|times| *times += 1);
+    }
+
+    /// Nothing passes from now on, in either direction; new connections are accepted and wait.
+    pub fn fall_silent(&self) {
+        self.is_silent.send_replace(true);
+    }
+
+    /// Delivers what was held back, and forwards again.
+    pub fn speak_again(&self) {
+        self.is_silent.send_replace(false);
     }
 }
 
@@ -43,15 +57,44 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(mut near: TcpStream, to: String, mut lost: watch::Receiver<u64>) {
+async fn forward(
+    mut near: TcpStream,
+    to: String,
+    mut lost: watch::Receiver<u64>,
+    mut silent: watch::Receiver<bool>,
+) {
     lost.mark_unchanged();
+    if silent.wait_for(|silent| !silent).await.is_err() {
+        return;
+    }
     let Ok(mut far) = TcpStream::connect(to).await else { return };
-    let is_lost = tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => false,
-        _ = lost.changed() => true,
+    let is_lost = {
+        let ((from_near, to_near), (from_far, to_far)) = (near.split(), far.split());
+        let forth = pump(from_near, to_far, silent.clone());
+        let back = pump(from_far, to_near, silent);
+        tokio::select! {
+            _ = futures::future::join(forth, back) => false,
+            _ = lost.changed() => true,
+        }
     };
     drop(far);
     if is_lost {
         std::future::pending::<()>().await;
     }
+}
+
+/// Passes on what comes, and the end of it; holds it back while there is silence.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut silent: watch::Receiver<bool>) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        if silent.wait_for(|silent| !silent).await.is_err() {
+            return;
+        }
+        if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
+            break;
+        }
+    }
+    // The other side may be gone already.
+    let _ = to.shutdown().await;
 }

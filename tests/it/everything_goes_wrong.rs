@@ -1,0 +1,255 @@
+//! One run in which everything goes wrong, one fault after the other, while callers book on two
+//! replicas: nothing that was answered is lost, and what no fault is about goes on.
+//!
+//! `tests/faults` runs it in full length and shows what it counted.
+
+mod cut_off;
+mod report;
+
+use crate::support::callers::{Aim, Bases, Callers, Wish};
+use crate::support::members::{Member, Membership, sum};
+use crate::support::process::http_client;
+use crate::support::{Fault, flight, garbage};
+use airline_booking::telemetry::Metrics;
+use cut_off::CutOff;
+use futures::future::join_all;
+use report::Report;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use std::time::{Duration, Instant};
+
+/// A party of this many strikes the planted bug; nobody else books so many.
+const STRUCK: i32 = 7;
+
+/// How many others book that flight with it.
+const COMPANIONS: usize = 20;
+
+/// How long one thing may take to come to its end, however busy the machine is.
+const WAIT_MAX: Duration = Duration::from_secs(180);
+
+/// How much of everything there is.
+struct Scale {
+    /// For how long PostgreSQL and the gateway say nothing.
+    silence: Duration,
+    hang: Duration,
+    /// Undisturbed bookings that must be accepted while a fault lasts.
+    bookings: usize,
+    /// Callers who are cut off.
+    cut_off: usize,
+}
+
+impl Scale {
+    /// Long enough to meet each fault; `TEST_FAULTS=full`: longer than the time-outs.
+    fn chosen() -> Self {
+        if std::env::var("TEST_FAULTS").is_ok_and(|scale| scale == "full") {
+            let (silence, hang) = (Duration::from_secs(20), Duration::from_secs(60));
+            return Self { silence, hang, bookings: 1_000, cut_off: 3_000 };
+        }
+        let (silence, hang) = (Duration::from_secs(3), Duration::from_secs(2));
+        Self { silence, hang, bookings: 50, cut_off: 300 }
+    }
+}
+
+/// The flights that the callers book.
+struct Flights {
+    undisturbed: Vec<i64>,
+    sold_out: i64,
+    /// Of callers who are cut off.
+    cut_off: i64,
+    struck: i64,
+}
+
+struct Run {
+    scale: Scale,
+    membership: Membership,
+    members: Vec<Member>,
+    /// Counters of members that were stopped.
+    stopped: Vec<Metrics>,
+    bases: Bases,
+    callers: Callers,
+    cut_off: CutOff,
+    flights: Flights,
+    client: reqwest::Client,
+    database: PgConnection,
+    /// Beside those of the callers.
+    wishes: Vec<Wish>,
+}
+
+impl Run {
+    async fn start() -> Self {
+        let membership = Membership::new().await;
+        let members = vec![membership.start().await, membership.start().await];
+        let client = http_client();
+        let add = async |seats: i32| {
+            let post = client.post(format!("{}/api/v1/flights", members[0].base));
+            let created = post.json(&flight(seats)).send().await.expect("an answer");
+            let created: Value = created.json().await.expect("JSON");
+            created["id"].as_i64().unwrap_or_else(|| panic!("no flight: {created}"))
+        };
+        let mut undisturbed = Vec::new();
+        for _ in 0..8 {
+            undisturbed.push(add(10_000).await);
+        }
+        let flights = Flights {
+            undisturbed,
+            sold_out: add(20).await,
+            cut_off: add(10_000).await,
+            struck: add(100).await,
+        };
+        let aims = vec![
+            (Aim::Undisturbed, 8, flights.undisturbed.clone()),
+            (Aim::SoldOut, 1, vec![flights.sold_out]),
+        ];
+        let bases = Bases::new(members.iter().map(|member| member.base.clone()).collect());
+        let callers = Callers::start(client.clone(), bases.clone(), aims);
+        let cut_off = CutOff::start(&bases, flights.cut_off);
+        let database = PgConnection::connect(&membership.database).await.expect("a connection");
+        let (scale, stopped, wishes) = (Scale::chosen(), Vec::new(), Vec::new());
+        Self {
+            scale,
+            membership,
+            members,
+            stopped,
+            bases,
+            callers,
+            cut_off,
+            flights,
+            client,
+            database,
+            wishes,
+        }
+    }
+
+    /// Messages put aside so far.
+    fn put_aside(&self) -> f64 {
+        let running = self.members.iter().map(|member| &member.metrics);
+        let all = running.chain(&self.stopped);
+        all.map(|metrics| sum(metrics, "events_dead_lettered_total")).sum()
+    }
+
+    /// Garbage on all four topics is put aside while bookings go on.
+    async fn garbage(&self) {
+        let garbage = garbage::all();
+        let brokers = self.membership.setting("KAFKA_BROKERS");
+        let before = self.put_aside();
+        for topic in ["PAYMENT_REQUESTS", "PAYMENTS", "BOOKINGS", "EVENTS"] {
+            let topic = self.membership.setting(&format!("KAFKA_TOPIC_{topic}"));
+            garbage::write(brokers, topic, &garbage).await;
+        }
+        self.callers.accept(self.scale.bookings).await;
+        // Groups read two of the topics.
+        let expected = before + 2.0 * garbage.len() as f64;
+        self.are_put_aside(expected).await;
+    }
+
+    async fn are_put_aside(&self, count: f64) {
+        let aside = async {
+            while self.put_aside() < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let aside = tokio::time::timeout(WAIT_MAX, aside).await;
+        aside.unwrap_or_else(|_| panic!("{} of {count} are put aside", self.put_aside()));
+    }
+
+    /// One booking strikes a bug in the commit, in the midst of others on its flight.
+    async fn panic(&mut self) {
+        let (member, flight) = (&self.members[1], self.flights.struck);
+        member.faults.plan([Fault::PanicsAtSeats(STRUCK)]);
+        let party = |place| if place == COMPANIONS / 2 { STRUCK } else { 1 };
+        let wishes = (0..=COMPANIONS).map(|place| Wish::new(flight, party(place), "pm_card_visa"));
+        let asks = wishes.map(async |mut wish| (wish.ask(&self.client, &member.base).await, wish));
+        let (answers, ()) = tokio::join!(join_all(asks), self.callers.accept(self.scale.bookings));
+        member.faults.heal();
+        for (answer, mut wish) in answers {
+            let answer = answer.expect("an answer");
+            if wish.body["seats_booked"] == STRUCK {
+                assert!(matches!(answer.0, 500 | 503), "{answer:?}");
+                // The flight is as it was, and so is the caller's key.
+                let again = wish.ask(&self.client, &member.base).await;
+                assert_eq!(again.expect("an answer").0, 201);
+            } else {
+                assert_eq!(answer.0, 201, "{answer:?}");
+            }
+            self.wishes.push(wish);
+        }
+    }
+
+    /// Neither replica hears of PostgreSQL for a while.
+    async fn silence(&self) {
+        for member in &self.members {
+            member.way.fall_silent();
+        }
+        tokio::time::sleep(self.scale.silence).await;
+        for member in &self.members {
+            member.way.speak_again();
+        }
+        self.callers.accept(self.scale.bookings).await;
+    }
+
+    /// The gateway takes calls and answers none.
+    async fn hang(&self) {
+        for member in &self.members {
+            member.gateway.close();
+        }
+        let began = Instant::now();
+        self.callers.accept(self.scale.bookings).await;
+        tokio::time::sleep(self.scale.hang.saturating_sub(began.elapsed())).await;
+        let held_back: usize = self.members.iter().map(|member| member.gateway.held_back()).sum();
+        assert!(held_back > 0, "nobody waits for the gateway");
+        for member in &self.members {
+            member.gateway.open();
+        }
+    }
+
+    /// Starts a replica, and then stops the one in whose place it is.
+    async fn restart(&mut self, index: usize) {
+        self.bases.set(vec![self.members[1 - index].base.clone()]);
+        let next = self.membership.start().await;
+        let old = std::mem::replace(&mut self.members[index], next);
+        self.stopped.push(old.metrics.clone());
+        old.stop().await;
+        self.bases.set(self.members.iter().map(|member| member.base.clone()).collect());
+        self.callers.accept(self.scale.bookings).await;
+    }
+
+    /// Each replica is stopped in order and another takes its place.
+    async fn rolling_restart(&mut self) {
+        self.restart(0).await;
+        self.restart(1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_one_run_in_which_everything_goes_wrong_nothing_answered_is_lost() {
+    let mut run = Run::start().await;
+    run.callers.recover(20).await;
+
+    // They go on to the end, beside every other fault.
+    run.callers.during("callers cut off");
+    run.cut_off.leave(run.scale.cut_off).await;
+    run.callers.accept(run.scale.bookings).await;
+    run.callers.recover(20).await;
+
+    run.callers.during("garbage");
+    run.garbage().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("panic");
+    run.panic().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("PostgreSQL silent");
+    run.silence().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("gateway hangs");
+    run.hang().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("rolling restart");
+    run.rolling_restart().await;
+    run.callers.recover(20).await;
+
+    Report::of(run).await.check();
+}
