@@ -99,12 +99,12 @@ pub struct PutFlight {
 }
 
 /// A version that the flight must have. The two differ only in the refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedVersion {
     /// `version` in the body: 409 if stale.
     Body(i64),
-    /// `If-Match`: 412 if stale.
-    IfMatch(i64),
+    /// `If-Match`: 412 unless the flight has one of these.
+    IfMatch(Box<[i64]>),
 }
 
 /// What a command came to.

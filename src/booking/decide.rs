@@ -222,11 +222,11 @@ fn decide_cancel(
 fn decide_put(state: &State, put: &PutFlight, now: Timestamp) -> Result<Decision, Refusal> {
     let flight = state.flights.get(&put.flight_id).ok_or(Refusal::FlightNotFound(put.flight_id))?;
     let current = flight.version;
-    match put.expected {
-        Some(ExpectedVersion::Body(version)) if version != current => {
+    match &put.expected {
+        Some(ExpectedVersion::Body(version)) if *version != current => {
             return Err(Refusal::VersionConflict { flight: flight.id, current });
         }
-        Some(ExpectedVersion::IfMatch(version)) if version != current => {
+        Some(ExpectedVersion::IfMatch(versions)) if !versions.contains(&current) => {
             return Err(Refusal::PreconditionFailed { flight: flight.id, current });
         }
         None if put.patch.moves_seats() => return Err(Refusal::VersionRequired),

@@ -241,11 +241,34 @@ impl NewFlight {
     }
 }
 
+/// What a PUT says of a field that a flight may lack.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum FieldChange<T> {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// The flight has it no longer.
+    Clear,
+    /// A new value.
+    Set(T),
+}
+
+impl<T: Clone> FieldChange<T> {
+    /// What the field becomes.
+    fn apply(&self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => before,
+            Self::Clear => None,
+            Self::Set(value) => Some(value.clone()),
+        }
+    }
+}
+
 /// The fields that a PUT names; the others stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlightPatch {
     /// A new designator.
-    pub flight_number: Option<Arc<str>>,
+    pub flight_number: FieldChange<Arc<str>>,
     /// A new source.
     pub source: Option<Place>,
     /// A new destination.
@@ -253,7 +276,7 @@ pub struct FlightPatch {
     /// A new departure.
     pub departs_at: Option<Timestamp>,
     /// A new arrival.
-    pub arrives_at: Option<Timestamp>,
+    pub arrives_at: FieldChange<Timestamp>,
     /// New seats to sell; what is blocked follows.
     pub available_seats: Option<SeatCount>,
     /// New seats on board; alone, it keeps what is blocked and moves what is available.
@@ -262,6 +285,8 @@ pub struct FlightPatch {
     pub flight_status: Option<FlightStatus>,
     /// A new price of one seat.
     pub price: Option<Money>,
+    /// The currency that the price is meant in: the flight's own, or the change is refused.
+    pub currency: Option<Arc<str>>,
 }
 
 impl FlightPatch {
@@ -283,16 +308,19 @@ impl FlightPatch {
             after.destination = check_place(&mut invalid, "/destination", destination);
         }
         check_route(&mut invalid, &after.source, &after.destination);
-        if let Some(number) = &self.flight_number {
+        if let FieldChange::Set(number) = &self.flight_number {
             check_number(&mut invalid, Some(number));
-            after.flight_number = Some(number.clone());
         }
+        after.flight_number = self.flight_number.apply(after.flight_number);
         after.departs_at = self.departs_at.unwrap_or(after.departs_at);
-        after.arrives_at = self.arrives_at.or(after.arrives_at);
+        after.arrives_at = self.arrives_at.apply(after.arrives_at);
         check_times(&mut invalid, after.departs_at, after.arrives_at);
         after.flight_status = self.flight_status.unwrap_or(after.flight_status);
         after.price = self.price.unwrap_or(after.price);
         check_price(&mut invalid, after.price);
+        if let Some(currency) = &self.currency {
+            flight.currency.check(&mut invalid, currency);
+        }
         self.apply_seats(&mut invalid, &mut after);
         invalid.or(after)
     }

@@ -16,7 +16,7 @@ pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };
-pub use flight::{Flight, FlightPatch, FlightStatus, NewFlight};
+pub use flight::{FieldChange, Flight, FlightPatch, FlightStatus, NewFlight};
 pub use ids::{BookingId, FlightId, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};

@@ -111,6 +111,13 @@ impl Currency {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency is ASCII letters by construction")
     }
+
+    /// Notes a request's currency that is not this one.
+    pub fn check(self, invalid: &mut super::Invalid, sent: &str) {
+        if sent != self.as_str() {
+            invalid.add("/currency", format!("must be {self}: prices are in no other"));
+        }
+    }
 }
 
 impl fmt::Display for Currency {

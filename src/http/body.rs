@@ -1,17 +1,18 @@
-//! Reading requests: JSON bodies, paths and queries, each refused with a problem that says why.
+//! Reading requests: JSON bodies and paths, each refused with a problem that says why.
 
+use super::header_list;
 use super::places::{SharedPlace, overloaded};
 use super::problem::{Code, Problem};
+use super::shape::{self, Shaped};
 use crate::domain::Invalid;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,19 +26,11 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// So that one answer can name them together with the fields that break a rule.
 pub(super) struct Json<T>(pub T, pub Invalid);
 
-/// Fields of a wrong type that one answer names at most: each costs another reading of the body.
-const MISTYPED_MAX: usize = 64;
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: Shaped, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
-        let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-        if !essence.trim().eq_ignore_ascii_case("application/json") {
-            let detail = "send the body with Content-Type: application/json";
-            return Err(Problem::new(Code::UnsupportedMediaType, detail));
-        }
+        supported(request.headers())?;
         // Here and not as a layer, which each cached search would pass as well.
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
         let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
@@ -45,92 +38,47 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
+/// 415 unless the body is JSON, in UTF-8 and not compressed.
+fn supported(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = media_type.unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return refused("send the body with Content-Type: application/json");
+    }
+    // JSON between systems is UTF-8 (RFC 8259, 8.1), of which US-ASCII is a part.
+    let is_charset = |name: &str| name.trim().eq_ignore_ascii_case("charset");
+    let mut charsets = parts.filter_map(|part| part.split_once('=')).filter(|(n, _)| is_charset(n));
+    let is_read = |charset: &str| {
+        let charset = charset.trim().trim_matches('"');
+        ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+    };
+    if !charsets.all(|(_, charset)| is_read(charset)) {
+        return refused("send the body in UTF-8");
+    }
+    let mut codings = header_list::items(headers, &CONTENT_ENCODING);
+    if !codings.all(|coding| coding.eq_ignore_ascii_case("identity")) {
+        let problem = Problem::new(Code::UnsupportedMediaType, "send the body without compression");
+        return Err(problem.bearing(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
+    Ok(())
+}
+
 /// Reads a JSON object; 400 if it is not JSON, 422 if it is another value.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Invalid), Problem> {
+fn parse<T: Shaped>(bytes: &[u8]) -> Result<(T, Invalid), Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        Problem::new(Code::MalformedRequest, "the body is not JSON: it is not UTF-8 (RFC 8259)")
+    })?;
     // serde would take an array for an object, its fields by position.
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
+    if !text.trim_ascii_start().starts_with('{') {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
         return Err(Invalid::one("", "must be an object").into());
     }
-    // Only what is wrong is read again, to find out where it is.
-    if let Ok(value) = serde_json::from_slice(bytes) {
-        return Ok((value, Invalid::default()));
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize(&mut deserializer) {
-        Ok(value) => {
-            deserializer.end().map_err(|error| not_json(&error))?;
-            Ok((value, Invalid::default()))
-        }
-        Err(error) if is_too_large(error.inner()) => {
-            Err(Invalid::one(pointer(error.path()), "is too large a number").into())
-        }
-        Err(error) if error.inner().is_data() => without_mistyped(bytes, error),
-        Err(error) => Err(not_json(error.inner())),
-    }
+    shape::read(text)
 }
 
-/// Reads the object again without each field that can't be read, noting them all.
-fn without_mistyped<T: DeserializeOwned>(
-    bytes: &[u8],
-    first: serde_path_to_error::Error<serde_json::Error>,
-) -> Result<(T, Invalid), Problem> {
-    let mut mistyped = Invalid::default();
-    let mut document = match serde_json::from_slice::<Value>(bytes) {
-        Ok(document) => document,
-        Err(error) if is_too_large(&error) => Value::Null,
-        Err(error) => return Err(not_json(&error)),
-    };
-    let mut error = first;
-    loop {
-        let pointer = pointer(error.path());
-        mistyped.add(pointer.as_str(), rule(error.inner()));
-        // What is refused even when absent (an element of a list) can't be left out.
-        let Some(field) = document.pointer_mut(&pointer).filter(|field| !field.is_null()) else {
-            return Err(mistyped.into());
-        };
-        *field = Value::Null;
-        match serde_path_to_error::deserialize(&document) {
-            Ok(value) => return Ok((value, mistyped)),
-            Err(_) if mistyped.0.len() >= MISTYPED_MAX => return Err(mistyped.into()),
-            Err(next) => error = next,
-        }
-    }
-}
-
-/// Whether a number is beyond what a float holds (`1e400`), which serde calls a fault of syntax.
-fn is_too_large(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("number out of range")
-}
-
-fn not_json(error: &serde_json::Error) -> Problem {
+pub(super) fn not_json(error: &serde_json::Error) -> Problem {
     Problem::new(Code::MalformedRequest, format!("the body is not JSON: {error}"))
-}
-
-/// The path to a value as a JSON pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-            Segment::Enum { variant } => format!("/{variant}"),
-            Segment::Unknown => String::new(),
-        })
-        .collect()
-}
-
-/// What was expected, without what was sent: that may be personal.
-fn rule(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    match message.rsplit_once(", expected ") {
-        Some((_, "i32" | "i64")) => "must be an integer".to_owned(),
-        Some((_, expected)) if expected.starts_with("struct ") => "must be an object".to_owned(),
-        Some((_, "a sequence")) => "must be an array".to_owned(),
-        Some((_, expected)) => format!("must be {expected}"),
-        None => message.to_owned(),
-    }
 }
 
 fn unread(error: &BytesRejection) -> Problem {
@@ -230,128 +178,41 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The query's parameters, as texts; the first of each name counts.
-pub(super) struct Query(Vec<(String, String)>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Query {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        if !is_percent_encoded(query) {
-            let detail = "the query is not percent-encoded UTF-8";
-            return Err(Problem::new(Code::MalformedRequest, detail));
-        }
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
-    }
-}
-
-/// Whether each `%` is followed by two hexadecimal digits and the bytes are UTF-8.
-///
-/// The form decoder lets the former stand and replaces the latter: a search would silently be for
-/// another place.
-fn is_percent_encoded(query: &str) -> bool {
-    if !query.contains('%') {
-        return true;
-    }
-    let mut pieces = query.split('%');
-    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
-    for piece in pieces {
-        let Some((digits, rest)) = piece.split_at_checked(2) else { return false };
-        // `from_str_radix` would take a sign.
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return false;
-        }
-        bytes.extend(u8::from_str_radix(digits, 16));
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    std::str::from_utf8(&bytes).is_ok()
-}
-
-impl Query {
-    /// A parameter that is there and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// A parameter read as something; unreadable is noted by name, with its rule.
-    pub(super) fn read<T: std::str::FromStr>(
-        &self,
-        name: &str,
-        rule: &str,
-        unreadable: &mut Invalid,
-    ) -> Option<T> {
-        let text = self.get(name)?;
-        text.parse().map_err(|_| unreadable.add(format!("/{name}"), rule)).ok()
-    }
-}
-
-/// A 400 that names what in the query cannot be read, if anything was noted.
-pub(super) fn readable(unreadable: Invalid) -> Result<(), Problem> {
-    unreadable.or(()).map_err(|unreadable| Problem::naming(Code::MalformedRequest, unreadable))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_query_must_be_percent_encoded_utf_8() {
-        for sound in ["", "a=b", "a=%C3%A9&b=%25", "a=é"] {
-            assert!(is_percent_encoded(sound), "{sound}");
-        }
-        for broken in ["a=%", "a=%4", "a=%zz", "a=%+1", "a=%ff", "a=%C3&b=%A9", "a=%4é"] {
-            assert!(!is_percent_encoded(broken), "{broken}");
-        }
-    }
+    use crate::http::shape::{Kind, Shape};
 
     #[derive(Debug, serde::Deserialize)]
-    #[allow(dead_code, reason = "only whether it can be read matters")]
-    struct Party {
-        seats: Option<i32>,
-        name: Option<String>,
-        members: Option<Vec<Member>>,
+    #[serde(deny_unknown_fields)]
+    struct Seats {
+        #[serde(rename = "seats")]
+        _seats: Option<i32>,
     }
 
-    #[derive(Debug, serde::Deserialize)]
-    #[allow(dead_code, reason = "only whether it can be read matters")]
-    struct Member {
-        age: Option<i32>,
-    }
-
-    fn noted(body: &str) -> Vec<(String, String)> {
-        let mistyped = match parse::<Party>(body.as_bytes()) {
-            Ok((_, mistyped)) => mistyped.0,
-            Err(problem) => problem.errors().to_vec(),
-        };
-        mistyped.into_iter().map(|violation| (violation.pointer, violation.detail)).collect()
-    }
-
-    #[test]
-    fn every_field_of_a_wrong_type_is_noted() {
-        let body = r#"{"seats": 2.5, "name": 7, "members": [{"age": "x"}, {"age": 1}]}"#;
-        let pointers: BTreeSet<_> = noted(body).into_iter().map(|(pointer, _)| pointer).collect();
-        assert_eq!(pointers, BTreeSet::from(["/seats", "/name", "/members/0/age"].map(Into::into)));
+    impl Shaped for Seats {
+        const SHAPE: Shape = Shape { fields: &[("seats", Kind::Integer32)], ignored: &[] };
     }
 
     #[test]
     fn what_is_no_object_is_told_so_and_what_is_no_json_is_malformed() {
         for body in ["[1]", "null", "7", "\"x\""] {
-            assert_eq!(noted(body), [(String::new(), "must be an object".to_owned())], "{body}");
+            let problem = parse::<Seats>(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.errors()[0].detail, "must be an object", "{body}");
         }
-        let element = noted(r#"{"members": [1]}"#);
-        assert_eq!(element[0], ("/members/0".to_owned(), "must be an object".to_owned()));
-        for body in ["", "[1", r#"{"seats": 1"#, r#"{"seats": "x", "#, r#"{"seats": 1} x"#] {
-            let problem = parse::<Party>(body.as_bytes()).expect_err(body);
-            assert_eq!(problem.code(), Code::MalformedRequest, "{body}");
+        let unsound: [&[u8]; 8] = [
+            b"",
+            b"[1",
+            b"{\"seats\": 1",
+            b"{\"seats\": \"x\", ",
+            b"{\"seats\": 1} x",
+            b"{\"seats\": 01}",
+            b"{\"\xff\": 1}",
+            b"{\"seats\": 1, \"x\": \"\xed\xa0\x80\"}",
+        ];
+        for body in unsound {
+            let problem = parse::<Seats>(body).expect_err("malformed");
+            assert_eq!(problem.code(), Code::MalformedRequest, "{body:?}");
         }
-    }
-
-    #[test]
-    fn the_readings_of_a_body_are_bounded() {
-        let members = vec![r#"{"age":"x"}"#; 1_000].join(",");
-        assert_eq!(noted(&format!(r#"{{"members":[{members}]}}"#)).len(), MISTYPED_MAX);
     }
 }

@@ -2,12 +2,15 @@
 
 use super::Api;
 use super::auth::acts_for;
-use super::body::{Id, Json, Query, readable};
+use super::body::{Id, Json};
 use super::fields::{PassengerBody, required};
 use super::gzip;
 use super::places::SharedPlace;
+use super::prefer;
 use super::problem::{Problem, ProblemBody};
+use super::query::{NoQuery, Query, readable};
 use super::request_key;
+use super::shape::{Kind, Shape, Shaped};
 use crate::booking::{CancelledBooking, CancelledBy, PlaceBooking, Placed, Refusal};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
@@ -18,9 +21,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The route that bookings are placed at.
 pub(super) const PATH: &str = "/api/v1/bookings";
@@ -43,7 +46,11 @@ const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
 type Shown = ([(HeaderName, &'static str); 1], axum::Json<Booking>);
 
 /// A party's wish for seats, as it is sent.
+///
+/// What only answers show is accepted and ignored.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "what is ignored is named, so that nothing else is")]
 #[schema(example = json!({
     "flight_id": 1, "user_id": 123, "seats_booked": 2,
     "passenger_details": [
@@ -67,6 +74,75 @@ pub(super) struct PlaceBookingBody {
     /// The gateway's token; `pm_card_visa` if none is named.
     #[schema(example = "pm_card_visa", max_length = 64)]
     payment_method: Option<String>,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    id: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_id: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    status: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    failure_reason: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    payment_reference_id: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    message: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_price: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_metadata: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    hold_expires_at: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    created_at: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    updated_at: IgnoredAny,
+}
+
+impl Shaped for PlaceBookingBody {
+    const SHAPE: Shape = Shape {
+        fields: &[
+            ("flight_id", Kind::Integer64),
+            ("user_id", Kind::Integer64),
+            ("seats_booked", Kind::Integer32),
+            ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
+            ("payment_method", Kind::Text),
+        ],
+        ignored: &[
+            "id",
+            "booking_id",
+            "status",
+            "failure_reason",
+            "payment_reference_id",
+            "message",
+            "booking_price",
+            "booking_metadata",
+            "hold_expires_at",
+            "created_at",
+            "updated_at",
+        ],
+    };
 }
 
 /// What was placed.
@@ -177,18 +253,6 @@ fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
     value.unwrap_or_default()
 }
 
-/// How long `Prefer: wait` may make a request last beyond its own time-out.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// How long the caller is ready to wait (`Prefer: wait=N`, RFC 7240), 60 s at most.
-pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let wait = preferences
-        .flat_map(|value| value.split(','))
-        .find_map(|preference| preference.trim().strip_prefix("wait=")?.parse().ok());
-    wait.map_or(Duration::ZERO, Duration::from_secs).min(WAIT_MAX)
-}
-
 /// Holds seats; the payment follows by itself.
 ///
 /// Answers `pending` at once, or with `Prefer: wait=N` as soon as the booking has ended. With an
@@ -217,13 +281,14 @@ pub(super) fn asked_wait(headers: &HeaderMap) -> Duration {
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    _: NoQuery,
     place: Option<Extension<SharedPlace>>,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
     acts_for(&caller, request.user_id)?;
-    let wait = Some(asked_wait(&headers)).filter(|wait| !wait.is_zero());
+    let wait = Some(prefer::wait(&headers)).filter(|wait| !wait.is_zero());
     let mut placed = api.bookings.place(request, wait.is_some()).await?;
     if let Some(wait) = wait {
         // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
@@ -261,6 +326,7 @@ pub(super) async fn place(
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    _: NoQuery,
     Id(id): Id,
 ) -> Result<Shown, Problem> {
     Ok(([NO_STORE], axum::Json(own(&api, &caller, BookingId(id)).await?)))
@@ -299,6 +365,7 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    _: NoQuery,
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Problem> {
@@ -342,6 +409,7 @@ pub(super) async fn of_user(
 ) -> Result<Response, Problem> {
     acts_for(&caller, UserId(user))?;
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
+    query.only(&["status", "limit", "cursor"], &mut unreadable);
     let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
     let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);
     readable(unreadable)?;

@@ -1,5 +1,6 @@
 //! Checking a body's fields: all that are wrong are named in one answer.
 
+use super::shape::{Kind, Shape};
 use crate::domain::{Invalid, Passenger, Timestamp};
 use serde::Deserialize;
 
@@ -31,6 +32,7 @@ pub(super) fn instant(invalid: &mut Invalid, name: &str, text: &str) -> Option<T
 
 /// A passenger as it is sent.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PassengerBody {
     /// Full name, 1 to 100 characters.
     #[schema(required, nullable = false, example = "John Doe", min_length = 1, max_length = 100)]
@@ -50,6 +52,18 @@ pub(super) struct PassengerBody {
 }
 
 impl PassengerBody {
+    /// What a passenger may hold.
+    pub(super) const SHAPE: Shape = Shape {
+        fields: &[
+            ("name", Kind::Text),
+            ("email", Kind::Text),
+            ("phone", Kind::Text),
+            ("age", Kind::Integer32),
+            ("gender", Kind::Text),
+        ],
+        ignored: &[],
+    };
+
     /// The passenger, if every field keeps its rule; `at` is its place in the body.
     pub(super) fn check(self, invalid: &mut Invalid, at: &str) -> Option<Passenger> {
         let before = invalid.0.len();

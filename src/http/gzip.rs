@@ -1,5 +1,6 @@
 //! Answers as gzip, for those who ask and where it pays.
 
+use super::header_list;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
@@ -16,19 +17,27 @@ pub(super) const ZIPPED: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip")
 pub(super) const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
 pub(super) const VARIES: (HeaderName, &str) = (header::VARY, "accept-encoding");
 
-/// Whether the caller reads gzip and does not rule it out (`gzip;q=0`).
+/// Whether the caller reads gzip: it names it, or `*` and not gzip, with a weight above 0 (RFC 9110,
+/// 12.5.3).
 pub(super) fn is_taken(headers: &HeaderMap) -> bool {
-    let named = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    named.is_some_and(|codings| {
-        codings.split(',').any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let is_ruled_out = weight
-                .trim()
-                .strip_prefix("q=")
-                .is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0));
-            name.trim().eq_ignore_ascii_case("gzip") && !is_ruled_out
-        })
-    })
+    let (mut gzip, mut any) = (None, false);
+    for coding in header_list::items(headers, &header::ACCEPT_ENCODING) {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let name = name.trim();
+        if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+            gzip = Some(gzip.unwrap_or(false) || has_weight(weight));
+        } else if name == "*" {
+            any |= has_weight(weight);
+        }
+    }
+    gzip.unwrap_or(any)
+}
+
+/// Whether a coding's parameter leaves it any weight.
+fn has_weight(parameter: &str) -> bool {
+    let weight =
+        parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    weight.is_none_or(|(_, weight)| weight.trim().parse().is_ok_and(|weight: f32| weight > 0.0))
 }
 
 /// A value as JSON, made for one caller.
@@ -73,4 +82,48 @@ fn zip(bytes: &[u8], how: Compression) -> Vec<u8> {
     let mut zip = GzEncoder::new(Vec::new(), how);
     zip.write_all(bytes).expect("writing to memory does not fail");
     zip.finish().expect("writing to memory does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(lines: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(header::ACCEPT_ENCODING, line.parse().expect("a header"));
+        }
+        is_taken(&headers)
+    }
+
+    #[test]
+    fn gzip_is_taken_where_its_name_or_any_is_and_not_ruled_out() {
+        let taken: [&[&str]; 9] = [
+            &["gzip"],
+            &["GZIP"],
+            &["x-gzip"],
+            &["*"],
+            &["br", "gzip"],
+            &["br;q=1.0, gzip;q=0.5, *;q=0"],
+            &["deflate, * ; q=0.1"],
+            &["gzip ; Q=1"],
+            &["br,gzip;q=0.001"],
+        ];
+        for lines in taken {
+            assert!(takes(lines), "{lines:?}");
+        }
+        let plain: [&[&str]; 8] = [
+            &[],
+            &[""],
+            &["identity"],
+            &["gzip;q=0"],
+            &["gzip;q=0.0, *"],
+            &["*;q=0"],
+            &["br", "x-gzip; q=0"],
+            &["gzip;q=x"],
+        ];
+        for lines in plain {
+            assert!(!takes(lines), "{lines:?}");
+        }
+    }
 }

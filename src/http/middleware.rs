@@ -6,7 +6,7 @@ use super::body::read_within;
 use super::gate::is_probe;
 use super::places::overloaded;
 use super::problem::{Code, Problem};
-use super::{Api, bookings, search, span};
+use super::{Api, bookings, prefer, search, span};
 use crate::telemetry::{Panicked, Part, Span, TraceContext};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -51,7 +51,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         Span::NONE
     };
     let waits = match (method, path) {
-        ("POST", bookings::PATH) => bookings::asked_wait(request.headers()),
+        ("POST", bookings::PATH) => prefer::wait(request.headers()),
         _ => Duration::ZERO,
     };
     let mut response = match turned_away {

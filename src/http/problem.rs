@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::identity::Scope;
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
@@ -185,8 +185,8 @@ pub struct Problem {
     cause: Option<Box<str>>,
     /// Why the caller was turned away, in words that repeat nothing of what it sent.
     refusal: Option<&'static str>,
-    /// What `WWW-Authenticate` asks for.
-    challenge: Option<HeaderValue>,
+    /// A header of its answer.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// A refusal, as it is sent.
@@ -219,7 +219,7 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
-        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, challenge: None }
+        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, header: None }
     }
 
     /// A fault of ours: the caller is told nothing of its cause, which is for the log.
@@ -234,8 +234,8 @@ impl Problem {
         reason: &'static str,
     ) -> Self {
         let challenge = if was_sent { "Bearer error=\"invalid_token\"" } else { "Bearer" };
-        let challenge = Some(HeaderValue::from_static(challenge));
-        Self { challenge, ..Self::new(Code::Unauthenticated, detail).refusing(reason) }
+        let problem = Self::new(Code::Unauthenticated, detail).refusing(reason);
+        problem.bearing(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
     /// The token lacks a scope.
@@ -249,7 +249,12 @@ impl Problem {
         let challenge = HeaderValue::try_from(challenge).expect("scopes are words of ASCII");
         let detail = format!("this needs the scope {scope}");
         let problem = Self::new(Code::Forbidden, detail).refusing(reason);
-        Self { challenge: Some(challenge), ..problem }
+        problem.bearing(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// Itself with a header.
+    pub(super) fn bearing(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     /// A page of another origin wants to change something.
@@ -363,8 +368,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let Some(challenge) = &self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+        if let Some((name, value)) = self.header.as_deref() {
+            headers.insert(name.clone(), value.clone());
         }
         response.extensions_mut().insert(self);
         response

@@ -1,9 +1,10 @@
 //! Flight search.
 
 use super::Api;
-use super::body::{Query, readable};
 use super::gzip::{self, JSON, VARIES, ZIPPED};
+use super::header_list;
 use super::problem::{Problem, ProblemBody};
+use super::query::{Query, readable};
 use crate::domain::{Flight, Invalid, Money, SeatCount, route_key};
 use crate::search::{Answer, FlightList};
 use axum::body::Body;
@@ -19,6 +20,10 @@ pub(super) const PATH: &str = "/api/v1/flights/search";
 
 /// Flights in one answer at most, where a limit is named.
 const LIMIT_MAX: usize = 1_000;
+
+/// What a query may name.
+const PARAMETERS: [&str; 7] =
+    ["source", "destination", "date", "seats", "max_price", "sort", "limit"];
 
 /// What a search asks for, read from the query.
 struct Question {
@@ -114,15 +119,14 @@ pub(super) async fn search(
 
 /// Whether `If-None-Match` names this tag.
 pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let named = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    named.is_some_and(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-    })
+    header_list::items(headers, &header::IF_NONE_MATCH)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 impl Question {
     fn read(query: &Query) -> Result<Self, Problem> {
         let mut unreadable = Invalid::default();
+        query.only(&PARAMETERS, &mut unreadable);
         for name in ["source", "destination", "date"] {
             if query.get(name).is_none_or(|value| value.trim().is_empty()) {
                 unreadable.add(format!("/{name}"), "is required");
