@@ -5,7 +5,8 @@ mod samples;
 mod workers;
 
 use crate::booking::{
-    Bookings, Engine, EngineLimits, EngineParts, Flights, Policy, Sweeper, Waiting,
+    Bookings, Engine, EngineLimits, EngineParts, Flights, PassedOver, Policy, Sweeper, Waiting,
+    Walks,
 };
 use crate::bus::relay::Relay;
 use crate::bus::{BusError, Topic};
@@ -99,8 +100,9 @@ impl App {
         let metrics = parts.metrics.clone();
         let tracing = parts.tracing.clone();
         tracing.call_them(names(&config));
-        let store = parts.store.clone();
+        let (store, read) = (parts.store.clone(), parts.store.clone());
         metrics.watch_pools(move || store.pools());
+        metrics.watch_unreadable(move || read.unreadable());
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -158,6 +160,8 @@ impl App {
             redrive_after: delta(config.payment_redrive_after),
             committed: committed.clone(),
             metrics: metrics.clone(),
+            walks: Walks::default(),
+            passed_over: PassedOver::default(),
         };
         Self {
             bookings: Bookings::new(

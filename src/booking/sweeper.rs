@@ -2,6 +2,8 @@
 //!
 //! Lapsed holds expire; bookings of cancelled flights are cancelled; payments that the gateway
 //! never answered are asked for again. All of it can be read off the store, so a crash loses none.
+//! Each kind is read in pages, and what is refused is passed over for a while, so that neither a kind
+//! nor a row holds up the others.
 
 use super::changes::Told;
 use super::command::{Cancel, CancelledBy, Command};
@@ -9,28 +11,43 @@ use super::decide::request;
 use super::drift::Drift;
 use super::engine::Engine;
 use super::idempotency::IdempotencyRecord;
+use super::passed_over::{PassedOver, Work};
 use crate::clock::Clock;
-use crate::domain::{PaymentAction, PaymentStatus, Timestamp};
+use crate::domain::{
+    Booking, BookingId, FlightId, Payment, PaymentAction, PaymentStatus, Timestamp,
+};
 use crate::error::Error;
-use crate::store::{Backlog, Job, Lane, Lease, Store};
+use crate::store::{Backlog, Job, Lane, Lease, Position, Store, StoreError};
 use crate::telemetry::Metrics;
 use chrono::TimeDelta;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
-/// Rows that one step takes at most of each kind.
+/// Rows in a page of each kind.
 const BATCH_SIZE_MAX: usize = 512;
+
+/// Pages of a kind that a step reads at most; the next step goes on behind them.
+const PAGES_MAX: usize = 16;
 
 /// How often forgotten idempotency keys are looked for.
 const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
+
+/// Idempotency keys that one statement forgets: some milliseconds of the database's one writer.
+const KEYS_MAX: usize = 2_000;
+
+/// Such statements between two steps.
+const FORGETS_MAX: usize = 8;
 
 /// How often what waits in the store is measured.
 const TELL_EVERY: TimeDelta = TimeDelta::seconds(5);
 
 /// How long past its hold a booking may be pending before it counts as stuck.
 const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
+
+/// How often a start looks whether the requests of an earlier run have left the outbox.
+const EARLIER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Brings to its end what nobody else does.
 pub struct Sweeper {
@@ -48,6 +65,27 @@ pub struct Sweeper {
     pub committed: Arc<Notify>,
     /// Tells what waits.
     pub metrics: Metrics,
+    /// Where the walks through the store stand; the default at the start.
+    pub walks: Walks,
+    /// What is refused; the default at the start.
+    pub passed_over: PassedOver,
+}
+
+/// Where the next step goes on with each kind; at the first row where it is `None`.
+#[derive(Default)]
+pub struct Walks(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    holds: Option<Position>,
+    stranded: Option<(FlightId, BookingId)>,
+    payments: Option<Position>,
+}
+
+impl Walks {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().expect("no holder of the sweeper's places panics")
+    }
 }
 
 impl Sweeper {
@@ -57,44 +95,65 @@ impl Sweeper {
             self.metrics.tell_job(Job::Sweep, false);
             let lease = self.store.wait_for(Job::Sweep).await;
             self.metrics.tell_job(Job::Sweep, true);
-            self.run_while(lease).await;
+            let earlier = async {
+                self.drive_earlier(self.clock.now()).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = self.run_while(lease) => {}
+                () = earlier => {}
+            }
             // From now on another process tells it.
             self.metrics.tell_backlog(&Backlog::default(), self.clock.now());
+            self.metrics.tell_refused(0);
             Drift::forget(&self.metrics);
         }
     }
 
-    /// Drives what an earlier process left, then steps while the job is ours.
+    /// Steps while the job is ours. What has lapsed comes before what is only measured.
     async fn run_while(&self, mut lease: Box<dyn Lease>) {
         let mut forgotten_at = self.clock.now();
-        self.drive_earlier(forgotten_at).await;
         let mut told_at: Option<Timestamp> = None;
         let mut drift = Drift::default();
         while lease.is_held().await {
             let now = self.clock.now();
+            let stepped = self.step(now).await;
             if told_at.is_none_or(|at| now - at >= TELL_EVERY) {
                 told_at = Some(now);
                 self.tell_backlog(now).await;
             }
-            if let Err(error) = self.store.renew_statistics().await {
-                debug!(%error, "the sweeper could not renew the store's statistics");
-            }
-            drift.look_if_due(now, &*self.store, &self.metrics).await;
-            match self.step(now).await {
+            match stepped {
                 // More may be waiting: no pause.
                 Ok(done) if done >= BATCH_SIZE_MAX => continue,
                 Ok(_) => {}
                 Err(error) => warn!(%error, "the sweeper could not finish; it tries again"),
             }
-            if now - forgotten_at > FORGET_EVERY {
+            if let Err(error) = self.store.renew_statistics().await {
+                debug!(%error, "the sweeper could not renew the store's statistics");
+            }
+            drift.look_if_due(now, &*self.store, &self.metrics).await;
+            if now - forgotten_at > FORGET_EVERY && self.forget_keys(now).await {
                 forgotten_at = now;
-                if let Err(error) = self.store.forget_keys(now - IdempotencyRecord::KEPT_FOR).await
-                {
-                    warn!(%error, "the sweeper could not forget old idempotency keys");
-                }
             }
             tokio::time::sleep(self.interval).await;
         }
+    }
+
+    /// Forgets some of the old idempotency keys; says whether none is left. Between its statements
+    /// others write.
+    async fn forget_keys(&self, now: Timestamp) -> bool {
+        let before = now - IdempotencyRecord::KEPT_FOR;
+        for _ in 0..FORGETS_MAX {
+            match self.store.forget_keys(before, KEYS_MAX).await {
+                Ok(forgotten) if forgotten < KEYS_MAX => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "the sweeper could not forget old idempotency keys");
+                    return false;
+                }
+            }
+        }
+        false
     }
 
     /// Measures what waits in the store.
@@ -106,16 +165,23 @@ impl Sweeper {
         }
     }
 
-    /// Asks again for what an earlier run left unanswered, without waiting for it to be overdue.
+    /// Asks again for what an earlier run left unanswered, without waiting for it to be overdue: as
+    /// soon as the requests that it left in the outbox have gone out.
     async fn drive_earlier(&self, started_at: Timestamp) {
         let mut payments = 0;
+        let mut after = None;
         loop {
-            match self.drive_unanswered(started_at).await {
-                Ok(0) => break,
-                Ok(driven) => payments += driven,
+            match self.drive_page_of_earlier(started_at, &mut after).await {
+                Ok(None) => tokio::time::sleep(EARLIER_INTERVAL).await,
+                Ok(Some(driven)) => {
+                    payments += driven;
+                    if after.is_none() {
+                        break;
+                    }
+                }
                 Err(error) => {
-                    warn!(%error, "the sweeper could not drive earlier payments");
-                    break;
+                    warn!(%error, "the sweeper could not drive earlier payments; it tries again");
+                    tokio::time::sleep(self.interval).await;
                 }
             }
         }
@@ -124,55 +190,173 @@ impl Sweeper {
         }
     }
 
-    /// One look at everything that may have lapsed by `now`; says how much was done.
+    /// Says how many payments of the page were asked for again; `None` while earlier requests are still
+    /// to go out.
+    async fn drive_page_of_earlier(
+        &self,
+        started_at: Timestamp,
+        after: &mut Option<Position>,
+    ) -> Result<Option<usize>, StoreError> {
+        if self.is_outbox_behind(started_at).await? {
+            return Ok(None);
+        }
+        let limit = BATCH_SIZE_MAX;
+        let page = self.store.unanswered_payments(started_at, after.as_ref(), limit).await?;
+        let driven = self.drive(page.found).await?;
+        *after = page.next;
+        Ok(Some(driven))
+    }
+
+    /// One look at everything that may have lapsed by `now`; says how much was done. What fails of it
+    /// ends nothing of the rest; the first failure is the answer.
     pub async fn step(&self, now: Timestamp) -> Result<usize, Error> {
-        let lapsed = self.store.lapsed_holds(now, BATCH_SIZE_MAX).await?;
-        let mut commands: Vec<Command> = lapsed.into_iter().map(Command::Expire).collect();
-        let stranded = self.store.stranded_bookings(BATCH_SIZE_MAX).await?;
-        commands.extend(
-            stranded
-                .into_iter()
-                .map(|booking_id| Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline })),
-        );
+        let parts = [
+            self.expire(now).await,
+            self.cancel_stranded(now).await,
+            self.drive_overdue(now - self.redrive_after).await.map_err(Error::from),
+        ];
+        self.metrics.tell_refused(self.passed_over.refused(now));
+        let mut all_done = Ok(0);
+        for part in parts {
+            all_done = match (all_done, part) {
+                (Ok(sum), Ok(done)) => Ok(sum + done),
+                (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+            };
+        }
+        all_done
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<usize, Error> {
         let mut done = 0;
-        for outcome in self.engine.submit_all(commands, &[]).await? {
-            match outcome {
-                Ok(_) => done += 1,
-                // Somebody else was faster; nothing is left to do.
-                Err(Error::Refused(_)) => {}
-                Err(error) => return Err(error),
+        for _ in 0..PAGES_MAX {
+            let after = self.walks.places().holds.clone();
+            let page = self.store.lapsed_holds(now, after.as_ref(), BATCH_SIZE_MAX).await?;
+            let is_last = page.next.is_none();
+            self.walks.places().holds = page.next;
+            let expiry = |reference| (Work::Expiry(reference), Command::Expire(reference));
+            done += self.carry_out(page.found.into_iter().map(expiry), now).await?;
+            if is_last || done >= BATCH_SIZE_MAX {
+                break;
             }
         }
-        Ok(done + self.drive_unanswered(now - self.redrive_after).await?)
+        Ok(done)
+    }
+
+    async fn cancel_stranded(&self, now: Timestamp) -> Result<usize, Error> {
+        let mut done = 0;
+        for _ in 0..PAGES_MAX {
+            let after = self.walks.places().stranded;
+            let page = self.store.stranded_bookings(after, BATCH_SIZE_MAX).await?;
+            let next = page.last().filter(|_| page.len() >= BATCH_SIZE_MAX).copied();
+            self.walks.places().stranded = next;
+            let cancellation = |(_, booking_id)| {
+                let cancel = Cancel { booking_id, by: CancelledBy::Airline };
+                (Work::Cancellation(booking_id), Command::Cancel(cancel))
+            };
+            done += self.carry_out(page.into_iter().map(cancellation), now).await?;
+            if next.is_none() || done >= BATCH_SIZE_MAX {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Carries out what is due of this; says how much of it was done. What is refused is passed over;
+    /// only a store that is away is a failure.
+    async fn carry_out(
+        &self,
+        all: impl Iterator<Item = (Work, Command)>,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let (works, commands): (Vec<Work>, Vec<Command>) =
+            all.filter(|(work, _)| self.passed_over.is_due(*work, now)).unzip();
+        if commands.is_empty() {
+            return Ok(0);
+        }
+        let mut done = 0;
+        let mut away = None;
+        let outcomes = self.engine.submit_all(commands, &[]).await?;
+        for (work, outcome) in works.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(_) => {
+                    done += 1;
+                    self.passed_over.done(work);
+                }
+                Err(error @ Error::Store(StoreError::Unavailable(_))) => away = Some(error),
+                Err(error) => self.passed_over.failed(work, &error, now),
+            }
+        }
+        away.map_or(Ok(done), Err)
     }
 
     /// Puts the requests of payments unanswered since `before` in the outbox again.
-    async fn drive_unanswered(&self, before: Timestamp) -> Result<usize, Error> {
-        let unanswered = self.store.unanswered_payments(before, BATCH_SIZE_MAX).await?;
-        if unanswered.is_empty() {
-            return Ok(0);
+    async fn drive_overdue(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut driven = 0;
+        for _ in 0..PAGES_MAX {
+            let after = self.walks.places().payments.clone();
+            let limit = BATCH_SIZE_MAX;
+            let page = self.store.unanswered_payments(before, after.as_ref(), limit).await?;
+            // While the bus is away, the requests still lie in the outbox: more of them would only
+            // wait behind them.
+            if !page.found.is_empty() && self.is_outbox_behind(before).await? {
+                break;
+            }
+            let is_last = page.next.is_none();
+            self.walks.places().payments = page.next;
+            driven += self.drive(page.found).await?;
+            if is_last || driven >= BATCH_SIZE_MAX {
+                break;
+            }
         }
-        let now = self.clock.now();
-        // While the bus is away, the requests still lie in the outbox: more of them would only wait
-        // behind them.
-        let waiting = self.store.outbox(Lane::Requests, &[], 1).await?;
-        if waiting.first().is_some_and(|oldest| oldest.since < before) {
-            return Ok(0);
-        }
-        let requests: Vec<_> = unanswered
-            .into_iter()
-            .map(|(payment, booking)| {
-                let action = match payment.status {
-                    PaymentStatus::ReversalRequested => PaymentAction::Reverse,
-                    _ => PaymentAction::Capture,
-                };
-                let event = request(&booking, &payment, action, now);
-                let traceparent = payment.traceparent.clone();
-                (payment, Told { event, traceparent })
-            })
-            .collect();
-        self.store.drive_again(&requests, now).await?;
-        self.committed.notify_one();
-        Ok(requests.len())
+        Ok(driven)
     }
+
+    /// Whether a request that was made before this instant is still to go out.
+    async fn is_outbox_behind(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let waiting = self.store.outbox(Lane::Requests, &[], 1).await?;
+        Ok(waiting.first().is_some_and(|oldest| oldest.since < before))
+    }
+
+    /// Asks for payments again that are due; says how many were. Where the store refuses, halves of
+    /// them, down to the one that it refuses.
+    async fn drive(&self, payments: Vec<(Payment, Booking)>) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let work = |payment: &Payment| Work::Request(payment.reference);
+        let due = payments.into_iter().filter(|(p, _)| self.passed_over.is_due(work(p), now));
+        let requests: Vec<_> = due.map(|(p, booking)| asked_again(p, &booking, now)).collect();
+        let mut parts = vec![requests];
+        let mut driven = 0;
+        while let Some(mut part) = parts.pop() {
+            let Some((first, _)) = part.first() else { continue };
+            match self.store.drive_again(&part, now).await {
+                Ok(()) => {
+                    driven += part.len();
+                    for (payment, _) in &part {
+                        self.passed_over.done(work(payment));
+                    }
+                    self.committed.notify_one();
+                }
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) if part.len() == 1 => {
+                    self.passed_over.failed(work(first), &error.into(), now);
+                }
+                Err(_) => {
+                    let rest: Vec<_> = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
+                }
+            }
+        }
+        Ok(driven)
+    }
+}
+
+/// The request that a payment's row stands for.
+fn asked_again(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, Told) {
+    let action = match payment.status {
+        PaymentStatus::ReversalRequested => PaymentAction::Reverse,
+        _ => PaymentAction::Capture,
+    };
+    let event = request(booking, &payment, action, now);
+    let traceparent = payment.traceparent.clone();
+    (payment, Told { event, traceparent })
 }

@@ -11,6 +11,7 @@ pub mod postgres;
 
 mod rows;
 pub mod sqlite;
+mod unreadable;
 
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -18,7 +19,7 @@ use crate::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tracing::debug;
 
@@ -120,25 +121,33 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError>;
 
-    // For the sweeper.
+    // For the sweeper. A page leaves out rows that can't be read; the store logs and counts them.
 
-    /// Payments of pending bookings whose hold ended at or before `now`; oldest first.
+    /// Payments of pending bookings whose hold ended at or before `now`; oldest first. A page of at most
+    /// `limit` rows, behind `after`.
     async fn lapsed_holds(
         &self,
         now: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<PaymentReference>, StoreError>;
+    ) -> Result<Page<PaymentReference>, StoreError>;
 
-    /// Pending and completed bookings of cancelled flights.
-    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError>;
+    /// Pending and completed bookings of cancelled flights, by flight, then booking. A page of at most
+    /// `limit` rows, behind `after`.
+    async fn stranded_bookings(
+        &self,
+        after: Option<(FlightId, BookingId)>,
+        limit: usize,
+    ) -> Result<Vec<(FlightId, BookingId)>, StoreError>;
 
     /// Payments still `requested` or `reversal_requested` that last moved before `before`, each with
-    /// its booking; oldest first.
+    /// its booking; oldest first. A page of at most `limit` rows, behind `after`.
     async fn unanswered_payments(
         &self,
         before: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<(Payment, Booking)>, StoreError>;
+    ) -> Result<Page<(Payment, Booking)>, StoreError>;
 
     /// Puts the requests of those payments in the outbox again that nobody touched since they were
     /// read, and notes `now` on them.
@@ -148,12 +157,13 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Forgets idempotency records made before `before`.
-    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError>;
+    /// Forgets idempotency keys used before `before`, those of bookings first: `limit` at most; says how
+    /// many.
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     // For the payment worker.
 
-    /// Where these payments are; unknown ones are left out.
+    /// Where these payments are; unknown and unreadable ones are left out.
     async fn payment_statuses(
         &self,
         payments: &[PaymentReference],
@@ -163,6 +173,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Deletes exactly the rows of the outbox that were sent, and gives the oldest of the others in a
     /// lane, by id, which follows commit order per flight: as many as hold `messages` or just more.
+    /// Rows that can't be read stay where they are, and hold up none behind them.
     ///
     /// Rows that were deleted may be there again after the store's own crash; they go out twice then.
     async fn outbox(
@@ -172,7 +183,8 @@ pub trait Store: Send + Sync + 'static {
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// Cached answers that commits ended, oldest first, at most `limit` rows.
+    /// Cached answers that commits ended, oldest first, at most `limit` rows; a row that can't be read
+    /// ends all of them.
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError>;
 
     /// Forgets exactly these ends of answers; with `all`, puts the end of every answer in their
@@ -200,6 +212,9 @@ pub trait Store: Send + Sync + 'static {
     /// The connections that this process has.
     fn pools(&self) -> Vec<PoolUse>;
 
+    /// Rows that reads of many left out lately since they can't be read, by table.
+    fn unreadable(&self) -> BTreeMap<&'static str, usize>;
+
     /// Whether anything is stored: flights or bookings.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
@@ -212,9 +227,6 @@ pub trait Store: Send + Sync + 'static {
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
 }
-
-/// Keys that one transaction forgets at most.
-const FORGOTTEN_AT_ONCE: i64 = 1_000;
 
 /// A job that one process at a time does. Where two do, for a moment, messages go out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +271,36 @@ impl dyn Store {
             }
             tokio::time::sleep(LEASE_INTERVAL).await;
         }
+    }
+}
+
+/// A part of what the sweeper looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What can be read of it.
+    pub found: Vec<T>,
+    /// Where the next page begins; `None` behind the last one.
+    pub next: Option<Position>,
+}
+
+/// A row's place in the order of time: pages begin behind one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Microseconds since 1970; `None` before all time.
+    at: Option<i64>,
+    /// The payment, as its column has it.
+    reference: String,
+}
+
+impl Position {
+    /// Its parts, or those of the place before all rows.
+    fn parts(after: Option<&Self>) -> (Option<i64>, &str) {
+        after.map_or((None, ""), |position| (position.at, &position.reference))
+    }
+
+    /// The place behind a page's last row, if the page is full, so that there may be more.
+    fn behind(rows: usize, limit: usize, last: Option<Self>) -> Option<Self> {
+        last.filter(|_| rows >= limit)
     }
 }
 

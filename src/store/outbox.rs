@@ -6,6 +6,7 @@
 
 use super::StoreError;
 use super::rows::instant;
+use super::unreadable::Unreadable;
 use crate::booking::{ChangeSet, Folded, Told};
 use crate::bus::{Message, Topic};
 use crate::domain::{DayKey, Outdated, Timestamp};
@@ -76,15 +77,20 @@ impl OutboxEntry {
 /// A row's columns: id, since, body.
 pub(super) type OutboxRow = (i64, i64, String);
 
-/// The rows of a lane, from their columns.
-pub(super) fn entries(lane: Lane, rows: Vec<OutboxRow>) -> Result<Vec<OutboxEntry>, StoreError> {
-    let entry = |(id, since, body): OutboxRow| {
-        let corrupt = |column| StoreError::Corrupt { table: "outbox", column, row: id.to_string() };
-        let messages = serde_json::from_str(&body).map_err(|_| corrupt("body"))?;
-        let since = instant(since).ok_or_else(|| corrupt("since"))?;
-        Ok(OutboxEntry { id, lane, messages, since })
-    };
-    rows.into_iter().map(entry).collect()
+/// The rows of a lane that can be read, from their columns.
+pub(super) fn entries(
+    unreadable: &Unreadable,
+    lane: Lane,
+    rows: Vec<OutboxRow>,
+) -> Vec<OutboxEntry> {
+    rows.into_iter().filter_map(|row| unreadable.leave_out(entry(lane, row))).collect()
+}
+
+fn entry(lane: Lane, (id, since, body): OutboxRow) -> Result<OutboxEntry, StoreError> {
+    let corrupt = |column| StoreError::Corrupt { table: "outbox", column, row: id.to_string() };
+    let messages = serde_json::from_str(&body).map_err(|_| corrupt("body"))?;
+    let since = instant(since).ok_or_else(|| corrupt("since"))?;
+    Ok(OutboxEntry { id, lane, messages, since })
 }
 
 fn message(told: &Told) -> (Topic, Message) {
@@ -111,11 +117,13 @@ pub(super) fn days(days: &[DayKey]) -> Outdated {
     Outdated::Days(days.iter().map(|day| (day.route.clone(), day.date)).collect())
 }
 
-/// A row of cached answers that end, from its columns: id, body.
-pub(super) fn outdated((id, body): (i64, String)) -> Result<(i64, Outdated), StoreError> {
+/// A row of cached answers that end, from its columns: id, body. One that can't be read ends all of
+/// them: it may have named any.
+pub(super) fn outdated((id, body): (i64, String), unreadable: &Unreadable) -> (i64, Outdated) {
     let corrupt =
         |_| StoreError::Corrupt { table: "outdated_answers", column: "body", row: id.to_string() };
-    Ok((id, serde_json::from_str(&body).map_err(corrupt)?))
+    let read = serde_json::from_str(&body).map_err(corrupt);
+    (id, unreadable.leave_out(read).unwrap_or(Outdated::All))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

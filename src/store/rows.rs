@@ -7,8 +7,10 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
     Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
-use crate::store::StoreError;
+use crate::store::unreadable::Unreadable;
+use crate::store::{Position, StoreError};
 use sqlx::FromRow;
+use std::collections::HashMap;
 
 /// An instant as a column holds it.
 pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
@@ -140,6 +142,13 @@ pub(in crate::store) struct PaymentRow {
     traceparent: Option<String>,
 }
 
+impl PaymentRow {
+    /// Its place among payments by their last change.
+    pub(in crate::store) fn position(&self) -> Position {
+        Position { at: Some(self.updated_at), reference: self.reference.clone() }
+    }
+}
+
 impl TryFrom<PaymentRow> for Payment {
     type Error = StoreError;
 
@@ -164,13 +173,16 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
     cell.read("reference", text.parse().ok())
 }
 
-/// A stored payment status.
-pub(in crate::store) fn payment_status(
-    reference: &str,
-    word: &str,
-) -> Result<PaymentStatus, StoreError> {
-    let cell = Cell { table: "payments", row: reference.to_owned() };
-    cell.read("status", PaymentStatus::parse(word))
+/// Where payments are, from their columns: reference, status.
+pub(in crate::store) fn statuses(
+    unreadable: &Unreadable,
+    rows: &[(String, String)],
+) -> HashMap<PaymentReference, PaymentStatus> {
+    let read = |(row, word): &(String, String)| {
+        let cell = Cell { table: "payments", row: row.clone() };
+        Ok((reference(row)?, cell.read("status", PaymentStatus::parse(word))?))
+    };
+    rows.iter().filter_map(|row| unreadable.leave_out(read(row))).collect()
 }
 
 /// Domain values of rows.

@@ -9,7 +9,7 @@ use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -315,6 +315,19 @@ impl Metrics {
         self.store.watch_pools(Box::new(source));
     }
 
+    /// Tells how much of the sweeper's work is refused; whoever sweeps does.
+    pub fn tell_refused(&self, refused: usize) {
+        self.store.tell_refused(refused);
+    }
+
+    /// Where unreadable rows are asked for, each time that metrics are.
+    pub fn watch_unreadable(
+        &self,
+        source: impl Fn() -> BTreeMap<&'static str, usize> + Send + Sync + 'static,
+    ) {
+        self.store.watch_unreadable(Box::new(source));
+    }
+
     /// Tells whether Redis answers. Before it is known, and where there is none, nothing is said of
     /// it: 0 is an outage.
     pub fn tell_redis(&self, is_up: bool) {
@@ -330,7 +343,7 @@ impl Metrics {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.store.look_at_pools();
+        self.store.look();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)

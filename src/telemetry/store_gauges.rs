@@ -4,10 +4,14 @@ use super::metrics::Maker;
 use crate::domain::Timestamp;
 use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// Tells how connections are used.
 type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
+
+/// Tells how many rows can't be read, by table.
+type UnreadableSource = Box<dyn Fn() -> BTreeMap<&'static str, usize> + Send + Sync>;
 
 pub(super) struct StoreGauges {
     outbox_depth: IntGauge,
@@ -19,6 +23,9 @@ pub(super) struct StoreGauges {
     connections: IntGaugeVec,
     connections_max: IntGaugeVec,
     pools: OnceLock<PoolSource>,
+    refused: IntGauge,
+    unreadable: IntGaugeVec,
+    unreadable_source: OnceLock<UnreadableSource>,
 }
 
 impl StoreGauges {
@@ -61,6 +68,18 @@ impl StoreGauges {
                 &["pool"],
             ),
             pools: OnceLock::new(),
+            refused: made.gauge(
+                "sweep_refused",
+                "Expiries, cancellations and payment requests that the sweeper can't carry out; told \
+                 by the process that sweeps.",
+            ),
+            unreadable: made.gauges(
+                "db_rows_unreadable",
+                "Rows that this process met within two minutes and can't read, by table; their names \
+                 are in its log.",
+                &["table"],
+            ),
+            unreadable_source: OnceLock::new(),
         }
     }
 
@@ -85,8 +104,21 @@ impl StoreGauges {
         let _ = self.pools.set(source);
     }
 
-    /// Connections are counted when somebody asks, since that costs nothing.
-    pub(super) fn look_at_pools(&self) {
+    pub(super) fn tell_refused(&self, refused: usize) {
+        self.refused.set(refused as i64);
+    }
+
+    pub(super) fn watch_unreadable(&self, source: UnreadableSource) {
+        let _ = self.unreadable_source.set(source);
+    }
+
+    /// Connections and unreadable rows are counted when somebody asks, since that costs nothing.
+    pub(super) fn look(&self) {
+        if let Some(unreadable) = self.unreadable_source.get() {
+            for (table, rows) in unreadable() {
+                self.unreadable.with_label_values(&[table]).set(rows as i64);
+            }
+        }
         let Some(pools) = self.pools.get() else { return };
         for PoolUse { pool, used, idle, max } in pools() {
             self.connections.with_label_values(&[pool, "used"]).set(used as i64);

@@ -44,6 +44,7 @@ mod settling;
 mod slow_clients;
 mod states;
 mod stopping;
+mod sweeping;
 mod tls;
 mod traces;
 mod traces_lost;

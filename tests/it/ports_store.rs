@@ -10,9 +10,9 @@ use airline_booking::bus::Message;
 use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    BookingId, DayKey, Flight, FlightId, FlightPatch, FlightStatus, NewFlight, Outdated, Passenger,
-    PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, ScheduleZone,
-    Timestamp, UserId, route_key,
+    Booking, BookingId, DayKey, Flight, FlightId, FlightPatch, FlightStatus, NewFlight, Outdated,
+    Passenger, Payment, PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference,
+    PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
 };
 use airline_booking::store::{
     Backlog, Job, Lane, Numbered, OTHERS_MAX, OutboxEntry, Store, StoreError,
@@ -55,6 +55,9 @@ on_each_store! {
     numbers_of_bookings_are_drawn_once
     overdue_payments_are_found_and_driven_once
     what_was_sent_leaves_though_others_wait
+    pages_leave_out_rows_that_cannot_be_read_and_reach_all_others
+    a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other
+    old_keys_are_forgotten_some_at_a_time
     what_waits_is_counted
     bookings_of_a_cancelled_flight_are_found_until_they_have_ended
     a_payment_keeps_the_trace_in_which_it_began
@@ -139,6 +142,37 @@ impl Fixture {
 
     async fn load(&self, flight: FlightId) -> Flight {
         self.store.flight(flight).await.expect("an answer").expect("the flight")
+    }
+
+    /// All pages of lapsed holds.
+    async fn lapsed_holds(&self, now: Timestamp, limit: usize) -> Vec<PaymentReference> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.lapsed_holds(now, after.as_ref(), limit).await.expect("holds");
+            found.extend(page.found);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    }
+
+    /// All pages of unanswered payments.
+    async fn unanswered_payments(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Vec<(Payment, Booking)> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.unanswered_payments(before, after.as_ref(), limit).await;
+            let page = page.expect("payments");
+            found.extend(page.found);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
     }
 
     async fn violations(&self) -> i64 {
@@ -278,7 +312,7 @@ async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
     let State { idempotency, .. } = on.store.load(&wanted).await.expect("a state");
     let made = later.commands[0].booking.as_ref().expect("a booking").after.id;
     assert_eq!(idempotency.values().map(|r| r.booking_id).collect::<Vec<_>>(), [made]);
-    on.store.forget_keys(on.now + chrono::TimeDelta::hours(1)).await.expect("forgotten");
+    on.store.forget_keys(on.now + chrono::TimeDelta::hours(1), 9).await.expect("forgotten");
     assert!(on.store.load(&wanted).await.expect("a state").idempotency.is_empty());
 }
 
@@ -297,7 +331,7 @@ async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
     let later = on.now + chrono::TimeDelta::hours(1);
     assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
     assert_eq!(claim("old-7".to_owned(), later).await, Claim::Made(1));
-    on.store.forget_keys(later).await.expect("forgotten");
+    on.store.forget_keys(later, 9).await.expect("forgotten");
     assert_eq!(claim("new".to_owned(), later).await, Claim::Made(1));
     for number in [0, 999, 1_000] {
         assert_eq!(claim(format!("old-{number}"), later).await, Claim::New(()));
@@ -466,11 +500,11 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     let hold = on.hold(flight, 1).await;
     on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
     let later = on.now + chrono::TimeDelta::minutes(5);
-    assert_eq!(on.store.lapsed_holds(on.now, 9).await.expect("holds"), []);
-    assert_eq!(on.store.lapsed_holds(later, 9).await.expect("holds"), [hold.reference]);
+    assert_eq!(on.lapsed_holds(on.now, 9).await, []);
+    assert_eq!(on.lapsed_holds(later, 9).await, [hold.reference]);
 
-    assert_eq!(on.store.unanswered_payments(on.now, 9).await.expect("payments"), []);
-    let overdue = on.store.unanswered_payments(later, 9).await.expect("payments");
+    assert_eq!(on.unanswered_payments(on.now, 9).await, []);
+    let overdue = on.unanswered_payments(later, 9).await;
     let [(payment, booking)] = &overdue[..] else { panic!("{overdue:?}") };
     assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
     let event = request(booking, payment, PaymentAction::Capture, later);
@@ -480,7 +514,7 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     // A second sweeper that read the same row comes too late.
     on.store.drive_again(&requests, later).await.expect("nothing to drive");
     assert_eq!(on.outbox(Lane::Requests).await.len(), before + 1);
-    assert_eq!(on.store.unanswered_payments(later, 9).await.expect("payments"), []);
+    assert_eq!(on.unanswered_payments(later, 9).await, []);
 }
 
 async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixture) {
@@ -489,8 +523,16 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
     on.commit(&on.decide(&holds.clone().map(Command::Hold)).await).await;
     on.commit(&on.decide(&[captured(&holds[0], "2500.00")]).await).await;
     let stranded = async || {
-        let found = on.store.stranded_bookings(9).await.expect("bookings");
-        found.into_iter().collect::<BTreeSet<_>>()
+        let mut found = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = on.store.stranded_bookings(after, 1).await.expect("bookings");
+            found.extend(page.iter().map(|(_, booking)| *booking));
+            after = page.last().copied();
+            if page.is_empty() {
+                break found;
+            }
+        }
     };
     assert_eq!(stranded().await, BTreeSet::new());
 
@@ -552,7 +594,7 @@ async fn a_payment_keeps_the_trace_in_which_it_began(on: Fixture) {
     on.commit(&changes).await;
 
     let later = on.now + chrono::TimeDelta::minutes(5);
-    let payments = on.store.unanswered_payments(later, 9).await.expect("payments");
+    let payments = on.unanswered_payments(later, 9).await;
     for (payment, _) in payments {
         let expected = (payment.reference == traced.reference).then(|| trace.clone());
         assert_eq!(payment.traceparent, expected);
@@ -613,4 +655,92 @@ async fn one_replica_at_a_time_has_a_job() {
     assert!(other.lease(Job::Sweep).await.expect("an answer").is_some(), "another job is free");
     drop(lease);
     other.wait_for(Job::Relay).await;
+}
+
+async fn pages_leave_out_rows_that_cannot_be_read_and_reach_all_others(on: Fixture) {
+    let flight = on.flight(50).await.id;
+    let mut holds = Vec::new();
+    for _ in 0..6 {
+        let hold = on.hold(flight, 1).await;
+        on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
+        holds.push(hold);
+    }
+    for (number, hold) in holds[..2].iter().enumerate() {
+        let (id, was) = (hold.booking_id.0, hold.reference);
+        let other = format!("'PAY-damaged-{number}'");
+        on.database
+            .plant(&format!("UPDATE bookings SET payment_reference_id = {other} WHERE id = {id}"))
+            .await;
+        on.database
+            .plant(&format!("UPDATE payments SET reference = {other} WHERE reference = '{was}'"))
+            .await;
+    }
+    let damaged = holds[2].reference;
+    on.database
+        .plant(&format!("UPDATE payments SET currency = 'none' WHERE reference = '{damaged}'"))
+        .await;
+    let without_booking = holds[3].booking_id.0;
+    on.database
+        .plant(&format!("UPDATE bookings SET status = 'odd' WHERE id = {without_booking}"))
+        .await;
+
+    let later = on.now + chrono::TimeDelta::minutes(5);
+    for limit in [1, 2, 9] {
+        let lapsed: BTreeSet<_> = on.lapsed_holds(later, limit).await.into_iter().collect();
+        for hold in &holds[4..] {
+            assert!(lapsed.contains(&hold.reference), "a page of {limit}");
+        }
+        let unanswered = on.unanswered_payments(later, limit).await;
+        let unanswered: BTreeSet<_> = unanswered.iter().map(|(p, _)| p.reference).collect();
+        assert_eq!(unanswered, holds[4..].iter().map(|hold| hold.reference).collect());
+    }
+    on.database
+        .plant(&format!("UPDATE payments SET status = 'odd' WHERE reference = '{damaged}'"))
+        .await;
+    let asked = [damaged, holds[4].reference];
+    let statuses = on.store.payment_statuses(&asked).await.expect("statuses");
+    assert_eq!(statuses.into_keys().collect::<Vec<_>>(), [holds[4].reference]);
+    let unreadable = on.store.unreadable();
+    assert_eq!((unreadable["payments"], unreadable["bookings"]), (3, 1), "{unreadable:?}");
+}
+
+async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) {
+    for _ in 0..4 {
+        on.flight(1).await;
+    }
+    let ids: Vec<i64> = on.outbox(Lane::Facts).await.iter().map(|entry| entry.id).collect();
+    let later = r#"[["a-topic-of-a-later-release",{"key":"1","payload":"{}"}]]"#;
+    on.database.plant(&format!("UPDATE outbox SET body = '{later}' WHERE id = {}", ids[0])).await;
+    on.database.plant(&format!("UPDATE outbox SET body = 'damaged' WHERE id = {}", ids[1])).await;
+    let readable = async |messages| {
+        let look = on.store.outbox(Lane::Facts, &[], messages).await.expect("the outbox");
+        look.iter().map(|entry| entry.id).collect::<Vec<_>>()
+    };
+    assert_eq!(readable(99).await, ids[2..]);
+    assert_eq!(readable(1).await, ids[2..3], "more unreadable messages than a look takes");
+    assert_eq!(on.store.outbox(Lane::Facts, &ids[2..], 99).await.expect("the outbox"), []);
+    assert_eq!(on.store.unreadable()["outbox"], 2);
+    let backlog = on.store.backlog(on.now, on.now).await.expect("a backlog");
+    assert_eq!(backlog.outbox, 2, "the rows are still there");
+
+    on.database.plant("UPDATE outdated_answers SET body = 'damaged'").await;
+    let outdated = on.store.outdated(99).await.expect("ends of answers");
+    assert!(!outdated.is_empty());
+    assert!(outdated.iter().all(|(_, ended)| *ended == Outdated::All), "{outdated:?}");
+}
+
+async fn old_keys_are_forgotten_some_at_a_time(on: Fixture) {
+    let flight = on.flight(50).await.id;
+    for key in 0..5 {
+        let mut hold = on.hold(flight, 1).await;
+        let key = format!("key-{key}").into();
+        hold.idempotency = Some(IdempotencyKey { key, request_hash: "a request".into() });
+        on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
+    }
+    let before = on.now + chrono::TimeDelta::hours(1);
+    for forgotten in [2, 2, 1, 0] {
+        assert_eq!(on.store.forget_keys(before, 2).await.expect("forgotten"), forgotten);
+        let hold = on.hold(flight, 1).await;
+        assert_eq!(on.commit(&on.decide(&[Command::Hold(hold)]).await).await, NOTHING);
+    }
 }

@@ -22,9 +22,10 @@ mod transaction;
 mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
+use super::unreadable::Unreadable;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
-    SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
+    Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -39,7 +40,7 @@ use reader::Reader;
 use silence::Silence;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -62,6 +63,7 @@ pub struct PostgresStore {
     numbers: Mutex<Vec<i64>>,
     clock: Arc<OffsetClock>,
     silence: Arc<Silence>,
+    unreadable: Unreadable,
 }
 
 /// Work that one session at a time may do.
@@ -96,7 +98,8 @@ impl PostgresStore {
         });
         let reader = Reader::new(replica);
         let (numbers, clock) = (Mutex::default(), Arc::default());
-        let store = Self { primary, reader, options, numbers, clock, silence };
+        let unreadable = Unreadable::default();
+        let store = Self { primary, reader, options, numbers, clock, silence, unreadable };
         store.set_clock().await?;
         Ok(store)
     }
@@ -304,21 +307,31 @@ impl Store for PostgresStore {
     async fn lapsed_holds(
         &self,
         now: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<PaymentReference>, StoreError> {
-        self.silence.bound(upkeep::lapsed_holds(&self.primary, now, limit)).await
+    ) -> Result<Page<PaymentReference>, StoreError> {
+        let found = upkeep::lapsed_holds(&self.primary, &self.unreadable, now, after, limit);
+        self.silence.bound(found).await
     }
 
-    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
-        self.silence.bound(upkeep::stranded_bookings(&self.primary, limit)).await
+    async fn stranded_bookings(
+        &self,
+        after: Option<(FlightId, BookingId)>,
+        limit: usize,
+    ) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
+        let found = upkeep::stranded_bookings(&self.primary, after, limit);
+        self.silence.bound(found).await
     }
 
     async fn unanswered_payments(
         &self,
         before: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<(Payment, Booking)>, StoreError> {
-        self.silence.bound(upkeep::unanswered_payments(&self.primary, before, limit)).await
+    ) -> Result<Page<(Payment, Booking)>, StoreError> {
+        let found =
+            upkeep::unanswered_payments(&self.primary, &self.unreadable, before, after, limit);
+        self.silence.bound(found).await
     }
 
     async fn drive_again(
@@ -329,16 +342,19 @@ impl Store for PostgresStore {
         self.silence.bound(upkeep::drive_again(&self.primary, requests, now)).await
     }
 
-    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.silence.bound(upkeep::forget_keys(&self.primary, before)).await?;
-        self.silence.bound(request_keys::forget(&self.primary, before)).await
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let of_bookings = upkeep::forget_keys(&self.primary, before, limit);
+        let forgotten = self.silence.bound(of_bookings).await?;
+        let others = request_keys::forget(&self.primary, before, limit - forgotten);
+        Ok(forgotten + self.silence.bound(others).await?)
     }
 
     async fn payment_statuses(
         &self,
         payments: &[PaymentReference],
     ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        self.silence.bound(upkeep::payment_statuses(&self.primary, payments)).await
+        let statuses = upkeep::payment_statuses(&self.primary, &self.unreadable, payments);
+        self.silence.bound(statuses).await
     }
 
     async fn outbox(
@@ -347,11 +363,13 @@ impl Store for PostgresStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.silence.bound(upkeep::outbox(&self.primary, lane, sent, messages)).await
+        let look = upkeep::outbox(&self.primary, &self.unreadable, lane, sent, messages);
+        self.silence.bound(look).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
-        self.silence.bound(upkeep::outdated(&self.primary, limit)).await
+        let outdated = upkeep::outdated(&self.primary, &self.unreadable, limit);
+        self.silence.bound(outdated).await
     }
 
     async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
@@ -400,6 +418,10 @@ impl Store for PostgresStore {
         };
         let reader = self.reader.pool().unwrap_or(&self.primary);
         vec![pool_use("primary", &self.primary), pool_use("reader", reader)]
+    }
+
+    fn unreadable(&self) -> BTreeMap<&'static str, usize> {
+        self.unreadable.count()
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

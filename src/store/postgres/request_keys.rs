@@ -4,8 +4,8 @@ use super::error::store_error;
 use super::transaction::begin;
 use crate::booking::{Claim, IdempotencyRecord, RequestKey};
 use crate::domain::Timestamp;
+use crate::store::StoreError;
 use crate::store::rows::micros;
-use crate::store::{FORGOTTEN_AT_ONCE, StoreError};
 use sqlx::{PgConnection, PgPool};
 
 /// Takes a key for a request, or gives what it made before.
@@ -95,21 +95,21 @@ pub(super) async fn release(pool: &PgPool, request: &RequestKey) -> Result<(), S
     Ok(())
 }
 
-/// Forgets keys claimed before `before`, a bounded number in each transaction.
-pub(super) async fn forget(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
-    loop {
-        let done = sqlx::query(
-            "DELETE FROM request_keys WHERE (route, owner, key) IN (
-                 SELECT route, owner, key FROM request_keys
-                  WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
-        )
-        .bind(micros(before))
-        .bind(FORGOTTEN_AT_ONCE)
-        .execute(pool)
-        .await
-        .map_err(store_error)?;
-        if done.rows_affected() < FORGOTTEN_AT_ONCE as u64 {
-            return Ok(());
-        }
-    }
+/// Forgets keys claimed before `before`, the oldest `limit` at most; says how many.
+pub(super) async fn forget(
+    pool: &PgPool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let forgotten = sqlx::query(
+        "DELETE FROM request_keys WHERE (route, owner, key) IN (
+             SELECT route, owner, key FROM request_keys
+              WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
+    )
+    .bind(micros(before))
+    .bind(limit as i64)
+    .execute(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(forgotten.rows_affected() as usize)
 }

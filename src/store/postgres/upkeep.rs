@@ -7,12 +7,13 @@ use super::load::texts;
 use super::transaction::begin;
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Outdated, Payment, PaymentReference, PaymentStatus,
-    Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference,
+    PaymentStatus, Timestamp, UserId,
 };
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
-use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, StoreError};
+use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, reference, statuses};
+use crate::store::unreadable::Unreadable;
+use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, Page, Position, StoreError, paired};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::{HashMap, HashSet};
 
@@ -52,61 +53,84 @@ pub(super) async fn user_bookings(
 
 pub(super) async fn lapsed_holds(
     pool: &PgPool,
+    unreadable: &Unreadable,
     now: Timestamp,
+    after: Option<&Position>,
     limit: usize,
-) -> Result<Vec<PaymentReference>, StoreError> {
-    let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT reference FROM payments
+) -> Result<Page<PaymentReference>, StoreError> {
+    let (at, behind) = Position::parts(after);
+    let rows: Vec<(String, Option<i64>)> = sqlx::query_as(
+        "SELECT reference, CASE WHEN isfinite(hold_expires_at) THEN micros(hold_expires_at) END
+           FROM payments
           WHERE status = 'requested' AND hold_expires_at <= instant($1)
-          ORDER BY hold_expires_at LIMIT $2",
+            AND (hold_expires_at, reference) > (coalesce(instant($2), '-infinity'), $3)
+          ORDER BY hold_expires_at, reference LIMIT $4",
     )
     .bind(micros(now))
+    .bind(at)
+    .bind(behind)
     .bind(limit as i64)
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    rows.iter().map(|row| reference(row)).collect()
+    let last = rows.last().map(|(row, at)| Position { at: *at, reference: row.clone() });
+    let next = Position::behind(rows.len(), limit, last);
+    let read = |(row, _): &(String, _)| unreadable.leave_out(reference(row));
+    Ok(Page { found: rows.iter().filter_map(read).collect(), next })
 }
 
 pub(super) async fn stranded_bookings(
     pool: &PgPool,
+    after: Option<(FlightId, BookingId)>,
     limit: usize,
-) -> Result<Vec<BookingId>, StoreError> {
-    let rows: Vec<i64> = sqlx::query_scalar(
+) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
+    let (flight, booking) = after.map_or((i64::MIN, i64::MIN), |(f, b)| (f.0, b.0));
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
         "WITH empty AS (
             DELETE FROM cancelled_flights AS c USING flights AS f
              WHERE f.id = c.flight_id AND f.held_seats = 0
                AND f.available_seats + f.blocked_seats = f.total_seats)
-         SELECT b.id FROM cancelled_flights AS c
+         SELECT c.flight_id, b.id FROM cancelled_flights AS c
            JOIN bookings AS b ON b.flight_id = c.flight_id AND b.status IN ('pending', 'completed')
-          LIMIT $1",
+          WHERE (c.flight_id, b.id) > ($2, $3)
+          ORDER BY c.flight_id, b.id LIMIT $1",
     )
     .bind(limit as i64)
+    .bind(flight)
+    .bind(booking)
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    Ok(rows.into_iter().map(BookingId).collect())
+    Ok(rows.into_iter().map(|(flight, booking)| (FlightId(flight), BookingId(booking))).collect())
 }
 
 pub(super) async fn unanswered_payments(
     pool: &PgPool,
+    unreadable: &Unreadable,
     before: Timestamp,
+    after: Option<&Position>,
     limit: usize,
-) -> Result<Vec<(Payment, Booking)>, StoreError> {
+) -> Result<Page<(Payment, Booking)>, StoreError> {
+    let (at, behind) = Position::parts(after);
     let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
         "SELECT ",
         payment_columns!(),
         " FROM payments
            WHERE status IN ('requested', 'reversal_requested')
              AND payments.updated_at < instant($1)
-           ORDER BY payments.updated_at LIMIT $2"
+             AND (payments.updated_at, payments.reference)
+                 > (coalesce(instant($2), '-infinity'), $3)
+           ORDER BY payments.updated_at, payments.reference LIMIT $4"
     ))
     .bind(micros(before))
+    .bind(at)
+    .bind(behind)
     .bind(limit as i64)
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    let payments: Vec<Payment> = all(rows)?;
+    let next = Position::behind(rows.len(), limit, rows.last().map(PaymentRow::position));
+    let payments: Vec<Payment> = unreadable.readable(rows);
     let rows: Vec<BookingRow> = sqlx::query_as(concat!(
         "SELECT ",
         booking_columns!("NULL"),
@@ -116,8 +140,7 @@ pub(super) async fn unanswered_payments(
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    let bookings: Vec<Booking> = all(rows)?;
-    Ok(crate::store::paired(payments, bookings))
+    Ok(Page { found: paired(payments, unreadable.readable(rows)), next })
 }
 
 pub(super) async fn drive_again(
@@ -152,17 +175,27 @@ pub(super) async fn drive_again(
     tx.commit().await.map_err(store_error)
 }
 
-pub(super) async fn forget_keys(pool: &PgPool, before: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM idempotency_keys WHERE created_at < instant($1)")
-        .bind(micros(before))
-        .execute(pool)
-        .await
-        .map_err(store_error)?;
-    Ok(())
+pub(super) async fn forget_keys(
+    pool: &PgPool,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let forgotten = sqlx::query(
+        "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+            SELECT user_id, key FROM idempotency_keys
+             WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
+    )
+    .bind(micros(before))
+    .bind(limit as i64)
+    .execute(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(forgotten.rows_affected() as usize)
 }
 
 pub(super) async fn payment_statuses(
     pool: &PgPool,
+    unreadable: &Unreadable,
     payments: &[PaymentReference],
 ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
     let rows: Vec<(String, String)> =
@@ -171,7 +204,7 @@ pub(super) async fn payment_statuses(
             .fetch_all(pool)
             .await
             .map_err(store_error)?;
-    rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
+    Ok(statuses(unreadable, &rows))
 }
 
 /// Rows that one look at the outbox takes at most, however few messages they hold.
@@ -183,29 +216,41 @@ WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', t
 sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
 SELECT id, micros(since), body
   FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-          FROM (SELECT * FROM outbox WHERE lane = $4 AND id <> ALL ($3)
+          FROM (SELECT * FROM outbox WHERE lane = $4 AND id > $5 AND id <> ALL ($3)
                  ORDER BY id LIMIT $2) AS oldest) AS counted
  WHERE before < $1 ORDER BY id";
 
+/// Goes on behind pages of nothing but unreadable rows.
 pub(super) async fn outbox(
     pool: &PgPool,
+    unreadable: &Unreadable,
     lane: Lane,
     sent: &[i64],
     messages: usize,
 ) -> Result<Vec<OutboxEntry>, StoreError> {
-    let rows: Vec<OutboxRow> = sqlx::query_as(NEXT_OF_OUTBOX)
-        .bind(messages as i64)
-        .bind(OUTBOX_ROWS_MAX)
-        .bind(sent)
-        .bind(lane.as_str())
-        .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
-    outbox::entries(lane, rows)
+    let mut after = i64::MIN;
+    loop {
+        let rows: Vec<OutboxRow> = sqlx::query_as(NEXT_OF_OUTBOX)
+            .bind(messages as i64)
+            .bind(OUTBOX_ROWS_MAX)
+            .bind(sent)
+            .bind(lane.as_str())
+            .bind(after)
+            .fetch_all(pool)
+            .await
+            .map_err(store_error)?;
+        let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
+        after = *last;
+        let entries = outbox::entries(unreadable, lane, rows);
+        if !entries.is_empty() {
+            return Ok(entries);
+        }
+    }
 }
 
 pub(super) async fn outdated(
     pool: &PgPool,
+    unreadable: &Unreadable,
     limit: usize,
 ) -> Result<Vec<(i64, Outdated)>, StoreError> {
     let rows: Vec<(i64, String)> =
@@ -214,7 +259,7 @@ pub(super) async fn outdated(
             .fetch_all(pool)
             .await
             .map_err(store_error)?;
-    rows.into_iter().map(outbox::outdated).collect()
+    Ok(rows.into_iter().map(|row| outbox::outdated(row, unreadable)).collect())
 }
 
 pub(super) async fn forget_outdated(
@@ -251,11 +296,13 @@ pub(super) async fn renew_statistics(pool: &PgPool) -> Result<(), StoreError> {
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
+    let mut renewed = Ok(());
     for table in outgrown {
         let analyze = AssertSqlSafe(format!("ANALYZE {table}"));
-        sqlx::raw_sql(analyze).execute(pool).await.map_err(store_error)?;
+        let one = sqlx::raw_sql(analyze).execute(pool).await;
+        renewed = renewed.and(one.map(|_| ()).map_err(store_error));
     }
-    Ok(())
+    renewed
 }
 
 pub(super) async fn backlog(

@@ -17,9 +17,10 @@ mod writes;
 
 use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
+use super::unreadable::Unreadable;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
-    SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
+    Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -31,7 +32,7 @@ use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlitePool};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -68,6 +69,7 @@ pub struct SqliteStore {
     reader: SqlitePool,
     last_booking_id: AtomicI64,
     sent: outbox::Sent,
+    unreadable: Unreadable,
 }
 
 /// The right to serve from a database; given back when dropped, or by the operating system when
@@ -124,6 +126,7 @@ impl SqliteStore {
             reader,
             last_booking_id: AtomicI64::new(last),
             sent: outbox::Sent::default(),
+            unreadable: Unreadable::default(),
         })
     }
 
@@ -277,21 +280,27 @@ impl Store for SqliteStore {
     async fn lapsed_holds(
         &self,
         now: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<PaymentReference>, StoreError> {
-        upkeep::lapsed_holds(&self.reader, now, limit).await
+    ) -> Result<Page<PaymentReference>, StoreError> {
+        upkeep::lapsed_holds(&self.reader, &self.unreadable, now, after, limit).await
     }
 
-    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
-        upkeep::stranded_bookings(&self.reader, limit).await
+    async fn stranded_bookings(
+        &self,
+        after: Option<(FlightId, BookingId)>,
+        limit: usize,
+    ) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
+        upkeep::stranded_bookings(&self.reader, after, limit).await
     }
 
     async fn unanswered_payments(
         &self,
         before: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<(Payment, Booking)>, StoreError> {
-        upkeep::unanswered_payments(&self.reader, before, limit).await
+    ) -> Result<Page<(Payment, Booking)>, StoreError> {
+        upkeep::unanswered_payments(&self.reader, &self.unreadable, before, after, limit).await
     }
 
     async fn drive_again(
@@ -302,16 +311,16 @@ impl Store for SqliteStore {
         upkeep::drive_again(&self.writer, requests, now).await
     }
 
-    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        upkeep::forget_keys(&self.writer, before).await?;
-        request_keys::forget(&self.writer, before).await
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let forgotten = upkeep::forget_keys(&self.writer, before, limit).await?;
+        Ok(forgotten + request_keys::forget(&self.writer, before, limit - forgotten).await?)
     }
 
     async fn payment_statuses(
         &self,
         payments: &[PaymentReference],
     ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        upkeep::payment_statuses(&self.reader, payments).await
+        upkeep::payment_statuses(&self.reader, &self.unreadable, payments).await
     }
 
     async fn outbox(
@@ -320,11 +329,11 @@ impl Store for SqliteStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        outbox::look(&self.writer, &self.reader, &self.sent, lane, sent, messages).await
+        outbox::look(self, lane, sent, messages).await
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
-        upkeep::outdated(&self.reader, limit).await
+        upkeep::outdated(&self.reader, &self.unreadable, limit).await
     }
 
     async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
@@ -356,6 +365,10 @@ impl Store for SqliteStore {
             PoolUse { pool: "writer", used: written, idle: 1 - written, max: 1 },
             PoolUse { pool: "reader", used: read, idle, max: READERS.into() },
         ]
+    }
+
+    fn unreadable(&self) -> BTreeMap<&'static str, usize> {
+        self.unreadable.count()
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -1,14 +1,14 @@
 //! The outbox: rows are written with a commit, read by the relay, and deleted some at a time.
 
+use super::SqliteStore;
 use super::commit::json;
 use super::error::store_error;
-use super::writer::{Tx, Writer};
+use super::writer::Tx;
 use crate::booking::Told;
 use crate::domain::Outdated;
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::rows::micros;
 use crate::store::{Lane, OutboxEntry, StoreError};
-use sqlx::SqlitePool;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -91,35 +91,54 @@ impl Sent {
 /// The relay's look: what it sent is never read again, and is deleted once nothing else waits, or it
 /// has become much.
 pub(super) async fn look(
-    writer: &Writer,
-    reader: &SqlitePool,
-    all_sent: &Sent,
+    store: &SqliteStore,
     lane: Lane,
     newly_sent: &[i64],
     messages: usize,
 ) -> Result<Vec<OutboxEntry>, StoreError> {
-    let sent = all_sent.add(lane, newly_sent);
-    let rows: Vec<OutboxRow> = sqlx::query_as(
-        "SELECT o.id, o.since, o.body
-           FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT id, messages FROM outbox
-                          WHERE lane = ?3 AND id NOT IN (SELECT value FROM json_each(?4))
-                          ORDER BY id LIMIT ?2)) AS waiting
-           JOIN outbox AS o ON o.id = waiting.id
-          WHERE waiting.before < ?1 ORDER BY o.id",
-    )
-    .bind(messages as i64)
-    .bind(ROWS_MAX)
-    .bind(lane.as_str())
-    .bind(json(&sent))
-    .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
-    if !sent.is_empty() && (rows.is_empty() || sent.len() >= SENT_MAX) {
+    let sent = store.sent.add(lane, newly_sent);
+    let entries = readable_entries(store, lane, &sent, messages).await?;
+    if !sent.is_empty() && (entries.is_empty() || sent.len() >= SENT_MAX) {
         let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
-        let mut writing = writer.take().await?;
+        let mut writing = store.writer.take().await?;
         sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await.map_err(store_error)?;
-        all_sent.remove(lane, &sent);
+        store.sent.remove(lane, &sent);
     }
-    outbox::entries(lane, rows)
+    Ok(entries)
+}
+
+/// Goes on behind pages of nothing but unreadable rows.
+async fn readable_entries(
+    store: &SqliteStore,
+    lane: Lane,
+    sent: &BTreeSet<i64>,
+    messages: usize,
+) -> Result<Vec<OutboxEntry>, StoreError> {
+    let mut after = i64::MIN;
+    loop {
+        let rows: Vec<OutboxRow> = sqlx::query_as(
+            "SELECT o.id, o.since, o.body
+               FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before
+                       FROM (SELECT id, messages FROM outbox
+                              WHERE lane = ?3 AND id > ?5
+                                AND id NOT IN (SELECT value FROM json_each(?4))
+                              ORDER BY id LIMIT ?2)) AS waiting
+               JOIN outbox AS o ON o.id = waiting.id
+              WHERE waiting.before < ?1 ORDER BY o.id",
+        )
+        .bind(messages as i64)
+        .bind(ROWS_MAX)
+        .bind(lane.as_str())
+        .bind(json(sent))
+        .bind(after)
+        .fetch_all(&store.reader)
+        .await
+        .map_err(store_error)?;
+        let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
+        after = *last;
+        let entries = outbox::entries(&store.unreadable, lane, rows);
+        if !entries.is_empty() {
+            return Ok(entries);
+        }
+    }
 }

@@ -4,8 +4,8 @@ use super::error::store_error;
 use super::writer::{Writer, begin};
 use crate::booking::{Claim, IdempotencyRecord, RequestKey};
 use crate::domain::Timestamp;
+use crate::store::StoreError;
 use crate::store::rows::micros;
-use crate::store::{FORGOTTEN_AT_ONCE, StoreError};
 use sqlx::SqliteConnection;
 
 /// Takes a key for a request, or gives what it made before.
@@ -94,22 +94,22 @@ pub(super) async fn release(writer: &Writer, request: &RequestKey) -> Result<(),
     Ok(())
 }
 
-/// Forgets keys claimed before `before`; lets others write after each bounded number.
-pub(super) async fn forget(writer: &Writer, before: Timestamp) -> Result<(), StoreError> {
-    loop {
-        let mut writing = writer.take().await?;
-        let done = sqlx::query(
-            "DELETE FROM request_keys WHERE (route, owner, key) IN (
-                 SELECT route, owner, key FROM request_keys
-                  WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
-        )
-        .bind(micros(before))
-        .bind(FORGOTTEN_AT_ONCE)
-        .execute(&mut *writing)
-        .await
-        .map_err(store_error)?;
-        if done.rows_affected() < FORGOTTEN_AT_ONCE as u64 {
-            return Ok(());
-        }
-    }
+/// Forgets keys claimed before `before`, the oldest `limit` at most; says how many.
+pub(super) async fn forget(
+    writer: &Writer,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let mut writing = writer.take().await?;
+    let forgotten = sqlx::query(
+        "DELETE FROM request_keys WHERE (route, owner, key) IN (
+             SELECT route, owner, key FROM request_keys
+              WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+    )
+    .bind(micros(before))
+    .bind(limit as i64)
+    .execute(&mut *writing)
+    .await
+    .map_err(store_error)?;
+    Ok(forgotten.rows_affected() as usize)
 }

@@ -7,12 +7,13 @@ use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Outdated, Payment, PaymentReference, PaymentStatus,
-    Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference,
+    PaymentStatus, Timestamp, UserId,
 };
 use crate::store::outbox;
-use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, payment_status, reference};
-use crate::store::{BACKLOG_MAX, Backlog, StoreError};
+use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, reference, statuses};
+use crate::store::unreadable::Unreadable;
+use crate::store::{BACKLOG_MAX, Backlog, Page, Position, StoreError, paired};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 
@@ -42,71 +43,91 @@ pub(super) async fn user_bookings(
 
 pub(super) async fn lapsed_holds(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     now: Timestamp,
+    after: Option<&Position>,
     limit: usize,
-) -> Result<Vec<PaymentReference>, StoreError> {
-    let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT payment_reference_id FROM bookings
+) -> Result<Page<PaymentReference>, StoreError> {
+    let (at, behind) = Position::parts(after);
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT payment_reference_id, hold_expires_at FROM bookings
           WHERE status = 'pending' AND hold_expires_at <= ?1
-          ORDER BY hold_expires_at LIMIT ?2",
+            AND (hold_expires_at, payment_reference_id) > (?2, ?3)
+          ORDER BY hold_expires_at, payment_reference_id LIMIT ?4",
     )
     .bind(micros(now))
+    .bind(at.unwrap_or(i64::MIN))
+    .bind(behind)
     .bind(limit as i64)
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    rows.iter().map(|row| reference(row)).collect()
+    let last = rows.last().map(|(row, at)| Position { at: Some(*at), reference: row.clone() });
+    let next = Position::behind(rows.len(), limit, last);
+    let read = |(row, _): &(String, _)| unreadable.leave_out(reference(row));
+    Ok(Page { found: rows.iter().filter_map(read).collect(), next })
 }
 
 /// Of flights on which nobody has a seat any more, no booking is read.
 pub(super) async fn stranded_bookings(
     reader: &SqlitePool,
+    after: Option<(FlightId, BookingId)>,
     limit: usize,
-) -> Result<Vec<BookingId>, StoreError> {
-    let rows: Vec<i64> = sqlx::query_scalar(
-        "SELECT b.id FROM flights AS f
+) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
+    let (flight, booking) = after.map_or((i64::MIN, i64::MIN), |(f, b)| (f.0, b.0));
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT f.id, b.id FROM flights AS f
            JOIN bookings AS b ON b.flight_id = f.id AND b.status IN ('pending', 'completed')
           WHERE f.flight_status = 'cancelled'
             AND (f.held_seats > 0 OR f.available_seats + f.blocked_seats < f.total_seats)
-          LIMIT ?1",
+            AND (f.id, b.id) > (?2, ?3)
+          ORDER BY f.id, b.id LIMIT ?1",
     )
     .bind(limit as i64)
+    .bind(flight)
+    .bind(booking)
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    Ok(rows.into_iter().map(BookingId).collect())
+    Ok(rows.into_iter().map(|(flight, booking)| (FlightId(flight), BookingId(booking))).collect())
 }
 
 pub(super) async fn unanswered_payments(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     before: Timestamp,
+    after: Option<&Position>,
     limit: usize,
-) -> Result<Vec<(Payment, Booking)>, StoreError> {
+) -> Result<Page<(Payment, Booking)>, StoreError> {
+    let (at, behind) = Position::parts(after);
     let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
         "SELECT ",
         payment_columns!(),
         " FROM payments
            WHERE status IN ('requested', 'reversal_requested') AND updated_at < ?1
-           ORDER BY updated_at LIMIT ?2"
+             AND (updated_at, reference) > (?2, ?3)
+           ORDER BY updated_at, reference LIMIT ?4"
     ))
     .bind(micros(before))
+    .bind(at.unwrap_or(i64::MIN))
+    .bind(behind)
     .bind(limit as i64)
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    let payments: Vec<Payment> = all(rows)?;
+    let next = Position::behind(rows.len(), limit, rows.last().map(PaymentRow::position));
+    let payments: Vec<Payment> = unreadable.readable(rows);
     let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
     let rows: Vec<BookingRow> = sqlx::query_as(concat!(
         "SELECT ",
-        booking_columns!(),
+        booking_columns!("NULL"),
         " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?1))"
     ))
     .bind(json(&references))
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    let bookings: Vec<Booking> = all(rows)?;
-    Ok(crate::store::paired(payments, bookings))
+    Ok(Page { found: paired(payments, unreadable.readable(rows)), next })
 }
 
 pub(super) async fn drive_again(
@@ -141,18 +162,28 @@ pub(super) async fn drive_again(
     tx.commit().await.map_err(store_error)
 }
 
-pub(super) async fn forget_keys(writer: &Writer, before: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn forget_keys(
+    writer: &Writer,
+    before: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
     let mut writing = writer.take().await?;
-    sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ?1")
-        .bind(micros(before))
-        .execute(&mut *writing)
-        .await
-        .map_err(store_error)?;
-    Ok(())
+    let forgotten = sqlx::query(
+        "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+            SELECT user_id, key FROM idempotency_keys
+             WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+    )
+    .bind(micros(before))
+    .bind(limit as i64)
+    .execute(&mut *writing)
+    .await
+    .map_err(store_error)?;
+    Ok(forgotten.rows_affected() as usize)
 }
 
 pub(super) async fn payment_statuses(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     payments: &[PaymentReference],
 ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as(
@@ -163,11 +194,12 @@ pub(super) async fn payment_statuses(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    rows.iter().map(|(row, word)| Ok((reference(row)?, payment_status(row, word)?))).collect()
+    Ok(statuses(unreadable, &rows))
 }
 
 pub(super) async fn outdated(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     limit: usize,
 ) -> Result<Vec<(i64, Outdated)>, StoreError> {
     let rows: Vec<(i64, String)> =
@@ -176,7 +208,7 @@ pub(super) async fn outdated(
             .fetch_all(reader)
             .await
             .map_err(store_error)?;
-    rows.into_iter().map(outbox::outdated).collect()
+    Ok(rows.into_iter().map(|row| outbox::outdated(row, unreadable)).collect())
 }
 
 pub(super) async fn forget_outdated(

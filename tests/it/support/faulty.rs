@@ -8,11 +8,11 @@ use airline_booking::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, PoolUse,
-    SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
+    Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -52,6 +52,7 @@ pub struct FaultyStore {
     faults: Mutex<VecDeque<Fault>>,
     read_fault: Mutex<Option<ReadFault>>,
     pings: AtomicUsize,
+    looks: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -61,6 +62,7 @@ impl FaultyStore {
             faults: Mutex::default(),
             read_fault: Mutex::default(),
             pings: AtomicUsize::default(),
+            looks: AtomicUsize::default(),
         }
     }
 
@@ -72,6 +74,11 @@ impl FaultyStore {
     /// How often it was asked whether it answers.
     pub fn pings(&self) -> usize {
         self.pings.load(Ordering::SeqCst)
+    }
+
+    /// How often the service looked into the outbox.
+    pub fn looks(&self) -> usize {
+        self.looks.load(Ordering::SeqCst)
     }
 
     async fn read(&self) {
@@ -243,21 +250,27 @@ impl Store for FaultyStore {
     async fn lapsed_holds(
         &self,
         now: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<PaymentReference>, StoreError> {
-        self.real.lapsed_holds(now, limit).await
+    ) -> Result<Page<PaymentReference>, StoreError> {
+        self.real.lapsed_holds(now, after, limit).await
     }
 
-    async fn stranded_bookings(&self, limit: usize) -> Result<Vec<BookingId>, StoreError> {
-        self.real.stranded_bookings(limit).await
+    async fn stranded_bookings(
+        &self,
+        after: Option<(FlightId, BookingId)>,
+        limit: usize,
+    ) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
+        self.real.stranded_bookings(after, limit).await
     }
 
     async fn unanswered_payments(
         &self,
         before: Timestamp,
+        after: Option<&Position>,
         limit: usize,
-    ) -> Result<Vec<(Payment, Booking)>, StoreError> {
-        self.real.unanswered_payments(before, limit).await
+    ) -> Result<Page<(Payment, Booking)>, StoreError> {
+        self.real.unanswered_payments(before, after, limit).await
     }
 
     async fn drive_again(
@@ -268,8 +281,8 @@ impl Store for FaultyStore {
         self.real.drive_again(requests, now).await
     }
 
-    async fn forget_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.real.forget_keys(before).await
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.real.forget_keys(before, limit).await
     }
 
     async fn payment_statuses(
@@ -285,7 +298,9 @@ impl Store for FaultyStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.real.outbox(lane, sent, messages).await
+        let looked = self.real.outbox(lane, sent, messages).await;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        looked
     }
 
     async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
@@ -314,6 +329,10 @@ impl Store for FaultyStore {
 
     fn pools(&self) -> Vec<PoolUse> {
         self.real.pools()
+    }
+
+    fn unreadable(&self) -> BTreeMap<&'static str, usize> {
+        self.real.unreadable()
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -1,0 +1,107 @@
+//! Rows that a set read leaves out because they can't be read, so that they hold up no others.
+
+use super::StoreError;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tracing::error;
+
+/// Maximum rows that are remembered, and so logged: damage of a whole table fills no log.
+const ROWS_MAX: usize = 1_024;
+
+/// How long after it was last met a row counts as unreadable. Longer than the sweeper and the relay
+/// need to meet it again.
+const KEPT_FOR: Duration = Duration::from_secs(120);
+
+/// The unreadable rows that this process has met lately. Each is logged once.
+#[derive(Default)]
+pub(in crate::store) struct Unreadable(Mutex<HashMap<(&'static str, String), Instant>>);
+
+impl Unreadable {
+    /// Domain values of the rows that can be read.
+    pub(in crate::store) fn readable<R, T>(&self, rows: Vec<R>) -> Vec<T>
+    where
+        T: TryFrom<R, Error = StoreError>,
+    {
+        rows.into_iter().filter_map(|row| self.leave_out(T::try_from(row))).collect()
+    }
+
+    /// What was read; `None` where the row can't be read.
+    pub(in crate::store) fn leave_out<T>(&self, read: Result<T, StoreError>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.note(&error, Instant::now());
+                None
+            }
+        }
+    }
+
+    fn note(&self, error: &StoreError, now: Instant) {
+        let StoreError::Corrupt { table, row, .. } = error else { return };
+        let name = (*table, row.clone());
+        let mut rows = self.rows();
+        if let Some(met_at) = rows.get_mut(&name) {
+            *met_at = now;
+            return;
+        }
+        if rows.len() >= ROWS_MAX {
+            rows.retain(|_, met_at| is_recent(*met_at, now));
+        }
+        if rows.len() < ROWS_MAX {
+            error!(%error, "the row is passed over until it can be read");
+            rows.insert(name, now);
+        }
+    }
+
+    /// How many unreadable rows were met lately, for each table that ever had one.
+    pub(in crate::store) fn count(&self) -> BTreeMap<&'static str, usize> {
+        self.count_at(Instant::now())
+    }
+
+    fn count_at(&self, now: Instant) -> BTreeMap<&'static str, usize> {
+        let mut count = BTreeMap::new();
+        for ((table, _), met_at) in &*self.rows() {
+            *count.entry(*table).or_default() += usize::from(is_recent(*met_at, now));
+        }
+        count
+    }
+
+    fn rows(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Instant>> {
+        self.0.lock().expect("no holder of the unreadable rows panics")
+    }
+}
+
+fn is_recent(met_at: Instant, now: Instant) -> bool {
+    now.duration_since(met_at) < KEPT_FOR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corrupt(row: usize) -> Result<(), StoreError> {
+        Err(StoreError::Corrupt { table: "payments", column: "method", row: row.to_string() })
+    }
+
+    #[test]
+    fn a_row_counts_once_until_it_is_no_longer_met() {
+        let rows = Unreadable::default();
+        assert_eq!(rows.leave_out(Ok(7)), Some(7));
+        for _ in 0..3 {
+            assert_eq!(rows.leave_out(corrupt(1)), None);
+        }
+        assert_eq!(rows.count(), BTreeMap::from([("payments", 1)]));
+        let later = Instant::now() + KEPT_FOR;
+        assert_eq!(rows.count_at(later), BTreeMap::from([("payments", 0)]));
+    }
+
+    #[test]
+    fn a_damaged_table_takes_no_more_memory_than_the_bound() {
+        let rows = Unreadable::default();
+        for row in 0..2 * ROWS_MAX {
+            rows.leave_out(corrupt(row));
+        }
+        assert_eq!(rows.count(), BTreeMap::from([("payments", ROWS_MAX)]));
+    }
+}
