@@ -1,8 +1,9 @@
 //! One batch: load, decide, commit, answer; again for what was stale, until all are answered.
 //!
 //! Atomic is the command, not the batch. A commit that fails for anything but staleness or an
-//! outage is split in halves until the one bad command fails alone; so is one that panics. After a
-//! commit whose outcome is unknown, what it wrote is looked up before anything is decided again.
+//! outage, or takes too long, is split in halves until the one bad command fails alone; so is one that
+//! panics. After a commit whose outcome is unknown, what it wrote is looked up before anything is
+//! decided again.
 
 use super::changes::{ChangeSet, Changes};
 use super::command::Outcome;
@@ -11,7 +12,8 @@ use super::parts::EngineParts;
 use super::remembered::Memory;
 use super::state::State;
 use super::ticket::{
-    Decided, Pending, Ticket, answer_committed, last_of_each_flight, sort_out, wanted,
+    Decided, Pending, Ticket, answer_committed, last_of_each_flight, refuse_locked, sort_out,
+    wanted,
 };
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::error::Error;
@@ -32,6 +34,10 @@ const OUTAGE_MAX: u32 = 4;
 
 /// The pause before the first retry of an unavailable store; doubled for each further one.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a batch's commits may take too long: enough to find one bad command among all. Beyond it the
+/// store itself is slow, and the rest is given up.
+const TIME_OUTS_MAX: u32 = 16;
 
 /// Callers that are answered at once.
 const ANSWERS_AT_ONCE: usize = 8;
@@ -74,6 +80,8 @@ pub(super) struct Batch<'a> {
     in_doubt: AtomicU32,
     /// Cached answers that such a commit outdates, if it was made.
     doubtful_days: Mutex<BTreeSet<DayKey>>,
+    /// How often a commit took too long.
+    time_outs: AtomicU32,
 }
 
 impl<'a> Batch<'a> {
@@ -85,6 +93,7 @@ impl<'a> Batch<'a> {
             span,
             in_doubt: AtomicU32::default(),
             doubtful_days: Mutex::default(),
+            time_outs: AtomicU32::default(),
         }
     }
 
@@ -125,7 +134,7 @@ impl<'a> Batch<'a> {
                 Attempt::Outage(again, cause) => {
                     outages += 1;
                     warn!(error = %source_chain(&cause), outages, "the store is unavailable");
-                    if outages >= OUTAGE_MAX {
+                    if outages >= OUTAGE_MAX || self.is_slow() {
                         self.end_doubtful_days();
                         for p in again {
                             let gone = StoreError::Unavailable(anyhow::anyhow!("gave up"));
@@ -233,15 +242,20 @@ impl<'a> Batch<'a> {
                 let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
                 self.parts.waiting.tell(bookings.filter(|b| b.status != BookingStatus::Pending));
                 self.answer(good, &changes);
+                let overtaken = refuse_locked(overtaken, &committed.locked);
                 let overtaken = overtaken.into_iter().map(Decided::again).collect();
                 Attempt::Done { overtaken, doubtful }
             }
-            Ok(Err(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. }))) => {
-                let again = decided.into_iter().map(Decided::again).chain(doubtful);
-                Attempt::Refused(in_order(again), cause)
-            }
             Ok(Err(cause @ StoreError::Unavailable(_))) => {
                 Attempt::Outage(self.doubt(decided, doubtful, &changes, ended), cause)
+            }
+            // Nothing was written.
+            Ok(Err(cause)) => {
+                let again = in_order(decided.into_iter().map(Decided::again).chain(doubtful));
+                if matches!(cause, StoreError::TimedOut(_)) && self.is_outage(&again) {
+                    return Attempt::Outage(again, cause);
+                }
+                Attempt::Refused(again, cause)
             }
             Err(Panicked) => Attempt::Panicked(self.doubt(decided, doubtful, &changes, ended)),
         }
@@ -270,6 +284,16 @@ impl<'a> Batch<'a> {
             self.parts.cache.end(&days.iter().cloned().collect::<Vec<_>>());
             self.parts.committed.notify_one();
         }
+    }
+
+    /// Whether a commit that took too long is tried again as it is, and not split.
+    fn is_outage(&self, again: &[Pending]) -> bool {
+        self.time_outs.fetch_add(1, Ordering::Relaxed);
+        again.len() == 1 || self.is_slow()
+    }
+
+    fn is_slow(&self) -> bool {
+        self.time_outs.load(Ordering::Relaxed) >= TIME_OUTS_MAX
     }
 
     /// Decides each command on the state that the ones before it left.
@@ -419,7 +443,10 @@ fn span_over(parts: &EngineParts, tickets: &[Ticket]) -> Span {
 
 fn source_chain(error: &StoreError) -> String {
     match error {
-        StoreError::Unavailable(source) | StoreError::Refused(source) => {
+        StoreError::Unavailable(source)
+        | StoreError::Locked(source)
+        | StoreError::TimedOut(source)
+        | StoreError::Refused(source) => {
             format!("{error}: {source:#}")
         }
         StoreError::Corrupt { .. } => error.to_string(),

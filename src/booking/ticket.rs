@@ -6,6 +6,7 @@ use super::command::{Command, Outcome};
 use super::state::{State, Wanted};
 use crate::domain::{Booking, Flight, FlightId};
 use crate::error::Error;
+use crate::store::StoreError;
 use crate::telemetry::Span;
 use std::collections::{HashMap, HashSet};
 use tokio::sync::oneshot;
@@ -134,6 +135,25 @@ pub(super) fn sort_out(decided: Vec<Decided>, stale: &[usize]) -> (Vec<Decided>,
 pub(super) fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
     let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
     flights.map(|change| (change.after.id, &change.after)).collect()
+}
+
+/// Answers what was overtaken on a flight with a row that another session keeps: asking again would keep
+/// the batch's other flights waiting. Gives back the rest.
+pub(super) fn refuse_locked(overtaken: Vec<Decided>, locked: &[usize]) -> Vec<Decided> {
+    if locked.is_empty() {
+        return overtaken;
+    }
+    let is_locked = |d: &Decided| d.position.is_some_and(|position| locked.contains(&position));
+    let flights: HashSet<FlightId> =
+        overtaken.iter().filter(|d| is_locked(d)).map(|d| d.ticket.flight).collect();
+    let (refused, rest): (Vec<_>, Vec<_>) =
+        overtaken.into_iter().partition(|d| flights.contains(&d.ticket.flight));
+    for Decided { ticket, .. } in refused {
+        let flight = ticket.flight;
+        let locked = StoreError::Locked(anyhow::anyhow!("flight {flight}, or a row of it"));
+        ticket.answer(Err(locked.into()));
+    }
+    rest
 }
 
 /// Answers those that an earlier commit of unknown outcome did write; gives back the rest.

@@ -325,10 +325,12 @@ impl From<Error> for Problem {
             Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
             Error::Stopping => Self::new(Code::Unavailable, error.to_string()),
             Error::Panicked => Self::new(Code::Internal, error.to_string()),
-            Error::Store(StoreError::Unavailable(cause)) => {
-                Self::new(Code::Unavailable, "the store does not answer just now; ask again")
-                    .because(format!("{cause:#}"))
-            }
+            Error::Store(
+                StoreError::Unavailable(cause)
+                | StoreError::Locked(cause)
+                | StoreError::TimedOut(cause),
+            ) => Self::new(Code::Unavailable, "the store does not answer just now; ask again")
+                .because(format!("{cause:#}")),
             Error::Store(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {
                 Self::internal(format!("{:#}", anyhow::Error::new(cause)))
             }

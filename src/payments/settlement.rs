@@ -91,6 +91,11 @@ impl Settlement {
                 Err(Error::Refused(refusal)) => {
                     self.put_aside(message, span, &reason(&refusal)).await?;
                 }
+                // The others do not wait for that row. Nothing is lost, for the same reason as below.
+                Err(Error::Store(locked @ StoreError::Locked(_))) => {
+                    span.fail("locked");
+                    warn!(error = %locked, "a payment is not settled yet; its gateway is asked again");
+                }
                 // Asking again would pin its partition for ever. Nothing is lost: the payment still
                 // waits, so the sweeper has the gateway asked again, whose answer is another event.
                 Err(Error::Store(
@@ -102,7 +107,7 @@ impl Settlement {
                 Err(
                     error @ (Error::Overloaded
                     | Error::Stopping
-                    | Error::Store(StoreError::Unavailable(_))),
+                    | Error::Store(StoreError::Unavailable(_) | StoreError::TimedOut(_))),
                 ) => return Err(error.into()),
             }
         }

@@ -199,6 +199,8 @@ impl Search {
 fn shared(error: Arc<StoreError>) -> StoreError {
     match &*error {
         StoreError::Unavailable(_) => StoreError::Unavailable(error.into()),
+        StoreError::Locked(_) => StoreError::Locked(error.into()),
+        StoreError::TimedOut(_) => StoreError::TimedOut(error.into()),
         StoreError::Corrupt { table, column, row } => {
             StoreError::Corrupt { table, column, row: row.clone() }
         }

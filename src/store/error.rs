@@ -6,6 +6,14 @@ pub enum StoreError {
     /// It does not answer, or the connection was lost: what was asked may or may not have happened.
     #[error("the store is unavailable")]
     Unavailable(#[source] anyhow::Error),
+    /// Another session keeps a row that it needs, and nothing was written. It may be asked again; others
+    /// do not have to wait for that.
+    #[error("another session keeps a row for too long")]
+    Locked(#[source] anyhow::Error),
+    /// It was broken off because it took too long, and nothing was written: the store is slow, or one
+    /// of many commands makes it so.
+    #[error("the store took too long")]
+    TimedOut(#[source] anyhow::Error),
     /// A stored row does not say what such a row says.
     #[error("{table}.{column} of row {row} is corrupt")]
     Corrupt {

@@ -318,6 +318,9 @@ fn paired(payments: Vec<Payment>, bookings: Vec<Booking>) -> Vec<(Payment, Booki
 pub struct Committed {
     /// Positions in the change set of commands that wrote nothing because a row was stale.
     pub stale: Vec<usize>,
+    /// Those among them that wrote nothing because another session keeps a row of theirs, and has kept it
+    /// for as long as the store waits for a lock.
+    pub locked: Vec<usize>,
 }
 
 /// How many flights with other numbers a [`Numbered`] counts at most.

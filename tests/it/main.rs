@@ -24,6 +24,7 @@ mod http_places;
 mod http_strict;
 mod identity;
 mod interop;
+mod locked_rows;
 mod logs;
 mod metrics;
 mod outages;

@@ -3,10 +3,11 @@
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{Money, PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::postgres::{begin, store_error};
+use crate::store::postgres::{Silence, begin, store_error};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How often calls are judged again because another replica wrote the same reference first.
 const RACES_MAX: u32 = 5;
@@ -15,12 +16,13 @@ const RACES_MAX: u32 = 5;
 #[derive(Debug, Clone)]
 pub struct PostgresLedger {
     pool: PgPool,
+    silence: Arc<Silence>,
 }
 
 impl PostgresLedger {
-    /// Books that are kept through this pool.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// Books that are kept through this pool, whose calls are bounded like the store's.
+    pub(crate) fn new(pool: PgPool, silence: Arc<Silence>) -> Self {
+        Self { pool, silence }
     }
 
     async fn try_to_write(
@@ -111,6 +113,12 @@ async fn insert(
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        self.silence.bound(self.write_all(calls, now)).await
+    }
+}
+
+impl PostgresLedger {
+    async fn write_all(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
         if let Some((lines, answers)) = first_calls(calls) {
             match insert(&self.pool, &lines, now).await {
                 Ok(()) => return Ok(answers),

@@ -7,7 +7,8 @@
 //! are not locked or read before they are written: the statement fails if one of them had moved, and
 //! only then it is looked up which.
 
-use super::error::{is_taken_key, is_worth_repeating, store_error};
+use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating, store_error};
+use super::locked::locked;
 use super::moves::Moves;
 use super::statement::{WRITE, arguments, column};
 use super::transaction::begin;
@@ -28,14 +29,15 @@ const OVERTAKEN: &str = "AB001";
 
 pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committed, StoreError> {
     let mut stale = Stale::default();
+    let mut kept = Stale::default();
     let mut repeats = 0;
     loop {
         let folded = changes.fold(&stale);
         if folded.stale.len() == changes.commands.len() {
-            return Ok(Committed { stale: folded.stale });
+            return Ok(committed(folded, changes, &kept));
         }
         match write(pool, &folded, changes).await {
-            Ok(rows) if rows.is_empty() => return Ok(Committed { stale: folded.stale }),
+            Ok(rows) if rows.is_empty() => return Ok(committed(folded, changes, &kept)),
             Ok(rows) => add(&mut stale, rows)?,
             // The row is named neither by the error nor by us; look which it was.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
@@ -49,14 +51,30 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
                 }
                 add(&mut stale, moved)?;
             }
+            // The others do without the rows that another session keeps.
+            Err(error) if is_locked(&error) => {
+                let rows = locked(pool, &folded).await.unwrap_or_default();
+                if rows.is_empty() {
+                    return Err(store_error(error));
+                }
+                add(&mut kept, rows.clone())?;
+                add(&mut stale, rows)?;
+            }
+            Err(error) if is_timed_out(&error) => return Err(StoreError::TimedOut(error.into())),
             Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
             Err(error) => return Err(store_error(error)),
         }
     }
 }
 
+fn committed(folded: Folded, changes: &ChangeSet, kept: &Stale) -> Committed {
+    let is_any_kept = *kept != Stale::default();
+    let locked = if is_any_kept { changes.fold(kept).stale } else { Vec::new() };
+    Committed { stale: folded.stale, locked }
+}
+
 /// A stale row: its table and its key.
-type StaleRow = (String, Option<i64>, Option<String>);
+pub(super) type StaleRow = (String, Option<i64>, Option<String>);
 
 fn add(stale: &mut Stale, rows: Vec<StaleRow>) -> Result<(), StoreError> {
     for row in rows {

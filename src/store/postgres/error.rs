@@ -53,6 +53,21 @@ pub(super) fn is_worth_repeating(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| AGAIN.contains(&&*code))
 }
 
+/// Whether another session kept a row or a table for longer than `lock_timeout`.
+pub(super) fn is_locked(error: &sqlx::Error) -> bool {
+    has_code(error, "55P03")
+}
+
+/// Whether the statement was broken off: `statement_timeout`, or an operator.
+pub(super) fn is_timed_out(error: &sqlx::Error) -> bool {
+    has_code(error, "57014")
+}
+
+fn has_code(error: &sqlx::Error, wanted: &str) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == wanted)
+}
+
 /// Whether another commit took a key first.
 pub(super) fn is_taken_key(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)

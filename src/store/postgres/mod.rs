@@ -12,6 +12,7 @@ mod drift;
 mod error;
 mod flights;
 mod load;
+mod locked;
 mod moves;
 mod reader;
 mod request_keys;
@@ -37,7 +38,6 @@ use crate::domain::{
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
 use reader::Reader;
-use silence::Silence;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +46,7 @@ use tokio::sync::Mutex;
 
 pub use adopt::Symptom;
 pub(crate) use error::store_error;
+pub(crate) use silence::Silence;
 pub(crate) use transaction::begin;
 
 /// Booking numbers drawn in one round trip; those that a process leaves unused are gaps.
@@ -147,7 +148,7 @@ impl PostgresStore {
 
     /// The simulated gateway's own books, which are kept in the same database.
     pub fn ledger(&self) -> PostgresLedger {
-        PostgresLedger::new(self.primary.clone())
+        PostgresLedger::new(self.primary.clone(), self.silence.clone())
     }
 
     /// Closes all connections.

@@ -26,15 +26,15 @@ const LONG: Duration = Duration::from_millis(500);
 /// How long connections are suspected after a long call was broken off, or one was lost.
 const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
-/// Bounds the calls of one store.
-#[derive(Default)]
-pub(super) struct Silence {
+/// Bounds the calls of one store, and of the books beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Silence {
     suspected_at: Mutex<Option<Instant>>,
 }
 
 impl Silence {
     /// A call's answer; [`StoreError::Unavailable`] if there is none in time.
-    pub(super) async fn bound<T>(
+    pub(crate) async fn bound<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {

@@ -150,12 +150,16 @@ pub(super) async fn drive_again(
 ) -> Result<(), StoreError> {
     let mut tx = begin(pool).await.map_err(store_error)?;
     let payments = || requests.iter().map(|(payment, _)| payment);
-    // What another replica drove meanwhile is left to it.
+    // What another replica drove meanwhile is left to it, and what another session keeps to a later look.
     let still: Vec<String> = sqlx::query_scalar(
-        "UPDATE payments SET updated_at = instant($4)
-           FROM unnest($1::text[], $2::text[], $3::bigint[]) AS c (reference, status, updated_at)
-          WHERE payments.reference = c.reference AND payments.status = c.status
-            AND payments.updated_at = instant(c.updated_at)
+        "WITH free AS MATERIALIZED (
+            SELECT p.reference
+              FROM unnest($1::text[], $2::text[], $3::bigint[]) AS c (reference, status, updated_at)
+              JOIN payments AS p ON p.reference = c.reference AND p.status = c.status
+                                AND p.updated_at = instant(c.updated_at)
+               FOR NO KEY UPDATE OF p SKIP LOCKED)
+         UPDATE payments SET updated_at = instant($4)
+           FROM free WHERE payments.reference = free.reference
          RETURNING payments.reference",
     )
     .bind(texts(payments().map(|payment| &payment.reference)))

@@ -24,7 +24,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
     let mut writing = writer.take().await?;
     // Nearly always all is as it was decided on; what is not, the statement itself finds out.
     let refused = match writes.write(&mut writing).await {
-        Ok(()) => return Ok(Committed { stale: all.stale }),
+        Ok(()) => return Ok(Committed { stale: all.stale, ..Committed::default() }),
         Err(refused @ StoreError::Refused(_)) => refused,
         Err(error) => return Err(error),
     };
@@ -37,7 +37,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
     }
     Writes::of(&rest, changes).write(&mut tx).await?;
     tx.commit().await.map_err(store_error)?;
-    Ok(Committed { stale: rest.stale })
+    Ok(Committed { stale: rest.stale, ..Committed::default() })
 }
 
 /// The rows that are not as they were decided on.

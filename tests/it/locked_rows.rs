@@ -1,0 +1,242 @@
+//! Rows that another session keeps, and commands that make the database slow: they cost only the
+//! commands that need them. On PostgreSQL.
+
+use crate::support::deployment::Opened;
+use crate::support::process::{Server, http_client};
+use crate::support::proxy::Proxy;
+use crate::support::{TestDatabase, booking, config, flight};
+
+use airline_booking::app::{App, Parts};
+use airline_booking::booking::{Cancel, CancelledBy, Command, Hold, Outcome};
+use airline_booking::bus::memory::MemoryBus;
+use airline_booking::cache::memory::MemoryCache;
+use airline_booking::clock::{Clock as _, SystemClock};
+use airline_booking::domain::{
+    BookingId, DayKey, FlightId, FlightStatus, Money, NewFlight, PaymentMethod, PaymentReference,
+    Timestamp, UserId, route_key,
+};
+use airline_booking::error::Error;
+use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::payments::gateway::{Capture, Gateway as _};
+use airline_booking::store::{Store, StoreError};
+use airline_booking::telemetry::{Metrics, Tracing};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long what must happen may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An engine on PostgreSQL, and a session of somebody else.
+struct Fixture {
+    app: App,
+    store: Arc<dyn Store>,
+    now: Timestamp,
+    stranger: PgConnection,
+}
+
+impl Fixture {
+    async fn start() -> Self {
+        let database = TestDatabase::postgres().await;
+        let clock = Arc::new(SystemClock);
+        let now = clock.now();
+        let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
+        let stranger = PgConnection::connect(&database.url()).await.expect("a session");
+        let parts = Parts {
+            store: store.clone(),
+            gateway: Arc::new(gateway),
+            bus: Arc::new(MemoryBus::default()),
+            locks: Arc::new(MemoryLocks::default()),
+            cache: Arc::new(MemoryCache::default()),
+            clock,
+            metrics: Metrics::new(),
+            tracing: Tracing::default(),
+        };
+        let mut settings = config();
+        settings.database = database.setting();
+        Self { app: App::assemble(settings, parts), store, now, stranger }
+    }
+
+    async fn flight(&self) -> FlightId {
+        let flight = NewFlight {
+            flight_number: None,
+            source: "Delhi".into(),
+            destination: "Mumbai".into(),
+            departs_at: self.now + chrono::TimeDelta::days(30),
+            arrives_at: None,
+            available_seats: 100,
+            total_seats: 100,
+            flight_status: FlightStatus::Scheduled,
+            price: Money::from_minor(250_000),
+        };
+        let day =
+            DayKey { route: route_key("Delhi", "Mumbai"), date: flight.departs_at.date_naive() };
+        let currency = "INR".parse().expect("a currency");
+        self.store.create_flight(flight, &day, currency, self.now).await.expect("a flight").id
+    }
+
+    async fn hold(&self, flight: FlightId, seats: i32) -> Command {
+        Command::Hold(Hold {
+            booking_id: self.store.draw_booking_id().await.expect("a number"),
+            reference: PaymentReference::draw(self.now),
+            flight_id: flight,
+            user_id: UserId(7),
+            seats,
+            passengers: Vec::new().into(),
+            method: PaymentMethod::default(),
+            idempotency: None,
+        })
+    }
+
+    /// Commands of one batch, one after the other; which of them were carried out.
+    async fn run(&self, commands: Vec<Command>) -> Vec<Result<Outcome, Error>> {
+        self.app.engine.submit_all(commands, &[]).await.expect("answers")
+    }
+
+    async fn execute(&mut self, statements: &str) {
+        let statements = AssertSqlSafe(statements);
+        sqlx::raw_sql(statements).execute(&mut self.stranger).await.expect("statements");
+    }
+}
+
+fn booked(outcome: &Result<Outcome, Error>) -> BookingId {
+    match outcome {
+        Ok(Outcome::Booking { booking, .. }) => booking.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_locked(outcome: &Result<Outcome, Error>) -> bool {
+    matches!(outcome, Err(Error::Store(StoreError::Locked(_))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flight_that_another_session_keeps_refuses_its_own_holds_and_no_others() {
+    let mut fixture = Fixture::start().await;
+    let (kept, free) = (fixture.flight().await, fixture.flight().await);
+    let keep = format!("BEGIN; SELECT FROM flights WHERE id = {kept} FOR UPDATE");
+    fixture.execute(&keep).await;
+    let holds =
+        vec![fixture.hold(kept, 1).await, fixture.hold(free, 1).await, fixture.hold(kept, 2).await];
+    let outcomes = fixture.run(holds).await;
+    assert!(is_locked(&outcomes[0]) && is_locked(&outcomes[2]), "{outcomes:?}");
+    let stored = fixture.store.booking(booked(&outcomes[1])).await.expect("an answer");
+    assert!(stored.is_some(), "committed while the other flight is kept");
+
+    fixture.execute("ROLLBACK").await;
+    let again = vec![fixture.hold(kept, 1).await];
+    booked(&fixture.run(again).await[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_another_session_keeps_refuses_its_own_cancellation_and_no_others() {
+    let mut fixture = Fixture::start().await;
+    let mut cancellations = Vec::new();
+    let mut kept = None;
+    for _ in 0..2 {
+        let flight = fixture.flight().await;
+        let holds = vec![fixture.hold(flight, 1).await];
+        let booking_id = booked(&fixture.run(holds).await[0]);
+        kept.get_or_insert(booking_id);
+        cancellations.push(Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline }));
+    }
+    let keep = format!(
+        "BEGIN; SELECT FROM payments WHERE reference =
+         (SELECT payment_reference_id FROM bookings WHERE id = {}) FOR UPDATE",
+        kept.expect("a booking")
+    );
+    fixture.execute(&keep).await;
+    let outcomes = fixture.run(cancellations).await;
+    assert!(is_locked(&outcomes[0]), "{outcomes:?}");
+    booked(&outcomes[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_commit_takes_too_long_is_refused_alone() {
+    let mut fixture = Fixture::start().await;
+    fixture
+        .execute(
+            "CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF NEW.seats_booked = 7 THEN RAISE 'too long' USING ERRCODE = '57014'; END IF;
+                 RETURN NEW; END $$;
+             CREATE TRIGGER strike BEFORE INSERT ON bookings
+                 FOR EACH ROW EXECUTE FUNCTION strike()",
+        )
+        .await;
+    let mut holds = Vec::new();
+    for seats in [1, 2, 7, 3, 4] {
+        let flight = fixture.flight().await;
+        holds.push(fixture.hold(flight, seats).await);
+    }
+    let outcomes = fixture.run(holds).await;
+    let carried_out: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
+    assert_eq!(carried_out, [true, true, false, true, true], "{outcomes:?}");
+    let refused = &outcomes[2];
+    assert!(matches!(refused, Err(Error::Store(StoreError::Unavailable(_)))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_complete_while_another_session_keeps_a_flight_whose_payment_is_settled() {
+    let url = TestDatabase::postgres().await.url();
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings =
+        [("DATABASE_URL", &*url), ("PAYMENT_LATENCY", "500ms"), ("PAYMENT_REDRIVE_AFTER", "1s")];
+    let server = Server::start(directory.path(), &settings).await;
+    let client = http_client();
+    let post = async |path: &str, body: Value| {
+        let post = client.post(format!("{}/api/v1/{path}", server.base)).json(&body);
+        let answer = post.send().await.expect("sent").error_for_status().expect("made");
+        answer.json::<Value>().await.expect("JSON")
+    };
+    let mut session = PgConnection::connect(&url).await.expect("a session");
+    let completed = async |booking: &Value| {
+        let ended = async {
+            loop {
+                let path = format!("{}/api/v1/bookings/{}", server.base, booking["booking_id"]);
+                let answer = client.get(path).send().await.expect("sent");
+                let now: Value = answer.json().await.expect("JSON");
+                if now["status"] == "completed" {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it is completed");
+    };
+    let kept = post("flights", flight(10)).await["id"].as_i64().expect("an id");
+    let free = post("flights", flight(10)).await["id"].as_i64().expect("an id");
+
+    let waiting = post("bookings", booking(kept, 1)).await;
+    let keep = AssertSqlSafe(format!("BEGIN; SELECT FROM flights WHERE id = {kept} FOR UPDATE"));
+    sqlx::raw_sql(keep).execute(&mut session).await.expect("kept");
+    for _ in 0..2 {
+        completed(&post("bookings", booking(free, 1)).await).await;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut session).await.expect("given up");
+    completed(&waiting).await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulated_gateway_gives_up_a_connection_that_leads_nowhere() {
+    let url = TestDatabase::postgres().await.url();
+    let (user, place) = url.split_once('@').expect("a user");
+    let (server, name) = place.split_once('/').expect("a database");
+    let proxy = Proxy::start("127.0.0.1:0", server).await;
+    let way = TestDatabase::Postgres(format!("{user}@{}/{name}", proxy.address));
+    let clock = Arc::new(SystemClock);
+    let now = clock.now();
+    let Opened { gateway, .. } = way.open(Duration::ZERO, clock).await;
+    let capture = || Capture {
+        reference: PaymentReference::draw(now),
+        amount: Money::from_minor(100),
+        currency: "INR".parse().expect("a currency"),
+        method: PaymentMethod::default(),
+    };
+    gateway.capture(&capture()).await.expect("captured");
+    proxy.lose_connections();
+    let lost = tokio::time::timeout(PATIENCE, gateway.capture(&capture())).await;
+    lost.expect("an answer").expect_err("no way to the books");
+    gateway.capture(&capture()).await.expect("captured over another connection");
+}
