@@ -100,7 +100,7 @@ pub async fn fetch(base: &str, path: &str) -> anyhow::Result<Vec<u8>> {
 
 /// `GET path`.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 /// `POST /api/v1/bookings`: so many seats of a flight for a user, with further header lines.
@@ -111,7 +111,7 @@ pub fn book(flight: usize, user: usize, seats: usize, headers: &str) -> Vec<u8> 
         r#"{{"flight_id":{flight},"user_id":{user},"seats_booked":{seats},"passenger_details":[{passengers}]}}"#
     );
     format!(
-        "POST /api/v1/bookings HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
+        "POST /api/v1/bookings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          {headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
