@@ -21,6 +21,7 @@ mod http_flights;
 mod http_limits;
 mod http_once;
 mod http_places;
+mod http_round_trips;
 mod http_strict;
 mod identity;
 mod interop;
