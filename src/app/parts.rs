@@ -43,13 +43,27 @@ pub struct Parts {
     pub tracing: Tracing,
 }
 
-/// The store that the settings name, for commands that work on it without serving. `adopt`: also
-/// one that has another service's schema, which it brings to ours.
-pub async fn open_store(config: &Config, adopt: bool) -> Result<Arc<dyn Store>, StoreError> {
+/// The store that the settings name and its clock, for commands that work on it without serving.
+/// `adopt`: brings the schema up to date in any case, also of one that has another service's schema;
+/// else only if no service runs on the database.
+pub async fn open_store(
+    config: &Config,
+    adopt: bool,
+) -> Result<(Arc<dyn Store>, Arc<dyn Clock>), StoreError> {
     Ok(match &config.database {
-        Database::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Database::Sqlite(file) if adopt => {
+            (Arc::new(SqliteStore::open(file).await?), Arc::new(SystemClock))
+        }
+        Database::Sqlite(file) => {
+            (Arc::new(SqliteStore::open_beside(file).await?), Arc::new(SystemClock))
+        }
         Database::Postgres(settings) => {
-            Arc::new(PostgresStore::open(settings, config.currency, adopt).await?)
+            if !adopt {
+                PostgresStore::refuse_older_schema_in_use(settings).await?;
+            }
+            let store = PostgresStore::open(settings, config.currency, adopt).await?;
+            let clock = store.clock();
+            (Arc::new(store), clock)
         }
     })
 }

@@ -27,6 +27,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
         app.keep_adding_sample_flights();
     }
     warn_of_what_is_open(&config, address);
+    warn_of_what_cannot_work(&config);
     say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
     app.serve(listener, stop).await
 }
@@ -63,6 +64,17 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
             warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
         }
         _ => {}
+    }
+}
+
+/// Settings that are sound alone and do not go together.
+fn warn_of_what_cannot_work(config: &Config) {
+    let (hold, redrive) = (config.lock_ttl, config.payment_redrive_after);
+    if hold < redrive {
+        warn!(
+            "LOCK_TTL ({hold:?}) is below PAYMENT_REDRIVE_AFTER ({redrive:?}): a hold ends before its \
+             payment is asked for again"
+        );
     }
 }
 

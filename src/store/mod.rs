@@ -19,6 +19,7 @@ use crate::domain::{
     Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use async_trait::async_trait;
+use sqlx::migrate::Migrator;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tracing::debug;
@@ -224,6 +225,9 @@ pub trait Store: Send + Sync + 'static {
     /// Answers if the store does.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Whether a service runs on the database now, in this process or another.
+    async fn is_served(&self) -> Result<bool, StoreError>;
+
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
 }
@@ -272,6 +276,19 @@ impl dyn Store {
             tokio::time::sleep(LEASE_INTERVAL).await;
         }
     }
+}
+
+/// Refuses to go on beside a service whose schema lacks steps of this release: taking them is for the
+/// service's own upgrade.
+fn schema_of_service(applied: &[i64], ours: &Migrator) -> Result<(), StoreError> {
+    let is_missing = |step: &i64| !applied.contains(step);
+    if !ours.iter().map(|step| step.version).any(|step| is_missing(&step)) {
+        return Ok(());
+    }
+    Err(StoreError::Refused(anyhow::anyhow!(
+        "a service of an older release runs on this database, whose schema this release would change: \
+         use the service's own binary, or upgrade the service first"
+    )))
 }
 
 /// A part of what the sweeper looks for.

@@ -1,6 +1,8 @@
 //! The audit must be able to fail: each planted violation is found, by its invariant.
 
-use crate::support::TestApp;
+use crate::support::process::{Server, http_client, run_with};
+use crate::support::{TestApp, TestDatabase, booking, flight};
+use serde_json::Value;
 
 #[tokio::test]
 async fn each_planted_violation_is_found() {
@@ -38,4 +40,82 @@ async fn each_planted_violation_is_found() {
         assert!(found.iter().any(|finding| finding.contains(&named)), "{statement}: {found:?}");
         app.abandon();
     }
+}
+
+/// A booking stays pending: neither the gateway nor the sweeper comes to it.
+const PENDING: [(&str, &str); 2] = [("PAYMENT_LATENCY", "1h"), ("SWEEP_INTERVAL", "1h")];
+
+/// Long before a lapsed hold may wait for the sweeper no more.
+fn lapsed(database: &TestDatabase) -> &'static str {
+    match database {
+        TestDatabase::Sqlite(_) => "UPDATE bookings SET hold_expires_at = 0",
+        TestDatabase::Postgres(_) => "UPDATE bookings SET hold_expires_at = 'epoch'",
+    }
+}
+
+async fn book(server: &Server) {
+    let client = http_client();
+    let created = client.post(format!("{}/api/v1/flights", server.base)).json(&flight(9));
+    let created: Value = created.send().await.expect("sent").json().await.expect("JSON");
+    let id = created["id"].as_i64().expect("an id");
+    let booked = client.post(format!("{}/api/v1/bookings", server.base)).json(&booking(id, 1));
+    assert_eq!(booked.send().await.expect("sent").status(), 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_lapsed_is_a_violation_only_while_a_service_runs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let settings = [&PENDING[..], &[("DATABASE_URL", url.as_str())]].concat();
+    let server = Server::start(directory.path(), &settings).await;
+    book(&server).await;
+    let (code, printed) = run_with(directory.path(), &settings, &["audit"]).await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(database.plant(lapsed(&database)).await, 1);
+    let (code, printed) = run_with(directory.path(), &settings, &["audit"]).await;
+    assert_eq!(code, 1, "{printed}");
+    assert!(printed.contains("1 violation"), "{printed}");
+
+    server.kill().await;
+    let audit = async || run_with(directory.path(), &settings, &["audit"]).await;
+    let (mut code, mut printed) = audit().await;
+    // PostgreSQL takes a moment to notice that the process is gone.
+    while code != 0 && printed.contains("1 violation") {
+        (code, printed) = audit().await;
+    }
+    assert_eq!(code, 0, "{printed}");
+    let told =
+        "no service is running: 1 bookings whose hold has ended will be ended by the next start";
+    assert!(printed.contains(told), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_or_import_of_a_newer_release_leaves_the_schema_of_a_running_service_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = TestDatabase::create().await;
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let server = Server::start(directory.path(), &settings).await;
+    // The last step of this release's schema is not there yet.
+    database.plant("DELETE FROM _sqlx_migrations WHERE version = 9").await;
+    database.plant("DROP TABLE request_keys").await;
+    let flights = directory.path().join("flights.csv");
+    let header = "source,destination,timestamp,total_seats,price\n";
+    std::fs::write(&flights, format!("{header}Delhi,Mumbai,2030-01-01T00:00:00Z,9,9\n")).unwrap();
+    for command in [vec!["audit"], vec!["import", flights.to_str().expect("UTF-8")]] {
+        let (code, printed) = run_with(directory.path(), &settings, &command).await;
+        assert_eq!(code, 1, "{printed}");
+        assert!(printed.contains("a service of an older release runs"), "{printed}");
+    }
+    let steps = "UPDATE _sqlx_migrations SET description = description WHERE version = 9";
+    assert_eq!(database.plant(steps).await, 0, "the step was taken");
+
+    server.kill().await;
+    let audit = async || run_with(directory.path(), &settings, &["audit"]).await;
+    let (mut code, mut printed) = audit().await;
+    while code != 0 && printed.contains("a service of an older release runs") {
+        (code, printed) = audit().await;
+    }
+    assert_eq!(code, 0, "{printed}");
 }

@@ -143,3 +143,29 @@ async fn a_second_serve_on_the_same_database_is_refused_and_a_killed_one_leaves_
     first.kill().await;
     Server::start(directory.path(), &settings).await.kill().await;
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_serve_is_refused_by_whatever_name_it_knows_the_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("bookings.db");
+    let url = format!("sqlite:{}", file.display());
+    let first = Server::start(directory.path(), &[("DATABASE_URL", &url)]).await;
+    let (symbolic, hard) = (directory.path().join("symbolic.db"), directory.path().join("hard.db"));
+    std::os::unix::fs::symlink(&file, &symbolic).expect("a link");
+    for (other, why) in [(&symbolic, "another airline-booking serves from"), (&hard, "hard links")]
+    {
+        if other == &hard {
+            std::fs::hard_link(&file, &hard).expect("a link");
+        }
+        let url = format!("sqlite:{}", other.display());
+        let second = [("SERVER_PORT", "0"), ("DATABASE_URL", url.as_str())];
+        let (code, printed) = run_with(directory.path(), &second, &["serve"]).await;
+        assert_eq!(code, 1, "{printed}");
+        assert!(printed.contains(why), "{printed}");
+    }
+    first.kill().await;
+    std::fs::remove_file(&hard).expect("removed");
+    let through_link = format!("sqlite:{}", symbolic.display());
+    Server::start(directory.path(), &[("DATABASE_URL", &through_link)]).await.kill().await;
+}

@@ -51,3 +51,36 @@ async fn statistics_follow_a_table_that_grows() {
     store.renew_statistics().await.expect("renewed");
     assert_eq!(column(&database, analyzed).await, ["payments"], "the one that has grown");
 }
+
+#[tokio::test]
+async fn a_look_for_requests_reads_no_facts_that_wait() {
+    let database = TestDatabase::postgres().await;
+    database.open(Duration::ZERO, Arc::new(SystemClock)).await;
+    database
+        .plant(
+            "INSERT INTO outbox (messages, since, body, lane)
+             SELECT 1, 'epoch', '[]', 'facts' FROM generate_series(1, 50000)",
+        )
+        .await;
+    let mut connection = PgConnection::connect(&database.url()).await.expect("a connection");
+    let session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
+    sqlx::raw_sql(session).execute(&mut connection).await.expect("a session");
+    // Also before anything has counted the table's rows.
+    for analyze in ["SELECT 1", "ANALYZE outbox"] {
+        sqlx::raw_sql(analyze).execute(&mut connection).await.expect("done");
+        let plan: Vec<String> = sqlx::query_scalar(
+            "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF)
+             SELECT * FROM outbox WHERE lane = $1 AND id > $2 AND id <> ALL ($3)
+              ORDER BY id LIMIT 1024",
+        )
+        .bind("requests")
+        .bind(i64::MIN)
+        .bind(Vec::<i64>::new())
+        .fetch_all(&mut connection)
+        .await
+        .expect("a plan");
+        let plan = plan.join("\n");
+        assert!(plan.contains("outbox_by_lane"), "{plan}");
+        assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
+    }
+}

@@ -9,7 +9,6 @@ mod table;
 
 use super::say;
 use crate::app;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use anyhow::{Context, bail};
 use progress::Progress;
@@ -53,7 +52,7 @@ pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
 
-    let store = app::open_store(config, false).await?;
+    let (store, clock) = app::open_store(config, false).await?;
     let mut progress = Progress::start("importing", bad.lines);
     let mut table = open(file)?;
     let (mut imported, mut read) = (0, 0);
@@ -69,7 +68,7 @@ pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitC
         if chunk.is_empty() {
             break;
         }
-        imported += store.import_flights(&chunk, config.currency, SystemClock.now()).await?;
+        imported += store.import_flights(&chunk, config.currency, clock.now()).await?;
         read += chunk.len();
         progress.reached(read);
     }

@@ -441,6 +441,14 @@ impl Store for PostgresStore {
         self.silence.bound(answer).await.map(|_| ())
     }
 
+    async fn is_served(&self) -> Result<bool, StoreError> {
+        let asked = async {
+            let mut connection = self.primary.acquire().await.map_err(store_error)?;
+            schema::is_served(&mut connection).await
+        };
+        self.silence.bound(asked).await
+    }
+
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut tx = transaction::begin_with(&self.primary, begin).await.map_err(store_error)?;

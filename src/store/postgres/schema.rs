@@ -1,9 +1,10 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
 use super::error::store_error;
-use super::{Turn, adopt, for_whole_tables, take_turn};
+use super::{LOCKS, PostgresStore, Turn, adopt, connect, for_whole_tables, take_turn};
+use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
-use crate::store::StoreError;
+use crate::store::{StoreError, schema_of_service};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 
@@ -13,6 +14,37 @@ fn migrations() -> Migrator {
     let mut migrations = sqlx::migrate!("migrations/postgres");
     migrations.set_ignore_missing(true);
     migrations
+}
+
+/// Whether a process relays, sweeps or is the only one that serves. Takes no lock, so that it keeps
+/// nobody from a start.
+pub(super) async fn is_served(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_locks
+          WHERE locktype = 'advisory' AND granted AND classid::bigint = $1
+            AND objid::bigint = ANY ($2)
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+    )
+    .bind(i64::from(LOCKS))
+    .bind([Turn::Relay, Turn::Sweep, Turn::Serve].map(|turn| turn as i64))
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)
+}
+
+impl PostgresStore {
+    /// Refuses a database of an older schema that a service runs on, as [`Self::open`] would change it.
+    pub async fn refuse_older_schema_in_use(settings: &PostgresSettings) -> Result<(), StoreError> {
+        let mut connection = connect::connect(&connect::options(settings)?).await?;
+        if is_served(&mut connection).await? {
+            let versions = "SELECT version FROM _sqlx_migrations WHERE success";
+            let applied = sqlx::query_scalar(versions).fetch_all(&mut connection);
+            let applied: Vec<i64> = applied.await.map_err(store_error)?;
+            schema_of_service(&applied, &migrations())?;
+        }
+        let _ = connection.close().await;
+        Ok(())
+    }
 }
 
 /// Brings the schema up to date in one transaction, replicas one after the other.

@@ -20,7 +20,7 @@ use super::rows::micros;
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
-    Position, SeatCount, SeatsAsked, Store, StoreError,
+    Position, SeatCount, SeatsAsked, Store, StoreError, schema_of_service,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -31,7 +31,7 @@ use crate::payments::simulated::SqliteLedger;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -69,6 +69,7 @@ pub struct SqliteStore {
     reader: SqlitePool,
     last_booking_id: AtomicI64,
     sent: outbox::Sent,
+    file: PathBuf,
     unreadable: Unreadable,
 }
 
@@ -87,12 +88,29 @@ pub enum ClaimError {
         "another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file"
     )]
     Taken(PathBuf),
+    /// The file has more than one name.
+    #[error(
+        "{0} is one of {1} names of the same file (hard links): remove the others, then start again"
+    )]
+    ManyNames(PathBuf, u64),
     /// The lock file cannot be used.
     #[error("cannot lock {0}: {1}")]
     Io(PathBuf, std::io::Error),
 }
 
 impl SqliteStore {
+    /// Opens the file beside a service that may run on it: its schema is brought up to date only if
+    /// none does.
+    pub async fn open_beside(file: &Path) -> Result<Self, StoreError> {
+        if file.exists() && is_claimed(file) {
+            let options = SqliteConnectOptions::new().filename(file);
+            let mut connection = options.connect().await.map_err(store_error)?;
+            schema_of_service(&applied(&mut connection).await?, &migrations())?;
+            let _ = connection.close().await;
+        }
+        Self::open(file).await
+    }
+
     /// Opens the file, made if it is missing, and brings its schema up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
@@ -106,7 +124,7 @@ impl SqliteStore {
             // What a statement over a set sorts or may have to take back: a batch's, not a file's.
             .pragma("temp_store", "memory")
             .disable_statement_logging();
-        let writer = Writer::open(&options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
+        let writer = Writer::open(options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         writes::Writes::prepare(&mut *writer.take().await?).await?;
@@ -126,20 +144,35 @@ impl SqliteStore {
             reader,
             last_booking_id: AtomicI64::new(last),
             sent: outbox::Sent::default(),
+            file: file.to_owned(),
             unreadable: Unreadable::default(),
         })
     }
 
-    /// Claims a database for one serving process: booking numbers are counted in memory.
+    /// Claims a database for one serving process: booking numbers are counted in memory. By the file,
+    /// whatever links its path follows, with a lock beside it. A file of several names (hard links) is
+    /// refused: SQLite keeps the log beside the name, so two names are two logs.
     pub fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
-        let mut path = file.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let lock = File::create(&path).map_err(|error| ClaimError::Io(path.clone(), error))?;
+        let failed = |path: &Path, error| ClaimError::Io(path.to_owned(), error);
+        if !file.exists() {
+            let made = File::options().create(true).append(true).open(file);
+            made.map_err(|error| failed(file, error))?;
+        }
+        let file = file.canonicalize().map_err(|error| failed(file, error))?;
+        let path = lock_beside(&file);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let names = file.metadata().map_err(|error| failed(&file, error))?.nlink();
+            if names > 1 {
+                return Err(ClaimError::ManyNames(file, names));
+            }
+        }
+        let lock = File::create(&path).map_err(|error| failed(&path, error))?;
         match lock.try_lock() {
             Ok(()) => Ok(ServiceClaim { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file.to_owned())),
-            Err(TryLockError::Error(error)) => Err(ClaimError::Io(path, error)),
+            Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file)),
+            Err(TryLockError::Error(error)) => Err(failed(&path, error)),
         }
     }
 
@@ -174,6 +207,25 @@ impl SqliteStore {
     }
 }
 
+/// The schema's steps that the file has taken.
+async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
+    let versions = "SELECT version FROM _sqlx_migrations WHERE success";
+    sqlx::query_scalar(versions).fetch_all(connection).await.map_err(store_error)
+}
+
+/// Whether a process has claimed the file to serve from it.
+fn is_claimed(file: &Path) -> bool {
+    let lock = file.canonicalize().and_then(|file| File::open(lock_beside(&file)));
+    // Shared, so that two who only ask don't take each other for a service.
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn lock_beside(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
+}
+
 /// A job of the only process that serves from the file.
 struct SoleProcess;
 
@@ -191,7 +243,9 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
-        commit::commit(&self.writer, changes).await
+        let committed = commit::commit(&self.writer, changes).await;
+        self.writer.note(&committed);
+        committed
     }
 
     async fn locate(
@@ -382,7 +436,11 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.reader).await.map_err(store_error)?;
-        Ok(())
+        self.writer.probe().await
+    }
+
+    async fn is_served(&self) -> Result<bool, StoreError> {
+        Ok(is_claimed(&self.file))
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {

@@ -2,11 +2,24 @@
 
 use super::BUSY_TIMEOUT;
 use super::error::store_error;
+use super::writes::Writes;
 use crate::store::StoreError;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tracing::warn;
+
+/// How often the writer is asked at most whether it writes.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer; less than health waits.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long others may write, an import say, before the writer counts as lost.
+const OTHERS_WRITE_MAX: Duration = Duration::from_secs(30);
 
 /// The right to write; whoever drops it gives it to the next who waits, at once. (A pool would ask
 /// the connection first whether it is well: two more ways to its thread and back for each batch.)
@@ -14,28 +27,107 @@ pub(crate) type Writing<'a> = MappedMutexGuard<'a, SqliteConnection>;
 
 /// The one connection that writes, taken in turns, in the order of asking. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer(Arc<Mutex<Option<SqliteConnection>>>);
+pub(crate) struct Writer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    connection: Mutex<Option<SqliteConnection>>,
+    options: SqliteConnectOptions,
+    /// A write failed, and none has succeeded since.
+    is_suspect: AtomicBool,
+    /// When the writer last proved that it writes.
+    proved_at: std::sync::Mutex<Instant>,
+}
 
 impl Writer {
-    pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self, StoreError> {
+    pub(super) async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let connection = options.connect().await.map_err(store_error)?;
-        Ok(Self(Arc::new(Mutex::new(Some(connection)))))
+        Ok(Self(Arc::new(Shared {
+            connection: Mutex::new(Some(connection)),
+            options,
+            is_suspect: AtomicBool::new(false),
+            proved_at: std::sync::Mutex::new(Instant::now()),
+        })))
     }
 
-    /// Waits for one's turn, as long as for another process' write lock.
+    /// Waits for one's turn, as long as for another process' write lock. A connection whose thread has
+    /// ended is opened anew.
     pub(crate) async fn take(&self) -> Result<Writing<'_>, StoreError> {
-        let turn = tokio::time::timeout(BUSY_TIMEOUT, self.0.lock()).await;
+        let turn = tokio::time::timeout(BUSY_TIMEOUT, self.0.connection.lock()).await;
         let turn = turn.map_err(|_| away("others write for too long"))?;
-        MutexGuard::try_map(turn, Option::as_mut).map_err(|_| away("the store is closed"))
+        let mut writing =
+            MutexGuard::try_map(turn, Option::as_mut).map_err(|_| away("the store is closed"))?;
+        if self.0.is_suspect.load(Ordering::Relaxed) && writing.ping().await.is_err() {
+            let mut reopened = self.0.options.connect().await.map_err(store_error)?;
+            Writes::prepare(&mut reopened).await?;
+            *writing = reopened;
+            warn!("the connection that writes was lost and is open again");
+        }
+        Ok(writing)
+    }
+
+    /// Notes how a write went.
+    pub(super) fn note<T>(&self, written: &Result<T, StoreError>) {
+        match written {
+            Err(StoreError::Unavailable(_)) => self.0.is_suspect.store(true, Ordering::Relaxed),
+            Ok(_) if self.0.is_suspect.load(Ordering::Relaxed) => self.prove(),
+            _ => {}
+        }
+    }
+
+    /// Answers if the file can be written: asks the writer, but at most once a second. Others that write
+    /// now are an answer too, unless they do so for too long. After a failed write it writes a page that
+    /// changes nothing, since a full disk is only noticed by that.
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        let is_suspect = self.0.is_suspect.load(Ordering::Relaxed);
+        let proved_before = self.proved_at().elapsed();
+        if !is_suspect && proved_before < PROBE_EVERY {
+            return Ok(());
+        }
+        let probing = async {
+            let mut writing = self.take().await?;
+            let mut tx = begin(&mut writing).await?;
+            if is_suspect {
+                let version: i32 = sqlx::query_scalar("PRAGMA user_version")
+                    .fetch_one(&mut *tx)
+                    .await
+                    .map_err(store_error)?;
+                let again = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
+                sqlx::raw_sql(again).execute(&mut *tx).await.map_err(store_error)?;
+                return tx.commit().await.map_err(store_error);
+            }
+            tx.rollback().await.map_err(store_error)
+        };
+        match tokio::time::timeout(PROBE_TIMEOUT, probing).await {
+            Ok(Ok(())) => {
+                self.prove();
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.0.is_suspect.store(true, Ordering::Relaxed);
+                Err(error)
+            }
+            Err(_) if !is_suspect && proved_before < OTHERS_WRITE_MAX => Ok(()),
+            Err(_) => Err(away("nobody else gets to write")),
+        }
+    }
+
+    fn prove(&self) {
+        self.0.is_suspect.store(false, Ordering::Relaxed);
+        *self.proved_at() = Instant::now();
+    }
+
+    fn proved_at(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.0.proved_at.lock().expect("no holder of the instant panics")
     }
 
     /// Whether somebody writes.
     pub(super) fn is_taken(&self) -> bool {
-        self.0.try_lock().is_err()
+        self.0.connection.try_lock().is_err()
     }
 
     pub(super) async fn close(&self) {
-        if let Some(connection) = self.0.lock().await.take() {
+        if let Some(connection) = self.0.connection.lock().await.take() {
             // The log is folded into the file now, or when it is next opened.
             let _ = connection.close().await;
         }
@@ -52,4 +144,44 @@ pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<Tx<'_>, S
 
 fn away(why: &'static str) -> StoreError {
     StoreError::Unavailable(anyhow::anyhow!(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn only_reads(writer: &Writer, only_reads: bool) {
+        let setting = AssertSqlSafe(format!("PRAGMA query_only = {only_reads}"));
+        sqlx::raw_sql(setting).execute(&mut *writer.take().await.unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_refused_a_write_is_not_well_until_one_succeeds() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = SqliteConnectOptions::new().filename(file.path());
+        let writer = Writer::open(options).await.unwrap();
+        writer.probe().await.unwrap();
+        only_reads(&writer, true).await;
+        let failed: Result<(), _> = Err(away("a disk that is read-only"));
+        writer.note(&failed);
+        writer.probe().await.unwrap_err();
+        writer.probe().await.unwrap_err();
+        only_reads(&writer, false).await;
+        writer.probe().await.unwrap();
+        assert!(!writer.0.is_suspect.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn others_that_write_for_a_moment_are_no_outage() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = SqliteConnectOptions::new().filename(file.path());
+        let writer = Writer::open(options).await.unwrap();
+        *writer.proved_at() -= PROBE_EVERY;
+        let writing = writer.take().await.unwrap();
+        writer.probe().await.unwrap();
+        *writer.proved_at() -= OTHERS_WRITE_MAX;
+        writer.probe().await.unwrap_err();
+        drop(writing);
+        writer.probe().await.unwrap();
+    }
 }

@@ -349,6 +349,10 @@ impl Store for FaultyStore {
         self.real.ping().await
     }
 
+    async fn is_served(&self) -> Result<bool, StoreError> {
+        self.real.is_served().await
+    }
+
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
         self.real.audit(now).await
     }
