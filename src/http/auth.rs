@@ -1,6 +1,7 @@
 //! Who calls, from the `Authorization` header (RFC 6750), and what they are not allowed.
 
 use super::Api;
+use super::places::{SharedPlace, overloaded};
 use super::problem::{Code, Problem};
 use crate::domain::UserId;
 use crate::identity::{Caller, Refused, Scope};
@@ -18,7 +19,14 @@ impl FromRequestParts<Arc<Api>> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let Some(tokens) = &api.tokens else { return Ok(Self::Anyone) };
         let token = bearer(&parts.headers)?;
-        tokens.caller(token).await.map_err(|refused| match refused {
+        let place = parts.extensions.get::<SharedPlace>();
+        // Its place is left to others while the issuer of keys is waited for.
+        let waits = || {
+            if let Some(place) = place {
+                place.give_back();
+            }
+        };
+        let caller = tokens.caller(token, waits).await.map_err(|refused| match refused {
             // What was sent is a secret, or was once: it is not repeated.
             Refused::Token(reason) => {
                 let detail = format!("the token is not accepted: {reason}");
@@ -28,7 +36,11 @@ impl FromRequestParts<Arc<Api>> for Caller {
                 warn!(%refused, "no token can be checked");
                 Problem::new(Code::Unavailable, "tokens cannot be checked just now; ask again")
             }
-        })
+        })?;
+        match place {
+            Some(place) if !place.take_again() => Err(overloaded()),
+            _ => Ok(caller),
+        }
     }
 }
 

@@ -149,16 +149,8 @@ impl http_body::Body for Awaited {
     }
 }
 
-/// Bounds the time in which a request's body must arrive; until it has, its place is free. The
-/// handler is told of the place.
-pub(super) fn read_within(
-    mut request: Request,
-    time: Duration,
-    place: Option<SharedPlace>,
-) -> Request {
-    if let Some(place) = &place {
-        request.extensions_mut().insert(place.clone());
-    }
+/// Bounds the time in which a request's body must arrive; until it has, its place is free.
+pub(super) fn read_within(request: Request, time: Duration, place: Option<SharedPlace>) -> Request {
     request.map(|body| {
         let late = Box::pin(tokio::time::sleep(time));
         Body::new(Awaited { body, late, place })

@@ -57,7 +57,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
     let mut response = match turned_away {
         Some(refusal) => refusal,
         None => {
-            let admitted = admit(&api, is_bounded, waits, request, next);
+            let admitted = admit(&api, is_bounded, path == search::PATH, waits, request, next);
             span.around(admitted).await.into_response()
         }
     };
@@ -84,6 +84,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
 async fn admit(
     api: &Api,
     is_bounded: bool,
+    is_search: bool,
     waits: Duration,
     mut request: Request,
     next: Next,
@@ -92,8 +93,13 @@ async fn admit(
         if is_needed { place().ok_or_else(overloaded).map(Some) } else { Ok(None) }
     }
     let has_body = !http_body::Body::is_end_stream(request.body());
-    let _own = needed(is_bounded && !has_body, || api.edge.place())?;
-    let shared = needed(is_bounded && has_body, || api.edge.shared_place().map(Arc::new))?;
+    // A caller's token may have to wait for the keys that it is signed with.
+    let may_wait = has_body || (api.tokens.is_some() && !is_search);
+    let _own = needed(is_bounded && !may_wait, || api.edge.place())?;
+    let shared = needed(is_bounded && may_wait, || api.edge.shared_place().map(Arc::new))?;
+    if let Some(place) = &shared {
+        request.extensions_mut().insert(place.clone());
+    }
     if has_body {
         request = read_within(request, api.limits.read_timeout, shared.clone());
     }

@@ -2,19 +2,21 @@
 //! read again when a token names a key that is not in it.
 
 use super::Refused;
+use crate::clock::Clock;
 use crate::config::KeySource;
 use crate::domain::Timestamp;
 use anyhow::{Context, ensure};
 use chrono::TimeDelta;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{info, warn};
 
 /// Keys of a set that are kept, and bytes of the document.
@@ -61,10 +63,21 @@ pub(super) enum Keys {
 /// A set that is kept elsewhere.
 pub(super) struct KeySet {
     source: KeySource,
+    clock: Arc<dyn Clock>,
     read: RwLock<Option<Read>>,
-    /// When it was last tried; one at a time tries.
-    tried: Arc<Mutex<Option<Timestamp>>>,
+    attempts: Mutex<Attempts>,
 }
+
+/// Attempts to read a set; one at a time.
+#[derive(Default)]
+struct Attempts {
+    /// Ends when the running one has, for all who wait for it; says why it failed.
+    running: Option<Attempt>,
+    /// When the last one ended.
+    ended: Option<Timestamp>,
+}
+
+type Attempt = Shared<BoxFuture<'static, Option<Arc<str>>>>;
 
 /// A set as it was read.
 #[derive(Clone)]
@@ -74,7 +87,7 @@ struct Read {
 }
 
 impl Keys {
-    pub(super) fn of(source: &KeySource) -> Self {
+    pub(super) fn of(source: &KeySource, clock: Arc<dyn Clock>) -> Self {
         match source {
             KeySource::Secret(secret) => Self::Secret(Arc::new(Key {
                 id: None,
@@ -83,8 +96,9 @@ impl Keys {
             })),
             KeySource::File(_) | KeySource::Url(_) => Self::Set(Arc::new(KeySet {
                 source: source.clone(),
+                clock,
                 read: RwLock::default(),
-                tried: Arc::default(),
+                attempts: Mutex::default(),
             })),
         }
     }
@@ -92,7 +106,9 @@ impl Keys {
     /// Reads a set for the first time. A file must be there; a URL may answer later.
     pub(super) async fn prepare(&self, now: Timestamp) -> anyhow::Result<()> {
         let Self::Set(set) = self else { return Ok(()) };
-        match (set.read_again(now).await, &set.source) {
+        let read = set.read_again(now).await;
+        set.attempts().ended = Some(set.clock.now());
+        match (read, &set.source) {
             (Err(error), KeySource::Url(_)) => {
                 warn!(error = format!("{error:#}"), "JWT_JWKS cannot be read; tokens wait for it");
                 Ok(())
@@ -108,17 +124,18 @@ impl Keys {
         }
     }
 
-    /// The key of a token's header.
+    /// The key of a token's header; `waits` is called before the issuer is waited for.
     pub(super) async fn find(
         &self,
         algorithm: Algorithm,
         id: Option<&str>,
         now: Timestamp,
+        waits: impl FnOnce(),
     ) -> Result<Arc<Key>, Refused> {
         match self {
             Self::Secret(key) if key.algorithm == algorithm => Ok(key.clone()),
             Self::Secret(_) => Err(Refused::Token("its algorithm is not HS256")),
-            Self::Set(set) => set.find(algorithm, id, now).await,
+            Self::Set(set) => set.find(algorithm, id, now, waits).await,
         }
     }
 }
@@ -129,34 +146,39 @@ impl KeySet {
         algorithm: Algorithm,
         id: Option<&str>,
         now: Timestamp,
+        waits: impl FnOnce(),
     ) -> Result<Arc<Key>, Refused> {
         let kept = self.read().filter(|read| now < read.at + KEPT_WITHOUT_ISSUER_FOR);
         let is_old = kept.as_ref().is_none_or(|read| now >= read.at + KEPT_FOR);
         let known = kept.and_then(|read| read.find(algorithm, id));
-        let failed = match &known {
+        let attempt = match &known {
             Some(_) if !is_old => None,
             // An issuer that does not answer delays no one whose key is known: it is asked by one at
             // a time, and seldom.
-            Some(_) => match self.tried.clone().try_lock_owned() {
-                Ok(tried) => self.refresh(tried, now).await,
-                Err(_) => None,
-            },
-            None => self.refresh(self.tried.clone().lock_owned().await, now).await,
+            Some(_) => self.begin(now),
+            None => self.begin_or_join(now),
+        };
+        let failed = match attempt {
+            Some(attempt) => {
+                waits();
+                attempt.await
+            }
+            None => None,
         };
         match self.read() {
             Some(read) if now < read.at + KEPT_WITHOUT_ISSUER_FOR => {
                 read.find(algorithm, id).ok_or(Refused::Token("its key is not known"))
             }
-            _ => Err(Refused::NoKeys(failed.unwrap_or_else(|| "not yet".into()))),
+            _ => Err(Refused::NoKeys(failed.as_deref().unwrap_or("not yet").to_owned())),
         }
     }
 
     /// Reads the set again when it is due, unless someone is at it.
     async fn keep_new(self: &Arc<Self>, now: Timestamp) {
         if self.read().is_none_or(|read| now >= read.at + NEW_FOR)
-            && let Ok(tried) = self.tried.clone().try_lock_owned()
+            && let Some(attempt) = self.begin(now)
         {
-            self.refresh(tried, now).await;
+            attempt.await;
         }
     }
 
@@ -164,30 +186,44 @@ impl KeySet {
         self.read.read().expect("no holder of the keys panics").clone()
     }
 
-    /// Reads the set again unless that was just tried; says why it failed.
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().expect("no holder of the attempts panics")
+    }
+
+    /// The running attempt, or a new one if it is due. Those who wait share it, so that none waits
+    /// longer than for one answer.
+    fn begin_or_join(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
+        let running = self.attempts().running.clone();
+        running.filter(|attempt| attempt.peek().is_none()).or_else(|| self.begin(now))
+    }
+
+    /// A new attempt to read the set, unless one is running or has ended just now.
     ///
     /// A task of its own: a caller that goes away must not take an attempt with it, or callers that
     /// always do could keep the set from ever being read.
-    async fn refresh(
-        self: &Arc<Self>,
-        mut tried: OwnedMutexGuard<Option<Timestamp>>,
-        now: Timestamp,
-    ) -> Option<String> {
+    fn begin(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
         let pause = if self.read().is_some() { READ_AGAIN_AFTER } else { TRY_AGAIN_AFTER };
-        if tried.is_some_and(|tried| now < tried + pause) {
+        let mut attempts = self.attempts();
+        let is_running = attempts.running.as_ref().is_some_and(|running| running.peek().is_none());
+        if is_running || attempts.ended.is_some_and(|ended| now < ended + pause) {
             return None;
         }
-        *tried = Some(now);
         let set = self.clone();
         let reading = tokio::spawn(async move {
             let failed = set.read_again(now).await.err().map(|error| format!("{error:#}"));
             if let Some(error) = &failed {
                 warn!(error, "the keys that tokens are signed with could not be read again");
             }
-            drop(tried);
-            failed
+            let mut attempts = set.attempts();
+            attempts.running = None;
+            attempts.ended = Some(set.clock.now());
+            failed.map(Arc::from)
         });
-        reading.await.unwrap_or_else(|error| Some(error.to_string()))
+        let attempt =
+            async { reading.await.unwrap_or_else(|error| Some(error.to_string().into())) };
+        let attempt = attempt.boxed().shared();
+        attempts.running = Some(attempt.clone());
+        Some(attempt)
     }
 
     async fn read_again(&self, now: Timestamp) -> anyhow::Result<()> {

@@ -151,7 +151,7 @@ impl Tokens {
     /// Checks tokens as the settings want it; the keys are read when they are first needed.
     pub fn new(settings: &JwtSettings, clock: Arc<dyn Clock>) -> Self {
         Self {
-            keys: Keys::of(&settings.keys),
+            keys: Keys::of(&settings.keys, clock.clone()),
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             leeway: settings.leeway,
@@ -169,8 +169,9 @@ impl Tokens {
         self.keys.keep_new(self.clock.now()).await;
     }
 
-    /// Who holds this token.
-    pub async fn caller(&self, token: &str) -> Result<Caller, Refused> {
+    /// Who holds this token; `waits` is called before the issuer of keys is waited for, which takes a
+    /// few seconds at most.
+    pub async fn caller(&self, token: &str, waits: impl FnOnce()) -> Result<Caller, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Token("it is too long"));
         }
@@ -181,7 +182,7 @@ impl Tokens {
             return Err(Refused::Token("it has critical headers"));
         }
         let now = self.clock.now();
-        let key = self.keys.find(header.alg, header.kid.as_deref(), now).await?;
+        let key = self.keys.find(header.alg, header.kid.as_deref(), now, waits).await?;
         let mut signed_alone = Validation::new(key.algorithm);
         // What it claims is checked below, by our clock.
         signed_alone.required_spec_claims.clear();

@@ -513,6 +513,55 @@ async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
 }
 
 #[tokio::test]
+async fn callers_wait_for_one_answer_of_an_issuer_and_take_no_place_meanwhile() {
+    let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (answer, answered) = tokio::sync::watch::channel(false);
+    let counted = asked.clone();
+    let keys = async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let _ = answered.clone().wait_for(|is_answered| *is_answered).await;
+        http::StatusCode::BAD_GATEWAY
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    let router = axum::Router::new().route("/keys", get(keys));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let app = TestApp::with(|config| {
+        config.auth = Some(settings(KeySource::Url(url)));
+        config.max_in_flight = 2;
+    })
+    .await;
+    let sound = claims(OWNER, "");
+    let token = signed_by(Algorithm::RS256, Some("unknown"), &rsa, &sound);
+    let list = format!("/api/v1/users/{OWNER}/bookings");
+    let booking = booking(1, 1);
+    let reading = async || ask(&app, Method::GET, &list, Some(&token), None).await;
+    let placing =
+        async || ask(&app, Method::POST, "/api/v1/bookings", Some(&token), Some(&booking)).await;
+    let callers = async { tokio::join!(reading(), placing(), reading(), placing(), reading()) };
+    let beside = async {
+        let waiting = async {
+            while !app.get("/metrics").await.text.contains("http_in_flight_requests 6\n") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("all five wait");
+        app.get("/api/v1/flights/999").await.assert_problem(404, "not_found");
+        answer.send(true).expect("it listens");
+    };
+    let ((one, two, three, four, five), ()) = tokio::join!(callers, beside);
+    for answer in [one, two, three, four, five] {
+        answer.assert_problem(503, "unavailable");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    reading().await.assert_problem(503, "unavailable");
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "one attempt for all, and none just after it");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn keys_of_a_file_are_read_again_when_it_changes() {
     let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
     let ed = EncodingKey::from_ed_pem(ED).expect("a key");
