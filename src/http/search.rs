@@ -5,7 +5,7 @@ use super::gzip::{self, JSON, VARIES, ZIPPED};
 use super::header_list;
 use super::problem::{Problem, ProblemBody};
 use super::query::{Query, readable};
-use crate::domain::{Flight, Invalid, Money, SeatCount, route_key};
+use crate::domain::{Currency, Flight, Invalid, Money, SeatCount, route_key};
 use crate::search::{Answer, FlightList};
 use axum::body::Body;
 use axum::extract::State;
@@ -77,7 +77,7 @@ impl std::str::FromStr for Sort {
         ("destination" = String, Query, max_length = 100, pattern = r"\S", example = "Mumbai"),
         ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
         ("seats" = Option<i32>, Query, nullable = false, description = "Seats that can be bought, at least", minimum = 1),
-        ("max_price" = Option<String>, Query, description = "Price of a seat, at most",
+        ("max_price" = Option<String>, Query, description = "Price of a seat, at most, in the service's currency",
             nullable = false, pattern = r"^([0-9]{1,8}(\.[0-9]{1,2})?)?$", example = "2500.00"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
@@ -113,7 +113,7 @@ pub(super) async fn search(
             let head = [(header::ETAG, &*found.etag), JSON, VARIES];
             (head, Body::from(found.body.clone())).into_response()
         }
-        Some(filter) => gzip::json(&headers, &filter.apply(&found)),
+        Some(filter) => gzip::json(&headers, &filter.apply(&found, api.flights.currency)),
     })
 }
 
@@ -198,19 +198,28 @@ impl Filter {
     }
 
     /// The answer's flights, narrowed and ordered.
-    fn apply<'a>(&self, answer: &'a Answer) -> FlightList<'a> {
+    ///
+    /// Prices in one currency say nothing about those in another, which a flight from before a change
+    /// of `CURRENCY` may have: `max_price` is in ours, and flights in ours come first.
+    fn apply<'a>(&self, answer: &'a Answer, currency: Currency) -> FlightList<'a> {
         let mut flights: Vec<&Flight> = answer
             .flights
             .iter()
             .filter(|flight| self.seats.is_none_or(|seats| flight.free_seats() >= seats))
-            .filter(|flight| self.max_price.is_none_or(|price| flight.price <= price))
+            .filter(|flight| {
+                self.max_price
+                    .is_none_or(|price| flight.currency == currency && flight.price <= price)
+            })
             .collect();
+        let kind = |flight: &Flight| (flight.currency != currency, flight.currency);
         // Stable, so that equals stay in order of departure.
         match self.sort {
             Sort::Departure => {}
             Sort::LatestDeparture => flights.sort_by_key(|flight| Reverse(flight.departs_at)),
-            Sort::Price => flights.sort_by_key(|flight| flight.price),
-            Sort::HighestPrice => flights.sort_by_key(|flight| Reverse(flight.price)),
+            Sort::Price => flights.sort_by_key(|flight| (kind(flight), flight.price)),
+            Sort::HighestPrice => {
+                flights.sort_by_key(|flight| (kind(flight), Reverse(flight.price)));
+            }
         }
         flights.truncate(self.limit.unwrap_or(usize::MAX));
         FlightList::of(flights)

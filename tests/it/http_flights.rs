@@ -1,6 +1,7 @@
 //! Flights over HTTP: create, read, change, search.
 
 use crate::support::{TestApp, flight};
+use airline_booking::domain::{DayKey, FlightStatus, Money, NewFlight, Timestamp, route_key};
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -67,6 +68,36 @@ async fn a_flight_is_read_and_not_sent_twice() {
     app.get("/api/v1/flights/999").await.assert_problem(404, "not_found");
     app.get("/api/v1/flights/-1").await.assert_problem(404, "not_found");
     app.get("/api/v1/flights/one").await.assert_problem(400, "malformed_request");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn prices_of_another_currency_are_not_compared() {
+    let app = TestApp::start().await;
+    let at: Timestamp = "2025-01-20T10:00:00Z".parse().expect("an instant");
+    for (currency, minor) in [("USD", 5_000), ("INR", 10_000), ("INR", 7_000), ("EUR", 1_000)] {
+        let flight = NewFlight {
+            flight_number: None,
+            source: "Delhi".into(),
+            destination: "Mumbai".into(),
+            departs_at: at,
+            arrives_at: None,
+            available_seats: 9,
+            total_seats: 9,
+            flight_status: FlightStatus::Scheduled,
+            price: Money::from_minor(minor),
+        };
+        let day = DayKey { route: route_key("Delhi", "Mumbai"), date: at.date_naive() };
+        let currency = currency.parse().expect("a currency");
+        app.store.create_flight(flight, &day, currency, at).await.expect("a flight");
+    }
+    let found = async |order: &str| {
+        ids(&search(&app, &format!("source=Delhi&destination=Mumbai&date=2025-01-20&{order}"))
+            .await)
+    };
+    assert_eq!(found("sort=price").await, [3, 2, 4, 1]);
+    assert_eq!(found("sort=-price").await, [2, 3, 4, 1]);
+    assert_eq!(found("max_price=80").await, [3]);
     app.finish().await;
 }
 
