@@ -24,6 +24,7 @@ mod openapi;
 mod places;
 mod prefer;
 mod problem;
+mod problems;
 mod query;
 mod request_key;
 mod search;
@@ -126,6 +127,7 @@ fn described_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(bookings::cancel))
         .routes(routes!(bookings::of_user))
         .routes(routes!(health::health))
+        .routes(routes!(problems::explain))
         .merge(operators_routes())
 }
 

@@ -163,6 +163,11 @@ impl Code {
         self.facts().0
     }
 
+    /// The word as a sentence's beginning.
+    pub const fn title(self) -> &'static str {
+        self.facts().2
+    }
+
     /// The HTTP status that it is answered with.
     pub const fn status(self) -> StatusCode {
         self.facts().1
@@ -193,7 +198,7 @@ pub struct Problem {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemBody<'a> {
-    /// Names the kind of problem: `/problems/` and its code.
+    /// Names the kind of problem, and leads to its explanation: `/problems/` and its code.
     #[serde(rename = "type")]
     #[schema(example = "/problems/insufficient_seats")]
     kind: String,

@@ -161,7 +161,7 @@ async fn the_openapi_document_names_every_route_and_where_problems_come() {
             routes.push(format!("{} {path}", method.to_uppercase()));
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 let is_problem = status.starts_with(['4', '5'])
-                    && path.starts_with("/api")
+                    && (path.starts_with("/api") || path.starts_with("/problems"))
                     && !path.ends_with("/health");
                 let content = &response["content"]["application/problem+json"];
                 assert_eq!(content.is_object(), is_problem, "{path} {status}");
@@ -183,9 +183,35 @@ async fn the_openapi_document_names_every_route_and_where_problems_come() {
             "GET /api/v1/users/{user_id}/bookings",
             "GET /livez",
             "GET /metrics",
+            "GET /problems/{code}",
             "GET /readyz",
         ]
     );
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_type_of_each_problem_leads_to_its_explanation() {
+    let app = TestApp::start().await;
+    let missing = app.get("/nowhere").await;
+    let kind = missing.json["type"].as_str().expect("a type");
+    assert_eq!(app.get(kind).await.json["code"], "not_found");
+    for code in ProblemCode::ALL {
+        let path = format!("/problems/{}", code.as_str());
+        let explained = app.get(&path).await;
+        assert_eq!(explained.header("content-type"), Some("application/json"));
+        assert_eq!(explained.json["type"], path);
+        assert_eq!(explained.json["status"], code.status().as_u16());
+        assert!(explained.json["description"].as_str().expect("text").ends_with('.'));
+        let browser = Request::get(&path).header("accept", "text/html,*/*;q=0.8");
+        let page = app.send(browser.body(Body::empty()).expect("a request")).await;
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(page.header("vary"), Some("accept"));
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(page.text.contains(code.as_str()) && !page.text.contains("://"));
+    }
+    app.get("/problems/none").await.assert_problem(404, "not_found");
     app.finish().await;
 }
 

@@ -16,6 +16,7 @@ pub(super) fn name(method: &str, path: &str) -> &'static str {
         ("post", "/api/v1/bookings/{id}/cancel") => "cancelBooking",
         ("get", "/api/v1/users/{user_id}/bookings") => "listBookings",
         ("get", "/api/v1/health") => "getHealth",
+        ("get", "/problems/{code}") => "explainProblem",
         ("get", "/livez") => "isAlive",
         ("get", "/readyz") => "isReady",
         ("get", "/metrics") => "getMetrics",
@@ -38,6 +39,12 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "getBooking" => booking("completed"),
         "cancelBooking" => booking("cancelled"),
         "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
+        "explainProblem" => json!({
+            "type": "/problems/insufficient_seats", "code": "insufficient_seats",
+            "title": "Not enough seats left", "status": 409,
+            "description": "The flight has fewer free seats than were asked for. Ask for fewer, or \
+                            choose another flight."
+        }),
         "getHealth" => {
             let embedded = json!({"status": "embedded", "latency_ms": 0.0});
             let database = json!({"status": "ok", "latency_ms": 0.4});
