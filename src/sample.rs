@@ -3,7 +3,7 @@
 //!
 //! Pure: the same instant gives the same flights, so a test may count on them.
 
-use crate::domain::{FlightStatus, Money, NewFlight, SeatCount, Timestamp};
+use crate::domain::{Currency, FlightStatus, Money, NewFlight, SeatCount, Timestamp};
 use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, TimeDelta, Weekday};
 use std::ops::Range;
 
@@ -66,10 +66,11 @@ const FIXED: [Fixed; 15] = [
     ("Mumbai", "Chennai", 20, 9, 120, 120, 2400),
 ];
 
-/// The fixed flights, then about 5,000 that depart after `now`, within three weeks.
-pub fn flights(now: Timestamp) -> Vec<NewFlight> {
-    let fixed = FIXED.iter().map(fixed_flight);
-    fixed.chain(timetable(0..DAYS, now)).collect()
+/// The fixed flights, then about 5,000 that depart after `now`, within three weeks. Prices are whole
+/// units of `currency`.
+pub fn flights(now: Timestamp, currency: Currency) -> Vec<NewFlight> {
+    let fixed = FIXED.iter().map(|flight| fixed_flight(flight, currency));
+    fixed.chain(timetable(0..DAYS, now, currency)).collect()
 }
 
 /// The timetable's flights of the days that have come into reach since samples were last added: none
@@ -77,10 +78,10 @@ pub fn flights(now: Timestamp) -> Vec<NewFlight> {
 ///
 /// Days that were in reach then are not repeated, so a sample that somebody moved or renumbered stays
 /// as it is.
-pub fn further_flights(added_at: Timestamp, now: Timestamp) -> Vec<NewFlight> {
+pub fn further_flights(added_at: Timestamp, now: Timestamp, currency: Currency) -> Vec<NewFlight> {
     let passed = (day_of(now) - day_of(added_at)).num_days();
     let Ok(passed) = u64::try_from(passed) else { return Vec::new() };
-    timetable(DAYS.saturating_sub(passed)..DAYS, now).collect()
+    timetable(DAYS.saturating_sub(passed)..DAYS, now, currency).collect()
 }
 
 /// How many of the samples have no number.
@@ -91,7 +92,10 @@ pub fn numbers() -> Vec<String> {
     services().iter().map(Service::flight_number).collect()
 }
 
-fn fixed_flight(&(source, destination, day, hour, available, total, price): &Fixed) -> NewFlight {
+fn fixed_flight(
+    &(source, destination, day, hour, available, total, price): &Fixed,
+    currency: Currency,
+) -> NewFlight {
     let departs_at = NaiveDate::from_ymd_opt(2025, 1, day.into())
         .and_then(|date| date.and_hms_opt(hour.into(), 0, 0))
         .expect("the table holds real instants");
@@ -104,7 +108,7 @@ fn fixed_flight(&(source, destination, day, hour, available, total, price): &Fix
         available_seats: available,
         total_seats: total,
         flight_status: FlightStatus::Scheduled,
-        price: Money::from_minor(price * 100),
+        price: Money::whole(price, currency),
     }
 }
 
@@ -121,12 +125,16 @@ fn day_of(instant: Timestamp) -> NaiveDate {
 }
 
 /// The flights of some days, counted from today, that depart after `now`.
-fn timetable(days: Range<u64>, now: Timestamp) -> impl Iterator<Item = NewFlight> {
+fn timetable(
+    days: Range<u64>,
+    now: Timestamp,
+    currency: Currency,
+) -> impl Iterator<Item = NewFlight> {
     let services = services();
     let today = day_of(now);
     days.filter_map(move |day| today.checked_add_days(Days::new(day)))
         .flat_map(move |date| {
-            services.iter().filter_map(|service| service.on(date)).collect::<Vec<_>>()
+            services.iter().filter_map(|service| service.on(date, currency)).collect::<Vec<_>>()
         })
         .filter(move |flight| flight.departs_at > now)
 }
@@ -161,7 +169,7 @@ impl Service<'_> {
         format!("AB{}", self.number)
     }
 
-    fn on(&self, date: NaiveDate) -> Option<NewFlight> {
+    fn on(&self, date: NaiveDate, currency: Currency) -> Option<NewFlight> {
         let minutes = TimeDelta::minutes(self.departs_minute as i64);
         let local = date.and_hms_opt(0, 0, 0)? + minutes;
         let departs_at: DateTime<FixedOffset> = local.and_local_timezone(IST).single()?;
@@ -175,7 +183,7 @@ impl Service<'_> {
             available_seats: total_seats,
             total_seats,
             flight_status: FlightStatus::Scheduled,
-            price: self.price(date.weekday()),
+            price: self.price(date.weekday(), currency),
         })
     }
 
@@ -187,7 +195,7 @@ impl Service<'_> {
 
     /// 1,000 and 1.30 a km; a tenth more on Fridays and Sundays, a tenth less before seven; in
     /// steps of 50.
-    fn price(&self, weekday: Weekday) -> Money {
+    fn price(&self, weekday: Weekday, currency: Currency) -> Money {
         let mut price = 1_000 + distance_km(self.source, self.destination) * 13 / 10;
         if matches!(weekday, Weekday::Fri | Weekday::Sun) {
             price += price / 10;
@@ -195,7 +203,7 @@ impl Service<'_> {
         if self.departs_minute < 7 * 60 {
             price -= price / 10;
         }
-        Money::from_minor((price - price % 50) * 100)
+        Money::whole(price - price % 50, currency)
     }
 }
 
@@ -215,13 +223,17 @@ mod tests {
     use chrono::Timelike;
     use std::collections::HashSet;
 
+    fn inr() -> Currency {
+        "INR".parse().expect("a currency")
+    }
+
     fn at(text: &str) -> Timestamp {
         text.parse().expect("an instant")
     }
 
     #[test]
     fn the_fixed_flights_come_first() {
-        let flights = flights(at("2025-06-02T03:00:00Z"));
+        let flights = flights(at("2025-06-02T03:00:00Z"), inr());
         let first = &flights[0];
         assert_eq!((&*first.source, &*first.destination), ("Delhi", "Mumbai"));
         assert_eq!(first.departs_at, at("2025-01-15T10:00:00Z"));
@@ -235,11 +247,11 @@ mod tests {
     #[test]
     fn every_flight_keeps_the_rules_and_is_told_apart_by_number_and_departure() {
         let now = at("2025-06-02T03:00:00Z");
-        let flights = flights(now);
+        let flights = flights(now, inr());
         assert!((4_500..5_500).contains(&flights.len()), "{}", flights.len());
         let mut seen = HashSet::new();
         for flight in flights.into_iter().skip(15) {
-            let flight = flight.checked().expect("sound");
+            let flight = flight.checked(inr()).expect("sound");
             assert!(flight.departs_at > now);
             let hour = flight.departs_at.with_timezone(&IST).hour();
             assert!((5..22).contains(&hour), "{flight:?}");
@@ -253,7 +265,7 @@ mod tests {
     fn tomorrow_has_flights_whatever_the_hour_in_utc_and_in_ist() {
         for hour in 0..24 {
             let now = at(&format!("2025-06-02T{hour:02}:59:59Z"));
-            let found = flights(now).iter().any(|flight| {
+            let found = flights(now, inr()).iter().any(|flight| {
                 flight.departs_at.date_naive() == now.date_naive() + Days::new(1)
                     && &*flight.source == "Delhi"
                     && &*flight.destination == "Mumbai"
@@ -270,21 +282,21 @@ mod tests {
         let first = at("2025-06-02T03:00:00Z");
         for (days, expected) in [(0, 0), (1, 1), (7, 7), (21, 21), (22, 22), (400, 22)] {
             let now = first + TimeDelta::days(days);
-            let further = further_flights(first, now);
+            let further = further_flights(first, now, inr());
             let dates: HashSet<_> = further.iter().map(|f| day_of(f.departs_at)).collect();
             assert_eq!(dates.len(), expected, "after {days} days");
-            let (further, known) = (names(further), names(flights(first)));
+            let (further, known) = (names(further), names(flights(first, inr())));
             assert!(further.is_disjoint(&known));
             let all: HashSet<_> = further.union(&known).cloned().collect();
-            assert!(names(flights(now)).is_subset(&all), "after {days} days");
+            assert!(names(flights(now, inr())).is_subset(&all), "after {days} days");
         }
-        assert!(further_flights(first, first - TimeDelta::days(30)).is_empty());
+        assert!(further_flights(first, first - TimeDelta::days(30), inr()).is_empty());
     }
 
     #[test]
     fn every_numbered_sample_has_one_of_the_numbers() {
         let numbers: HashSet<String> = numbers().into_iter().collect();
-        let flights = flights(at("2025-06-02T03:00:00Z"));
+        let flights = flights(at("2025-06-02T03:00:00Z"), inr());
         let unnumbered = flights.iter().filter(|f| f.flight_number.is_none()).count();
         assert_eq!(unnumbered, UNNUMBERED);
         let known = |number: &str| numbers.contains(number);

@@ -52,11 +52,12 @@ pub async fn open_store(
 ) -> Result<(Arc<dyn Store>, Arc<dyn Clock>), StoreError> {
     Ok(match &config.database {
         Database::Sqlite(file) if adopt => {
-            (Arc::new(SqliteStore::open(file).await?), Arc::new(SystemClock))
+            (Arc::new(SqliteStore::open(file, config.currency).await?), Arc::new(SystemClock))
         }
-        Database::Sqlite(file) => {
-            (Arc::new(SqliteStore::open_beside(file).await?), Arc::new(SystemClock))
-        }
+        Database::Sqlite(file) => (
+            Arc::new(SqliteStore::open_beside(file, config.currency).await?),
+            Arc::new(SystemClock),
+        ),
         Database::Postgres(settings) => {
             if !adopt {
                 PostgresStore::refuse_older_schema_in_use(settings).await?;
@@ -87,7 +88,7 @@ impl Kept {
             Database::Sqlite(file) => {
                 let claim = SqliteStore::claim(file)?;
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-                let store = Arc::new(SqliteStore::open(file).await?);
+                let store = Arc::new(SqliteStore::open(file, config.currency).await?);
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
                 let (gateway, claim) = (Arc::new(gateway), Some(claim));
                 let identity = format!("embedded-{}", store.identity().await?);

@@ -19,7 +19,7 @@ impl App {
         let samples = self.samples();
         if samples.store.is_empty().await? {
             let now = samples.clock.now();
-            let flights = sample::flights(now);
+            let flights = sample::flights(now, samples.currency);
             samples.store.import_flights(&flights, samples.currency, now).await?;
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Samples {
             return Ok(false);
         };
         let now = self.clock.now();
-        let further = sample::further_flights(added_at, now);
+        let further = sample::further_flights(added_at, now, self.currency);
         if !further.is_empty() {
             self.store.import_flights(&further, self.currency, now).await?;
         }

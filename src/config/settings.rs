@@ -81,7 +81,7 @@ pub const SETTINGS: &[Setting] = &[
         "how long before departure sale and search end; never: not by the clock",
     ),
     setting("MAX_PARTY_SIZE", "9", "seats in one booking at most"),
-    setting("CURRENCY", "INR", "currency of new flights, ISO 4217"),
+    setting("CURRENCY", "INR", "currency of new flights, ISO 4217; sets the decimals of amounts"),
     setting("SCHEDULE_TIMEZONE", "UTC", "IANA time zone whose days a search's date means"),
     setting("PAYMENT_LATENCY", "100ms", "how long the simulated gateway takes"),
     setting("PAYMENT_REDRIVE_AFTER", "30s", "when an unanswered payment is asked for again"),

@@ -181,9 +181,11 @@ pub(super) fn replication(text: &str) -> Result<i32, String> {
     number.ok_or_else(|| "must be -1, or a whole number from 1 to 100".into())
 }
 
-/// An ISO 4217 code.
+/// A currency of ISO 4217.
 pub(super) fn currency(text: &str) -> Result<Currency, String> {
-    text.parse().map_err(str::to_owned)
+    let rule =
+        "must be a currency that ISO 4217 lists as money: three capital letters, such as INR";
+    Currency::money(text).ok_or_else(|| rule.to_owned())
 }
 
 /// An IANA time zone.

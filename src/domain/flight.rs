@@ -198,15 +198,16 @@ impl NewFlight {
     /// The largest number of seats that a flight can have.
     pub const TOTAL_SEATS_MAX: SeatCount = 10_000;
 
-    /// Itself, trimmed, if it keeps every rule; else all the rules it breaks, by wire field.
-    pub fn checked(mut self) -> Result<Self, Invalid> {
+    /// Itself, trimmed and priced in `currency`, if it keeps every rule; else all the rules it
+    /// breaks, by wire field.
+    pub fn checked(mut self, currency: Currency) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         self.source = check_place(&mut invalid, "/source", &self.source);
         self.destination = check_place(&mut invalid, "/destination", &self.destination);
         check_route(&mut invalid, &self.source, &self.destination);
         check_number(&mut invalid, self.flight_number.as_deref());
         check_times(&mut invalid, self.departs_at, self.arrives_at);
-        check_price(&mut invalid, self.price);
+        self.price = currency.priced(&mut invalid, self.price);
         if !(1..=Self::TOTAL_SEATS_MAX).contains(&self.total_seats) {
             invalid.add("/total_seats", format!("must be 1 to {}", Self::TOTAL_SEATS_MAX));
         }
@@ -316,8 +317,8 @@ impl FlightPatch {
         after.arrives_at = self.arrives_at.apply(after.arrives_at);
         check_times(&mut invalid, after.departs_at, after.arrives_at);
         after.flight_status = self.flight_status.unwrap_or(after.flight_status);
-        after.price = self.price.unwrap_or(after.price);
-        check_price(&mut invalid, after.price);
+        let price = self.price.unwrap_or(after.price);
+        after.price = after.currency.priced(&mut invalid, price);
         if let Some(currency) = &self.currency {
             flight.currency.check(&mut invalid, currency);
         }
@@ -384,12 +385,6 @@ fn check_times(invalid: &mut Invalid, departs_at: Timestamp, arrives_at: Option<
         invalid.add("/arrival_timestamp", "must be in the years 1970 to 9999");
     } else if arrives_at.is_some_and(|arrival| arrival <= departs_at) {
         invalid.add("/arrival_timestamp", "must be after timestamp");
-    }
-}
-
-fn check_price(invalid: &mut Invalid, price: Money) {
-    if price.minor() <= 0 || price > Money::MAX {
-        invalid.add("/price", format!("must be 0.01 to {}", Money::MAX));
     }
 }
 

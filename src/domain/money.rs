@@ -1,45 +1,159 @@
-//! Money: decimal with two places, counted in hundredths, never a float.
+//! Money: decimals of its currency, counted whole, never a float.
 
+use super::Invalid;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
 
-/// An amount in a currency's hundredths (paise, cents).
+/// The most decimals that a currency has here.
+const DECIMALS_MAX: u8 = 3;
+
+/// An amount, exact to a thousandth, that knows with how many decimals it is shown.
 ///
-/// JSON shows it as a number with two decimals (`2500.00`) and accepts a number or a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, utoipa::ToSchema)]
-#[schema(value_type = f64, example = 2500.00, maximum = 99_999_999.99)]
-pub struct Money(i64);
+/// JSON shows it as a number with its currency's decimals (`2500.00`, in yen `2500`) and accepts a
+/// number or a string. Amounts are compared by value: `2500` equals `2500.00`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Money {
+    thousandths: i64,
+    decimals: u8,
+    /// Read from a JSON number, whose last zeros say nothing.
+    from_number: bool,
+}
 
 impl Money {
-    /// The largest amount that the schema's `DECIMAL(10,2)` holds: 99,999,999.99.
-    pub const MAX: Self = Self(9_999_999_999);
+    /// The largest amount, in minor units of its currency: 99,999,999.99 with two decimals.
+    pub const MINOR_MAX: i64 = 9_999_999_999;
 
-    /// An amount from hundredths.
+    const fn of(thousandths: i64, decimals: u8) -> Self {
+        Self { thousandths, decimals, from_number: false }
+    }
+
+    /// An amount from hundredths, shown with two decimals.
     pub const fn from_minor(minor: i64) -> Self {
-        Self(minor)
+        Self::of(minor * 10, 2)
     }
 
-    /// The amount in hundredths.
-    pub const fn minor(self) -> i64 {
-        self.0
+    /// An amount from whole units of a currency.
+    pub fn whole(units: i64, currency: Currency) -> Self {
+        Self::of(units * 1_000, currency.decimals())
     }
 
-    /// The price of `seats` seats, or `None` beyond [`Money::MAX`].
+    /// The smallest amount of a currency above zero.
+    pub fn least_of(currency: Currency) -> Self {
+        let decimals = currency.decimals();
+        Self::of(thousandths_in_minor(decimals), decimals)
+    }
+
+    /// The largest amount of a currency: [`Money::MINOR_MAX`] minor units.
+    pub fn most_of(currency: Currency) -> Self {
+        let decimals = currency.decimals();
+        Self::of(Self::MINOR_MAX * thousandths_in_minor(decimals), decimals)
+    }
+
+    /// An amount as the stores count it: in thousandths where its currency has three decimals, else
+    /// in hundredths.
+    pub const fn from_stored(count: i64, decimals: u8) -> Self {
+        let thousandths = if decimals == 3 { count } else { count * 10 };
+        Self::of(thousandths, decimals)
+    }
+
+    /// The count of [`Money::from_stored`].
+    pub const fn stored(self) -> i64 {
+        if self.decimals == 3 { self.thousandths } else { self.thousandths / 10 }
+    }
+
+    /// Whether it is below zero.
+    pub const fn is_negative(self) -> bool {
+        self.thousandths < 0
+    }
+
+    /// The same amount, shown as its currency is; `TooFine` where it was written with more decimals
+    /// than the currency has, be they zeros: `1.000` may be meant as a thousand.
+    pub fn in_currency(self, currency: Currency) -> Result<Self, ParseMoneyError> {
+        let priced = Self::of(self.thousandths, currency.decimals());
+        let is_finer = self.thousandths % thousandths_in_minor(priced.decimals) != 0;
+        if is_finer || (self.decimals > priced.decimals && !self.from_number) {
+            return Err(ParseMoneyError::TooFine);
+        }
+        Ok(priced)
+    }
+
+    /// The price of `seats` seats, or `None` beyond [`Money::MINOR_MAX`].
     pub fn times(self, seats: super::SeatCount) -> Option<Self> {
-        let total = self.0.checked_mul(i64::from(seats))?;
-        (total <= Self::MAX.0).then_some(Self(total))
+        let thousandths = self.thousandths.checked_mul(i64::from(seats))?;
+        let most = Self::MINOR_MAX * thousandths_in_minor(self.decimals);
+        (thousandths <= most).then_some(Self { thousandths, ..self })
     }
 }
 
+/// How many thousandths are in the minor unit of a currency with so many decimals.
+const fn thousandths_in_minor(decimals: u8) -> i64 {
+    match decimals {
+        0 => 1_000,
+        1 => 100,
+        2 => 10,
+        _ => 1,
+    }
+}
+
+impl PartialEq for Money {
+    fn eq(&self, other: &Self) -> bool {
+        self.thousandths == other.thousandths
+    }
+}
+
+impl Eq for Money {}
+
+impl PartialOrd for Money {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Money {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.thousandths.cmp(&other.thousandths)
+    }
+}
+
+impl Hash for Money {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.thousandths.hash(state);
+    }
+}
+
+impl utoipa::PartialSchema for Money {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)))
+            .description(Some("An amount, with its currency's decimals (ISO 4217)."))
+            .examples([serde_json::json!(2500.00)])
+            .maximum(Some(Self::MINOR_MAX))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Money {}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let minor = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:02}", minor / 100, minor % 100)
+        let sign = if self.thousandths < 0 { "-" } else { "" };
+        let count = self.thousandths.unsigned_abs();
+        let (units, rest) = (count / 1_000, count % 1_000);
+        match self.decimals {
+            0 => write!(f, "{sign}{units}"),
+            1 => write!(f, "{sign}{units}.{}", rest / 100),
+            2 => write!(f, "{sign}{units}.{:02}", rest / 10),
+            _ => write!(f, "{sign}{units}.{rest:03}"),
+        }
     }
 }
 
@@ -47,12 +161,12 @@ impl fmt::Display for Money {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseMoneyError {
     /// Not digits with an optional sign and decimal point.
-    #[error("must be a plain decimal such as 2500.00")]
+    #[error("must be a plain decimal such as 2500.00, without thousands separators")]
     NotDecimal,
-    /// More than two digits after the point.
-    #[error("must have at most two decimals")]
+    /// More digits after the point than the currency has.
+    #[error("must not have more decimals than its currency")]
     TooFine,
-    /// Beyond what 64 bits of hundredths hold.
+    /// Beyond what 64 bits of thousandths hold.
     #[error("is too large")]
     TooLarge,
 }
@@ -60,63 +174,107 @@ pub enum ParseMoneyError {
 impl FromStr for Money {
     type Err = ParseMoneyError;
 
-    /// Reads `2500`, `2500.5` or `-0.05`; trailing zeros beyond two decimals are accepted.
+    /// Reads `2500`, `2500.5` or `-0.05`, and keeps the number of decimals that were written.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        if !all_digits(whole) || !all_digits(fraction) {
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((_, "")) => return Err(ParseMoneyError::NotDecimal),
+            Some(parts) => parts,
+            None => (digits, ""),
+        };
+        let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
             return Err(ParseMoneyError::NotDecimal);
         }
-        let fraction = fraction.trim_end_matches('0');
-        if fraction.len() > 2 {
+        let significant = fraction.trim_end_matches('0');
+        if significant.len() > usize::from(DECIMALS_MAX) {
             return Err(ParseMoneyError::TooFine);
         }
-        let hundredths: i64 =
-            format!("{fraction:0<2}").parse().map_err(|_| ParseMoneyError::NotDecimal)?;
-        let minor = whole
+        let part: i64 =
+            format!("{significant:0<3}").parse().map_err(|_| ParseMoneyError::NotDecimal)?;
+        let thousandths = whole
             .parse::<i64>()
             .ok()
-            .and_then(|units| units.checked_mul(100)?.checked_add(hundredths))
+            .and_then(|units| units.checked_mul(1_000)?.checked_add(part))
             .ok_or(ParseMoneyError::TooLarge)?;
-        Ok(Self(if negative { -minor } else { minor }))
+        let decimals = u8::try_from(fraction.len()).unwrap_or(u8::MAX);
+        Ok(Self::of(if negative { -thousandths } else { thousandths }, decimals))
     }
 }
 
 impl Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Raw JSON text: a float could not promise two decimals.
+        // Raw JSON text: a float could not promise the decimals.
         RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Money {
+    /// A text has the decimals that it is written with. A number is its value: the zeros at its end
+    /// say nothing.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let text = raw.get();
-        let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
-        unquoted.parse().map_err(D::Error::custom)
+        if let Some(text) = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+            return text.parse().map_err(D::Error::custom);
+        }
+        let number: Self = text.parse().map_err(D::Error::custom)?;
+        Ok(Self { from_number: true, ..number })
     }
 }
 
-/// An ISO 4217 code: three capital letters.
+/// Three capital letters that name a currency, as ISO 4217 does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// A currency that ISO 4217 lists as money, which funds, metals and codes for testing are not.
+    pub fn money(text: &str) -> Option<Self> {
+        let listed = iso_currency::Currency::from_code(text)?;
+        let is_money = listed.exponent().is_some() && !listed.is_fund() && !listed.is_special();
+        is_money.then(|| text.parse().ok())?
+    }
+
     /// The code's letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency is ASCII letters by construction")
     }
 
     /// Notes a request's currency that is not this one.
-    pub fn check(self, invalid: &mut super::Invalid, sent: &str) {
+    pub fn check(self, invalid: &mut Invalid, sent: &str) {
         if sent != self.as_str() {
             invalid.add("/currency", format!("must be {self}: prices are in no other"));
         }
+    }
+
+    /// How many decimals its amounts have: the minor unit of ISO 4217; two where it lists none.
+    pub fn decimals(self) -> u8 {
+        let listed = iso_currency::Currency::from_code(self.as_str());
+        let decimals = listed.and_then(|listed| u8::try_from(listed.exponent()?).ok());
+        decimals.unwrap_or(2).min(DECIMALS_MAX)
+    }
+
+    /// A price in this currency; what is wrong with it is noted at `/price`.
+    pub fn priced(self, invalid: &mut Invalid, price: Money) -> Money {
+        let (least, most) = (Money::least_of(self), Money::most_of(self));
+        match price.in_currency(self) {
+            Ok(price) if price < least || price > most => {
+                invalid.add("/price", format!("must be {least} to {most}"));
+            }
+            Ok(price) => return price,
+            Err(_) if self.decimals() == 0 => {
+                invalid.add("/price", format!("must have no decimals: {self} has none"));
+            }
+            Err(_) => {
+                let decimals = self.decimals();
+                let rule = format!("must have at most {decimals} decimals, as {self} has");
+                invalid.add("/price", format!("{rule}; thousands are not separated"));
+            }
+        }
+        price
     }
 }
 
@@ -154,27 +312,70 @@ impl<'de> Deserialize<'de> for Currency {
 mod tests {
     use super::*;
 
+    fn currency(code: &str) -> Currency {
+        Currency::money(code).expect(code)
+    }
+
     #[test]
-    fn amounts_are_read_exactly_and_shown_with_two_decimals() {
-        for (text, shown) in
-            [("2500", "2500.00"), ("0.1", "0.10"), ("2500.50", "2500.50"), ("-0.05", "-0.05")]
-        {
-            assert_eq!(text.parse::<Money>().expect(text).to_string(), shown);
+    fn amounts_are_read_exactly_and_keep_the_decimals_they_were_written_with() {
+        for text in ["2500", "0.1", "2500.50", "-0.05", "1.000", "0.001"] {
+            assert_eq!(text.parse::<Money>().expect(text).to_string(), text);
         }
-        assert_eq!("1.005".parse::<Money>(), Err(ParseMoneyError::TooFine));
+        assert_eq!("1.0005".parse::<Money>(), Err(ParseMoneyError::TooFine));
         assert_eq!("1.500".parse::<Money>(), Ok(Money::from_minor(150)));
-        for text in ["", ".", "1.", ".5", "1e3", "+1", "--1", "1,5", "NaN"] {
+        for text in ["", ".", "1.", ".5", "1e3", "+1", "--1", "1,5", "1,000", "1 000", "NaN"] {
             assert_eq!(text.parse::<Money>(), Err(ParseMoneyError::NotDecimal), "{text}");
         }
         assert_eq!("99999999999999999999".parse::<Money>(), Err(ParseMoneyError::TooLarge));
     }
 
     #[test]
-    fn json_is_a_number_with_two_decimals_and_a_string_is_accepted() {
-        assert_eq!(serde_json::to_string(&Money::from_minor(250_000)).expect("json"), "2500.00");
-        for json in ["2500.00", "2500", "\"2500.00\""] {
-            let money: Money = serde_json::from_str(json).expect(json);
-            assert_eq!(money, Money::from_minor(250_000));
+    fn a_price_takes_its_currency_s_decimals_or_is_refused() {
+        for (code, text, shown) in [
+            ("INR", "2500", Some("2500.00")),
+            ("INR", "1.000", None),
+            ("INR", "2.505", None),
+            ("JPY", "2500", Some("2500")),
+            ("JPY", "2500.0", None),
+            ("KWD", "2.5", Some("2.500")),
+            ("KWD", "1.000", Some("1.000")),
+        ] {
+            let priced = text.parse::<Money>().expect(text).in_currency(currency(code));
+            assert_eq!(priced.ok().map(|price| price.to_string()).as_deref(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn stores_count_hundredths_and_thousandths_of_what_has_three_decimals() {
+        for (code, count, shown) in
+            [("INR", 250_050, "2500.50"), ("JPY", 250_000, "2500"), ("KWD", 2_505, "2.505")]
+        {
+            let amount = Money::from_stored(count, currency(code).decimals());
+            assert_eq!((amount.to_string().as_str(), amount.stored()), (shown, count));
+        }
+        assert_eq!(Money::most_of(currency("JPY")).to_string(), "9999999999");
+        assert_eq!(Money::most_of(currency("KWD")).times(2), None);
+    }
+
+    #[test]
+    fn only_what_iso_4217_lists_as_money_is_a_currency_to_sell_in() {
+        for code in ["ABC", "XXX", "XTS", "XAU", "XDR", "CHE", "CLF", "inr", "", "INRR"] {
+            assert_eq!(Currency::money(code), None, "{code}");
+        }
+        for (code, decimals) in [("INR", 2), ("JPY", 0), ("KWD", 3), ("XOF", 0), ("VES", 2)] {
+            assert_eq!(currency(code).decimals(), decimals, "{code}");
+        }
+    }
+
+    #[test]
+    fn json_is_a_number_whose_last_zeros_mean_nothing_or_a_text_as_it_is_written() {
+        assert_eq!(serde_json::to_string(&Money::from_minor(250_000)).expect("json"), "2500.00");
+        let inr = currency("INR");
+        for json in ["2500.00", "2500", "\"2500.00\"", "2500.000"] {
+            let money: Money = serde_json::from_str(json).expect(json);
+            assert_eq!(money.in_currency(inr), Ok(Money::from_minor(250_000)), "{json}");
+        }
+        let text: Money = serde_json::from_str("\"2500.000\"").expect("an amount");
+        assert_eq!(text.in_currency(inr), Err(ParseMoneyError::TooFine));
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct FlightBody {
     #[schema(schema_with = status_or_empty, required = false)]
     #[serde(default)]
     flight_status: Sent<String>,
-    /// Price of one seat: a number or a string, two decimals at most.
+    /// Price of one seat: a number or a string, with no more decimals than the currency has.
     #[schema(value_type = Money, required = false)]
     #[serde(default)]
     price: Sent<Money>,
@@ -144,7 +144,7 @@ pub(super) struct NewFlightBody {
     /// `scheduled` unless it says otherwise.
     #[schema(schema_with = status_or_empty, required = false)]
     flight_status: Option<String>,
-    /// Price of one seat: a number or a string, two decimals at most.
+    /// Price of one seat: a number or a string, with no more decimals than the currency has.
     price: Money,
     /// The currency of `price`, which must be the service's (`CURRENCY`).
     currency: Option<String>,
@@ -199,10 +199,10 @@ impl FlightBody {
             available_seats: available_seats.copied().unwrap_or_default(),
             total_seats: total_seats.copied().unwrap_or(NewFlight::TOTAL_SEATS_MAX),
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
-            price: price.copied().unwrap_or(Money::MAX),
+            price: price.copied().unwrap_or(Money::most_of(currency)),
         };
         debug_assert!(timestamp.is_some() || !invalid.0.is_empty());
-        match flight.checked() {
+        match flight.checked(currency) {
             Ok(flight) => invalid.or(flight),
             Err(more) => {
                 invalid.0.extend(more.0);

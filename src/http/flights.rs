@@ -68,7 +68,7 @@ pub(super) async fn create(
 
 /// What a new flight's request asks for, however it was written.
 fn asked(flight: &NewFlight) -> impl Serialize + use<> {
-    let price = flight.price.minor();
+    let price = flight.price.stored();
     let seats = (flight.available_seats, flight.total_seats);
     let times = (flight.departs_at, flight.arrives_at);
     let route = (flight.source.to_string(), flight.destination.to_string());

@@ -78,7 +78,7 @@ impl std::str::FromStr for Sort {
         ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
         ("seats" = Option<i32>, Query, nullable = false, description = "Seats that can be bought, at least", minimum = 1),
         ("max_price" = Option<String>, Query, description = "Price of a seat, at most, in the service's currency",
-            nullable = false, pattern = r"^([0-9]{1,8}(\.[0-9]{1,2})?)?$", example = "2500.00"),
+            nullable = false, pattern = r"^([0-9]{1,10}(\.[0-9]{1,3})?)?$", example = "2500.00"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
@@ -188,7 +188,7 @@ impl Filter {
         if self.seats.is_some_and(|seats| seats < 1) {
             invalid.add("/seats", "must be at least 1");
         }
-        if self.max_price.is_some_and(|price| price.minor() < 0) {
+        if self.max_price.is_some_and(Money::is_negative) {
             invalid.add("/max_price", "must not be negative");
         }
         if self.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {

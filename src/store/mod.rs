@@ -11,6 +11,7 @@ pub mod postgres;
 
 mod rows;
 pub mod sqlite;
+mod unit;
 mod unreadable;
 
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};

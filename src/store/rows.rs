@@ -1,11 +1,11 @@
 //! Rows as the stores read them, and the way to domain values.
 //!
-//! Instants are microseconds since 1970 and money is in hundredths here; each store's columns say
-//! how it gets there.
+//! Instants are microseconds since 1970 and money is as [`Money::from_stored`] counts it; each
+//! store's columns say how it gets there.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
-    Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, FailureReason, Flight, FlightId, FlightStatus,
+    Money, Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{Position, StoreError};
@@ -64,6 +64,7 @@ impl TryFrom<FlightRow> for Flight {
         let cell = Cell { table: "flights", row: row.id.to_string() };
         let arrives_at =
             row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
+        let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
         Ok(Self {
             id: FlightId(row.id),
             flight_number: row.flight_number.map(Into::into),
@@ -76,8 +77,8 @@ impl TryFrom<FlightRow> for Flight {
             blocked_seats: row.blocked_seats,
             total_seats: row.total_seats,
             flight_status: cell.read("flight_status", FlightStatus::parse(&row.flight_status))?,
-            price: Money::from_minor(row.price),
-            currency: cell.read("currency", row.currency.parse().ok())?,
+            price: Money::from_stored(row.price, currency.decimals()),
+            currency,
             version: row.version,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
@@ -99,6 +100,7 @@ pub(in crate::store) struct BookingRow {
     hold_expires_at: i64,
     created_at: i64,
     updated_at: i64,
+    decimals: i32,
 }
 
 impl TryFrom<BookingRow> for Booking {
@@ -112,6 +114,7 @@ impl TryFrom<BookingRow> for Booking {
         let failure_reason = row
             .failure_reason
             .map(|reason| cell.read("failure_reason", FailureReason::parse(&reason)));
+        let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
         Ok(Self {
             id: BookingId(row.id),
             flight_id: FlightId(row.flight_id),
@@ -120,7 +123,7 @@ impl TryFrom<BookingRow> for Booking {
             failure_reason: failure_reason.transpose()?,
             payment_reference: cell
                 .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
-            booking_price: Money::from_minor(row.booking_price),
+            booking_price: Money::from_stored(row.booking_price, decimals),
             seats_booked: row.seats_booked,
             passengers: passengers.transpose()?,
             hold_expires_at: cell.read("hold_expires_at", instant(row.hold_expires_at))?,
@@ -154,10 +157,11 @@ impl TryFrom<PaymentRow> for Payment {
 
     fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
         let cell = Cell { table: "payments", row: row.reference.clone() };
+        let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
         Ok(Self {
             reference: cell.read("reference", row.reference.parse().ok())?,
-            amount: Money::from_minor(row.amount),
-            currency: cell.read("currency", row.currency.parse().ok())?,
+            amount: Money::from_stored(row.amount, currency.decimals()),
+            currency,
             method: cell.read("method", PaymentMethod::new(&row.method))?,
             status: cell.read("status", PaymentStatus::parse(&row.status))?,
             created_at: cell.read("created_at", instant(row.created_at))?,

@@ -28,6 +28,7 @@ mod interop;
 mod locked_rows;
 mod logs;
 mod metrics;
+mod money;
 mod outages;
 mod ports_bus;
 mod ports_cache;

@@ -10,6 +10,7 @@ mod table;
 use super::say;
 use crate::app;
 use crate::config::Config;
+use crate::domain::Currency;
 use anyhow::{Context, bail};
 use progress::Progress;
 use std::io::Read;
@@ -39,7 +40,7 @@ const SHOWN_MAX: usize = 10;
 /// Imports a file; exit code 1 if a line is bad.
 pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitCode> {
     let started_at = Instant::now();
-    let bad = check(file)?;
+    let bad = check(file, config.currency)?;
     if bad.count > 0 {
         for line in &bad.shown {
             eprintln!("{line}");
@@ -54,7 +55,7 @@ pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitC
 
     let (store, clock) = app::open_store(config, false).await?;
     let mut progress = Progress::start("importing", bad.lines);
-    let mut table = open(file)?;
+    let mut table = open(file, config.currency)?;
     let (mut imported, mut read) = (0, 0);
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_SIZE);
@@ -86,8 +87,8 @@ struct Checked {
     shown: Vec<BadLine>,
 }
 
-fn check(file: &Path) -> anyhow::Result<Checked> {
-    let mut table = open(file)?;
+fn check(file: &Path, currency: Currency) -> anyhow::Result<Checked> {
+    let mut table = open(file, currency)?;
     if !table.ignored().is_empty() {
         say(&format!("columns ignored: {}", table.ignored().join(", ")))?;
     }
@@ -107,8 +108,8 @@ fn check(file: &Path) -> anyhow::Result<Checked> {
     Ok(checked)
 }
 
-fn open(file: &Path) -> anyhow::Result<Table<Box<dyn Read>>> {
-    let opened = || Table::new(plain_text(file)?);
+fn open(file: &Path, currency: Currency) -> anyhow::Result<Table<Box<dyn Read>>> {
+    let opened = || Table::new(plain_text(file)?, currency);
     opened().with_context(|| format!("cannot import {}", file.display()))
 }
 
@@ -132,6 +133,10 @@ mod tests {
 
     const HEADER: &str = "source,destination,timestamp,total_seats,price\n";
 
+    fn inr() -> Currency {
+        "INR".parse().expect("a currency")
+    }
+
     fn file_of(text: &str) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
@@ -144,7 +149,7 @@ mod tests {
         for _ in 0..12 {
             writeln!(text, "Delhi,Delhi,2025-01-20T10:00:00Z,180,2500").expect("a string");
         }
-        let checked = check(file_of(&text).path()).expect("readable");
+        let checked = check(file_of(&text).path(), inr()).expect("readable");
         assert_eq!((checked.lines, checked.count, checked.shown.len()), (12, 12, SHOWN_MAX));
     }
 
@@ -156,10 +161,10 @@ mod tests {
         let packed = packer.finish().expect("packed");
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&packed).expect("written");
-        let checked = check(file.path()).expect("readable");
+        let checked = check(file.path(), inr()).expect("readable");
         assert_eq!((checked.lines, checked.count), (1, 0));
 
         file.as_file().set_len(packed.len() as u64 - 6).expect("cut");
-        assert!(check(file.path()).is_err());
+        assert!(check(file.path(), inr()).is_err());
     }
 }

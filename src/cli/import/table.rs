@@ -1,6 +1,6 @@
 //! A CSV text as flights: finds the columns by the first line, and reads line after line.
 
-use crate::domain::{FlightStatus, Invalid, Money, NewFlight, SeatCount, Timestamp};
+use crate::domain::{Currency, FlightStatus, Invalid, Money, NewFlight, SeatCount, Timestamp};
 use anyhow::bail;
 use chrono::DateTime;
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Terminator, Trim};
@@ -24,6 +24,7 @@ impl fmt::Display for BadLine {
 
 /// Where each column stands in a line.
 struct Columns {
+    currency: Currency,
     width: usize,
     source: usize,
     destination: usize,
@@ -47,7 +48,7 @@ const KNOWN: [&str; 8] = [
 ];
 
 impl Columns {
-    fn of(header: &StringRecord) -> anyhow::Result<Self> {
+    fn of(header: &StringRecord, currency: Currency) -> anyhow::Result<Self> {
         let optional = |name: &str| header.iter().position(|column| column == name);
         let missing: Vec<_> =
             KNOWN[..5].iter().copied().filter(|name| optional(name).is_none()).collect();
@@ -61,6 +62,7 @@ impl Columns {
         }
         let required = |name| optional(name).expect("a missing one was reported above");
         Ok(Self {
+            currency,
             width: header.len(),
             source: required("source"),
             destination: required("destination"),
@@ -88,10 +90,13 @@ impl Columns {
         let total_seats = seats(&mut invalid, "/total_seats", field(self.total_seats));
         let available_seats = given(self.available_seats)
             .map_or(total_seats, |text| seats(&mut invalid, "/available_seats", text));
-        let price = field(self.price).parse::<Money>().unwrap_or_else(|error| {
-            invalid.add("/price", error.to_string());
-            Money::default()
-        });
+        let price = match field(self.price).parse::<Money>() {
+            Ok(price) => self.currency.priced(&mut invalid, price),
+            Err(error) => {
+                invalid.add("/price", error.to_string());
+                Money::default()
+            }
+        };
         invalid.or(())?;
         NewFlight {
             flight_number: given(self.flight_number).map(Into::into),
@@ -104,7 +109,7 @@ impl Columns {
             flight_status: FlightStatus::Scheduled,
             price,
         }
-        .checked()
+        .checked(self.currency)
     }
 }
 
@@ -133,7 +138,7 @@ pub(super) struct Table<R> {
 
 impl<R: Read> Table<R> {
     /// Reads the first line.
-    pub(super) fn new(text: R) -> anyhow::Result<Self> {
+    pub(super) fn new(text: R, currency: Currency) -> anyhow::Result<Self> {
         // Lines end at `\n` alone, and trimming takes a `\r` before it: so each line is counted as
         // an editor counts it, whichever ending the file has.
         let mut reader = ReaderBuilder::new()
@@ -142,7 +147,7 @@ impl<R: Read> Table<R> {
             .terminator(Terminator::Any(b'\n'))
             .from_reader(text);
         let header = reader.headers()?.clone();
-        let columns = Columns::of(&header)?;
+        let columns = Columns::of(&header, currency)?;
         let ignored = header.iter().filter(|name| !KNOWN.contains(name)).map(Into::into).collect();
         Ok(Self { reader, columns, ignored, line: StringRecord::new() })
     }
@@ -193,8 +198,12 @@ impl<R: Read> Table<R> {
 mod tests {
     use super::*;
 
+    fn inr() -> Currency {
+        "INR".parse().expect("a currency")
+    }
+
     fn lines(text: &[u8]) -> Vec<Result<NewFlight, BadLine>> {
-        let mut table = Table::new(text).expect("a header");
+        let mut table = Table::new(text, inr()).expect("a header");
         std::iter::from_fn(|| table.next_flight().expect("readable")).collect()
     }
 
@@ -208,7 +217,7 @@ mod tests {
         assert_eq!(flight.departs_at.to_rfc3339(), "2025-01-20T10:00:00+00:00");
         assert_eq!((flight.available_seats, flight.total_seats), (180, 180));
         assert_eq!(flight.flight_number, None);
-        assert_eq!(Table::new(&text[..]).expect("a header").ignored(), ["gate"]);
+        assert_eq!(Table::new(&text[..], inr()).expect("a header").ignored(), ["gate"]);
     }
 
     #[test]
@@ -230,7 +239,8 @@ mod tests {
                 told,
                 [
                     "line 3: timestamp must be an RFC 3339 instant such as 2025-01-20T10:00:00Z; \
-                     total_seats must be a whole number; price must have at most two decimals",
+                     total_seats must be a whole number; price must have at most 2 decimals, as INR \
+                     has; thousands are not separated",
                     "line 4: columns are 3, where the first line names 5",
                     "line 5: destination must differ from source",
                 ]
@@ -253,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_header_without_a_required_column_says_which() {
-        let error = Table::new(&b"source,price\n"[..]).err().expect("columns lack").to_string();
+        let error =
+            Table::new(&b"source,price\n"[..], inr()).err().expect("columns lack").to_string();
         assert!(error.ends_with("it lacks destination, timestamp, total_seats"), "{error}");
     }
 }

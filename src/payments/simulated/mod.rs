@@ -9,7 +9,7 @@ mod sqlite;
 
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::clock::Clock;
-use crate::domain::{Money, PaymentReference, Timestamp};
+use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use async_trait::async_trait;
 use std::collections::HashSet;
@@ -23,8 +23,9 @@ pub use sqlite::SqliteLedger;
 /// One line of the gateway's books.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
-    /// None where a reversal came before any capture.
-    amount: Option<Money>,
+    /// As [`Money::stored`](crate::domain::Money::stored) counts it; `None` where a reversal came
+    /// before any capture.
+    amount: Option<i64>,
     method: Option<String>,
     state: LineState,
 }
@@ -73,7 +74,7 @@ fn line(
         |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
     let reference = text.parse().map_err(|_| corrupt("reference"))?;
     let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
-    Ok((reference, Line { amount: amount.map(Money::from_minor), method, state }))
+    Ok((reference, Line { amount, method, state }))
 }
 
 /// What the gateway is asked.
@@ -117,7 +118,7 @@ fn judge(line: Option<&Line>, call: &Call) -> (Option<Line>, Answer) {
 fn first_capture(capture: &Capture) -> (Option<Line>, Answer) {
     let line = |state| {
         let method = Some(capture.method.as_str().to_owned());
-        Some(Line { amount: Some(capture.amount), method, state })
+        Some(Line { amount: Some(capture.amount.stored()), method, state })
     };
     match capture.method.as_str() {
         "pm_card_visa" => (line(LineState::Captured), Ok(Captured::Captured)),
@@ -128,7 +129,7 @@ fn first_capture(capture: &Capture) -> (Option<Line>, Answer) {
 }
 
 fn repeated_capture(capture: &Capture, line: &Line) -> Answer {
-    if line.amount.is_some_and(|amount| amount != capture.amount) {
+    if line.amount.is_some_and(|amount| amount != capture.amount.stored()) {
         return Err(GatewayError("the reference was used for another amount".into()));
     }
     Ok(match line.state {
@@ -228,6 +229,7 @@ impl Gateway for SimulatedGateway {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Money;
     use crate::domain::PaymentMethod;
 
     fn capture(method: &str) -> Call {

@@ -1,7 +1,7 @@
 //! The simulated gateway's books, in PostgreSQL, where all replicas find them.
 
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
-use crate::domain::{Money, PaymentReference, Timestamp};
+use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::postgres::{Silence, begin, store_error};
 use async_trait::async_trait;
@@ -101,7 +101,7 @@ async fn insert(
                 AS t (reference, amount, method, state)",
     )
     .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-    .bind(lines.iter().map(|(_, line)| line.amount.map(Money::minor)).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.amount).collect::<Vec<_>>())
     .bind(lines.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
     .bind(lines.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
     .bind(now.timestamp_micros())

@@ -1,7 +1,7 @@
 //! The simulated gateway's books, in SQLite.
 
 use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
-use crate::domain::{Money, PaymentReference, Timestamp};
+use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::{Writer, begin, json, store_error};
 use async_trait::async_trait;
@@ -106,9 +106,7 @@ async fn insert(
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = lines
         .iter()
-        .map(|(reference, line)| {
-            (reference, line.amount.map(Money::minor), &line.method, line.state.as_str())
-        })
+        .map(|(reference, line)| (reference, line.amount, &line.method, line.state.as_str()))
         .collect();
     sqlx::query(statement)
         .bind(json(&rows))

@@ -1,5 +1,5 @@
 //! The columns of rows, for every statement that reads them: instants as microseconds, money as
-//! hundredths.
+//! hundredths, or thousandths of a currency with three decimals.
 
 /// The columns of a flight's row.
 macro_rules! flight_columns {
@@ -23,7 +23,8 @@ macro_rules! booking_columns {
              minor(booking_price) AS booking_price, seats_booked, ",
             $metadata,
             "::text AS booking_metadata, micros(hold_expires_at) AS hold_expires_at, \
-             micros(created_at) AS created_at, micros(updated_at) AS updated_at"
+             micros(created_at) AS created_at, micros(updated_at) AS updated_at, \
+             (SELECT decimals FROM money_unit) AS decimals"
         )
     };
 }

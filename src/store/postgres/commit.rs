@@ -145,7 +145,7 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     .bind(micros(flight.departs_at))
     .bind(flight.arrives_at.map(micros))
     .bind(flight.flight_status.as_str())
-    .bind(flight.price.minor())
+    .bind(flight.price.stored())
     .execute(connection)
     .await?;
     Ok(())

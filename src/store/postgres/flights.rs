@@ -59,7 +59,7 @@ async fn insert(
         .bind(column(flights, |f| f.available_seats))
         .bind(column(flights, |f| f.total_seats))
         .bind(column(flights, |f| f.flight_status.as_str()))
-        .bind(column(flights, |f| f.price.minor()))
+        .bind(column(flights, |f| f.price.stored()))
         .bind(currency.as_str())
         .bind(micros(now))
         .bind(even_if_stored)

@@ -20,6 +20,7 @@ mod schema;
 mod silence;
 mod statement;
 mod transaction;
+mod unit;
 mod upkeep;
 
 use super::audit::{RULES, SWEEP_GRACE};
@@ -81,7 +82,8 @@ impl PostgresStore {
     /// Connects, and brings the service's own schema up to date. A database of the specified
     /// schema, with the specification's two tables alone, is adopted only if `adopt` says so.
     ///
-    /// New columns of adopted flights say `currency`.
+    /// New columns of adopted flights say `currency`. A database whose amounts have other decimals
+    /// is refused.
     pub async fn open(
         settings: &PostgresSettings,
         currency: Currency,
@@ -90,6 +92,7 @@ impl PostgresStore {
         let options = connect::options(settings)?;
         let mut first = connect::connect(&options).await?;
         schema::bring_up_to_date(&mut first, currency, adopt).await?;
+        unit::validate_checks(&mut first).await?;
         // It was only for the start; the server closes what is not said goodbye to.
         let _ = first.close().await;
         let silence = Arc::default();

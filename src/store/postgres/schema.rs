@@ -1,7 +1,7 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
 use super::error::store_error;
-use super::{LOCKS, PostgresStore, Turn, adopt, connect, for_whole_tables, take_turn};
+use super::{LOCKS, PostgresStore, Turn, adopt, connect, for_whole_tables, take_turn, unit};
 use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
 use crate::store::{StoreError, schema_of_service};
@@ -83,6 +83,7 @@ pub(super) async fn bring_up_to_date(
     if is_specified {
         write_routes(&mut tx).await?;
     }
+    unit::settle(&mut tx, currency).await?;
     tx.commit().await.map_err(store_error)
 }
 

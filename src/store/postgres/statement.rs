@@ -149,7 +149,7 @@ fn add_new_payments(
     let holds: HashMap<_, _> =
         bookings.iter().map(|c| (c.after.payment_reference, c.after.hold_expires_at)).collect();
     to.add(column(rows, |c| c.after.reference.to_string()))?;
-    to.add(column(rows, |c| c.after.amount.minor()))?;
+    to.add(column(rows, |c| c.after.amount.stored()))?;
     to.add(column(rows, |c| c.after.currency.to_string()))?;
     to.add(column(rows, |c| c.after.method.as_str().to_owned()))?;
     to.add(column(rows, |c| c.after.status.as_str()))?;
@@ -169,7 +169,7 @@ fn add_new_bookings(to: &mut PgArguments, rows: &[&BookingChange]) -> Added {
     to.add(column(rows, |c| c.after.status.as_str()))?;
     to.add(column(rows, |c| c.after.failure_reason.map(FailureReason::as_str)))?;
     to.add(column(rows, |c| c.after.payment_reference.to_string()))?;
-    to.add(column(rows, |c| c.after.booking_price.minor()))?;
+    to.add(column(rows, |c| c.after.booking_price.stored()))?;
     to.add(column(rows, |c| c.after.seats_booked))?;
     to.add(column(rows, metadata))?;
     to.add(column(rows, |c| micros(c.after.hold_expires_at)))?;

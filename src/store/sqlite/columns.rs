@@ -19,7 +19,8 @@ macro_rules! booking_columns {
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
              seats_booked, ",
             $metadata,
-            " AS booking_metadata, hold_expires_at, created_at, updated_at"
+            " AS booking_metadata, hold_expires_at, created_at, updated_at, \
+             (SELECT decimals FROM money_unit) AS decimals"
         )
     };
 }

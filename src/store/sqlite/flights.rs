@@ -45,7 +45,7 @@ fn row(flight: &NewFlight) -> impl Serialize {
         flight.available_seats,
         flight.total_seats,
         flight.flight_status,
-        flight.price.minor(),
+        flight.price.stored(),
     )
 }
 

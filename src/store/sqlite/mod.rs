@@ -11,6 +11,7 @@ mod flights;
 mod load;
 mod outbox;
 mod request_keys;
+mod unit;
 mod upkeep;
 mod writer;
 mod writes;
@@ -101,18 +102,19 @@ pub enum ClaimError {
 impl SqliteStore {
     /// Opens the file beside a service that may run on it: its schema is brought up to date only if
     /// none does.
-    pub async fn open_beside(file: &Path) -> Result<Self, StoreError> {
+    pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         if file.exists() && is_claimed(file) {
             let options = SqliteConnectOptions::new().filename(file);
             let mut connection = options.connect().await.map_err(store_error)?;
             schema_of_service(&applied(&mut connection).await?, &migrations())?;
             let _ = connection.close().await;
         }
-        Self::open(file).await
+        Self::open(file, currency).await
     }
 
-    /// Opens the file, made if it is missing, and brings its schema up to date.
-    pub async fn open(file: &Path) -> Result<Self, StoreError> {
+    /// Opens the file, made if it is missing, and brings its schema up to date. Refuses a file whose
+    /// amounts have other decimals than `currency`.
+    pub async fn open(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -127,6 +129,7 @@ impl SqliteStore {
         let writer = Writer::open(options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
+        unit::settle(&mut *writer.take().await?, currency).await?;
         writes::Writes::prepare(&mut *writer.take().await?).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)

@@ -185,7 +185,7 @@ fn update_flights(flights: &[&FlightChange]) -> Set {
                 (micros(after.departs_at), after.arrives_at.map(micros)),
                 after.total_seats,
                 after.flight_status,
-                after.price.minor(),
+                after.price.stored(),
             );
             (inventory(change), fields)
         },
@@ -205,7 +205,7 @@ fn insert_payments(payments: &[&PaymentChange]) -> Set {
             let payment = &change.after;
             (
                 payment.reference,
-                payment.amount.minor(),
+                payment.amount.stored(),
                 payment.currency,
                 &payment.method,
                 payment.status.as_str(),
@@ -249,7 +249,7 @@ fn insert_bookings(bookings: &[&BookingChange]) -> Set {
             (
                 (booking.id, booking.flight_id, booking.user_id, booking.status),
                 booking.failure_reason,
-                (booking.payment_reference, booking.booking_price.minor(), booking.seats_booked),
+                (booking.payment_reference, booking.booking_price.stored(), booking.seats_booked),
                 booking.passengers.as_ref().map(json),
                 micros(booking.hold_expires_at),
                 (micros(booking.created_at), micros(booking.updated_at)),

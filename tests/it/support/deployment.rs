@@ -7,6 +7,7 @@
 
 use airline_booking::clock::Clock;
 use airline_booking::config::{Config, Database, PostgresSettings, Secret};
+use airline_booking::domain::Currency;
 use airline_booking::payments::simulated::SimulatedGateway;
 use airline_booking::store::Store;
 use airline_booking::store::postgres::PostgresStore;
@@ -116,15 +117,25 @@ impl TestDatabase {
 
     /// Opens it.
     pub async fn open(&self, latency: Duration, clock: Arc<dyn Clock>) -> Opened {
+        let config = Config::from_env(|_| None).expect("the defaults");
+        self.open_in(config.currency, latency, clock).await
+    }
+
+    /// Opens it for amounts of a currency.
+    pub async fn open_in(
+        &self,
+        currency: Currency,
+        latency: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Opened {
         match self.setting() {
             Database::Sqlite(file) => {
-                let store = Arc::new(SqliteStore::open(&file).await.expect("a store"));
+                let store = Arc::new(SqliteStore::open(&file, currency).await.expect("a store"));
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock);
                 Opened { close: Close::Sqlite(store.clone()), store, gateway }
             }
             Database::Postgres(settings) => {
-                let config = Config::from_env(|_| None).expect("the defaults");
-                let store = PostgresStore::open(&settings, config.currency, false).await;
+                let store = PostgresStore::open(&settings, currency, false).await;
                 let store = Arc::new(store.expect("a store"));
                 let gateway = SimulatedGateway::new(store.ledger(), latency, clock);
                 Opened { close: Close::Postgres(store.clone()), store, gateway }

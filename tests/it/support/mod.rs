@@ -90,7 +90,7 @@ impl TestApp {
         change(&mut config);
         let clock = Arc::new(ManualClock::at(start_of_test()));
         let Opened { store, gateway, close } =
-            database.open(config.payment_latency, clock.clone()).await;
+            database.open_in(config.currency, config.payment_latency, clock.clone()).await;
         let gateway = Arc::new(GatedGateway::new(gateway));
         let bus = Arc::new(MemoryBus::default());
         let faults = Arc::new(FaultyStore::new(store.clone()));

@@ -1,0 +1,92 @@
+//! The decimals of the database's amounts.
+
+use super::error::store_error;
+use crate::domain::Currency;
+use crate::store::{StoreError, unit};
+use sqlx::PgConnection;
+
+/// Finer than a whole unit.
+const HAS_FRACTIONS: &str = "
+SELECT EXISTS (SELECT 1 FROM flights WHERE price <> trunc(price))
+    OR EXISTS (SELECT 1 FROM bookings WHERE booking_price <> trunc(booking_price))";
+
+/// What [`crate::domain::Money::from_stored`] counts: thousandths or hundredths.
+const IN_THOUSANDTHS: &str = "
+CREATE OR REPLACE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT ($1 * 1000)::bigint $$;
+CREATE OR REPLACE FUNCTION major(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT $1 * 0.001 $$";
+const IN_HUNDREDTHS: &str = "
+CREATE OR REPLACE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT ($1 * 100)::bigint $$;
+CREATE OR REPLACE FUNCTION major(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT $1 * 0.01 $$";
+
+/// The checks that a migration left to be validated.
+const NOT_VALIDATED: &str = "
+SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
+ WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
+       'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
+       'gateway_ledger_amount_in_range')
+ ORDER BY conname";
+
+/// Settles the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    currency: Currency,
+) -> Result<(), StoreError> {
+    let kept: Option<i32> = sqlx::query_scalar(unit::KEPT)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    let decimals = currency.decimals();
+    if kept == Some(decimals.into()) {
+        return Ok(());
+    }
+    let has_amounts: bool = sqlx::query_scalar(unit::HAS_AMOUNTS)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    match kept {
+        Some(kept) if has_amounts => return unit::check_kept(kept, currency),
+        None if has_amounts => check_rows(connection, currency).await?,
+        _ => {}
+    }
+    let unit_of_functions = if decimals == 3 { IN_THOUSANDTHS } else { IN_HUNDREDTHS };
+    if decimals == 3 || kept == Some(3) {
+        sqlx::raw_sql(unit_of_functions).execute(&mut *connection).await.map_err(store_error)?;
+    }
+    sqlx::query(unit::SETTLE)
+        .bind(i32::from(decimals))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+async fn check_rows(connection: &mut PgConnection, currency: Currency) -> Result<(), StoreError> {
+    let codes: Vec<String> = sqlx::query_scalar(unit::CURRENCIES)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    unit::check_rows(&codes, currency)?;
+    if currency.decimals() == 0 {
+        let has_fractions = sqlx::query_scalar(HAS_FRACTIONS).fetch_one(connection).await;
+        unit::check_fractions(has_fractions.map_err(store_error)?, currency)?;
+    }
+    Ok(())
+}
+
+/// Reads the rows that a migration's new checks are about, beside whoever reads and writes them.
+pub(super) async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let open: Vec<(String, String)> =
+        sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await.map_err(store_error)?;
+    for (table, check) in open {
+        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {check}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(validate))
+            .execute(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
