@@ -237,6 +237,7 @@ impl App {
                 gateway: self.parts.gateway.clone(),
                 clock: self.parts.clock.clone(),
                 group: self.payment_group().to_owned(),
+                timeout: self.config.gateway_timeout,
                 metrics: self.metrics.clone(),
                 tasks: self.tasks.clone(),
                 tracing: self.tracing.clone(),

@@ -67,6 +67,8 @@ pub struct Config {
     pub schedule_timezone: ScheduleZone,
     /// `PAYMENT_LATENCY` of the simulated gateway.
     pub payment_latency: Duration,
+    /// `GATEWAY_TIMEOUT`: how long one call of the gateway may take.
+    pub gateway_timeout: Duration,
     /// `PAYMENT_REDRIVE_AFTER`: when an unanswered payment is asked for again.
     pub payment_redrive_after: Duration,
     /// `SWEEP_INTERVAL`: how often lapsed holds are looked for.
@@ -150,6 +152,7 @@ impl Config {
             currency: env.read("CURRENCY", values::currency),
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
+            gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),
             payment_redrive_after: env.read("PAYMENT_REDRIVE_AFTER", values::positive_duration),
             sweep_interval: env.read("SWEEP_INTERVAL", values::positive_duration),
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),

@@ -61,6 +61,8 @@ pub struct Hold {
 pub struct Settle {
     /// The payment.
     pub reference: PaymentReference,
+    /// The booking that the gateway speaks of; another than the payment's is refused.
+    pub booking_id: BookingId,
     /// The amount that the gateway speaks of; another than ours is refused.
     pub amount: Money,
     /// What it did.
@@ -189,6 +191,9 @@ pub enum Refusal {
     /// The gateway speaks of a payment that was never asked for.
     #[error("there is no payment {0}")]
     UnknownPayment(PaymentReference),
+    /// The gateway speaks of another booking than the payment is for.
+    #[error("payment {0} is for another booking")]
+    BookingMismatch(PaymentReference),
     /// The gateway speaks of another amount than was asked for.
     #[error("payment {reference} is over {expected}, not {stated}")]
     AmountMismatch {

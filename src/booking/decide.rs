@@ -148,6 +148,9 @@ fn decide_settle(state: &State, settle: &Settle, now: Timestamp) -> Result<Decis
     use PaymentStatus::{Captured, Declined, Requested, ReversalRequested, Reversed};
 
     let (booking, payment, flight) = paid(state, settle.reference)?;
+    if booking.id != settle.booking_id {
+        return Err(Refusal::BookingMismatch(settle.reference));
+    }
     if payment.amount != settle.amount {
         return Err(Refusal::AmountMismatch {
             reference: settle.reference,

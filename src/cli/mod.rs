@@ -60,7 +60,9 @@ struct ServeArgs {
 pub async fn run() -> ExitCode {
     let matches = Cli::command().after_help(settings_help()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match cli.command.unwrap_or(Command::Serve(ServeArgs::default())).run().await {
+    let command = cli.command.unwrap_or(Command::Serve(ServeArgs::default()));
+    // On the heap: what it runs holds the whole service.
+    match Box::pin(command.run()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("airline-booking: {error:#}");

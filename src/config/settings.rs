@@ -84,6 +84,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("CURRENCY", "INR", "currency of new flights, ISO 4217; sets the decimals of amounts"),
     setting("SCHEDULE_TIMEZONE", "UTC", "IANA time zone whose days a search's date means"),
     setting("PAYMENT_LATENCY", "100ms", "how long the simulated gateway takes"),
+    setting(
+        "GATEWAY_TIMEOUT",
+        "10s",
+        "how long the gateway may take for an answer; then it is asked again",
+    ),
     setting("PAYMENT_REDRIVE_AFTER", "30s", "when an unanswered payment is asked for again"),
     setting("SWEEP_INTERVAL", "1s", "how often lapsed holds are looked for"),
     setting("MAX_QUEUED_HOLDS", "8192", "bookings that may wait for the engine; beyond it 503"),

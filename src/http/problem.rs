@@ -359,7 +359,7 @@ impl From<Refusal> for Problem {
             Refusal::SeatsInUse { .. } => Code::SeatsInUse,
             Refusal::IdempotencyKeyReused => Code::IdempotencyKeyReused,
             Refusal::Invalid(invalid) => return invalid.clone().into(),
-            Refusal::AmountMismatch { .. } => Code::ValidationFailed,
+            Refusal::AmountMismatch { .. } | Refusal::BookingMismatch(_) => Code::ValidationFailed,
         };
         Self::new(code, refusal.to_string())
     }

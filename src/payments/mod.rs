@@ -3,6 +3,7 @@
 //! `payment-requests` → [`worker`] → [`gateway`] → `payment-events` → [`settlement`] → the booking
 //! engine's door. Slow and fallible by nature: every step may be repeated.
 
+mod calls;
 pub mod gateway;
 pub mod settlement;
 pub mod simulated;

@@ -75,6 +75,7 @@ impl Settlement {
                 Ok(event) => {
                     commands.push(Command::Settle(Settle {
                         reference: event.payment_reference_id,
+                        booking_id: event.booking_id,
                         amount: event.amount,
                         outcome: event.status,
                     }));
@@ -126,6 +127,7 @@ impl Settlement {
 fn reason(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownPayment(_) => "there is no payment of this reference".to_owned(),
+        Refusal::BookingMismatch(_) => "the payment is for another booking".to_owned(),
         Refusal::AmountMismatch { expected, .. } => {
             format!("the payment is over {expected}, and the event names another amount")
         }

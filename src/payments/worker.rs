@@ -3,16 +3,19 @@
 //! The payment's row is the durable work: a request is committed on the bus once it is taken, and
 //! the sweeper repeats what a crash took with it. Slow calls run side by side and pin nothing.
 
+use super::calls::Calls;
 use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request, publish, received};
 use crate::clock::Clock;
-use crate::domain::{PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, PaymentStatus};
+use crate::domain::{
+    PaymentAction, PaymentEvent, PaymentOutcome, PaymentReference, PaymentRequest, PaymentStatus,
+};
 use crate::pace::Pace;
-use crate::store::{Store, StoreError};
+use crate::store::{PaymentAsked, Store, StoreError};
 use crate::telemetry::{Metrics, Part, Side, Span, TRACEPARENT, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -23,8 +26,13 @@ const BATCH_SIZE_MAX: usize = 2_048;
 /// The least time between two looks at the bus: each asks the store once, and the gateway once.
 const TURN: Duration = Duration::from_millis(3);
 
-/// Gateway calls under way at once; beyond it, requests wait on the bus.
-const CALLS_MAX: usize = 4_096;
+/// Captures under way at once, and those that wait for that; beyond both, the sweeper asks again.
+const CAPTURES_MAX: usize = 4_096;
+const CAPTURES_WAITING_MAX: usize = 16_384;
+
+/// The same of reversals, so that captures without an answer hold up no refund.
+const REVERSALS_MAX: usize = 1_024;
+const REVERSALS_WAITING_MAX: usize = 8_192;
 
 /// How often one request asks a gateway that gives no answer; the sweeper asks again later.
 const ATTEMPTS_MAX: u32 = 3;
@@ -48,6 +56,8 @@ pub struct PaymentWorker {
     pub clock: Arc<dyn Clock>,
     /// The consumer group (`KAFKA_PAYMENT_GROUP_ID`).
     pub group: String,
+    /// How long one call may take (`GATEWAY_TIMEOUT`).
+    pub timeout: Duration,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Where gateway calls run.
@@ -56,9 +66,11 @@ pub struct PaymentWorker {
     pub tracing: Tracing,
 }
 
-/// A request that is open, and the span in which it is worked on.
+/// A request that is open, as the payment's row has it, and the span in which it is worked on.
 struct Asked {
-    request: PaymentRequest,
+    reference: PaymentReference,
+    payment: PaymentAsked,
+    action: PaymentAction,
     span: Span,
 }
 
@@ -89,7 +101,8 @@ impl PaymentWorker {
     async fn work(&self) -> Result<std::convert::Infallible, WorkerError> {
         let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
-        let calls = Arc::new(Semaphore::new(CALLS_MAX));
+        let captures = Calls::new(CAPTURES_MAX, CAPTURES_WAITING_MAX);
+        let reversals = Calls::new(REVERSALS_MAX, REVERSALS_WAITING_MAX);
         tokio::select! {
             failed = self.publish(outbound) => failed,
             failed = async {
@@ -100,7 +113,11 @@ impl PaymentWorker {
                     let topic = Topic::PaymentRequests;
                     self.metrics.count_consumed(topic, &self.group, messages.len());
                     for asked in self.open(messages).await? {
-                        self.start(asked, &calls, &events).await;
+                        let calls = match asked.action {
+                            PaymentAction::Capture => &captures,
+                            PaymentAction::Reverse => &reversals,
+                        };
+                        self.start(asked, calls, &events);
                     }
                     requests.commit().await?;
                 }
@@ -108,80 +125,96 @@ impl PaymentWorker {
         }
     }
 
-    /// The requests that the payments' rows still ask for; the others were answered before.
+    /// The requests that the payments' rows still ask for; the others were answered before. Only the
+    /// reference is the message's: what is asked of the gateway comes from the row, and a message
+    /// that says otherwise is put aside.
     async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, WorkerError> {
-        let mut requests: Vec<Asked> = Vec::with_capacity(messages.len());
+        let mut read: Vec<(PaymentRequest, Message, Span)> = Vec::with_capacity(messages.len());
         for message in messages {
             let span = received(&self.tracing, &*self.bus, Topic::PaymentRequests, &message);
             match parse_payment_request(&message) {
-                Ok(request) => requests.push(Asked { request, span }),
-                Err(malformed) => {
-                    span.fail("dead_letter");
-                    let reason = malformed.to_string();
-                    self.bus.dead_letter(Topic::PaymentRequests, message, &reason).await?;
-                    self.metrics.count_dead_lettered(Topic::PaymentRequests);
-                }
+                Ok(request) => read.push((request, message, span)),
+                Err(malformed) => self.put_aside(message, &span, &malformed.to_string()).await?,
             }
         }
-        let references: Vec<_> = requests.iter().map(|a| a.request.payment_reference_id).collect();
-        let statuses = self.store.payment_statuses(&references).await?;
-        requests.retain(|Asked { request, .. }| {
+        let references: Vec<_> = read.iter().map(|(r, ..)| r.payment_reference_id).collect();
+        let rows = self.store.payments_asked(&references).await?;
+        let mut open = Vec::with_capacity(read.len());
+        for (request, message, span) in read {
+            let reference = request.payment_reference_id;
+            let Some(payment) = rows.get(&reference) else {
+                self.put_aside(message, &span, "there is no payment of this reference").await?;
+                continue;
+            };
+            if let Some(reason) = difference(&request, payment) {
+                self.put_aside(message, &span, reason).await?;
+                continue;
+            }
             let asked_for = match request.action {
                 PaymentAction::Capture => PaymentStatus::Requested,
                 PaymentAction::Reverse => PaymentStatus::ReversalRequested,
             };
-            statuses.get(&request.payment_reference_id) == Some(&asked_for)
-        });
-        Ok(requests)
+            if payment.status == asked_for {
+                let (payment, action) = (payment.clone(), request.action);
+                open.push(Asked { reference, payment, action, span });
+            }
+        }
+        Ok(open)
     }
 
-    /// Starts one call beside the others, once there is room for it.
-    async fn start(
-        &self,
-        Asked { request, span }: Asked,
-        calls: &Arc<Semaphore>,
-        events: &mpsc::Sender<Answered>,
-    ) {
-        let room = calls.clone().acquire_owned().await.expect("the semaphore is never closed");
+    async fn put_aside(&self, message: Message, span: &Span, reason: &str) -> Result<(), BusError> {
+        span.fail("dead_letter");
+        self.bus.dead_letter(Topic::PaymentRequests, message, reason).await?;
+        self.metrics.count_dead_lettered(Topic::PaymentRequests);
+        Ok(())
+    }
+
+    /// Starts one call beside the others. It waits for room by itself; where too many wait, it is left
+    /// to the sweeper, so that those behind it are still looked at.
+    fn start(&self, asked: Asked, calls: &Calls, events: &mpsc::Sender<Answered>) {
+        let Some(place) = calls.place() else {
+            self.metrics.payments_deferred.inc();
+            asked.span.fail("deferred");
+            return;
+        };
         let (worker, events) = (self.clone(), events.clone());
         self.tasks.spawn(async move {
-            let asked = worker.ask_until_answered(&request, &span);
-            let answer = worker.metrics.catch(Part::GatewayCall, asked).await;
+            let room = place.room().await;
+            let asking = worker.ask_until_answered(&asked);
+            let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
-                span.fail("panicked");
-                warn!(booking.id = %request.booking_id, "the payment stays unanswered for now");
+                asked.span.fail("panicked");
+                let booking = asked.payment.booking_id;
+                warn!(booking.id = %booking, "the payment stays unanswered for now");
             }
             if let Ok(Some(event)) = answer {
                 // A closed channel means a restart of the worker; the sweeper repeats the request.
-                let _ = events.send((event, span)).await;
+                let _ = events.send((event, asked.span)).await;
             }
             drop(room);
         });
     }
 
-    async fn ask_until_answered(
-        &self,
-        request: &PaymentRequest,
-        span: &Span,
-    ) -> Option<PaymentEvent> {
+    async fn ask_until_answered(&self, asked: &Asked) -> Option<PaymentEvent> {
+        let Asked { reference, payment, span, .. } = asked;
         let mut pause = RETRY_AFTER;
         for attempt in 1..=ATTEMPTS_MAX {
             let asked_at = Instant::now();
-            let answer = self.ask(request, span).await;
+            let answer = self.ask(asked).await;
             self.metrics.gateway_seconds.observe(asked_at.elapsed().as_secs_f64());
             match answer {
                 Ok(status) => {
                     return Some(PaymentEvent {
-                        booking_id: request.booking_id,
-                        payment_reference_id: request.payment_reference_id,
-                        amount: request.amount,
+                        booking_id: payment.booking_id,
+                        payment_reference_id: *reference,
+                        amount: payment.amount,
                         status,
                         timestamp: self.clock.now(),
                     });
                 }
                 Err(error) => {
                     self.metrics.gateway_errors.inc();
-                    debug!(%error, attempt, booking.id = %request.booking_id, "asking again");
+                    debug!(%error, attempt, booking.id = %payment.booking_id, "asking again");
                 }
             }
             if attempt < ATTEMPTS_MAX {
@@ -190,23 +223,21 @@ impl PaymentWorker {
             }
         }
         span.fail("unanswered");
-        let (trace, booking) = (span.context(), request.booking_id);
+        let (trace, booking) = (span.context(), payment.booking_id);
         let trace_id = trace.trace_id().map(tracing::field::display);
         warn!(booking.id = %booking, trace_id, "the payment stays unanswered for now");
         None
     }
 
     /// Asks once. A capture whose hold has lapsed is reversed instead: its seats may be gone.
-    async fn ask(
-        &self,
-        request: &PaymentRequest,
-        span: &Span,
-    ) -> Result<PaymentOutcome, GatewayError> {
-        let lapsed = request.hold_expires_at.is_some_and(|end| end <= self.clock.now());
-        let reverse = request.action == PaymentAction::Reverse || lapsed;
+    async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
+        let lapsed = asked.payment.hold_expires_at <= self.clock.now();
+        let reverse = asked.action == PaymentAction::Reverse || lapsed;
         let name = if reverse { "gateway.reverse" } else { "gateway.capture" };
-        let call = self.tracing.span(name, Side::Client, &span.context());
-        let answer = self.call(request, reverse).await;
+        let call = self.tracing.span(name, Side::Client, &asked.span.context());
+        let answer = tokio::time::timeout(self.timeout, self.call(asked, reverse)).await;
+        let answer =
+            answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())));
         match &answer {
             Ok(outcome) => call.note("payment.outcome", outcome.as_str()),
             Err(_) => call.fail("unanswered"),
@@ -214,20 +245,17 @@ impl PaymentWorker {
         answer
     }
 
-    async fn call(
-        &self,
-        request: &PaymentRequest,
-        reverse: bool,
-    ) -> Result<PaymentOutcome, GatewayError> {
+    async fn call(&self, asked: &Asked, reverse: bool) -> Result<PaymentOutcome, GatewayError> {
+        let (reference, payment) = (asked.reference, &asked.payment);
         if reverse {
-            self.gateway.reverse(request.payment_reference_id).await?;
+            self.gateway.reverse(reference).await?;
             return Ok(PaymentOutcome::Reversed);
         }
         let capture = Capture {
-            reference: request.payment_reference_id,
-            amount: request.amount,
-            currency: request.currency,
-            method: request.payment_method.clone(),
+            reference,
+            amount: payment.amount,
+            currency: payment.currency,
+            method: payment.method.clone(),
         };
         Ok(match self.gateway.capture(&capture).await? {
             Captured::Captured => PaymentOutcome::Completed,
@@ -249,6 +277,15 @@ impl PaymentWorker {
             drop(spans);
         }
     }
+}
+
+/// What a request says otherwise than the payment's row.
+fn difference(request: &PaymentRequest, payment: &PaymentAsked) -> Option<&'static str> {
+    let differs = |reason, is_other: bool| is_other.then_some(reason);
+    differs("the payment is for another booking", request.booking_id != payment.booking_id)
+        .or(differs("the payment is over another amount", request.amount != payment.amount))
+        .or(differs("the payment is in another currency", request.currency != payment.currency))
+        .or(differs("the payment has another method", request.payment_method != payment.method))
 }
 
 /// What is told of an answer, in the trace of its request.

@@ -17,7 +17,7 @@ mod unreadable;
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
-    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Payment, PaymentReference, Timestamp, UserId,
 };
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -28,6 +28,7 @@ use tracing::debug;
 pub use drift::{SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::{Lane, OutboxEntry};
+pub use rows::PaymentAsked;
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
@@ -165,11 +166,11 @@ pub trait Store: Send + Sync + 'static {
 
     // For the payment worker.
 
-    /// Where these payments are; unknown and unreadable ones are left out.
-    async fn payment_statuses(
+    /// What these payments are over and where they are; unknown and unreadable ones are left out.
+    async fn payments_asked(
         &self,
         payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError>;
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError>;
 
     // For the relay.
 

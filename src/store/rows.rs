@@ -177,16 +177,47 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
     cell.read("reference", text.parse().ok())
 }
 
-/// Where payments are, from their columns: reference, status.
-pub(in crate::store) fn statuses(
+/// A payment as the payment worker needs it: what the gateway is asked for comes from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentAsked {
+    /// Its booking.
+    pub booking_id: BookingId,
+    /// How much.
+    pub amount: Money,
+    /// In what.
+    pub currency: Currency,
+    /// How it is paid.
+    pub method: PaymentMethod,
+    /// Where it is.
+    pub status: PaymentStatus,
+    /// Until when the booking holds its seats.
+    pub hold_expires_at: Timestamp,
+}
+
+/// Reference, booking, amount, currency, method, status and the hold's end, in this order.
+pub(in crate::store) type PaymentAskedRow = (String, i64, i64, String, String, String, i64);
+
+/// The payments of rows; rows that can't be read are left out.
+pub(in crate::store) fn payments_asked(
     unreadable: &Unreadable,
-    rows: &[(String, String)],
-) -> HashMap<PaymentReference, PaymentStatus> {
-    let read = |(row, word): &(String, String)| {
-        let cell = Cell { table: "payments", row: row.clone() };
-        Ok((reference(row)?, cell.read("status", PaymentStatus::parse(word))?))
+    rows: Vec<PaymentAskedRow>,
+) -> HashMap<PaymentReference, PaymentAsked> {
+    rows.into_iter().filter_map(|row| unreadable.leave_out(payment_asked(row))).collect()
+}
+
+fn payment_asked(
+    (text, booking, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
+) -> Result<(PaymentReference, PaymentAsked), StoreError> {
+    let cell = Cell { table: "payments", row: text.clone() };
+    let payment = PaymentAsked {
+        booking_id: BookingId(booking),
+        amount: Money::from_minor(amount),
+        currency: cell.read("currency", currency.parse().ok())?,
+        method: cell.read("method", PaymentMethod::new(&method))?,
+        status: cell.read("status", PaymentStatus::parse(&status))?,
+        hold_expires_at: cell.read("hold_expires_at", instant(hold_expires_at))?,
     };
-    rows.iter().filter_map(|row| unreadable.leave_out(read(row))).collect()
+    Ok((reference(&text)?, payment))
 }
 
 /// Domain values of rows.

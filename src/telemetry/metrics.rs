@@ -60,6 +60,8 @@ pub struct Metrics {
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
     pub gateway_errors: IntCounter,
+    /// Requests left to the sweeper, since too many calls wait for the gateway.
+    pub payments_deferred: IntCounter,
 }
 
 struct Http {
@@ -106,6 +108,13 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn deferred(made: &Maker) -> IntCounter {
+    made.counter(
+        "payments_deferred_total",
+        "Requests for payment left to the sweeper: too many calls wait for the gateway.",
+    )
 }
 
 impl Metrics {
@@ -202,6 +211,7 @@ impl Metrics {
                 "Seconds of a call to the payment gateway.",
                 SECONDS,
             ),
+            payments_deferred: deferred(&made),
             gateway_errors: made.counter(
                 "payment_gateway_errors_total",
                 "Calls that the payment gateway did not answer.",

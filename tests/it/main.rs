@@ -14,6 +14,7 @@ mod everything_goes_wrong;
 mod faults;
 mod foreign_messages;
 mod garbage;
+mod gateway_calls;
 mod http_bookings;
 mod http_browsers;
 mod http_edges;

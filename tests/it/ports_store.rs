@@ -210,6 +210,7 @@ fn passengers(seats: i32) -> Arc<[Passenger]> {
 fn captured(hold: &Hold, amount: &str) -> Command {
     Command::Settle(Settle {
         reference: hold.reference,
+        booking_id: hold.booking_id,
         amount: amount.parse().expect("an amount"),
         outcome: PaymentOutcome::Completed,
     })
@@ -233,8 +234,12 @@ async fn what_is_committed_is_loaded(on: Fixture) {
     assert_eq!(on.commit(&settle).await, NOTHING);
     let sold = on.load(flight.id).await;
     assert_eq!((sold.available_seats, sold.held_seats), (8, 0));
-    let statuses = on.store.payment_statuses(&[hold.reference]).await.expect("statuses");
-    assert_eq!(statuses.get(&hold.reference), Some(&PaymentStatus::Captured));
+    let asked = on.store.payments_asked(&[hold.reference]).await.expect("payments");
+    let payment = asked.get(&hold.reference).expect("the payment");
+    assert_eq!(payment.status, PaymentStatus::Captured);
+    assert_eq!((payment.booking_id, &payment.method), (hold.booking_id, &hold.method));
+    assert_eq!(payment.amount, decided.booking_price);
+    assert_eq!(payment.hold_expires_at, decided.hold_expires_at);
 }
 
 async fn a_stale_flight_stops_its_commands_and_no_others(on: Fixture) {
@@ -698,8 +703,8 @@ async fn pages_leave_out_rows_that_cannot_be_read_and_reach_all_others(on: Fixtu
         .plant(&format!("UPDATE payments SET status = 'odd' WHERE reference = '{damaged}'"))
         .await;
     let asked = [damaged, holds[4].reference];
-    let statuses = on.store.payment_statuses(&asked).await.expect("statuses");
-    assert_eq!(statuses.into_keys().collect::<Vec<_>>(), [holds[4].reference]);
+    let read = on.store.payments_asked(&asked).await.expect("payments");
+    assert_eq!(read.into_keys().collect::<Vec<_>>(), [holds[4].reference]);
     let unreadable = on.store.unreadable();
     assert_eq!((unreadable["payments"], unreadable["bookings"]), (3, 1), "{unreadable:?}");
 }

@@ -94,7 +94,9 @@ fn command(step: &Step, state: &State, drawn: &mut u128) -> Option<Command> {
         Step::Settle { payment, outcome } => {
             let reference = PaymentReference::from_bits(payment);
             let amount = state.payments.get(&reference).map(|payment| payment.amount);
-            Command::Settle(Settle { reference, amount: amount.unwrap_or_default(), outcome })
+            let booking_id = BookingId(i64::try_from(payment).expect("few"));
+            let amount = amount.unwrap_or_default();
+            Command::Settle(Settle { reference, booking_id, amount, outcome })
         }
         Step::Expire { payment } => Command::Expire(PaymentReference::from_bits(payment)),
         Step::Cancel { booking, by_airline } => {
@@ -218,6 +220,7 @@ fn available_seats_move_only_when_the_payment_is_captured() {
 
     let settle = Command::Settle(Settle {
         reference: PaymentReference::from_bits(1),
+        booking_id: BookingId(1),
         amount: Money::from_minor(1_000_000),
         outcome: PaymentOutcome::Completed,
     });

@@ -78,7 +78,7 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
 fn command(column: &str) -> Command {
     let settle = |outcome| {
         let amount = Money::from_minor(500_000);
-        Command::Settle(Settle { reference: reference(), amount, outcome })
+        Command::Settle(Settle { reference: reference(), booking_id: BOOKING, amount, outcome })
     };
     match column {
         "completed" => settle(PaymentOutcome::Completed),

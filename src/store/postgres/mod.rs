@@ -26,15 +26,15 @@ mod upkeep;
 use super::audit::{RULES, SWEEP_GRACE};
 use super::unreadable::Unreadable;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
-    Position, SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
+    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::PostgresSettings;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
-    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Payment, PaymentReference, Timestamp, UserId,
 };
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
@@ -353,12 +353,12 @@ impl Store for PostgresStore {
         Ok(forgotten + self.silence.bound(others).await?)
     }
 
-    async fn payment_statuses(
+    async fn payments_asked(
         &self,
         payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        let statuses = upkeep::payment_statuses(&self.primary, &self.unreadable, payments);
-        self.silence.bound(statuses).await
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+        let asked = upkeep::payments_asked(&self.primary, &self.unreadable, payments);
+        self.silence.bound(asked).await
     }
 
     async fn outbox(

@@ -7,13 +7,17 @@ use super::load::texts;
 use super::transaction::begin;
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference,
-    PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
+    UserId,
 };
 use crate::store::outbox::{self, OutboxRow};
-use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, reference, statuses};
+use crate::store::rows::{
+    self, BookingRow, PaymentAskedRow, PaymentRow, all, instant, micros, reference,
+};
 use crate::store::unreadable::Unreadable;
-use crate::store::{BACKLOG_MAX, Backlog, Lane, OutboxEntry, Page, Position, StoreError, paired};
+use crate::store::{
+    BACKLOG_MAX, Backlog, Lane, OutboxEntry, Page, PaymentAsked, Position, StoreError, paired,
+};
 use sqlx::{AssertSqlSafe, PgPool};
 use std::collections::{HashMap, HashSet};
 
@@ -197,18 +201,22 @@ pub(super) async fn forget_keys(
     Ok(forgotten.rows_affected() as usize)
 }
 
-pub(super) async fn payment_statuses(
+pub(super) async fn payments_asked(
     pool: &PgPool,
     unreadable: &Unreadable,
     payments: &[PaymentReference],
-) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT reference, status FROM payments WHERE reference = ANY($1)")
-            .bind(texts(payments))
-            .fetch_all(pool)
-            .await
-            .map_err(store_error)?;
-    Ok(statuses(unreadable, &rows))
+) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+    let rows: Vec<PaymentAskedRow> = sqlx::query_as(
+        "SELECT p.reference, b.id, minor(p.amount), p.currency, p.method, p.status,
+                micros(b.hold_expires_at)
+           FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
+          WHERE p.reference = ANY($1)",
+    )
+    .bind(texts(payments))
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(rows::payments_asked(unreadable, rows))
 }
 
 /// Rows that one look at the outbox takes at most, however few messages they hold.

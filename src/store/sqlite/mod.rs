@@ -20,13 +20,13 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::rows::micros;
 use super::unreadable::Unreadable;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
-    Position, SeatCount, SeatsAsked, Store, StoreError, schema_of_service,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
+    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError, schema_of_service,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
-    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Payment, PaymentReference, Timestamp, UserId,
 };
 use crate::payments::simulated::SqliteLedger;
 use async_trait::async_trait;
@@ -373,11 +373,11 @@ impl Store for SqliteStore {
         Ok(forgotten + request_keys::forget(&self.writer, before, limit - forgotten).await?)
     }
 
-    async fn payment_statuses(
+    async fn payments_asked(
         &self,
         payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        upkeep::payment_statuses(&self.reader, &self.unreadable, payments).await
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+        upkeep::payments_asked(&self.reader, &self.unreadable, payments).await
     }
 
     async fn outbox(

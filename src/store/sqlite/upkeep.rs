@@ -7,13 +7,15 @@ use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference,
-    PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
+    UserId,
 };
 use crate::store::outbox;
-use crate::store::rows::{BookingRow, PaymentRow, all, instant, micros, reference, statuses};
+use crate::store::rows::{
+    self, BookingRow, PaymentAskedRow, PaymentRow, all, instant, micros, reference,
+};
 use crate::store::unreadable::Unreadable;
-use crate::store::{BACKLOG_MAX, Backlog, Page, Position, StoreError, paired};
+use crate::store::{BACKLOG_MAX, Backlog, Page, PaymentAsked, Position, StoreError, paired};
 use sqlx::SqlitePool;
 use std::collections::HashMap;
 
@@ -181,20 +183,21 @@ pub(super) async fn forget_keys(
     Ok(forgotten.rows_affected() as usize)
 }
 
-pub(super) async fn payment_statuses(
+pub(super) async fn payments_asked(
     reader: &SqlitePool,
     unreadable: &Unreadable,
     payments: &[PaymentReference],
-) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT reference, status FROM payments
-          WHERE reference IN (SELECT value FROM json_each(?1))",
+) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+    let rows: Vec<PaymentAskedRow> = sqlx::query_as(
+        "SELECT p.reference, b.id, p.amount, p.currency, p.method, p.status, b.hold_expires_at
+           FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
+          WHERE p.reference IN (SELECT value FROM json_each(?1))",
     )
     .bind(json(&payments))
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    Ok(statuses(unreadable, &rows))
+    Ok(rows::payments_asked(unreadable, rows))
 }
 
 pub(super) async fn outdated(

@@ -5,11 +5,11 @@ use airline_booking::booking::{
 };
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
-    Payment, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Payment, PaymentReference, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page, PoolUse,
-    Position, SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
+    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -285,11 +285,11 @@ impl Store for FaultyStore {
         self.real.forget_keys(before, limit).await
     }
 
-    async fn payment_statuses(
+    async fn payments_asked(
         &self,
         payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentStatus>, StoreError> {
-        self.real.payment_statuses(payments).await
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+        self.real.payments_asked(payments).await
     }
 
     async fn outbox(

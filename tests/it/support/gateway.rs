@@ -34,14 +34,29 @@ impl GatedGateway {
     }
 }
 
+/// Counts one that waits at the gate, until it goes on or gives up.
+struct Held<'a>(&'a AtomicUsize);
+
+impl<'a> Held<'a> {
+    fn at(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 #[async_trait]
 impl Gateway for GatedGateway {
     async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
         let mut gate = self.is_open.subscribe();
         if !*gate.borrow() {
-            self.held_back.fetch_add(1, Ordering::AcqRel);
+            let _held = Held::at(&self.held_back);
             gate.wait_for(|open| *open).await.expect("the gate outlives its callers");
-            self.held_back.fetch_sub(1, Ordering::AcqRel);
         }
         self.gateway.capture(capture).await
     }

@@ -48,6 +48,8 @@ pub fn start_of_test() -> Timestamp {
 pub fn config() -> Config {
     let mut config = Config::from_env(|_| None).expect("the defaults are sound");
     config.payment_latency = Duration::ZERO;
+    // A gate that a test closes may stay closed for long on a busy machine.
+    config.gateway_timeout = Duration::from_secs(3_600);
     config.rate_limit = None;
     config.max_in_flight = 100_000;
     config.max_queued_holds = 100_000;
