@@ -2,6 +2,7 @@
 
 mod parts;
 mod samples;
+mod stop;
 mod workers;
 
 use crate::booking::{
@@ -20,7 +21,7 @@ use crate::payments::worker::PaymentWorker;
 use crate::search::{Search, SearchSettings};
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
-use crate::telemetry::{Metrics, Tracing};
+use crate::telemetry::{Metrics, Progress, Tracing};
 use chrono::TimeDelta;
 use std::future::Future;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use tracing::{debug, info, warn};
 
 use parts::{Chosen, Claims, names};
 pub use parts::{Parts, open_store};
-use workers::Workers;
+use workers::{Stops, Workers};
 
 /// The consumer groups where topics stay in the process: `KAFKA_GROUP_ID`'s default and
 /// `KAFKA_PAYMENT_GROUP_ID`'s.
@@ -178,6 +179,8 @@ impl App {
                 parts.store.clone(),
                 config.redis.is_some().then(|| parts.cache.clone()),
                 config.kafka.is_some().then(|| parts.bus.clone()),
+                metrics.clone(),
+                config.stalled_after,
             ),
             metrics: metrics.clone(),
             tracing,
@@ -186,7 +189,7 @@ impl App {
             tokens: tokens.map(Arc::new),
             committed,
             draining: Arc::default(),
-            workers: Workers::until(stopping.clone(), metrics.clone()),
+            workers: Workers::counted_by(metrics.clone()),
             stopping,
             waiting,
             tasks,
@@ -204,6 +207,7 @@ impl App {
     /// wakes those that wait; each where this process has the role.
     pub async fn start_pipeline(&self) -> Result<(), BusError> {
         let bus = &self.parts.bus;
+        let Stops { intake, settlement: until_payments_end, relay: last } = self.workers.stops();
         // The groups exist before anything is published, so that nothing goes past them.
         if self.has(Role::Payments) {
             bus.consume(Topic::PaymentRequests, self.payment_group()).await?;
@@ -214,11 +218,8 @@ impl App {
         if self.has(Role::Api) {
             let waiting = self.waiting.clone();
             let events = bus.listen(Topic::AirlineEvents).await?;
-            self.workers.spawn("waking", async move {
-                if let Err(error) = waiting.run(events).await {
-                    warn!(%error, "callers that wait are no longer woken early");
-                }
-            });
+            let bus = bus.clone();
+            self.workers.spawn("waking", intake, async move { waiting.run(bus, events).await });
         }
         if self.has(Role::Settlement) {
             let settlement = Settlement {
@@ -227,8 +228,18 @@ impl App {
                 group: self.settlement_group().to_owned(),
                 metrics: self.metrics.clone(),
                 tracing: self.tracing.clone(),
+                progress: Progress::default(),
             };
-            self.workers.spawn("settlement", async move { settlement.run().await });
+            let (progress, bus) = (settlement.progress.clone(), bus.clone());
+            let group = settlement.group.clone();
+            self.metrics.watch_worker("settlement", move |now| {
+                progress.stalled_for(bus.waiting_since(Topic::PaymentEvents, &group), now)
+            });
+            self.workers.spawn(
+                "settlement",
+                until_payments_end,
+                async move { settlement.run().await },
+            );
         }
         if self.has(Role::Payments) {
             let worker = PaymentWorker {
@@ -241,8 +252,16 @@ impl App {
                 metrics: self.metrics.clone(),
                 tasks: self.tasks.clone(),
                 tracing: self.tracing.clone(),
+                taking: Progress::default(),
+                answering: Progress::default(),
             };
-            self.workers.spawn("payments", async move { worker.run().await });
+            let (watched, stop) = (worker.clone(), intake.clone());
+            self.metrics.watch_worker("payments", move |now| {
+                let waiting = watched.bus.waiting_since(Topic::PaymentRequests, &watched.group);
+                let taking = watched.taking.stalled_for(waiting, now);
+                taking.max(watched.answering.stalled_for(None, now))
+            });
+            self.workers.spawn_draining("payments", async move { worker.run(&stop).await });
         }
         if self.has(Role::Relay) {
             let relay = Relay {
@@ -253,10 +272,10 @@ impl App {
                 metrics: self.metrics.clone(),
                 tracing: self.tracing.clone(),
             };
-            self.workers.spawn("relay", async move { relay.run().await });
+            self.workers.spawn("relay", last, async move { relay.run().await });
         }
         let cache = self.parts.cache.clone();
-        self.workers.spawn("cache", async move { cache.run().await });
+        self.workers.spawn("cache", last, async move { cache.run().await });
         Ok(())
     }
 
@@ -275,7 +294,7 @@ impl App {
     /// Follows the database's clock, where it is another machine's.
     fn follow_clock(&self) {
         let Some(postgres) = self.postgres.clone() else { return };
-        self.workers.spawn("clock", async move {
+        self.workers.spawn("clock", &self.workers.stops().relay, async move {
             loop {
                 tokio::time::sleep(CLOCK_INTERVAL).await;
                 if let Err(error) = postgres.set_clock().await {
@@ -288,7 +307,7 @@ impl App {
     /// Keeps the keys that tokens are signed with, where they are kept elsewhere.
     fn keep_keys(&self) {
         let Some(tokens) = self.tokens.clone() else { return };
-        self.workers.spawn("keys", async move {
+        self.workers.spawn("keys", &self.workers.stops().intake, async move {
             loop {
                 tokio::time::sleep(KEYS_INTERVAL).await;
                 tokens.keep_keys().await;
@@ -299,7 +318,11 @@ impl App {
     /// Goes on adding sample flights while it serves, as long as the database has no others.
     pub fn keep_adding_sample_flights(&self) {
         let samples = self.samples();
-        self.workers.spawn("samples", async move { samples.run().await });
+        self.workers.spawn(
+            "samples",
+            &self.workers.stops().intake,
+            async move { samples.run().await },
+        );
     }
 
     /// Starts the sweeper, which follows the clock, where this process has the role.
@@ -308,7 +331,11 @@ impl App {
             return;
         }
         let sweeper = self.sweeper.clone();
-        self.workers.spawn("sweeper", async move { sweeper.run().await });
+        self.workers.spawn(
+            "sweeper",
+            &self.workers.stops().intake,
+            async move { sweeper.run().await },
+        );
     }
 
     /// How many batches and gateway calls are under way.
@@ -385,21 +412,6 @@ impl App {
             Some(worker) => anyhow::bail!("the worker {worker} panicked; the log says why"),
             None => Ok(()),
         }
-    }
-
-    /// Lets running batches finish and stops the workers; what is left is durable.
-    pub async fn stop(self) {
-        self.stopping.cancel();
-        self.tasks.close();
-        let finished = async {
-            self.workers.wait().await;
-            self.tasks.wait().await;
-        };
-        if tokio::time::timeout(Duration::from_secs(5), finished).await.is_err() {
-            warn!("some work did not finish; the next start goes on with it");
-        }
-        self.tracing.stop(TRACES_TIMEOUT).await;
-        info!("stopped");
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Config {
     pub gateway_timeout: Duration,
     /// `PAYMENT_REDRIVE_AFTER`: when an unanswered payment is asked for again.
     pub payment_redrive_after: Duration,
+    /// How long a worker may have work and finish none before the service is degraded. No setting.
+    pub stalled_after: Duration,
     /// `SWEEP_INTERVAL`: how often lapsed holds are looked for.
     pub sweep_interval: Duration,
     /// `MAX_QUEUED_HOLDS`: bookings that may wait for the engine; beyond it, 503.
@@ -121,6 +123,7 @@ pub enum LogFormat {
 }
 
 /// The bound of every queue and limit: what one process can sensibly keep in memory.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
 const COUNT_MAX: u64 = 10_000_000;
 
 impl Config {
@@ -153,6 +156,7 @@ impl Config {
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
             gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),
+            stalled_after: STALLED_AFTER,
             payment_redrive_after: env.read("PAYMENT_REDRIVE_AFTER", values::positive_duration),
             sweep_interval: env.read("SWEEP_INTERVAL", values::positive_duration),
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),

@@ -1,8 +1,9 @@
-//! Health: which of the service's dependencies answer, and how fast.
+//! Health: which of the service's dependencies answer, and how fast, and whether its workers get on.
 
 use crate::bus::Bus;
 use crate::cache::SearchCache;
 use crate::store::Store;
+use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -24,6 +25,8 @@ struct Dependencies {
     store_check: LastCheck,
     cache_check: LastCheck,
     bus_check: LastCheck,
+    metrics: Metrics,
+    stalled_after: Duration,
 }
 
 /// A dependency's last answer and when it came; one at a time asks for another.
@@ -34,7 +37,7 @@ type LastCheck = Mutex<Option<(Check, Instant)>>;
 pub enum Condition {
     /// It answered.
     Ok,
-    /// It did not, within a second.
+    /// It did not, within a second; of a worker: it has had work for too long and finished none.
     Down,
     /// This process does its work.
     Embedded,
@@ -45,12 +48,12 @@ pub enum Condition {
 pub struct Check {
     /// How it is.
     pub condition: Condition,
-    /// How long it took.
+    /// How long it took; of a worker: for how long it has had work and finished none.
     pub took: Duration,
 }
 
 /// What was found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Report {
     /// The store.
     pub database: Check,
@@ -58,15 +61,20 @@ pub struct Report {
     pub redis: Check,
     /// The topics.
     pub kafka: Check,
+    /// The workers of this process, by name.
+    pub workers: Vec<(&'static str, Check)>,
 }
 
 impl Health {
     /// Of the store, without which nothing can be answered, and of cache and bus, where they are
-    /// others' processes.
+    /// others' processes; and of the workers that the metrics watch, each of which may have work for
+    /// `stalled_after` and finish none.
     pub fn of(
         store: Arc<dyn Store>,
         cache: Option<Arc<dyn SearchCache>>,
         bus: Option<Arc<dyn Bus>>,
+        metrics: Metrics,
+        stalled_after: Duration,
     ) -> Self {
         Self(Arc::new(Dependencies {
             store,
@@ -75,6 +83,8 @@ impl Health {
             store_check: LastCheck::default(),
             cache_check: LastCheck::default(),
             bus_check: LastCheck::default(),
+            metrics,
+            stalled_after,
         }))
     }
 
@@ -94,7 +104,16 @@ impl Health {
             }
         };
         let (database, redis, kafka) = tokio::join!(self.database(), redis, kafka);
-        Report { database, redis, kafka }
+        Report { database, redis, kafka, workers: self.workers() }
+    }
+
+    fn workers(&self) -> Vec<(&'static str, Check)> {
+        let check = |(name, took): (&'static str, Duration)| {
+            let is_stalled = took >= self.0.stalled_after;
+            let condition = if is_stalled { Condition::Down } else { Condition::Ok };
+            (name, Check { condition, took })
+        };
+        self.0.metrics.stalls().into_iter().map(check).collect()
     }
 
     /// Asks the store alone.

@@ -1,15 +1,20 @@
 //! Callers that wait for a booking to end (`Prefer: wait`): a bounded register, woken by the engine
 //! when the booking ends in this process, and else by `airline-events`, which every replica hears.
 
-use crate::bus::{BusError, Consumer, Message};
+use crate::bus::{Bus, BusError, Consumer, Message, Topic};
 use crate::domain::{Booking, BookingId};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 const BATCH_SIZE_MAX: usize = 512;
+
+/// The pause after the bus failed.
+const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Who waits for which booking.
 #[derive(Clone)]
@@ -58,8 +63,22 @@ impl Waiting {
         Some(Wait { booking, ended: waiters.ended.subscribe(), waiting: self.clone() })
     }
 
-    /// Hears `airline-events` and wakes those who wait; runs until the bus fails.
-    pub async fn run(&self, mut events: Box<dyn Consumer>) -> Result<(), BusError> {
+    /// Hears `airline-events` and wakes those who wait. Listens anew if the bus fails; what was told
+    /// meanwhile is missed, and those who wait for it read their booking when their time is up.
+    pub async fn run(&self, bus: Arc<dyn Bus>, mut events: Box<dyn Consumer>) {
+        loop {
+            let Err(error) = self.hear(&mut *events).await;
+            warn!(%error, "callers that wait are not woken early until the bus answers");
+            events = loop {
+                tokio::time::sleep(OUTAGE_PAUSE).await;
+                if let Ok(events) = bus.listen(Topic::AirlineEvents).await {
+                    break events;
+                }
+            };
+        }
+    }
+
+    async fn hear(&self, events: &mut dyn Consumer) -> Result<Infallible, BusError> {
         loop {
             for message in events.receive(BATCH_SIZE_MAX).await? {
                 self.wake(&message);
@@ -138,6 +157,7 @@ impl Drop for Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::memory::MemoryBus;
 
     #[test]
     fn callers_are_bounded_and_not_the_bookings_that_they_wait_for() {
@@ -150,8 +170,57 @@ mod tests {
         assert!(waiting.for_end_of(BookingId(2)).is_some());
     }
 
+    /// Of a bus that has just gone away.
+    struct Gone;
+
+    #[async_trait::async_trait]
+    impl Consumer for Gone {
+        async fn receive(&mut self, _max: usize) -> Result<Vec<Message>, BusError> {
+            Err(BusError("gone".into()))
+        }
+
+        async fn commit(&mut self) -> Result<(), BusError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn after_the_bus_failed_callers_are_woken_by_the_topic_again() {
+        let (ended, message) = ended();
+        let waiting = Waiting::new(9, CancellationToken::new());
+        let wait = waiting.for_end_of(BookingId(1)).expect("room");
+        let bus = Arc::new(MemoryBus::default());
+        let publishing = async {
+            // Until somebody listens again.
+            loop {
+                bus.publish(&[(Topic::AirlineEvents, message.clone())]).await.expect("published");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            woken = wait.within(Duration::from_secs(60)) => assert_eq!(woken, Some(ended)),
+            () = waiting.run(bus.clone(), Box::new(Gone)) => {}
+            () = publishing => {}
+        }
+    }
+
     #[tokio::test]
     async fn whoever_waits_is_told_by_the_engine_or_by_the_topic() {
+        let (ended, message) = ended();
+        let waiting = Waiting::new(9, CancellationToken::new());
+        let tell = || waiting.tell([&ended].into_iter());
+        let hear = || waiting.wake(&message);
+        for end in [&tell as &dyn Fn(), &hear] {
+            let wait = waiting.for_end_of(BookingId(1)).expect("room");
+            let other = waiting.for_end_of(BookingId(9)).expect("room");
+            end();
+            assert_eq!(wait.within(Duration::from_secs(9)).await, Some(ended.clone()));
+            assert_eq!(other.within(Duration::ZERO).await, None);
+        }
+    }
+
+    /// A booking that has ended, and what the topic tells of it.
+    fn ended() -> (Booking, Message) {
         let ended: Booking = serde_json::from_value(serde_json::json!({
             "id": 1, "flight_id": 2, "user_id": 3, "status": "completed",
             "payment_reference_id": format!("PAY-{:032x}", 4), "booking_price": 2500.00,
@@ -166,15 +235,6 @@ mod tests {
             origin: None,
         };
         message.headers.set("ce_type", "booking.completed");
-        let waiting = Waiting::new(9, CancellationToken::new());
-        let tell = || waiting.tell([&ended].into_iter());
-        let hear = || waiting.wake(&message);
-        for end in [&tell as &dyn Fn(), &hear] {
-            let wait = waiting.for_end_of(BookingId(1)).expect("room");
-            let other = waiting.for_end_of(BookingId(9)).expect("room");
-            end();
-            assert_eq!(wait.within(Duration::from_secs(9)).await, Some(ended.clone()));
-            assert_eq!(other.within(Duration::ZERO).await, None);
-        }
+        (ended, message)
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 use tokio::sync::{Notify, broadcast};
 use tracing::warn;
 
@@ -96,6 +97,12 @@ impl Bus for MemoryBus {
         Ok(Box::new(Listener(sender.subscribe())))
     }
 
+    fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant> {
+        let groups = self.groups.lock().expect("no holder of the groups panics");
+        let group = groups.get(&topic)?.get(group)?;
+        group.queue().waiting_since
+    }
+
     fn system(&self) -> &'static str {
         "memory"
     }
@@ -131,30 +138,55 @@ type Delivery = (Message, Arc<Receipt>);
 /// One group's queue.
 #[derive(Default)]
 struct Group {
-    queue: Mutex<VecDeque<Delivery>>,
+    queue: Mutex<Queue>,
     arrived: Notify,
-    uncommitted: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Queue {
+    deliveries: VecDeque<Delivery>,
+    /// Received and not committed.
+    uncommitted: usize,
+    /// Since when there has been a delivery, received or not.
+    waiting_since: Option<Instant>,
+}
+
+impl Queue {
+    fn in_flight(&self) -> usize {
+        self.deliveries.len() + self.uncommitted
+    }
 }
 
 impl Group {
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("no holder of the queue panics")
     }
 
     fn push(&self, message: Message, receipt: Arc<Receipt>) {
-        self.queue().push_back((message, receipt));
+        let mut queue = self.queue();
+        queue.waiting_since.get_or_insert_with(Instant::now);
+        queue.deliveries.push_back((message, receipt));
+        drop(queue);
         self.arrived.notify_one();
     }
 
     fn take(&self, max: usize) -> Vec<Delivery> {
         let mut queue = self.queue();
-        let count = queue.len().min(max);
-        self.uncommitted.fetch_add(count, Ordering::AcqRel);
-        queue.drain(..count).collect()
+        let count = queue.deliveries.len().min(max);
+        queue.uncommitted += count;
+        queue.deliveries.drain(..count).collect()
     }
 
     fn in_flight(&self) -> usize {
-        self.queue().len() + self.uncommitted.load(Ordering::Acquire)
+        self.queue().in_flight()
+    }
+
+    fn commit(&self, count: usize) {
+        let mut queue = self.queue();
+        queue.uncommitted -= count;
+        if queue.in_flight() == 0 {
+            queue.waiting_since = None;
+        }
     }
 }
 
@@ -178,7 +210,7 @@ impl Consumer for GroupConsumer {
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
-        self.group.uncommitted.fetch_sub(self.received.len(), Ordering::AcqRel);
+        self.group.commit(self.received.len());
         for (_, receipt) in self.received.drain(..) {
             receipt.commit();
         }
@@ -189,10 +221,10 @@ impl Consumer for GroupConsumer {
 impl Drop for GroupConsumer {
     /// What was not committed goes back to the front, for the group's next consumer.
     fn drop(&mut self) {
-        self.group.uncommitted.fetch_sub(self.received.len(), Ordering::AcqRel);
         let mut queue = self.group.queue();
+        queue.uncommitted -= self.received.len();
         for delivery in self.received.drain(..).rev() {
-            queue.push_front(delivery);
+            queue.deliveries.push_front(delivery);
         }
         drop(queue);
         self.group.arrived.notify_one();

@@ -15,6 +15,7 @@ mod spans;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use dead_letter::{Digest, Original, Reason};
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
@@ -112,6 +113,11 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Listens from now on without a group: every listener sees every message, none is kept for it.
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// Since when messages have waited without a break for this process's consumer in the group,
+    /// those included that it has received and not committed; `None` if none does, as far as is
+    /// known here.
+    fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant>;
 
     /// What traces call it.
     fn system(&self) -> &'static str;

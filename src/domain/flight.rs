@@ -298,27 +298,36 @@ impl FlightPatch {
 
     /// `flight` with the named fields replaced and `blocked` recomputed, if that keeps every rule.
     ///
+    /// A rule is for what changes: a flight of another service's database may break rules of new
+    /// flights (its number of seats, its times), and is changed and cancelled like the others.
+    ///
     /// Seat counts may come out below zero or above one another: whoever holds the seats decides.
     pub fn apply(&self, flight: &Flight) -> Result<Flight, Invalid> {
         let mut invalid = Invalid::default();
         let mut after = flight.clone();
-        if let Some(source) = &self.source {
+        if let Some(source) = self.source.as_ref().filter(|new| **new != flight.source) {
             after.source = check_place(&mut invalid, "/source", source);
         }
-        if let Some(destination) = &self.destination {
-            after.destination = check_place(&mut invalid, "/destination", destination);
+        if let Some(new) = self.destination.as_ref().filter(|new| **new != flight.destination) {
+            after.destination = check_place(&mut invalid, "/destination", new);
         }
-        check_route(&mut invalid, &after.source, &after.destination);
-        if let FieldChange::Set(number) = &self.flight_number {
-            check_number(&mut invalid, Some(number));
+        if after.source != flight.source || after.destination != flight.destination {
+            check_route(&mut invalid, &after.source, &after.destination);
         }
         after.flight_number = self.flight_number.apply(after.flight_number);
+        if after.flight_number != flight.flight_number {
+            check_number(&mut invalid, after.flight_number.as_deref());
+        }
         after.departs_at = self.departs_at.unwrap_or(after.departs_at);
         after.arrives_at = self.arrives_at.apply(after.arrives_at);
-        check_times(&mut invalid, after.departs_at, after.arrives_at);
+        if (after.departs_at, after.arrives_at) != (flight.departs_at, flight.arrives_at) {
+            check_times(&mut invalid, after.departs_at, after.arrives_at);
+        }
         after.flight_status = self.flight_status.unwrap_or(after.flight_status);
         let price = self.price.unwrap_or(after.price);
-        after.price = after.currency.priced(&mut invalid, price);
+        if price != flight.price {
+            after.price = after.currency.priced(&mut invalid, price);
+        }
         if let Some(currency) = &self.currency {
             flight.currency.check(&mut invalid, currency);
         }
@@ -327,10 +336,12 @@ impl FlightPatch {
     }
 
     fn apply_seats(&self, invalid: &mut Invalid, after: &mut Flight) {
-        let sold = after.sold_seats();
+        let (was, sold) = (after.total_seats, after.sold_seats());
         after.total_seats = self.total_seats.unwrap_or(after.total_seats);
-        if !(1..=NewFlight::TOTAL_SEATS_MAX).contains(&after.total_seats) {
-            invalid.add("/total_seats", format!("must be 1 to {}", NewFlight::TOTAL_SEATS_MAX));
+        let largest = NewFlight::TOTAL_SEATS_MAX;
+        let is_new = self.total_seats.is_some_and(|new| new != was);
+        if is_new && !(1..=largest).contains(&after.total_seats) {
+            invalid.add("/total_seats", format!("must be 1 to {largest}"));
             return;
         }
         if let Some(available) = self.available_seats {
@@ -409,6 +420,42 @@ mod tests {
             price: Money::from_minor(250_000),
         };
         new.into_flight(FlightId(1), "INR".parse().expect("a currency"), at(created_at))
+    }
+
+    #[test]
+    fn a_flight_of_another_service_is_changed_and_cancelled_whatever_its_size_and_times() {
+        let mut ferry = flight("2025-01-20T10:00:00Z", "2025-01-01T00:00:00Z");
+        (ferry.available_seats, ferry.total_seats) = (11_000, 12_000);
+        ferry.blocked_seats = 900;
+        ferry.arrives_at = Some(ferry.departs_at);
+        ferry.flight_number = Some("no designator at all".into());
+        let cancelled =
+            FlightPatch { flight_status: Some(FlightStatus::Cancelled), ..FlightPatch::default() };
+        let after = cancelled.apply(&ferry).expect("it is cancelled");
+        assert_eq!(after, Flight { flight_status: FlightStatus::Cancelled, ..ferry.clone() });
+        // What was read can be sent back, with another price and other seats for sale.
+        let sent_back = FlightPatch {
+            flight_number: FieldChange::Set("no designator at all".into()),
+            source: Some(ferry.source.clone()),
+            destination: Some(ferry.destination.clone()),
+            departs_at: Some(ferry.departs_at),
+            arrives_at: FieldChange::Set(ferry.departs_at),
+            available_seats: Some(11_500),
+            total_seats: Some(12_000),
+            flight_status: None,
+            price: Some(Money::from_minor(1)),
+            ..FlightPatch::default()
+        };
+        let after = sent_back.apply(&ferry).expect("it is changed");
+        assert_eq!((after.available_seats, after.blocked_seats), (11_500, 400));
+        // What changes is bound to the rules.
+        let larger = FlightPatch { total_seats: Some(12_001), ..FlightPatch::default() };
+        assert!(larger.apply(&ferry).is_err());
+        let late = FlightPatch {
+            departs_at: Some(ferry.departs_at + Duration::hours(1)),
+            ..FlightPatch::default()
+        };
+        assert!(late.apply(&ferry).is_err());
     }
 
     #[test]

@@ -12,28 +12,35 @@ use std::sync::atomic::Ordering;
 /// The service's health.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct HealthBody {
-    /// `ok`; `degraded` while Redis or Kafka does not answer, which costs speed and no booking;
-    /// `down` where the store does not.
+    /// `ok`; `degraded` while Redis or Kafka does not answer, which costs speed and no booking, or a
+    /// worker has had work for 30 seconds and finished none, so that bookings stay pending; `down` where the store does not.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
     checks: Checks,
 }
 
-/// One check for each dependency.
+/// One check for each dependency, and for each worker that this process has.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Checks {
     database: Check,
     redis: Check,
     kafka: Check,
+    /// Brings bookings to their ends; absent where another process does (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Check>,
+    /// Asks the payment gateway; absent where another process does (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Check>,
 }
 
-/// One dependency's health.
+/// One dependency's or worker's health.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Check {
     /// `ok`, `down`, or `embedded` where this process does the work itself.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
-    /// How long the answer took, in milliseconds.
+    /// How long the answer took, in milliseconds; of a worker, for how long it has had work and
+    /// finished none.
     latency_ms: f64,
 }
 
@@ -55,14 +62,24 @@ impl From<health::Check> for Check {
     responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
 )]
 pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {
-    let Report { database, redis, kafka } = api.health.report().await;
+    let Report { database, redis, kafka, workers } = api.health.report().await;
     let is_down = |check: &health::Check| check.condition == Condition::Down;
     let (code, status) = match () {
         () if is_down(&database) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
-        () if is_down(&redis) || is_down(&kafka) => (StatusCode::OK, "degraded"),
+        () if [&redis, &kafka].into_iter().any(is_down)
+            || workers.iter().any(|(_, check)| is_down(check)) =>
+        {
+            (StatusCode::OK, "degraded")
+        }
         () => (StatusCode::OK, "ok"),
     };
-    let checks = Checks { database: database.into(), redis: redis.into(), kafka: kafka.into() };
+    let worker = |name: &str| {
+        let found = workers.iter().find(|(its, _)| *its == name);
+        found.map(|(_, check)| Check::from(*check))
+    };
+    let (settlement, payments) = (worker("settlement"), worker("payments"));
+    let (database, redis, kafka) = (database.into(), redis.into(), kafka.into());
+    let checks = Checks { database, redis, kafka, settlement, payments };
     (code, axum::Json(HealthBody { status, checks }))
 }
 

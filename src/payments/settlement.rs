@@ -5,7 +5,7 @@ use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
 use crate::error::Error;
 use crate::pace::Pace;
 use crate::store::StoreError;
-use crate::telemetry::{Metrics, Span, Tracing};
+use crate::telemetry::{Metrics, Progress, Span, Tracing};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -32,6 +32,8 @@ pub struct Settlement {
     pub metrics: Metrics,
     /// Goes on with the traces of the events.
     pub tracing: Tracing,
+    /// Told of each batch that is settled.
+    pub progress: Progress,
 }
 
 /// Settlement cannot go on for now; what it had comes again.
@@ -62,6 +64,7 @@ impl Settlement {
             self.metrics.count_consumed(Topic::PaymentEvents, &self.group, messages.len());
             self.settle(messages).await?;
             events.commit().await?;
+            self.progress.step();
         }
     }
 

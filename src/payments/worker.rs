@@ -12,11 +12,14 @@ use crate::domain::{
 };
 use crate::pace::Pace;
 use crate::store::{PaymentAsked, Store, StoreError};
-use crate::telemetry::{Metrics, Part, Side, Span, TRACEPARENT, Tracing};
+use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -64,6 +67,10 @@ pub struct PaymentWorker {
     pub tasks: TaskTracker,
     /// Goes on with the traces of the requests.
     pub tracing: Tracing,
+    /// Told of each batch of requests that is taken.
+    pub taking: Progress,
+    /// Told of gateway calls, and of each answer that is on its way to the bus.
+    pub answering: Progress,
 }
 
 /// A request that is open, as the payment's row has it, and the span in which it is worked on.
@@ -89,39 +96,50 @@ pub enum WorkerError {
 }
 
 impl PaymentWorker {
-    /// Works until stopped from outside.
-    pub async fn run(&self) {
-        loop {
-            let Err(error) = self.work().await;
+    /// Works until `stop`; then takes no more requests, and ends when the calls under way are
+    /// answered and their answers are out.
+    pub async fn run(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let Err(error) = self.work(stop).await else { return };
             warn!(%error, "the payment worker starts again");
-            tokio::time::sleep(OUTAGE_PAUSE).await;
+            tokio::select! {
+                () = tokio::time::sleep(OUTAGE_PAUSE) => {}
+                () = stop.cancelled() => {}
+            }
         }
     }
 
-    async fn work(&self) -> Result<std::convert::Infallible, WorkerError> {
-        let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
+    async fn work(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
+        let mut publishing = pin!(self.publish(outbound));
+        tokio::select! {
+            failed = &mut publishing => return failed,
+            failed = self.take(events) => match failed? {},
+            () = stop.cancelled() => {}
+        }
+        // Each call has a sender of its own, so the channel closes with the last of them.
+        publishing.await
+    }
+
+    /// Takes requests from the bus and starts their calls.
+    async fn take(&self, events: mpsc::Sender<Answered>) -> Result<Infallible, WorkerError> {
+        let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
         let captures = Calls::new(CAPTURES_MAX, CAPTURES_WAITING_MAX);
         let reversals = Calls::new(REVERSALS_MAX, REVERSALS_WAITING_MAX);
-        tokio::select! {
-            failed = self.publish(outbound) => failed,
-            failed = async {
-                let mut pace = Pace::of(TURN);
-                loop {
-                    pace.turn().await;
-                    let messages = requests.receive(BATCH_SIZE_MAX).await?;
-                    let topic = Topic::PaymentRequests;
-                    self.metrics.count_consumed(topic, &self.group, messages.len());
-                    for asked in self.open(messages).await? {
-                        let calls = match asked.action {
-                            PaymentAction::Capture => &captures,
-                            PaymentAction::Reverse => &reversals,
-                        };
-                        self.start(asked, calls, &events);
-                    }
-                    requests.commit().await?;
-                }
-            } => failed,
+        let mut pace = Pace::of(TURN);
+        loop {
+            pace.turn().await;
+            let messages = requests.receive(BATCH_SIZE_MAX).await?;
+            self.metrics.count_consumed(Topic::PaymentRequests, &self.group, messages.len());
+            for asked in self.open(messages).await? {
+                let calls = match asked.action {
+                    PaymentAction::Capture => &captures,
+                    PaymentAction::Reverse => &reversals,
+                };
+                self.start(asked, calls, &events);
+            }
+            requests.commit().await?;
+            self.taking.step();
         }
     }
 
@@ -178,6 +196,7 @@ impl PaymentWorker {
             return;
         };
         let (worker, events) = (self.clone(), events.clone());
+        let open = self.answering.begin();
         self.tasks.spawn(async move {
             let room = place.room().await;
             let asking = worker.ask_until_answered(&asked);
@@ -190,8 +209,9 @@ impl PaymentWorker {
             if let Ok(Some(event)) = answer {
                 // A closed channel means a restart of the worker; the sweeper repeats the request.
                 let _ = events.send((event, asked.span)).await;
+                worker.answering.step();
             }
-            drop(room);
+            drop((open, room));
         });
     }
 
@@ -264,18 +284,15 @@ impl PaymentWorker {
         })
     }
 
-    /// Publishes what the gateway said, as much at once as there is.
-    async fn publish(
-        &self,
-        mut events: mpsc::Receiver<Answered>,
-    ) -> Result<std::convert::Infallible, WorkerError> {
+    /// Publishes what the gateway said, as much at once as there is, until nobody asks it any more.
+    async fn publish(&self, mut events: mpsc::Receiver<Answered>) -> Result<(), WorkerError> {
         let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
-        loop {
-            events.recv_many(&mut batch, BATCH_SIZE_MAX).await;
+        while events.recv_many(&mut batch, BATCH_SIZE_MAX).await > 0 {
             let (messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
             publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
             drop(spans);
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
 use super::panics::{self, Part};
+use super::progress::Watched;
 use super::store_gauges::StoreGauges;
 use crate::bus::{Message, Topic};
 use crate::domain::Timestamp;
@@ -54,6 +55,7 @@ pub struct Metrics {
     dead_lettered: IntCounterVec,
     dead_letters_lost: IntCounterVec,
     panics: IntCounterVec,
+    pub(super) watched: Arc<Watched>,
     spans: IntCounterVec,
     store: Arc<StoreGauges>,
     /// Seconds of a gateway call.
@@ -121,8 +123,7 @@ impl Metrics {
     /// Metrics at zero, in a registry of their own.
     pub fn new() -> Self {
         let made = Maker(Registry::new());
-        made.process();
-        made.build();
+        made.process_and_build();
         let queued = made.gauges(
             "booking_queue_depth",
             "Commands waiting for the booking engine.",
@@ -200,6 +201,7 @@ impl Metrics {
                 "Messages put aside whose dead letter Kafka refused, by topic.",
             ),
             panics: panics::made_by(&made),
+            watched: Arc::new(Watched::made_by(&made)),
             store: Arc::new(StoreGauges::made_by(&made)),
             spans: made.counters(
                 "trace_spans_total",
@@ -283,10 +285,12 @@ impl Metrics {
     /// How far this process is behind in a topic.
     pub fn set_consumer_lag(&self, topic: Topic, group: &str, lag: i64) {
         self.consumer_lag.with_label_values(&[topic.as_str(), group]).set(lag);
+        self.watched.tell_lag(topic, group, lag > 0);
     }
 
     /// This process has left the group, so that its lag is another's.
     pub fn forget_consumer_lag(&self, topic: Topic, group: &str) {
+        self.watched.tell_lag(topic, group, false);
         // Nothing to remove where none was told yet.
         let _ = self.consumer_lag.remove_label_values(&[topic.as_str(), group]);
     }
@@ -354,6 +358,7 @@ impl Metrics {
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.store.look();
+        self.watched.look_at_workers();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
@@ -398,7 +403,8 @@ impl Maker {
         self.registered(Gauge::new(name, help).expect(SOUND))
     }
 
-    fn build(&self) {
+    fn process_and_build(&self) {
+        self.process();
         let build = self.gauges("build_info", "1, with the version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     }

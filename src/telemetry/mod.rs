@@ -6,10 +6,12 @@ pub mod logging;
 mod metrics;
 mod names;
 mod panics;
+mod progress;
 mod store_gauges;
 mod traces;
 
 pub use metrics::{Metrics, Route};
 pub use names::Names;
 pub use panics::{Panicked, Part};
+pub use progress::{Open, Progress};
 pub use traces::{Side, Span, TRACEPARENT, TraceContext, Tracing};

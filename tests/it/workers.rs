@@ -1,22 +1,28 @@
-//! A worker that panics is not gone without: the process stops in order, and says so.
+//! Workers that panic, that get nowhere, and that are stopped: none of it goes unnoticed, and a stop
+//! finishes what is under way.
 
 use crate::support::deployment::Opened;
 use crate::support::process::http_client;
-use crate::support::{TestDatabase, config};
+use crate::support::{Answer, Fault, GatedGateway, TestApp, TestDatabase};
+use crate::support::{booking, config, flight};
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::{CacheAway, Generation, SearchCache};
 use airline_booking::clock::SystemClock;
-use airline_booking::domain::{DayKey, Outdated};
+use airline_booking::domain::{BookingId, BookingStatus, DayKey, Outdated};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use async_trait::async_trait;
+use axum::body::Body;
 use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tower::ServiceExt as _;
 
 /// A cache whose worker panics when told to.
 #[derive(Default)]
@@ -59,6 +65,89 @@ impl SearchCache for Panics {
     async fn ping(&self) -> Result<(), CacheAway> {
         self.cache.ping().await
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_gateway_calls_end_and_settles_what_they_say() {
+    let database = TestDatabase::create().await;
+    let mut config = config();
+    config.database = database.setting();
+    let clock = Arc::new(SystemClock);
+    let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
+    let gateway = Arc::new(GatedGateway::new(gateway));
+    let parts = Parts {
+        store: store.clone(),
+        gateway: gateway.clone(),
+        bus: Arc::new(MemoryBus::default()),
+        locks: Arc::new(MemoryLocks::default()),
+        cache: Arc::new(MemoryCache::default()),
+        clock,
+        metrics: Metrics::new(),
+        tracing: Tracing::default(),
+    };
+    let app = App::assemble(config, parts);
+    app.start_pipeline().await.expect("a pipeline");
+    gateway.close();
+    let mut flight = flight(5);
+    flight["timestamp"] = json!("9000-01-01T10:00:00Z");
+    let flight = post(app.router(), "/api/v1/flights", &flight).await["id"].as_i64();
+    let body = booking(flight.expect("an id"), 2);
+    let placed = post(app.router(), "/api/v1/bookings", &body).await["booking_id"].as_i64();
+    while gateway.held_back() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    // The stop has begun when the gateway answers.
+    tokio::join!(biased; app.stop(), async { gateway.open() });
+    let booking = store.booking(BookingId(placed.expect("an id"))).await.expect("a store");
+    assert_eq!(booking.expect("a booking").status, BookingStatus::Completed);
+}
+
+async fn post(router: axum::Router, path: &str, body: &Value) -> Value {
+    let request = Request::post(path).header("content-type", "application/json");
+    let request = request.body(Body::from(body.to_string())).expect("a request");
+    Answer::read(router.oneshot(request).await.expect("infallible")).await.json
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_work_and_finishes_none_degrades_the_service_until_it_does() {
+    let app = TestApp::with(|config| config.stalled_after = Duration::from_millis(1)).await;
+    let is = async |worker: &str, condition: &str| {
+        let status = if condition == "ok" { "ok" } else { "degraded" };
+        loop {
+            let health = app.get("/api/v1/health").await;
+            assert_eq!(health.status, 200, "{health:?}");
+            let its = &health.json["checks"][worker]["status"];
+            if its == condition && health.json["status"] == status {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let flight = app.add_flight(9).await;
+    is("settlement", "ok").await;
+    is("payments", "ok").await;
+
+    app.gateway.close();
+    app.book(flight, 1).await.booking_id();
+    is("payments", "down").await;
+    assert_eq!(app.get("/readyz").await.status, 200);
+
+    app.faults.plan(vec![Fault::LostBefore; 10_000]);
+    app.gateway.open();
+    is("settlement", "down").await;
+    assert_eq!(app.get("/readyz").await.status, 200);
+    let told = app.get("/metrics").await.text;
+    for worker in ["settlement", "payments"] {
+        let series = format!("worker_stalled_seconds{{worker=\"{worker}\"}} ");
+        assert!(told.contains(&series), "{told}");
+    }
+
+    app.faults.heal();
+    app.run_until_idle().await;
+    is("settlement", "ok").await;
+    is("payments", "ok").await;
+    app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use listener::Listener;
 use producer::Producer;
 use rdkafka::producer::Producer as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use topics::Topics;
 use tracing::warn;
 
@@ -133,6 +133,11 @@ impl Bus for KafkaBus {
             warn!(topic = topic.as_str(), "Kafka does not answer: listening begins later");
         }
         Ok(Box::new(listener))
+    }
+
+    /// As of the last statistics, which come every five seconds.
+    fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant> {
+        self.shared.metrics.lagging_since(topic, group)
     }
 
     fn system(&self) -> &'static str {

@@ -48,9 +48,11 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "getHealth" => {
             let embedded = json!({"status": "embedded", "latency_ms": 0.0});
             let database = json!({"status": "ok", "latency_ms": 0.4});
+            let worker = json!({"status": "ok", "latency_ms": 0.0});
             json!({
                 "status": "ok",
-                "checks": {"database": database, "redis": embedded, "kafka": embedded}
+                "checks": {"database": database, "redis": embedded, "kafka": embedded,
+                    "settlement": worker, "payments": worker}
             })
         }
         _ => return None,

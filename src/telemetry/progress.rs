@@ -1,0 +1,178 @@
+//! Whether workers get on with their work: measured when somebody asks, so that it costs them nothing.
+
+use super::Metrics;
+use super::metrics::Maker;
+use crate::bus::Topic;
+use prometheus::IntGaugeVec;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// What a worker finishes, and what it has begun. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Mutex<Steps>>);
+
+#[derive(Debug)]
+struct Steps {
+    /// When something was finished, or it began to be watched.
+    last: Instant,
+    open: usize,
+    /// Since when something was open at every moment.
+    open_since: Option<Instant>,
+}
+
+/// A piece of work under way; ends when dropped, finished or not.
+#[derive(Debug)]
+pub struct Open(Progress);
+
+impl Default for Progress {
+    fn default() -> Self {
+        let steps = Steps { last: Instant::now(), open: 0, open_since: None };
+        Self(Arc::new(Mutex::new(steps)))
+    }
+}
+
+impl Progress {
+    /// Something was finished.
+    pub fn step(&self) {
+        self.steps().last = Instant::now();
+    }
+
+    /// Something is begun.
+    pub fn begin(&self) -> Open {
+        let mut steps = self.steps();
+        steps.open += 1;
+        steps.open_since.get_or_insert_with(Instant::now);
+        Open(self.clone())
+    }
+
+    /// For how long there has been work and none was finished. `waiting_since`: since when there
+    /// has been work that is not begun.
+    pub fn stalled_for(&self, waiting_since: Option<Instant>, now: Instant) -> Duration {
+        let steps = self.steps();
+        let since = [steps.open_since, waiting_since].into_iter().flatten().min();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since.max(steps.last)))
+    }
+
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.0.lock().expect("no holder of the steps panics")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut steps = self.0.steps();
+        steps.open -= 1;
+        if steps.open == 0 {
+            steps.open_since = None;
+        }
+    }
+}
+
+type Stall = Box<dyn Fn(Instant) -> Duration + Send + Sync>;
+
+/// The workers of this process, and since when messages have waited for them.
+pub(super) struct Watched {
+    gauge: IntGaugeVec,
+    workers: Mutex<Vec<(&'static str, Stall)>>,
+    lagging: Mutex<HashMap<(Topic, String), Instant>>,
+}
+
+impl Watched {
+    pub(super) fn made_by(made: &Maker) -> Self {
+        let gauge = made.gauges(
+            "worker_stalled_seconds",
+            "Seconds for which a worker has had work and finished none.",
+            &["worker"],
+        );
+        Self { gauge, workers: Mutex::default(), lagging: Mutex::default() }
+    }
+
+    /// Messages of a group wait in this process's partitions, or none does any more.
+    pub(super) fn tell_lag(&self, topic: Topic, group: &str, is_behind: bool) {
+        let mut lagging = self.lagging.lock().expect("no holder of the times panics");
+        let key = (topic, group.to_owned());
+        if is_behind {
+            lagging.entry(key).or_insert_with(Instant::now);
+        } else {
+            lagging.remove(&key);
+        }
+    }
+
+    pub(super) fn look_at_workers(&self) {
+        for (worker, stalled) in self.stalls() {
+            self.gauge.with_label_values(&[worker]).set(stalled.as_secs() as i64);
+        }
+    }
+
+    fn stalls(&self) -> Vec<(&'static str, Duration)> {
+        let workers = self.workers.lock().expect("no holder of the workers panics");
+        let now = Instant::now();
+        workers.iter().map(|(name, stall)| (*name, stall(now))).collect()
+    }
+}
+
+impl Metrics {
+    /// Watches a worker of this process; `stall` says for how long it has had work and finished none.
+    pub fn watch_worker(
+        &self,
+        name: &'static str,
+        stall: impl Fn(Instant) -> Duration + Send + Sync + 'static,
+    ) {
+        let mut workers = self.watched.workers.lock().expect("no holder of the workers panics");
+        workers.push((name, Box::new(stall)));
+    }
+
+    /// The workers of this process, each with how long it has had work and finished none.
+    pub fn stalls(&self) -> Vec<(&'static str, Duration)> {
+        self.watched.stalls()
+    }
+
+    /// Since when messages of a group have waited in this process's partitions without a break.
+    pub fn lagging_since(&self, topic: Topic, group: &str) -> Option<Instant> {
+        let lagging = self.watched.lagging.lock().expect("no holder of the times panics");
+        lagging.get(&(topic, group.to_owned())).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_stalls_while_there_is_work_and_it_finishes_none() {
+        let (progress, began) = (Progress::default(), Instant::now());
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert_eq!(progress.stalled_for(None, later(60)), Duration::ZERO, "at rest");
+        let stalled = progress.stalled_for(Some(began), later(60));
+        assert!(stalled >= Duration::from_secs(59), "{stalled:?}");
+        assert_eq!(progress.stalled_for(Some(later(60)), later(60)), Duration::ZERO, "new work");
+
+        let first = progress.begin();
+        let second = progress.begin();
+        drop(first);
+        let stalled = progress.stalled_for(None, later(60));
+        assert!(stalled >= Duration::from_secs(59), "one is open still: {stalled:?}");
+        progress.step();
+        assert!(progress.stalled_for(None, Instant::now()) < Duration::from_secs(59));
+        drop(second);
+        assert_eq!(progress.stalled_for(None, later(60)), Duration::ZERO, "nothing is open");
+    }
+
+    #[test]
+    fn messages_wait_since_the_group_fell_behind_until_it_has_caught_up() {
+        let metrics = Metrics::new();
+        let since = || metrics.lagging_since(Topic::PaymentEvents, "g");
+        assert_eq!(since(), None);
+        metrics.set_consumer_lag(Topic::PaymentEvents, "g", 3);
+        let first = since();
+        assert!(first.is_some());
+        metrics.set_consumer_lag(Topic::PaymentEvents, "g", 9);
+        assert_eq!(since(), first);
+        metrics.set_consumer_lag(Topic::PaymentEvents, "g", 0);
+        assert_eq!(since(), None);
+        metrics.set_consumer_lag(Topic::PaymentEvents, "g", 1);
+        metrics.forget_consumer_lag(Topic::PaymentEvents, "g");
+        assert_eq!(since(), None);
+    }
+}
