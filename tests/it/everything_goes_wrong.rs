@@ -15,7 +15,7 @@ use cut_off::CutOff;
 use futures::future::join_all;
 use report::Report;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 /// A party of this many strikes the planted bug; nobody else books so many.
@@ -53,6 +53,8 @@ impl Scale {
 /// The flights that the callers book.
 struct Flights {
     undisturbed: Vec<i64>,
+    /// Whose row a stranger locks.
+    locked: i64,
     sold_out: i64,
     /// Of callers who are cut off.
     cut_off: i64,
@@ -92,12 +94,14 @@ impl Run {
         }
         let flights = Flights {
             undisturbed,
+            locked: add(10_000).await,
             sold_out: add(20).await,
             cut_off: add(10_000).await,
             struck: add(100).await,
         };
         let aims = vec![
             (Aim::Undisturbed, 8, flights.undisturbed.clone()),
+            (Aim::Locked, 2, vec![flights.locked]),
             (Aim::SoldOut, 1, vec![flights.sold_out]),
         ];
         let bases = Bases::new(members.iter().map(|member| member.base.clone()).collect());
@@ -150,6 +154,15 @@ impl Run {
         };
         let aside = tokio::time::timeout(WAIT_MAX, aside).await;
         aside.unwrap_or_else(|_| panic!("{} of {count} are put aside", self.put_aside()));
+    }
+
+    /// A stranger's transaction holds a flight's row until many bookings of others were accepted.
+    async fn row_lock(&mut self) {
+        let lock =
+            format!("BEGIN; SELECT FROM flights WHERE id = {} FOR UPDATE", self.flights.locked);
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut self.database).await.expect("locked");
+        self.callers.accept(self.scale.bookings).await;
+        sqlx::raw_sql("COMMIT").execute(&mut self.database).await.expect("given up");
     }
 
     /// One booking strikes a bug in the commit, in the midst of others on its flight.
@@ -233,6 +246,10 @@ async fn in_one_run_in_which_everything_goes_wrong_nothing_answered_is_lost() {
 
     run.callers.during("garbage");
     run.garbage().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("row lock");
+    run.row_lock().await;
     run.callers.recover(20).await;
 
     run.callers.during("panic");

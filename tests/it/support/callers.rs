@@ -23,6 +23,8 @@ const WAIT_MAX: Duration = Duration::from_secs(120);
 pub enum Aim {
     /// Those that no fault is about.
     Undisturbed,
+    /// The one whose row a stranger locks.
+    Locked,
     /// The one that is soon sold out.
     SoldOut,
 }
