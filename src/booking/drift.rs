@@ -1,8 +1,10 @@
-//! The look for drift: whether flights and their bookings still agree about seats (I1 to I3).
+//! The look for drift: whether flights and their bookings still agree about seats (I1 to I3), and
+//! bookings and payments about money (I4).
 //!
 //! Each look takes the flights that were booked last and the next ones by number, so that all of
 //! them come by; what it has found broken it looks at again until it is repaired. It changes nothing.
 
+use super::drift_payments::PaymentsLook;
 use crate::domain::{FlightId, Timestamp};
 use crate::store::{SeatCount, SeatsAsked, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -25,6 +27,7 @@ pub struct Drift {
     looked_at: Option<Timestamp>,
     walked_to: Option<FlightId>,
     broken: BTreeSet<FlightId>,
+    payments: PaymentsLook,
 }
 
 impl Drift {
@@ -36,6 +39,7 @@ impl Drift {
         for invariant in Self::INVARIANTS {
             metrics.tell_violations(invariant, 0);
         }
+        metrics.tell_violations(PaymentsLook::INVARIANT, 0);
     }
 
     /// Looks, if it is time to.
@@ -47,6 +51,18 @@ impl Drift {
         if let Err(error) = self.look(store, metrics).await {
             debug!(%error, "seats could not be compared with bookings");
         }
+        if let Err(error) = self.look_at_payments(store, metrics).await {
+            debug!(%error, "bookings could not be compared with payments");
+        }
+    }
+
+    /// Looks once at bookings and payments, and tells how many bookings break I4 at two looks.
+    pub async fn look_at_payments(
+        &mut self,
+        store: &dyn Store,
+        metrics: &Metrics,
+    ) -> Result<(), StoreError> {
+        self.payments.look(store, metrics).await
     }
 
     /// Looks once, and tells how many flights break each invariant.

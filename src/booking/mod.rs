@@ -9,6 +9,7 @@ mod changes;
 mod command;
 mod decide;
 mod drift;
+mod drift_payments;
 mod engine;
 mod flights;
 mod idempotency;

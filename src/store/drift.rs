@@ -1,6 +1,6 @@
 //! What a look for drift asks of a store: seats as flights count them, beside their bookings'.
 
-use crate::domain::FlightId;
+use crate::domain::{BookingId, FlightId};
 
 /// The newest bookings whose flights are looked at.
 pub(super) const NEWEST_BOOKINGS: i64 = 256;
@@ -34,6 +34,29 @@ pub struct SeatCount {
     /// Seats of its completed bookings.
     pub completed: i64,
 }
+
+/// Which bookings to compare with their payments; besides the newest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentsCompared {
+    /// The first bookings after this one, by number.
+    pub after: BookingId,
+    /// How many of those.
+    pub walk: usize,
+    /// These as well.
+    pub also: Vec<BookingId>,
+}
+
+/// Whether a booking is completed exactly where its payment is captured, and the simulated gateway has
+/// captured that amount. An empty ledger says nothing: then another team's provider takes the money.
+macro_rules! agrees {
+    () => {
+        "((b.status = 'completed') = (coalesce(p.status, '') = 'captured')
+          AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted'
+               OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount)
+               OR NOT EXISTS (SELECT 1 FROM gateway_ledger)))"
+    };
+}
+pub(super) use agrees;
 
 /// A row of it, in this order.
 pub(super) type SeatCountRow = (i64, i64, i64, i64, i64, i64, i64);

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tracing::debug;
 
-pub use drift::{SeatCount, SeatsAsked};
+pub use drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::{Lane, OutboxEntry};
 pub use rows::PaymentAsked;
@@ -211,6 +211,13 @@ pub trait Store: Send + Sync + 'static {
     /// Counts the seats of some flights and, at the same moment, those of their bookings: of the newest
     /// bookings' flights, and of those asked for. By indexes, so that it can be asked each minute.
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError>;
+
+    /// Compares the newest bookings and those asked for with their payments, and captured payments
+    /// with the simulated gateway's ledger: each booking, and whether all agree (I4). By indexes.
+    async fn compare_payments(
+        &self,
+        asked: &PaymentsCompared,
+    ) -> Result<Vec<(BookingId, bool)>, StoreError>;
 
     /// The connections that this process has.
     fn pools(&self) -> Vec<PoolUse>;

@@ -237,7 +237,7 @@ impl Metrics {
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
         }
-        for invariant in ["I1", "I2", "I3"] {
+        for invariant in ["I1", "I2", "I3", "I4"] {
             self.store.tell_violations(invariant, 0);
         }
     }

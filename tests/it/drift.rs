@@ -2,6 +2,7 @@
 
 use crate::support::TestApp;
 use airline_booking::booking::Drift;
+use airline_booking::bus::{Bus, Headers, Message, Topic};
 use std::time::Duration;
 
 async fn look(app: &TestApp, drift: &mut Drift) {
@@ -73,5 +74,74 @@ async fn the_sweeper_looks_by_itself() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), seen).await.expect("it is told");
+    app.abandon();
+}
+
+/// Bookings that break I4, as `/metrics` tells, after two looks.
+async fn unpaid(app: &TestApp, drift: &mut Drift) -> String {
+    for _ in 0..2 {
+        drift.look_at_payments(&*app.store, &app.app.metrics).await.expect("a look");
+    }
+    let metrics = app.get("/metrics").await.text;
+    let name = "invariant_violations{invariant=\"I4\"} ";
+    metrics.lines().find_map(|line| line.strip_prefix(name)).expect("a gauge").to_owned()
+}
+
+#[tokio::test]
+async fn a_booking_and_a_payment_that_disagree_are_told_until_they_agree() {
+    for (broken, repaired) in [
+        ("UPDATE payments SET status = 'declined'", "UPDATE payments SET status = 'captured'"),
+        ("UPDATE bookings SET status = 'cancelled'", "UPDATE bookings SET status = 'completed'"),
+        (
+            "UPDATE gateway_ledger SET amount = amount + 1",
+            "UPDATE gateway_ledger SET amount = amount - 1",
+        ),
+        (
+            "UPDATE gateway_ledger SET state = 'refunded'",
+            "UPDATE gateway_ledger SET state = 'captured'",
+        ),
+    ] {
+        let app = TestApp::start().await;
+        let flight = app.add_flight(10).await;
+        app.book(flight, 2).await.booking_id();
+        app.book(flight, 1).await.booking_id();
+        app.book_paid_by(flight, 1, "pm_card_declined").await.booking_id();
+        app.run_until_idle().await;
+        let mut drift = Drift::default();
+        assert_eq!(unpaid(&app, &mut drift).await, "0");
+        let of_first = |what: &str| {
+            let column =
+                if what.contains("bookings") { "payment_reference_id" } else { "reference" };
+            let first = "(SELECT payment_reference_id FROM bookings ORDER BY id LIMIT 1)";
+            format!("{what} WHERE {column} = {first}")
+        };
+        app.database.plant(&of_first(broken)).await;
+        assert_eq!(unpaid(&app, &mut drift).await, "1", "{broken}");
+        app.database.plant(&of_first(repaired)).await;
+        assert_eq!(unpaid(&app, &mut drift).await, "0", "{repaired}");
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_booking_completed_past_the_gateway_is_told_and_found_however_old() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(1_000).await;
+    app.book(flight, 1).await.booking_id();
+    app.run_until_idle().await;
+    app.gateway.close();
+    let minted = app.book(flight, 1).await.json.take();
+    let event = serde_json::json!({
+        "booking_id": minted["booking_id"], "payment_reference_id": minted["payment_reference_id"],
+        "amount": 2500.0, "status": "completed", "timestamp": "2025-01-01T00:00:00Z"
+    });
+    let (key, headers) = (minted["booking_id"].to_string(), Headers::default());
+    let message = Message { key, payload: event.to_string(), headers, origin: None };
+    app.run_until_idle().await;
+    app.bus.publish(&[(Topic::PaymentEvents, message)]).await.expect("published");
+    let booking = minted["booking_id"].as_i64().expect("a number");
+    assert_eq!(app.booking(booking).await["status"], "completed");
+    let mut drift = Drift::default();
+    assert_eq!(unpaid(&app, &mut drift).await, "1");
     app.abandon();
 }

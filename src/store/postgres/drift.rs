@@ -1,8 +1,9 @@
-//! Seats as flights count them, beside their bookings'.
+//! Seats as flights count them, beside their bookings'; and bookings beside their payments.
 
 use super::error::store_error;
-use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow};
-use crate::store::{SeatCount, SeatsAsked, StoreError};
+use crate::domain::BookingId;
+use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
+use crate::store::{PaymentsCompared, SeatCount, SeatsAsked, StoreError};
 use sqlx::PgPool;
 
 /// One statement, so one moment. The flights are an array: their number is then no guess of the
@@ -32,4 +33,30 @@ pub(super) async fn count_seats(
     .await
     .map_err(store_error)?;
     Ok(rows.into_iter().map(SeatCount::from).collect())
+}
+
+/// One statement, so one moment: each booking, and whether its payment agrees with it.
+pub(super) async fn compare_payments(
+    pool: &PgPool,
+    asked: &PaymentsCompared,
+) -> Result<Vec<(BookingId, bool)>, StoreError> {
+    let rows: Vec<(i64, bool)> = sqlx::query_as(concat!(
+        "SELECT b.id, ",
+        agrees!(),
+        " FROM bookings AS b
+           LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
+           LEFT JOIN gateway_ledger AS g ON g.reference = b.payment_reference_id
+          WHERE b.id = ANY(ARRAY(
+                (SELECT id FROM bookings ORDER BY id DESC LIMIT $1)
+                UNION (SELECT id FROM bookings WHERE id > $2 ORDER BY id LIMIT $3)
+                UNION SELECT unnest($4::bigint[])))"
+    ))
+    .bind(NEWEST_BOOKINGS)
+    .bind(asked.after.0)
+    .bind(asked.walk as i64)
+    .bind(asked.also.iter().map(|booking| booking.0).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
 }

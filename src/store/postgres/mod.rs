@@ -27,7 +27,7 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
+    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -411,6 +411,13 @@ impl Store for PostgresStore {
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
         self.silence.bound(drift::count_seats(&self.primary, asked)).await
+    }
+
+    async fn compare_payments(
+        &self,
+        asked: &PaymentsCompared,
+    ) -> Result<Vec<(BookingId, bool)>, StoreError> {
+        self.silence.bound(drift::compare_payments(&self.primary, asked)).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

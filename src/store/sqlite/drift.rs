@@ -1,9 +1,10 @@
-//! Seats as flights count them, beside their bookings'.
+//! Seats as flights count them, beside their bookings'; and bookings beside their payments.
 
 use super::commit::json;
 use super::error::store_error;
-use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow};
-use crate::store::{SeatCount, SeatsAsked, StoreError};
+use crate::domain::BookingId;
+use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
+use crate::store::{PaymentsCompared, SeatCount, SeatsAsked, StoreError};
 use sqlx::SqlitePool;
 
 /// One statement, so one moment. Bookings are read by their flight.
@@ -33,4 +34,31 @@ pub(super) async fn count_seats(
     .await
     .map_err(store_error)?;
     Ok(rows.into_iter().map(SeatCount::from).collect())
+}
+
+/// One statement, so one moment: each booking, and whether its payment agrees with it.
+pub(super) async fn compare_payments(
+    reader: &SqlitePool,
+    asked: &PaymentsCompared,
+) -> Result<Vec<(BookingId, bool)>, StoreError> {
+    let also: Vec<i64> = asked.also.iter().map(|booking| booking.0).collect();
+    let rows: Vec<(i64, bool)> = sqlx::query_as(concat!(
+        "WITH asked (id) AS (
+             SELECT id FROM (SELECT id FROM bookings ORDER BY id DESC LIMIT ?1)
+             UNION SELECT id FROM (SELECT id FROM bookings WHERE id > ?2 ORDER BY id LIMIT ?3)
+             UNION SELECT value FROM json_each(?4))
+         SELECT b.id, ",
+        agrees!(),
+        " FROM asked CROSS JOIN bookings AS b ON b.id = asked.id
+           LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
+           LEFT JOIN gateway_ledger AS g ON g.reference = b.payment_reference_id"
+    ))
+    .bind(NEWEST_BOOKINGS)
+    .bind(asked.after.0)
+    .bind(asked.walk as i64)
+    .bind(json(&also))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
 }

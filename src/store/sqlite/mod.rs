@@ -21,7 +21,8 @@ use super::rows::micros;
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError, schema_of_service,
+    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
+    schema_of_service,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -412,6 +413,13 @@ impl Store for SqliteStore {
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
         drift::count_seats(&self.reader, asked).await
+    }
+
+    async fn compare_payments(
+        &self,
+        asked: &PaymentsCompared,
+    ) -> Result<Vec<(BookingId, bool)>, StoreError> {
+        drift::compare_payments(&self.reader, asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {

@@ -9,7 +9,7 @@ use airline_booking::domain::{
 };
 use airline_booking::store::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
+    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -325,6 +325,13 @@ impl Store for FaultyStore {
 
     async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
         self.real.count_seats(asked).await
+    }
+
+    async fn compare_payments(
+        &self,
+        asked: &PaymentsCompared,
+    ) -> Result<Vec<(BookingId, bool)>, StoreError> {
+        self.real.compare_payments(asked).await
     }
 
     fn pools(&self) -> Vec<PoolUse> {
