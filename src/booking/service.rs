@@ -110,7 +110,11 @@ impl Bookings {
                 placed.booking = self.booking(id).await?;
             }
             if placed.booking.status == BookingStatus::Pending {
-                placed.booking = match wait.within(time).await {
+                let look = async || {
+                    let booking = self.booking(id).await.ok()?;
+                    (booking.status != BookingStatus::Pending).then_some(booking)
+                };
+                placed.booking = match wait.within(time, look).await {
                     Some(ended) => ended,
                     None => self.booking(id).await?,
                 };

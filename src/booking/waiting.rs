@@ -16,6 +16,9 @@ const BATCH_SIZE_MAX: usize = 512;
 /// The pause after the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
+/// The pause after a look at a booking that had not ended, whatever messages say.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Who waits for which booking.
 #[derive(Clone)]
 pub struct Waiting {
@@ -34,14 +37,23 @@ struct Register {
 impl Register {
     fn wake(&self, booking: &Booking) {
         if let Some(waiters) = self.bookings.get(&booking.id) {
-            waiters.ended.send_replace(Some(booking.without_passengers()));
+            waiters.news.send_modify(|news| news.ended = Some(booking.without_passengers()));
         }
     }
 }
 
 struct Waiters {
-    ended: watch::Sender<Option<Booking>>,
+    news: watch::Sender<News>,
     count: usize,
+}
+
+/// What is known of a booking that is waited for.
+#[derive(Default)]
+struct News {
+    /// As the engine ended it.
+    ended: Option<Booking>,
+    /// How often a message said that it ended: a reason to look, and no more.
+    told: u64,
 }
 
 impl Waiting {
@@ -57,14 +69,15 @@ impl Waiting {
             return None;
         }
         register.callers += 1;
-        let nobody = || Waiters { ended: watch::Sender::new(None), count: 0 };
+        let nobody = || Waiters { news: watch::Sender::default(), count: 0 };
         let waiters = register.bookings.entry(booking).or_insert_with(nobody);
         waiters.count += 1;
-        Some(Wait { booking, ended: waiters.ended.subscribe(), waiting: self.clone() })
+        Some(Wait { booking, news: waiters.news.subscribe(), waiting: self.clone() })
     }
 
-    /// Hears `airline-events` and wakes those who wait. Listens anew if the bus fails; what was told
-    /// meanwhile is missed, and those who wait for it read their booking when their time is up.
+    /// Hears `airline-events` and has those who wait look at their booking. Listens anew if the bus
+    /// fails; what was told meanwhile is missed, and those who wait for it read their booking when
+    /// their time is up.
     pub async fn run(&self, bus: Arc<dyn Bus>, mut events: Box<dyn Consumer>) {
         loop {
             let Err(error) = self.hear(&mut *events).await;
@@ -90,11 +103,14 @@ impl Waiting {
     fn wake(&self, message: &Message) {
         let register = self.register();
         let kind = message.headers.get("ce_type").unwrap_or_default();
-        if register.callers == 0 || !kind.starts_with("booking.") {
+        let is_of_booking = kind.starts_with("booking.") && message.fault().is_none();
+        if register.callers == 0 || !is_of_booking {
             return;
         }
-        if let Ok(booking) = serde_json::from_str::<Booking>(&message.payload) {
-            register.wake(&booking);
+        // Others can write to the topic too: all but the number is read from the store.
+        let named = serde_json::from_str::<Named>(&message.payload).ok();
+        if let Some(waiters) = named.and_then(|named| register.bookings.get(&named.id)) {
+            waiters.news.send_modify(|news| news.told += 1);
         }
     }
 
@@ -111,10 +127,16 @@ impl Waiting {
     }
 }
 
+/// What is taken from a message of `airline-events`.
+#[derive(serde::Deserialize)]
+struct Named {
+    id: BookingId,
+}
+
 /// One caller's wait; leaves the register when dropped.
 pub(super) struct Wait {
     booking: BookingId,
-    ended: watch::Receiver<Option<Booking>>,
+    news: watch::Receiver<News>,
     waiting: Waiting,
 }
 
@@ -124,11 +146,35 @@ impl Wait {
         self.booking
     }
 
-    /// The booking as it was told to have ended, without who flies; nothing if the time is up or the
-    /// service stops.
-    pub(super) async fn within(mut self, time: Duration) -> Option<Booking> {
+    /// The booking once it has ended, without who flies; nothing if the time is up or the service
+    /// stops. `look` reads it from the store, when a message says that it ended, and gives it only if
+    /// it did.
+    pub(super) async fn within<F: Future<Output = Option<Booking>>>(
+        mut self,
+        time: Duration,
+        look: impl Fn() -> F,
+    ) -> Option<Booking> {
+        let news = &mut self.news;
+        let ended = async {
+            let mut looked = 0;
+            loop {
+                let is_new = |news: &News| news.ended.is_some() || news.told > looked;
+                let told = {
+                    let news = news.wait_for(is_new).await.ok()?;
+                    if news.ended.is_some() {
+                        return news.ended.clone();
+                    }
+                    news.told
+                };
+                looked = told;
+                if let Some(booking) = look().await {
+                    return Some(booking.without_passengers());
+                }
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+        };
         tokio::select! {
-            ended = self.ended.wait_for(Option::is_some) => ended.ok()?.clone(),
+            ended = ended => ended,
             () = tokio::time::sleep(time) => None,
             () = self.waiting.stopping.cancelled() => None,
         }
@@ -190,6 +236,7 @@ mod tests {
         let waiting = Waiting::new(9, CancellationToken::new());
         let wait = waiting.for_end_of(BookingId(1)).expect("room");
         let bus = Arc::new(MemoryBus::default());
+        let look = || std::future::ready(Some(ended.clone()));
         let publishing = async {
             // Until somebody listens again.
             loop {
@@ -198,7 +245,9 @@ mod tests {
             }
         };
         tokio::select! {
-            woken = wait.within(Duration::from_secs(60)) => assert_eq!(woken, Some(ended)),
+            woken = wait.within(Duration::from_secs(60), look) => {
+                assert_eq!(woken, Some(ended.clone()));
+            }
             () = waiting.run(bus.clone(), Box::new(Gone)) => {}
             () = publishing => {}
         }
@@ -214,8 +263,9 @@ mod tests {
             let wait = waiting.for_end_of(BookingId(1)).expect("room");
             let other = waiting.for_end_of(BookingId(9)).expect("room");
             end();
-            assert_eq!(wait.within(Duration::from_secs(9)).await, Some(ended.clone()));
-            assert_eq!(other.within(Duration::ZERO).await, None);
+            let look = || std::future::ready(Some(ended.clone()));
+            assert_eq!(wait.within(Duration::from_secs(9), look).await, Some(ended.clone()));
+            assert_eq!(other.within(Duration::ZERO, look).await, None);
         }
     }
 

@@ -133,6 +133,9 @@ pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedM
 }
 
 fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMessage> {
+    if let Some(fault) = message.fault() {
+        return Err(MalformedMessage(fault.to_owned()));
+    }
     serde_json::from_str(&message.payload).map_err(|error| MalformedMessage(fault(&error)))
 }
 

@@ -10,6 +10,7 @@ mod encode;
 pub mod kafka;
 pub mod memory;
 pub mod relay;
+mod signature;
 mod spans;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 pub use dead_letter::{Digest, Original, Reason};
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
+pub use signature::{SIGNATURE, Signatures};
 pub use spans::{publish, received};
 
 /// The streams that the service writes.
@@ -74,12 +76,21 @@ pub struct Origin {
     pub offset: i64,
     /// What was received, where text does not say it exactly.
     pub original: Option<Arc<Original>>,
+    /// Why the message must not be believed, whatever it says.
+    pub fault: Option<&'static str>,
 }
 
 impl Origin {
     /// The place of a message that is exactly its text.
     pub const fn of_text(partition: i32, offset: i64) -> Self {
-        Self { partition, offset, original: None }
+        Self { partition, offset, original: None, fault: None }
+    }
+}
+
+impl Message {
+    /// Why it must not be believed: not readable, not signed, or wrongly so.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.origin.as_ref()?.fault
     }
 }
 

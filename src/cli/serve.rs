@@ -59,6 +59,15 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
         ),
         _ => {}
     }
+    if let Some(kafka) = &config.kafka
+        && kafka.events_secrets.is_empty()
+        && !kafka.is_on_loopback()
+    {
+        warn!(
+            "EVENTS_SECRET is empty: whoever may write to Kafka's topics can complete bookings \
+             without a payment; set it, and grant topics by role"
+        );
+    }
     match &config.auth {
         Some(JwtSettings { keys, audience: None, .. }) if !matches!(keys, KeySource::Secret(_)) => {
             warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");

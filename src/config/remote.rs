@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+/// Least length of a secret that signs messages, in bytes: that of the signature.
+const EVENTS_SECRET_MIN: usize = 32;
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -135,6 +138,22 @@ pub struct KafkaSettings {
     pub sasl: Option<(String, String, Secret)>,
     /// `KAFKA_SSL_CA_LOCATION`.
     pub ca_location: Option<String>,
+    /// `EVENTS_SECRET`: the first signs messages, all of them verify; empty: none is signed.
+    pub events_secrets: Vec<Secret>,
+    /// `EVENTS_REQUIRE`: whether messages without a signature are put aside.
+    pub events_required: bool,
+}
+
+impl KafkaSettings {
+    /// Whether all brokers are on this machine.
+    pub fn is_on_loopback(&self) -> bool {
+        self.brokers.split(',').all(|broker| {
+            let host = broker.trim().rsplit_once(':').map_or(broker.trim(), |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+    }
 }
 
 /// What the topics are called.
@@ -281,6 +300,11 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
                 Secret(self.text("KAFKA_SASL_PASSWORD")),
             )
         });
+        let events_secrets = self.events_secrets();
+        let events_required = self.read("EVENTS_REQUIRE", values::yes_or_no);
+        if events_required && events_secrets.is_empty() {
+            self.problems.push("EVENTS_REQUIRE=true needs EVENTS_SECRET".to_owned());
+        }
         Some(KafkaSettings {
             brokers,
             group_id: self.text("KAFKA_GROUP_ID"),
@@ -296,7 +320,21 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             security_protocol,
             sasl,
             ca_location: self.value("KAFKA_SSL_CA_LOCATION"),
+            events_secrets,
+            events_required,
         })
+    }
+
+    fn events_secrets(&mut self) -> Vec<Secret> {
+        let list = self.value("EVENTS_SECRET").unwrap_or_default();
+        let secrets = list.split(',').map(str::trim).filter(|secret| !secret.is_empty());
+        let secrets: Vec<_> = secrets.map(Secret::from).collect();
+        if secrets.iter().any(|secret| secret.expose().len() < EVENTS_SECRET_MIN) {
+            self.problems.push(format!(
+                "EVENTS_SECRET must be a comma list of secrets of at least {EVENTS_SECRET_MIN} bytes"
+            ));
+        }
+        secrets
     }
 }
 
@@ -361,6 +399,42 @@ mod tests {
         let roles = config(&variables).expect("sound").roles;
         assert!(roles.has(Role::Relay) && !roles.has(Role::Payments));
         assert!(config(&[("ROLES", "cook")]).is_err());
+    }
+
+    #[test]
+    fn secrets_of_messages_are_long_and_required_signatures_need_one() {
+        let with = |secret: &str, required: &str| {
+            config(&[
+                ("KAFKA_BROKERS", "k:9092"),
+                ("EVENTS_SECRET", secret),
+                ("EVENTS_REQUIRE", required),
+            ])
+        };
+        let long = "0123456789abcdef0123456789abcdef";
+        let kafka = with(&format!("{long}, {long}x"), "true").expect("sound").kafka.expect("Kafka");
+        let secrets: Vec<_> = kafka.events_secrets.iter().map(Secret::expose).collect();
+        assert_eq!(secrets, [long, &format!("{long}x")]);
+        assert!(kafka.events_required);
+        assert!(with("", "false").expect("sound").kafka.expect("Kafka").events_secrets.is_empty());
+        for (secret, required, name) in
+            [("", "true", "EVENTS_REQUIRE"), (&format!("{long},hush"), "false", "EVENTS_SECRET")]
+        {
+            let error = with(secret, required).expect_err("refused").to_string();
+            assert!(error.contains(name) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn brokers_on_this_machine_are_told_from_others() {
+        for (brokers, here) in [
+            ("localhost:9092", true),
+            ("127.0.0.1:9092,[::1]:9092", true),
+            ("kafka:9092", false),
+            ("localhost:9092,10.0.0.1:9092", false),
+        ] {
+            let kafka = config(&[("KAFKA_BROKERS", brokers)]).expect("sound").kafka;
+            assert_eq!(kafka.expect("Kafka").is_on_loopback(), here, "{brokers}");
+        }
     }
 
     #[test]

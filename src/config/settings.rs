@@ -71,6 +71,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("KAFKA_SASL_USERNAME", "", "the user, with SASL"),
     setting("KAFKA_SASL_PASSWORD", "", "that user's password"),
     setting("KAFKA_SSL_CA_LOCATION", "", "file of the authorities to trust; empty: the system's"),
+    setting(
+        "EVENTS_SECRET",
+        "",
+        "secrets that sign messages on Kafka, a comma list: the first signs, all verify; empty: none",
+    ),
+    setting("EVENTS_REQUIRE", "false", "true: messages on Kafka without a signature are put aside"),
     setting("ROLES", "all", "of api, relay, payments, settlement, sweeper: what this process does"),
     setting("CACHE_TTL", "1h", "how long a search answer is kept at most"),
     setting("MAX_CACHE_ENTRIES", "10000", "search answers kept in this process at most"),

@@ -1,7 +1,7 @@
 //! `asyncapi.yaml` says of each message exactly what is written: every field, header and word.
 
 use crate::support::{TestApp, flight};
-use airline_booking::bus::{Message, Topic};
+use airline_booking::bus::{Message, SIGNATURE, Signatures, Topic};
 use airline_booking::domain::{
     AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
     PaymentMethod, PaymentOutcome, PaymentRequest,
@@ -126,7 +126,11 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
         found.unwrap_or_else(|| panic!("{address} is not described"))
     };
     let mut seen = BTreeSet::new();
-    for (topic, name, message) in messages(&app).await {
+    let example = &document["x-signature-example"];
+    let text = |field: &str| example[field].as_str().expect("text").to_owned();
+    let signatures = Signatures::new([text("secret").as_str()], true).expect("a secret");
+    for (topic, name, mut message) in messages(&app).await {
+        message.headers.set(SIGNATURE, signatures.sign(topic.as_str(), &message));
         let described = followed(&document, &channel(topic.as_str())["messages"][name]);
         let payload: Value = serde_json::from_str(&message.payload).expect("JSON");
         let headers = message.headers.0.iter().map(|(name, value)| (name.clone(), json!(value)));
@@ -166,4 +170,23 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
         followed(&document, &operation["channel"]);
     }
     app.finish().await;
+}
+
+#[test]
+fn the_documents_example_is_signed_as_the_service_signs() {
+    let document = document();
+    let example = &document["x-signature-example"];
+    let text = |field: &str| example[field].as_str().expect("text").to_owned();
+    let parts = ["topic", "key", "ce_id", "ce_type", "value"].map(text);
+    let netstrings = parts.each_ref().map(|part| format!("{}:{part},", part.len()));
+    assert_eq!(netstrings.concat(), text("signed"));
+
+    let [topic, key, _, kind, payload] = parts;
+    let mut headers = airline_booking::bus::Headers::default();
+    headers.set("ce_type", kind);
+    let mut message = Message { key, payload, headers, origin: None };
+    let signatures = Signatures::new([text("secret").as_str()], true).expect("a secret");
+    assert_eq!(signatures.sign(&topic, &message), text("signature"));
+    message.headers.set(SIGNATURE, text("signature"));
+    assert_eq!(signatures.fault(&topic, &message), None);
 }

@@ -45,6 +45,7 @@ mod samples;
 mod sell_out;
 mod settings;
 mod settling;
+mod signed_messages;
 mod slow_clients;
 mod states;
 mod stopping;

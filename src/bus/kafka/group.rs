@@ -4,6 +4,7 @@
 use super::client::{EndsAside, Log};
 use super::offsets::{self, COMMIT_INTERVAL, Offsets};
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
+use crate::bus::Signatures;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -100,6 +101,7 @@ impl Consumer for GroupConsumer {
 /// The time in a group, from joining to leaving it.
 struct Membership {
     consumer: Client,
+    signatures: Option<Signatures>,
 }
 
 impl Membership {
@@ -117,7 +119,7 @@ impl Membership {
         let consumer: StreamConsumer<_> =
             config.set("group.id", group).create_with_context(member)?;
         consumer.subscribe(&[name])?;
-        Ok(Self { consumer: consumer.into() })
+        Ok(Self { consumer: consumer.into(), signatures: shared.signatures.clone() })
     }
 
     fn member(&self) -> &Member {
@@ -150,7 +152,7 @@ impl Membership {
 
     fn received(&self, message: &BorrowedMessage<'_>) -> (Message, usize) {
         self.member().offsets().receive(message.partition(), message.offset());
-        wire::message_of(message)
+        wire::message_of(message, self.signatures.as_ref())
     }
 
     /// Sends what is done on its way, once in a while.

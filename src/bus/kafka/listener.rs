@@ -137,11 +137,11 @@ impl Consumer for Listener {
                 }
                 continue;
             };
-            let (first, mut bytes) = wire::message_of(&first);
+            let (first, mut bytes) = wire::message_of(&first, self.shared.signatures.as_ref());
             let mut messages = vec![first];
             while messages.len() < max && bytes < wire::BATCH_BYTES_MAX {
                 let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                let (next, size) = wire::message_of(&next);
+                let (next, size) = wire::message_of(&next, self.shared.signatures.as_ref());
                 bytes += size;
                 messages.push(next);
             }

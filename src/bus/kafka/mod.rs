@@ -13,8 +13,8 @@ mod producer;
 mod topics;
 mod wire;
 
-use super::{Bus, BusError, Consumer, Message, Topic};
-use crate::config::KafkaSettings;
+use super::{Bus, BusError, Consumer, Message, Signatures, Topic};
+use crate::config::{KafkaSettings, Secret};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use client::{Clients, blocking};
@@ -46,6 +46,7 @@ struct Shared {
     topics: Topics,
     metrics: Metrics,
     letters: Letters,
+    signatures: Option<Signatures>,
     pinging: Arc<tokio::sync::Mutex<()>>,
     /// In whose name listeners ask; they join nothing.
     group_id: String,
@@ -87,12 +88,15 @@ impl KafkaBus {
         let producer = Producer::new(&clients)?;
         let topics = Topics::new(settings);
         let group_id = settings.group_id.clone();
+        let secrets = settings.events_secrets.iter().map(Secret::expose);
+        let signatures = Signatures::new(secrets, settings.events_required);
         let shared = Shared {
             clients,
             producer,
             topics,
             metrics,
             letters: Letters::default(),
+            signatures,
             pinging: Arc::default(),
             group_id,
         };
@@ -111,7 +115,7 @@ impl Bus for KafkaBus {
         let name = |topic: Topic| shared.topics.name(topic);
         let named: Vec<_> =
             messages.iter().map(|(topic, message)| (name(*topic), message)).collect();
-        shared.producer.send(&shared.clients, &named).await
+        shared.producer.send(&shared.clients, shared.signatures.as_ref(), &named).await
     }
 
     async fn dead_letter(

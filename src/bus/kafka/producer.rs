@@ -1,6 +1,6 @@
 //! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
 
-use super::super::Original;
+use super::super::{Original, Signatures};
 use super::client::{Clients, EndsAside, Log};
 use super::{BusError, Message, letters, wire};
 use rdkafka::client::ClientContext;
@@ -65,6 +65,7 @@ impl Producer {
     pub(super) async fn send(
         &self,
         clients: &Clients,
+        signatures: Option<&Signatures>,
         messages: &[(&str, &Message)],
     ) -> Result<(), BusError> {
         let client = self.current();
@@ -73,10 +74,11 @@ impl Producer {
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
+            let signature = signatures.map(|secrets| secrets.sign(topic, message));
             let record = BaseRecord::with_opaque_to(topic, receipt.clone())
                 .key(message.key.as_bytes())
                 .payload(message.payload.as_bytes())
-                .headers(wire::headers_of(message));
+                .headers(wire::headers_of(message, signature.as_deref()));
             if !hand_over(&client, record, &receipt).await {
                 break;
             }

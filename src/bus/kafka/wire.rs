@@ -1,6 +1,6 @@
 //! Between messages and what Kafka carries, which may be anything where others write too.
 
-use super::super::{Headers, Message, Origin, Original};
+use super::super::{Headers, Message, Origin, Original, SIGNATURE, Signatures};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,12 +22,16 @@ pub(super) const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a key that does not come as text or is larger, in what is read of it.
 const KEY_MAX: usize = 1_024;
 
-/// Headers as Kafka takes them.
-pub(super) fn headers_of(message: &Message) -> OwnedHeaders {
-    let headers = OwnedHeaders::new_with_capacity(message.headers.0.len());
-    message.headers.0.iter().fold(headers, |headers, (name, value)| {
+/// Headers as Kafka takes them, with the signature if there is one.
+pub(super) fn headers_of(message: &Message, signature: Option<&str>) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(message.headers.0.len() + 1);
+    let headers = message.headers.0.iter().fold(headers, |headers, (name, value)| {
         headers.insert(Header { key: name, value: Some(value) })
-    })
+    });
+    match signature {
+        Some(value) => headers.insert(Header { key: SIGNATURE, value: Some(value) }),
+        None => headers,
+    }
 }
 
 /// A header's name and value.
@@ -36,7 +40,10 @@ type Pair<'a> = (&'a str, Option<&'a [u8]>);
 /// Any message whatever, as text, and its size in bytes of key, value and headers. One whose key or
 /// value is not text, that has no value at all, or that is too large, does not parse, so that it is
 /// put aside with its origin; what it was is kept.
-pub(super) fn message_of(foreign: &BorrowedMessage<'_>) -> (Message, usize) {
+pub(super) fn message_of(
+    foreign: &BorrowedMessage<'_>,
+    signatures: Option<&Signatures>,
+) -> (Message, usize) {
     let (key, payload, mut headers) = (foreign.key(), foreign.payload(), headers_in(foreign));
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     let of_headers: usize = headers.iter().map(|(name, value)| name.len() + length(*value)).sum();
@@ -61,12 +68,22 @@ pub(super) fn message_of(foreign: &BorrowedMessage<'_>) -> (Message, usize) {
         let kept = is_small.then(|| whole(key, payload, &headers));
         Arc::new(kept.unwrap_or_else(|| Original::stub(key, payload)))
     });
-    let message = Message {
+    let fault = match (is_small, payload, read) {
+        (false, ..) => Some("larger than 1000000 bytes"),
+        (true, None, _) => Some("without a value"),
+        (true, Some(_), None) => Some("not UTF-8, or its key is too long"),
+        (true, Some(_), Some(_)) => None,
+    };
+    let mut message = Message {
         key: read_key.map_or_else(|| lossy(key.unwrap_or_default()), str::to_owned),
         payload: read.map_or_else(|| NOT_TEXT.to_string(), str::to_owned),
         headers: texts,
-        origin: Some(Origin { partition: foreign.partition(), offset: foreign.offset(), original }),
+        origin: None,
     };
+    let forged = || signatures.and_then(|known| known.fault(foreign.topic(), &message));
+    let fault = fault.or_else(forged);
+    let (partition, offset) = (foreign.partition(), foreign.offset());
+    message.origin = Some(Origin { partition, offset, original, fault });
     (message, size)
 }
 
