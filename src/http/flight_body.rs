@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 /// A flight's fields as they are sent. What only answers show is accepted and ignored, so that a flight
 /// as it was read can be sent back whole; a field that no flight has is refused.
@@ -111,6 +111,15 @@ fn status_or_empty() -> Object {
     status.description(Some("Where the flight is in its life; an empty text says nothing.")).build()
 }
 
+/// The same, and `null`, which is as good as absent where nothing was before.
+fn first_status() -> Object {
+    let words = FlightStatus::ALL.map(|status| Some(status.as_str()));
+    let status = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(words.into_iter().chain([Some(""), None])));
+    status.description(Some("`scheduled` unless it says otherwise.")).build()
+}
+
 /// A new flight's fields: [`FlightBody`] as `POST` wants it. Only its schema is used.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,7 +151,7 @@ pub(super) struct NewFlightBody {
     #[schema(minimum = 1, maximum = 10000)]
     total_seats: i32,
     /// `scheduled` unless it says otherwise.
-    #[schema(schema_with = status_or_empty, required = false)]
+    #[schema(schema_with = first_status, required = false)]
     flight_status: Option<String>,
     /// Price of one seat: a number or a string, with no more decimals than the currency has.
     price: Money,
@@ -286,6 +295,7 @@ fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
     use std::collections::BTreeSet;
     use utoipa::PartialSchema;
 
@@ -300,5 +310,9 @@ mod tests {
             assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), named);
             assert_eq!(schema["additionalProperties"], false);
         }
+        let new = serde_json::to_value(NewFlightBody::schema()).expect("a schema is JSON");
+        let status = &new["properties"]["flight_status"];
+        assert_eq!(status["type"], serde_json::json!(["string", "null"]));
+        assert_eq!(status["enum"].as_array().and_then(|words| words.last()), Some(&Value::Null));
     }
 }
