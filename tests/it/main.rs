@@ -31,6 +31,7 @@ mod logs;
 mod metrics;
 mod money;
 mod outages;
+mod panics;
 mod ports_bus;
 mod ports_cache;
 mod ports_lock;

@@ -1,0 +1,91 @@
+//! Bugs beside the store: what panics fails alone, and what goes on beside it is finished.
+
+use crate::support::TestApp;
+use airline_booking::domain::{FlightId, PaymentReference};
+use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::lock::{FlightLocks, Taken};
+use airline_booking::payments::gateway::{Capture, Captured, Gateway, GatewayError};
+use async_trait::async_trait;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Locks that are taken without fault, unless they are told to panic, and that cannot be kept.
+#[derive(Default)]
+struct BrokenLocks {
+    locks: MemoryLocks,
+    panics_next: AtomicBool,
+}
+
+#[async_trait]
+impl FlightLocks for BrokenLocks {
+    async fn take(&self, flights: &[FlightId]) -> Taken {
+        assert!(!self.panics_next.swap(false, Ordering::AcqRel), "a planted bug");
+        self.locks.take(flights).await
+    }
+
+    async fn keep(&self, _taken: &Taken) -> Infallible {
+        panic!("a planted bug")
+    }
+
+    async fn release(&self, taken: Taken) {
+        self.locks.release(taken).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_locks_costs_at_most_its_own_batch() {
+    let locks = Arc::new(BrokenLocks::default());
+    let app = TestApp::with_parts(|_| {}, |parts| parts.locks = locks.clone()).await;
+    let id = app.add_flight(9).await;
+    locks.panics_next.store(true, Ordering::Release);
+    app.book(id, 1).await.assert_problem(500, "internal");
+    let placed = tokio::time::timeout(Duration::from_secs(30), app.book(id, 2)).await;
+    let placed = placed.expect("the flight is not locked").booking_id();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(placed).await["status"], "completed");
+    assert_eq!(app.flight(id).await["available_seats"], 7);
+    app.finish().await;
+}
+
+/// Panics at its first capture.
+struct BuggyGateway {
+    gateway: Arc<dyn Gateway>,
+    has_panicked: AtomicBool,
+}
+
+#[async_trait]
+impl Gateway for BuggyGateway {
+    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+        assert!(self.has_panicked.swap(true, Ordering::AcqRel), "a planted bug");
+        self.gateway.capture(capture).await
+    }
+
+    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.gateway.reverse(reference).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_call_panicked_is_counted_and_asked_for_again() {
+    let replace = |parts: &mut airline_booking::app::Parts| {
+        let (gateway, has_panicked) = (parts.gateway.clone(), AtomicBool::default());
+        parts.gateway = Arc::new(BuggyGateway { gateway, has_panicked });
+    };
+    let app = TestApp::with_parts(|_| {}, replace).await;
+    let id = app.add_flight(9).await;
+    let struck = app.book(id, 1).await.booking_id();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(struck).await["status"], "pending");
+    let told = app.get("/metrics").await.text;
+    assert!(told.contains("panics_total{part=\"gateway_call\"} 1\n"), "{told}");
+    let other = app.book(id, 2).await.booking_id();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(other).await["status"], "completed");
+
+    app.pass(Duration::from_secs(60)).await;
+    app.run_until_idle().await;
+    assert_eq!(app.booking(struck).await["status"], "completed");
+    app.finish().await;
+}
