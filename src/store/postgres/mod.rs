@@ -20,6 +20,7 @@ mod schema;
 mod silence;
 mod statement;
 mod transaction;
+mod turns;
 mod unit;
 mod upkeep;
 
@@ -40,10 +41,11 @@ use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
 use reader::Reader;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgPool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Mutex;
+use turns::{LOCKS, Turn, for_whole_tables, take_turn};
 
 pub use adopt::Symptom;
 pub(crate) use error::store_error;
@@ -52,9 +54,6 @@ pub(crate) use transaction::begin;
 
 /// Booking numbers drawn in one round trip; those that a process leaves unused are gaps.
 const NUMBERS_DRAWN: i32 = 256;
-
-/// The advisory locks of this service begin with this number.
-const LOCKS: i32 = 0x0061_6972;
 
 /// A server that replicas share.
 pub struct PostgresStore {
@@ -66,16 +65,6 @@ pub struct PostgresStore {
     clock: Arc<OffsetClock>,
     silence: Arc<Silence>,
     unreadable: Unreadable,
-}
-
-/// Work that one session at a time may do.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Turn {
-    Migrate = 1,
-    Import = 2,
-    Relay = 3,
-    Sweep = 4,
-    Serve = 5,
 }
 
 impl PostgresStore {
@@ -160,44 +149,6 @@ impl PostgresStore {
             replica.close().await;
         }
         self.primary.close().await;
-    }
-}
-
-/// Waits until no other session has this turn; kept to the end of the transaction.
-async fn take_turn(connection: &mut PgConnection, turn: Turn) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-        .bind(LOCKS)
-        .bind(turn as i32)
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
-    Ok(())
-}
-
-/// For the rest of a transaction that reads or writes whole tables, and may take its time.
-async fn for_whole_tables(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::raw_sql(
-        "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
-         SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on;
-         SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
-    )
-    .execute(connection)
-    .await
-    .map_err(store_error)?;
-    Ok(())
-}
-
-/// A job that this session has: the lock ends with the session.
-struct SessionLease {
-    connection: PgConnection,
-    silence: Arc<Silence>,
-}
-
-#[async_trait]
-impl Lease for SessionLease {
-    async fn is_held(&mut self) -> bool {
-        let answer = async { self.connection.ping().await.map_err(store_error) };
-        self.silence.bound(answer).await.is_ok()
     }
 }
 
@@ -386,19 +337,7 @@ impl Store for PostgresStore {
             Job::Sweep => Turn::Sweep,
             Job::Serve => Turn::Serve,
         };
-        let asked = async {
-            let mut connection = PgConnection::connect_with(&self.options).await?;
-            let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-                .bind(LOCKS)
-                .bind(turn as i32)
-                .fetch_one(&mut connection)
-                .await?;
-            Ok(is_ours.then_some(connection))
-        };
-        let connection = self.silence.bound(async { asked.await.map_err(store_error) }).await?;
-        let silence = self.silence.clone();
-        Ok(connection
-            .map(|connection| Box::new(SessionLease { connection, silence }) as Box<dyn Lease>))
+        turns::lease(&self.options, &self.silence, turn).await
     }
 
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {

@@ -3,6 +3,7 @@
 //! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: a commit that was
 //! answered survives a power cut; the engine's batches make that cheap.
 
+mod claim;
 mod columns;
 mod commit;
 mod drift;
@@ -35,11 +36,11 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+pub use claim::{ClaimError, ServiceClaim};
 pub(crate) use commit::json;
 pub(crate) use error::store_error;
 pub(crate) use writer::{Writer, begin};
@@ -75,36 +76,11 @@ pub struct SqliteStore {
     unreadable: Unreadable,
 }
 
-/// The right to serve from a database; given back when dropped, or by the operating system when
-/// the process dies.
-#[derive(Debug)]
-pub struct ServiceClaim {
-    _lock: File,
-}
-
-/// Why a database cannot be claimed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// Another process serves from it.
-    #[error(
-        "another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file"
-    )]
-    Taken(PathBuf),
-    /// The file has more than one name.
-    #[error(
-        "{0} is one of {1} names of the same file (hard links): remove the others, then start again"
-    )]
-    ManyNames(PathBuf, u64),
-    /// The lock file cannot be used.
-    #[error("cannot lock {0}: {1}")]
-    Io(PathBuf, std::io::Error),
-}
-
 impl SqliteStore {
     /// Opens the file beside a service that may run on it: its schema is brought up to date only if
     /// none does.
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
-        if file.exists() && is_claimed(file) {
+        if file.exists() && claim::is_claimed(file) {
             let options = SqliteConnectOptions::new().filename(file);
             let mut connection = options.connect().await.map_err(store_error)?;
             schema_of_service(&applied(&mut connection).await?, &migrations())?;
@@ -157,27 +133,7 @@ impl SqliteStore {
     /// whatever links its path follows, with a lock beside it. A file of several names (hard links) is
     /// refused: SQLite keeps the log beside the name, so two names are two logs.
     pub fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
-        let failed = |path: &Path, error| ClaimError::Io(path.to_owned(), error);
-        if !file.exists() {
-            let made = File::options().create(true).append(true).open(file);
-            made.map_err(|error| failed(file, error))?;
-        }
-        let file = file.canonicalize().map_err(|error| failed(file, error))?;
-        let path = lock_beside(&file);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let names = file.metadata().map_err(|error| failed(&file, error))?.nlink();
-            if names > 1 {
-                return Err(ClaimError::ManyNames(file, names));
-            }
-        }
-        let lock = File::create(&path).map_err(|error| failed(&path, error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(ServiceClaim { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file)),
-            Err(TryLockError::Error(error)) => Err(failed(&path, error)),
-        }
+        claim::claim(file)
     }
 
     /// What no other file is called: a number that was drawn once and is kept in the file's own
@@ -215,19 +171,6 @@ impl SqliteStore {
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let versions = "SELECT version FROM _sqlx_migrations WHERE success";
     sqlx::query_scalar(versions).fetch_all(connection).await.map_err(store_error)
-}
-
-/// Whether a process has claimed the file to serve from it.
-fn is_claimed(file: &Path) -> bool {
-    let lock = file.canonicalize().and_then(|file| File::open(lock_beside(&file)));
-    // Shared, so that two who only ask don't take each other for a service.
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
-fn lock_beside(file: &Path) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(".lock");
-    PathBuf::from(path)
 }
 
 /// A job of the only process that serves from the file.
@@ -451,7 +394,7 @@ impl Store for SqliteStore {
     }
 
     async fn is_served(&self) -> Result<bool, StoreError> {
-        Ok(is_claimed(&self.file))
+        Ok(claim::is_claimed(&self.file))
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {

@@ -1,0 +1,67 @@
+//! The claim of the one process that serves from a file.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The right to serve from a database; given back when dropped, or by the operating system when
+/// the process dies.
+#[derive(Debug)]
+pub struct ServiceClaim {
+    _lock: File,
+}
+
+/// Why a database cannot be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Another process serves from it.
+    #[error(
+        "another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file"
+    )]
+    Taken(PathBuf),
+    /// The file has more than one name.
+    #[error(
+        "{0} is one of {1} names of the same file (hard links): remove the others, then start again"
+    )]
+    ManyNames(PathBuf, u64),
+    /// The lock file cannot be used.
+    #[error("cannot lock {0}: {1}")]
+    Io(PathBuf, std::io::Error),
+}
+
+/// Claims a file, as [`SqliteStore::claim`](super::SqliteStore::claim) says.
+pub(super) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
+    let failed = |path: &Path, error| ClaimError::Io(path.to_owned(), error);
+    if !file.exists() {
+        let made = File::options().create(true).append(true).open(file);
+        made.map_err(|error| failed(file, error))?;
+    }
+    let file = file.canonicalize().map_err(|error| failed(file, error))?;
+    let path = lock_beside(&file);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let names = file.metadata().map_err(|error| failed(&file, error))?.nlink();
+        if names > 1 {
+            return Err(ClaimError::ManyNames(file, names));
+        }
+    }
+    let lock = File::create(&path).map_err(|error| failed(&path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(ServiceClaim { _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file)),
+        Err(TryLockError::Error(error)) => Err(failed(&path, error)),
+    }
+}
+
+/// Whether a process has claimed the file to serve from it.
+pub(super) fn is_claimed(file: &Path) -> bool {
+    let lock = file.canonicalize().and_then(|file| File::open(lock_beside(&file)));
+    // Shared, so that two who only ask don't take each other for a service.
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn lock_beside(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".lock");
+    PathBuf::from(path)
+}
