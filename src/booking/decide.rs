@@ -12,7 +12,7 @@ use super::idempotency::IdempotencyRecord;
 use super::state::State;
 use crate::domain::{
     AirlineEvent, Booking, BookingStatus, Currency, Event, FailureReason, Flight, FlightBooking,
-    FlightStatus, Invalid, Payment, PaymentAction, PaymentOutcome, PaymentReference,
+    FlightStatus, Invalid, Money, Payment, PaymentAction, PaymentOutcome, PaymentReference,
     PaymentRequest, PaymentStatus, SeatCount, Timestamp,
 };
 use chrono::Duration;
@@ -74,7 +74,8 @@ fn decide_hold(
         return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: hold.seats, free });
     }
     let booking_price = flight.price.times(hold.seats).ok_or_else(|| {
-        Refusal::Invalid(Invalid::one("/seats_booked", "the total price is beyond 99999999.99"))
+        let most = Money::most_of(flight.currency);
+        Refusal::Invalid(Invalid::one("/seats_booked", format!("the total price is beyond {most}")))
     })?;
 
     let booking = Booking {

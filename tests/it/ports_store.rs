@@ -336,7 +336,9 @@ async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
     let later = on.now + chrono::TimeDelta::hours(1);
     assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
     assert_eq!(claim("old-7".to_owned(), later).await, Claim::Made(1));
-    on.store.forget_keys(later, 9).await.expect("forgotten");
+    assert_eq!(on.store.forget_keys(later, 9).await.expect("forgotten"), 9);
+    assert_eq!(on.store.forget_keys(later, 9_999).await.expect("forgotten"), 1_001 - 9);
+    assert_eq!(on.store.forget_keys(later, 9_999).await.expect("forgotten"), 0);
     assert_eq!(claim("new".to_owned(), later).await, Claim::Made(1));
     for number in [0, 999, 1_000] {
         assert_eq!(claim(format!("old-{number}"), later).await, Claim::New(()));

@@ -40,6 +40,7 @@ async fn an_expiry_that_the_store_refuses_stops_neither_other_expiries_nor_rever
     let other = app.book(flight, 2).await.booking_id();
     app.faults.plan([Fault::RefusesSeats(7)]);
 
+    app.run_until_idle().await;
     app.pass(HOLD).await;
     assert_eq!(app.booking(struck).await["status"], "pending");
     assert_eq!(app.booking(other).await["failure_reason"], "hold_expired");
