@@ -81,15 +81,15 @@ pub struct App {
     tasks: TaskTracker,
     /// Whose clock is followed.
     postgres: Option<Arc<PostgresStore>>,
-    /// Keep a second process from serving where only one can.
-    _claims: Claims,
+    /// Keep a second process from serving where only one can; looked after while it serves.
+    claims: Claims,
 }
 
 impl App {
     /// The service as the settings want it, at rest.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
         let Chosen { parts, postgres, claims } = Chosen::by(&config).await?;
-        let app = Self { postgres, _claims: claims, ..Self::assemble(config, parts) };
+        let app = Self { postgres, claims, ..Self::assemble(config, parts) };
         if let Some(tokens) = &app.tokens {
             tokens.prepare().await?;
         }
@@ -194,7 +194,7 @@ impl App {
             waiting,
             tasks,
             postgres: None,
-            _claims: Claims::default(),
+            claims: Claims::default(),
         }
     }
 
@@ -367,7 +367,7 @@ impl App {
     /// Starts the workers and serves until `stop` resolves; then drains and stops. Does the same when
     /// a worker panics, and then fails.
     pub async fn serve(
-        self,
+        mut self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
@@ -386,11 +386,17 @@ impl App {
         let (router, metrics) = (self.router(), self.metrics.clone());
         let server = http::serve(listener, router, limits, metrics, closing.clone());
         let panicked = self.workers.panicked();
+        let mut claims = std::mem::take(&mut self.claims);
         let mut broken = None;
         let stopped = async {
             tokio::select! {
                 () = stop => {}
-                worker = panicked => broken = Some(worker),
+                worker = panicked => broken = Some(anyhow::anyhow!(
+                    "the worker {worker} panicked; the log says why"
+                )),
+                () = claims.lost() => broken = Some(anyhow::anyhow!(
+                    "another airline-booking serves from this database; replicas need KAFKA_BROKERS"
+                )),
             }
             draining.store(true, Ordering::Release);
             if !self.config.shutdown_delay.is_zero() {
@@ -408,10 +414,7 @@ impl App {
             () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
         }
         self.stop().await;
-        match broken {
-            Some(worker) => anyhow::bail!("the worker {worker} panicked; the log says why"),
-            None => Ok(()),
-        }
+        broken.map_or(Ok(()), Err)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::domain::Timestamp;
 use chrono::{DurationRound, TimeDelta};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Tells the time. No SQL and no rule asks anyone else.
 pub trait Clock: Send + Sync + 'static {
@@ -26,18 +26,27 @@ impl Clock for SystemClock {
 /// The database's clock, as this machine's and the difference between the two, so that replicas on
 /// machines whose clocks differ agree on when a hold ends.
 #[derive(Debug, Default)]
-pub struct OffsetClock(AtomicI64);
+pub struct OffsetClock {
+    offset: AtomicI64,
+    is_set: AtomicBool,
+}
 
 impl OffsetClock {
-    /// How far the database's clock is ahead of this machine's; negative if it is behind.
-    pub fn set_offset_micros(&self, offset: i64) {
-        self.0.store(offset, Ordering::Relaxed);
+    /// Takes in that the database's clock is `offset` microseconds ahead of this machine's, or behind it if
+    /// negative, give or take `doubt`. The first time says where the clock stands; later ones move it only
+    /// into what they leave possible.
+    pub fn correct(&self, offset: i64, doubt: i64) {
+        let (least, most) = (offset.saturating_sub(doubt), offset.saturating_add(doubt));
+        let was = self.offset.load(Ordering::Relaxed);
+        let is_set = self.is_set.swap(true, Ordering::Relaxed);
+        let offset = if is_set { was.clamp(least, most.max(least)) } else { offset };
+        self.offset.store(offset, Ordering::Relaxed);
     }
 }
 
 impl Clock for OffsetClock {
     fn now(&self) -> Timestamp {
-        SystemClock.now() + TimeDelta::microseconds(self.0.load(Ordering::Relaxed))
+        SystemClock.now() + TimeDelta::microseconds(self.offset.load(Ordering::Relaxed))
     }
 }
 
@@ -60,5 +69,24 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().expect("no holder of the clock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_took_long_moves_the_clock_only_as_far_as_it_proves() {
+        let clock = OffsetClock::default();
+        let offset = || clock.offset.load(Ordering::Relaxed);
+        clock.correct(1_000, 400);
+        assert_eq!(offset(), 1_000);
+        clock.correct(5_000_000, 7_000_000);
+        assert_eq!(offset(), 1_000, "it may still be right");
+        clock.correct(1_200, 100);
+        assert_eq!(offset(), 1_100);
+        clock.correct(-500, 100);
+        assert_eq!(offset(), -400);
     }
 }

@@ -21,6 +21,9 @@ use crate::telemetry::{Metrics, Names, Tracing};
 use anyhow::Context;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
 
 /// The parts behind the ports.
 #[derive(Clone)]
@@ -113,7 +116,59 @@ pub(super) struct Claims {
     /// An embedded database's file.
     _file: Option<ServiceClaim>,
     /// A database whose topics stay in the process.
-    _database: Option<Box<dyn Lease>>,
+    database: Option<DatabaseClaim>,
+}
+
+/// The right to serve from a database alone.
+struct DatabaseClaim {
+    lease: Box<dyn Lease>,
+    store: Arc<dyn Store>,
+}
+
+/// How often it is looked whether a database's claim is held.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a claim may be another session's before it counts as lost: longer than a server takes to
+/// notice that our own session has ended.
+const CLAIM_LOST_AFTER: Duration = Duration::from_secs(20);
+
+impl Claims {
+    /// Waits until another process serves where only one can; for ever where that cannot be.
+    pub(super) async fn lost(&mut self) {
+        match &mut self.database {
+            Some(claim) => claim.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl DatabaseClaim {
+    /// The claim ends with its session, as when the database is started again. It is then taken again,
+    /// unless another process was faster.
+    async fn lost(&mut self) {
+        let mut refused_at: Option<Instant> = None;
+        loop {
+            sleep(CLAIM_INTERVAL).await;
+            if self.lease.is_held().await {
+                continue;
+            }
+            match self.store.lease(Job::Serve).await {
+                Ok(Some(lease)) => {
+                    self.lease = lease;
+                    refused_at = None;
+                    warn!("the claim on the database was lost and taken again");
+                }
+                Ok(None) => {
+                    let since = *refused_at.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= CLAIM_LOST_AFTER {
+                        return;
+                    }
+                }
+                // Nobody else is let in by it either.
+                Err(error) => debug!(%error, "the claim on the database could not be taken again"),
+            }
+        }
+    }
 }
 
 /// The parts that the settings name.
@@ -172,7 +227,8 @@ impl Chosen {
         };
         let (store, gateway, clock) = (kept.store, kept.gateway, kept.clock);
         let parts = Parts { store, gateway, bus, locks, cache, clock, metrics, tracing };
-        let claims = Claims { _file: kept.claim, _database: sole };
+        let database = sole.map(|lease| DatabaseClaim { lease, store: parts.store.clone() });
+        let claims = Claims { _file: kept.claim, database };
         Ok(Self { parts, postgres: kept.postgres, claims })
     }
 }

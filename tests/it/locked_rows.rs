@@ -153,6 +153,23 @@ async fn a_payment_that_another_session_keeps_refuses_its_own_cancellation_and_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flight_of_the_same_version_that_was_changed_elsewhere_is_decided_again() {
+    let mut fixture = Fixture::start().await;
+    let flight = fixture.flight().await;
+    let holds = vec![fixture.hold(flight, 1).await];
+    booked(&fixture.run(holds).await[0]);
+    // As on a server that took over without the last commits of another, and sold other seats.
+    let sell_out = format!(
+        "UPDATE flights SET held_seats = 100, updated_at = updated_at + interval '1 second'
+          WHERE id = {flight}"
+    );
+    fixture.execute(&sell_out).await;
+    let holds = vec![fixture.hold(flight, 1).await];
+    let outcome = fixture.run(holds).await.remove(0);
+    assert!(matches!(outcome, Err(Error::Refused(_))), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_commit_takes_too_long_is_refused_alone() {
     let mut fixture = Fixture::start().await;
     fixture

@@ -48,6 +48,7 @@ mod settings;
 mod settling;
 mod signed_messages;
 mod slow_clients;
+mod sole_server;
 mod states;
 mod stopping;
 mod sweeping;

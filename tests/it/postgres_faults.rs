@@ -228,3 +228,40 @@ async fn searches_read_a_replica_while_it_answers_and_all_else_the_primary() {
     }
     assert!(faulty.server.terminate().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_durable_where_the_server_would_not_make_them_so() {
+    let url = TestDatabase::postgres().await.url();
+    let mut session = PgConnection::connect(&url).await.expect("a connection");
+    let name = url.rsplit_once('/').expect("a database").1;
+    let unsafe_setting = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    sqlx::raw_sql(AssertSqlSafe(unsafe_setting)).execute(&mut session).await.expect("set");
+    let mut faulty = Faulty::start(&url, &url, &[]).await;
+    faulty.execute("CREATE TABLE told (what TEXT)").await;
+    faulty.strike("INSERT INTO told SELECT current_setting('synchronous_commit');").await;
+    faulty.expect_sold(1).await;
+    let told: String = sqlx::query_scalar("SELECT what FROM told LIMIT 1")
+        .fetch_one(&mut faulty.database)
+        .await
+        .expect("a row");
+    assert_eq!(told, "on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_of_postgresql_no_booking_meets_a_dead_connection() {
+    let service = Service::start("postgres").await;
+    let url = service.address("TEST_DATABASE_URL");
+    let faulty = Faulty::start(url, url, &[]).await;
+    // As many connections as the pool has.
+    let path = format!("/api/v1/flights/{}", faulty.flight);
+    for _ in 0..4 {
+        futures::future::join_all((0..100).map(|_| faulty.get(&path))).await;
+    }
+    service.stop().await;
+    service.start_again().await;
+    for _ in 0..20 {
+        let (status, placed) = faulty.book().await;
+        assert_eq!(status, 201, "{placed}");
+    }
+    assert!(faulty.server.terminate().await);
+}

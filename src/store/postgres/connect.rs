@@ -11,12 +11,13 @@ use std::time::Duration;
 /// How long a statement waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What every session is told: how long it bears with a statement, a lock, an idle transaction; when
+/// What every session is told: that a commit is durable before it is acknowledged; how long it bears with a statement, a lock, an idle transaction; when
 /// it takes a client for lost, whose leases then end (a Unix socket has no such thing, and ignores
 /// it); and how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was
 /// made while a table was empty would read the whole of it, for as long as the table's statistics lag
 /// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
-const SESSION: [(&str, &str); 12] = [
+const SESSION: [(&str, &str); 13] = [
+    ("synchronous_commit", "on"),
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
     ("idle_in_transaction_session_timeout", "30s"),

@@ -5,6 +5,7 @@ use super::commit::{insert_outbox, insert_outdated};
 use super::error::store_error;
 use super::request_keys;
 use super::transaction::begin;
+use super::turns::{Turn, for_whole_tables, take_turn};
 use crate::booking::{Claim, RequestKey, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
@@ -139,9 +140,9 @@ pub(super) async fn import(
         })
         .collect();
     let mut tx = begin(pool).await.map_err(store_error)?;
-    super::for_whole_tables(&mut tx).await?;
+    for_whole_tables(&mut tx).await?;
     // Two imports of the same file at once: the second waits, and finds everything stored.
-    super::take_turn(&mut tx, super::Turn::Import).await?;
+    take_turn(&mut tx, Turn::Import).await?;
     let mut created = 0;
     for rows in flights.chunks(IMPORT_ROWS) {
         created += insert(&mut tx, rows, currency, now, false).await?.len();

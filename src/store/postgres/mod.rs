@@ -14,6 +14,7 @@ mod flights;
 mod load;
 mod locked;
 mod moves;
+mod numbers;
 mod reader;
 mod request_keys;
 mod schema;
@@ -39,21 +40,18 @@ use crate::domain::{
 };
 use crate::payments::simulated::PostgresLedger;
 use async_trait::async_trait;
+use numbers::Numbers;
 use reader::Reader;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tokio::sync::Mutex;
-use turns::{LOCKS, Turn, for_whole_tables, take_turn};
+use turns::{Turn, for_whole_tables};
 
 pub use adopt::Symptom;
 pub(crate) use error::store_error;
 pub(crate) use silence::Silence;
 pub(crate) use transaction::begin;
-
-/// Booking numbers drawn in one round trip; those that a process leaves unused are gaps.
-const NUMBERS_DRAWN: i32 = 256;
 
 /// A server that replicas share.
 pub struct PostgresStore {
@@ -61,7 +59,7 @@ pub struct PostgresStore {
     /// Where searches read.
     reader: Reader,
     options: PgConnectOptions,
-    numbers: Mutex<Vec<i64>>,
+    numbers: Numbers,
     clock: Arc<OffsetClock>,
     silence: Arc<Silence>,
     unreadable: Unreadable,
@@ -90,7 +88,7 @@ impl PostgresStore {
             connect::pool(settings, &silence).connect_lazy_with(options.clone().host(host))
         });
         let reader = Reader::new(replica);
-        let (numbers, clock) = (Mutex::default(), Arc::default());
+        let (numbers, clock) = (Numbers::default(), Arc::default());
         let unreadable = Unreadable::default();
         let store = Self { primary, reader, options, numbers, clock, silence, unreadable };
         store.set_clock().await?;
@@ -113,15 +111,18 @@ impl PostgresStore {
         self.clock.clone()
     }
 
-    /// Compares this machine's clock with the database's.
+    /// Compares this machine's clock with the database's. The longer the answer takes, the less it says:
+    /// the clock is moved only as far as the answer proves that it is wrong.
     pub async fn set_clock(&self) -> Result<(), StoreError> {
         let asked = SystemClock.now();
         let theirs = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')");
         let answer = async { theirs.fetch_one(&self.primary).await.map_err(store_error) };
         let theirs: i64 = self.silence.bound(answer).await?;
         let answered = SystemClock.now();
-        let ours = asked + (answered - asked) / 2;
-        self.clock.set_offset_micros(theirs - ours.timestamp_micros());
+        let doubt = (answered - asked) / 2;
+        let ours = asked + doubt;
+        let doubt = doubt.num_microseconds().unwrap_or(i64::MAX);
+        self.clock.correct(theirs - ours.timestamp_micros(), doubt);
         Ok(())
     }
 
@@ -171,18 +172,7 @@ impl Store for PostgresStore {
     }
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
-        let mut numbers = self.numbers.lock().await;
-        if numbers.is_empty() {
-            let sequence =
-                "SELECT nextval((SELECT pg_get_serial_sequence('bookings', 'id'))::regclass)
-                              FROM generate_series(1, $1)";
-            let drawn = sqlx::query_scalar(sequence).bind(NUMBERS_DRAWN).fetch_all(&self.primary);
-            *numbers = self.silence.bound(async { drawn.await.map_err(store_error) }).await?;
-            // The smallest is drawn first.
-            numbers.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        let none = || StoreError::Refused(anyhow::anyhow!("the sequence gave no number"));
-        numbers.pop().map(BookingId).ok_or_else(none)
+        self.numbers.draw(&self.primary, &self.silence).await
     }
 
     async fn create_flight(

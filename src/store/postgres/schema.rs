@@ -1,7 +1,8 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
 use super::error::store_error;
-use super::{LOCKS, PostgresStore, Turn, adopt, connect, for_whole_tables, take_turn, unit};
+use super::turns::{LOCKS, Turn, for_whole_tables, take_turn};
+use super::{PostgresStore, adopt, connect, unit};
 use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
 use crate::store::{StoreError, schema_of_service};

@@ -62,6 +62,12 @@ impl Silence {
         Ok(true)
     }
 
+    /// Whether a connection was lost since then.
+    pub(super) fn was_suspected_since(&self, then: Instant) -> bool {
+        let suspected_at = self.suspected_at.lock().expect("no holder panics");
+        suspected_at.is_some_and(|at| at >= then)
+    }
+
     fn suspect(&self) {
         *self.suspected_at.lock().expect("no holder panics") = Some(Instant::now());
     }

@@ -11,22 +11,28 @@ use sqlx::postgres::PgArguments;
 use std::collections::HashMap;
 
 /// One answer row for each stale row: its table, and its key in one or two columns.
+///
+/// A flight is stale by its version or by when it was changed. A server that takes over without the last
+/// commits of another counts on from a lower version, and may reach the same one with other seats.
 pub(super) const WRITE: &str = "
 WITH
 flight_in AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[],
-                         $6::int[], $7::int[], $8::int[])
-        AS t (id, was, version, updated_at, available, held, blocked, total)),
+                         $6::int[], $7::int[], $8::int[], $50::bigint[])
+        AS t (id, was, version, updated_at, available, held, blocked, total, was_updated_at)),
 key_in AS MATERIALIZED (
     SELECT * FROM unnest($18::bigint[], $19::text[], $20::text[], $21::bigint[], $22::bigint[],
                          $23::bigint[])
         AS t (user_id, key, request_hash, booking_id, created_at, lapsed_at)),
 
 flight_now AS MATERIALIZED (
-    SELECT i.id, i.was, n.version FROM (SELECT id, was FROM flight_in ORDER BY id) AS i
-      LEFT JOIN LATERAL (SELECT version FROM flights WHERE id = i.id FOR NO KEY UPDATE) AS n ON true),
+    SELECT i.id, i.was, i.was_updated_at, n.version, n.updated_at
+      FROM (SELECT id, was, was_updated_at FROM flight_in ORDER BY id) AS i
+      LEFT JOIN LATERAL (SELECT version, updated_at FROM flights WHERE id = i.id
+                            FOR NO KEY UPDATE) AS n ON true),
 stale AS MATERIALIZED (
-    SELECT 'flight' AS kind, id, NULL AS name FROM flight_now WHERE version IS DISTINCT FROM was
+    SELECT 'flight' AS kind, id, NULL AS name FROM flight_now
+     WHERE version IS DISTINCT FROM was OR updated_at IS DISTINCT FROM instant(was_updated_at)
     UNION ALL
     SELECT 'key', i.user_id, i.key FROM key_in AS i
       JOIN idempotency_keys AS k ON k.user_id = i.user_id AND k.key = i.key
@@ -110,6 +116,7 @@ pub(super) fn arguments(
     to.add(column(&entries, OutboxEntry::body))?;
     to.add(outbox::ended(folded, changes).as_ref().map(outbox::outdated_body))?;
     to.add(column(&entries, |entry| entry.lane.as_str()))?;
+    to.add(column(&folded.flights, |c| micros(c.was.updated_at)))?;
     Ok(to)
 }
 
