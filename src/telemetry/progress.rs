@@ -146,7 +146,8 @@ mod tests {
         assert_eq!(progress.stalled_for(None, later(60)), Duration::ZERO, "at rest");
         let stalled = progress.stalled_for(Some(began), later(60));
         assert!(stalled >= Duration::from_secs(59), "{stalled:?}");
-        assert_eq!(progress.stalled_for(Some(later(60)), later(60)), Duration::ZERO, "new work");
+        let now = later(60);
+        assert_eq!(progress.stalled_for(Some(now), now), Duration::ZERO, "new work");
 
         let first = progress.begin();
         let second = progress.begin();
