@@ -1,5 +1,6 @@
 //! A flight (one dated departure) and its seat inventory.
 
+use super::place::place_key;
 use super::{Currency, FlightId, Invalid, Money, Place, SeatCount, Timestamp};
 use chrono::{Datelike, Duration};
 use serde::{Deserialize, Serialize};
@@ -325,7 +326,8 @@ impl FlightPatch {
         }
         after.flight_status = self.flight_status.unwrap_or(after.flight_status);
         let price = self.price.unwrap_or(after.price);
-        if price != flight.price {
+        // The same amount too, where it is written so that it may be meant as another.
+        if price != flight.price || price.in_currency(after.currency).is_err() {
             after.price = after.currency.priced(&mut invalid, price);
         }
         if let Some(currency) = &self.currency {
@@ -368,12 +370,14 @@ fn check_place(invalid: &mut Invalid, pointer: &str, place: &str) -> Place {
         invalid.add(pointer, format!("must be 1 to {PLACE_CHARS_MAX} characters"));
     } else if place.chars().any(char::is_control) {
         invalid.add(pointer, "must not hold control characters");
+    } else if place_key(place).is_empty() {
+        invalid.add(pointer, "must hold a character that can be seen");
     }
     place.into()
 }
 
 fn check_route(invalid: &mut Invalid, source: &str, destination: &str) {
-    if !source.is_empty() && source.to_lowercase() == destination.to_lowercase() {
+    if !source.is_empty() && place_key(source) == place_key(destination) {
         invalid.add("/destination", "must differ from source");
     }
 }

@@ -10,6 +10,7 @@ mod ids;
 mod invalid;
 mod money;
 mod payment;
+mod place;
 mod route;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger};

@@ -1,6 +1,7 @@
 //! Places, routes and schedule days: what a search is keyed by.
 
 use super::Timestamp;
+use super::place::fold_into;
 use chrono::{Days, NaiveDate, NaiveTime, TimeZone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,28 +10,15 @@ use std::sync::Arc;
 /// A city or airport as a flight names it: trimmed, 1 to 100 characters, as the schema holds it.
 pub type Place = Arc<str>;
 
-/// One text for a source and destination, whatever their case and outer spaces.
+/// One text for a source and destination, however they are written: see [`super::place`].
 ///
 /// Kept beside each flight and indexed, so that every store matches routes by the same rule.
 pub fn route_key(source: &str, destination: &str) -> String {
     let mut key = String::with_capacity(source.len() + destination.len() + 1);
-    escape_into(&mut key, source);
+    fold_into(&mut key, source);
     key.push('#');
-    escape_into(&mut key, destination);
+    fold_into(&mut key, destination);
     key
-}
-
-/// Lower case, outer spaces gone, and the key's own punctuation (`#{}`, and `%`) percent-encoded.
-fn escape_into(key: &mut String, place: &str) {
-    for c in place.trim().chars().flat_map(char::to_lowercase) {
-        match c {
-            '#' => key.push_str("%23"),
-            '{' => key.push_str("%7B"),
-            '}' => key.push_str("%7D"),
-            '%' => key.push_str("%25"),
-            c => key.push(c),
-        }
-    }
 }
 
 /// A route on one schedule day: what one search asks for and one cached answer holds.

@@ -9,6 +9,7 @@ mod error;
 mod outbox;
 pub mod postgres;
 
+mod keys;
 mod rows;
 pub mod sqlite;
 mod unit;

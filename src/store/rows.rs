@@ -209,10 +209,11 @@ fn payment_asked(
     (text, booking, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
 ) -> Result<(PaymentReference, PaymentAsked), StoreError> {
     let cell = Cell { table: "payments", row: text.clone() };
+    let currency: Currency = cell.read("currency", currency.parse().ok())?;
     let payment = PaymentAsked {
         booking_id: BookingId(booking),
-        amount: Money::from_minor(amount),
-        currency: cell.read("currency", currency.parse().ok())?,
+        amount: Money::from_stored(amount, currency.decimals()),
+        currency,
         method: cell.read("method", PaymentMethod::new(&method))?,
         status: cell.read("status", PaymentStatus::parse(&status))?,
         hold_expires_at: cell.read("hold_expires_at", instant(hold_expires_at))?,

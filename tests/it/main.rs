@@ -32,6 +32,7 @@ mod metrics;
 mod money;
 mod outages;
 mod panics;
+mod places;
 mod ports_bus;
 mod ports_cache;
 mod ports_lock;

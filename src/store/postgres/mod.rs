@@ -11,6 +11,7 @@ mod connect;
 mod drift;
 mod error;
 mod flights;
+mod keys;
 mod load;
 mod locked;
 mod moves;
@@ -80,6 +81,7 @@ impl PostgresStore {
         let mut first = connect::connect(&options).await?;
         schema::bring_up_to_date(&mut first, currency, adopt).await?;
         unit::validate_checks(&mut first).await?;
+        keys::renew(&mut first).await?;
         // It was only for the start; the server closes what is not said goodbye to.
         let _ = first.close().await;
         let silence = Arc::default();

@@ -9,6 +9,7 @@ mod commit;
 mod drift;
 mod error;
 mod flights;
+mod keys;
 mod load;
 mod outbox;
 mod request_keys;
@@ -107,6 +108,7 @@ impl SqliteStore {
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         unit::settle(&mut *writer.take().await?, currency).await?;
+        keys::renew(&mut *writer.take().await?).await?;
         writes::Writes::prepare(&mut *writer.take().await?).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)

@@ -1,0 +1,38 @@
+//! Keys of routes that an earlier release made by another rule, made anew.
+//!
+//! Before the service starts, in steps, each a transaction of its own: a start that is interrupted goes
+//! on where it stopped.
+
+use crate::domain::route_key;
+
+/// The number of [`route_key`]'s rule. A change of the rule takes the next.
+pub(in crate::store) const RULE: i32 = 1;
+
+/// Flights in one step.
+pub(in crate::store) const STEP: i64 = 2_000;
+
+/// All flights are done.
+pub(in crate::store) const ALL: i64 = i64::MAX;
+
+/// How far the present rule got.
+pub(in crate::store) const DONE_TO: &str = "SELECT done_to FROM route_keys WHERE rule = $1";
+
+/// Notes how far it got.
+pub(in crate::store) const NOTE: &str = "
+INSERT INTO route_keys (rule, done_to) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET rule = excluded.rule, done_to = excluded.done_to";
+
+/// A flight as a step reads it: number, source, destination, key.
+pub(in crate::store) type Keyed = (i64, String, String, String);
+
+/// The flights whose keys differ from the rule's: number, key as it is, key as it is to be.
+pub(in crate::store) fn changed(flights: &[Keyed]) -> Vec<(i64, &str, String)> {
+    let mut changed = Vec::new();
+    for (id, source, destination, key) in flights {
+        let new = route_key(source, destination);
+        if new != *key {
+            changed.push((*id, key.as_str(), new));
+        }
+    }
+    changed
+}

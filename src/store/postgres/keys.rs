@@ -1,0 +1,62 @@
+//! Keys of routes, made anew.
+
+use super::commit::insert_outdated;
+use super::error::store_error;
+use super::for_whole_tables;
+use crate::domain::Outdated;
+use crate::store::StoreError;
+use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed};
+use sqlx::{Connection, PgConnection};
+
+/// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.
+const LOOK: &str = "
+SELECT id, source, destination, route FROM flights
+ WHERE id > $1 AND (octet_length(route) <> length(route) OR position('  ' IN route) > 0)
+ ORDER BY id LIMIT $2";
+
+/// Not where the flight moved meanwhile, which wrote its key.
+const WRITE: &str = "
+UPDATE flights SET route = c.key
+  FROM unnest($1::bigint[], $2::text[], $3::text[]) AS c (id, was, key)
+ WHERE flights.id = c.id AND flights.route = c.was";
+
+/// Makes them all anew, step by step.
+pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let done_to: Option<i64> = sqlx::query_scalar(DONE_TO)
+        .bind(RULE)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    let mut done_to = done_to.unwrap_or(i64::MIN);
+    while done_to != ALL {
+        done_to = step(connection, done_to).await?;
+    }
+    Ok(())
+}
+
+async fn step(connection: &mut PgConnection, done_to: i64) -> Result<i64, StoreError> {
+    let mut tx = connection.begin().await.map_err(store_error)?;
+    for_whole_tables(&mut tx).await?;
+    let flights: Vec<Keyed> = sqlx::query_as(LOOK)
+        .bind(done_to)
+        .bind(STEP)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    let changed = changed(&flights);
+    if !changed.is_empty() {
+        sqlx::query(WRITE)
+            .bind(changed.iter().map(|(id, _, _)| *id).collect::<Vec<_>>())
+            .bind(changed.iter().map(|(_, was, _)| *was).collect::<Vec<_>>())
+            .bind(changed.iter().map(|(_, _, key)| key.as_str()).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        insert_outdated(&mut tx, &Outdated::All).await?;
+    }
+    let is_last = (flights.len() as i64) < STEP;
+    let done_to = if is_last { ALL } else { flights.last().map_or(ALL, |flight| flight.0) };
+    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await.map_err(store_error)?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(done_to)
+}

@@ -1,0 +1,56 @@
+//! Keys of routes, made anew.
+
+use super::error::store_error;
+use super::outbox::insert_outdated;
+use super::writer::begin;
+use crate::domain::Outdated;
+use crate::store::StoreError;
+use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed};
+use sqlx::SqliteConnection;
+
+/// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.
+const LOOK: &str = "
+SELECT id, source, destination, route FROM flights
+ WHERE id > ?1 AND (length(CAST(route AS BLOB)) <> length(route) OR instr(route, '  ') > 0)
+ ORDER BY id LIMIT ?2";
+
+/// Makes them all anew, step by step.
+pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let done_to: Option<i64> = sqlx::query_scalar(DONE_TO)
+        .bind(RULE)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    let mut done_to = done_to.unwrap_or(i64::MIN);
+    while done_to != ALL {
+        done_to = step(connection, done_to).await?;
+    }
+    Ok(())
+}
+
+async fn step(connection: &mut SqliteConnection, done_to: i64) -> Result<i64, StoreError> {
+    let mut tx = begin(connection).await?;
+    let flights: Vec<Keyed> = sqlx::query_as(LOOK)
+        .bind(done_to)
+        .bind(STEP)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    let changed = changed(&flights);
+    for (id, _, key) in &changed {
+        sqlx::query("UPDATE flights SET route = ?2 WHERE id = ?1")
+            .bind(id)
+            .bind(key)
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+    }
+    if !changed.is_empty() {
+        insert_outdated(&mut tx, &Outdated::All).await?;
+    }
+    let is_last = (flights.len() as i64) < STEP;
+    let done_to = if is_last { ALL } else { flights.last().map_or(ALL, |flight| flight.0) };
+    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await.map_err(store_error)?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(done_to)
+}
