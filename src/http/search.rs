@@ -67,7 +67,7 @@ impl std::str::FromStr for Sort {
 
 /// Finds flights for sale on a route and day.
 ///
-/// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case and outer spaces.
+/// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case, accents and blanks.
 /// Answers come from the cache and are fresh: a booking or a change ends them at once, and a flight
 /// that closes (`BOOKING_CLOSES_BEFORE`) leaves them at that moment.
 #[utoipa::path(

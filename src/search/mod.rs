@@ -142,7 +142,7 @@ impl Search {
         Self { store, cache, clock, answers, settings, metrics, tracing }
     }
 
-    /// The flights for sale from `source` to `destination` (whatever their case and outer spaces)
+    /// The flights for sale from `source` to `destination` (however they are written)
     /// that depart on `date` of the schedule's time zone.
     pub async fn answer(
         &self,
