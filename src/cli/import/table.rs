@@ -128,9 +128,16 @@ fn seats(invalid: &mut Invalid, pointer: &str, text: &str) -> SeatCount {
     })
 }
 
+/// Whether a row holds nothing: an empty line, one of delimiters alone, or the mark that DOS put at a
+/// file's end.
+fn is_blank(line: &StringRecord) -> bool {
+    line.iter().all(|field| field.trim_matches('\u{1a}').is_empty())
+}
+
 /// Flights, line by line.
 pub(super) struct Table<R> {
     reader: Reader<R>,
+    header: StringRecord,
     columns: Columns,
     ignored: Vec<String>,
     line: StringRecord,
@@ -142,14 +149,16 @@ impl<R: Read> Table<R> {
         // Lines end at `\n` alone, and trimming takes a `\r` before it: so each line is counted as
         // an editor counts it, whichever ending the file has.
         let mut reader = ReaderBuilder::new()
+            .has_headers(false)
             .flexible(true)
             .trim(Trim::All)
             .terminator(Terminator::Any(b'\n'))
             .from_reader(text);
-        let header = reader.headers()?.clone();
+        let mut header = StringRecord::new();
+        while reader.read_record(&mut header)? && is_blank(&header) {}
         let columns = Columns::of(&header, currency)?;
         let ignored = header.iter().filter(|name| !KNOWN.contains(name)).map(Into::into).collect();
-        Ok(Self { reader, columns, ignored, line: StringRecord::new() })
+        Ok(Self { reader, header, columns, ignored, line: StringRecord::new() })
     }
 
     /// Columns that mean nothing here.
@@ -160,7 +169,11 @@ impl<R: Read> Table<R> {
     /// The next flight, or what is wrong with its line; `None` at the end. An error means that the
     /// file itself can't be read on.
     pub(super) fn next_flight(&mut self) -> anyhow::Result<Option<Result<NewFlight, BadLine>>> {
-        match self.reader.read_record(&mut self.line) {
+        let mut read = self.reader.read_record(&mut self.line);
+        while matches!(read, Ok(true)) && is_blank(&self.line) {
+            read = self.reader.read_record(&mut self.line);
+        }
+        match read {
             Ok(false) => Ok(None),
             Ok(true) => {
                 let number = self.line.position().map_or(0, csv::Position::line);
@@ -183,7 +196,7 @@ impl<R: Read> Table<R> {
             }
             Err(error) => match error.kind() {
                 ErrorKind::Utf8 { pos, err } => {
-                    let column = self.reader.headers()?.get(err.field()).unwrap_or("a column");
+                    let column = self.header.get(err.field()).unwrap_or("a column");
                     let fault = format!("{column} must be UTF-8");
                     let number = pos.as_ref().map_or(0, csv::Position::line);
                     Ok(Some(Err(BadLine { number, faults: vec![fault] })))
@@ -218,6 +231,27 @@ mod tests {
         assert_eq!((flight.available_seats, flight.total_seats), (180, 180));
         assert_eq!(flight.flight_number, None);
         assert_eq!(Table::new(&text[..], inr()).expect("a header").ignored(), ["gate"]);
+    }
+
+    #[test]
+    fn rows_that_hold_nothing_are_skipped_and_lines_are_counted_with_them() {
+        for end in ["\n", "\r\n"] {
+            let text = [
+                "",
+                "  ",
+                "source,destination,timestamp,total_seats,price",
+                "",
+                ",,,,",
+                "Delhi,Mumbai,2025-01-20T10:00:00Z,180,2500",
+                "Delhi,delhi,2025-01-20T10:00:00Z,180,2500",
+                "",
+                "\u{1a}",
+            ]
+            .join(end);
+            let lines = lines(text.as_bytes());
+            assert_eq!(lines.len(), 2, "{lines:?}");
+            assert_eq!(lines[1].as_ref().map_err(|bad| bad.number), Err(7));
+        }
     }
 
     #[test]
