@@ -33,7 +33,7 @@ enum Command {
     /// Import flights from a CSV file, plain or gzip; all of them or, if a line is bad, none
     #[command(after_help = import::HELP)]
     Import {
-        /// The file
+        /// The file; - is standard input
         file: PathBuf,
     },
     /// Bring the database to this version's schema and stop; adopts one of the specified schema

@@ -25,6 +25,7 @@ mod http_places;
 mod http_round_trips;
 mod http_strict;
 mod identity;
+mod import_files;
 mod interop;
 mod locked_rows;
 mod logs;

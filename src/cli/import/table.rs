@@ -1,16 +1,17 @@
 //! A CSV text as flights: finds the columns by the first line, and reads line after line.
 
-use crate::domain::{Currency, FlightStatus, Invalid, Money, NewFlight, SeatCount, Timestamp};
+use super::fields::{flight_number, instant, price, seats};
+use super::head::{Head, KNOWN, REQUIRED, is_blank, known, lacking};
+use crate::domain::{Currency, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
-use chrono::DateTime;
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Terminator, Trim};
+use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::fmt;
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 /// A line that is no flight.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadLine {
-    /// Counted from 1, the line of the column names.
+    /// Counted from 1, as an editor counts.
     pub(super) number: u64,
     /// Each column and what is wrong with it.
     pub(super) faults: Vec<String>,
@@ -25,6 +26,7 @@ impl fmt::Display for BadLine {
 /// Where each column stands in a line.
 struct Columns {
     currency: Currency,
+    comma_is_decimal: bool,
     width: usize,
     source: usize,
     destination: usize,
@@ -36,33 +38,24 @@ struct Columns {
     available_seats: Option<usize>,
 }
 
-const KNOWN: [&str; 8] = [
-    "source",
-    "destination",
-    "timestamp",
-    "total_seats",
-    "price",
-    "flight_number",
-    "arrival_timestamp",
-    "available_seats",
-];
-
 impl Columns {
-    fn of(header: &StringRecord, currency: Currency) -> anyhow::Result<Self> {
-        let optional = |name: &str| header.iter().position(|column| column == name);
+    fn of(header: &[String], currency: Currency, delimiter: u8, line: u64) -> anyhow::Result<Self> {
+        let is = |column: &String, name: &str| known(column) == Some(name);
+        let optional = |name: &str| header.iter().position(|column| is(column, name));
         let missing: Vec<_> =
-            KNOWN[..5].iter().copied().filter(|name| optional(name).is_none()).collect();
+            KNOWN[..REQUIRED].iter().copied().filter(|name| optional(name).is_none()).collect();
         if !missing.is_empty() {
-            bail!("the first line must name the columns; it lacks {}", missing.join(", "));
+            bail!(lacking(&missing, header, delimiter, line));
         }
         for name in KNOWN {
-            if header.iter().filter(|column| *column == name).count() > 1 {
-                bail!("the first line names the column {name} twice");
+            if header.iter().filter(|column| is(column, name)).count() > 1 {
+                bail!("line {line} names the column {name} twice");
             }
         }
         let required = |name| optional(name).expect("a missing one was reported above");
         Ok(Self {
             currency,
+            comma_is_decimal: delimiter == b';',
             width: header.len(),
             source: required("source"),
             destination: required("destination"),
@@ -82,7 +75,7 @@ impl Columns {
             let detail = format!("are {}, where the first line names {}", line.len(), self.width);
             return Err(Invalid::one("/columns", detail));
         }
-        let field = |column: usize| line.get(column).unwrap_or_default();
+        let field = |column: usize| line.get(column).unwrap_or_default().trim_matches(is_blank);
         let given = |column: Option<usize>| column.map(field).filter(|text| !text.is_empty());
         let departs_at = instant(&mut invalid, "/timestamp", field(self.timestamp));
         let arrives_at = given(self.arrival_timestamp)
@@ -90,16 +83,10 @@ impl Columns {
         let total_seats = seats(&mut invalid, "/total_seats", field(self.total_seats));
         let available_seats = given(self.available_seats)
             .map_or(total_seats, |text| seats(&mut invalid, "/available_seats", text));
-        let price = match field(self.price).parse::<Money>() {
-            Ok(price) => self.currency.priced(&mut invalid, price),
-            Err(error) => {
-                invalid.add("/price", error.to_string());
-                Money::default()
-            }
-        };
+        let price = price(&mut invalid, self.currency, field(self.price), self.comma_is_decimal);
         invalid.or(())?;
         NewFlight {
-            flight_number: given(self.flight_number).map(Into::into),
+            flight_number: given(self.flight_number).map(|text| flight_number(text).into()),
             source: field(self.source).into(),
             destination: field(self.destination).into(),
             departs_at,
@@ -113,97 +100,93 @@ impl Columns {
     }
 }
 
-fn instant(invalid: &mut Invalid, pointer: &str, text: &str) -> Timestamp {
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return instant.to_utc();
-    }
-    invalid.add(pointer, "must be an RFC 3339 instant such as 2025-01-20T10:00:00Z");
-    Timestamp::default()
-}
-
-fn seats(invalid: &mut Invalid, pointer: &str, text: &str) -> SeatCount {
-    text.parse().unwrap_or_else(|_| {
-        invalid.add(pointer, "must be a whole number");
-        0
-    })
-}
-
-/// Whether a row holds nothing: an empty line, one of delimiters alone, or the mark that DOS put at a
-/// file's end.
-fn is_blank(line: &StringRecord) -> bool {
-    line.iter().all(|field| field.trim_matches('\u{1a}').is_empty())
-}
-
 /// Flights, line by line.
-pub(super) struct Table<R> {
-    reader: Reader<R>,
-    header: StringRecord,
+pub(super) struct Table {
+    reader: Reader<Box<dyn Read>>,
     columns: Columns,
-    ignored: Vec<String>,
-    line: StringRecord,
+    names: Vec<String>,
+    line: ByteRecord,
+    /// Lines before the column names.
+    skipped: u64,
 }
 
-impl<R: Read> Table<R> {
-    /// Reads the first line.
-    pub(super) fn new(text: R, currency: Currency) -> anyhow::Result<Self> {
+impl Table {
+    /// Reads up to the column names, and those.
+    pub(super) fn new(text: Box<dyn BufRead>, currency: Currency) -> anyhow::Result<Self> {
+        let Head { text, delimiter, skipped } = Head::read(text)?;
         // Lines end at `\n` alone, and trimming takes a `\r` before it: so each line is counted as
         // an editor counts it, whichever ending the file has.
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .trim(Trim::All)
+            .delimiter(delimiter)
             .terminator(Terminator::Any(b'\n'))
             .from_reader(text);
-        let mut header = StringRecord::new();
-        while reader.read_record(&mut header)? && is_blank(&header) {}
-        let columns = Columns::of(&header, currency)?;
-        let ignored = header.iter().filter(|name| !KNOWN.contains(name)).map(Into::into).collect();
-        Ok(Self { reader, header, columns, ignored, line: StringRecord::new() })
-    }
-
-    /// Columns that mean nothing here.
-    pub(super) fn ignored(&self) -> &[String] {
-        &self.ignored
-    }
-
-    /// The next flight, or what is wrong with its line; `None` at the end. An error means that the
-    /// file itself can't be read on.
-    pub(super) fn next_flight(&mut self) -> anyhow::Result<Option<Result<NewFlight, BadLine>>> {
-        let mut read = self.reader.read_record(&mut self.line);
-        while matches!(read, Ok(true)) && is_blank(&self.line) {
-            read = self.reader.read_record(&mut self.line);
+        let mut line = ByteRecord::new();
+        reader.read_byte_record(&mut line)?;
+        let number = skipped + 1;
+        let mut names = Vec::with_capacity(line.len());
+        for name in &line {
+            let Ok(name) = std::str::from_utf8(name) else {
+                bail!("the column names in line {number} are not UTF-8: save it as CSV UTF-8");
+            };
+            names.push(name.trim_matches(is_blank).to_owned());
         }
-        match read {
-            Ok(false) => Ok(None),
-            Ok(true) => {
-                let number = self.line.position().map_or(0, csv::Position::line);
-                Ok(Some(self.columns.flight(&self.line).map_err(|invalid| {
-                    BadLine {
-                        number,
-                        faults: invalid
-                            .0
-                            .iter()
-                            .map(|fault| {
-                                format!(
-                                    "{} {}",
-                                    fault.pointer.trim_start_matches('/'),
-                                    fault.detail
-                                )
-                            })
-                            .collect(),
-                    }
-                })))
+        let columns = Columns::of(&names, currency, delimiter, number)?;
+        Ok(Self { reader, columns, names, line, skipped })
+    }
+
+    /// Columns that mean nothing here, those without a name left out.
+    pub(super) fn ignored(&self) -> impl Iterator<Item = &str> {
+        let unknown = |name: &&str| !name.is_empty() && known(name).is_none();
+        self.names.iter().map(String::as_str).filter(unknown)
+    }
+
+    /// The next flight with the number of its line, or what is wrong with it; `None` at the end. An
+    /// error means that the file itself can't be read on.
+    pub(super) fn next_flight(
+        &mut self,
+    ) -> anyhow::Result<Option<Result<(u64, NewFlight), BadLine>>> {
+        let is_empty = |line: &ByteRecord| {
+            let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x1a;
+            line.iter().all(|field| field.iter().all(blank))
+        };
+        loop {
+            if !self.reader.read_byte_record(&mut self.line)? {
+                return Ok(None);
             }
-            Err(error) => match error.kind() {
-                ErrorKind::Utf8 { pos, err } => {
-                    let column = self.header.get(err.field()).unwrap_or("a column");
-                    let fault = format!("{column} must be UTF-8");
-                    let number = pos.as_ref().map_or(0, csv::Position::line);
-                    Ok(Some(Err(BadLine { number, faults: vec![fault] })))
-                }
-                _ => Err(error.into()),
-            },
+            if !is_empty(&self.line) {
+                break;
+            }
         }
+        let number = self.number();
+        let bad = |faults| BadLine { number, faults };
+        let read = match StringRecord::from_byte_record(std::mem::take(&mut self.line)) {
+            Ok(line) => {
+                let flight = self.columns.flight(&line);
+                self.line = line.into_byte_record();
+                flight.map(|flight| (number, flight)).map_err(|invalid| {
+                    let told = |fault: &crate::domain::Violation| {
+                        format!("{} {}", fault.pointer.trim_start_matches('/'), fault.detail)
+                    };
+                    bad(invalid.0.iter().map(told).collect())
+                })
+            }
+            Err(error) => {
+                let column = self.names.get(error.utf8_error().field());
+                let column = column.map_or("a column", String::as_str);
+                Err(bad(vec![format!("{column} must be UTF-8")]))
+            }
+        };
+        Ok(Some(read))
+    }
+
+    /// The line in which the record begins that was read last. The reader stands behind its end, and
+    /// did not count the blank lines before it as the record's.
+    fn number(&self) -> u64 {
+        let ends = self.line.as_slice().iter().map(|byte| u64::from(*byte == b'\n'));
+        let within: u64 = ends.sum();
+        (self.skipped + self.reader.position().line()).saturating_sub(1 + within)
     }
 }
 
@@ -215,9 +198,14 @@ mod tests {
         "INR".parse().expect("a currency")
     }
 
+    fn table(text: &[u8]) -> anyhow::Result<Table> {
+        Table::new(Box::new(std::io::Cursor::new(text.to_vec())), inr())
+    }
+
     fn lines(text: &[u8]) -> Vec<Result<NewFlight, BadLine>> {
-        let mut table = Table::new(text, inr()).expect("a header");
-        std::iter::from_fn(|| table.next_flight().expect("readable")).collect()
+        let mut table = table(text).expect("a header");
+        let mut next = || table.next_flight().expect("readable");
+        std::iter::from_fn(|| next().map(|line| line.map(|(_, flight)| flight))).collect()
     }
 
     #[test]
@@ -230,7 +218,7 @@ mod tests {
         assert_eq!(flight.departs_at.to_rfc3339(), "2025-01-20T10:00:00+00:00");
         assert_eq!((flight.available_seats, flight.total_seats), (180, 180));
         assert_eq!(flight.flight_number, None);
-        assert_eq!(Table::new(&text[..], inr()).expect("a header").ignored(), ["gate"]);
+        assert!(table(text).expect("a header").ignored().eq(["gate"]));
     }
 
     #[test]
@@ -272,8 +260,9 @@ mod tests {
             assert_eq!(
                 told,
                 [
-                    "line 3: timestamp must be an RFC 3339 instant such as 2025-01-20T10:00:00Z; \
-                     total_seats must be a whole number; price must have at most 2 decimals, as INR \
+                    "line 3: timestamp \"tomorrow\" is no instant; an instant is written \
+                     2025-01-20T10:00:00Z (RFC 3339); \
+                     total_seats must be a whole number, not \"many\"; price must have at most 2 decimals, as INR \
                      has; thousands are not separated",
                     "line 4: columns are 3, where the first line names 5",
                     "line 5: destination must differ from source",
@@ -297,8 +286,7 @@ mod tests {
 
     #[test]
     fn a_header_without_a_required_column_says_which() {
-        let error =
-            Table::new(&b"source,price\n"[..], inr()).err().expect("columns lack").to_string();
-        assert!(error.ends_with("it lacks destination, timestamp, total_seats"), "{error}");
+        let error = table(b"source,price\n").err().expect("columns lack").to_string();
+        assert!(error.contains("it lacks destination, timestamp, total_seats"), "{error}");
     }
 }

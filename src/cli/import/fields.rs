@@ -1,0 +1,103 @@
+//! Single fields of a line, as people and spreadsheets write them.
+
+use crate::domain::{Currency, Invalid, Money, SeatCount, Timestamp};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+
+/// A value for a message: quoted, its first characters alone, nothing that moves a cursor.
+pub(super) fn shown(text: &str) -> String {
+    const SHOWN_MAX: usize = 30;
+
+    let more = if text.chars().nth(SHOWN_MAX).is_some() { "…" } else { "" };
+    let start: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    format!("\"{start}{more}\"")
+}
+
+/// An instant; what it lacks is noted.
+pub(super) fn instant(invalid: &mut Invalid, pointer: &str, text: &str) -> Timestamp {
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return instant.to_utc();
+    }
+    let fault = if text.is_empty() {
+        "is empty".to_owned()
+    } else {
+        format!("{} {}", shown(text), instant_fault(text))
+    };
+    invalid.add(pointer, format!("{fault}; an instant is written 2025-01-20T10:00:00Z (RFC 3339)"));
+    Timestamp::default()
+}
+
+fn instant_fault(text: &str) -> &'static str {
+    let written = text.replacen([' ', 't'], "T", 1);
+    let local = |format| NaiveDateTime::parse_from_str(&written, format).is_ok();
+    if local("%Y-%m-%dT%H:%M:%S%.f") {
+        return "lacks the offset from UTC (Z or +05:30)";
+    }
+    if local("%Y-%m-%dT%H:%M") {
+        return "lacks the seconds and the offset from UTC (Z or +05:30)";
+    }
+    let with_seconds =
+        written.split_at_checked(16).map(|(minute, offset)| format!("{minute}:00{offset}"));
+    if with_seconds.is_some_and(|text| DateTime::parse_from_rfc3339(&text).is_ok()) {
+        return "lacks the seconds";
+    }
+    if DateTime::parse_from_str(&written, "%Y-%m-%dT%H:%M:%S%.f%#z").is_ok() {
+        return "has an offset that is not written as +05:30";
+    }
+    if NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() {
+        return "lacks the time of day and the offset from UTC (Z or +05:30)";
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',')) {
+        let days = text.replacen(',', ".", 1).parse::<f64>().unwrap_or_default();
+        return if (1.0..100_000.0).contains(&days) {
+            "is a date's serial number in Excel: format the column as text"
+        } else {
+            "is a number"
+        };
+    }
+    if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('/') {
+        return "is a date whose day and month can't be told apart";
+    }
+    "is no instant"
+}
+
+/// A number of seats.
+pub(super) fn seats(invalid: &mut Invalid, pointer: &str, text: &str) -> SeatCount {
+    text.parse().unwrap_or_else(|_| {
+        invalid.add(pointer, format!("must be a whole number{}", instead_of(text)));
+        0
+    })
+}
+
+/// A price; where fields are parted by semicolons, a comma may stand for the decimal point.
+pub(super) fn price(
+    invalid: &mut Invalid,
+    currency: Currency,
+    text: &str,
+    comma_is_decimal: bool,
+) -> Money {
+    let one_comma = text.matches(',').count() == 1 && !text.contains('.');
+    let parsed = if comma_is_decimal && one_comma {
+        text.replacen(',', ".", 1).parse::<Money>()
+    } else {
+        text.parse()
+    };
+    match parsed {
+        Ok(price) => currency.priced(invalid, price),
+        Err(error) => {
+            invalid.add("/price", format!("{error}{}", instead_of(text)));
+            Money::default()
+        }
+    }
+}
+
+/// What was read where something else is wanted.
+fn instead_of(text: &str) -> String {
+    if text.is_empty() { "; it is empty".to_owned() } else { format!(", not {}", shown(text)) }
+}
+
+/// A flight number as it is kept: capitals, without blanks and hyphens, so that `ai 101` and
+/// `AI-101` are `AI101`. Leading zeros stay.
+pub(super) fn flight_number(text: &str) -> String {
+    let kept = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
+    kept.map(|c| c.to_ascii_uppercase()).collect()
+}
