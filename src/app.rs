@@ -103,6 +103,7 @@ impl App {
         tracing.call_them(names(&config));
         let (store, read) = (parts.store.clone(), parts.store.clone());
         metrics.watch_pools(move || store.pools());
+        metrics.tell_version_limit(parts.store.version_limit());
         metrics.watch_unreadable(move || read.unreadable());
         let committed = Arc::new(Notify::new());
         let stopping = CancellationToken::new();

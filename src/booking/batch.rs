@@ -305,6 +305,9 @@ impl<'a> Batch<'a> {
             let Decision { outcome, changes: wanted } =
                 decide(state, &p.ticket.command, now, &self.parts.policy);
             state.apply(&wanted);
+            if let Some(change) = &wanted.flight {
+                self.parts.metrics.tell_version(change.after.version);
+            }
             let position = (!wanted.is_empty()).then_some(changes.commands.len());
             if position.is_some() {
                 changes.commands.push(self.in_trace(&p.ticket, wanted));

@@ -11,7 +11,8 @@ mod import;
 mod serve;
 
 use crate::app;
-use crate::config::{Config, ConfigError, SETTINGS};
+use crate::config::{Config, ConfigError, Database, SETTINGS};
+use crate::store::postgres::PostgresStore;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -37,7 +38,7 @@ enum Command {
         file: PathBuf,
     },
     /// Bring the database to this version's schema and stop; adopts one of the specified schema
-    Migrate,
+    Migrate(MigrateArgs),
     /// Look at a PostgreSQL database of the specified schema before `migrate` adopts it
     Doctor,
     /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
@@ -54,6 +55,13 @@ struct ServeArgs {
     /// others
     #[arg(long)]
     no_sample: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct MigrateArgs {
+    /// Widen `flights.version` to 64 bits too: PostgreSQL rewrites the table, so no service may run
+    #[arg(long)]
+    rewrite: bool,
 }
 
 /// Runs what the arguments ask for; tells a person what went wrong, if something did.
@@ -76,7 +84,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::serve(config()?, !args.no_sample).await?,
             Self::Import { file } => return import::import(&config()?, &file).await,
-            Self::Migrate => migrate(&config()?).await?,
+            Self::Migrate(args) => migrate(&config()?, args.rewrite).await?,
             Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Health => return health::health(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
@@ -88,9 +96,26 @@ impl Command {
     }
 }
 
-async fn migrate(config: &Config) -> anyhow::Result<()> {
+async fn migrate(config: &Config, rewrite: bool) -> anyhow::Result<()> {
+    let postgres = match &config.database {
+        Database::Postgres(settings) if rewrite => Some(settings),
+        _ => None,
+    };
+    if let Some(settings) = postgres {
+        PostgresStore::refuse_in_use(settings).await?;
+    }
     app::open_store(config, true).await?;
-    say(&format!("{} has this version's schema", config.database))
+    say(&format!("{} has this version's schema", config.database))?;
+    if !rewrite {
+        return Ok(());
+    }
+    say(match postgres {
+        None => "nothing to rewrite: SQLite keeps flight versions in 64 bits",
+        Some(settings) if PostgresStore::widen_versions(settings).await? => {
+            "flights.version is rewritten, and has 64 bits now"
+        }
+        Some(_) => "nothing to rewrite: flights.version has 64 bits",
+    })
 }
 
 fn config() -> Result<Config, ConfigError> {

@@ -226,6 +226,11 @@ pub trait Store: Send + Sync + 'static {
     /// Rows that reads of many left out lately since they can't be read, by table.
     fn unreadable(&self) -> BTreeMap<&'static str, usize>;
 
+    /// The highest version that a flight may have.
+    fn version_limit(&self) -> i64 {
+        i64::MAX
+    }
+
     /// Whether anything is stored: flights or bookings.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 

@@ -324,6 +324,16 @@ impl Metrics {
         self.store.tell_job(job, is_ours);
     }
 
+    /// Tells the version to which a flight is about to be changed.
+    pub fn tell_version(&self, version: i64) {
+        self.store.tell_version(version);
+    }
+
+    /// Tells the highest version that the store takes.
+    pub fn tell_version_limit(&self, limit: i64) {
+        self.store.tell_version_limit(limit);
+    }
+
     /// Where the use of connections is asked for, each time that metrics are.
     pub fn watch_pools(&self, source: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
         self.store.watch_pools(Box::new(source));

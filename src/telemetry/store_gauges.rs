@@ -6,6 +6,7 @@ use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Tells how connections are used.
 type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
@@ -26,6 +27,9 @@ pub(super) struct StoreGauges {
     refused: IntGauge,
     unreadable: IntGaugeVec,
     unreadable_source: OnceLock<UnreadableSource>,
+    version: AtomicI64,
+    version_max: IntGauge,
+    version_limit: IntGauge,
 }
 
 impl StoreGauges {
@@ -80,6 +84,13 @@ impl StoreGauges {
                 &["table"],
             ),
             unreadable_source: OnceLock::new(),
+            version: AtomicI64::new(0),
+            version_max: made.gauge(
+                "flight_version_max",
+                "Highest version to which this process has changed a flight, or tried to.",
+            ),
+            version_limit: made
+                .gauge("flight_version_limit", "Highest version that the database can keep."),
         }
     }
 
@@ -112,8 +123,17 @@ impl StoreGauges {
         let _ = self.unreadable_source.set(source);
     }
 
+    pub(super) fn tell_version(&self, version: i64) {
+        self.version.fetch_max(version, Ordering::Relaxed);
+    }
+
+    pub(super) fn tell_version_limit(&self, limit: i64) {
+        self.version_limit.set(limit);
+    }
+
     /// Connections and unreadable rows are counted when somebody asks, since that costs nothing.
     pub(super) fn look(&self) {
+        self.version_max.set(self.version.load(Ordering::Relaxed));
         if let Some(unreadable) = self.unreadable_source.get() {
             for (table, rows) in unreadable() {
                 self.unreadable.with_label_values(&[table]).set(rows as i64);

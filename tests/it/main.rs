@@ -12,6 +12,7 @@ mod crash;
 mod drift;
 mod everything_goes_wrong;
 mod faults;
+mod flight_versions;
 mod foreign_messages;
 mod garbage;
 mod gateway_calls;

@@ -18,6 +18,7 @@ mod moves;
 mod numbers;
 mod reader;
 mod request_keys;
+mod rewrite;
 mod schema;
 mod silence;
 mod statement;
@@ -64,6 +65,7 @@ pub struct PostgresStore {
     clock: Arc<OffsetClock>,
     silence: Arc<Silence>,
     unreadable: Unreadable,
+    version_limit: i64,
 }
 
 impl PostgresStore {
@@ -82,6 +84,7 @@ impl PostgresStore {
         schema::bring_up_to_date(&mut first, currency, adopt).await?;
         unit::validate_checks(&mut first).await?;
         keys::renew(&mut first).await?;
+        let version_limit = rewrite::version_limit(&mut first).await?;
         // It was only for the start; the server closes what is not said goodbye to.
         let _ = first.close().await;
         let silence = Arc::default();
@@ -92,7 +95,8 @@ impl PostgresStore {
         let reader = Reader::new(replica);
         let (numbers, clock) = (Numbers::default(), Arc::default());
         let unreadable = Unreadable::default();
-        let store = Self { primary, reader, options, numbers, clock, silence, unreadable };
+        let store =
+            Self { primary, reader, options, numbers, clock, silence, unreadable, version_limit };
         store.set_clock().await?;
         Ok(store)
     }
@@ -364,6 +368,10 @@ impl Store for PostgresStore {
 
     fn unreadable(&self) -> BTreeMap<&'static str, usize> {
         self.unreadable.count()
+    }
+
+    fn version_limit(&self) -> i64 {
+        self.version_limit
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -1,0 +1,87 @@
+//! The change of a column's type, which rewrites its table: an operator asks for it.
+
+use super::error::{is_locked, store_error};
+use super::schema::is_served;
+use super::turns::{LOCKS, Turn, for_whole_tables};
+use super::{PostgresStore, connect};
+use crate::config::PostgresSettings;
+use crate::store::StoreError;
+use sqlx::{Connection, PgConnection};
+
+/// The width of `flights.version`, in bytes.
+const WIDTH: &str = "
+SELECT t.typlen::int FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+ WHERE a.attrelid = to_regclass('flights') AND a.attname = 'version'";
+
+/// Requests would wait behind a rewrite that waits: it gives up soon.
+const WAIT: &str = "SET LOCAL lock_timeout = '3s'";
+
+/// The highest version that the column takes.
+pub(super) async fn version_limit(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    let is_wide = is_wide(connection).await.map_err(store_error)?;
+    Ok(if is_wide { i64::MAX } else { i32::MAX.into() })
+}
+
+async fn is_wide(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let width: i32 = sqlx::query_scalar(WIDTH).fetch_one(connection).await?;
+    Ok(width == 8)
+}
+
+impl PostgresStore {
+    /// Refuses a database that a service runs on.
+    pub async fn refuse_in_use(settings: &PostgresSettings) -> Result<(), StoreError> {
+        let mut connection = connect::connect(&connect::options(settings)?).await?;
+        refuse_served(&mut connection).await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Makes `flights.version` a BIGINT, which rewrites the table under an exclusive lock. `false` if it
+    /// is one. Refuses while a service runs or another session keeps the table.
+    pub async fn widen_versions(settings: &PostgresSettings) -> Result<bool, StoreError> {
+        let mut connection = connect::connect(&connect::options(settings)?).await?;
+        let mut tx = connection.begin().await.map_err(store_error)?;
+        for_whole_tables(&mut tx).await?;
+        take_turn(&mut tx).await.map_err(refused)?;
+        refuse_served(&mut tx).await?;
+        if is_wide(&mut tx).await.map_err(store_error)? {
+            return Ok(false);
+        }
+        let widen = "ALTER TABLE flights ALTER COLUMN version TYPE BIGINT";
+        sqlx::raw_sql(widen).execute(&mut *tx).await.map_err(refused)?;
+        tx.commit().await.map_err(store_error)?;
+        let _ = connection.close().await;
+        Ok(true)
+    }
+}
+
+/// A service that starts meanwhile waits for its end.
+async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(WAIT).execute(&mut *connection).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind(LOCKS)
+        .bind(Turn::Migrate as i32)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn refuse_served(connection: &mut PgConnection) -> Result<(), StoreError> {
+    if !is_served(connection).await? {
+        return Ok(());
+    }
+    Err(StoreError::Refused(anyhow::anyhow!(
+        "a service runs on this database, and a rewrite keeps the table `flights` from it: stop the \
+         service first"
+    )))
+}
+
+fn refused(error: sqlx::Error) -> StoreError {
+    if !is_locked(&error) {
+        return store_error(error);
+    }
+    StoreError::Refused(anyhow::anyhow!(
+        "another session keeps the table `flights`, and nothing was rewritten: end it \
+         (pg_stat_activity shows it), or try again later"
+    ))
+}
