@@ -105,6 +105,11 @@ async fn a_secret_is_changed_replica_by_replica_and_every_booking_completes() {
     replicas = replicas.with("EVENTS_SECRET", &steps[0]).start(1).await;
     let flight = replicas.add_flight(100).await;
     for next in &steps[1..] {
+        if *next == NEXT {
+            // From here on a message that comes a second time may bear the secret that is gone.
+            let topic = format!("{}.dlq", replicas.setting("KAFKA_TOPIC_PAYMENTS"));
+            assert_eq!(count(replicas.setting("KAFKA_BROKERS"), &topic).await, 0);
+        }
         replicas = replicas.with("EVENTS_SECRET", next).start(1).await;
         for _ in 0..4 {
             let placed = book(&replicas, flight).await;
@@ -113,8 +118,6 @@ async fn a_secret_is_changed_replica_by_replica_and_every_booking_completes() {
         replicas.outbox_is_empty().await;
         assert!(replicas.servers.remove(0).terminate().await, "a clean end");
     }
-    let topic = format!("{}.dlq", replicas.setting("KAFKA_TOPIC_PAYMENTS"));
-    assert_eq!(count(replicas.setting("KAFKA_BROKERS"), &topic).await, 0);
 }
 
 #[tokio::test]
