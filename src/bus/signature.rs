@@ -1,4 +1,4 @@
-//! Signatures of messages: HMAC-SHA256 with a secret that whoever may write to the topics shares.
+//! Signatures of messages: HMAC-SHA256 with a secret that all trusted writers of the topics share.
 //!
 //! Signed are, in this order, the topic's name on Kafka, the key, `ce_id`, `ce_type` and the value, each
 //! as a netstring: its length in bytes in decimal digits, a colon, the bytes, a comma. What is missing

@@ -32,7 +32,7 @@ pub struct Settlement {
     pub metrics: Metrics,
     /// Goes on with the traces of the events.
     pub tracing: Tracing,
-    /// Told of each batch that is settled.
+    /// Records each settled batch.
     pub progress: Progress,
 }
 

@@ -67,9 +67,9 @@ pub struct PaymentWorker {
     pub tasks: TaskTracker,
     /// Goes on with the traces of the requests.
     pub tracing: Tracing,
-    /// Told of each batch of requests that is taken.
+    /// Records each batch of requests taken from the bus.
     pub taking: Progress,
-    /// Told of gateway calls, and of each answer that is on its way to the bus.
+    /// Records open gateway calls, and each answer on its way to the bus.
     pub answering: Progress,
 }
 

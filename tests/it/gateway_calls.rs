@@ -96,7 +96,7 @@ async fn captures_without_an_answer_hold_up_no_refund() {
     app.abandon();
 }
 
-/// A request as whoever may write to the topic can make one.
+/// A request as any writer of the topic can make one.
 fn forged(placed: &Value, change: impl FnOnce(&mut Value)) -> Message {
     let mut request = json!({
         "booking_id": placed["booking_id"], "payment_reference_id": placed["payment_reference_id"],
