@@ -8,7 +8,8 @@ use super::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request, publish, received};
 use crate::clock::Clock;
 use crate::domain::{
-    PaymentAction, PaymentEvent, PaymentOutcome, PaymentReference, PaymentRequest, PaymentStatus,
+    BookingId, PaymentAction, PaymentEvent, PaymentOutcome, PaymentReference, PaymentRequest,
+    PaymentStatus,
 };
 use crate::pace::Pace;
 use crate::store::{PaymentAsked, Store, StoreError};
@@ -76,6 +77,8 @@ pub struct PaymentWorker {
 /// A request that is open, as the payment's row has it, and the span in which it is worked on.
 struct Asked {
     reference: PaymentReference,
+    /// The booking that the message names; settlement puts aside what names another than it paid for.
+    booking: BookingId,
     payment: PaymentAsked,
     action: PaymentAction,
     span: Span,
@@ -174,7 +177,7 @@ impl PaymentWorker {
             };
             if payment.status == asked_for {
                 let (payment, action) = (payment.clone(), request.action);
-                open.push(Asked { reference, payment, action, span });
+                open.push(Asked { reference, booking: request.booking_id, payment, action, span });
             }
         }
         Ok(open)
@@ -203,8 +206,7 @@ impl PaymentWorker {
             let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
                 asked.span.fail("panicked");
-                let booking = asked.payment.booking_id;
-                warn!(booking.id = %booking, "the payment stays unanswered for now");
+                warn!(booking.id = %asked.booking, "the payment stays unanswered for now");
             }
             if let Ok(Some(event)) = answer {
                 // A closed channel means a restart of the worker; the sweeper repeats the request.
@@ -216,7 +218,7 @@ impl PaymentWorker {
     }
 
     async fn ask_until_answered(&self, asked: &Asked) -> Option<PaymentEvent> {
-        let Asked { reference, payment, span, .. } = asked;
+        let Asked { reference, booking, payment, span, .. } = asked;
         let mut pause = RETRY_AFTER;
         for attempt in 1..=ATTEMPTS_MAX {
             let asked_at = Instant::now();
@@ -225,7 +227,7 @@ impl PaymentWorker {
             match answer {
                 Ok(status) => {
                     return Some(PaymentEvent {
-                        booking_id: payment.booking_id,
+                        booking_id: *booking,
                         payment_reference_id: *reference,
                         amount: payment.amount,
                         status,
@@ -234,7 +236,7 @@ impl PaymentWorker {
                 }
                 Err(error) => {
                     self.metrics.gateway_errors.inc();
-                    debug!(%error, attempt, booking.id = %payment.booking_id, "asking again");
+                    debug!(%error, attempt, booking.id = %booking, "asking again");
                 }
             }
             if attempt < ATTEMPTS_MAX {
@@ -243,7 +245,7 @@ impl PaymentWorker {
             }
         }
         span.fail("unanswered");
-        let (trace, booking) = (span.context(), payment.booking_id);
+        let trace = span.context();
         let trace_id = trace.trace_id().map(tracing::field::display);
         warn!(booking.id = %booking, trace_id, "the payment stays unanswered for now");
         None
@@ -299,8 +301,7 @@ impl PaymentWorker {
 /// What a request says otherwise than the payment's row.
 fn difference(request: &PaymentRequest, payment: &PaymentAsked) -> Option<&'static str> {
     let differs = |reason, is_other: bool| is_other.then_some(reason);
-    differs("the payment is for another booking", request.booking_id != payment.booking_id)
-        .or(differs("the payment is over another amount", request.amount != payment.amount))
+    differs("the payment is over another amount", request.amount != payment.amount)
         .or(differs("the payment is in another currency", request.currency != payment.currency))
         .or(differs("the payment has another method", request.payment_method != payment.method))
 }

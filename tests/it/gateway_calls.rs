@@ -126,7 +126,6 @@ async fn a_request_that_differs_from_the_payments_row_is_put_aside() {
         ("method", forged(&placed, |_| {})),
         ("amount", declined(&|request| request["amount"] = json!(0.01))),
         ("currency", declined(&|request| request["currency"] = json!("EUR"))),
-        ("booking", declined(&|request| request["booking_id"] = json!(999))),
         (
             "no payment",
             declined(&|request| {
@@ -145,6 +144,27 @@ async fn a_request_that_differs_from_the_payments_row_is_put_aside() {
     app.run_until_idle().await;
     let booking = app.booking(placed["booking_id"].as_i64().expect("a number")).await;
     assert_eq!(booking["failure_reason"], "payment_declined");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_that_names_another_booking_settles_only_its_own() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    app.gateway.close();
+    let placed = app.book(flight, 2).await.json.take();
+    let other = app.book_paid_by(flight, 1, "pm_card_declined").await.json.take();
+    let forgery = forged(&placed, |request| request["booking_id"] = other["booking_id"].clone());
+    app.bus.publish(&[(Topic::PaymentRequests, forgery)]).await.expect("published");
+    app.gateway.open();
+    app.run_until_idle().await;
+    let letters = app.bus.take_dead_letters();
+    let reasons: Vec<_> = letters.iter().map(|letter| letter.headers.get("dlq_reason")).collect();
+    assert_eq!(reasons, [Some("the payment is for another booking")]);
+    for (booking, status) in [(&placed, "completed"), (&other, "failed")] {
+        let id = booking["booking_id"].as_i64().expect("a number");
+        assert_eq!(app.booking(id).await["status"], status);
+    }
     app.finish().await;
 }
 

@@ -207,10 +207,12 @@ pub(super) async fn payments_asked(
     payments: &[PaymentReference],
 ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
     let rows: Vec<PaymentAskedRow> = sqlx::query_as(
-        "SELECT p.reference, b.id, minor(p.amount), p.currency, p.method, p.status,
-                micros(b.hold_expires_at)
-           FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
-          WHERE p.reference = ANY($1)",
+        // Adopted payments do not say when the hold ends.
+        "SELECT reference, minor(amount), currency, method, status,
+                CASE WHEN isfinite(hold_end) THEN micros(hold_end) END
+           FROM (SELECT *, coalesce(hold_expires_at, (SELECT b.hold_expires_at FROM bookings AS b
+                                       WHERE b.payment_reference_id = reference)) AS hold_end
+                   FROM payments WHERE reference = ANY($1)) AS asked",
     )
     .bind(texts(payments))
     .fetch_all(pool)

@@ -189,7 +189,7 @@ pub(super) async fn payments_asked(
     payments: &[PaymentReference],
 ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
     let rows: Vec<PaymentAskedRow> = sqlx::query_as(
-        "SELECT p.reference, b.id, p.amount, p.currency, p.method, p.status, b.hold_expires_at
+        "SELECT p.reference, p.amount, p.currency, p.method, p.status, b.hold_expires_at
            FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
           WHERE p.reference IN (SELECT value FROM json_each(?1))",
     )
