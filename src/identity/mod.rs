@@ -4,6 +4,7 @@
 //! do. The algorithm is the key's, never the token's word alone (RFC 8725, 3.1).
 
 mod keys;
+mod signatures;
 
 use crate::clock::Clock;
 use crate::config::JwtSettings;
@@ -150,6 +151,7 @@ impl Words {
 impl Tokens {
     /// Checks tokens as the settings want it; the keys are read when they are first needed.
     pub fn new(settings: &JwtSettings, clock: Arc<dyn Clock>) -> Self {
+        signatures::provide();
         Self {
             keys: Keys::of(&settings.keys, clock.clone()),
             issuer: settings.issuer.clone(),

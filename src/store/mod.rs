@@ -11,6 +11,7 @@ pub mod postgres;
 
 mod keys;
 mod rows;
+mod schema;
 pub mod sqlite;
 mod unit;
 mod unreadable;

@@ -9,7 +9,6 @@ use crate::domain::{
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{Position, StoreError};
-use sqlx::FromRow;
 use std::collections::HashMap;
 
 /// An instant as a column holds it.
@@ -19,6 +18,26 @@ pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
 
 pub(in crate::store) fn instant(micros: i64) -> Option<Timestamp> {
     Timestamp::from_timestamp_micros(micros)
+}
+
+/// A row whose columns are read by the names of its fields.
+macro_rules! row {
+    (struct $name:ident { $($column:ident: $type:ty,)+ }) => {
+        #[derive(Debug)]
+        pub(in crate::store) struct $name {
+            $($column: $type,)+
+        }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)+
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($column: row.try_get(stringify!($column))?,)+ })
+            }
+        }
+    };
 }
 
 /// Names the row and column of a value that makes no sense.
@@ -37,24 +56,25 @@ impl Cell {
     }
 }
 
-#[derive(Debug, FromRow)]
-pub(in crate::store) struct FlightRow {
-    id: i64,
-    flight_number: Option<String>,
-    source: String,
-    destination: String,
-    timestamp: i64,
-    arrival_timestamp: Option<i64>,
-    available_seats: i32,
-    held_seats: i32,
-    blocked_seats: i32,
-    total_seats: i32,
-    flight_status: String,
-    price: i64,
-    currency: String,
-    version: i64,
-    created_at: i64,
-    updated_at: i64,
+row! {
+    struct FlightRow {
+        id: i64,
+        flight_number: Option<String>,
+        source: String,
+        destination: String,
+        timestamp: i64,
+        arrival_timestamp: Option<i64>,
+        available_seats: i32,
+        held_seats: i32,
+        blocked_seats: i32,
+        total_seats: i32,
+        flight_status: String,
+        price: i64,
+        currency: String,
+        version: i64,
+        created_at: i64,
+        updated_at: i64,
+    }
 }
 
 impl TryFrom<FlightRow> for Flight {
@@ -86,21 +106,22 @@ impl TryFrom<FlightRow> for Flight {
     }
 }
 
-#[derive(Debug, FromRow)]
-pub(in crate::store) struct BookingRow {
-    id: i64,
-    flight_id: i64,
-    user_id: i64,
-    status: String,
-    failure_reason: Option<String>,
-    payment_reference_id: String,
-    booking_price: i64,
-    seats_booked: i32,
-    booking_metadata: Option<String>,
-    hold_expires_at: i64,
-    created_at: i64,
-    updated_at: i64,
-    decimals: i32,
+row! {
+    struct BookingRow {
+        id: i64,
+        flight_id: i64,
+        user_id: i64,
+        status: String,
+        failure_reason: Option<String>,
+        payment_reference_id: String,
+        booking_price: i64,
+        seats_booked: i32,
+        booking_metadata: Option<String>,
+        hold_expires_at: i64,
+        created_at: i64,
+        updated_at: i64,
+        decimals: i32,
+    }
 }
 
 impl TryFrom<BookingRow> for Booking {
@@ -133,16 +154,17 @@ impl TryFrom<BookingRow> for Booking {
     }
 }
 
-#[derive(Debug, FromRow)]
-pub(in crate::store) struct PaymentRow {
-    reference: String,
-    amount: i64,
-    currency: String,
-    method: String,
-    status: String,
-    created_at: i64,
-    updated_at: i64,
-    traceparent: Option<String>,
+row! {
+    struct PaymentRow {
+        reference: String,
+        amount: i64,
+        currency: String,
+        method: String,
+        status: String,
+        created_at: i64,
+        updated_at: i64,
+        traceparent: Option<String>,
+    }
 }
 
 impl PaymentRow {
@@ -180,8 +202,6 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
 /// A payment as the payment worker needs it: what the gateway is asked for comes from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentAsked {
-    /// Its booking.
-    pub booking_id: BookingId,
     /// How much.
     pub amount: Money,
     /// In what.
@@ -194,8 +214,8 @@ pub struct PaymentAsked {
     pub hold_expires_at: Timestamp,
 }
 
-/// Reference, booking, amount, currency, method, status and the hold's end, in this order.
-pub(in crate::store) type PaymentAskedRow = (String, i64, i64, String, String, String, i64);
+/// Reference, amount, currency, method, status and the hold's end, in this order.
+pub(in crate::store) type PaymentAskedRow = (String, i64, String, String, String, Option<i64>);
 
 /// The payments of rows; rows that can't be read are left out.
 pub(in crate::store) fn payments_asked(
@@ -206,17 +226,16 @@ pub(in crate::store) fn payments_asked(
 }
 
 fn payment_asked(
-    (text, booking, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
+    (text, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
 ) -> Result<(PaymentReference, PaymentAsked), StoreError> {
     let cell = Cell { table: "payments", row: text.clone() };
     let currency: Currency = cell.read("currency", currency.parse().ok())?;
     let payment = PaymentAsked {
-        booking_id: BookingId(booking),
         amount: Money::from_stored(amount, currency.decimals()),
         currency,
         method: cell.read("method", PaymentMethod::new(&method))?,
         status: cell.read("status", PaymentStatus::parse(&status))?,
-        hold_expires_at: cell.read("hold_expires_at", instant(hold_expires_at))?,
+        hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
     };
     Ok((reference(&text)?, payment))
 }

@@ -1,12 +1,12 @@
 //! Who may do what: every endpoint with every kind of token.
 
+use crate::support::jwt::{base64url, public_key, token};
 use crate::support::{Answer, TestApp, booking, flight, start_of_test};
 use airline_booking::config::{Config, JwtSettings, KeySource};
 use axum::body::Body;
 use axum::routing::get;
 use http::{Method, Request};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -55,30 +55,21 @@ fn without(mut claims: Value, name: &str) -> Value {
 
 fn signed(claims: &Value) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    encode(&Header::default(), claims, &key).expect("a token")
+    token(&Header::default(), claims, &key)
 }
 
 fn signed_by(algorithm: Algorithm, id: Option<&str>, key: &EncodingKey, claims: &Value) -> String {
     let header = Header { kid: id.map(Into::into), ..Header::new(algorithm) };
-    encode(&header, claims, key).expect("a token")
-}
-
-fn base64url(text: &str) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut encoded = String::new();
-    for bytes in text.as_bytes().chunks(3) {
-        let bits = bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-        let bits = bits << (8 * (3 - bytes.len()));
-        for digit in 0..=bytes.len() {
-            encoded.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
-        }
-    }
-    encoded
+    token(&header, claims, key)
 }
 
 /// A token of our own making: header and claims as they are, and a signature.
 fn forged(header: &Value, claims: &Value, signature: &str) -> String {
-    format!("{}.{}.{signature}", base64url(&header.to_string()), base64url(&claims.to_string()))
+    format!(
+        "{}.{}.{signature}",
+        base64url(header.to_string().as_bytes()),
+        base64url(claims.to_string().as_bytes())
+    )
 }
 
 async fn ask(
@@ -329,11 +320,7 @@ async fn a_refusal_comes_before_anything_is_read() {
 
 /// A set of these keys, each with its algorithm and name.
 fn set(keys: &[(&EncodingKey, Algorithm, &str)]) -> Value {
-    let keys = keys.iter().map(|(key, algorithm, id)| {
-        let mut jwk = Jwk::from_encoding_key(key, *algorithm).expect("a public key");
-        jwk.common.key_id = Some((*id).to_owned());
-        serde_json::to_value(jwk).expect("JSON")
-    });
+    let keys = keys.iter().map(|(key, algorithm, id)| public_key(key, *algorithm, id));
     let for_others = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
     let unknown = json!({"kty": "new", "kid": "unknown"});
     json!({"keys": keys.chain([for_others, unknown]).collect::<Vec<_>>()})

@@ -166,7 +166,7 @@ async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
     let token = |user: i64, expires: i64| {
         let claims = json!({"sub": user.to_string(), "exp": expires});
         let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+        crate::support::jwt::token(&jsonwebtoken::Header::default(), &claims, &key)
     };
     let (owner, stranger) = (token(123, 4_000_000_000), token(7, 4_000_000_000));
     let expired = token(123, 1_000_000_000);

@@ -4,7 +4,9 @@ use crate::support::process::{binary, run_with};
 use crate::support::{Answer, TestApp, TestDatabase, flight};
 use airline_booking::bus::{Bus as _, Topic};
 use serde_json::{Value, json};
+use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
+use std::path::Path;
 
 async fn in_currency(code: &str) -> TestApp {
     let currency = code.parse().expect("a currency");
@@ -163,11 +165,11 @@ async fn amounts_of_an_earlier_release_are_kept_exactly() {
 }
 
 /// A file as a release before the decimals left it, with one flight.
-async fn migrated_before_money(file: &std::path::Path, currency: &str, price: i64) {
+async fn migrated_before_money(file: &Path, currency: &str, price: i64) {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let mut connection =
         sqlx::SqliteConnection::connect_with(&options).await.expect("a connection");
-    let mut migrator = sqlx::migrate!("migrations/sqlite");
+    let mut migrator = Migrator::new(Path::new("migrations/sqlite")).await.expect("its steps");
     migrator.migrations.to_mut().retain(|migration| migration.version < 10);
     migrator.run_direct(None, &mut connection, false).await.expect("migrated");
     sqlx::query(
@@ -187,7 +189,7 @@ async fn migrated_before_money(file: &std::path::Path, currency: &str, price: i6
 async fn postgres_widens_its_amounts_without_writing_a_row_again() {
     let TestDatabase::Postgres(url) = TestDatabase::empty_postgres().await else { unreachable!() };
     let mut connection = PgConnection::connect(&url).await.expect("a connection");
-    let mut migrator = sqlx::migrate!("migrations/postgres");
+    let mut migrator = Migrator::new(Path::new("migrations/postgres")).await.expect("its steps");
     migrator.migrations.to_mut().retain(|migration| migration.version < 10);
     let currency = "SELECT set_config('airline_booking.currency', 'INR', false)";
     sqlx::query(currency).execute(&mut connection).await.expect("set");

@@ -5,16 +5,26 @@ use super::turns::{LOCKS, Turn, for_whole_tables, take_turn};
 use super::{PostgresStore, adopt, connect, unit};
 use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
+use crate::store::schema::{Step, migrator, steps};
 use crate::store::{StoreError, schema_of_service};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 
-/// The schema's steps. Those of a later release are none of ours: while replicas are replaced one after
-/// the other, this one may start on what the next release has brought up to date.
+/// The schema's steps.
+const STEPS: &[Step] = steps! { "postgres":
+    "0001_specified",
+    "0002_engine",
+    "0003_payment_traces",
+    "0004_cancelled_flights",
+    "0005_outbox_lanes",
+    "0008_outbox_by_lane",
+    "0009_request_keys",
+    "0010_money",
+    "0011_route_keys",
+};
+
 fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
-    migrations.set_ignore_missing(true);
-    migrations
+    migrator(STEPS)
 }
 
 /// Whether a process relays, sweeps or is the only one that serves. Takes no lock, so that it keeps
@@ -133,4 +143,12 @@ async fn write_routes(connection: &mut PgConnection) -> Result<(), StoreError> {
     .await
     .map_err(store_error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn the_steps_are_those_of_the_folder() {
+        crate::store::schema::assert_in_step_with("postgres", &super::migrations()).await;
+    }
 }

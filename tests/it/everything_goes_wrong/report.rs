@@ -12,14 +12,15 @@ use std::time::Duration;
 const BEARABLE: [&str; 5] = ["callers cut off", "garbage", "row lock", "panic", "gateway hangs"];
 
 /// A booking as it is stored.
-#[derive(sqlx::FromRow)]
 struct Stored {
     id: i64,
-    user_id: i64,
     payment_reference_id: String,
     status: String,
     failure_reason: Option<String>,
 }
+
+/// The columns of a booking as it is stored, in its order.
+type StoredRow = (i64, i64, String, String, Option<String>);
 
 /// What a run leaves.
 pub struct Report {
@@ -45,10 +46,12 @@ impl Report {
         wishes.extend(wished);
         come_to_rest(&mut database).await;
         let all = "SELECT id, user_id, payment_reference_id, status, failure_reason FROM bookings";
-        let rows: Vec<Stored> = sqlx::query_as(all).fetch_all(&mut database).await.expect("rows");
+        let rows: Vec<StoredRow> =
+            sqlx::query_as(all).fetch_all(&mut database).await.expect("rows");
         let mut stored: HashMap<_, Vec<_>> = HashMap::new();
-        for row in rows {
-            stored.entry(row.user_id).or_default().push(row);
+        for (id, user_id, payment_reference_id, status, failure_reason) in rows {
+            let booking = Stored { id, payment_reference_id, status, failure_reason };
+            stored.entry(user_id).or_default().push(booking);
         }
         let mut replayed = 0;
         for wish in wishes.iter_mut().filter(|wish| wish.answered.is_none()) {

@@ -7,6 +7,7 @@ pub mod deployment;
 mod faulty;
 pub mod garbage;
 mod gateway;
+pub mod jwt;
 pub mod kafka;
 pub mod members;
 pub mod process;

@@ -1,0 +1,45 @@
+//! The steps of a schema, from the files in `migrations`.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// One step: its file's name without `.sql`, which is its number and its name, and its SQL.
+pub(in crate::store) type Step = (&'static str, &'static str);
+
+/// Steps from the files of a folder in `migrations`.
+macro_rules! steps {
+    ($folder:literal: $($file:literal),+ $(,)?) => {
+        &[$(($file, include_str!(concat!("../../../migrations/", $folder, "/", $file, ".sql")))),+]
+    };
+}
+
+pub(in crate::store) use steps;
+
+/// The steps as `sqlx` applies and records them: its own way from a folder, which needs no macro crate.
+///
+/// Steps of a later release are ignored: while replicas are replaced one after the other, and after a way
+/// back, this release runs on a schema that a later one has brought up to date.
+pub(in crate::store) fn migrator(steps: &[Step]) -> Migrator {
+    let migration = |(file, sql): &Step| {
+        let (number, name) =
+            file.split_once('_').expect("a step's file is named by number and name");
+        let number = number.parse().expect("a step's number is one");
+        let name = name.replace('_', " ").into();
+        Migration::new(number, name, MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrator = Migrator::with_migrations(steps.iter().map(migration).collect());
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+#[cfg(test)]
+/// Holds a list of steps and its folder together: numbers, names and SQL as `sqlx` itself reads them.
+pub(in crate::store) async fn assert_in_step_with(folder: &str, ours: &Migrator) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+    let read = Migrator::new(folder).await.expect("a folder of steps");
+    let as_recorded = |migrator: &Migrator| -> Vec<_> {
+        let steps = migrator.iter();
+        steps.map(|s| (s.version, s.description.clone(), s.checksum.clone(), s.no_tx)).collect()
+    };
+    assert_eq!(as_recorded(ours), as_recorded(&read));
+}
