@@ -32,18 +32,12 @@ pub(super) const PATH: &str = "/api/v1/bookings";
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
-/// Who flies is nobody's to keep on the way.
-const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
-
 /// Says that an earlier request with the same key made what is answered.
 pub(super) const REPLAYED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 
 /// The route that bookings are cancelled at.
 const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
-
-/// A booking as it is answered.
-type Shown = ([(HeaderName, &'static str); 1], axum::Json<Booking>);
 
 /// A party's wish for seats, as it is sent.
 ///
@@ -301,7 +295,7 @@ pub(super) async fn place(
     let Placed { booking, replayed, waited, .. } = placed;
     let location = (header::LOCATION, format!("{PATH}/{}", booking.id));
     let body = axum::Json(BookingPlacedBody::from(booking));
-    let mut response = (StatusCode::CREATED, [location], [NO_STORE], body).into_response();
+    let mut response = (StatusCode::CREATED, [location], body).into_response();
     let head = response.headers_mut();
     if replayed {
         head.insert(REPLAYED.0, REPLAYED.1);
@@ -328,8 +322,8 @@ pub(super) async fn get(
     caller: Caller,
     _: NoQuery,
     Id(id): Id,
-) -> Result<Shown, Problem> {
-    Ok(([NO_STORE], axum::Json(own(&api, &caller, BookingId(id)).await?)))
+) -> Result<axum::Json<Booking>, Problem> {
+    Ok(axum::Json(own(&api, &caller, BookingId(id)).await?))
 }
 
 /// A booking that the caller may see; another's is not found, so that numbers can't be tried out.
@@ -381,7 +375,7 @@ pub(super) async fn cancel(
     let CancelledBooking { booking, replayed } =
         api.bookings.cancel(BookingId(id), by, key).await?;
     let replayed = replayed.then_some([REPLAYED]);
-    Ok(([NO_STORE], replayed, axum::Json(booking)).into_response())
+    Ok((replayed, axum::Json(booking)).into_response())
 }
 
 /// Lists a user's bookings, newest first.
@@ -431,5 +425,5 @@ pub(super) async fn of_user(
     bookings.truncate(limit);
     let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());
     let list = BookingList { count: bookings.len(), bookings, next_cursor };
-    Ok(([NO_STORE], gzip::json(&headers, &list)).into_response())
+    Ok(gzip::json(&headers, &list))
 }

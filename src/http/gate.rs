@@ -3,12 +3,14 @@
 use super::limits::{Limiter, Verdict};
 use super::places::{Place, Places};
 use super::problem::{Code, Problem};
-use super::{client, cors};
+use super::{bookings, client, cors, host, search};
 use crate::config::{Config, CorsOrigins, Network};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,14 @@ const PROBES: [&str; 4] = ["/api/v1/health", "/livez", "/readyz", "/metrics"];
 
 /// Nothing in an answer is to be run, framed or loaded; `/docs` has a policy of its own.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+/// Routes whose answers, refusals among them, are about one person.
+const PERSONAL: [&str; 2] = [bookings::PATH, "/api/v1/users/"];
+
+/// What a page of another origin may load as an image, a script or the like: nothing.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
@@ -79,12 +89,13 @@ impl Edge {
         let passed = |left| Passed { left, origin: origin.clone(), is_options };
         let limiter = self.limiter.as_ref().filter(|_| !is_probe(path));
         let verdict = limiter.map(|limiter| (limiter, limiter.ask(self.client(request), at)));
-        let turned_away = || match &origin {
-            Some(_) => cors::preflight(request),
-            None if self.is_guarded && cors::is_forged(request) => {
+        let turned_away = || match (host::fault(request), &origin) {
+            (Some(fault), _) => Some(fault.into_response()),
+            (None, Some(_)) => cors::preflight(request),
+            (None, None) if self.is_guarded && cors::is_forged(request) => {
                 Some(Problem::of_another_origin().into_response())
             }
-            None => None,
+            (None, None) => None,
         };
         match verdict {
             None => (passed(None), turned_away()),
@@ -96,8 +107,10 @@ impl Edge {
     }
 
     /// Adds what every answer bears, and to all but searches, which are many and hold nothing that
-    /// is anyone's own, what a browser may do with them.
-    pub(super) fn finish(&self, passed: Passed, is_search: bool, response: &mut Response) {
+    /// is anyone's own, what a browser may do with them. What is about bookings, or why they are not
+    /// shown, is nobody's to keep on the way.
+    pub(super) fn finish(&self, passed: Passed, path: &str, response: &mut Response) {
+        let is_search = path == search::PATH && !response.status().is_client_error();
         if passed.is_options
             && let Some(allowed) = cors::options(response)
         {
@@ -108,6 +121,10 @@ impl Edge {
         if !is_search {
             headers.entry(CONTENT_SECURITY_POLICY).or_insert(POLICY);
             headers.insert(REFERRER_POLICY, NO_REFERRER);
+            headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
+        }
+        if PERSONAL.iter().any(|personal| path.starts_with(personal)) {
+            headers.insert(CACHE_CONTROL, NO_STORE);
         }
         if let (Some(limiter), Some(left)) = (&self.limiter, passed.left) {
             for (name, value) in limiter.headers(left) {

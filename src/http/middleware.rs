@@ -69,7 +69,7 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         *response.body_mut() = Body::from(body);
     }
     let status = response.status();
-    api.edge.finish(passed, path == search::PATH && !status.is_client_error(), &mut response);
+    api.edge.finish(passed, path, &mut response);
     let took = started.elapsed();
     route.observe(status, took);
     span::answered(&span, status);

@@ -17,6 +17,7 @@ mod gzip;
 mod header_list;
 mod health;
 mod hints;
+mod host;
 mod limits;
 mod middleware;
 mod number;

@@ -5,6 +5,9 @@ use axum::extract::Request;
 use http::{StatusCode, Version};
 
 /// Begins it below the caller's, if the caller has one.
+///
+/// It names the route and never the path: that is the caller's text, of any length, and may hold a
+/// person's data.
 pub(super) fn begin(
     tracing: &Tracing,
     request: &Request,
@@ -19,7 +22,6 @@ pub(super) fn begin(
     let span = tracing.span(format!("{method} {route}"), Side::Server, &caller);
     span.note("http.request.method", if method == "other" { "_OTHER" } else { method });
     span.note("http.route", route.to_owned());
-    span.note("url.path", request.uri().path().to_owned());
     span.note("url.scheme", "http");
     let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
     span.note("network.protocol.version", version);

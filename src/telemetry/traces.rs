@@ -29,6 +29,13 @@ const OF_THE_STORE: &str = "store.";
 /// The header that carries a context (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 
+/// Bytes of a text on a span at most; a longer one is cut. Thousands of spans may wait for the collector.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Bytes of a caller's `tracestate` at most, as many as W3C wants to be passed on; a longer one is left
+/// out. Each span below it keeps a copy.
+const STATE_BYTES_MAX: usize = 512;
+
 /// Makes spans; where tracing is off, none. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Tracing(Option<Arc<Pipeline>>);
@@ -201,10 +208,10 @@ impl Span {
         }
     }
 
-    /// Notes a fact. Facts are about the work, never about a person.
+    /// Notes a fact. Facts are about the work, never about a person. A text is cut to 256 bytes.
     pub fn note(&self, name: &'static str, value: impl Into<Value>) {
         if let Some(context) = &self.0 {
-            context.span().set_attribute(KeyValue::new(name, value));
+            context.span().set_attribute(KeyValue::new(name, bounded(value.into())));
         }
     }
 
@@ -269,12 +276,23 @@ impl fmt::Debug for TraceContext {
     }
 }
 
+/// A fact of a bounded size.
+fn bounded(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.as_str().len() > TEXT_BYTES_MAX => {
+            let text = text.as_str();
+            Value::from(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned())
+        }
+        value => value,
+    }
+}
+
 /// Headers as the propagator reads them.
 struct Headers<'a, F>(F, std::marker::PhantomData<&'a ()>);
 
 impl<'a, F: Fn(&str) -> Option<&'a str>> Extractor for Headers<'a, F> {
     fn get(&self, name: &str) -> Option<&str> {
-        (self.0)(name)
+        (self.0)(name).filter(|value| value.len() <= STATE_BYTES_MAX)
     }
 
     fn keys(&self) -> Vec<&str> {

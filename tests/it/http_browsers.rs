@@ -95,6 +95,13 @@ async fn answers_say_what_may_be_done_with_them() {
         let policy = Some("default-src 'none'; frame-ancestors 'none'");
         assert_eq!(answer.header("content-security-policy"), policy, "{path}");
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        let policy = answer.header("cross-origin-resource-policy");
+        assert_eq!(policy, Some("same-origin"), "{path}");
+    }
+    for path in ["/api/v1/bookings/999", "/api/v1/bookings/x", "/api/v1/users/0/bookings?limit=x"] {
+        let refused = app.get(path).await;
+        assert!(refused.status.is_client_error(), "{path}");
+        assert_eq!(refused.header("cache-control"), Some("no-store"), "{path}");
     }
     // Each search would pay for what a list of flights has no use for.
     let found = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";

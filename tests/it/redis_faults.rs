@@ -291,6 +291,7 @@ async fn two_replicas_sell_one_flight_together_and_neither_waits_for_the_others_
         let sales = (0..300).map(|_| {
             let body = booking(flight, 1).to_string();
             let request = Request::post("/api/v1/bookings")
+                .header("host", "localhost")
                 .header("content-type", "application/json")
                 .body(Body::from(body))
                 .expect("a request");

@@ -104,7 +104,8 @@ async fn a_stop_lets_gateway_calls_end_and_settles_what_they_say() {
 }
 
 async fn post(router: axum::Router, path: &str, body: &Value) -> Value {
-    let request = Request::post(path).header("content-type", "application/json");
+    let request = Request::post(path).header("host", "localhost");
+    let request = request.header("content-type", "application/json");
     let request = request.body(Body::from(body.to_string())).expect("a request");
     Answer::read(router.oneshot(request).await.expect("infallible")).await.json
 }

@@ -125,14 +125,16 @@ impl TestApp {
         self.close.close().await;
     }
 
-    /// Sends a request and reads its answer.
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    /// Sends a request, with a `Host` as every client's, and reads its answer.
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        name_host(&mut request);
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         Answer::read(response).await
     }
 
     /// Sends a request and gives the answer's bytes as they come, and its headers.
-    pub async fn send_raw(&self, request: Request<Body>) -> (bytes::Bytes, http::HeaderMap) {
+    pub async fn send_raw(&self, mut request: Request<Body>) -> (bytes::Bytes, http::HeaderMap) {
+        name_host(&mut request);
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (head, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
@@ -271,6 +273,12 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         assert!(self.finished || std::thread::panicking(), "call finish() at the end of a test");
     }
+}
+
+/// As HTTP wants it, unless the test names one.
+pub fn name_host(request: &mut Request<Body>) {
+    let host = http::HeaderValue::from_static("localhost:8080");
+    request.headers_mut().entry(http::header::HOST).or_insert(host);
 }
 
 /// The body of `POST /flights`: Delhi to Mumbai, in the morning of 2025-01-20.
