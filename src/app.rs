@@ -359,6 +359,7 @@ impl App {
             edge: http::Edge::by(&self.config),
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
+                pending_max: self.config.max_pending_per_user,
                 read_timeout: self.config.server_read_timeout,
                 request_timeout: self.config.server_write_timeout,
             },

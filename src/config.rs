@@ -61,6 +61,8 @@ pub struct Config {
     pub booking_closes_before: Option<Duration>,
     /// `MAX_PARTY_SIZE`: seats in one booking at most.
     pub max_party_size: i32,
+    /// `MAX_PENDING_PER_USER`: seats on one flight that a user may hold unpaid; `None`: any number.
+    pub max_pending_per_user: Option<i32>,
     /// `CURRENCY` of new flights.
     pub currency: Currency,
     /// `SCHEDULE_TIMEZONE`: whose days a search means.
@@ -132,7 +134,7 @@ impl Config {
     /// Fails with every problem at once, so that one start is enough to find them all.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut env = Environment { lookup, problems: Vec::new() };
-        let config = Self {
+        let mut config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
             server_read_timeout: env.read("SERVER_READ_TIMEOUT", values::positive_duration),
@@ -152,6 +154,7 @@ impl Config {
             booking_closes_before: env
                 .read("BOOKING_CLOSES_BEFORE", values::unless_never(values::duration)),
             max_party_size: env.read("MAX_PARTY_SIZE", values::whole(1..=100)),
+            max_pending_per_user: None,
             currency: env.read("CURRENCY", values::currency),
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
@@ -170,6 +173,7 @@ impl Config {
             log_format: env.read("LOG_FORMAT", values::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
+        config.max_pending_per_user = env.pending_max(&config);
         env.problems.extend(config.contradictions());
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
     }

@@ -177,7 +177,7 @@ impl<'a> Batch<'a> {
 
     /// Answers the command that panicked by itself: with a fault, unless it was written after all.
     async fn fail_after_panic(&self, pending: Vec<Pending>) {
-        let wanted_rows = wanted(&pending);
+        let wanted_rows = wanted(&pending, self.parts.clock.now());
         let loaded = self.timed("store.load", self.parts.store.load(&wanted_rows)).await;
         self.end_doubtful_days();
         let pending = match loaded {
@@ -191,16 +191,20 @@ impl<'a> Batch<'a> {
     }
 
     async fn attempt(&self, pending: Vec<Pending>, rows: Rows) -> Attempt {
-        let mut wanted_rows = wanted(&pending);
+        let mut wanted_rows = wanted(&pending, self.parts.clock.now());
         let mut state = match rows {
             Rows::Remembered => self.memory.recall(&mut wanted_rows),
             Rows::Loaded => State::default(),
         };
         let recalled: HashSet<FlightId> = state.flights.keys().copied().collect();
-        let is_all_loaded = recalled.is_empty() && state.payments.is_empty();
+        let is_all_loaded =
+            recalled.is_empty() && state.payments.is_empty() && state.pending.is_empty();
         if !wanted_rows.is_empty() {
             match self.timed("store.load", self.parts.store.load(&wanted_rows)).await {
-                Ok(Ok(loaded)) => state.extend(loaded),
+                Ok(Ok(loaded)) => {
+                    self.memory.count_pending(&loaded);
+                    state.extend(loaded);
+                }
                 Ok(Err(cause @ StoreError::Unavailable(_))) => {
                     return Attempt::Outage(pending, cause);
                 }

@@ -1,9 +1,10 @@
 //! What a batch's decisions want written: each command's changes, and their sum over the batch.
 
 use super::idempotency::IdempotencyRecord;
+use super::pending::{Holder, Room, Rooms};
 use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
-    PaymentStatus, UserId,
+    PaymentStatus, SeatCount, UserId,
 };
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -29,6 +30,8 @@ pub struct Changes {
     pub payment: Option<Change<Option<PaymentStatus>, Payment>>,
     /// What the caller's key made; in place of an older record that had lapsed, if there was one.
     pub idempotency: Option<IdempotencyRecord>,
+    /// Of a new booking: the seats that its user may have pending on the flight with it.
+    pub pending_max: Option<SeatCount>,
     /// What others are to be told.
     pub events: Vec<Event>,
     /// In which trace they are told (W3C `traceparent`).
@@ -86,6 +89,8 @@ pub struct Stale {
     pub payments: HashSet<PaymentReference>,
     /// Idempotency keys that another commit took first.
     pub keys: HashSet<(UserId, Arc<str>)>,
+    /// Users who hold more seats unpaid than their new bookings were decided on.
+    pub pending: HashSet<Holder>,
 }
 
 impl Stale {
@@ -94,6 +99,11 @@ impl Stale {
             || changes.booking.as_ref().is_some_and(|c| self.bookings.contains(&c.after.id))
             || changes.payment.as_ref().is_some_and(|c| self.payments.contains(&c.after.reference))
             || changes.idempotency.as_ref().is_some_and(|r| self.keys.contains(&r.name()))
+            || changes.pending_max.is_some()
+                && changes
+                    .booking
+                    .as_ref()
+                    .is_some_and(|c| self.pending.contains(&(c.after.flight_id, c.after.user_id)))
     }
 
     fn spread_over(&mut self, changes: &Changes) {
@@ -118,6 +128,8 @@ pub struct Folded {
     pub payments: Vec<Change<Option<PaymentStatus>, Payment>>,
     /// Idempotency records to write.
     pub idempotency: Vec<IdempotencyRecord>,
+    /// What the commit must find for its holds to keep their limits.
+    pub rooms: Vec<Room>,
     /// Events to put in the outbox, in the order of the commands.
     pub events: Vec<Told>,
 }
@@ -130,6 +142,8 @@ impl ChangeSet {
         let mut flights = Rows::default();
         let mut bookings = Rows::default();
         let mut payments = Rows::default();
+        let mut rooms = Rooms::default();
+        let is_any_limited = self.commands.iter().any(|changes| changes.pending_max.is_some());
         for (position, changes) in self.commands.iter().enumerate() {
             if dropped[position] {
                 folded.stale.push(position);
@@ -144,12 +158,16 @@ impl ChangeSet {
             if let Some(change) = &changes.payment {
                 payments.add(change.after.reference, change);
             }
+            if is_any_limited {
+                rooms.add(changes);
+            }
             folded.idempotency.extend(changes.idempotency.clone());
             folded.events.extend(changes.told());
         }
         folded.flights = flights.changes;
         folded.bookings = bookings.changes;
         folded.payments = payments.changes;
+        folded.rooms = rooms.into_rooms();
         folded
     }
 

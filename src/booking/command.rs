@@ -54,6 +54,9 @@ pub struct Hold {
     pub method: PaymentMethod,
     /// The caller's own name for this request, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
+    /// Seats on the flight that the user may hold unpaid with these (`MAX_PENDING_PER_USER`); `None`:
+    /// any number.
+    pub pending_max: Option<SeatCount>,
 }
 
 /// What the gateway said of a payment.
@@ -144,6 +147,21 @@ pub enum Refusal {
         wanted: SeatCount,
         /// Seats that can be bought now.
         free: SeatCount,
+    },
+    /// The user holds as many seats unpaid as one may.
+    #[error(
+        "flight {flight}: {pending} seats wait for this user's payment, {wanted} more were asked for, \
+         and one user may hold {most} (MAX_PENDING_PER_USER)"
+    )]
+    TooManyPending {
+        /// The flight.
+        flight: FlightId,
+        /// Seats of the user's pending bookings on it.
+        pending: SeatCount,
+        /// Seats asked for.
+        wanted: SeatCount,
+        /// The limit.
+        most: SeatCount,
     },
     /// Failed, or flown.
     #[error("booking {0} can't be cancelled: it failed, or its flight has departed")]

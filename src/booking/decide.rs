@@ -73,6 +73,14 @@ fn decide_hold(
     if hold.seats > free {
         return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: hold.seats, free });
     }
+    if let Some(most) = hold.pending_max {
+        let holder = (flight.id, hold.user_id);
+        let pending = state.pending.get(&holder).copied().unwrap_or_default();
+        if pending + hold.seats > most {
+            let (flight, wanted) = (flight.id, hold.seats);
+            return Err(Refusal::TooManyPending { flight, pending, wanted, most });
+        }
+    }
     let booking_price = flight.price.times(hold.seats).ok_or_else(|| {
         let most = Money::most_of(flight.currency);
         Refusal::Invalid(Invalid::one("/seats_booked", format!("the total price is beyond {most}")))
@@ -120,6 +128,7 @@ fn decide_hold(
             booking: Some(Change { was: None, after: booking }),
             payment: Some(Change { was: None, after: payment }),
             idempotency: record,
+            pending_max: hold.pending_max,
             traceparent: None,
         },
     })

@@ -4,8 +4,11 @@
 //! answered without a commit is decided again on loaded rows. Bounded: what falls out is loaded.
 
 use super::changes::Changes;
+use super::pending::{Holder, moved_by};
 use super::state::{State, Wanted};
-use crate::domain::{Booking, BookingStatus, Flight, FlightId, Payment, PaymentReference};
+use crate::domain::{
+    Booking, BookingStatus, Flight, FlightId, Payment, PaymentReference, SeatCount,
+};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
@@ -18,6 +21,9 @@ const FLIGHTS_MAX: usize = 16_384;
 
 /// Pending bookings that are remembered at most, each with its payment: some 10 MiB.
 const BOOKINGS_MAX: usize = 16_384;
+
+/// Users on flights whose pending seats are remembered at most.
+const HOLDERS_MAX: usize = 16_384;
 
 /// How long a flight is remembered. Whoever changes one by hand, and not its version, is heard by
 /// then.
@@ -35,12 +41,19 @@ pub(super) struct Memory(Mutex<Remembered>);
 struct Remembered {
     flights: Recent<FlightId, (Instant, Flight)>,
     bookings: Recent<PaymentReference, (Booking, Payment)>,
+    /// Seats that users hold unpaid, as far as this process knows.
+    pending: Recent<Holder, SeatCount>,
     wary: u32,
 }
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self { flights: Recent::of(FLIGHTS_MAX), bookings: Recent::of(BOOKINGS_MAX), wary: 0 }
+        Self {
+            flights: Recent::of(FLIGHTS_MAX),
+            bookings: Recent::of(BOOKINGS_MAX),
+            pending: Recent::of(HOLDERS_MAX),
+            wary: 0,
+        }
     }
 }
 
@@ -74,7 +87,23 @@ impl Memory {
             }
             None => true,
         });
+        // No hold reads for this: its commit counts them in any case.
+        for (holder, _) in mem::take(&mut wanted.pending) {
+            if let Some(seats) = remembered.pending.get(&holder) {
+                state.pending.insert(holder, *seats);
+            }
+        }
         state
+    }
+
+    /// Remembers pending seats as the store has counted them.
+    pub(super) fn count_pending(&self, loaded: &State) {
+        if !loaded.pending.is_empty() {
+            let mut remembered = self.remembered();
+            for (holder, seats) in &loaded.pending {
+                remembered.pending.put(*holder, *seats);
+            }
+        }
     }
 
     /// Remembers what a command has written.
@@ -90,6 +119,12 @@ impl Memory {
             {
                 let paid = (booking.after.without_passengers(), payment.after.clone());
                 remembered.bookings.put(payment.after.reference, paid);
+            }
+            if let Some((holder, seats)) = moved_by(changes) {
+                let known = remembered.pending.get(&holder).copied();
+                if known.is_some() || changes.pending_max.is_some() {
+                    remembered.pending.put(holder, known.unwrap_or_default() + seats);
+                }
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct PlaceBooking {
     pub method: PaymentMethod,
     /// The caller's own name for this request, if it gave one.
     pub idempotency: Option<IdempotencyKey>,
+    /// Seats on the flight that the user may hold unpaid with these; `None`: any number.
+    pub pending_max: Option<SeatCount>,
 }
 
 /// A booking that was placed, now or by an earlier request with the same key.
@@ -85,6 +87,7 @@ impl Bookings {
             passengers: request.passengers.into(),
             method: request.method,
             idempotency: request.idempotency,
+            pending_max: request.pending_max,
         });
         let wait = will_wait.then(|| self.waiting.for_end_of(booking_id)).flatten();
         match self.engine.submit(command).await? {

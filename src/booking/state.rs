@@ -2,8 +2,11 @@
 
 use super::changes::Changes;
 use super::idempotency::IdempotencyRecord;
-use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
-use std::collections::{BTreeSet, HashMap};
+use super::pending::{self, Holder};
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The rows that a batch's commands speak of.
@@ -19,6 +22,9 @@ pub struct State {
     pub paid_by: HashMap<PaymentReference, BookingId>,
     /// What callers' keys made before.
     pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
+    /// Seats that users hold unpaid on a flight. Who is not named counts as holding none: the commit
+    /// knows better.
+    pub pending: HashMap<Holder, SeatCount>,
 }
 
 /// The rows that a batch needs; the store loads them in one go.
@@ -32,6 +38,8 @@ pub struct Wanted {
     pub bookings: BTreeSet<BookingId>,
     /// Idempotency records by user and key, each with its booking.
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
+    /// Users on flights whose pending seats are to be counted, in holds that end after a moment.
+    pub pending: BTreeMap<Holder, Timestamp>,
 }
 
 impl Wanted {
@@ -41,6 +49,7 @@ impl Wanted {
             && self.payments.is_empty()
             && self.bookings.is_empty()
             && self.idempotency.is_empty()
+            && self.pending.is_empty()
     }
 }
 
@@ -52,6 +61,7 @@ impl State {
         self.payments.extend(other.payments);
         self.paid_by.extend(other.paid_by);
         self.idempotency.extend(other.idempotency);
+        self.pending.extend(other.pending);
     }
 
     /// Adds a booking and the way to it from its payment.
@@ -73,6 +83,13 @@ impl State {
         }
         if let Some(record) = &changes.idempotency {
             self.idempotency.insert(record.name(), record.clone());
+        }
+        if let Some((holder, seats)) = pending::moved_by(changes) {
+            match self.pending.get_mut(&holder) {
+                Some(pending) => *pending += seats,
+                None if changes.pending_max.is_some() => _ = self.pending.insert(holder, seats),
+                None => {}
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
 use super::state::{State, Wanted};
-use crate::domain::{Booking, Flight, FlightId};
+use crate::domain::{Booking, Flight, FlightId, Timestamp};
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::telemetry::Span;
@@ -238,8 +238,8 @@ fn stands(changes: &Changes, state: &State) -> bool {
     flight.is_some_and(|change| state.flights.get(&change.after.id) == Some(&change.after))
 }
 
-/// The rows that these commands need.
-pub(super) fn wanted(pending: &[Pending]) -> Wanted {
+/// The rows that these commands need at that moment.
+pub(super) fn wanted(pending: &[Pending], now: Timestamp) -> Wanted {
     let mut wanted = Wanted::default();
     for p in pending {
         wanted.flights.insert(p.ticket.flight);
@@ -247,6 +247,9 @@ pub(super) fn wanted(pending: &[Pending]) -> Wanted {
             Command::Hold(hold) => {
                 if !p.earlier.is_empty() {
                     wanted.payments.insert(hold.reference);
+                }
+                if hold.pending_max.is_some() {
+                    wanted.pending.insert((hold.flight_id, hold.user_id), now);
                 }
                 let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));
                 wanted.idempotency.extend(key);

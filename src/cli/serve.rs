@@ -85,6 +85,14 @@ fn warn_of_what_cannot_work(config: &Config) {
              payment is asked for again"
         );
     }
+    if let Some(most) = config.max_pending_per_user
+        && most < config.max_party_size
+    {
+        let party = config.max_party_size;
+        warn!(
+            "MAX_PENDING_PER_USER ({most}) is below MAX_PARTY_SIZE ({party}): larger parties are refused"
+        );
+    }
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {

@@ -1,6 +1,6 @@
 //! Settings of what faces the callers: who they are, how much they may ask for, from where.
 
-use super::{Environment, Secret, values};
+use super::{Config, Environment, Secret, values};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -12,6 +12,12 @@ const SECRET_BYTES_MIN: usize = 32;
 
 /// `JWT_LEEWAY` at most.
 const LEEWAY_MAX: Duration = Duration::from_mins(5);
+
+/// Parties whose seats on one flight a user may hold unpaid, where `MAX_PENDING_PER_USER` is empty.
+const PARTIES_PENDING: i32 = 2;
+
+/// `MAX_PENDING_PER_USER` at most.
+const PENDING_MAX: i32 = 1_000_000;
 
 /// Requests that one client may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +133,18 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         (per_second > 0).then_some(RateLimit { per_second, burst })
     }
 
+    /// `MAX_PENDING_PER_USER`; `None` for no limit. Where nobody says who it is, a user's number is
+    /// anyone's to write, and a limit has to be asked for.
+    pub(super) fn pending_max(&mut self, config: &Config) -> Option<i32> {
+        let set =
+            self.read("MAX_PENDING_PER_USER", values::optional(values::whole(0..=PENDING_MAX)));
+        let most = set.unwrap_or(match config.auth {
+            Some(_) => PARTIES_PENDING * config.max_party_size,
+            None => 0,
+        });
+        (most > 0).then_some(most)
+    }
+
     /// `AUTH` and its parts; `None` where callers need no token.
     ///
     /// A key without `AUTH=jwt` stops the start: who has set one believes that it guards something.
@@ -228,12 +246,26 @@ impl fmt::Display for KeySource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
         let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
         Config::from_env(|name| set(name).map(|(_, value)| (*value).to_owned()))
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn two_parties_may_be_pending_where_callers_are_known_and_any_number_where_they_are_not() {
+        let limit =
+            |variables: &[(&str, &str)]| config(variables).expect("sound").max_pending_per_user;
+        let known = [("AUTH", "jwt"), ("JWT_JWKS", "keys.json")];
+        assert_eq!(limit(&[]), None);
+        assert_eq!(limit(&known), Some(18));
+        assert_eq!(limit(&[&known[..], &[("MAX_PARTY_SIZE", "4")]].concat()), Some(8));
+        assert_eq!(limit(&[&known[..], &[("MAX_PENDING_PER_USER", "0")]].concat()), None);
+        assert_eq!(limit(&[("MAX_PENDING_PER_USER", "5")]), Some(5));
+        for wrong in ["-1", "many"] {
+            assert!(config(&[("MAX_PENDING_PER_USER", wrong)]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

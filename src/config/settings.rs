@@ -87,6 +87,11 @@ pub const SETTINGS: &[Setting] = &[
         "how long before departure sale and search end; never: not by the clock",
     ),
     setting("MAX_PARTY_SIZE", "9", "seats in one booking at most"),
+    setting(
+        "MAX_PENDING_PER_USER",
+        "",
+        "seats on a flight that a user may hold unpaid; 0: any; empty: two parties with AUTH=jwt, else any",
+    ),
     setting("CURRENCY", "INR", "currency of new flights, ISO 4217; sets the decimals of amounts"),
     setting("SCHEDULE_TIMEZONE", "UTC", "IANA time zone whose days a search's date means"),
     setting("PAYMENT_LATENCY", "100ms", "how long the simulated gateway takes"),

@@ -226,6 +226,7 @@ impl PlaceBookingBody {
             passengers,
             method: method.unwrap_or_default(),
             idempotency: None,
+            pending_max: None,
         };
         let asked = (
             request.flight_id,
@@ -266,7 +267,7 @@ fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
         (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such flight"),
         (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable"),
+        (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable, too_many_pending"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
@@ -282,6 +283,9 @@ pub(super) async fn place(
 ) -> Result<Response, Problem> {
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
     acts_for(&caller, request.user_id)?;
+    let is_staff = caller.is_staff(Scope::BookingsAdmin);
+    let pending_max = api.limits.pending_max.filter(|_| !is_staff);
+    let request = PlaceBooking { pending_max, ..request };
     let wait = Some(prefer::wait(&headers)).filter(|wait| !wait.is_zero());
     let mut placed = api.bookings.place(request, wait.is_some()).await?;
     if let Some(wait) = wait {

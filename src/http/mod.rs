@@ -35,6 +35,7 @@ mod slow;
 mod span;
 
 use crate::booking::{Bookings, Flights};
+use crate::domain::SeatCount;
 use crate::health::Health;
 use crate::identity::Tokens;
 use crate::search::Search;
@@ -81,7 +82,9 @@ pub struct Api {
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
     /// Seats in one booking (`MAX_PARTY_SIZE`).
-    pub party_size_max: i32,
+    pub party_size_max: SeatCount,
+    /// Seats on one flight that a user may hold unpaid (`MAX_PENDING_PER_USER`); `None`: any number.
+    pub pending_max: Option<SeatCount>,
     /// For reading a body (`SERVER_READ_TIMEOUT`).
     pub read_timeout: Duration,
     /// For answering, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).

@@ -29,6 +29,8 @@ pub enum Code {
     InsufficientSeats,
     /// Departed, cancelled, or too close to departure.
     FlightNotBookable,
+    /// The user holds as many seats unpaid as one may.
+    TooManyPending,
     /// The body's version is not the flight's.
     VersionConflict,
     /// The new counts would take sold or held seats.
@@ -61,7 +63,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -70,6 +72,7 @@ impl Code {
         Self::RequestTimeout,
         Self::InsufficientSeats,
         Self::FlightNotBookable,
+        Self::TooManyPending,
         Self::VersionConflict,
         Self::SeatsInUse,
         Self::BookingNotCancellable,
@@ -108,6 +111,9 @@ impl Code {
             }
             Self::FlightNotBookable => {
                 ("flight_not_bookable", StatusCode::CONFLICT, "The flight can't be booked")
+            }
+            Self::TooManyPending => {
+                ("too_many_pending", StatusCode::CONFLICT, "Too many seats are held unpaid")
             }
             Self::VersionConflict => {
                 ("version_conflict", StatusCode::CONFLICT, "The flight has changed")
@@ -351,6 +357,7 @@ impl From<Refusal> for Problem {
             | Refusal::UnknownPayment(_) => Code::NotFound,
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
+            Refusal::TooManyPending { .. } => Code::TooManyPending,
             Refusal::BookingNotCancellable(_) => Code::BookingNotCancellable,
             Refusal::FlightCancelled(_) => Code::FlightCancelled,
             Refusal::VersionConflict { .. } => Code::VersionConflict,

@@ -106,6 +106,10 @@ const fn description(code: Code) -> &'static str {
         Code::FlightNotBookable => {
             "The flight has departed, is cancelled, or is too close to departure to be sold."
         }
+        Code::TooManyPending => {
+            "The user holds as many seats of the flight unpaid as one may (MAX_PENDING_PER_USER). Ask \
+             again when a payment has ended, or give a pending booking up."
+        }
         Code::VersionConflict => {
             "The flight has changed since the version in the body. Read it again and decide anew."
         }

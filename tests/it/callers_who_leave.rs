@@ -89,6 +89,7 @@ impl Watched {
             passengers: Vec::new().into(),
             method: PaymentMethod::default(),
             idempotency: None,
+            pending_max: None,
         };
         let wanted = Wanted { flights: [flight].into(), ..Wanted::default() };
         let state = self.store.load(&wanted).await.expect("a state");

@@ -238,5 +238,6 @@ fn hold(flight_id: FlightId, number: i64) -> Command {
         passengers: Vec::new().into(),
         method: PaymentMethod::default(),
         idempotency: None,
+        pending_max: None,
     })
 }

@@ -105,6 +105,30 @@ async fn prepare(app: &TestApp) -> (i64, i64) {
     (flight, placed.booking_id())
 }
 
+#[tokio::test]
+async fn staff_holds_as_many_seats_unpaid_as_it_wants_and_a_user_does_not() {
+    let app = TestApp::with(|config| {
+        by_secret(config);
+        config.max_pending_per_user = Some(3);
+    })
+    .await;
+    let (flight, _) = prepare(&app).await;
+    app.run_until_idle().await;
+    app.gateway.close();
+    let user = signed(&claims(OWNER, ""));
+    let staff = signed(&claims(1, "bookings:admin"));
+    let book = async |token: &str, seats| {
+        let body = booking(flight, seats);
+        ask(&app, Method::POST, "/api/v1/bookings", Some(token), Some(&body)).await
+    };
+    book(&user, 3).await.booking_id();
+    book(&user, 1).await.assert_problem(409, "too_many_pending");
+    book(&staff, 9).await.booking_id();
+    book(&user, 1).await.assert_problem(409, "too_many_pending");
+    book(&staff, 9).await.booking_id();
+    app.finish().await;
+}
+
 /// Every endpoint that knows callers, with a body that is in order, and what a good token gets.
 fn guarded(flight: i64, booked: i64) -> Vec<(Method, String, Option<Value>)> {
     vec![

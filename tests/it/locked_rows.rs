@@ -86,6 +86,7 @@ impl Fixture {
             passengers: Vec::new().into(),
             method: PaymentMethod::default(),
             idempotency: None,
+            pending_max: None,
         })
     }
 

@@ -35,6 +35,7 @@ mod metrics;
 mod money;
 mod outages;
 mod panics;
+mod pending;
 mod places;
 mod ports_bus;
 mod ports_cache;

@@ -46,6 +46,7 @@ on_each_store! {
     a_taken_booking_number_is_stale
     a_taken_key_is_stale_and_a_lapsed_one_is_replaced
     a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps
+    a_commit_counts_the_seats_that_a_user_holds_unpaid
     a_broken_rule_is_refused_and_leaves_nothing
     the_outbox_keeps_the_order_of_events
     only_the_named_rows_leave_the_outbox
@@ -99,6 +100,7 @@ impl Fixture {
             passengers: passengers(seats),
             method: PaymentMethod::default(),
             idempotency: None,
+            pending_max: None,
         }
     }
 
@@ -319,6 +321,52 @@ async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
     assert_eq!(idempotency.values().map(|r| r.booking_id).collect::<Vec<_>>(), [made]);
     on.store.forget_keys(on.now + chrono::TimeDelta::hours(1), 9).await.expect("forgotten");
     assert!(on.store.load(&wanted).await.expect("a state").idempotency.is_empty());
+}
+
+async fn a_commit_counts_the_seats_that_a_user_holds_unpaid(mut on: Fixture) {
+    let flight = on.flight(50).await.id;
+    let other = on.flight(50).await.id;
+    let limited = |hold: Hold| Command::Hold(Hold { pending_max: Some(4), ..hold });
+    let counted = async |on: &Fixture| {
+        let holder = (flight, UserId(7));
+        let wanted = Wanted { pending: [(holder, on.now)].into(), ..Wanted::default() };
+        on.store.load(&wanted).await.expect("a state").pending[&holder]
+    };
+    assert_eq!(counted(&on).await, 0);
+    let first = limited(on.hold(flight, 3).await);
+    let changes = on.decide(std::slice::from_ref(&first)).await;
+    assert_eq!(on.commit(&changes).await, NOTHING);
+    assert_eq!(counted(&on).await, 3);
+
+    // Each is decided as if its user held nothing; the commit knows better, and writes the others.
+    let beyond = limited(on.hold(flight, 2).await);
+    let elsewhere = limited(on.hold(other, 4).await);
+    let changes = on.decide(&[beyond, elsewhere]).await;
+    assert_eq!(on.commit(&changes).await, [0]);
+    assert_eq!((on.load(flight).await.held_seats, on.load(other).await.held_seats), (3, 4));
+    for (seats, expected) in [(2, &[0][..]), (1, &NOTHING)] {
+        let changes = on.decide(&[limited(on.hold(flight, seats).await)]).await;
+        assert_eq!(on.commit(&changes).await, expected, "{seats} more");
+    }
+    // Another user, and who has no limit.
+    let stranger = limited(Hold { user_id: UserId(8), ..on.hold(flight, 4).await });
+    let staff = Command::Hold(on.hold(flight, 9).await);
+    let changes = on.decide(&[stranger, staff]).await;
+    assert_eq!(on.commit(&changes).await, NOTHING);
+    assert_eq!(counted(&on).await, 13);
+
+    // What ends in the same commit makes room; what has lapsed does not count.
+    let Command::Hold(first) = first else { unreachable!("a hold") };
+    on.commit(&on.decide(&[captured(&first, "7500.00")]).await).await;
+    assert_eq!(counted(&on).await, 10);
+    on.now += chrono::TimeDelta::minutes(6);
+    assert_eq!(counted(&on).await, 0);
+    let mine = on.hold(flight, 3).await;
+    on.commit(&on.decide(&[limited(mine.clone())]).await).await;
+    let next = limited(on.hold(flight, 4).await);
+    let changes = on.decide(&[captured(&mine, "7500.00"), next]).await;
+    assert_eq!(on.commit(&changes).await, NOTHING);
+    assert_eq!(counted(&on).await, 4);
 }
 
 async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {

@@ -82,6 +82,7 @@ fn hold(number: u128, flight: i64, seats: i32) -> Command {
         passengers: passengers.into(),
         method: PaymentMethod::default(),
         idempotency: None,
+        pending_max: None,
     })
 }
 

@@ -81,14 +81,20 @@ fn add(stale: &mut Stale, rows: Vec<StaleRow>) -> Result<(), StoreError> {
         match row {
             (kind, Some(id), _) if kind == "flight" => _ = stale.flights.insert(FlightId(id)),
             (kind, Some(id), _) if kind == "booking" => _ = stale.bookings.insert(BookingId(id)),
+            (kind, Some(flight), Some(user)) if kind == "pending" => {
+                let user = user.parse().map_err(|_| unreadable(&kind))?;
+                stale.pending.insert((FlightId(flight), UserId(user)));
+            }
             (_, Some(user), Some(key)) => _ = stale.keys.insert((UserId(user), key.into())),
             (_, _, Some(text)) => _ = stale.payments.insert(reference(&text)?),
-            (kind, _, None) => {
-                return Err(StoreError::Refused(anyhow::anyhow!("a stale {kind} without a key")));
-            }
+            (kind, _, None) => return Err(unreadable(&kind)),
         }
     }
     Ok(())
+}
+
+fn unreadable(kind: &str) -> StoreError {
+    StoreError::Refused(anyhow::anyhow!("a stale {kind} without a key"))
 }
 
 /// Writes all or, if anything is stale, nothing; names what is stale.

@@ -5,12 +5,14 @@
 
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::error::store_error;
-use crate::booking::{IdempotencyRecord, State, Wanted};
-use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, instant, reference};
+use crate::booking::{Holder, IdempotencyRecord, State, Wanted};
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
+};
+use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, instant, micros, reference};
 use crate::store::{Located, StoreError};
-use sqlx::PgPool;
-use std::collections::BTreeSet;
+use sqlx::{PgConnection, PgPool};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreError> {
     let mut connection = pool.acquire().await.map_err(store_error)?;
@@ -80,6 +82,10 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
         state.payments = payments.into_iter().map(|payment| (payment.reference, payment)).collect();
     }
 
+    if !wanted.pending.is_empty() {
+        state.pending = pending(&mut connection, &wanted.pending).await?;
+    }
+
     // Last, so that a flight is at least as new as the bookings that were counted on it.
     let rows: Vec<FlightRow> =
         sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ANY($1)"))
@@ -90,6 +96,31 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
     let flights: Vec<Flight> = all(rows)?;
     state.flights = flights.into_iter().map(|flight| (flight.id, flight)).collect();
     Ok(state)
+}
+
+/// The seats that users hold unpaid.
+async fn pending(
+    connection: &mut PgConnection,
+    holders: &BTreeMap<Holder, Timestamp>,
+) -> Result<HashMap<Holder, SeatCount>, StoreError> {
+    let of = |column: fn((&Holder, &Timestamp)) -> i64| -> Vec<i64> {
+        holders.iter().map(column).collect()
+    };
+    let rows: Vec<(i64, i64, i32)> = sqlx::query_as(
+        "SELECT i.flight, i.user_id, (
+                SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+                 WHERE b.flight_id = i.flight AND b.user_id = i.user_id
+                   AND b.hold_expires_at > instant(i.at) AND b.status = 'pending')::int
+           FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS i (flight, user_id, at)",
+    )
+    .bind(of(|(holder, _)| holder.0.0))
+    .bind(of(|(holder, _)| holder.1.0))
+    .bind(of(|(_, at)| micros(*at)))
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)?;
+    let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
+    Ok(rows.into_iter().map(seats).collect())
 }
 
 /// References as the driver sends them.

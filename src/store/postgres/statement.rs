@@ -14,6 +14,9 @@ use std::collections::HashMap;
 ///
 /// A flight is stale by its version or by when it was changed. A server that takes over without the last
 /// commits of another counts on from a lower version, and may reach the same one with other seats.
+///
+/// Pending seats are those that the statement's snapshot shows. They move only with their flight, so that
+/// they are exact wherever the flight, which is locked by then, is as it was decided on.
 pub(super) const WRITE: &str = "
 WITH
 flight_in AS MATERIALIZED (
@@ -36,7 +39,15 @@ stale AS MATERIALIZED (
     UNION ALL
     SELECT 'key', i.user_id, i.key FROM key_in AS i
       JOIN idempotency_keys AS k ON k.user_id = i.user_id AND k.key = i.key
-     WHERE k.created_at > instant(i.lapsed_at)),
+     WHERE k.created_at > instant(i.lapsed_at)
+    UNION ALL
+    SELECT 'pending', i.flight, i.user_id::text
+      FROM unnest($51::bigint[], $52::bigint[], $53::int[], $54::bigint[])
+           AS i (flight, user_id, pending_max, at)
+     WHERE i.pending_max < (
+           SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+            WHERE b.flight_id = i.flight AND b.user_id = i.user_id
+              AND b.hold_expires_at > instant(i.at) AND b.status = 'pending')),
 verdict AS MATERIALIZED (SELECT NOT EXISTS (SELECT 1 FROM stale) AS clean),
 
 flights_written AS (
@@ -117,6 +128,10 @@ pub(super) fn arguments(
     to.add(outbox::ended(folded, changes).as_ref().map(outbox::outdated_body))?;
     to.add(column(&entries, |entry| entry.lane.as_str()))?;
     to.add(column(&folded.flights, |c| micros(c.was.updated_at)))?;
+    to.add(column(&folded.rooms, |room| room.holder.0.0))?;
+    to.add(column(&folded.rooms, |room| room.holder.1.0))?;
+    to.add(column(&folded.rooms, |room| room.pending_max))?;
+    to.add(column(&folded.rooms, |room| micros(room.at)))?;
     Ok(to)
 }
 

@@ -3,12 +3,13 @@
 
 use super::error::store_error;
 use super::writer::{Tx, Writer, begin};
-use super::writes::Writes;
+use super::writes::{Writes, crowded, rooms};
 use crate::booking::{ChangeSet, Folded, IdempotencyRecord, Stale};
 use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
 use crate::store::rows::micros;
 use crate::store::{Committed, StoreError};
 use serde::Serialize;
+use sqlx::AssertSqlSafe;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -86,6 +87,15 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &Folded) -> Result<Stale, StoreErro
         stale.payments.insert(crate::store::rows::reference(&row)?);
     }
 
+    let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT c.value ->> 0, c.value ->> 1 FROM {}",
+        crowded("?1")
+    )))
+    .bind(json(&rooms(folded)))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(store_error)?;
+    stale.pending.extend(rows.into_iter().map(|(flight, user)| (FlightId(flight), UserId(user))));
     Ok(stale)
 }
 

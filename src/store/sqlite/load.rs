@@ -4,11 +4,21 @@ use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
 use crate::booking::{IdempotencyRecord, State, Wanted};
-use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, reference};
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, UserId,
+};
+use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, micros, reference};
 use crate::store::{Located, StoreError};
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
+
+/// The seats that users hold unpaid: of each flight and user, in holds that end after a moment.
+const PENDING: &str = "
+SELECT c.value ->> 0, c.value ->> 1, (
+       SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+        WHERE b.flight_id = c.value ->> 0 AND b.user_id = c.value ->> 1
+          AND b.hold_expires_at > c.value ->> 2 AND b.status = 'pending')
+  FROM json_each(?1) AS c";
 
 pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, StoreError> {
     let mut tx = reader.begin().await.map_err(store_error)?;
@@ -88,6 +98,18 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         .map_err(store_error)?;
         let payments: Vec<Payment> = all(rows)?;
         state.payments = payments.into_iter().map(|payment| (payment.reference, payment)).collect();
+    }
+
+    if !wanted.pending.is_empty() {
+        let holders: Vec<_> =
+            wanted.pending.iter().map(|((flight, user), at)| (flight, user, micros(*at))).collect();
+        let rows: Vec<(i64, i64, SeatCount)> = sqlx::query_as(PENDING)
+            .bind(json(&holders))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
+        state.pending = rows.into_iter().map(seats).collect();
     }
     Ok(state)
 }

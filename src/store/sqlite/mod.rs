@@ -57,6 +57,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0009_request_keys",
     "0010_money",
     "0011_route_keys",
+    "0013_bookings_by_holder",
 };
 
 fn migrations() -> Migrator {

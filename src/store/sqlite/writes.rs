@@ -9,7 +9,7 @@
 use super::commit::json;
 use super::error::store_error;
 use super::outbox::NewRow;
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord};
+use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Room};
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
 use crate::store::rows::micros;
 use crate::store::{Lane, StoreError, outbox};
@@ -23,6 +23,8 @@ pub(super) struct Writes {
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// Cached answers that end.
     outdated: Option<String>,
+    /// The seats that may be pending before, of users with a limit.
+    rooms: Option<String>,
 }
 
 /// The rows of one statement, each of which it must write: fewer, if one is not as it was decided on.
@@ -56,6 +58,7 @@ impl Writes {
             ],
             outbox: NewRow::of(&folded.events),
             outdated: outbox::ended(folded, changes).as_ref().map(outbox::outdated_body),
+            rooms: (!folded.rooms.is_empty()).then(|| json(&rooms(folded))),
         }
     }
 
@@ -68,7 +71,13 @@ impl Writes {
     }
 
     fn view_and_trigger(&self) -> String {
-        let (mut columns, mut steps) = (Vec::new(), Vec::new());
+        let mut columns = Vec::new();
+        // Before anything is written, so that it counts what was there.
+        let mut steps = vec![format!(
+            "SELECT raise(ABORT, 'a user holds more seats unpaid than the commit was decided on')
+              WHERE NEW.rooms IS NOT NULL AND EXISTS (SELECT 1 FROM {});",
+            crowded("NEW.rooms")
+        )];
         for Set { name, statement, .. } in &self.sets {
             columns.push(format!("NULL AS {name}, NULL AS {name}_rows"));
             steps.push(format!(
@@ -85,7 +94,7 @@ impl Writes {
                   WHERE NEW.{lane} IS NOT NULL;"
             ));
         }
-        columns.push("NULL AS outdated".to_owned());
+        columns.push("NULL AS outdated, NULL AS rooms".to_owned());
         steps.push(
             "INSERT INTO outdated_answers (body)
              SELECT NEW.outdated WHERE NEW.outdated IS NOT NULL;"
@@ -102,7 +111,7 @@ impl Writes {
     /// Writes all; refused, with nothing written, if a row is not as it was decided on.
     pub(super) async fn write(self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut insert = sqlx::query(
-            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         );
         for set in self.sets {
             insert = insert.bind(set.json).bind(set.rows as i64);
@@ -111,7 +120,7 @@ impl Writes {
             let (count, since) = row.as_ref().map(|row| (row.messages, row.since)).unzip();
             insert = insert.bind(row.map(|row| row.body)).bind(count).bind(since);
         }
-        insert.bind(self.outdated).execute(writer).await.map_err(store_error)?;
+        insert.bind(self.outdated).bind(self.rooms).execute(writer).await.map_err(store_error)?;
         Ok(())
     }
 }
@@ -128,6 +137,23 @@ impl Set {
         let json = (!rows.is_empty()).then(|| json(&rows));
         Self { name, statement, rows: rows.len(), json }
     }
+}
+
+/// What a commit must find of pending seats, as rows.
+pub(super) fn rooms(folded: &Folded) -> Vec<impl Serialize> {
+    let row = |room: &Room| (room.holder.0, room.holder.1, room.pending_max, micros(room.at));
+    folded.rooms.iter().map(row).collect()
+}
+
+/// Those of such rows (`c`) whose user holds more.
+pub(super) fn crowded(rows: &str) -> String {
+    format!(
+        "json_each({rows}) AS c
+          WHERE c.value ->> 2 < (
+                SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+                 WHERE b.flight_id = c.value ->> 0 AND b.user_id = c.value ->> 1
+                   AND b.hold_expires_at > c.value ->> 3 AND b.status = 'pending')"
+    )
 }
 
 type FlightChange = Change<Flight, Flight>;
