@@ -2,6 +2,7 @@
 
 mod parts;
 mod samples;
+mod services;
 mod stop;
 mod workers;
 
@@ -35,6 +36,7 @@ use tracing::{debug, info, warn};
 
 use parts::{Chosen, Claims, names};
 pub use parts::{Parts, open_store};
+pub use services::{Missing, Services};
 use workers::{Stops, Workers};
 
 /// The consumer groups where topics stay in the process: `KAFKA_GROUP_ID`'s default and
@@ -370,7 +372,7 @@ impl App {
     /// a worker panics, and then fails.
     pub async fn serve(
         mut self,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         self.follow_clock();
@@ -386,7 +388,7 @@ impl App {
             write_timeout: self.config.server_write_timeout,
         };
         let (router, metrics) = (self.router(), self.metrics.clone());
-        let server = http::serve(listener, router, limits, metrics, closing.clone());
+        let server = http::serve(listeners, router, limits, metrics, closing.clone());
         let panicked = self.workers.panicked();
         let mut claims = std::mem::take(&mut self.claims);
         let mut broken = None;

@@ -200,6 +200,14 @@ impl Redis {
         replies
     }
 
+    /// Connects once, whatever is known of Redis; says why it can't be used.
+    pub async fn try_out(&self) -> Result<(), RedisFailure> {
+        match timeout(CONNECT_WITHIN, self.shared.connect()).await {
+            Ok(connected) => Ok(connected.map(drop)?),
+            Err(_) => Err(RedisFailure::Late),
+        }
+    }
+
     /// The connection; none while Redis is away. Waits for the first one, and for one that was lost.
     async fn connection(&self) -> Option<Connection> {
         let mut state = self.shared.state.borrow().clone();

@@ -9,6 +9,7 @@ mod doctor;
 mod health;
 mod import;
 mod serve;
+mod services;
 
 use crate::app;
 use crate::config::{Config, ConfigError, Database, SETTINGS};
@@ -25,6 +26,10 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Use PostgreSQL on localhost:5432, Redis on localhost:6379 and Kafka on localhost:9092, but for
+    /// those that a setting names
+    #[arg(long, global = true)]
+    services: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,7 +75,7 @@ pub async fn run() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let command = cli.command.unwrap_or(Command::Serve(ServeArgs::default()));
     // On the heap: what it runs holds the whole service.
-    match Box::pin(command.run()).await {
+    match Box::pin(command.run(cli.services)).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("airline-booking: {error:#}");
@@ -80,9 +85,10 @@ pub async fn run() -> ExitCode {
 }
 
 impl Command {
-    async fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self, services: bool) -> anyhow::Result<ExitCode> {
+        let config = || config(services);
         match self {
-            Self::Serve(args) => serve::serve(config()?, !args.no_sample).await?,
+            Self::Serve(args) => serve::serve(config()?, !args.no_sample, services).await?,
             Self::Import { file } => return import::import(&config()?, &file).await,
             Self::Migrate(args) => migrate(&config()?, args.rewrite).await?,
             Self::Doctor => return doctor::doctor(&config()?).await,
@@ -118,8 +124,12 @@ async fn migrate(config: &Config, rewrite: bool) -> anyhow::Result<()> {
     })
 }
 
-fn config() -> Result<Config, ConfigError> {
-    Config::from_env(|name| std::env::var(name).ok())
+fn config(services: bool) -> Result<Config, ConfigError> {
+    let environment = |name: &str| std::env::var(name).ok();
+    if services {
+        return Config::from_env(services::with_defaults(environment));
+    }
+    Config::from_env(environment)
 }
 
 /// Writes a line, or many, to stdout.

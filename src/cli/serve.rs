@@ -1,7 +1,7 @@
 //! `serve`: binds, starts the service, says how to try it, and stops gracefully when told.
 
 use super::health::reachable;
-use super::say;
+use super::{say, services};
 use crate::app::App;
 use crate::config::{Config, Database, JwtSettings, KeySource, Role};
 use crate::domain::Flight;
@@ -9,17 +9,25 @@ use crate::telemetry;
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
-/// Serves until Ctrl-C or SIGTERM.
-pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
+/// Serves until Ctrl-C or SIGTERM. With `services` it waits for those of this machine, and listens
+/// where their containers reach it too.
+pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyhow::Result<()> {
+    if services {
+        services::wait(&config).await?;
+    }
     let _logs = telemetry::logging::init(config.log_format, &config.log_filter)
         .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
     raise_file_limit();
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;
+    let mut listeners = vec![listener];
+    if services {
+        listeners.extend(bind_for_containers(&config, address).await);
+    }
     let stop = stop_signal()?;
     let app = App::compose(config.clone()).await?;
     if sample && config.roles.has(Role::Api) {
@@ -29,7 +37,7 @@ pub(super) async fn serve(config: Config, sample: bool) -> anyhow::Result<()> {
     warn_of_what_is_open(&config, address);
     warn_of_what_cannot_work(&config);
     say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
-    app.serve(listener, stop).await
+    app.serve(listeners, stop).await
 }
 
 /// As many open files as the system lets this process have: each connection is one, and the usual
@@ -110,6 +118,25 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
         }
         _ => anyhow!(error).context(format!("cannot listen on {host}, port {port}")),
     })
+}
+
+/// Prometheus and its like in containers reach the loopback address only by Docker's bridge. Left alone
+/// where `SERVER_HOST` says something else.
+async fn bind_for_containers(config: &Config, bound: SocketAddr) -> Option<TcpListener> {
+    if config.server_host != Ipv4Addr::LOCALHOST {
+        return None;
+    }
+    let bridge = SocketAddr::new(services::address_for_containers()?.into(), bound.port());
+    match TcpListener::bind(bridge).await {
+        Ok(listener) => {
+            info!("containers reach it on {bridge}, as host.docker.internal");
+            Some(listener)
+        }
+        Err(error) => {
+            warn!(%error, "containers can't reach it: {bridge} can't be listened on");
+            None
+        }
+    }
 }
 
 /// Resolves at Ctrl-C, or at SIGTERM where there is one.

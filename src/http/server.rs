@@ -13,9 +13,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -54,7 +56,7 @@ pub struct ConnectionLimits {
 
 /// Serves until `closing`; returns when every connection has ended.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     router: Router,
     limits: ConnectionLimits,
     metrics: Metrics,
@@ -73,7 +75,7 @@ pub async fn serve(
     let accepting = async {
         loop {
             let place = server.place(&places).await;
-            let Some((stream, peer)) = server.accept(&listener).await else { continue };
+            let Some((stream, peer)) = server.accept(&listeners).await else { continue };
             connections.spawn(server.clone().converse(stream, peer, place));
         }
     };
@@ -82,7 +84,7 @@ pub async fn serve(
         () = closing.cancelled() => {}
     }
     // No longer listening: who comes now is refused at once.
-    drop(listener);
+    drop(listeners);
     connections.close();
     connections.wait().await;
 }
@@ -114,8 +116,12 @@ impl Server {
         }
     }
 
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-        match listener.accept().await {
+    async fn accept(&self, listeners: &[TcpListener]) -> Option<(TcpStream, SocketAddr)> {
+        let accepted = poll_fn(|context| {
+            let mut accepted = listeners.iter().map(|listener| listener.poll_accept(context));
+            accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
+        match accepted.await {
             Ok((stream, peer)) => {
                 // Answers are small and whole: waiting to fill a packet would only delay them.
                 let set = stream.set_nodelay(true);

@@ -29,6 +29,7 @@ mod http_strict;
 mod identity;
 mod import_files;
 mod interop;
+mod local_services;
 mod locked_rows;
 mod logs;
 mod metrics;

@@ -172,7 +172,7 @@ async fn a_worker_that_panics_ends_the_process_in_order_and_with_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let probe = format!("http://{}/readyz", listener.local_addr().expect("an address"));
     let app = App::assemble(config, parts);
-    let serving = app.serve(listener, std::future::pending());
+    let serving = app.serve(vec![listener], std::future::pending());
     let serving = tokio::time::timeout(Duration::from_secs(30), serving);
     let told = async {
         let answer = http_client().get(&probe).send().await.expect("an answer");

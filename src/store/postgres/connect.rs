@@ -61,19 +61,27 @@ pub(super) fn options(settings: &PostgresSettings) -> Result<PgConnectOptions, S
     Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
 }
 
+/// Whether the server answered and will say the same again: wrong credentials (class 28), or no such
+/// database (3D000).
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("28") || code == "3D000")
+}
+
 /// Connects once; the error says where to, and why not.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
-    let cause = match connecting.await {
+    let (is_refused, cause) = match connecting.await {
         Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(error)) => anyhow::Error::new(error),
-        Err(_) => anyhow::anyhow!("no answer within {ACQUIRE_TIMEOUT:?}"),
+        Ok(Err(error)) => (is_refusal(&error), anyhow::Error::new(error)),
+        Err(_) => (false, anyhow::anyhow!("no answer within {ACQUIRE_TIMEOUT:?}")),
     };
     let database = options.get_database().unwrap_or_default();
     let (host, port) = (options.get_host(), options.get_port());
-    Err(StoreError::Unavailable(cause.context(format!(
+    let cause = cause.context(format!(
         "PostgreSQL, {database} on {host}:{port} (DB_HOST, DB_PORT, DB_NAME or DATABASE_URL)"
-    ))))
+    ));
+    Err(if is_refused { StoreError::Refused(cause) } else { StoreError::Unavailable(cause) })
 }
 
 /// A pool of connections, none of which is made yet.

@@ -101,6 +101,13 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Connects once and changes nothing; a server that answers and will not have us has refused.
+    pub async fn try_out(settings: &PostgresSettings) -> Result<(), StoreError> {
+        let connection = connect::connect(&connect::options(settings)?).await?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
     /// What stands in the way of adopting a database of the specified schema, and what adoption
     /// would change; `None` if the database is not one.
     pub async fn examine(settings: &PostgresSettings) -> Result<Option<Vec<Symptom>>, StoreError> {

@@ -103,7 +103,7 @@ impl Membership {
         let runtime = Handle::current();
         let serving = tokio::task::spawn_blocking(move || {
             // A member that is dropped stops as well.
-            runtime.block_on(app.serve(listener, async move { drop(stopped.await) }))
+            runtime.block_on(app.serve(vec![listener], async move { drop(stopped.await) }))
         });
         Member { base, faults, gateway, way, store, metrics, stop, serving }
     }

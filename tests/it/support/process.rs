@@ -39,9 +39,19 @@ impl Server {
 
     /// The same, with its log somewhere.
     pub async fn start_logging(directory: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
+        Self::start_as(directory, settings, &["serve", "--no-sample"], log).await
+    }
+
+    /// The same, by other arguments.
+    pub async fn start_as(
+        directory: &Path,
+        settings: &[(&str, &str)],
+        arguments: &[&str],
+        log: Stdio,
+    ) -> Self {
         let mut process = binary(directory, &NEUTRAL)
             .envs(settings.iter().copied())
-            .args(["serve", "--no-sample"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
