@@ -9,6 +9,7 @@ mod callers_who_leave;
 mod closing;
 mod command_line;
 mod crash;
+mod database_roles;
 mod drift;
 mod everything_goes_wrong;
 mod faults;

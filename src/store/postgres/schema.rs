@@ -7,8 +7,10 @@ use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
 use crate::store::schema::{Step, migrator, steps};
 use crate::store::{StoreError, schema_of_service};
-use sqlx::migrate::Migrator;
+use sqlx::error::DatabaseError;
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection};
+use std::collections::HashMap;
 
 /// The schema's steps.
 const STEPS: &[Step] = steps! { "postgres":
@@ -88,15 +90,52 @@ pub(super) async fn bring_up_to_date(
     .execute(&mut *tx)
     .await
     .map_err(store_error)?;
-    migrations()
-        .run(&mut *tx)
-        .await
-        .map_err(|error| StoreError::Refused(anyhow::Error::new(error).context("migration")))?;
+    if !has_every_step(&mut tx).await? {
+        migrations().run(&mut *tx).await.map_err(why_not)?;
+    }
     if is_specified {
         write_routes(&mut tx).await?;
     }
     unit::settle(&mut tx, currency).await?;
     tx.commit().await.map_err(store_error)
+}
+
+/// Whether there is nothing to be done, so that a role that may not change the schema serves on it. A step
+/// whose text is another than the one that was applied is for `sqlx` to refuse.
+async fn has_every_step(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let is_recorded = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    let is_recorded = sqlx::query_scalar(is_recorded).fetch_one(&mut *connection).await;
+    if !is_recorded.map_err(store_error)? {
+        return Ok(false);
+    }
+    let applied: HashMap<i64, Vec<u8>> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success")
+            .fetch_all(connection)
+            .await
+            .map_err(store_error)?
+            .into_iter()
+            .collect();
+    let is_applied = |step: &Migration| {
+        applied.get(&step.version).is_some_and(|checksum| **checksum == *step.checksum)
+    };
+    Ok(migrations().iter().all(is_applied))
+}
+
+/// Why the schema could not be brought up to date; where the role may not (42501), what to do.
+fn why_not(error: MigrateError) -> StoreError {
+    let code = match &error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            error.as_database_error().and_then(DatabaseError::code)
+        }
+        _ => None,
+    };
+    let context = if code.as_deref() == Some("42501") {
+        "the schema is older than this release, and DB_USER may not change it: run \
+         `airline-booking migrate` as the role that owns it"
+    } else {
+        "migration"
+    };
+    StoreError::Refused(anyhow::Error::new(error).context(context))
 }
 
 /// To the end of the transaction, so that the other service writes nothing between the examination
