@@ -1,7 +1,12 @@
-# syntax=docker/dockerfile:1
+# syntax=docker/dockerfile:1.7.0
 # The service in a small image: one binary, no root, no shell needed.
 
-FROM rust:1.95.0-bookworm AS tools
+# By exact tags. A build for others should name digests, which `docker buildx imagetools inspect TAG`
+# prints: --build-arg BASE_IMAGE=debian:12.12-slim@sha256:…
+ARG RUST_IMAGE=rust:1.95.0-bookworm
+ARG BASE_IMAGE=debian:12.12-slim
+
+FROM ${RUST_IMAGE} AS tools
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     cargo install --locked cargo-chef@0.1.78
 WORKDIR /build
@@ -13,18 +18,18 @@ RUN cargo chef prepare --recipe-path recipe.json --bin airline-booking
 
 FROM tools AS build
 # TLS and SASL to Kafka: the C library's OpenSSL is built here, which takes the perl, make and gcc of
-# this image.
-ARG FEATURES=kafka-tls
+# this image. And the allocator that needs less memory.
+ARG FEATURES=kafka-tls,jemalloc
 COPY --from=recipe /build/recipe.json recipe.json
 # A layer of its own, so that a change of the code does not build the dependencies again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    cargo chef cook --release --locked --recipe-path recipe.json \
+    cargo chef cook --profile dist --locked --recipe-path recipe.json \
         --bin airline-booking --features "$FEATURES"
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    cargo build --release --locked --bin airline-booking --features "$FEATURES"
+    cargo build --profile dist --locked --bin airline-booking --features "$FEATURES"
 
-FROM debian:12.12-slim
+FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="airline-booking" \
     org.opencontainers.image.description="Sells seats on flights: search, hold, pay, settle." \
     org.opencontainers.image.licenses="MIT OR Apache-2.0"
@@ -37,7 +42,7 @@ RUN apt-get update \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data airline \
     && install --directory --owner airline --group airline /data
 
-COPY --from=build /build/target/release/airline-booking /usr/local/bin/
+COPY --from=build /build/target/dist/airline-booking /usr/local/bin/
 
 # By number, so that a cluster can tell that it is not root. Embedded, the database is in /data:
 # mount a volume there, and keep it.

@@ -18,13 +18,17 @@ faults *arguments:
 services:
     tests/run --services
 
-# PostgreSQL, Redis and Kafka in containers, on the ports that the settings have as defaults.
+# PostgreSQL, Redis and Kafka in containers, on the ports where `serve --services` looks for them.
 infra:
     docker-compose up -d postgres redis kafka
 
-# All of it in containers: two replicas behind a proxy, tracing, metrics.
+# All of it in containers: two replicas behind a proxy. Needs deploy/compose/.env.
 up:
-    docker-compose --profile app up -d --build
+    cd deploy/compose && docker compose up -d --build
+
+# What is in the binary of the image: every crate, as CycloneDX.
+sbom *arguments:
+    deploy/sbom {{arguments}}
 
 # The service, on a database file in this directory.
 serve *arguments:

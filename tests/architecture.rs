@@ -2,6 +2,9 @@
 //!
 //! Plain text search, so that a violation is a line one can look at. `ARCHITECTURE.md` says why.
 
+#[path = "deploy/files.rs"]
+mod deploy;
+
 use airline_booking::config::SETTINGS;
 use airline_booking::http::ProblemCode;
 use airline_booking::telemetry::Metrics;
@@ -254,68 +257,6 @@ fn the_operators_guide_names_every_metric_and_every_problem_code() {
     for name in registered.filter_map(|line| line.split(' ').next()) {
         let known = name.starts_with("process_") || guide.contains(&format!("| `{name}"));
         assert!(known, "metric {name}");
-    }
-}
-
-#[test]
-fn the_compose_file_has_what_its_command_lines_name_pinned_checked_and_kept() {
-    let file: serde_yaml_ng::Value =
-        serde_yaml_ng::from_str(&read("docker-compose.yml")).expect("YAML");
-    let services = file["services"].as_mapping().expect("services");
-    let names: BTreeSet<_> = services.keys().filter_map(serde_yaml_ng::Value::as_str).collect();
-    // The specification's command lines, and ours.
-    for line in read("docs/running.md").lines().filter_map(|line| line.split_once(" up -d")) {
-        for name in line.1.split_whitespace().filter(|word| !word.starts_with("--")) {
-            assert!(names.contains(name) || name.starts_with("app="), "{name}");
-        }
-    }
-    for name in
-        ["postgres", "redis", "zookeeper", "kafka", "otel-collector", "jaeger", "prometheus"]
-    {
-        assert!(services[name]["profiles"].is_null(), "{name} starts by its name alone");
-    }
-
-    let volumes = file["volumes"].as_mapping().expect("volumes");
-    for (name, service) in services {
-        let name = name.as_str().expect("a name");
-        let image = service["image"].as_str().expect("an image");
-        let is_ours = !service["build"].is_null();
-        let tag = image.rsplit_once(':').map(|(_, tag)| tag);
-        let is_pinned = tag.is_some_and(|tag| tag.contains(char::is_numeric));
-        assert!(is_ours || is_pinned, "{name}: {image}");
-        // One has nothing to check with; the others run to their end.
-        let is_checked = !service["healthcheck"]["test"].is_null();
-        let is_exempt = ["otel-collector", "zookeeper", "migrate"].contains(&name);
-        assert!(is_checked != is_exempt, "{name} and its health check");
-
-        let awaited = service["depends_on"].as_mapping().into_iter().flatten();
-        for (other, how) in awaited {
-            let other = other.as_str().expect("a name");
-            let wanted = match other {
-                "migrate" => "service_completed_successfully",
-                _ => "service_healthy",
-            };
-            assert!(names.contains(other), "{name} waits for {other}");
-            assert_eq!(how["condition"], wanted, "{name} waits for {other}");
-        }
-        for volume in service["volumes"].as_sequence().into_iter().flatten() {
-            let (from, _) = volume.as_str().and_then(|v| v.split_once(':')).expect("a volume");
-            let is_there = if from.starts_with("./") {
-                root().join(from).exists()
-            } else {
-                volumes.contains_key(from)
-            };
-            assert!(is_there, "{name}: {from}");
-        }
-    }
-    // It is there for its name.
-    assert_eq!(services["zookeeper"]["command"][0], "true");
-    for kept in ["postgres", "kafka", "prometheus"] {
-        let volumes = services[kept]["volumes"].as_sequence().expect("volumes");
-        let is_named = |volume: &serde_yaml_ng::Value| {
-            volume.as_str().is_some_and(|volume| !volume.starts_with("./"))
-        };
-        assert!(volumes.iter().any(is_named), "{kept}");
     }
 }
 
