@@ -52,14 +52,65 @@ runs() {
     tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
 }
 
+# Names a check that this machine or the network does not allow, for whoever runs all of them.
+left_out() {
+    say "left out: $1"
+    [[ -z ${CHECKS_LEFT_OUT-} ]] || grep -qsxF "$1" "$CHECKS_LEFT_OUT" || echo "$1" >>"$CHECKS_LEFT_OUT"
+}
+
+# Whether Debian packages may be installed here.
+may_install() {
+    command -v apt-get >/dev/null && { [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null; }
+}
+
+# Whether a program is here, or its Debian package can be installed. Where it could be and was not, the
+# script ends: a check that can be made is not left out.
+have_package() {
+    command -v "$1" >/dev/null && return
+    may_install || return 1
+    install_packages "$2" && command -v "$1" >/dev/null && return
+    say "$1 is missing, and its package $2 could not be installed"
+    exit 1
+}
+
+# Programs of a Debian package that is unpacked aside, which installs nothing and starts nothing: their
+# folders come last on the path. Ends the script as `have_package` does.
+have_unpacked() {
+    local program=$1 package=$2 unpacked download
+    command -v "$program" >/dev/null && return
+    unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/airline-booking-tests/$package
+    if [[ ! -x $unpacked/usr/bin/$program ]]; then
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+        say "fetching Debian's package $package (once)"
+        mkdir -p "${unpacked%/*}"
+        download=$(mktemp -d "${unpacked%/*}/download.XXXXXX")
+        if (download_package "$package" "$download") &&
+            dpkg-deb -x "$download/$package"_*.deb "$download/unpacked"; then
+            rm -rf "$unpacked"
+            mv "$download/unpacked" "$unpacked"
+        fi
+        rm -rf "$download"
+    fi
+    PATH=$PATH:$unpacked/usr/bin
+    command -v "$program" >/dev/null && return
+    say "$program is missing, and its package $package could not be fetched"
+    exit 1
+}
+
+# Downloads a Debian package into a folder; renews apt's lists if it must and may.
+download_package() {
+    local as=(sudo -n)
+    [[ $(id -u) == 0 ]] && as=()
+    cd "$2" || return
+    apt-get download -q "$1" ||
+        { ${as[@]+"${as[@]}"} apt-get update -q && apt-get download -q "$1"; }
+} >/dev/null 2>&1 </dev/null
+
 # Installs Debian packages as root or by sudo without a password; fails if it may not, or can't.
 install_packages() {
     local as=(env) log
-    command -v apt-get >/dev/null || return 1
-    if [[ $(id -u) != 0 ]]; then
-        sudo -n true 2>/dev/null || return 1
-        as=(sudo -n env)
-    fi
+    may_install || return 1
+    [[ $(id -u) == 0 ]] || as=(sudo -n env)
     as+=(DEBIAN_FRONTEND=noninteractive)
     local install=(apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=600 "$@")
     say "installing $* with apt-get (once)"
