@@ -1,6 +1,6 @@
 //! What a batch's decisions want written: each command's changes, and their sum over the batch.
 
-use super::idempotency::IdempotencyRecord;
+use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::{Holder, Room, Rooms};
 use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
@@ -32,6 +32,8 @@ pub struct Changes {
     pub idempotency: Option<IdempotencyRecord>,
     /// Of a new booking: the seats that its user may have pending on the flight with it.
     pub pending_max: Option<SeatCount>,
+    /// The same for a request to another route.
+    pub request: Option<RequestRecord>,
     /// What others are to be told.
     pub events: Vec<Event>,
     /// In which trace they are told (W3C `traceparent`).
@@ -91,6 +93,8 @@ pub struct Stale {
     pub keys: HashSet<(UserId, Arc<str>)>,
     /// Users who hold more seats unpaid than their new bookings were decided on.
     pub pending: HashSet<Holder>,
+    /// Keys of requests to other routes that another commit took first.
+    pub requests: HashSet<RequestName>,
 }
 
 impl Stale {
@@ -104,6 +108,7 @@ impl Stale {
                     .booking
                     .as_ref()
                     .is_some_and(|c| self.pending.contains(&(c.after.flight_id, c.after.user_id)))
+            || changes.request.as_ref().is_some_and(|r| self.requests.contains(&r.request.name()))
     }
 
     fn spread_over(&mut self, changes: &Changes) {
@@ -111,6 +116,7 @@ impl Stale {
         self.bookings.extend(changes.booking.iter().map(|c| c.after.id));
         self.payments.extend(changes.payment.iter().map(|c| c.after.reference));
         self.keys.extend(changes.idempotency.iter().map(IdempotencyRecord::name));
+        self.requests.extend(changes.request.iter().map(|r| r.request.name()));
     }
 }
 
@@ -130,6 +136,8 @@ pub struct Folded {
     pub idempotency: Vec<IdempotencyRecord>,
     /// What the commit must find for its holds to keep their limits.
     pub rooms: Vec<Room>,
+    /// Records of requests to other routes to write.
+    pub requests: Vec<RequestRecord>,
     /// Events to put in the outbox, in the order of the commands.
     pub events: Vec<Told>,
 }
@@ -162,6 +170,7 @@ impl ChangeSet {
                 rooms.add(changes);
             }
             folded.idempotency.extend(changes.idempotency.clone());
+            folded.requests.extend(changes.request.clone());
             folded.events.extend(changes.told());
         }
         folded.flights = flights.changes;

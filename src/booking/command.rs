@@ -1,6 +1,6 @@
 //! What the booking engine can be asked, what it answers, and what it refuses.
 
-use super::idempotency::IdempotencyKey;
+use super::idempotency::{IdempotencyKey, RequestKey};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, FlightPatch, Invalid, Money, Passenger, PaymentMethod,
     PaymentOutcome, PaymentReference, SeatCount, UserId,
@@ -79,6 +79,8 @@ pub struct Cancel {
     pub booking_id: BookingId,
     /// On whose behalf.
     pub by: CancelledBy,
+    /// The caller's own name for this request, if it gave one.
+    pub request: Option<RequestKey>,
 }
 
 /// On whose behalf a booking is cancelled.

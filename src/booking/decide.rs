@@ -8,7 +8,7 @@ use super::changes::{Change, Changes};
 use super::command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
-use super::idempotency::IdempotencyRecord;
+use super::idempotency::{Claim, IdempotencyRecord, RequestRecord};
 use super::state::State;
 use crate::domain::{
     AirlineEvent, Booking, BookingStatus, Currency, Event, FailureReason, Flight, FlightBooking,
@@ -129,6 +129,7 @@ fn decide_hold(
             payment: Some(Change { was: None, after: payment }),
             idempotency: record,
             pending_max: hold.pending_max,
+            request: None,
             traceparent: None,
         },
     })
@@ -212,7 +213,18 @@ fn decide_cancel(
         .get(&cancel.booking_id)
         .ok_or(Refusal::BookingNotFound(cancel.booking_id))?;
     let (booking, payment, flight) = paid(state, booking.payment_reference)?;
-    match booking.status {
+    let request = cancel.request.as_ref();
+    let known = request.map(|request| request.meets(state.requests.get(&request.name()), now));
+    let record = match known {
+        Some(Claim::Reused) => return Err(Refusal::IdempotencyKeyReused),
+        Some(Claim::Made(_)) | None => None,
+        Some(Claim::New(())) => request.map(|request| RequestRecord {
+            request: request.clone(),
+            made: booking.id.0,
+            created_at: now,
+        }),
+    };
+    let decision = match booking.status {
         BookingStatus::Failed => Err(Refusal::BookingNotCancellable(booking.id)),
         // A traveller's money and seats stay where they are once the flight has left.
         BookingStatus::Completed
@@ -223,13 +235,18 @@ fn decide_cancel(
         }
         // A repeat is answered like the first.
         BookingStatus::Cancelled => {
-            Ok(Decision::unchanged(Outcome::Booking { booking: booking.clone(), replayed: true }))
+            let replayed = record.is_none();
+            Ok(Decision::unchanged(Outcome::Booking { booking: booking.clone(), replayed }))
         }
         BookingStatus::Pending | BookingStatus::Completed => {
             let end = Ending { booking, payment, flight, now };
             Ok(end.cancelled(PaymentStatus::ReversalRequested))
         }
-    }
+    };
+    decision.map(|decision| {
+        let changes = Changes { request: record, ..decision.changes };
+        Decision { changes, ..decision }
+    })
 }
 
 fn decide_put(state: &State, put: &PutFlight, now: Timestamp) -> Result<Decision, Refusal> {

@@ -23,11 +23,36 @@ pub struct RequestKey {
     pub key: IdempotencyKey,
 }
 
+/// What a [`RequestKey`] is stored under: its route, its owner, its key.
+pub type RequestName = (&'static str, UserId, Arc<str>);
+
 impl RequestKey {
-    /// What a key that is stored with this hash means for the request.
-    pub fn meets<T>(&self, hash: &str, made: i64) -> Claim<T> {
-        if *self.key.request_hash == *hash { Claim::Made(made) } else { Claim::Reused }
+    /// The route, the owner and the key.
+    pub fn name(&self) -> RequestName {
+        (self.route, self.owner, self.key.key.clone())
     }
+
+    /// What the request's key means, by the record that is stored under its name.
+    pub fn meets(&self, record: Option<&RequestRecord>, now: Timestamp) -> Claim<()> {
+        match record {
+            Some(record) if record.created_at + IdempotencyRecord::KEPT_FOR > now => {
+                let is_repeat = record.request.key.request_hash == self.key.request_hash;
+                if is_repeat { Claim::Made(record.made) } else { Claim::Reused }
+            }
+            _ => Claim::New(()),
+        }
+    }
+}
+
+/// What a request with a key made or changed, at a route other than `POST /bookings`; kept 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// The request.
+    pub request: RequestKey,
+    /// The number of what it made or changed.
+    pub made: i64,
+    /// When.
+    pub created_at: Timestamp,
 }
 
 /// What became of a request with a key.

@@ -32,7 +32,9 @@ pub use decide::{Decision, Policy, decide, request};
 pub use drift::Drift;
 pub use engine::{Engine, EngineLimits};
 pub use flights::{CreatedFlight, Flights};
-pub use idempotency::{Claim, IdempotencyKey, IdempotencyRecord, RequestKey};
+pub use idempotency::{
+    Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,
+};
 pub use parts::EngineParts;
 pub use passed_over::PassedOver;
 pub use pending::{Holder, Room};

@@ -2,7 +2,7 @@
 
 use super::command::{Cancel, CancelledBy, Command, Hold, Outcome, Refusal};
 use super::engine::Engine;
-use super::idempotency::{Claim, IdempotencyKey, RequestKey};
+use super::idempotency::{IdempotencyKey, RequestKey};
 use super::waiting::{Wait, Waiting};
 use crate::clock::Clock;
 use crate::domain::{
@@ -126,34 +126,24 @@ impl Bookings {
         Ok(Placed { waited: true, ..placed })
     }
 
-    /// Gives a booking up.
-    ///
-    /// A key is claimed before and given back if the cancellation is refused. A crash in between
-    /// leaves the key claimed; that is harmless, since a repeat cancels in any case and a second
-    /// cancellation changes nothing.
+    /// Gives a booking up. A key is written by the commit that cancels; a refusal leaves it free.
     pub async fn cancel(
         &self,
         booking_id: BookingId,
         by: CancelledBy,
-        key: Option<RequestKey>,
+        request: Option<RequestKey>,
     ) -> Result<CancelledBooking, Error> {
-        let claim = match &key {
-            Some(key) => self.store.claim_request(key, booking_id.0, self.clock.now()).await?,
-            None => Claim::New(()),
-        };
-        if claim == Claim::Reused {
-            return Err(Refusal::IdempotencyKeyReused.into());
-        }
-        let command = Command::Cancel(Cancel { booking_id, by });
-        match (self.engine.submit(command).await, &key) {
-            (Err(refused @ Error::Refused(_)), Some(key)) => {
-                self.store.release_request(key).await?;
-                return Err(refused);
+        let has_key = request.is_some();
+        let command = Command::Cancel(Cancel { booking_id, by, request });
+        match self.engine.submit(command).await? {
+            Outcome::Booking { replayed, .. } => {
+                let booking = self.booking(booking_id).await?;
+                Ok(CancelledBooking { booking, replayed: has_key && replayed })
             }
-            (outcome, _) => outcome?,
-        };
-        let booking = self.booking(booking_id).await?;
-        Ok(CancelledBooking { booking, replayed: claim != Claim::New(()) })
+            Outcome::Flight(flight) => {
+                unreachable!("a cancellation answered with flight {}", flight.id)
+            }
+        }
     }
 
     /// One booking.

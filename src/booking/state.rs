@@ -1,7 +1,7 @@
 //! What a batch loaded and decides on: the rows as they are, with earlier decisions applied.
 
 use super::changes::Changes;
-use super::idempotency::IdempotencyRecord;
+use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::{self, Holder};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
@@ -25,6 +25,8 @@ pub struct State {
     /// Seats that users hold unpaid on a flight. Who is not named counts as holding none: the commit
     /// knows better.
     pub pending: HashMap<Holder, SeatCount>,
+    /// What callers' keys did before at other routes.
+    pub requests: HashMap<RequestName, RequestRecord>,
 }
 
 /// The rows that a batch needs; the store loads them in one go.
@@ -40,6 +42,8 @@ pub struct Wanted {
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
     /// Users on flights whose pending seats are to be counted, in holds that end after a moment.
     pub pending: BTreeMap<Holder, Timestamp>,
+    /// Records of requests to other routes.
+    pub requests: BTreeSet<RequestName>,
 }
 
 impl Wanted {
@@ -50,6 +54,7 @@ impl Wanted {
             && self.bookings.is_empty()
             && self.idempotency.is_empty()
             && self.pending.is_empty()
+            && self.requests.is_empty()
     }
 }
 
@@ -62,6 +67,7 @@ impl State {
         self.paid_by.extend(other.paid_by);
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);
+        self.requests.extend(other.requests);
     }
 
     /// Adds a booking and the way to it from its payment.
@@ -90,6 +96,9 @@ impl State {
                 None if changes.pending_max.is_some() => _ = self.pending.insert(holder, seats),
                 None => {}
             }
+        }
+        if let Some(record) = &changes.request {
+            self.requests.insert(record.request.name(), record.clone());
         }
     }
 }

@@ -250,7 +250,7 @@ impl Sweeper {
             let next = page.last().filter(|_| page.len() >= BATCH_SIZE_MAX).copied();
             self.walks.places().stranded = next;
             let cancellation = |(_, booking_id)| {
-                let cancel = Cancel { booking_id, by: CancelledBy::Airline };
+                let cancel = Cancel { booking_id, by: CancelledBy::Airline, request: None };
                 (Work::Cancellation(booking_id), Command::Cancel(cancel))
             };
             done += self.carry_out(page.into_iter().map(cancellation), now).await?;

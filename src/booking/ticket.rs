@@ -3,6 +3,7 @@
 
 use super::changes::{ChangeSet, Changes};
 use super::command::{Command, Outcome};
+use super::idempotency::RequestKey;
 use super::state::{State, Wanted};
 use crate::domain::{Booking, Flight, FlightId, Timestamp};
 use crate::error::Error;
@@ -114,8 +115,12 @@ impl Decided {
 
     /// Whether it was judged on a record that only the commit itself could confirm.
     fn leans_on_a_key(&self) -> bool {
-        self.position.is_none()
-            && matches!(&self.ticket.command, Command::Hold(hold) if hold.idempotency.is_some())
+        let has_key = match &self.ticket.command {
+            Command::Hold(hold) => hold.idempotency.is_some(),
+            Command::Cancel(cancel) => cancel.request.is_some(),
+            Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => false,
+        };
+        has_key && self.position.is_none()
     }
 }
 
@@ -234,6 +239,9 @@ fn stands(changes: &Changes, state: &State) -> bool {
     if let Some(change) = &changes.payment {
         return state.payments.get(&change.after.reference) == Some(&change.after);
     }
+    if let (None, Some(record)) = (&changes.flight, &changes.request) {
+        return state.requests.get(&record.request.name()) == Some(record);
+    }
     let flight = changes.flight.as_ref();
     flight.is_some_and(|change| state.flights.get(&change.after.id) == Some(&change.after))
 }
@@ -256,7 +264,10 @@ pub(super) fn wanted(pending: &[Pending], now: Timestamp) -> Wanted {
             }
             Command::Settle(settle) => _ = wanted.payments.insert(settle.reference),
             Command::Expire(reference) => _ = wanted.payments.insert(*reference),
-            Command::Cancel(cancel) => _ = wanted.bookings.insert(cancel.booking_id),
+            Command::Cancel(cancel) => {
+                wanted.bookings.insert(cancel.booking_id);
+                wanted.requests.extend(cancel.request.as_ref().map(RequestKey::name));
+            }
             Command::PutFlight(_) => {}
         }
     }

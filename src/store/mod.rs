@@ -10,6 +10,7 @@ mod outbox;
 pub mod postgres;
 
 mod keys;
+mod request_keys;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -79,17 +80,6 @@ pub trait Store: Send + Sync + 'static {
         currency: Currency,
         now: Timestamp,
     ) -> Result<Claim<Flight>, StoreError>;
-
-    /// Claims a key for a change of the thing with this number.
-    async fn claim_request(
-        &self,
-        request: &RequestKey,
-        made: i64,
-        now: Timestamp,
-    ) -> Result<Claim<()>, StoreError>;
-
-    /// Gives a claimed key back: its request was refused.
-    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError>;
 
     /// Creates those of the flights that are not stored yet, by flight number (or its absence),
     /// route and departure, in one transaction that also outdates every cached search. Tells no

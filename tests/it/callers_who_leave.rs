@@ -3,7 +3,7 @@
 
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};
-use crate::support::{TestDatabase, booking, flight};
+use crate::support::{TestDatabase, booking, flight, give_up_after};
 use airline_booking::booking::{
     ChangeSet, Command, Hold, IdempotencyKey, Policy, RequestKey, Wanted, decide,
 };
@@ -17,10 +17,8 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -28,20 +26,6 @@ use tokio::task::JoinSet;
 
 /// How long what must happen may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Polls a call so many times and drops it; its answer, if it has one by then.
-async fn give_up_after<T>(polls: usize, call: impl Future<Output = T>) -> Option<T> {
-    let (mut call, mut left) = (pin!(call), polls);
-    std::future::poll_fn(|context| {
-        left -= 1;
-        match call.as_mut().poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// A store on PostgreSQL, and a session of the test's own that sees what is durable.
 struct Watched {
@@ -154,7 +138,7 @@ fn new_flight(now: Timestamp) -> (NewFlight, DayKey) {
 /// Every write that takes more than one statement.
 type Write = fn(Arc<dyn Store>, Timestamp) -> BoxFuture<'static, Result<(), StoreError>>;
 
-const WRITES: [(&str, Write); 5] = [
+const WRITES: [(&str, Write); 4] = [
     ("create_flight", |store, now| {
         let (flight, day) = new_flight(now);
         let currency = "INR".parse().expect("a currency");
@@ -167,10 +151,6 @@ const WRITES: [(&str, Write); 5] = [
         Box::pin(async move {
             store.create_flight_once(&request, flight, &day, currency, now).await.map(drop)
         })
-    }),
-    ("claim_request", |store, now| {
-        let request = request("/cancel");
-        Box::pin(async move { store.claim_request(&request, 1, now).await.map(drop) })
     }),
     ("drive_again", |store, now| Box::pin(async move { store.drive_again(&[], now).await })),
     ("forget_outdated", |store, _| {

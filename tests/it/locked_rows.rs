@@ -140,7 +140,11 @@ async fn a_payment_that_another_session_keeps_refuses_its_own_cancellation_and_n
         let holds = vec![fixture.hold(flight, 1).await];
         let booking_id = booked(&fixture.run(holds).await[0]);
         kept.get_or_insert(booking_id);
-        cancellations.push(Command::Cancel(Cancel { booking_id, by: CancelledBy::Airline }));
+        cancellations.push(Command::Cancel(Cancel {
+            booking_id,
+            by: CancelledBy::Airline,
+            request: None,
+        }));
     }
     let keep = format!(
         "BEGIN; SELECT FROM payments WHERE reference =

@@ -30,6 +30,7 @@ mod http_strict;
 mod identity;
 mod import_files;
 mod interop;
+mod keys_of_cancellations;
 mod local_services;
 mod locked_rows;
 mod logs;

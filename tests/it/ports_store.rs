@@ -3,16 +3,16 @@
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::booking::{
-    Cancel, CancelledBy, ChangeSet, Claim, Command, Decision, Hold, IdempotencyKey, Policy,
-    PutFlight, RequestKey, Settle, State, Told, Wanted, decide, request,
+    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Decision, Hold, IdempotencyKey,
+    Policy, PutFlight, RequestKey, RequestRecord, Settle, State, Told, Wanted, decide, request,
 };
 use airline_booking::bus::Message;
 use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    Booking, BookingId, DayKey, Flight, FlightId, FlightPatch, FlightStatus, NewFlight, Outdated,
-    Passenger, Payment, PaymentAction, PaymentMethod, PaymentOutcome, PaymentReference,
-    PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
+    Booking, BookingId, BookingStatus, DayKey, Flight, FlightId, FlightPatch, FlightStatus,
+    NewFlight, Outdated, Passenger, Payment, PaymentAction, PaymentMethod, PaymentOutcome,
+    PaymentReference, PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
 };
 use airline_booking::store::{
     Backlog, Job, Lane, Numbered, OTHERS_MAX, OutboxEntry, Store, StoreError,
@@ -47,6 +47,7 @@ on_each_store! {
     a_taken_key_is_stale_and_a_lapsed_one_is_replaced
     a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps
     a_commit_counts_the_seats_that_a_user_holds_unpaid
+    a_request_whose_key_another_commit_took_writes_nothing
     a_broken_rule_is_refused_and_leaves_nothing
     the_outbox_keeps_the_order_of_events
     only_the_named_rows_leave_the_outbox
@@ -369,30 +370,94 @@ async fn a_commit_counts_the_seats_that_a_user_holds_unpaid(mut on: Fixture) {
     assert_eq!(counted(&on).await, 4);
 }
 
-async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
-    let request = |key: String| RequestKey {
+/// A request of user 7 to another route than that of bookings.
+fn request_of(key: &str, hash: &str) -> RequestKey {
+    RequestKey {
         route: "/api/v1/flights",
         owner: UserId(7),
-        key: IdempotencyKey { key: key.into(), request_hash: "a".repeat(64).into() },
-    };
-    let claim = async |key: String, now| {
-        on.store.claim_request(&request(key), 1, now).await.expect("a claim")
-    };
-    for number in 0..1_001 {
-        assert_eq!(claim(format!("old-{number}"), on.now).await, Claim::New(()));
+        key: IdempotencyKey { key: key.into(), request_hash: hash.repeat(64).into() },
     }
-    let later = on.now + chrono::TimeDelta::hours(1);
-    assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
-    assert_eq!(claim("old-7".to_owned(), later).await, Claim::Made(1));
-    assert_eq!(on.store.forget_keys(later, 9).await.expect("forgotten"), 9);
-    assert_eq!(on.store.forget_keys(later, 9_999).await.expect("forgotten"), 1_001 - 9);
-    assert_eq!(on.store.forget_keys(later, 9_999).await.expect("forgotten"), 0);
-    assert_eq!(claim("new".to_owned(), later).await, Claim::Made(1));
-    for number in [0, 999, 1_000] {
-        assert_eq!(claim(format!("old-{number}"), later).await, Claim::New(()));
+}
+
+async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
+    let create = async |key: &str, hash: &str, now| {
+        let day = DayKey { route: route_key("Delhi", "Mumbai"), date: on.now.date_naive() };
+        let currency = "INR".parse().expect("a currency");
+        let (flight, request) = (new_flight(9, on.now), request_of(key, hash));
+        let claim = on.store.create_flight_once(&request, flight, &day, currency, now).await;
+        match claim.expect("a claim") {
+            Claim::New(flight) => Claim::New(flight.id.0),
+            Claim::Made(id) => Claim::Made(id),
+            Claim::Reused => Claim::Reused,
+        }
+    };
+    let Claim::New(first) = create("first", "a", on.now).await else { unreachable!() };
+    assert_eq!(create("first", "a", on.now).await, Claim::Made(first));
+    assert_eq!(create("first", "b", on.now).await, Claim::Reused);
+    let a_day_later = on.now + chrono::TimeDelta::days(1);
+    let within = a_day_later - chrono::TimeDelta::microseconds(1);
+    assert_eq!(create("first", "a", within).await, Claim::Made(first));
+    let Claim::New(second) = create("first", "b", a_day_later).await else { unreachable!() };
+    assert_eq!(create("first", "b", a_day_later).await, Claim::Made(second));
+
+    for number in 0..21 {
+        create(&format!("old-{number}"), "a", on.now).await;
     }
-    on.store.release_request(&request("new".to_owned())).await.expect("released");
-    assert_eq!(claim("new".to_owned(), later).await, Claim::New(()));
+    assert_eq!(on.store.forget_keys(a_day_later, 9).await.expect("forgotten"), 9);
+    assert_eq!(on.store.forget_keys(a_day_later, 9_999).await.expect("forgotten"), 12);
+    assert_eq!(on.store.forget_keys(a_day_later, 9_999).await.expect("forgotten"), 0);
+    assert_eq!(create("first", "b", a_day_later).await, Claim::Made(second));
+    for number in [0, 20] {
+        let again = create(&format!("old-{number}"), "a", on.now).await;
+        assert!(matches!(again, Claim::New(_)), "{again:?}");
+    }
+}
+
+async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture) {
+    let flight = on.flight(10).await.id;
+    let mut bookings = Vec::new();
+    for _ in 0..3 {
+        let hold = on.hold(flight, 1).await;
+        bookings.push(hold.booking_id);
+        on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
+    }
+    let cancel = |booking_id, request| {
+        Command::Cancel(Cancel { booking_id, by: CancelledBy::Traveller, request })
+    };
+    let keyed = |booking, key| cancel(booking, Some(request_of(key, "a")));
+    let first = on.decide(&[keyed(bookings[0], "once")]).await;
+    // Decided before the first was committed, and brought up to date but for the key.
+    let mut raced = on.decide(&[keyed(bookings[1], "once")]).await;
+    assert_eq!(on.commit(&first).await, NOTHING);
+    let now = on.load(flight).await;
+    let change = raced.commands[0].flight.as_mut().expect("a flight");
+    change.after.version = now.version + 1;
+    change.was = now;
+    assert_eq!(on.commit(&raced).await, [0]);
+    let left = on.store.booking(bookings[1]).await.expect("an answer").expect("a booking");
+    assert_eq!(left.status, BookingStatus::Pending);
+
+    let request = request_of("once", "a");
+    let wanted = Wanted { requests: BTreeSet::from([request.name()]), ..Wanted::default() };
+    let made = async || {
+        let state = on.store.load(&wanted).await.expect("a state");
+        state.requests.values().map(|record| record.made).collect::<Vec<_>>()
+    };
+    assert_eq!(made().await, [bookings[0].0]);
+    // A command that changes nothing else keeps its key as well, and a lapsed one is replaced.
+    let record = RequestRecord {
+        request: request.clone(),
+        made: 5,
+        created_at: on.now + chrono::TimeDelta::days(1),
+    };
+    let alone = Changes { request: Some(record), ..Changes::default() };
+    let alone = ChangeSet { commands: vec![alone], outdated: Vec::new() };
+    assert_eq!(on.commit(&alone).await, NOTHING);
+    assert_eq!(made().await, [5]);
+    assert_eq!(on.violations().await, 0);
+    on.now += chrono::TimeDelta::days(3);
+    on.store.forget_keys(on.now, 9).await.expect("forgotten");
+    assert_eq!(made().await, [0; 0]);
 }
 
 async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {
@@ -600,7 +665,8 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
     for hold in &holds[..2] {
         assert!(stranded().await.contains(&hold.booking_id), "until it has ended");
         let (booking_id, by) = (hold.booking_id, CancelledBy::Airline);
-        on.commit(&on.decide(&[Command::Cancel(Cancel { booking_id, by })]).await).await;
+        on.commit(&on.decide(&[Command::Cancel(Cancel { booking_id, by, request: None })]).await)
+            .await;
     }
     assert_eq!(stranded().await, BTreeSet::new());
     assert_eq!(stranded().await, BTreeSet::new(), "the flight is forgotten");

@@ -102,7 +102,7 @@ fn command(step: &Step, state: &State, drawn: &mut u128) -> Option<Command> {
         Step::Expire { payment } => Command::Expire(PaymentReference::from_bits(payment)),
         Step::Cancel { booking, by_airline } => {
             let by = if by_airline { CancelledBy::Airline } else { CancelledBy::Traveller };
-            Command::Cancel(Cancel { booking_id: BookingId(booking), by })
+            Command::Cancel(Cancel { booking_id: BookingId(booking), by, request: None })
         }
         Step::Seats { flight, available, total } => Command::PutFlight(PutFlight {
             flight_id: FlightId(flight),

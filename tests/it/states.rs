@@ -85,7 +85,11 @@ fn command(column: &str) -> Command {
         "failed" => settle(PaymentOutcome::Failed),
         "reversed" => settle(PaymentOutcome::Reversed),
         "expire" => Command::Expire(reference()),
-        "cancel" => Command::Cancel(Cancel { booking_id: BOOKING, by: CancelledBy::Traveller }),
+        "cancel" => Command::Cancel(Cancel {
+            booking_id: BOOKING,
+            by: CancelledBy::Traveller,
+            request: None,
+        }),
         other => panic!("the table has a column {other:?}"),
     }
 }

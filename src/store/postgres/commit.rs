@@ -10,6 +10,7 @@
 use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating, store_error};
 use super::locked::locked;
 use super::moves::Moves;
+use super::request_keys;
 use super::statement::{WRITE, arguments, column};
 use super::transaction::begin;
 use crate::booking::{ChangeSet, Folded, IdempotencyRecord, Stale, Told};
@@ -38,7 +39,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
         }
         match write(pool, &folded, changes).await {
             Ok(rows) if rows.is_empty() => return Ok(committed(folded, changes, &kept)),
-            Ok(rows) => add(&mut stale, rows)?,
+            Ok(rows) => add(&mut stale, rows, &folded)?,
             // The row is named neither by the error nor by us; look which it was.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
                 let moved = moved(pool, &folded).await.map_err(store_error)?;
@@ -49,7 +50,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
                     }
                     repeats += 1;
                 }
-                add(&mut stale, moved)?;
+                add(&mut stale, moved, &folded)?;
             }
             // The others do without the rows that another session keeps.
             Err(error) if is_locked(&error) => {
@@ -57,8 +58,8 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
                 if rows.is_empty() {
                     return Err(store_error(error));
                 }
-                add(&mut kept, rows.clone())?;
-                add(&mut stale, rows)?;
+                add(&mut kept, rows.clone(), &folded)?;
+                add(&mut stale, rows, &folded)?;
             }
             Err(error) if is_timed_out(&error) => return Err(StoreError::TimedOut(error.into())),
             Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
@@ -73,10 +74,10 @@ fn committed(folded: Folded, changes: &ChangeSet, kept: &Stale) -> Committed {
     Committed { stale: folded.stale, locked }
 }
 
-/// A stale row: its table and its key.
+/// A stale row: its table and its key; of a request its position among those to be written.
 pub(super) type StaleRow = (String, Option<i64>, Option<String>);
 
-fn add(stale: &mut Stale, rows: Vec<StaleRow>) -> Result<(), StoreError> {
+fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &Folded) -> Result<(), StoreError> {
     for row in rows {
         match row {
             (kind, Some(id), _) if kind == "flight" => _ = stale.flights.insert(FlightId(id)),
@@ -84,6 +85,9 @@ fn add(stale: &mut Stale, rows: Vec<StaleRow>) -> Result<(), StoreError> {
             (kind, Some(flight), Some(user)) if kind == "pending" => {
                 let user = user.parse().map_err(|_| unreadable(&kind))?;
                 stale.pending.insert((FlightId(flight), UserId(user)));
+            }
+            (kind, Some(position), _) if kind == "request" => {
+                stale.requests.insert(folded.requests[position as usize].request.name());
             }
             (_, Some(user), Some(key)) => _ = stale.keys.insert((UserId(user), key.into())),
             (_, _, Some(text)) => _ = stale.payments.insert(reference(&text)?),
@@ -111,17 +115,20 @@ async fn write(
         .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
         .map(|change| &change.after)
         .collect();
-    if rewritten.is_empty() && !moves.has_more() {
+    if rewritten.is_empty() && !moves.has_more() && folded.requests.is_empty() {
         return sqlx::query_as_with(WRITE, arguments).fetch_all(pool).await;
     }
     let mut tx = begin(pool).await?;
     let written = async {
-        let stale = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
+        let mut stale: Vec<StaleRow> =
+            sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {
             moves.write_more(&mut tx).await?;
             for flight in rewritten {
                 rewrite(&mut tx, flight).await?;
             }
+            let taken = request_keys::write(&mut tx, &folded.requests).await?;
+            stale.extend(taken.into_iter().map(|at| ("request".to_owned(), Some(at), None)));
         }
         Ok(stale)
     };

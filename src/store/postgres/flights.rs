@@ -6,7 +6,7 @@ use super::error::store_error;
 use super::request_keys;
 use super::transaction::begin;
 use super::turns::{Turn, for_whole_tables, take_turn};
-use crate::booking::{Claim, RequestKey, Told};
+use crate::booking::{Claim, RequestKey, RequestRecord, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
@@ -15,7 +15,7 @@ use crate::store::outbox;
 use crate::store::rows::{FlightRow, all, instant, micros};
 use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use sqlx::{PgConnection, PgPool};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Flights in one statement of an import.
 const IMPORT_ROWS: usize = 10_000;
@@ -91,18 +91,25 @@ pub(super) async fn create_once(
     currency: Currency,
     now: Timestamp,
 ) -> Result<Claim<Flight>, StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
-    let claim = match request_keys::claim(&mut tx, request, 0, now).await? {
-        Claim::New(()) => {
-            let created = create_in(&mut tx, flight, day, currency, now).await?;
-            request_keys::note(&mut tx, request, created.id.0).await?;
-            Claim::New(created)
+    let names = BTreeSet::from([request.name()]);
+    loop {
+        let known = request_keys::load(pool, &names).await?;
+        match request.meets(known.values().next(), now) {
+            Claim::New(()) => {}
+            Claim::Made(id) => return Ok(Claim::Made(id)),
+            Claim::Reused => return Ok(Claim::Reused),
         }
-        Claim::Made(id) => Claim::Made(id),
-        Claim::Reused => Claim::Reused,
-    };
-    tx.commit().await.map_err(store_error)?;
-    Ok(claim)
+        let mut tx = begin(pool).await.map_err(store_error)?;
+        let created = create_in(&mut tx, flight.clone(), day, currency, now).await?;
+        let record =
+            RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
+        let taken = request_keys::write(&mut tx, &[record]).await.map_err(store_error)?;
+        if taken.is_empty() {
+            tx.commit().await.map_err(store_error)?;
+            return Ok(Claim::New(created));
+        }
+        tx.roll_back().await.map_err(store_error)?;
+    }
 }
 
 async fn create_in(

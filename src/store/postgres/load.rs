@@ -5,6 +5,7 @@
 
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::error::store_error;
+use super::request_keys;
 use crate::booking::{Holder, IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
@@ -50,6 +51,9 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
         }
     }
 
+    if !wanted.requests.is_empty() {
+        state.requests = request_keys::load(&mut *connection, &wanted.requests).await?;
+    }
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
         let rows: Vec<BookingRow> = sqlx::query_as(concat!(

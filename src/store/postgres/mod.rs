@@ -210,19 +210,6 @@ impl Store for PostgresStore {
         self.silence.bound(created).await
     }
 
-    async fn claim_request(
-        &self,
-        request: &RequestKey,
-        made: i64,
-        now: Timestamp,
-    ) -> Result<Claim<()>, StoreError> {
-        self.silence.bound(request_keys::claim_alone(&self.primary, request, made, now)).await
-    }
-
-    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
-        self.silence.bound(request_keys::release(&self.primary, request)).await
-    }
-
     async fn import_flights(
         &self,
         flights: &[NewFlight],

@@ -1,101 +1,77 @@
-//! Idempotency keys of routes other than bookings.
+//! Idempotency keys of routes other than that of bookings.
 
 use super::error::store_error;
-use super::transaction::begin;
-use crate::booking::{Claim, IdempotencyRecord, RequestKey};
+use super::statement::column;
+use crate::booking::{IdempotencyRecord, RequestName, RequestRecord};
 use crate::domain::Timestamp;
 use crate::store::StoreError;
+use crate::store::request_keys::{RequestRow, records};
 use crate::store::rows::micros;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use std::collections::{BTreeSet, HashMap};
 
-/// Takes a key for a request, or gives what it made before.
+/// The records that are stored under these names.
+pub(super) async fn load(
+    executor: impl PgExecutor<'_>,
+    names: &BTreeSet<RequestName>,
+) -> Result<HashMap<RequestName, RequestRecord>, StoreError> {
+    let sorted: Vec<&RequestName> = names.iter().collect();
+    let rows: Vec<RequestRow> = sqlx::query_as(
+        "SELECT c.position - 1, k.hash, k.made, micros(k.created_at)
+           FROM unnest($1::text[], $2::bigint[], $3::text[])
+                WITH ORDINALITY AS c (route, owner, key, position)
+           JOIN request_keys AS k
+             ON k.route = c.route AND k.owner = c.owner AND k.key = c.key",
+    )
+    .bind(column(&sorted, |(route, _, _)| *route))
+    .bind(column(&sorted, |(_, owner, _)| owner.0))
+    .bind(column(&sorted, |(_, _, key)| key.to_string()))
+    .fetch_all(executor)
+    .await
+    .map_err(store_error)?;
+    records(names, rows)
+}
+
+/// Writes records in place of those that have lapsed; gives the positions of those whose keys another
+/// request has.
 ///
 /// A second request with the key waits here until the first one's transaction has ended.
-pub(super) async fn claim(
+pub(super) async fn write(
     connection: &mut PgConnection,
-    request: &RequestKey,
-    made: i64,
-    now: Timestamp,
-) -> Result<Claim<()>, StoreError> {
-    let taken = sqlx::query(
-        "INSERT INTO request_keys AS k (route, owner, key, hash, made, created_at)
-         VALUES ($1, $2, $3, $4, $5, instant($6))
-         ON CONFLICT (route, owner, key) DO UPDATE
-            SET hash = excluded.hash, made = excluded.made, created_at = excluded.created_at
-          WHERE k.created_at < instant($7)",
-    )
-    .bind(request.route)
-    .bind(request.owner.0)
-    .bind(&*request.key.key)
-    .bind(&*request.key.request_hash)
-    .bind(made)
-    .bind(micros(now))
-    .bind(micros(now - IdempotencyRecord::KEPT_FOR))
-    .execute(&mut *connection)
-    .await
-    .map_err(store_error)?;
-    if taken.rows_affected() == 1 {
-        return Ok(Claim::New(()));
+    requests: &[RequestRecord],
+) -> Result<Vec<i64>, sqlx::Error> {
+    if requests.is_empty() {
+        return Ok(Vec::new());
     }
-    // The insert has locked the row that it met, so it is still there.
-    let (hash, made): (String, i64) = sqlx::query_as(
-        "SELECT hash, made FROM request_keys WHERE route = $1 AND owner = $2 AND key = $3",
+    let written: Vec<(String, i64, String)> = sqlx::query_as(
+        "INSERT INTO request_keys AS k (route, owner, key, hash, made, created_at)
+         SELECT route, owner, key, hash, made, instant(created_at)
+           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+                AS c (route, owner, key, hash, made, created_at)
+          ORDER BY route, owner, key
+             ON CONFLICT (route, owner, key) DO UPDATE
+            SET hash = excluded.hash, made = excluded.made, created_at = excluded.created_at
+          WHERE k.created_at <= excluded.created_at - make_interval(secs => $7)
+         RETURNING route, owner, key",
     )
-    .bind(request.route)
-    .bind(request.owner.0)
-    .bind(&*request.key.key)
-    .fetch_one(connection)
-    .await
-    .map_err(store_error)?;
-    Ok(request.meets(&hash, made))
+    .bind(column(requests, |r| r.request.route))
+    .bind(column(requests, |r| r.request.owner.0))
+    .bind(column(requests, |r| r.request.key.key.to_string()))
+    .bind(column(requests, |r| r.request.key.request_hash.to_string()))
+    .bind(column(requests, |r| r.made))
+    .bind(column(requests, |r| micros(r.created_at)))
+    .bind(IdempotencyRecord::KEPT_FOR.as_seconds_f64())
+    .fetch_all(connection)
+    .await?;
+    let is_taken = |request: &RequestRecord| {
+        let (route, owner, key) = request.request.name();
+        !written.iter().any(|w| w.0 == *route && w.1 == owner.0 && w.2 == *key)
+    };
+    let taken = (0..).zip(requests).filter(|(_, request)| is_taken(request));
+    Ok(taken.map(|(position, _)| position).collect())
 }
 
-/// Notes what a claimed key has made, in the transaction that made it.
-pub(super) async fn note(
-    connection: &mut PgConnection,
-    request: &RequestKey,
-    made: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE request_keys SET made = $4 WHERE route = $1 AND owner = $2 AND key = $3")
-        .bind(request.route)
-        .bind(request.owner.0)
-        .bind(&*request.key.key)
-        .bind(made)
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
-    Ok(())
-}
-
-/// Claims a key for a change that is made in a transaction of its own.
-pub(super) async fn claim_alone(
-    pool: &PgPool,
-    request: &RequestKey,
-    made: i64,
-    now: Timestamp,
-) -> Result<Claim<()>, StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
-    let claim = claim(&mut tx, request, made, now).await?;
-    tx.commit().await.map_err(store_error)?;
-    Ok(claim)
-}
-
-/// Gives a claimed key back.
-pub(super) async fn release(pool: &PgPool, request: &RequestKey) -> Result<(), StoreError> {
-    sqlx::query(
-        "DELETE FROM request_keys WHERE route = $1 AND owner = $2 AND key = $3 AND hash = $4",
-    )
-    .bind(request.route)
-    .bind(request.owner.0)
-    .bind(&*request.key.key)
-    .bind(&*request.key.request_hash)
-    .execute(pool)
-    .await
-    .map_err(store_error)?;
-    Ok(())
-}
-
-/// Forgets keys claimed before `before`, the oldest `limit` at most; says how many.
+/// Forgets keys used before `before`, the oldest `limit` at most; says how many.
 pub(super) async fn forget(
     pool: &PgPool,
     before: Timestamp,

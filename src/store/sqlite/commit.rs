@@ -2,9 +2,10 @@
 //! that.
 
 use super::error::store_error;
+use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::{Writes, crowded, rooms};
-use crate::booking::{ChangeSet, Folded, IdempotencyRecord, Stale};
+use crate::booking::{ChangeSet, Claim, Folded, IdempotencyRecord, RequestName, Stale};
 use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
 use crate::store::rows::micros;
 use crate::store::{Committed, StoreError};
@@ -43,7 +44,11 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
 
 /// The rows that are not as they were decided on.
 async fn find_stale(tx: &mut Tx<'_>, folded: &Folded) -> Result<Stale, StoreError> {
-    let mut stale = Stale { keys: taken_keys(tx, folded).await?, ..Stale::default() };
+    let mut stale = Stale {
+        keys: taken_keys(tx, folded).await?,
+        requests: taken_requests(tx, folded).await?,
+        ..Stale::default()
+    };
     let flights: Vec<_> = folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
     let rows: Vec<i64> = sqlx::query_scalar(
         "SELECT c.value ->> 0 FROM json_each(?1) AS c
@@ -119,4 +124,18 @@ async fn taken_keys(
     .await
     .map_err(store_error)?;
     Ok(rows.into_iter().map(|(user, key)| (UserId(user), key.into())).collect())
+}
+
+/// The same of requests to other routes.
+async fn taken_requests(
+    tx: &mut Tx<'_>,
+    folded: &Folded,
+) -> Result<HashSet<RequestName>, StoreError> {
+    let names = folded.requests.iter().map(|record| record.request.name()).collect();
+    let known = request_keys::load(tx, &names).await?;
+    let is_taken = |record: &&crate::booking::RequestRecord| {
+        let known = known.get(&record.request.name());
+        record.request.meets(known, record.created_at) != Claim::New(())
+    };
+    Ok(folded.requests.iter().filter(is_taken).map(|record| record.request.name()).collect())
 }

@@ -6,7 +6,8 @@ use super::error::store_error;
 use super::outbox::{insert, insert_outdated};
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
-use crate::booking::{Claim, RequestKey, Told};
+use super::writes::Writes;
+use crate::booking::{ChangeSet, Claim, Folded, RequestKey, RequestRecord, Told};
 use crate::domain::{
     AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
     route_key,
@@ -16,6 +17,7 @@ use crate::store::rows::{FlightRow, all, instant, micros};
 use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use serde::Serialize;
 use sqlx::SqlitePool;
+use std::collections::{BTreeSet, HashSet};
 
 /// Inserts flights that come as rows of [`row`]; the second placeholder and the third are the
 /// currency and the time.
@@ -74,17 +76,18 @@ pub(super) async fn create_once(
 ) -> Result<Claim<Flight>, StoreError> {
     let mut writing = writer.take().await?;
     let mut tx = begin(&mut writing).await?;
-    let claim = match request_keys::claim(&mut tx, request, 0, now).await? {
-        Claim::New(()) => {
-            let created = create_in(&mut tx, flight, day, currency, now).await?;
-            request_keys::note(&mut tx, request, created.id.0).await?;
-            Claim::New(created)
-        }
-        Claim::Made(id) => Claim::Made(id),
-        Claim::Reused => Claim::Reused,
-    };
+    let known = request_keys::load(&mut tx, &BTreeSet::from([request.name()])).await?;
+    match request.meets(known.values().next(), now) {
+        Claim::New(()) => {}
+        Claim::Made(id) => return Ok(Claim::Made(id)),
+        Claim::Reused => return Ok(Claim::Reused),
+    }
+    let created = create_in(&mut tx, flight, day, currency, now).await?;
+    let record = RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
+    let record = Folded { requests: vec![record], ..Folded::default() };
+    Writes::of(&record, &ChangeSet::default()).write(&mut tx).await?;
     tx.commit().await.map_err(store_error)?;
-    Ok(claim)
+    Ok(Claim::New(created))
 }
 
 async fn create_in(
@@ -117,7 +120,7 @@ pub(super) async fn import(
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     // The same line twice in one set: the statement sees only what was stored before it.
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let rows: Vec<_> = flights
         .iter()
         .filter(|flight| {

@@ -3,6 +3,7 @@
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
+use super::request_keys;
 use crate::booking::{IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, UserId,
@@ -66,6 +67,9 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         }
     }
 
+    if !wanted.requests.is_empty() {
+        state.requests = request_keys::load(&mut tx, &wanted.requests).await?;
+    }
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
         let rows: Vec<BookingRow> = sqlx::query_as(concat!(

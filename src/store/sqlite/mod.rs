@@ -241,19 +241,6 @@ impl Store for SqliteStore {
         created.await
     }
 
-    async fn claim_request(
-        &self,
-        request: &RequestKey,
-        made: i64,
-        now: Timestamp,
-    ) -> Result<Claim<()>, StoreError> {
-        request_keys::claim_alone(&self.writer, request, made, now).await
-    }
-
-    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
-        request_keys::release(&self.writer, request).await
-    }
-
     async fn import_flights(
         &self,
         flights: &[NewFlight],

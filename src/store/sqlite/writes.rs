@@ -9,7 +9,7 @@
 use super::commit::json;
 use super::error::store_error;
 use super::outbox::NewRow;
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, Room};
+use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, RequestRecord, Room};
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
 use crate::store::rows::micros;
 use crate::store::{Lane, StoreError, outbox};
@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// All that a commit writes, ready to be bound.
 pub(super) struct Writes {
-    sets: [Set; 7],
+    sets: [Set; 8],
     /// For each lane, its messages.
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// Cached answers that end.
@@ -55,6 +55,7 @@ impl Writes {
                 insert_bookings(&new_bookings),
                 update_bookings(&bookings),
                 upsert_keys(&folded.idempotency),
+                upsert_requests(&folded.requests),
             ],
             outbox: NewRow::of(&folded.events),
             outdated: outbox::ended(folded, changes).as_ref().map(outbox::outdated_body),
@@ -111,7 +112,8 @@ impl Writes {
     /// Writes all; refused, with nothing written, if a row is not as it was decided on.
     pub(super) async fn write(self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut insert = sqlx::query(
-            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+                     ?, ?)",
         );
         for set in self.sets {
             insert = insert.bind(set.json).bind(set.rows as i64);
@@ -318,6 +320,29 @@ fn upsert_keys(records: &[IdempotencyRecord]) -> Set {
             let (key, hash, made_at) = (&record.key, &record.request_hash, record.created_at);
             let old = micros(made_at - IdempotencyRecord::KEPT_FOR);
             (record.user_id, key, hash, record.booking_id, micros(made_at), old)
+        },
+    )
+}
+
+/// As those of bookings.
+fn upsert_requests(records: &[RequestRecord]) -> Set {
+    Set::new(
+        "keys_of_requests",
+        "INSERT INTO request_keys (route, owner, key, hash, made, created_at)
+         SELECT c.value ->> 0, c.value ->> 1, c.value ->> 2, c.value ->> 3, c.value ->> 4,
+                c.value ->> 5
+           FROM jsonb_each(NEW.keys_of_requests) AS c
+          WHERE NOT EXISTS (
+                SELECT 1 FROM request_keys AS k
+                 WHERE k.route = c.value ->> 0 AND k.owner = c.value ->> 1
+                   AND k.key = c.value ->> 2 AND k.created_at > c.value ->> 6)
+             ON CONFLICT (route, owner, key) DO UPDATE SET hash = excluded.hash,
+                made = excluded.made, created_at = excluded.created_at",
+        records,
+        |RequestRecord { request, made, created_at }| {
+            let (route, owner, key) = request.name();
+            let old = micros(*created_at - IdempotencyRecord::KEPT_FOR);
+            (route, owner, key, &request.key.request_hash, made, micros(*created_at), old)
         },
     )
 }

@@ -197,19 +197,6 @@ impl Store for FaultyStore {
         self.real.create_flight_once(request, flight, day, currency, now).await
     }
 
-    async fn claim_request(
-        &self,
-        request: &RequestKey,
-        made: i64,
-        now: Timestamp,
-    ) -> Result<Claim<()>, StoreError> {
-        self.real.claim_request(request, made, now).await
-    }
-
-    async fn release_request(&self, request: &RequestKey) -> Result<(), StoreError> {
-        self.real.release_request(request).await
-    }
-
     async fn import_flights(
         &self,
         flights: &[NewFlight],

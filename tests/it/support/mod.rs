@@ -36,7 +36,9 @@ use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -300,4 +302,18 @@ pub fn booking(flight: i64, seats: i32) -> Value {
         "flight_id": flight, "user_id": 123, "seats_booked": seats,
         "passenger_details": passengers
     })
+}
+
+/// Polls a call so many times and drops it; its answer, if it has one by then.
+pub async fn give_up_after<T>(polls: usize, call: impl Future<Output = T>) -> Option<T> {
+    let (mut call, mut left) = (pin!(call), polls);
+    std::future::poll_fn(|context| {
+        left -= 1;
+        match call.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
