@@ -14,6 +14,8 @@ mod services;
 use crate::app;
 use crate::config::{Config, ConfigError, Database, SETTINGS};
 use crate::store::postgres::PostgresStore;
+use crate::telemetry;
+use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -103,6 +105,7 @@ impl Command {
 }
 
 async fn migrate(config: &Config, rewrite: bool) -> anyhow::Result<()> {
+    let _logs = logs(config)?;
     let postgres = match &config.database {
         Database::Postgres(settings) if rewrite => Some(settings),
         _ => None,
@@ -130,6 +133,12 @@ fn config(services: bool) -> Result<Config, ConfigError> {
         return Config::from_env(services::with_defaults(environment));
     }
     Config::from_env(environment)
+}
+
+/// Begins to write the log.
+fn logs(config: &Config) -> anyhow::Result<impl Sized> {
+    telemetry::logging::init(config.log_format, &config.log_filter)
+        .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")
 }
 
 /// Writes a line, or many, to stdout.

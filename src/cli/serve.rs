@@ -1,11 +1,10 @@
 //! `serve`: binds, starts the service, says how to try it, and stops gracefully when told.
 
 use super::health::reachable;
-use super::{say, services};
+use super::{logs, say, services};
 use crate::app::App;
 use crate::config::{Config, Database, JwtSettings, KeySource, Role};
 use crate::domain::Flight;
-use crate::telemetry;
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::ErrorKind;
@@ -19,8 +18,7 @@ pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyho
     if services {
         services::wait(&config).await?;
     }
-    let _logs = telemetry::logging::init(config.log_format, &config.log_filter)
-        .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")?;
+    let _logs = logs(&config)?;
     raise_file_limit();
     let listener = bind(&config).await?;
     let address = listener.local_addr()?;

@@ -51,6 +51,7 @@ mod replicas;
 mod roles;
 mod rules;
 mod samples;
+mod schema_locks;
 mod sell_out;
 mod settings;
 mod settling;

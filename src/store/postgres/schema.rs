@@ -1,6 +1,7 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
 use super::error::store_error;
+use super::patience::{Patience, wait_shortly};
 use super::turns::{LOCKS, Turn, for_whole_tables, take_turn};
 use super::{PostgresStore, adopt, connect, unit};
 use crate::config::PostgresSettings;
@@ -25,6 +26,14 @@ const STEPS: &[Step] = steps! { "postgres":
     "0011_route_keys",
     "0013_bookings_by_holder",
 };
+
+/// The checks that a migration left to be validated.
+const NOT_VALIDATED: &str = "
+SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
+ WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
+       'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
+       'gateway_ledger_amount_in_range')
+ ORDER BY conname";
 
 fn migrations() -> Migrator {
     migrator(STEPS)
@@ -61,8 +70,29 @@ impl PostgresStore {
     }
 }
 
-/// Brings the schema up to date in one transaction, replicas one after the other.
+/// Brings the schema up to date, replicas one after the other.
 pub(super) async fn bring_up_to_date(
+    connection: &mut PgConnection,
+    currency: Currency,
+    may_adopt: bool,
+) -> Result<(), StoreError> {
+    let mut patience = Patience::new();
+    loop {
+        let taken = take_steps(connection, currency, may_adopt).await;
+        if patience.is_over(taken, connection).await? {
+            break;
+        }
+    }
+    loop {
+        let validated = validate_checks(connection).await;
+        if patience.is_over(validated, connection).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// All in one transaction.
+async fn take_steps(
     connection: &mut PgConnection,
     currency: Currency,
     may_adopt: bool,
@@ -70,6 +100,7 @@ pub(super) async fn bring_up_to_date(
     let mut tx = connection.begin().await.map_err(store_error)?;
     for_whole_tables(&mut tx).await?;
     take_turn(&mut tx, Turn::Migrate).await?;
+    wait_shortly(&mut tx).await?;
     let is_specified = is_specified(&mut tx).await?;
     if is_specified {
         if !may_adopt {
@@ -136,6 +167,24 @@ fn why_not(error: MigrateError) -> StoreError {
         "migration"
     };
     StoreError::Refused(anyhow::Error::new(error).context(context))
+}
+
+/// Reads the rows that a migration's new checks are about, beside whoever reads and writes them.
+async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let open: Vec<(String, String)> =
+        sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await.map_err(store_error)?;
+    for (table, check) in open {
+        let mut tx = connection.begin().await.map_err(store_error)?;
+        for_whole_tables(&mut tx).await?;
+        wait_shortly(&mut tx).await?;
+        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {check}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(validate))
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+    }
+    Ok(())
 }
 
 /// To the end of the transaction, so that the other service writes nothing between the examination

@@ -22,14 +22,6 @@ CREATE OR REPLACE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE 
 CREATE OR REPLACE FUNCTION major(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT $1 * 0.01 $$";
 
-/// The checks that a migration left to be validated.
-const NOT_VALIDATED: &str = "
-SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
- WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
-       'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
-       'gateway_ledger_amount_in_range')
- ORDER BY conname";
-
 /// Settles the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
 pub(super) async fn settle(
     connection: &mut PgConnection,
@@ -73,20 +65,6 @@ async fn check_rows(connection: &mut PgConnection, currency: Currency) -> Result
     if currency.decimals() == 0 {
         let has_fractions = sqlx::query_scalar(HAS_FRACTIONS).fetch_one(connection).await;
         unit::check_fractions(has_fractions.map_err(store_error)?, currency)?;
-    }
-    Ok(())
-}
-
-/// Reads the rows that a migration's new checks are about, beside whoever reads and writes them.
-pub(super) async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let open: Vec<(String, String)> =
-        sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await.map_err(store_error)?;
-    for (table, check) in open {
-        let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {check}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(validate))
-            .execute(&mut *connection)
-            .await
-            .map_err(store_error)?;
     }
     Ok(())
 }
