@@ -67,6 +67,11 @@ const LOOKS: &[(&str, Option<&str>, &str)] = &[
           WHERE status NOT IN ('pending', 'completed', 'failed', 'cancelled')",
     ),
     (
+        "flights without a time of creation",
+        Some("created before they depart, so that they close then"),
+        "SELECT 'flight ' || id FROM flights WHERE created_at IS NULL",
+    ),
+    (
         "bookings stuck in pending: their payment never ran",
         Some("failed, with the reason adopted; their seats count as sold elsewhere"),
         "SELECT 'booking ' || id FROM bookings WHERE coalesce(status, 'pending') = 'pending'",

@@ -24,6 +24,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0009_request_keys",
     "0010_money",
     "0011_route_keys",
+    "0012_adopted_flights",
     "0013_bookings_by_holder",
 };
 
