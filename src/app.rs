@@ -7,8 +7,8 @@ mod stop;
 mod workers;
 
 use crate::booking::{
-    Bookings, Engine, EngineLimits, EngineParts, Flights, PassedOver, Policy, Sweeper, Waiting,
-    Walks,
+    Bookings, Engine, EngineLimits, EngineParts, Flights, PassedOver, Policy, Retention, Sweeper,
+    Waiting, Walks,
 };
 use crate::bus::relay::Relay;
 use crate::bus::{BusError, Topic};
@@ -166,6 +166,7 @@ impl App {
             metrics: metrics.clone(),
             walks: Walks::default(),
             passed_over: PassedOver::default(),
+            retention: config.passenger_retention.map(|kept_for| Retention::of(delta(kept_for))),
         };
         Self {
             bookings: Bookings::new(

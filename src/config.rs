@@ -77,6 +77,8 @@ pub struct Config {
     pub stalled_after: Duration,
     /// `SWEEP_INTERVAL`: how often lapsed holds are looked for.
     pub sweep_interval: Duration,
+    /// `PASSENGER_RETENTION`: how long after departure passengers are kept; `None`: for ever.
+    pub passenger_retention: Option<Duration>,
     /// `MAX_QUEUED_HOLDS`: bookings that may wait for the engine; beyond it, 503.
     pub max_queued_holds: usize,
     /// `MAX_IN_FLIGHT`: requests worked on at once; beyond it, 503.
@@ -162,6 +164,7 @@ impl Config {
             stalled_after: STALLED_AFTER,
             payment_redrive_after: env.read("PAYMENT_REDRIVE_AFTER", values::positive_duration),
             sweep_interval: env.read("SWEEP_INTERVAL", values::positive_duration),
+            passenger_retention: env.read("PASSENGER_RETENTION", values::retention),
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),

@@ -6,6 +6,7 @@
 //!   every part and wires them;
 //! - [`http`]: requests into calls, answers into responses;
 //! - [`booking`], [`search`], [`payments`]: the use cases, and the engine that all seats go through;
+//! - [`people`]: which columns hold people's data, and how a user's are exported and erased;
 //! - [`domain`]: what the business speaks of, pure;
 //! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
 //! - [`identity`]: who calls, and what they may do;
@@ -28,6 +29,7 @@ pub mod identity;
 pub mod lock;
 mod pace;
 pub mod payments;
+pub mod people;
 pub mod redis;
 pub mod sample;
 pub mod search;

@@ -18,6 +18,7 @@ mod parts;
 mod passed_over;
 mod pending;
 mod remembered;
+mod retention;
 mod service;
 mod state;
 mod sweeper;
@@ -38,6 +39,7 @@ pub use idempotency::{
 pub use parts::EngineParts;
 pub use passed_over::PassedOver;
 pub use pending::{Holder, Room};
+pub use retention::Retention;
 pub use service::{Bookings, CancelledBooking, PlaceBooking, Placed};
 pub use state::{State, Wanted};
 pub use sweeper::{Sweeper, Walks};

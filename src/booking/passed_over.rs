@@ -28,6 +28,8 @@ pub(super) enum Work {
     Cancellation(BookingId),
     /// Asking the gateway again.
     Request(PaymentReference),
+    /// Erasing a booking's passengers.
+    Erasure(BookingId),
 }
 
 struct Entry {

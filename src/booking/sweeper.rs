@@ -1,7 +1,7 @@
 //! The sweeper: brings to its end what nobody else does.
 //!
 //! Lapsed holds expire; bookings of cancelled flights are cancelled; payments that the gateway
-//! never answered are asked for again. All of it can be read off the store, so a crash loses none.
+//! never answered are asked for again; passengers are erased some time after departure. All of it can be read off the store, so a crash loses none.
 //! Each kind is read in pages, and what is refused is passed over for a while, so that neither a kind
 //! nor a row holds up the others.
 
@@ -12,6 +12,7 @@ use super::drift::Drift;
 use super::engine::Engine;
 use super::idempotency::IdempotencyRecord;
 use super::passed_over::{PassedOver, Work};
+use super::retention::Retention;
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, FlightId, Payment, PaymentAction, PaymentStatus, Timestamp,
@@ -69,6 +70,8 @@ pub struct Sweeper {
     pub walks: Walks,
     /// What is refused; the default at the start.
     pub passed_over: PassedOver,
+    /// How long passengers are kept; `None`: for ever.
+    pub retention: Option<Retention>,
 }
 
 /// Where the next step goes on with each kind; at the first row where it is `None`.
@@ -214,6 +217,7 @@ impl Sweeper {
             self.expire(now).await,
             self.cancel_stranded(now).await,
             self.drive_overdue(now - self.redrive_after).await.map_err(Error::from),
+            self.erase_departed(now).await.map_err(Error::from),
         ];
         self.metrics.tell_refused(self.passed_over.refused(now));
         let mut all_done = Ok(0);

@@ -1,22 +1,14 @@
 //! `audit`: checks the invariants over the whole database and prints what it found.
 
-use super::say;
-use crate::app;
-use crate::config::{Config, Database};
+use super::{existing_store, say};
+use crate::config::Config;
 use crate::store::Finding;
-use anyhow::bail;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// Checks everything; the exit code is 1 if anything is violated.
 pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
-    // Opening would create it, and an empty database is always clean.
-    if let Database::Sqlite(file) = &config.database
-        && !file.exists()
-    {
-        bail!("there is no database {} (DATABASE_URL)", file.display());
-    }
-    let (store, clock) = app::open_store(config, false).await?;
+    let (store, clock) = existing_store(config).await?;
     // Before the audit: a service that starts meanwhile has ended nothing yet.
     let is_served = store.is_served().await?;
     let mut findings = store.audit(clock.now()).await?;

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `health`,
+//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `export`, `erase`, `health`,
 //! `openapi`.
 //!
 //! Reads the environment once, calls [`crate::app`] for the parts, and speaks to a person: results
@@ -8,19 +8,23 @@ mod audit;
 mod doctor;
 mod health;
 mod import;
+mod people;
 mod serve;
 mod services;
 
 use crate::app;
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Database, SETTINGS};
+use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::telemetry;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Sells seats on flights: search, hold, pay, settle.
 #[derive(Debug, Parser)]
@@ -50,6 +54,11 @@ enum Command {
     Doctor,
     /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
     Audit,
+    /// Write everything that is held of a user as JSON
+    Export(people::ExportArgs),
+    /// Erase the personal data of a user; only says what would be erased, unless --yes is given
+    #[command(after_help = people::ERASE_HELP)]
+    Erase(people::EraseArgs),
     /// Ask the service of this machine whether it is ready; exit 1 if not
     Health,
     /// Print the API's OpenAPI document as JSON
@@ -90,12 +99,16 @@ impl Command {
     async fn run(self, services: bool) -> anyhow::Result<ExitCode> {
         let config = || config(services);
         match self {
-            Self::Serve(args) => serve::serve(config()?, !args.no_sample, services).await?,
+            Self::Serve(args) => {
+                Box::pin(serve::serve(config()?, !args.no_sample, services)).await?;
+            }
             Self::Import { file } => return import::import(&config()?, &file).await,
             Self::Migrate(args) => migrate(&config()?, args.rewrite).await?,
             Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Health => return health::health(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
+            Self::Export(args) => people::export(&config()?, &args).await?,
+            Self::Erase(args) => people::erase(&config()?, &args).await?,
             Self::Openapi => {
                 say(&serde_json::to_string_pretty(&crate::http::openapi())?)?;
             }
@@ -125,6 +138,17 @@ async fn migrate(config: &Config, rewrite: bool) -> anyhow::Result<()> {
         }
         Some(_) => "nothing to rewrite: flights.version has 64 bits",
     })
+}
+
+/// The store of a database that is there, beside a service that may run on it.
+async fn existing_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Clock>)> {
+    // Opening would create it, and an empty database holds nothing to look at.
+    if let Database::Sqlite(file) = &config.database
+        && !file.exists()
+    {
+        bail!("there is no database {} (DATABASE_URL)", file.display());
+    }
+    Ok(app::open_store(config, false).await?)
 }
 
 fn config(services: bool) -> Result<Config, ConfigError> {

@@ -102,6 +102,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("PAYMENT_REDRIVE_AFTER", "30s", "when an unanswered payment is asked for again"),
     setting("SWEEP_INTERVAL", "1s", "how often lapsed holds are looked for"),
+    setting(
+        "PASSENGER_RETENTION",
+        "",
+        "how long after departure passengers are kept, such as 90d; empty: for ever",
+    ),
     setting("MAX_QUEUED_HOLDS", "8192", "bookings that may wait for the engine; beyond it 503"),
     setting("MAX_IN_FLIGHT", "2048", "requests worked on at once; beyond it 503"),
     setting("MAX_WAITING", "1024", "callers that may wait for a payment (Prefer: wait)"),

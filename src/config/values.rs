@@ -13,6 +13,9 @@ use std::time::Duration;
 /// The longest time that a setting can name: a year, far from any overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
+/// The longest time for which passengers may be kept, and erased then.
+const RETENTION_MAX: Duration = Duration::from_hours(10 * 365 * 24);
+
 /// The embedded database, where none is named.
 const SQLITE_FILE: &str = "airline_booking.db";
 
@@ -47,7 +50,7 @@ pub(super) fn unless_never<T>(
     }
 }
 
-/// A duration in Go's notation: `15s`, `1h30m`, `1.5h`, `100ms`, `0`.
+/// A duration in Go's notation, and in days: `15s`, `1h30m`, `1.5h`, `90d`, `100ms`, `0`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| *duration <= DURATION_MAX)
@@ -60,6 +63,16 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("must be a duration above zero, such as 15s".into()),
         duration => Ok(duration),
     }
+}
+
+/// How long after departure passengers are kept, to ten years; `None` for an empty text and for `never`:
+/// they are kept for ever.
+pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
+    if text.is_empty() || text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    let kept_for = parse_duration(text).filter(|duration| *duration <= RETENTION_MAX);
+    kept_for.map(Some).ok_or_else(|| "must be a duration such as 90d or 36h, at most 3650d".into())
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -90,6 +103,7 @@ fn seconds_of(unit: &str) -> Option<f64> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return None,
     })
 }
@@ -210,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_read_as_go_reads_them_and_in_days() {
         for (text, milliseconds) in [
             ("0", 0),
             ("0s", 0),
@@ -218,15 +232,28 @@ mod tests {
             ("15s", 15_000),
             ("5m", 300_000),
             ("1h30m", 5_400_000),
+            ("1d12h", 129_600_000),
             ("1.5h", 5_400_000),
             ("1m0.5s", 60_500),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "15", "s", "-1s", "1d", "1 s", "1h30", "1..5s", "9999999h", "1e3s"] {
+        for text in ["", "15", "s", "-1s", "1 s", "1h30", "1..5s", "9999999h", "1e3s"] {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(positive_duration("0s").is_err());
+    }
+
+    #[test]
+    fn passengers_are_kept_for_ever_or_for_ten_years_at_most() {
+        for text in ["", "never"] {
+            assert_eq!(retention(text), Ok(None), "{text}");
+        }
+        assert_eq!(retention("90d"), Ok(Some(Duration::from_hours(90 * 24))));
+        assert_eq!(retention("0"), Ok(Some(Duration::ZERO)));
+        for text in ["3651d", "90", "-1d", "off"] {
+            assert!(retention(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -89,6 +89,21 @@ pub struct Passenger {
     pub gender: String,
 }
 
+impl Passenger {
+    /// What stands in the place of a passenger whose data were erased. It keeps every rule that a
+    /// passenger keeps, so that clients read it like any other.
+    pub fn erased() -> Self {
+        Self {
+            name: "Erased".to_owned(),
+            // A domain that is reserved for never existing (RFC 2606).
+            email: "erased@erased.invalid".to_owned(),
+            phone: "000".to_owned(),
+            age: 0,
+            gender: "erased".to_owned(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Passenger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Passenger(redacted)")
@@ -134,6 +149,12 @@ pub struct Booking {
 }
 
 impl Booking {
+    /// Whether its passengers are still to travel: it has not failed, nor was it cancelled, and its flight
+    /// departs after `now`. By the calendar alone, also where the clock ends no sale.
+    pub fn is_yet_to_fly(&self, departs_at: Timestamp, now: Timestamp) -> bool {
+        matches!(self.status, BookingStatus::Pending | BookingStatus::Completed) && departs_at > now
+    }
+
     /// Itself without who flies, for places that must not carry personal data.
     #[must_use]
     pub fn without_passengers(&self) -> Self {

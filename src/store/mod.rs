@@ -10,6 +10,7 @@ mod outbox;
 pub mod postgres;
 
 mod keys;
+mod personal;
 mod request_keys;
 mod rows;
 mod schema;
@@ -31,11 +32,12 @@ use tracing::debug;
 pub use drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::{Lane, OutboxEntry};
+pub use personal::{Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrubbed};
 pub use rows::PaymentAsked;
 
 /// Where flights, bookings, payments and the outbox are kept.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: PersonalData {
     // For the booking engine.
 
     /// Loads the rows that a batch needs. What does not exist is left out; bookings come without

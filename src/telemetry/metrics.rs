@@ -62,6 +62,8 @@ pub struct Metrics {
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
     pub gateway_errors: IntCounter,
+    /// Bookings whose passengers the sweeper has erased.
+    pub passengers_erased: IntCounter,
     /// Requests left to the sweeper, since too many calls wait for the gateway.
     pub payments_deferred: IntCounter,
 }
@@ -116,6 +118,17 @@ fn deferred(made: &Maker) -> IntCounter {
     made.counter(
         "payments_deferred_total",
         "Requests for payment left to the sweeper: too many calls wait for the gateway.",
+    )
+}
+
+fn unanswered(made: &Maker) -> IntCounter {
+    made.counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
+}
+
+fn erased(made: &Maker) -> IntCounter {
+    made.counter(
+        "passengers_erased_total",
+        "Bookings whose passengers were erased, PASSENGER_RETENTION after departure.",
     )
 }
 
@@ -213,11 +226,9 @@ impl Metrics {
                 "Seconds of a call to the payment gateway.",
                 SECONDS,
             ),
+            passengers_erased: erased(&made),
             payments_deferred: deferred(&made),
-            gateway_errors: made.counter(
-                "payment_gateway_errors_total",
-                "Calls that the payment gateway did not answer.",
-            ),
+            gateway_errors: unanswered(&made),
             registry: made.0,
         };
         metrics.begin_at_zero();

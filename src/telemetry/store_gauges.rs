@@ -74,8 +74,8 @@ impl StoreGauges {
             pools: OnceLock::new(),
             refused: made.gauge(
                 "sweep_refused",
-                "Expiries, cancellations and payment requests that the sweeper can't carry out; told \
-                 by the process that sweeps.",
+                "Expiries, cancellations, payment requests and erasures that the sweeper can't carry \
+                 out; told by the process that sweeps.",
             ),
             unreadable: made.gauges(
                 "db_rows_unreadable",

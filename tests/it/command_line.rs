@@ -127,7 +127,17 @@ async fn help_and_openapi_are_printed() {
     let directory = tempfile::tempdir().expect("a directory");
     let (code, printed) = run(directory.path(), &["--help"]).await;
     assert_eq!(code, 0);
-    for word in ["serve", "import", "migrate", "audit", "openapi", "SERVER_PORT", "LOCK_TTL"] {
+    for word in [
+        "serve",
+        "import",
+        "migrate",
+        "audit",
+        "export",
+        "erase",
+        "openapi",
+        "SERVER_PORT",
+        "LOCK_TTL",
+    ] {
         assert!(printed.contains(word), "{word}");
     }
     let (_, printed) = run(directory.path(), &["openapi"]).await;

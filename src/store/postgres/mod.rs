@@ -17,6 +17,7 @@ mod locked;
 mod moves;
 mod numbers;
 mod patience;
+mod personal;
 mod reader;
 mod request_keys;
 mod rewrite;

@@ -26,6 +26,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0011_route_keys",
     "0012_adopted_flights",
     "0013_bookings_by_holder",
+    "0014_erasures",
 };
 
 /// The checks that a migration left to be validated.

@@ -12,6 +12,7 @@ mod flights;
 mod keys;
 mod load;
 mod outbox;
+mod personal;
 mod request_keys;
 mod unit;
 mod upkeep;
@@ -58,6 +59,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0010_money",
     "0011_route_keys",
     "0013_bookings_by_holder",
+    "0014_erasures",
 };
 
 fn migrations() -> Migrator {
@@ -114,7 +116,10 @@ impl SqliteStore {
             // What a statement over a set sorts or may have to take back: a batch's, not a file's.
             .pragma("temp_store", "memory")
             .disable_statement_logging();
-        let writer = Writer::open(options.clone().pragma("cache_size", WRITER_CACHE_KIB)).await?;
+        // Deleted values are overwritten where their page is written anyway: passengers would else stay in
+        // the free space of pages.
+        let writer = options.clone().pragma("secure_delete", "FAST");
+        let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await?;
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         unit::settle(&mut *writer.take().await?, currency).await?;

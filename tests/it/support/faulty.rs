@@ -8,8 +8,9 @@ use airline_booking::domain::{
     Payment, PaymentReference, Timestamp, UserId,
 };
 use airline_booking::store::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Committed, Departed, DepartedPage, Erasure, Finding, HeldBooking, HeldKey, Job, Lane,
+    Lease, Located, Numbered, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData,
+    PoolUse, Position, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -51,6 +52,7 @@ pub struct FaultyStore {
     real: Arc<dyn Store>,
     faults: Mutex<VecDeque<Fault>>,
     read_fault: Mutex<Option<ReadFault>>,
+    kept: Mutex<Option<BookingId>>,
     pings: AtomicUsize,
     looks: AtomicUsize,
 }
@@ -61,6 +63,7 @@ impl FaultyStore {
             real,
             faults: Mutex::default(),
             read_fault: Mutex::default(),
+            kept: Mutex::default(),
             pings: AtomicUsize::default(),
             looks: AtomicUsize::default(),
         }
@@ -69,6 +72,11 @@ impl FaultyStore {
     /// Strikes all reads of flights until it is `None`.
     pub fn strike_reads(&self, fault: Option<ReadFault>) {
         *self.read_fault.lock().expect("no panic") = fault;
+    }
+
+    /// Refuses to erase the passengers of this booking.
+    pub fn refuse_to_erase(&self, booking: Option<BookingId>) {
+        *self.kept.lock().expect("no panic") = booking;
     }
 
     /// How often it was asked whether it answers.
@@ -349,5 +357,74 @@ impl Store for FaultyStore {
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
         self.real.audit(now).await
+    }
+}
+
+#[async_trait]
+impl PersonalData for FaultyStore {
+    async fn bookings_held(
+        &self,
+        user: UserId,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<Vec<HeldBooking>, StoreError> {
+        self.real.bookings_held(user, after, limit).await
+    }
+
+    async fn keys_held(
+        &self,
+        user: UserId,
+        after: Option<&HeldKey>,
+        limit: usize,
+    ) -> Result<Vec<HeldKey>, StoreError> {
+        self.real.keys_held(user, after, limit).await
+    }
+
+    async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError> {
+        self.real.erasures_of(user, limit).await
+    }
+
+    async fn erase_passengers(
+        &self,
+        bookings: &[BookingId],
+        of: Option<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<BookingId>, StoreError> {
+        let kept = *self.kept.lock().expect("no panic");
+        if kept.is_some_and(|kept| bookings.contains(&kept)) {
+            return Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")));
+        }
+        self.real.erase_passengers(bookings, of, now).await
+    }
+
+    async fn erase_keys(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.real.erase_keys(user, now, limit).await
+    }
+
+    async fn end_erasure(
+        &self,
+        user: UserId,
+        kept: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.real.end_erasure(user, kept, now).await
+    }
+
+    async fn departed_bookings(
+        &self,
+        until: Timestamp,
+        after: Option<Departed>,
+        limit: usize,
+    ) -> Result<DepartedPage, StoreError> {
+        self.real.departed_bookings(until, after, limit).await
+    }
+
+    async fn scrub(&self, rewrite: bool) -> Result<Scrubbed, StoreError> {
+        self.real.scrub(rewrite).await
     }
 }

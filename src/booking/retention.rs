@@ -1,0 +1,205 @@
+//! Erases passengers some time after departure (`PASSENGER_RETENTION`): the sweeper, a page a step.
+//!
+//! A walk goes over the flights that have departed since the last one, by an index; once a day over all of
+//! them, for bookings that were made or moved since. Where it stands is kept in memory alone: a process
+//! that begins to sweep goes over all.
+
+use super::passed_over::Work;
+use super::sweeper::Sweeper;
+use crate::domain::{BookingId, Timestamp};
+use crate::store::{Departed, StoreError};
+use chrono::TimeDelta;
+use std::sync::{Mutex, MutexGuard};
+use tracing::{debug, info};
+
+/// Bookings in a step: some milliseconds of the database's one writer.
+const STEP_MAX: usize = 256;
+
+/// Pages of flights in a step, where no booking of them is due.
+const PAGES_MAX: usize = 16;
+
+/// The time between two walks.
+const WALK_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// How often all flights that have departed are gone over.
+const WHOLE_WALK_EVERY: TimeDelta = TimeDelta::hours(24);
+
+/// How long passengers are kept after departure, and where the walk over them stands.
+pub struct Retention {
+    keep_for: TimeDelta,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// The walk under way.
+    walk: Option<Walk>,
+    /// When the next walk begins; at once where it is `None`.
+    next_at: Option<Timestamp>,
+    /// Where it begins; at the first flight where it is `None`.
+    next_from: Option<Departed>,
+    /// When a walk over all began.
+    whole_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy)]
+struct Walk {
+    /// Where it began.
+    from: Option<Departed>,
+    /// Departures and bookings up to this instant are due.
+    until: Timestamp,
+    after: Option<Departed>,
+    erased: usize,
+    /// Bookings that are due and could not be erased.
+    missed: usize,
+}
+
+impl Retention {
+    /// Keeps passengers for this long after departure.
+    pub fn of(keep_for: TimeDelta) -> Self {
+        Self { keep_for, progress: Mutex::default() }
+    }
+
+    /// The walk under way, or one that begins now if it is time.
+    fn walk(&self, now: Timestamp) -> Option<Walk> {
+        let mut progress = self.progress();
+        if progress.walk.is_none() {
+            // A clock that was set back must not make the pause longer.
+            let pauses = |at: Timestamp| now < at && at - now <= WALK_EVERY;
+            if progress.next_at.is_some_and(pauses) {
+                return None;
+            }
+            let is_fresh = |at: Timestamp| (now - at).abs() < WHOLE_WALK_EVERY;
+            if !progress.whole_at.is_some_and(is_fresh) {
+                progress.whole_at = Some(now);
+                progress.next_from = None;
+            }
+            let from = progress.next_from;
+            let until = now - self.keep_for;
+            progress.walk = Some(Walk { from, until, after: from, erased: 0, missed: 0 });
+        }
+        progress.walk
+    }
+
+    /// Notes how far the walk got; a walk that has ended and what it missed decide where the next begins.
+    fn note(&self, walk: Walk, next: Option<Departed>, now: Timestamp) {
+        let mut progress = self.progress();
+        if next.is_some() {
+            progress.walk = Some(Walk { after: next, ..walk });
+            return;
+        }
+        progress.walk = None;
+        progress.next_at = Some(now + WALK_EVERY);
+        progress.next_from =
+            if walk.missed > 0 { walk.from } else { Some(Departed::from(walk.until)) };
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().expect("no holder of the walk's place panics")
+    }
+}
+
+impl Sweeper {
+    /// A step of the walk: some pages, of which one at most has bookings that are due. It says that nothing
+    /// was done, so that no further step follows without a pause.
+    pub(super) async fn erase_departed(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let Some(retention) = &self.retention else { return Ok(0) };
+        for _ in 0..PAGES_MAX {
+            let Some(mut walk) = retention.walk(now) else { break };
+            let page = self.store.departed_bookings(walk.until, walk.after, STEP_MAX).await?;
+            let due = page.found.len();
+            let erased = self.erase_passengers(page.found, now).await?;
+            walk.erased += erased;
+            walk.missed += due - erased;
+            retention.note(walk, page.next, now);
+            if page.next.is_none() {
+                self.end_walk(&walk).await;
+            }
+            if due > 0 {
+                break;
+            }
+        }
+        Ok(0)
+    }
+
+    async fn end_walk(&self, walk: &Walk) {
+        if walk.erased == 0 {
+            return;
+        }
+        info!(
+            bookings = walk.erased,
+            "passengers were erased, PASSENGER_RETENTION after departure"
+        );
+        if let Err(error) = self.store.scrub(false).await {
+            debug!(%error, "the store's log still holds passengers that were erased");
+        }
+    }
+
+    /// Says of how many bookings the passengers were erased. Where the store refuses, halves of them, down
+    /// to the one that it refuses, which is passed over for a while.
+    async fn erase_passengers(
+        &self,
+        bookings: Vec<BookingId>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let is_due = |booking: &BookingId| self.passed_over.is_due(Work::Erasure(*booking), now);
+        let mut parts: Vec<Vec<_>> = vec![bookings.into_iter().filter(is_due).collect()];
+        let mut done = 0;
+        while let Some(mut part) = parts.pop() {
+            let Some(first) = part.first().copied() else { continue };
+            match self.store.erase_passengers(&part, None, now).await {
+                Ok(erased) => {
+                    done += erased.len();
+                    self.metrics.passengers_erased.inc_by(erased.len() as u64);
+                    for booking in erased {
+                        self.passed_over.done(Work::Erasure(booking));
+                    }
+                }
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) if part.len() == 1 => {
+                    self.passed_over.failed(Work::Erasure(first), &error.into(), now);
+                }
+                Err(_) => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_timestamp(second, 0).expect("an instant")
+    }
+
+    #[test]
+    fn walks_begin_where_the_last_one_ended_and_once_a_day_at_the_first_flight() {
+        let retention = Retention::of(TimeDelta::seconds(100));
+        let day = 86_400;
+        let first = retention.walk(at(10 * day)).expect("a walk");
+        assert_eq!((first.from, first.until), (None, at(10 * day - 100)));
+        retention.note(first, None, at(10 * day));
+        assert!(retention.walk(at(10 * day + 59)).is_none(), "it pauses");
+        let second = retention.walk(at(10 * day + 60)).expect("a walk");
+        assert_eq!(second.from, Some(Departed::from(first.until)));
+        retention.note(Walk { missed: 1, ..second }, None, at(10 * day + 60));
+        let third = retention.walk(at(10 * day + 120)).expect("a walk");
+        assert_eq!(third.from, second.from, "what was missed is looked for again");
+        retention.note(third, None, at(10 * day + 120));
+        let next_day = retention.walk(at(11 * day)).expect("a walk");
+        assert_eq!(next_day.from, None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_no_walk() {
+        let retention = Retention::of(TimeDelta::zero());
+        let walk = retention.walk(at(1_000_000)).expect("a walk");
+        retention.note(walk, None, at(1_000_000));
+        assert!(retention.walk(at(5_000)).is_some());
+    }
+}

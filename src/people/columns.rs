@@ -1,0 +1,177 @@
+//! Every column of the schema, by whether it says anything of a person. A test compares the lists with
+//! both databases, so that a new column can't be forgotten; SECURITY.md shows the first.
+
+/// A column that holds personal data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonalColumn {
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// What it holds.
+    pub holds: &'static str,
+    /// What becomes of it when a user's data are erased.
+    pub on_erasure: OnErasure,
+}
+
+/// What an erasure does with a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnErasure {
+    /// Placeholders take its place.
+    Replaced,
+    /// Its row is deleted.
+    Deleted,
+    /// It stays, for this reason.
+    Kept(&'static str),
+}
+
+impl OnErasure {
+    /// In the words of the data map.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Replaced => "replaced by a placeholder for each seat".to_owned(),
+            Self::Deleted => "deleted with its row".to_owned(),
+            Self::Kept(reason) => format!("kept: {reason}"),
+        }
+    }
+}
+
+const fn personal(
+    table: &'static str,
+    column: &'static str,
+    holds: &'static str,
+    on_erasure: OnErasure,
+) -> PersonalColumn {
+    PersonalColumn { table, column, holds, on_erasure }
+}
+
+/// The columns that hold personal data.
+pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
+    personal(
+        "bookings",
+        "booking_metadata",
+        "passengers: name, e-mail address, telephone number, age, gender",
+        OnErasure::Replaced,
+    ),
+    personal(
+        "bookings",
+        "user_id",
+        "the number of the user who booked",
+        OnErasure::Kept("accounts and refunds; only the issuer of tokens knows who it is"),
+    ),
+    personal(
+        "bookings",
+        "payment_reference_id",
+        "the number of the payment",
+        OnErasure::Kept("accounts and refunds"),
+    ),
+    personal("idempotency_keys", "user_id", "the user's number", OnErasure::Deleted),
+    personal("idempotency_keys", "key", "what the caller named the request", OnErasure::Deleted),
+    personal(
+        "idempotency_keys",
+        "request_hash",
+        "SHA-256 of the request, passengers included",
+        OnErasure::Deleted,
+    ),
+    personal("request_keys", "owner", "the user's number", OnErasure::Deleted),
+    personal("request_keys", "key", "what the caller named the request", OnErasure::Deleted),
+    personal("request_keys", "hash", "SHA-256 of the request", OnErasure::Deleted),
+    personal(
+        "payments",
+        "reference",
+        "the number of the payment",
+        OnErasure::Kept("accounts and refunds"),
+    ),
+    personal(
+        "payments",
+        "method",
+        "the gateway's token for a way to pay",
+        OnErasure::Kept("refunds; it says nothing without the gateway, which erases it"),
+    ),
+    personal(
+        "gateway_ledger",
+        "reference",
+        "the number of the payment",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "gateway_ledger",
+        "method",
+        "the gateway's token for a way to pay",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "outbox",
+        "body",
+        "messages: numbers of users, bookings and payments, never passengers",
+        OnErasure::Kept("deleted within moments, once the topics have them"),
+    ),
+    personal(
+        "erasures",
+        "user_id",
+        "the number of the user whose data were erased",
+        OnErasure::Kept("the proof that it was done"),
+    ),
+];
+
+/// All other columns, by table.
+pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
+    (
+        "flights",
+        &[
+            "id",
+            "flight_number",
+            "source",
+            "destination",
+            "route",
+            "timestamp",
+            "arrival_timestamp",
+            "available_seats",
+            "held_seats",
+            "blocked_seats",
+            "total_seats",
+            "flight_status",
+            "price",
+            "currency",
+            "version",
+            "created_at",
+            "updated_at",
+        ],
+    ),
+    (
+        "bookings",
+        &[
+            "id",
+            "flight_id",
+            "status",
+            "failure_reason",
+            "booking_price",
+            "seats_booked",
+            "hold_expires_at",
+            "created_at",
+            "updated_at",
+            "erased_at",
+        ],
+    ),
+    (
+        "payments",
+        &[
+            "amount",
+            "currency",
+            "status",
+            "hold_expires_at",
+            "created_at",
+            "updated_at",
+            "traceparent",
+        ],
+    ),
+    ("gateway_ledger", &["amount", "state", "updated_at"]),
+    ("idempotency_keys", &["booking_id", "created_at"]),
+    ("request_keys", &["route", "made", "created_at"]),
+    ("outbox", &["id", "lane", "messages", "since"]),
+    ("outdated_answers", &["id", "body"]),
+    ("cancelled_flights", &["flight_id"]),
+    ("money_unit", &["id", "decimals"]),
+    ("route_keys", &["id", "rule", "done_to"]),
+    ("erasures", &["id", "began_at", "ended_at", "bookings", "keys", "kept"]),
+];

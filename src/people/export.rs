@@ -1,0 +1,170 @@
+//! Everything that is held of a user, as JSON. `docs/operations.md` shows its shape.
+
+use super::rows::{Rows, Walk, load};
+use crate::domain::{
+    Booking, BookingId, Currency, Money, PaymentReference, Place, Timestamp, UserId,
+};
+use crate::store::{Erasure, HeldBooking, HeldKey, Store};
+use serde::Serialize;
+use serde_json::Value;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Keys in a page.
+const KEYS_PAGE: usize = 1_000;
+
+/// Records of erasures at most.
+const ERASURES_MAX: usize = 10_000;
+
+/// Writes it, a page at a time; says how many bookings it has.
+///
+/// Fails where a row can't be read, since what is left out would not be missed.
+pub async fn export(
+    store: &dyn Store,
+    user: UserId,
+    now: Timestamp,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<usize> {
+    write!(out, "{{\"user_id\":{user},\"exported_at\":{},\n\"bookings\":[", text(&now)?)?;
+    let mut walk = Walk::over(store, user);
+    let mut bookings = List::default();
+    loop {
+        let page = walk.page().await?;
+        if page.is_empty() {
+            break;
+        }
+        for (held, rows) in page.iter().zip(load(store, &page).await?) {
+            bookings.write(out, &ExportedBooking::of(held, &rows?))?;
+        }
+    }
+    write!(out, "\n],\n\"idempotency_keys\":[")?;
+    let mut keys = List::default();
+    let mut last: Option<HeldKey> = None;
+    loop {
+        let mut page = store.keys_held(user, last.as_ref(), KEYS_PAGE).await?;
+        for key in &page {
+            keys.write(out, &ExportedKey::of(key))?;
+        }
+        last = page.pop();
+        if last.is_none() {
+            break;
+        }
+    }
+    write!(out, "\n],\n\"erasures\":[")?;
+    let mut erasures = List::default();
+    for erasure in store.erasures_of(user, ERASURES_MAX).await? {
+        erasures.write(out, &ExportedErasure::of(&erasure))?;
+    }
+    writeln!(out, "\n]}}")?;
+    Ok(bookings.written)
+}
+
+fn text(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(value)
+}
+
+/// The items of a list, each on a line of its own.
+#[derive(Default)]
+struct List {
+    written: usize,
+}
+
+impl List {
+    fn write(&mut self, out: &mut (dyn Write + Send), item: &impl Serialize) -> anyhow::Result<()> {
+        let comma = if self.written > 0 { "," } else { "" };
+        write!(out, "{comma}\n{}", text(item)?)?;
+        self.written += 1;
+        Ok(())
+    }
+}
+
+/// A booking as the API shows it, with its flight, its payment, and when its passengers were erased.
+#[derive(Serialize)]
+struct ExportedBooking<'a> {
+    #[serde(flatten)]
+    booking: &'a Booking,
+    /// As it is stored.
+    booking_metadata: Value,
+    erased_at: Option<Timestamp>,
+    flight: ExportedFlight<'a>,
+    payment: ExportedPayment<'a>,
+}
+
+#[derive(Serialize)]
+struct ExportedFlight<'a> {
+    flight_number: &'a Option<Arc<str>>,
+    source: &'a Place,
+    destination: &'a Place,
+    timestamp: Timestamp,
+    arrival_timestamp: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct ExportedPayment<'a> {
+    payment_reference_id: PaymentReference,
+    amount: Money,
+    currency: Currency,
+    payment_method: &'a str,
+    status: &'static str,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> ExportedBooking<'a> {
+    fn of(held: &HeldBooking, rows: &'a Rows) -> Self {
+        let Rows { booking, flight, payment } = rows;
+        let stored = held.passengers.as_deref().unwrap_or("null");
+        Self {
+            booking,
+            booking_metadata: serde_json::from_str(stored).unwrap_or_else(|_| stored.into()),
+            erased_at: held.erased_at,
+            flight: ExportedFlight {
+                flight_number: &flight.flight_number,
+                source: &flight.source,
+                destination: &flight.destination,
+                timestamp: flight.departs_at,
+                arrival_timestamp: flight.arrives_at,
+            },
+            payment: ExportedPayment {
+                payment_reference_id: payment.reference,
+                amount: payment.amount,
+                currency: payment.currency,
+                payment_method: payment.method.as_str(),
+                status: payment.status.as_str(),
+                created_at: payment.created_at,
+                updated_at: payment.updated_at,
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ExportedKey<'a> {
+    route: &'a str,
+    key: &'a str,
+    /// The number of what the request made or changed.
+    made: BookingId,
+    created_at: Option<Timestamp>,
+}
+
+impl<'a> ExportedKey<'a> {
+    fn of(key: &'a HeldKey) -> Self {
+        let HeldKey { route, key, made, created_at, .. } = key;
+        Self { route, key, made: BookingId(*made), created_at: *created_at }
+    }
+}
+
+#[derive(Serialize)]
+struct ExportedErasure {
+    began_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    bookings: i64,
+    idempotency_keys: i64,
+    kept: Option<i64>,
+}
+
+impl ExportedErasure {
+    fn of(&Erasure { began_at, ended_at, bookings, keys, kept }: &Erasure) -> Self {
+        Self { began_at, ended_at, bookings, idempotency_keys: keys, kept }
+    }
+}

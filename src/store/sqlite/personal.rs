@@ -1,0 +1,335 @@
+//! What the file holds of people.
+//!
+//! `secure_delete` has SQLite overwrite what it deletes. The writer always has it as far as that costs no
+//! further page (`FAST`); while people's data are erased, it holds for every page.
+
+use super::commit::json;
+use super::error::store_error;
+use super::writer::{Tx, begin};
+use super::{BUSY_TIMEOUT, SqliteStore, claim};
+use crate::domain::{BookingId, FlightId, Timestamp, UserId};
+use crate::store::StoreError;
+use crate::store::personal::{
+    Departed, DepartedPage, DepartedRow, Erasure, FLIGHTS_MAX, HeldBooking, HeldKey, PersonalData,
+    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrubbed, placeholder,
+};
+use crate::store::rows::{instant, micros};
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use std::time::Duration;
+
+/// Bytes of a file up to which it is written again beside a service, whose bookings wait meanwhile.
+const REWRITTEN_BESIDE_MAX: u64 = 64 << 20;
+
+/// How long emptying the log waits for readers, while writers wait for it.
+const LOG_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How often it is tried for an operator.
+const LOG_ATTEMPTS_MAX: u32 = 40;
+
+/// For the writer's connection.
+const OVERWRITE_ALL: &str = "PRAGMA secure_delete = ON";
+const OVERWRITE_WHERE_IT_IS_FREE: &str = "PRAGMA secure_delete = FAST";
+
+/// A user's keys: of bookings, and of other routes.
+const KEYS_HELD: &str = "
+SELECT route, owner, key, made, created_at FROM (
+    SELECT ?5 AS route, user_id AS owner, key, booking_id AS made, created_at
+      FROM idempotency_keys WHERE user_id = ?1
+     UNION ALL
+    SELECT route, owner, key, made, created_at FROM request_keys
+     WHERE (owner = ?1 AND owner <> 0) OR (route LIKE ?6 AND EXISTS (
+           SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1)))
+ WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?7";
+
+const ERASE_REQUEST_KEYS: &str = "
+DELETE FROM request_keys WHERE (route, owner, key) IN (
+    SELECT route, owner, key FROM request_keys
+     WHERE (owner = ?1 AND owner <> 0) OR (route LIKE ?2 AND EXISTS (
+           SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1))
+     LIMIT ?3)";
+
+/// The placeholder once for each seat.
+const ERASE_PASSENGERS: &str = "
+UPDATE bookings SET erased_at = ?2,
+       booking_metadata = CASE WHEN booking_metadata IS NOT NULL THEN
+           '[' || substr(replace(hex(zeroblob(seats_booked)), '00', ',' || ?3), 2) || ']' END
+ WHERE id IN (SELECT value FROM json_each(?1)) AND erased_at IS NULL
+RETURNING id";
+
+const DEPARTED_BOOKINGS: &str = "
+SELECT f.timestamp, f.id, b.id
+  FROM (SELECT id, timestamp FROM flights
+         WHERE timestamp <= ?1 AND (timestamp, id) >= (?2, ?3)
+         ORDER BY timestamp, id LIMIT ?5) AS f
+  LEFT JOIN bookings AS b ON b.flight_id = f.id AND b.erased_at IS NULL AND b.status <> 'pending'
+        AND b.created_at <= ?1 AND (f.timestamp, f.id, b.id) > (?2, ?3, ?4)
+ ORDER BY f.timestamp, f.id, b.id LIMIT ?6";
+
+#[async_trait]
+impl PersonalData for SqliteStore {
+    async fn bookings_held(
+        &self,
+        user: UserId,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<Vec<HeldBooking>, StoreError> {
+        let rows: Vec<(i64, i64, Option<String>, Option<i64>)> = sqlx::query_as(
+            "SELECT id, flight_id, booking_metadata, erased_at FROM bookings
+              WHERE user_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        )
+        .bind(user.0)
+        .bind(after.0)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(store_error)?;
+        let held = rows.into_iter().map(|(id, flight, passengers, erased_at)| HeldBooking {
+            id: BookingId(id),
+            flight_id: FlightId(flight),
+            passengers,
+            erased_at: erased_at.and_then(instant),
+        });
+        Ok(held.collect())
+    }
+
+    async fn keys_held(
+        &self,
+        user: UserId,
+        after: Option<&HeldKey>,
+        limit: usize,
+    ) -> Result<Vec<HeldKey>, StoreError> {
+        let rows: Vec<(String, i64, String, i64, i64)> = sqlx::query_as(KEYS_HELD)
+            .bind(user.0)
+            .bind(after.map_or("", |key| &key.route))
+            .bind(after.map_or(i64::MIN, |key| key.owner.0))
+            .bind(after.map_or("", |key| &key.key))
+            .bind(ROUTE_OF_NEW_BOOKINGS)
+            .bind(ROUTES_OF_BOOKINGS)
+            .bind(limit as i64)
+            .fetch_all(&self.reader)
+            .await
+            .map_err(store_error)?;
+        let held = rows.into_iter().map(|(route, owner, key, made, created_at)| HeldKey {
+            route,
+            owner: UserId(owner),
+            key,
+            made,
+            created_at: instant(created_at),
+        });
+        Ok(held.collect())
+    }
+
+    async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError> {
+        let rows: Vec<(i64, Option<i64>, i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT began_at, ended_at, bookings, keys, kept FROM erasures
+              WHERE user_id = ?1 ORDER BY id LIMIT ?2",
+        )
+        .bind(user.0)
+        .bind(limit as i64)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(store_error)?;
+        let erasures = rows.into_iter().map(|(began_at, ended_at, bookings, keys, kept)| Erasure {
+            began_at: instant(began_at),
+            ended_at: ended_at.and_then(instant),
+            bookings,
+            keys,
+            kept,
+        });
+        Ok(erasures.collect())
+    }
+
+    async fn erase_passengers(
+        &self,
+        bookings: &[BookingId],
+        of: Option<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<BookingId>, StoreError> {
+        let mut writing = self.writer.take().await?;
+        overwrite(&mut writing, OVERWRITE_ALL).await?;
+        let erased = erase_passengers(&mut writing, bookings, of, now).await;
+        // If this is not reached, later writes cost more, and leave as little.
+        overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
+        self.writer.note(&erased);
+        erased
+    }
+
+    async fn erase_keys(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let mut writing = self.writer.take().await?;
+        overwrite(&mut writing, OVERWRITE_ALL).await?;
+        let erased = erase_keys(&mut writing, user, now, limit).await;
+        overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
+        self.writer.note(&erased);
+        erased
+    }
+
+    async fn end_erasure(
+        &self,
+        user: UserId,
+        kept: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut writing = self.writer.take().await?;
+        sqlx::query(
+            "UPDATE erasures SET ended_at = ?2, kept = ?3 WHERE user_id = ?1 AND ended_at IS NULL",
+        )
+        .bind(user.0)
+        .bind(micros(now))
+        .bind(kept as i64)
+        .execute(&mut *writing)
+        .await
+        .map_err(store_error)?;
+        Ok(())
+    }
+
+    async fn departed_bookings(
+        &self,
+        until: Timestamp,
+        after: Option<Departed>,
+        limit: usize,
+    ) -> Result<DepartedPage, StoreError> {
+        let after = Departed::or_start(after);
+        let rows: Vec<DepartedRow> = sqlx::query_as(DEPARTED_BOOKINGS)
+            .bind(micros(until))
+            .bind(after.at)
+            .bind(after.flight)
+            .bind(after.booking)
+            .bind(FLIGHTS_MAX)
+            .bind(limit as i64)
+            .fetch_all(&self.reader)
+            .await
+            .map_err(store_error)?;
+        Ok(DepartedPage::of(&rows, limit))
+    }
+
+    /// On a connection of its own, so that the writer is free meanwhile as far as SQLite lets it.
+    async fn scrub(&self, rewrite: bool) -> Result<Scrubbed, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.file)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(store_error)?;
+        let bytes = self.file.metadata().map_or(u64::MAX, |file| file.len());
+        let is_whole = rewrite && (bytes <= REWRITTEN_BESIDE_MAX || !claim::is_claimed(&self.file));
+        if is_whole {
+            sqlx::raw_sql("VACUUM").execute(&mut connection).await.map_err(store_error)?;
+        }
+        let attempts = if rewrite { LOG_ATTEMPTS_MAX } else { 1 };
+        let is_empty = empty_log(&mut connection, attempts).await?;
+        connection.close().await.map_err(store_error)?;
+        Ok(match (is_whole, is_empty) {
+            (_, false) => Scrubbed::Neither,
+            (true, true) => Scrubbed::Whole,
+            (false, true) => Scrubbed::LogAlone,
+        })
+    }
+}
+
+async fn overwrite(writer: &mut SqliteConnection, how: &'static str) -> Result<(), StoreError> {
+    sqlx::raw_sql(how).execute(writer).await.map_err(store_error)?;
+    Ok(())
+}
+
+async fn erase_passengers(
+    writer: &mut SqliteConnection,
+    bookings: &[BookingId],
+    of: Option<UserId>,
+    now: Timestamp,
+) -> Result<Vec<BookingId>, StoreError> {
+    let mut tx = begin(writer).await?;
+    let erased: Vec<i64> = sqlx::query_scalar(ERASE_PASSENGERS)
+        .bind(json(&bookings))
+        .bind(micros(now))
+        .bind(placeholder())
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    if let Some(user) = of {
+        count(&mut tx, user, (erased.len() as i64, 0), now).await?;
+    }
+    tx.commit().await.map_err(store_error)?;
+    Ok(erased.into_iter().map(BookingId).collect())
+}
+
+async fn erase_keys(
+    writer: &mut SqliteConnection,
+    user: UserId,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let mut tx = begin(writer).await?;
+    let of_bookings = sqlx::query(
+        "DELETE FROM idempotency_keys WHERE user_id = ?1 AND key IN (
+             SELECT key FROM idempotency_keys WHERE user_id = ?1 LIMIT ?2)",
+    )
+    .bind(user.0)
+    .bind(limit as i64)
+    .execute(&mut *tx)
+    .await
+    .map_err(store_error)?
+    .rows_affected();
+    let others = sqlx::query(ERASE_REQUEST_KEYS)
+        .bind(user.0)
+        .bind(ROUTES_OF_BOOKINGS)
+        .bind(limit as i64 - of_bookings as i64)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .rows_affected();
+    let erased = of_bookings + others;
+    count(&mut tx, user, (0, erased as i64), now).await?;
+    tx.commit().await.map_err(store_error)?;
+    Ok(erased as usize)
+}
+
+/// Adds bookings and keys to the user's erasure, which begins with the first.
+async fn count(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    (bookings, keys): (i64, i64),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if bookings == 0 && keys == 0 {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO erasures (user_id, began_at, bookings, keys) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (user_id) WHERE ended_at IS NULL DO UPDATE
+            SET bookings = erasures.bookings + excluded.bookings,
+                keys = erasures.keys + excluded.keys",
+    )
+    .bind(user.0)
+    .bind(micros(now))
+    .bind(bookings)
+    .bind(keys)
+    .execute(&mut **tx)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+/// Folds the log into the file and cuts it to nothing; says whether it did.
+async fn empty_log(connection: &mut SqliteConnection, attempts: u32) -> Result<bool, StoreError> {
+    let wait = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOG_TIMEOUT.as_millis()));
+    sqlx::raw_sql(wait).execute(&mut *connection).await.map_err(store_error)?;
+    for attempt in 0..attempts {
+        if attempt > 0 {
+            tokio::time::sleep(LOG_TIMEOUT).await;
+        }
+        let (is_busy, ..): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(store_error)?;
+        if is_busy == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
