@@ -1,5 +1,6 @@
 //! The composition root: chooses the parts, wires them, starts and stops them. Knows them all.
 
+mod beside;
 mod parts;
 mod samples;
 mod services;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+pub use beside::engine_beside;
 use parts::{Chosen, Claims, names};
 pub use parts::{Parts, open_store};
 pub use services::{Missing, Services};

@@ -18,6 +18,8 @@ pub enum Command {
     Expire(PaymentReference),
     /// Give a booking up.
     Cancel(Cancel),
+    /// Put back on sale the seats of a booking that an earlier service left without a payment.
+    Release(BookingId),
     /// Change a flight's fields.
     PutFlight(PutFlight),
 }
@@ -30,6 +32,7 @@ impl Command {
             Self::Settle(_) => "booking.settle",
             Self::Expire(_) => "booking.expire",
             Self::Cancel(_) => "booking.cancel",
+            Self::Release(_) => "booking.release",
             Self::PutFlight(_) => "flight.put",
         }
     }

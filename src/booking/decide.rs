@@ -11,9 +11,9 @@ use super::command::{
 use super::idempotency::{Claim, IdempotencyRecord, RequestRecord};
 use super::state::State;
 use crate::domain::{
-    AirlineEvent, Booking, BookingStatus, Currency, Event, FailureReason, Flight, FlightBooking,
-    FlightStatus, Invalid, Money, Payment, PaymentAction, PaymentOutcome, PaymentReference,
-    PaymentRequest, PaymentStatus, SeatCount, Timestamp,
+    AirlineEvent, Booking, BookingId, BookingStatus, Currency, Event, FailureReason, Flight,
+    FlightBooking, FlightStatus, Invalid, Money, Payment, PaymentAction, PaymentOutcome,
+    PaymentReference, PaymentRequest, PaymentStatus, SeatCount, Timestamp,
 };
 use chrono::Duration;
 
@@ -49,6 +49,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Settle(settle) => decide_settle(state, settle, now),
         Command::Expire(reference) => decide_expire(state, *reference, now),
         Command::Cancel(cancel) => decide_cancel(state, cancel, now, policy),
+        Command::Release(booking) => decide_release(state, *booking, now),
         Command::PutFlight(put) => decide_put(state, put, now),
     };
     decided
@@ -249,6 +250,20 @@ fn decide_cancel(
     })
 }
 
+/// An adopted booking keeps seats that nobody paid for, among those that count as sold elsewhere. It ends
+/// like a hold that lapsed: the seats can be bought, and only its reason tells that it is done.
+fn decide_release(state: &State, id: BookingId, now: Timestamp) -> Result<Decision, Refusal> {
+    let booking = state.bookings.get(&id).ok_or(Refusal::BookingNotFound(id))?;
+    let (booking, payment, flight) = paid(state, booking.payment_reference)?;
+    let is_adopted = booking.failure_reason == Some(FailureReason::Adopted);
+    // Fewer are blocked where the earlier service never took its seats, or an operator gave them back.
+    if !is_adopted || flight.blocked_seats < booking.seats_booked {
+        let outcome = Outcome::Booking { booking: booking.clone(), replayed: true };
+        return Ok(Decision::unchanged(outcome));
+    }
+    Ok(Ending { booking, payment, flight, now }.released())
+}
+
 fn decide_put(state: &State, put: &PutFlight, now: Timestamp) -> Result<Decision, Refusal> {
     let flight = state.flights.get(&put.flight_id).ok_or(Refusal::FlightNotFound(put.flight_id))?;
     let current = flight.version;
@@ -333,6 +348,18 @@ impl Ending<'_> {
         };
         let booking = self.booking_as(BookingStatus::Cancelled, None);
         self.decision(booking, payment, available, held)
+    }
+
+    /// Never paid for, in an earlier service: blocked seats are for sale. No payment moves.
+    fn released(&self) -> Decision {
+        let seats = self.booking.seats_booked;
+        let booking = self.booking_as(BookingStatus::Failed, Some(FailureReason::HoldExpired));
+        let mut decision = self.decision(booking, self.payment.status, seats, 0);
+        if let Some(flight) = &mut decision.changes.flight {
+            flight.after.blocked_seats -= seats;
+        }
+        decision.changes.payment = None;
+        decision
     }
 
     /// The booking ended before; only its payment moves.

@@ -153,6 +153,7 @@ impl Engine {
                 Command::Settle(settle) => look_for(settle.reference),
                 Command::Expire(reference) => look_for(*reference),
                 Command::Cancel(cancel) => bookings.push(cancel.booking_id),
+                Command::Release(booking) => bookings.push(*booking),
                 Command::Hold(_) | Command::PutFlight(_) => {}
             }
         }
@@ -206,6 +207,7 @@ impl Engine {
         match command {
             Command::Hold(hold) => span.note("booking.id", hold.booking_id.0),
             Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
+            Command::Release(booking) => span.note("booking.id", booking.0),
             Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
         }
         span
@@ -318,14 +320,14 @@ impl Located {
         let payment = |reference: &PaymentReference| {
             self.payments.get(reference).copied().ok_or(Refusal::UnknownPayment(*reference))
         };
+        let booking = |booking: &BookingId| {
+            self.bookings.get(booking).copied().ok_or(Refusal::BookingNotFound(*booking))
+        };
         match command {
             Command::Settle(settle) => payment(&settle.reference),
             Command::Expire(reference) => payment(reference),
-            Command::Cancel(cancel) => self
-                .bookings
-                .get(&cancel.booking_id)
-                .copied()
-                .ok_or(Refusal::BookingNotFound(cancel.booking_id)),
+            Command::Cancel(cancel) => booking(&cancel.booking_id),
+            Command::Release(released) => booking(released),
             Command::Hold(hold) => Ok(hold.flight_id),
             Command::PutFlight(put) => Ok(put.flight_id),
         }

@@ -118,7 +118,10 @@ impl Decided {
         let has_key = match &self.ticket.command {
             Command::Hold(hold) => hold.idempotency.is_some(),
             Command::Cancel(cancel) => cancel.request.is_some(),
-            Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => false,
+            Command::Settle(_)
+            | Command::Expire(_)
+            | Command::Release(_)
+            | Command::PutFlight(_) => false,
         };
         has_key && self.position.is_none()
     }
@@ -268,6 +271,7 @@ pub(super) fn wanted(pending: &[Pending], now: Timestamp) -> Wanted {
                 wanted.bookings.insert(cancel.booking_id);
                 wanted.requests.extend(cancel.request.as_ref().map(RequestKey::name));
             }
+            Command::Release(booking) => _ = wanted.bookings.insert(*booking),
             Command::PutFlight(_) => {}
         }
     }

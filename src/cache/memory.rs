@@ -16,12 +16,19 @@ pub struct MemoryCache {
     ends: Ends,
     /// Since when replicas are reckoned with that tell nothing; `None`: there are none.
     among_others_since: Option<Instant>,
+    /// Whether commits write down what they outdate, for a service beside this process.
+    tells: bool,
 }
 
 impl MemoryCache {
     /// For a replica whose others have no way to tell it what they outdate: its answers live 100 ms.
     pub fn among_replicas() -> Self {
-        Self { ends: Ends::default(), among_others_since: Some(Instant::now()) }
+        Self { among_others_since: Some(Instant::now()), ..Self::default() }
+    }
+
+    /// For a command that keeps no answers, beside a service that does: its relay ends them.
+    pub fn beside_a_service() -> Self {
+        Self { tells: true, ..Self::default() }
     }
 }
 
@@ -46,7 +53,7 @@ impl SearchCache for MemoryCache {
     }
 
     fn is_told(&self) -> bool {
-        false
+        self.tells
     }
 
     async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {

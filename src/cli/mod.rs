@@ -9,6 +9,7 @@ mod doctor;
 mod health;
 mod import;
 mod people;
+mod release;
 mod serve;
 mod services;
 
@@ -78,6 +79,13 @@ struct MigrateArgs {
     /// Widen `flights.version` to 64 bits too: PostgreSQL rewrites the table, so no service may run
     #[arg(long)]
     rewrite: bool,
+    /// Put seats of adopted bookings whose payment never ran back on sale; only says which, unless --yes
+    /// is given
+    #[arg(long)]
+    release_stuck: bool,
+    /// Do it
+    #[arg(long, requires = "release_stuck")]
+    yes: bool,
 }
 
 /// Runs what the arguments ask for; tells a person what went wrong, if something did.
@@ -103,7 +111,7 @@ impl Command {
                 Box::pin(serve::serve(config()?, !args.no_sample, services)).await?;
             }
             Self::Import { file } => return import::import(&config()?, &file).await,
-            Self::Migrate(args) => migrate(&config()?, args.rewrite).await?,
+            Self::Migrate(args) => return migrate(&config()?, &args).await,
             Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Health => return health::health(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
@@ -117,27 +125,30 @@ impl Command {
     }
 }
 
-async fn migrate(config: &Config, rewrite: bool) -> anyhow::Result<()> {
+async fn migrate(config: &Config, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
     let _logs = logs(config)?;
     let postgres = match &config.database {
-        Database::Postgres(settings) if rewrite => Some(settings),
+        Database::Postgres(settings) if args.rewrite => Some(settings),
         _ => None,
     };
     if let Some(settings) = postgres {
         PostgresStore::refuse_in_use(settings).await?;
     }
-    app::open_store(config, true).await?;
+    let (store, clock) = app::open_store(config, true).await?;
     say(&format!("{} has this version's schema", config.database))?;
-    if !rewrite {
-        return Ok(());
+    if args.rewrite {
+        say(match postgres {
+            None => "nothing to rewrite: SQLite keeps flight versions in 64 bits",
+            Some(settings) if PostgresStore::widen_versions(settings).await? => {
+                "flights.version is rewritten, and has 64 bits now"
+            }
+            Some(_) => "nothing to rewrite: flights.version has 64 bits",
+        })?;
     }
-    say(match postgres {
-        None => "nothing to rewrite: SQLite keeps flight versions in 64 bits",
-        Some(settings) if PostgresStore::widen_versions(settings).await? => {
-            "flights.version is rewritten, and has 64 bits now"
-        }
-        Some(_) => "nothing to rewrite: flights.version has 64 bits",
-    })
+    if args.release_stuck {
+        return release::release_stuck(config, store, clock, args.yes).await;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The store of a database that is there, beside a service that may run on it.

@@ -193,6 +193,14 @@ pub trait Store: PersonalData {
 
     // For operators.
 
+    /// Bookings of an earlier service whose payment never ran, by number: those among the `limit`
+    /// bookings behind `after`, and where the next page begins.
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError>;
+
     /// What waits: bookings still pending though their hold ended at or before `lapsed`, payments not
     /// answered since `asked`, and the outbox. Each is counted up to [`BACKLOG_MAX`], by an index, so
     /// that it can be asked every few seconds.

@@ -183,6 +183,71 @@ async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
     assert_eq!(code, 0, "{printed}");
 }
 
+/// A second booking whose payment never ran, for more seats than anybody took.
+const NEVER_TAKEN: &str = "
+INSERT INTO bookings (flight_id, user_id, status, booking_price, seats_booked)
+VALUES (1, 9, 'pending', 22500, 9)";
+
+#[tokio::test]
+async fn seats_whose_payment_never_ran_are_put_back_on_sale_once_beside_a_running_service() {
+    let url = existing(&format!("{ROWS}{NEVER_TAKEN}")).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
+    let release = async |more: &[&str]| {
+        let arguments = [&["migrate", "--release-stuck"], more].concat();
+        let (code, printed) = run_with(directory.path(), &settings, &arguments).await;
+        assert_eq!(code, 0, "{printed}");
+        printed
+    };
+    let printed = release(&[]).await;
+    for told in [
+        "3 seats of 1 adopted bookings on 1 flights would be put back on sale",
+        "flight 1: 3",
+        "1 adopted bookings are left as they are",
+        "repeat it with --yes",
+    ] {
+        assert!(printed.contains(told), "{told}: {printed}");
+    }
+    let flight = "SELECT concat_ws(' ', available_seats, held_seats, blocked_seats) FROM flights
+                   WHERE id = 1";
+    assert_eq!(rows(&url, flight).await, ["170 0 8"], "nothing was changed");
+
+    let server = Server::start(directory.path(), &settings).await;
+    let client = http_client();
+    let path = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-15";
+    let found = async || -> serde_json::Value {
+        let answer = client.get(format!("{}{path}", server.base)).send().await.expect("sent");
+        answer.json().await.expect("JSON")
+    };
+    assert_eq!(found().await["flights"][0]["available_seats"], 170);
+    let printed = release(&["--yes"]).await;
+    assert!(
+        printed.contains("3 seats of 1 adopted bookings on 1 flights are on sale"),
+        "{printed}"
+    );
+    assert_eq!(rows(&url, flight).await, ["173 0 5"]);
+    let reasons = "SELECT concat_ws(' ', id, status, failure_reason) FROM bookings ORDER BY id";
+    let after = rows(&url, reasons).await;
+    assert_eq!(
+        after[1..],
+        ["2 failed hold_expired", "3 failed payment_declined", "4 failed adopted"]
+    );
+    let shown = async {
+        while found().await["flights"][0]["available_seats"] != 173 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let shown = tokio::time::timeout(std::time::Duration::from_secs(60), shown).await;
+    shown.expect("the answer that was cached ends");
+
+    let printed = release(&["--yes"]).await;
+    assert!(printed.contains("0 seats of 0 adopted bookings"), "{printed}");
+    assert_eq!(rows(&url, flight).await, ["173 0 5"], "once");
+    let audit = run_with(directory.path(), &settings, &["audit"]).await;
+    assert_eq!(audit.0, 0, "{}", audit.1);
+    assert!(server.terminate().await);
+}
+
 #[tokio::test]
 async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is_changed() {
     let oversold = format!("{ROWS} UPDATE bookings SET status = 'completed', seats_booked = 99");

@@ -126,7 +126,7 @@ impl Fixture {
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
                 }
-                Command::Expire(_) => unreachable!("not used here"),
+                Command::Expire(_) | Command::Release(_) => unreachable!("not used here"),
             }
         }
         let mut state = self.store.load(&wanted).await.expect("a state");

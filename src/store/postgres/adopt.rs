@@ -73,7 +73,10 @@ const LOOKS: &[(&str, Option<&str>, &str)] = &[
     ),
     (
         "bookings stuck in pending: their payment never ran",
-        Some("failed, with the reason adopted; their seats count as sold elsewhere"),
+        Some(
+            "failed, with the reason adopted; their seats count as sold elsewhere, until `migrate \
+             --release-stuck` puts them on sale",
+        ),
         "SELECT 'booking ' || id FROM bookings WHERE coalesce(status, 'pending') = 'pending'",
     ),
     (

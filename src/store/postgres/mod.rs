@@ -331,6 +331,14 @@ impl Store for PostgresStore {
         turns::lease(&self.options, &self.silence, turn).await
     }
 
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+        self.silence.bound(upkeep::adopted_bookings(&self.primary, after, limit)).await
+    }
+
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.silence.bound(upkeep::backlog(&self.primary, lapsed, asked)).await
     }

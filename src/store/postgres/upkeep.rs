@@ -7,8 +7,8 @@ use super::load::texts;
 use super::transaction::begin;
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
-    UserId,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Outdated, Payment,
+    PaymentReference, Timestamp, UserId,
 };
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::rows::{
@@ -317,6 +317,26 @@ pub(super) async fn renew_statistics(pool: &PgPool) -> Result<(), StoreError> {
         renewed = renewed.and(one.map(|_| ()).map_err(store_error));
     }
     renewed
+}
+
+pub(super) async fn adopted_bookings(
+    pool: &PgPool,
+    after: BookingId,
+    limit: usize,
+) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT id, failure_reason FROM bookings WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(after.0)
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    let next = rows.last().filter(|_| rows.len() >= limit).map(|(id, _)| BookingId(*id));
+    let is_adopted =
+        |reason: &Option<String>| reason.as_deref() == Some(FailureReason::Adopted.as_str());
+    let adopted = rows.iter().filter(|(_, reason)| is_adopted(reason));
+    Ok((adopted.map(|(id, _)| BookingId(*id)).collect(), next))
 }
 
 pub(super) async fn backlog(

@@ -349,6 +349,14 @@ impl Store for SqliteStore {
         Ok(Some(Box::new(SoleProcess)))
     }
 
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+        upkeep::adopted_bookings(&self.reader, after, limit).await
+    }
+
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         upkeep::backlog(&self.reader, lapsed, asked).await
     }

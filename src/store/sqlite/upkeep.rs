@@ -7,8 +7,8 @@ use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
-    UserId,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Outdated, Payment,
+    PaymentReference, Timestamp, UserId,
 };
 use crate::store::outbox;
 use crate::store::rows::{
@@ -227,6 +227,26 @@ pub(super) async fn forget_outdated(
         insert_outdated(&mut tx, &Outdated::All).await?;
     }
     tx.commit().await.map_err(store_error)
+}
+
+pub(super) async fn adopted_bookings(
+    pool: &SqlitePool,
+    after: BookingId,
+    limit: usize,
+) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "SELECT id, failure_reason FROM bookings WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )
+    .bind(after.0)
+    .bind(limit as i64)
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    let next = rows.last().filter(|_| rows.len() >= limit).map(|(id, _)| BookingId(*id));
+    let is_adopted =
+        |reason: &Option<String>| reason.as_deref() == Some(FailureReason::Adopted.as_str());
+    let adopted = rows.iter().filter(|(_, reason)| is_adopted(reason));
+    Ok((adopted.map(|(id, _)| BookingId(*id)).collect(), next))
 }
 
 pub(super) async fn backlog(

@@ -310,6 +310,14 @@ impl Store for FaultyStore {
         self.real.lease(job).await
     }
 
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+        self.real.adopted_bookings(after, limit).await
+    }
+
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         self.real.backlog(lapsed, asked).await
     }
