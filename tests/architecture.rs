@@ -98,6 +98,7 @@ fn the_rules_are_pure() {
             "booking/changes.rs",
             "booking/state.rs",
             "booking/idempotency.rs",
+            "booking/request.rs",
         ],
         &[
             "async ",

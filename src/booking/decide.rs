@@ -9,11 +9,12 @@ use super::command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
 use super::idempotency::{Claim, IdempotencyRecord, RequestRecord};
+use super::request::request;
 use super::state::State;
 use crate::domain::{
-    AirlineEvent, Booking, BookingId, BookingStatus, Currency, Event, FailureReason, Flight,
-    FlightBooking, FlightStatus, Invalid, Money, Payment, PaymentAction, PaymentOutcome,
-    PaymentReference, PaymentRequest, PaymentStatus, SeatCount, Timestamp,
+    AirlineEvent, Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightBooking,
+    FlightStatus, Invalid, Money, Payment, PaymentAction, PaymentOutcome, PaymentReference,
+    PaymentStatus, SeatCount, Timestamp,
 };
 use chrono::Duration;
 
@@ -429,24 +430,4 @@ impl Ending<'_> {
     fn payment_as(&self, status: PaymentStatus) -> Payment {
         Payment { status, updated_at: self.now, ..self.payment.clone() }
     }
-}
-
-/// The message that asks the payment worker for an action.
-pub fn request(
-    booking: &Booking,
-    payment: &Payment,
-    action: PaymentAction,
-    now: Timestamp,
-) -> Event {
-    let currency: Currency = payment.currency;
-    Event::PaymentRequested(PaymentRequest {
-        booking_id: booking.id,
-        payment_reference_id: payment.reference,
-        amount: payment.amount,
-        currency,
-        payment_method: payment.method.clone(),
-        action,
-        timestamp: now,
-        hold_expires_at: (action == PaymentAction::Capture).then_some(booking.hold_expires_at),
-    })
 }

@@ -18,6 +18,7 @@ mod parts;
 mod passed_over;
 mod pending;
 mod remembered;
+mod request;
 mod retention;
 mod service;
 mod state;
@@ -29,7 +30,7 @@ pub use changes::{Change, ChangeSet, Changes, Folded, Stale, Told};
 pub use command::{
     Cancel, CancelledBy, Command, ExpectedVersion, Hold, Outcome, PutFlight, Refusal, Settle,
 };
-pub use decide::{Decision, Policy, decide, request};
+pub use decide::{Decision, Policy, decide};
 pub use drift::Drift;
 pub use engine::{Engine, EngineLimits};
 pub use flights::{CreatedFlight, Flights};
@@ -39,6 +40,7 @@ pub use idempotency::{
 pub use parts::EngineParts;
 pub use passed_over::PassedOver;
 pub use pending::{Holder, Room};
+pub use request::request;
 pub use retention::Retention;
 pub use service::{Bookings, CancelledBooking, PlaceBooking, Placed};
 pub use state::{State, Wanted};

@@ -7,11 +7,11 @@
 
 use super::changes::Told;
 use super::command::{Cancel, CancelledBy, Command};
-use super::decide::request;
 use super::drift::Drift;
 use super::engine::Engine;
 use super::idempotency::IdempotencyRecord;
 use super::passed_over::{PassedOver, Work};
+use super::request::request;
 use super::retention::Retention;
 use crate::clock::Clock;
 use crate::domain::{
