@@ -11,7 +11,8 @@
 //!     cargo bench -- growth             # throughput and p99 against clients and flights
 //!     cargo bench -- --beside BINARY    # this build beside an earlier one; exit code 1 if it is slower
 //!
-//! `--help` lists the words. Needs `wrk` (not with `--beside`), and what `tests/run` needs. Durable commits stay on; the
+//! With `--features jemalloc` before the `--` it measures the allocator of the image, as
+//! `docs/benchmarks.md` does. `--help` lists the words. Needs `wrk` (not with `--beside`), and what `tests/run` needs. Durable commits stay on; the
 //! audit follows every run.
 
 mod bare;
@@ -102,6 +103,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if args.quick {
         (args.turns, args.seconds, args.pairs) = (1, 2, 1);
+    }
+    if !cfg!(feature = "jemalloc") {
+        eprintln!(
+            "This measures mimalloc; the image has jemalloc: cargo bench --features jemalloc"
+        );
     }
     allow_many_connections();
     let earlier = match &args.beside {
