@@ -20,12 +20,23 @@ pub(in crate::store) fn instant(micros: i64) -> Option<Timestamp> {
     Timestamp::from_timestamp_micros(micros)
 }
 
+/// A table's row: its table and columns.
+pub(in crate::store) trait Columns {
+    const TABLE: &'static str;
+    const COLUMNS: &'static [&'static str];
+}
+
 /// A row whose columns are read by the names of its fields.
 macro_rules! row {
-    (struct $name:ident { $($column:ident: $type:ty,)+ }) => {
+    (struct $name:ident of $table:literal { $($column:ident: $type:ty,)+ }) => {
         #[derive(Debug)]
         pub(in crate::store) struct $name {
             $($column: $type,)+
+        }
+
+        impl Columns for $name {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($column),)+];
         }
 
         impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
@@ -57,7 +68,7 @@ impl Cell {
 }
 
 row! {
-    struct FlightRow {
+    struct FlightRow of "flights" {
         id: i64,
         flight_number: Option<String>,
         source: String,
@@ -81,7 +92,7 @@ impl TryFrom<FlightRow> for Flight {
     type Error = StoreError;
 
     fn try_from(row: FlightRow) -> Result<Self, StoreError> {
-        let cell = Cell { table: "flights", row: row.id.to_string() };
+        let cell = Cell { table: FlightRow::TABLE, row: row.id.to_string() };
         let arrives_at =
             row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
         let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
@@ -107,7 +118,7 @@ impl TryFrom<FlightRow> for Flight {
 }
 
 row! {
-    struct BookingRow {
+    struct BookingRow of "bookings" {
         id: i64,
         flight_id: i64,
         user_id: i64,
@@ -128,7 +139,7 @@ impl TryFrom<BookingRow> for Booking {
     type Error = StoreError;
 
     fn try_from(row: BookingRow) -> Result<Self, StoreError> {
-        let cell = Cell { table: "bookings", row: row.id.to_string() };
+        let cell = Cell { table: BookingRow::TABLE, row: row.id.to_string() };
         let passengers = row
             .booking_metadata
             .map(|json| cell.read("booking_metadata", serde_json::from_str(&json).ok()));
@@ -155,7 +166,7 @@ impl TryFrom<BookingRow> for Booking {
 }
 
 row! {
-    struct PaymentRow {
+    struct PaymentRow of "payments" {
         reference: String,
         amount: i64,
         currency: String,
@@ -167,18 +178,11 @@ row! {
     }
 }
 
-impl PaymentRow {
-    /// Its place among payments by their last change.
-    pub(in crate::store) fn position(&self) -> Position {
-        Position { at: Some(self.updated_at), reference: self.reference.clone() }
-    }
-}
-
 impl TryFrom<PaymentRow> for Payment {
     type Error = StoreError;
 
     fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
-        let cell = Cell { table: "payments", row: row.reference.clone() };
+        let cell = Cell { table: PaymentRow::TABLE, row: row.reference.clone() };
         let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
         Ok(Self {
             reference: cell.read("reference", row.reference.parse().ok())?,
@@ -191,6 +195,17 @@ impl TryFrom<PaymentRow> for Payment {
             traceparent: row.traceparent.map(Into::into),
         })
     }
+}
+
+/// A payment's place among payments by their last change.
+pub(in crate::store) fn position_of_payment<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
+where
+    D: sqlx::Row,
+    &'static str: sqlx::ColumnIndex<D>,
+    Option<i64>: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("reference")? })
 }
 
 /// A stored payment reference.
@@ -238,6 +253,31 @@ fn payment_asked(
         hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
     };
     Ok((reference(&text)?, payment))
+}
+
+/// The domain value of a row as the driver has it. A column whose value has another type than it should,
+/// or is beyond it, is as corrupt as one that says something unknown.
+pub(in crate::store) fn read<'r, R, T, D>(row: &'r D) -> Result<T, StoreError>
+where
+    D: sqlx::Row,
+    R: Columns + sqlx::FromRow<'r, D>,
+    T: TryFrom<R, Error = StoreError>,
+    usize: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let error = match R::from_row(row) {
+        Ok(row) => return T::try_from(row),
+        Err(error) => error.to_string(),
+    };
+    // The first column is the key. The longest name that the error has is the column's.
+    let key = row.try_get::<i64, _>(0).map(|id| id.to_string()).or_else(|_| row.try_get(0));
+    let named = R::COLUMNS.iter().filter(|column| error.contains(**column));
+    Err(StoreError::Corrupt {
+        table: R::TABLE,
+        column: named.max_by_key(|column| column.len()).unwrap_or(&"a column"),
+        row: key.unwrap_or_else(|_| "without a key".to_owned()),
+    })
 }
 
 /// Domain values of rows.

@@ -1,6 +1,7 @@
-//! Rows that a set read leaves out because they can't be read, so that they hold up no others.
+//! Rows that a read of many leaves out because they can't be read, so that they hold up no others.
 
 use super::StoreError;
+use super::rows::{Columns, read};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -18,12 +19,17 @@ const KEPT_FOR: Duration = Duration::from_secs(120);
 pub(in crate::store) struct Unreadable(Mutex<HashMap<(&'static str, String), Instant>>);
 
 impl Unreadable {
-    /// Domain values of the rows that can be read.
-    pub(in crate::store) fn readable<R, T>(&self, rows: Vec<R>) -> Vec<T>
+    /// Domain values of the rows that can be read, of rows as the driver has them.
+    pub(in crate::store) fn readable<'r, R, T, D>(&self, rows: &'r [D]) -> Vec<T>
     where
+        D: sqlx::Row,
+        R: Columns + sqlx::FromRow<'r, D>,
         T: TryFrom<R, Error = StoreError>,
+        usize: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
     {
-        rows.into_iter().filter_map(|row| self.leave_out(T::try_from(row))).collect()
+        rows.iter().filter_map(|row| self.leave_out(read::<R, T, D>(row))).collect()
     }
 
     /// What was read; `None` where the row can't be read.

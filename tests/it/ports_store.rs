@@ -58,6 +58,7 @@ on_each_store! {
     overdue_payments_are_found_and_driven_once
     what_was_sent_leaves_though_others_wait
     pages_leave_out_rows_that_cannot_be_read_and_reach_all_others
+    lists_and_searches_leave_out_rows_that_cannot_be_read
     a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other
     old_keys_are_forgotten_some_at_a_time
     what_waits_is_counted
@@ -823,6 +824,54 @@ async fn pages_leave_out_rows_that_cannot_be_read_and_reach_all_others(on: Fixtu
     assert_eq!(read.into_keys().collect::<Vec<_>>(), [holds[4].reference]);
     let unreadable = on.store.unreadable();
     assert_eq!((unreadable["payments"], unreadable["bookings"]), (3, 1), "{unreadable:?}");
+}
+
+async fn lists_and_searches_leave_out_rows_that_cannot_be_read(on: Fixture) {
+    let (mut flights, mut bookings) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        flights.push(on.flight(50).await);
+    }
+    for _ in 0..5 {
+        let hold = on.hold(flights[3].id, 1).await;
+        bookings.push(hold.booking_id);
+        on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
+    }
+    let is_postgres = matches!(on.database, TestDatabase::Postgres(_));
+    let (price, created_at) = if is_postgres {
+        ("price = 'NaN'", "'infinity'")
+    } else {
+        ("total_seats = 9999999999", "9223372036854775807")
+    };
+    for (table, id, value) in [
+        ("flights", flights[0].id.0, "currency = 'none'"),
+        ("flights", flights[1].id.0, price),
+        ("flights", flights[2].id.0, &format!("created_at = {created_at}")),
+        ("bookings", bookings[4].0, "status = 'odd'"),
+        ("bookings", bookings[2].0, &format!("created_at = {created_at}")),
+    ] {
+        on.database.plant(&format!("UPDATE {table} SET {value} WHERE id = {id}")).await;
+    }
+    let (departs, hour) = (flights[3].departs_at, chrono::TimeDelta::hours(1));
+    let route = route_key("Delhi", "Mumbai");
+    for _ in 0..2 {
+        let found = on.store.search(&route, departs - hour, departs + hour).await;
+        let found: Vec<_> = found.expect("a search").iter().map(|flight| flight.id).collect();
+        assert_eq!(found, [flights[3].id]);
+        for limit in [1, 2, 3, 9] {
+            let list = on.store.user_bookings(UserId(7), None, None, limit).await.expect("a list");
+            let list: Vec<_> = list.iter().map(|booking| booking.id).collect();
+            let readable = [bookings[3], bookings[1], bookings[0]];
+            assert_eq!(list, readable[..limit.min(3)], "a list of {limit}");
+        }
+    }
+    let unreadable = on.store.unreadable();
+    assert_eq!((unreadable["flights"], unreadable["bookings"]), (3, 2), "{unreadable:?}");
+    for flight in &flights[..3] {
+        let alone = on.store.flight(flight.id).await.expect_err("a clear error").to_string();
+        assert!(alone.starts_with("flights.") && alone.contains("is corrupt"), "{alone}");
+    }
+    let alone = on.store.booking(bookings[2]).await.expect_err("a clear error").to_string();
+    assert!(alone.starts_with("bookings.created_at of row"), "{alone}");
 }
 
 async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) {

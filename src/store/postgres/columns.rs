@@ -1,14 +1,36 @@
 //! The columns of rows, for every statement that reads them: instants as microseconds, money as
-//! hundredths, or thousandths of a currency with three decimals.
+//! hundredths, or thousandths of a currency with three decimals. Infinity, NaN and what is beyond any
+//! amount are NULL, so that they spoil no statement that reads other rows as well.
+
+/// A column of instants.
+macro_rules! instant_column {
+    ($name:literal) => {
+        concat!("CASE WHEN isfinite(", $name, ") THEN micros(", $name, ") END AS ", $name)
+    };
+}
+
+/// A column of amounts, with the bounds of its check.
+macro_rules! money_column {
+    ($name:literal) => {
+        concat!("CASE WHEN abs(", $name, ") <= 9999999999 THEN minor(", $name, ") END AS ", $name)
+    };
+}
 
 /// The columns of a flight's row.
 macro_rules! flight_columns {
     () => {
-        "id, flight_number, source, destination, micros(timestamp) AS timestamp, \
-         micros(arrival_timestamp) AS arrival_timestamp, available_seats, held_seats, \
-         blocked_seats, total_seats, flight_status, minor(price) AS price, currency, \
-         version::bigint AS version, micros(created_at) AS created_at, \
-         micros(updated_at) AS updated_at"
+        concat!(
+            "id, flight_number, source, destination, ",
+            $crate::store::postgres::columns::instant_column!("timestamp"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("arrival_timestamp"),
+            ", available_seats, held_seats, blocked_seats, total_seats, flight_status, ",
+            $crate::store::postgres::columns::money_column!("price"),
+            ", currency, version::bigint AS version, ",
+            $crate::store::postgres::columns::instant_column!("created_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("updated_at")
+        )
     };
 }
 
@@ -19,12 +41,17 @@ macro_rules! booking_columns {
     };
     ($metadata:literal) => {
         concat!(
-            "id, flight_id, user_id, status, failure_reason, payment_reference_id, \
-             minor(booking_price) AS booking_price, seats_booked, ",
+            "id, flight_id, user_id, status, failure_reason, payment_reference_id, ",
+            $crate::store::postgres::columns::money_column!("booking_price"),
+            ", seats_booked, ",
             $metadata,
-            "::text AS booking_metadata, micros(hold_expires_at) AS hold_expires_at, \
-             micros(created_at) AS created_at, micros(updated_at) AS updated_at, \
-             (SELECT decimals FROM money_unit) AS decimals"
+            "::text AS booking_metadata, ",
+            $crate::store::postgres::columns::instant_column!("hold_expires_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("created_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("updated_at"),
+            ", (SELECT decimals FROM money_unit) AS decimals"
         )
     };
 }
@@ -32,9 +59,16 @@ macro_rules! booking_columns {
 /// The columns of a payment's row.
 macro_rules! payment_columns {
     () => {
-        "reference, minor(amount) AS amount, currency, method, status, \
-         micros(created_at) AS created_at, micros(updated_at) AS updated_at, traceparent"
+        concat!(
+            "reference, ",
+            $crate::store::postgres::columns::money_column!("amount"),
+            ", currency, method, status, ",
+            $crate::store::postgres::columns::instant_column!("created_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("updated_at"),
+            ", traceparent"
+        )
     };
 }
 
-pub(super) use {booking_columns, flight_columns, payment_columns};
+pub(super) use {booking_columns, flight_columns, instant_column, money_column, payment_columns};

@@ -12,7 +12,8 @@ use crate::domain::{
     route_key,
 };
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, all, instant, micros};
+use crate::store::rows::{FlightRow, instant, micros, read};
+use crate::store::unreadable::Unreadable;
 use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeSet, HashSet};
@@ -166,13 +167,12 @@ pub(super) async fn import(
 }
 
 pub(super) async fn flight(pool: &PgPool, id: FlightId) -> Result<Option<Flight>, StoreError> {
-    let row: Option<FlightRow> =
-        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = $1"))
-            .bind(id.0)
-            .fetch_optional(pool)
-            .await
-            .map_err(store_error)?;
-    row.map(Flight::try_from).transpose()
+    let row = sqlx::query(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = $1"))
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(read::<FlightRow, Flight, _>).transpose()
 }
 
 pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Numbered, StoreError> {
@@ -186,7 +186,8 @@ pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Number
         return Ok(Numbered { others, newest: None });
     }
     let newest: Option<i64> = sqlx::query_scalar(
-        "SELECT micros(max(created_at)) FROM flights WHERE flight_number = ANY($1)",
+        "SELECT micros(max(created_at)) FROM flights
+          WHERE flight_number = ANY($1) AND isfinite(created_at)",
     )
     .bind(numbers)
     .fetch_one(pool)
@@ -197,11 +198,12 @@ pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Number
 
 pub(super) async fn search(
     pool: &PgPool,
+    unreadable: &Unreadable,
     route: &str,
     from: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Flight>, StoreError> {
-    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+    let rows = sqlx::query(concat!(
         "SELECT ",
         flight_columns!(),
         " FROM flights
@@ -216,5 +218,5 @@ pub(super) async fn search(
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    all(rows)
+    Ok(unreadable.readable::<FlightRow, _, _>(&rows))
 }

@@ -10,7 +10,9 @@ use crate::booking::{Holder, IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
 };
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, instant, micros, reference};
+use crate::store::rows::{
+    BookingRow, FlightRow, PaymentRow, all, instant, micros, read, reference,
+};
 use crate::store::{Located, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -165,11 +167,10 @@ pub(super) async fn locate(
 }
 
 pub(super) async fn booking(pool: &PgPool, id: BookingId) -> Result<Option<Booking>, StoreError> {
-    let row: Option<BookingRow> =
-        sqlx::query_as(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = $1"))
-            .bind(id.0)
-            .fetch_optional(pool)
-            .await
-            .map_err(store_error)?;
-    row.map(Booking::try_from).transpose()
+    let row = sqlx::query(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = $1"))
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
 }

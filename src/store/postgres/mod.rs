@@ -230,10 +230,14 @@ impl Store for PostgresStore {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError> {
-        if let Some(found) = self.reader.search(&self.silence, route, from, until).await {
+        if let Some(found) =
+            self.reader.search(&self.silence, &self.unreadable, route, from, until).await
+        {
             return Ok(found);
         }
-        self.silence.bound(flights::search(&self.primary, route, from, until)).await
+        self.silence
+            .bound(flights::search(&self.primary, &self.unreadable, route, from, until))
+            .await
     }
 
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
@@ -247,7 +251,16 @@ impl Store for PostgresStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        self.silence.bound(upkeep::user_bookings(&self.primary, user, status, before, limit)).await
+        self.silence
+            .bound(upkeep::user_bookings(
+                &self.primary,
+                &self.unreadable,
+                user,
+                status,
+                before,
+                limit,
+            ))
+            .await
     }
 
     async fn lapsed_holds(

@@ -5,6 +5,7 @@ use super::flights;
 use super::silence::Silence;
 use crate::domain::{Flight, Timestamp};
 use crate::store::StoreError;
+use crate::store::unreadable::Unreadable;
 use sqlx::PgPool;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -38,12 +39,13 @@ impl Reader {
     pub(super) async fn search(
         &self,
         silence: &Silence,
+        unreadable: &Unreadable,
         route: &str,
         from: Timestamp,
         until: Timestamp,
     ) -> Option<Vec<Flight>> {
         let replica = self.replica.as_ref().filter(|_| !self.is_away())?;
-        let search = silence.bound(flights::search(replica, route, from, until));
+        let search = silence.bound(flights::search(replica, unreadable, route, from, until));
         let error = match timeout(ANSWER_TIMEOUT, search).await {
             Ok(Ok(found)) => return Some(found),
             Ok(Err(StoreError::Unavailable(cause) | StoreError::Refused(cause))) => cause,

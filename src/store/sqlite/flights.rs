@@ -13,7 +13,8 @@ use crate::domain::{
     route_key,
 };
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, all, instant, micros};
+use crate::store::rows::{FlightRow, instant, micros, read};
+use crate::store::unreadable::Unreadable;
 use crate::store::{Numbered, OTHERS_MAX, StoreError};
 use serde::Serialize;
 use sqlx::SqlitePool;
@@ -151,13 +152,12 @@ pub(super) async fn flight(
     reader: &SqlitePool,
     id: FlightId,
 ) -> Result<Option<Flight>, StoreError> {
-    let row: Option<FlightRow> =
-        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ?1"))
-            .bind(id.0)
-            .fetch_optional(reader)
-            .await
-            .map_err(store_error)?;
-    row.map(Flight::try_from).transpose()
+    let row = sqlx::query(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ?1"))
+        .bind(id.0)
+        .fetch_optional(reader)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(read::<FlightRow, Flight, _>).transpose()
 }
 
 pub(super) async fn numbered(
@@ -189,11 +189,12 @@ pub(super) async fn numbered(
 
 pub(super) async fn search(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     route: &str,
     from: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Flight>, StoreError> {
-    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+    let rows = sqlx::query(concat!(
         "SELECT ",
         flight_columns!(),
         " FROM flights
@@ -208,5 +209,5 @@ pub(super) async fn search(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    all(rows)
+    Ok(unreadable.readable::<FlightRow, _, _>(&rows))
 }

@@ -8,7 +8,7 @@ use crate::booking::{IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, UserId,
 };
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, micros, reference};
+use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, micros, read, reference};
 use crate::store::{Located, StoreError};
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
@@ -155,11 +155,10 @@ pub(super) async fn booking(
     reader: &SqlitePool,
     id: BookingId,
 ) -> Result<Option<Booking>, StoreError> {
-    let row: Option<BookingRow> =
-        sqlx::query_as(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = ?1"))
-            .bind(id.0)
-            .fetch_optional(reader)
-            .await
-            .map_err(store_error)?;
-    row.map(Booking::try_from).transpose()
+    let row = sqlx::query(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = ?1"))
+        .bind(id.0)
+        .fetch_optional(reader)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
 }

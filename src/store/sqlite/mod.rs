@@ -265,7 +265,7 @@ impl Store for SqliteStore {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError> {
-        flights::search(&self.reader, route, from, until).await
+        flights::search(&self.reader, &self.unreadable, route, from, until).await
     }
 
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
@@ -279,7 +279,7 @@ impl Store for SqliteStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        upkeep::user_bookings(&self.reader, user, status, before, limit).await
+        upkeep::user_bookings(&self.reader, &self.unreadable, user, status, before, limit).await
     }
 
     async fn lapsed_holds(

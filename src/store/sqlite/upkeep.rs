@@ -12,35 +12,46 @@ use crate::domain::{
 };
 use crate::store::outbox;
 use crate::store::rows::{
-    self, BookingRow, PaymentAskedRow, PaymentRow, all, instant, micros, reference,
+    self, BookingRow, PaymentAskedRow, PaymentRow, instant, micros, position_of_payment, reference,
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{BACKLOG_MAX, Backlog, Page, PaymentAsked, Position, StoreError, paired};
-use sqlx::SqlitePool;
+use sqlx::{Row as _, SqlitePool};
 use std::collections::HashMap;
 
+/// Goes on behind pages with rows that can't be read.
 pub(super) async fn user_bookings(
     reader: &SqlitePool,
+    unreadable: &Unreadable,
     user: UserId,
     status: Option<BookingStatus>,
     before: Option<BookingId>,
     limit: usize,
 ) -> Result<Vec<Booking>, StoreError> {
-    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        booking_columns!(),
-        " FROM bookings
-           WHERE user_id = ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3)
-           ORDER BY id DESC LIMIT ?4"
-    ))
-    .bind(user.0)
-    .bind(before.map_or(i64::MAX, |id| id.0))
-    .bind(status.map(BookingStatus::as_str))
-    .bind(limit as i64)
-    .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
-    all(rows)
+    let mut before = before.map_or(i64::MAX, |id| id.0);
+    let mut found: Vec<Booking> = Vec::new();
+    loop {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            booking_columns!(),
+            " FROM bookings
+               WHERE user_id = ?1 AND id < ?2 AND (?3 IS NULL OR status = ?3)
+               ORDER BY id DESC LIMIT ?4"
+        ))
+        .bind(user.0)
+        .bind(before)
+        .bind(status.map(BookingStatus::as_str))
+        .bind(limit as i64)
+        .fetch_all(reader)
+        .await
+        .map_err(store_error)?;
+        found.extend(unreadable.readable::<BookingRow, _, _>(&rows));
+        found.truncate(limit);
+        let Some(last) = rows.last().filter(|_| rows.len() == limit && found.len() < limit) else {
+            return Ok(found);
+        };
+        before = last.try_get(0).map_err(store_error)?;
+    }
 }
 
 pub(super) async fn lapsed_holds(
@@ -102,7 +113,7 @@ pub(super) async fn unanswered_payments(
     limit: usize,
 ) -> Result<Page<(Payment, Booking)>, StoreError> {
     let (at, behind) = Position::parts(after);
-    let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+    let rows = sqlx::query(concat!(
         "SELECT ",
         payment_columns!(),
         " FROM payments
@@ -117,10 +128,11 @@ pub(super) async fn unanswered_payments(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    let next = Position::behind(rows.len(), limit, rows.last().map(PaymentRow::position));
-    let payments: Vec<Payment> = unreadable.readable(rows);
+    let last = rows.last().map(position_of_payment).transpose().map_err(store_error)?;
+    let next = Position::behind(rows.len(), limit, last);
+    let payments: Vec<Payment> = unreadable.readable::<PaymentRow, _, _>(&rows);
     let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
-    let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+    let rows = sqlx::query(concat!(
         "SELECT ",
         booking_columns!("NULL"),
         " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each(?1))"
@@ -129,7 +141,7 @@ pub(super) async fn unanswered_payments(
     .fetch_all(reader)
     .await
     .map_err(store_error)?;
-    Ok(Page { found: paired(payments, unreadable.readable(rows)), next })
+    Ok(Page { found: paired(payments, unreadable.readable::<BookingRow, _, _>(&rows)), next })
 }
 
 pub(super) async fn drive_again(
