@@ -25,6 +25,7 @@ use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
 use crate::telemetry::{Metrics, Progress, Tracing};
 use chrono::TimeDelta;
+use futures::future::OptionFuture;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,9 @@ const PAYMENT_GROUP: &str = "payment-service";
 
 /// How long a stop waits for the collector of traces.
 const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Connections at the operators' port (`METRICS_PORT`) at once.
+const OPERATORS_CONNECTIONS_MAX: usize = 64;
 
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
@@ -85,6 +89,8 @@ pub struct App {
     tasks: TaskTracker,
     /// Whose clock is followed.
     postgres: Option<Arc<PostgresStore>>,
+    /// Where `/metrics` is answered, if it has a port of its own.
+    operators: Option<TcpListener>,
     /// Keep a second process from serving where only one can; looked after while it serves.
     claims: Claims,
 }
@@ -200,8 +206,15 @@ impl App {
             waiting,
             tasks,
             postgres: None,
+            operators: None,
             claims: Claims::default(),
         }
+    }
+
+    /// Answers what operators ask, `/metrics` among it, there as well once it serves (`METRICS_PORT`).
+    #[must_use]
+    pub fn with_operators_at(self, listener: TcpListener) -> Self {
+        Self { operators: Some(listener), ..self }
     }
 
     /// A flight to try the service on: the first that was stored.
@@ -352,7 +365,20 @@ impl App {
     /// The HTTP service; without the role `api` only what operators ask.
     pub fn router(&self) -> axum::Router {
         let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
-        router(http::Api {
+        let metrics = self.config.metrics_port.is_none();
+        let shown = http::Shown { docs: self.config.docs, metrics };
+        router(self.api(shown, http::Edge::by(&self.config)))
+    }
+
+    /// What is answered at the operators' port.
+    fn router_for_operators(&self) -> axum::Router {
+        // Who watches is not counted among those who call.
+        let edge = http::Edge::by(&Config { rate_limit: None, ..self.config.clone() });
+        http::router_for_operators(self.api(http::Shown { docs: false, metrics: true }, edge))
+    }
+
+    fn api(&self, shown: http::Shown, edge: http::Edge) -> http::Api {
+        http::Api {
             bookings: self.bookings.clone(),
             flights: self.flights.clone(),
             search: self.search.clone(),
@@ -361,14 +387,15 @@ impl App {
             tracing: self.tracing.clone(),
             draining: self.draining.clone(),
             tokens: self.tokens.clone(),
-            edge: http::Edge::by(&self.config),
+            edge,
+            shown,
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
                 pending_max: self.config.max_pending_per_user,
                 read_timeout: self.config.server_read_timeout,
                 request_timeout: self.config.server_write_timeout,
             },
-        })
+        }
     }
 
     /// Starts the workers and serves until `stop` resolves; then drains and stops. Does the same when
@@ -391,7 +418,15 @@ impl App {
             write_timeout: self.config.server_write_timeout,
         };
         let (router, metrics) = (self.router(), self.metrics.clone());
+        // A rush of callers leaves those who watch their own connections.
+        let watched = self.operators.take().map(|listener| {
+            let limits =
+                http::ConnectionLimits { connections_max: OPERATORS_CONNECTIONS_MAX, ..limits };
+            let router = self.router_for_operators();
+            http::serve(vec![listener], router, limits, metrics.clone(), closing.clone())
+        });
         let server = http::serve(listeners, router, limits, metrics, closing.clone());
+        let server = async { tokio::join!(server, OptionFuture::from(watched)) };
         let panicked = self.workers.panicked();
         let mut claims = std::mem::take(&mut self.claims);
         let mut broken = None;
@@ -417,7 +452,7 @@ impl App {
             tokio::time::sleep(self.config.shutdown_timeout).await;
         };
         tokio::select! {
-            () = server => {}
+            _ = server => {}
             () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
         }
         self.stop().await;

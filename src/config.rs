@@ -27,6 +27,10 @@ pub struct Config {
     pub server_host: IpAddr,
     /// `SERVER_PORT`.
     pub server_port: u16,
+    /// `METRICS_PORT`: where `/metrics` is answered instead; `None`: at `SERVER_PORT`.
+    pub metrics_port: Option<u16>,
+    /// `DOCS`: whether `/docs` and `/openapi.json` are answered.
+    pub docs: bool,
     /// `SERVER_READ_TIMEOUT`: for reading a request's head, and then its body.
     pub server_read_timeout: Duration,
     /// `SERVER_WRITE_TIMEOUT`: for answering a request, unless it asked to wait.
@@ -139,6 +143,8 @@ impl Config {
         let mut config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
+            metrics_port: env.read("METRICS_PORT", values::optional(values::whole(0..=u16::MAX))),
+            docs: env.read("DOCS", values::on_or_off),
             server_read_timeout: env.read("SERVER_READ_TIMEOUT", values::positive_duration),
             server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
             server_idle_timeout: env.read("SERVER_IDLE_TIMEOUT", values::positive_duration),
@@ -178,6 +184,9 @@ impl Config {
         };
         config.max_pending_per_user = env.pending_max(&config);
         env.problems.extend(config.contradictions());
+        if config.server_port != 0 && config.metrics_port == Some(config.server_port) {
+            env.problems.push("METRICS_PORT must be another port than SERVER_PORT".to_owned());
+        }
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
     }
 
@@ -287,6 +296,25 @@ mod tests {
             error.0[0],
             "SERVER_PORT must be a whole number from 0 to 65535; it is \"eighty\""
         );
+    }
+
+    #[test]
+    fn metrics_have_the_port_of_the_api_or_another_one() {
+        let port = |text| config(&[("METRICS_PORT", text)]).map(|config| config.metrics_port);
+        assert_eq!(port(""), Ok(None));
+        assert_eq!(port("0"), Ok(Some(0)));
+        assert_eq!(port("9464"), Ok(Some(9464)));
+        for wrong in ["8080", "65536", "on"] {
+            let error = port(wrong).expect_err("no other port").to_string();
+            assert!(error.contains("METRICS_PORT must be"), "{error}");
+        }
+    }
+
+    #[test]
+    fn documents_are_shown_unless_they_are_off() {
+        let docs = |text| config(&[("DOCS", text)]).map(|config| config.docs);
+        assert_eq!((docs(""), docs("on"), docs("off")), (Ok(true), Ok(true), Ok(false)));
+        assert!(docs("nowhere").is_err());
     }
 
     #[test]

@@ -20,21 +20,31 @@ pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyho
     }
     let _logs = logs(&config)?;
     raise_file_limit();
-    let listener = bind(&config).await?;
+    let listener = bind(&config, "SERVER_PORT", config.server_port).await?;
     let address = listener.local_addr()?;
     let mut listeners = vec![listener];
     if services {
         listeners.extend(bind_for_containers(&config, address).await);
     }
+    let operators = match config.metrics_port {
+        Some(port) => Some(bind(&config, "METRICS_PORT", port).await?),
+        None => None,
+    };
     let stop = stop_signal()?;
-    let app = App::compose(config.clone()).await?;
+    let mut app = App::compose(config.clone()).await?;
+    let mut metrics_at = address;
+    if let Some(operators) = operators {
+        metrics_at = operators.local_addr()?;
+        app = app.with_operators_at(operators);
+    }
     if sample && config.roles.has(Role::Api) {
         app.add_sample_flights().await?;
         app.keep_adding_sample_flights();
     }
     warn_of_what_is_open(&config, address);
     warn_of_what_cannot_work(&config);
-    say(&start_message(&config, address, app.first_flight().await?.as_ref()))?;
+    let flight = app.first_flight().await?;
+    say(&start_message(&config, address, metrics_at, flight.as_ref()))?;
     app.serve(listeners, stop).await
 }
 
@@ -101,18 +111,19 @@ fn warn_of_what_cannot_work(config: &Config) {
     }
 }
 
-async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let (host, port) = (config.server_host, config.server_port);
+/// Listens at a port, which is the setting's.
+async fn bind(config: &Config, setting: &str, port: u16) -> anyhow::Result<TcpListener> {
+    let host = config.server_host;
     TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "SERVER_PORT {port} on {host} is taken by another process; \
-             choose another with SERVER_PORT=…"
+            "{setting} {port} on {host} is taken by another process; \
+             choose another with {setting}=…"
         ),
         ErrorKind::AddrNotAvailable => {
             anyhow!("SERVER_HOST {host} is not an address of this machine")
         }
         ErrorKind::PermissionDenied => {
-            anyhow!("SERVER_PORT {port} may not be used by this user; choose one above 1023")
+            anyhow!("{setting} {port} may not be used by this user; choose one above 1023")
         }
         _ => anyhow!(error).context(format!("cannot listen on {host}, port {port}")),
     })
@@ -169,9 +180,11 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
 pub(super) fn start_message(
     config: &Config,
     address: SocketAddr,
+    metrics_at: SocketAddr,
     flight: Option<&Flight>,
 ) -> String {
     let base = format!("http://{}", reachable(address));
+    let metrics = format!("http://{}/metrics", reachable(metrics_at));
     format!(
         "airline-booking {version} is ready on {base}
 
@@ -179,6 +192,7 @@ pub(super) fn start_message(
   cache:    {cache}
   bus:      {bus}
   payments: simulated; payment_method pm_card_declined is declined
+  metrics:  {metrics}
 
 Try it:
 {commands}
@@ -201,7 +215,7 @@ Ctrl-C stops it.
         commands = if config.roles.has(Role::Api) {
             callers_commands(config, &base, flight)
         } else {
-            format!("  curl {base}/api/v1/health\n  curl {base}/metrics")
+            format!("  curl {base}/api/v1/health\n  curl {metrics}")
         },
     )
 }
@@ -246,7 +260,8 @@ mod tests {
 
     fn message(flight: Option<&Flight>) -> String {
         let config = Config::from_env(|_| None).expect("the defaults");
-        start_message(&config, ([0, 0, 0, 0], 4711).into(), flight)
+        let address = ([0, 0, 0, 0], 4711).into();
+        start_message(&config, address, address, flight)
     }
 
     #[test]
@@ -269,7 +284,7 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         });
         let address = ([127, 0, 0, 1], 4711).into();
-        let message = start_message(&config.expect("sound"), address, None);
+        let message = start_message(&config.expect("sound"), address, address, None);
         assert!(message.contains("curl http://127.0.0.1:4711/metrics"), "{message}");
         assert!(!message.contains("/bookings"), "{message}");
     }

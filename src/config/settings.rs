@@ -15,6 +15,12 @@ pub struct Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("SERVER_HOST", "127.0.0.1", "address to listen on; 0.0.0.0 for every one"),
     setting("SERVER_PORT", "8080", "port to listen on; 0 for any free one"),
+    setting(
+        "METRICS_PORT",
+        "",
+        "port of /metrics and of health beside it, no longer at SERVER_PORT; 0: any free one; empty: SERVER_PORT",
+    ),
+    setting("DOCS", "on", "off: /docs and /openapi.json are not answered"),
     setting("SERVER_READ_TIMEOUT", "15s", "time to receive a request's head, and then its body"),
     setting("SERVER_WRITE_TIMEOUT", "15s", "time to answer a request that does not ask to wait"),
     setting("SERVER_IDLE_TIMEOUT", "75s", "how long a connection may rest between requests"),

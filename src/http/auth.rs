@@ -1,6 +1,7 @@
 //! Who calls, from the `Authorization` header (RFC 6750), and what they are not allowed.
 
 use super::Api;
+use super::audit::Watch;
 use super::places::{SharedPlace, overloaded};
 use super::problem::{Code, Problem};
 use crate::domain::UserId;
@@ -74,7 +75,8 @@ impl FromRequestParts<Arc<Api>> for MayWriteFlights {
         if caller.may(Scope::FlightsWrite) {
             return Ok(Self(caller));
         }
-        Err(Problem::lacking(Scope::FlightsWrite))
+        let mut deed = Watch::over(parts).begin(&caller, "flight.write");
+        deed.check(Err(Problem::lacking(Scope::FlightsWrite)))
     }
 }
 

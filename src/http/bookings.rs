@@ -1,6 +1,7 @@
 //! Bookings: place, read, cancel, list.
 
 use super::Api;
+use super::audit::{Deed, Watch};
 use super::auth::acts_for;
 use super::body::{Id, Json};
 use super::fields::{PassengerBody, required};
@@ -276,18 +277,24 @@ fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    watch: Watch,
     _: NoQuery,
     place: Option<Extension<SharedPlace>>,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
-    acts_for(&caller, request.user_id)?;
+    let mut deed = watch.begin(&caller, "booking.place");
+    (deed.user, deed.flight) = (Some(request.user_id), Some(request.flight_id));
+    deed.check(acts_for(&caller, request.user_id))?;
     let is_staff = caller.is_staff(Scope::BookingsAdmin);
     let pending_max = api.limits.pending_max.filter(|_| !is_staff);
     let request = PlaceBooking { pending_max, ..request };
     let wait = Some(prefer::wait(&headers)).filter(|wait| !wait.is_zero());
-    let mut placed = api.bookings.place(request, wait.is_some()).await?;
+    let placed = api.bookings.place(request, wait.is_some()).await;
+    deed.booking = placed.as_ref().ok().map(|placed| placed.booking.id);
+    let mut placed = deed.end(placed)?;
+    drop(deed);
     if let Some(wait) = wait {
         // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
         if let Some(Extension(place)) = &place {
@@ -324,15 +331,24 @@ pub(super) async fn place(
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    watch: Watch,
     _: NoQuery,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
-    Ok(axum::Json(own(&api, &caller, BookingId(id)).await?))
+    let mut deed = watch.begin(&caller, "booking.read");
+    let booking = own(&api, &caller, BookingId(id), &mut deed).await;
+    Ok(axum::Json(deed.end(booking)?))
 }
 
 /// A booking that the caller may see; another's is not found, so that numbers can't be tried out.
-async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Problem> {
+async fn own(
+    api: &Api,
+    caller: &Caller,
+    id: BookingId,
+    deed: &mut Deed,
+) -> Result<Booking, Problem> {
     let booking = api.bookings.booking(id).await?;
+    (deed.booking, deed.user) = (Some(id), Some(booking.user_id));
     if caller.may_act_for(booking.user_id) {
         return Ok(booking);
     }
@@ -363,21 +379,24 @@ async fn own(api: &Api, caller: &Caller, id: BookingId) -> Result<Booking, Probl
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    watch: Watch,
     _: NoQuery,
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Problem> {
+    let mut deed = watch.begin(&caller, "booking.cancel");
     if caller != Caller::Anyone {
-        own(&api, &caller, BookingId(id)).await?;
+        let owned = own(&api, &caller, BookingId(id), &mut deed).await;
+        deed.check(owned)?;
     }
     let by = if caller.is_staff(Scope::BookingsAdmin) {
         CancelledBy::Staff
     } else {
         CancelledBy::Traveller
     };
-    let key = request_key::of_caller(CANCEL_PATH, &caller, &headers, &id)?;
-    let CancelledBooking { booking, replayed } =
-        api.bookings.cancel(BookingId(id), by, key).await?;
+    let key = deed.check(request_key::of_caller(CANCEL_PATH, &caller, &headers, &id))?;
+    let cancelled = api.bookings.cancel(BookingId(id), by, key).await;
+    let CancelledBooking { booking, replayed } = deed.end(cancelled)?;
     let replayed = replayed.then_some([REPLAYED]);
     Ok((replayed, axum::Json(booking)).into_response())
 }
@@ -401,16 +420,19 @@ pub(super) async fn cancel(
 pub(super) async fn of_user(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    watch: Watch,
     Id(user): Id,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
-    acts_for(&caller, UserId(user))?;
+    let mut deed = watch.begin(&caller, "bookings.list");
+    deed.user = Some(UserId(user));
+    deed.check(acts_for(&caller, UserId(user)))?;
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     query.only(&["status", "limit", "cursor"], &mut unreadable);
     let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
     let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);
-    readable(unreadable)?;
+    deed.check(readable(unreadable))?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
@@ -420,11 +442,12 @@ pub(super) async fn of_user(
         let known = BookingStatus::ALL.map(BookingStatus::as_str).join(", ");
         invalid.add("/status", format!("must be one of {known}"));
     }
-    invalid.or(())?;
+    deed.check(invalid.or(()))?;
 
     let (user, before) = (UserId(user), before.map(BookingId));
     // One more than asked for tells whether there are more.
-    let mut bookings = api.bookings.of_user(user, status.flatten(), before, limit + 1).await?;
+    let bookings = api.bookings.of_user(user, status.flatten(), before, limit + 1).await;
+    let mut bookings = deed.end(bookings)?;
     let more = bookings.len() > limit;
     bookings.truncate(limit);
     let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());

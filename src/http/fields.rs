@@ -76,14 +76,19 @@ impl PassengerBody {
             String::new()
         };
         let passenger = Passenger {
-            name: text("name", self.name, is_name, "must be 1 to 100 characters, none a control"),
+            name: text(
+                "name",
+                self.name,
+                is_name,
+                "must be 1 to 100 characters, none a control or unseen",
+            ),
             email: text("email", self.email, is_email, "must be an e-mail address"),
             phone: text("phone", self.phone, is_phone, "must be 3 to 32 digits, +-(). and spaces"),
             gender: text(
                 "gender",
                 self.gender,
                 is_gender,
-                "must be 1 to 20 characters, none a control",
+                "must be 1 to 20 characters, none a control or unseen",
             ),
             age: self.age.unwrap_or_default(),
         };
@@ -97,9 +102,17 @@ impl PassengerBody {
 }
 
 fn is_text(text: &str, chars_max: usize) -> bool {
-    !text.trim().is_empty()
-        && text.chars().count() <= chars_max
-        && !text.chars().any(char::is_control)
+    !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(is_unseen)
+}
+
+/// Whether nobody sees it, or it turns the text around it: names that look alike would differ. The
+/// joiners and marks that Persian, Indic and Hebrew names are written with are not among them.
+fn is_unseen(character: char) -> bool {
+    let is_format = |c| {
+        matches!(c, '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    character.is_control() || is_format(character)
 }
 
 fn is_name(text: &str) -> bool {
@@ -110,18 +123,93 @@ fn is_gender(text: &str) -> bool {
     is_text(text, 20)
 }
 
-/// The shape that RFC 5321 gives, not its whole grammar: whether mail arrives, only mail tells.
+/// A mailbox of RFC 5321 without quotes, in any script (RFC 6531). Whether mail arrives, only mail tells.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.contains(|c: char| c.is_whitespace() || c.is_control() || c == '@')
+    let is_foreign = |c: char| !c.is_ascii() && !c.is_whitespace() && !is_unseen(c);
+    let is_atom =
+        |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_foreign(c);
+    let is_local = local.len() <= 64
+        && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom));
+    let is_of_a_label = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c) || is_foreign(c);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(is_of_a_label)
     };
-    text.len() <= 254 && is_plain(local) && is_plain(domain)
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = |literal: &str| {
+        literal.strip_prefix("IPv6:").unwrap_or(literal).parse::<std::net::IpAddr>().is_ok()
+    };
+    let is_domain = literal.map_or_else(|| domain.split('.').all(is_label), is_address);
+    text.len() <= 254 && is_local && is_domain
 }
 
 fn is_phone(text: &str) -> bool {
     (3..=32).contains(&text.len())
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_digit() || b"+-(). ".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_mailbox_without_quotes() {
+        for sound in [
+            "john@example.com",
+            "first.last+tag@sub.example.co.in",
+            "o'brien@example.ie",
+            "user@localhost",
+            "पता@उदाहरण.भारत",
+            "x@xn--bcher-kva.example",
+            "ops@[192.0.2.1]",
+            "ops@[IPv6:2001:db8::1]",
+        ] {
+            assert!(is_email(sound), "{sound}");
+        }
+        let long = format!("{}@example.com", "a".repeat(65));
+        for unsound in [
+            "",
+            "john",
+            "@example.com",
+            "john@",
+            "<john@example.com>",
+            "john;jane@example.com",
+            "john,jane@example.com",
+            "john..doe@example.com",
+            ".john@example.com",
+            "john@example..com",
+            "john@-example.com",
+            "john@example.com>",
+            "john doe@example.com",
+            "john@example.com\u{200b}",
+            "john\u{202e}@example.com",
+            "a@b@c",
+            "john@[localhost]",
+            &long,
+        ] {
+            assert!(!is_email(unsound), "{unsound}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_nothing_that_nobody_sees() {
+        for sound in ["John Doe", "علی‌رضا", "ക്‍ഷ", "Łukasz O'Neil-Đỗ", "李小龍", "Dr. X"]
+        {
+            assert!(is_name(sound), "{sound}");
+        }
+        for unsound in [
+            "John\u{202e}eoD",
+            "Jo\u{200b}hn",
+            "John\u{2028}Doe",
+            "\u{feff}John",
+            "John\u{2066}",
+            "a\u{7f}",
+        ] {
+            assert!(!is_name(unsound), "{unsound:?}");
+        }
+    }
 }

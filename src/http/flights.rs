@@ -1,6 +1,7 @@
 //! Flights: create, read, change.
 
 use super::Api;
+use super::audit::Watch;
 use super::auth::MayWriteFlights;
 use super::body::{Id, Json};
 use super::bookings::REPLAYED;
@@ -53,13 +54,17 @@ pub(super) struct FlightPutBody {
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     MayWriteFlights(caller): MayWriteFlights,
+    watch: Watch,
     _: NoQuery,
     headers: HeaderMap,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
     let flight = body.into_new(mistyped, api.flights.currency)?;
     let key = request_key::of_caller(PATH, &caller, &headers, &asked(&flight))?;
-    let CreatedFlight { flight, replayed } = api.flights.create(flight, key).await?;
+    let mut deed = watch.begin(&caller, "flight.create");
+    let created = api.flights.create(flight, key).await;
+    deed.flight = created.as_ref().ok().map(|created| created.flight.id);
+    let CreatedFlight { flight, replayed } = deed.end(created)?;
     let replayed = replayed.then_some([REPLAYED]);
     let location = format!("/api/v1/flights/{}", flight.id);
     let head = [(header::LOCATION, location), (header::ETAG, etag(&flight))];
@@ -128,7 +133,8 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
-    _: MayWriteFlights,
+    MayWriteFlights(caller): MayWriteFlights,
+    watch: Watch,
     _: NoQuery,
     headers: HeaderMap,
     Id(id): Id,
@@ -139,7 +145,9 @@ pub(super) async fn put(
     invalid.or(())?;
     let expected = if_match(&headers).or(version.map(ExpectedVersion::Body));
     let put = PutFlight { flight_id: FlightId(id), patch, expected };
-    let flight = api.flights.put(put).await?;
+    let mut deed = watch.begin(&caller, "flight.change");
+    deed.flight = Some(FlightId(id));
+    let flight = deed.end(api.flights.put(put).await)?;
     let head = [(header::ETAG, etag(&flight))];
     let body = FlightPutBody { message: "Flight updated successfully", flight };
     Ok((head, axum::Json(body)).into_response())

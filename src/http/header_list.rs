@@ -1,5 +1,6 @@
 //! Headers that hold a list: several lines, several elements a line, commas within quotes.
 
+use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName};
 
 /// The elements of a header over all its lines, without blanks around them; empty ones are skipped
@@ -11,6 +12,14 @@ pub(super) fn items<'a>(
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     let items = lines.flat_map(|line| split(line, ',', Escapes::None));
     items.map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty())
+}
+
+/// Whether the caller names HTML among what it reads: browsers do, other programs hardly ever.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    items(headers, &ACCEPT).any(|range| {
+        let essence = range.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("text/html")
+    })
 }
 
 /// What a backslash means within quotes.

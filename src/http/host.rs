@@ -19,6 +19,11 @@ pub(super) fn fault(request: &Request) -> Option<Problem> {
     Some(Problem::new(Code::MalformedRequest, detail).refusing("its Host is missing or malformed"))
 }
 
+/// The `Host` of a request that has passed [`fault`].
+pub(super) fn of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
+}
+
 struct MoreThanOne;
 
 /// What the one `Host` says; a text that is none of ASCII's is as unsound as an empty one.

@@ -2,6 +2,7 @@
 //!
 //! One function and not a stack: each layer costs every cached search, and their order is plain here.
 
+use super::audit::RequestId;
 use super::body::read_within;
 use super::gate::is_probe;
 use super::places::overloaded;
@@ -30,7 +31,11 @@ const REQUEST_ID_CHARS_MAX: usize = 128;
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Carries one request through.
-pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(super) async fn around(
+    State(api): State<Arc<Api>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
@@ -54,6 +59,9 @@ pub(super) async fn around(State(api): State<Arc<Api>>, request: Request, next: 
         ("POST", bookings::PATH) => prefer::wait(request.headers()),
         _ => Duration::ZERO,
     };
+    if api.tokens.is_some() && path != search::PATH {
+        request.extensions_mut().insert(RequestId(request_id.clone()));
+    }
     let mut response = match turned_away {
         Some(refusal) => refusal,
         None => {

@@ -3,6 +3,7 @@
 //! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
 //! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
 
+mod audit;
 mod auth;
 mod body;
 mod bookings;
@@ -17,6 +18,7 @@ mod gzip;
 mod header_list;
 mod health;
 mod hints;
+mod home;
 mod host;
 mod limits;
 mod middleware;
@@ -41,6 +43,7 @@ use crate::identity::Tokens;
 use crate::search::Search;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
+use axum::routing::get;
 use http::HeaderMap;
 use problem::{Code, Problem};
 use std::sync::Arc;
@@ -76,6 +79,17 @@ pub struct Api {
     pub tokens: Option<Arc<Tokens>>,
     /// Who may come in.
     pub edge: Edge,
+    /// What there is beside the API.
+    pub shown: Shown,
+}
+
+/// What a port answers beside the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// `/docs` and `/openapi.json` (`DOCS`).
+    pub docs: bool,
+    /// `/metrics`, unless it has a port of its own (`METRICS_PORT`).
+    pub metrics: bool,
 }
 
 /// Bounds of the HTTP layer.
@@ -93,19 +107,23 @@ pub struct HttpLimits {
 
 /// The service's routes, wrapped in its one layer.
 pub fn router(api: Api) -> Router {
-    let (routes, document) = described_routes().split_for_parts();
-    let document = openapi::serialized(document);
-    let routes = routes.merge(docs::routes()).route(
-        "/openapi.json",
-        axum::routing::get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
-    );
+    let (routes, document) = described_routes(api.shown).split_for_parts();
+    let mut routes = routes.route("/", get(home::home));
+    if api.shown.docs {
+        let document = openapi::serialized(document);
+        routes = routes.merge(docs::routes()).route(
+            "/openapi.json",
+            get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
+        );
+    }
     wrapped(routes, api)
 }
 
-/// What a process is asked that has not the role `api`: how it is, and what it has counted.
+/// What operators and their machines ask, at a port of their own or of a process without the role `api`:
+/// how it is, and what it has counted.
 pub fn router_for_operators(api: Api) -> Router {
     let health = OpenApiRouter::new().routes(routes!(health::health));
-    wrapped(health.merge(operators_routes()).into(), api)
+    wrapped(health.merge(operators_routes(api.shown)).into(), api)
 }
 
 fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
@@ -121,7 +139,7 @@ fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
 
 /// Every route with its description, which is the `OpenAPI` document. Each is written out: a nested
 /// router would make a new URI of each request's.
-fn described_routes() -> OpenApiRouter<Arc<Api>> {
+fn described_routes(shown: Shown) -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(search::search))
         .routes(routes!(flights::create))
@@ -132,12 +150,11 @@ fn described_routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(bookings::of_user))
         .routes(routes!(health::health))
         .routes(routes!(problems::explain))
-        .merge(operators_routes())
+        .merge(operators_routes(shown))
 }
 
-fn operators_routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new()
-        .routes(routes!(health::livez))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
+fn operators_routes(shown: Shown) -> OpenApiRouter<Arc<Api>> {
+    let routes =
+        OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz));
+    if shown.metrics { routes.routes(routes!(health::metrics)) } else { routes }
 }

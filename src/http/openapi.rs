@@ -49,7 +49,8 @@ pub(super) fn head() -> OpenApi {
 
 /// The whole document.
 pub fn openapi() -> OpenApi {
-    complete(super::described_routes().split_for_parts().1)
+    let all = super::Shown { docs: true, metrics: true };
+    complete(super::described_routes(all).split_for_parts().1)
 }
 
 /// What the handlers need not repeat: names, examples and links; the problems' media type and codes;

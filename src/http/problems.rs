@@ -1,11 +1,12 @@
 //! What each problem's `type` leads to: a short page for people, or the same as JSON.
 
-use super::header_list;
 use super::problem::{Code, Problem, ProblemBody};
-use axum::extract::Path;
+use super::{Api, header_list};
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A kind of problem.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -43,6 +44,7 @@ pub(super) struct ProblemKind {
     )
 )]
 pub(super) async fn explain(
+    State(api): State<Arc<Api>>,
     Path(code): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -55,26 +57,23 @@ pub(super) async fn explain(
         status: code.status().as_u16(),
         description: description(code),
     };
-    let mut accepted = header_list::items(&headers, &header::ACCEPT);
-    let is_page = accepted.any(|range| {
-        let essence = range.split(';').next().unwrap_or_default();
-        essence.trim().eq_ignore_ascii_case("text/html")
-    });
     let varies = [(header::VARY, "accept")];
-    Ok(if is_page {
-        (varies, Html(page(&kind))).into_response()
+    Ok(if header_list::wants_page(&headers) {
+        (varies, Html(page(&kind, api.shown.docs))).into_response()
     } else {
         (varies, axum::Json(kind)).into_response()
     })
 }
 
 /// Plain words of this file alone, so that nothing needs escaping.
-fn page(kind: &ProblemKind) -> String {
+fn page(kind: &ProblemKind, has_docs: bool) -> String {
     let ProblemKind { code, title, status, description, .. } = kind;
+    let docs =
+        if has_docs { "<p><a href=\"/docs\">All requests and their answers</a></p>\n" } else { "" };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
          <h1>{title}</h1>\n<p><code>{code}</code>, status {status}</p>\n<p>{description}</p>\n\
-         <p><a href=\"/docs\">All requests and their answers</a></p>\n</html>\n"
+         {docs}</html>\n"
     )
 }
 

@@ -142,6 +142,12 @@ impl Search {
         Self { store, cache, clock, answers, settings, metrics, tracing }
     }
 
+    /// The next day of the schedule's time zone.
+    pub fn tomorrow(&self) -> NaiveDate {
+        let today = self.settings.zone.day_of(self.clock.now());
+        today.succ_opt().unwrap_or(today)
+    }
+
     /// The flights for sale from `source` to `destination` (however they are written)
     /// that depart on `date` of the schedule's time zone.
     pub async fn answer(

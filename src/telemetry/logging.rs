@@ -4,7 +4,7 @@
 //! beyond it they are lost and counted. A panic is a line like any other.
 
 use crate::config::LogFormat;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,10 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Logs, ParseError> {
     let writer = move || queue.clone();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        LogFormat::Pretty => subscriber.with_target(false).init(),
+        // A file or a pipe wants no colours.
+        LogFormat::Pretty => {
+            subscriber.with_target(false).with_ansi(io::stderr().is_terminal()).init();
+        }
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     std::panic::set_hook(Box::new(tell_of_panic));

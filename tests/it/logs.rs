@@ -24,7 +24,7 @@ const MARKS: [&str; 8] = [
 ];
 
 /// A service with everything in its log; gives the log once the work is done.
-async fn log_of(
+pub async fn log_of(
     directory: &Path,
     settings: &[(&str, &str)],
     work: impl AsyncFnOnce(&str),
@@ -232,6 +232,14 @@ async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
     for part in parts.chain([SECRET]) {
         assert!(!log.contains(part), "{part} is in the log: {log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_for_people_has_no_colours_in_a_file() {
+    let directory = TempDir::new().expect("a directory");
+    let settings = [("RUST_LOG", "info"), ("LOG_FORMAT", "pretty"), ("PAYMENT_LATENCY", "0s")];
+    let log = log_of(directory.path(), &settings, use_it).await;
+    assert!(log.contains("answered") && !log.contains('\u{1b}'), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

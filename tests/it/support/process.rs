@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdout, Command};
 pub struct Server {
     pub base: String,
     process: Child,
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Lines<BufReader<ChildStdout>>,
 }
 
 /// A client that asks the service itself and no proxy.
@@ -62,7 +62,17 @@ impl Server {
             let line = lines.next_line().await.expect("UTF-8").expect("a start message");
             if let Some(at) = line.find("http://127.0.0.1:") {
                 let base = line[at..].split(['"', ' ', '/']).take(3).collect::<Vec<_>>().join("/");
-                return Self { base, process, _stdout: lines };
+                return Self { base, process, stdout: lines };
+            }
+        }
+    }
+
+    /// The next line of its start message that holds a text.
+    pub async fn said(&mut self, text: &str) -> String {
+        loop {
+            let line = self.stdout.next_line().await.expect("UTF-8").expect("a start message");
+            if line.contains(text) {
+                return line;
             }
         }
     }

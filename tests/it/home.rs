@@ -1,0 +1,87 @@
+//! A first look at `/`, and the documents that `DOCS=off` takes away.
+
+use crate::support::{Answer, TestApp};
+use axum::body::Body;
+use http::{Method, Request};
+
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+const SEARCH: &str = "http://shop.example:8080/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-02";
+
+async fn look(app: &TestApp, method: Method, accept: &str) -> Answer {
+    let request = Request::builder().method(method).uri("/").header("accept", accept);
+    let request = request.header("host", "shop.example:8080").body(Body::empty());
+    app.send(request.expect("a request")).await
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_and_curl_a_text() {
+    let app = TestApp::start().await;
+    let page = look(&app, Method::GET, BROWSER).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert_eq!(policy, Some("default-src 'none'; frame-ancestors 'none'"));
+    for part in ["href=\"docs\"", "href=\"api/v1/health\"", &SEARCH.replace('&', "&amp;")] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    for part in ["<script", "style", "http-equiv"] {
+        assert!(!page.text.contains(part), "{part}: {}", page.text);
+    }
+
+    let text = look(&app, Method::GET, "*/*").await;
+    assert_eq!((text.status.as_u16(), text.header("vary")), (200, Some("accept")));
+    assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
+    let command = format!("  curl \"{SEARCH}\"\n");
+    for part in ["http://shop.example:8080/docs\n", "/api/v1/health\n", &command] {
+        assert!(text.text.contains(part), "{part}: {}", text.text);
+    }
+    // The search is one that can be asked.
+    let path = SEARCH.strip_prefix("http://shop.example:8080").expect("a path");
+    assert_eq!(app.get(path).await.status, 200);
+
+    let head = look(&app, Method::HEAD, "*/*").await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
+    let length = text.text.len().to_string();
+    assert_eq!(head.header("content-length"), Some(length.as_str()));
+    app.send_json(Method::POST, "/", &serde_json::json!({}))
+        .await
+        .assert_problem(405, "method_not_allowed");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_speaks_tls_the_address_is_https() {
+    let app = TestApp::start().await;
+    let request = Request::get("/").header("x-forwarded-proto", "https");
+    let answer = app.send(request.body(Body::empty()).expect("a request")).await;
+    assert!(answer.text.contains("curl \"https://localhost:8080/api"), "{}", answer.text);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn without_documents_there_is_no_reference_and_nothing_names_it() {
+    let app = TestApp::with(|config| config.docs = false).await;
+    for path in ["/docs", "/docs/", "/docs/script.js", "/docs/style.css", "/openapi.json"] {
+        app.get(path).await.assert_problem(404, "not_found");
+    }
+    for accept in [BROWSER, "*/*"] {
+        let answer = look(&app, Method::GET, accept).await;
+        assert_eq!(answer.status, 200);
+        assert!(
+            !answer.text.contains("docs") && !answer.text.contains("openapi"),
+            "{}",
+            answer.text
+        );
+    }
+    let request = Request::get("/problems/not_found").header("accept", BROWSER);
+    let explained = app.send(request.body(Body::empty()).expect("a request")).await;
+    assert_eq!(explained.status, 200);
+    assert!(!explained.text.contains("/docs"), "{}", explained.text);
+    app.finish().await;
+
+    let shown = TestApp::start().await;
+    for path in ["/docs", "/docs/script.js", "/openapi.json"] {
+        assert_eq!(shown.get(path).await.status, 200, "{path}");
+    }
+    shown.finish().await;
+}
