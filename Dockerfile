@@ -40,12 +40,13 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data airline \
-    && install --directory --owner airline --group airline /data
+    && install --directory --mode 0700 --owner airline --group airline /data
 
 COPY --from=build /build/target/dist/airline-booking /usr/local/bin/
 
 # By number, so that a cluster can tell that it is not root. Embedded, the database is in /data:
-# mount a volume there, and keep it.
+# mount a volume there, and keep it. Whether callers need a token is for whoever starts it to say: without
+# AUTH=jwt or AUTH=off it does not serve.
 USER 10001:10001
 WORKDIR /data
 ENV SERVER_HOST=0.0.0.0 \

@@ -1,7 +1,11 @@
 //! The claim of the one process that serves from a file.
 
+use super::private;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+
+/// The ending of the file that a claim locks.
+const LOCK: &str = ".lock";
 
 /// The right to serve from a database; given back when dropped, or by the operating system when
 /// the process dies.
@@ -32,11 +36,10 @@ pub enum ClaimError {
 pub(super) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
     let failed = |path: &Path, error| ClaimError::Io(path.to_owned(), error);
     if !file.exists() {
-        let made = File::options().create(true).append(true).open(file);
-        made.map_err(|error| failed(file, error))?;
+        private::open(file).map_err(|error| failed(file, error))?;
     }
     let file = file.canonicalize().map_err(|error| failed(file, error))?;
-    let path = lock_beside(&file);
+    let path = private::beside(&file, LOCK);
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
@@ -45,7 +48,7 @@ pub(super) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
             return Err(ClaimError::ManyNames(file, names));
         }
     }
-    let lock = File::create(&path).map_err(|error| failed(&path, error))?;
+    let lock = private::open_lock(&path, &file).map_err(|error| failed(&path, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(ServiceClaim { _lock: lock }),
         Err(TryLockError::WouldBlock) => Err(ClaimError::Taken(file)),
@@ -55,13 +58,7 @@ pub(super) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
 
 /// Whether a process has claimed the file to serve from it.
 pub(super) fn is_claimed(file: &Path) -> bool {
-    let lock = file.canonicalize().and_then(|file| File::open(lock_beside(&file)));
+    let lock = file.canonicalize().and_then(|file| File::open(private::beside(&file, LOCK)));
     // Shared, so that two who only ask don't take each other for a service.
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
-fn lock_beside(file: &Path) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(".lock");
-    PathBuf::from(path)
 }

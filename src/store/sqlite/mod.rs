@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod outbox;
 mod personal;
+mod private;
 mod request_keys;
 mod unit;
 mod upkeep;
@@ -102,9 +103,11 @@ impl SqliteStore {
         Self::open(file, currency).await
     }
 
-    /// Opens the file, made if it is missing, and brings its schema up to date. Refuses a file whose
-    /// amounts have other decimals than `currency`.
+    /// Opens the file, made for its owner alone if it is missing, and brings its schema up to date.
+    /// Refuses a file whose amounts have other decimals than `currency`.
     pub async fn open(file: &Path, currency: Currency) -> Result<Self, StoreError> {
+        // Where that fails, SQLite says why it cannot have the file.
+        let _ = private::prepare(file);
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
