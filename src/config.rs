@@ -4,20 +4,26 @@
 //! tests hold the README and `.env.example` to it.
 
 mod edge;
+mod hosts;
+mod links;
 mod remote;
+mod secrets;
 mod settings;
 mod values;
 
 use crate::domain::{Currency, ScheduleZone};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use edge::{CorsOrigins, JwtSettings, KeySource, Network, RateLimit};
+pub use hosts::AllowedHosts;
 pub use remote::{
-    Database, KafkaSettings, PostgresSettings, RedisSettings, Role, Roles, Secret, SslMode,
-    TopicNames,
+    ClientCertificate, Database, KafkaSettings, PostgresSettings, RedisSettings, Role, Roles,
+    SslMode, TopicNames,
 };
+pub use secrets::Secret;
 pub use settings::{SETTINGS, Setting};
 
 /// The settings of one process.
@@ -97,6 +103,10 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// `AUTH` and `JWT_*`; `None`: callers need no token.
     pub auth: Option<JwtSettings>,
+    /// Whether `AUTH` is set: that callers need no token must be said where others reach the port.
+    pub is_auth_chosen: bool,
+    /// `ALLOWED_HOSTS`: names by which callers may reach the service.
+    pub allowed_hosts: AllowedHosts,
     /// `CORS_ORIGINS`: whose pages may call.
     pub cors_origins: CorsOrigins,
     /// `LOG_FORMAT`.
@@ -139,7 +149,26 @@ impl Config {
     ///
     /// Fails with every problem at once, so that one start is enough to find them all.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut env = Environment { lookup, problems: Vec::new() };
+        Self::read(lookup, |_| None)
+    }
+
+    /// The same for a process that answers callers: `AUTH` must be set where they may be on other
+    /// machines.
+    pub fn for_serving(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Self::read(lookup, Self::missing_choice)
+    }
+
+    /// Whether only this machine reaches the port.
+    pub fn is_on_loopback(&self) -> bool {
+        self.server_host.to_canonical().is_loopback()
+    }
+
+    fn read(
+        lookup: impl Fn(&str) -> Option<String>,
+        check: fn(&Self) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut env = Environment { lookup, files: HashMap::new(), problems: Vec::new() };
+        env.read_files();
         let mut config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
@@ -178,6 +207,8 @@ impl Config {
             rate_limit: env.rate_limit(),
             trusted_proxies: env.read("TRUSTED_PROXIES", edge::networks),
             auth: env.auth(),
+            is_auth_chosen: env.value("AUTH").is_some(),
+            allowed_hosts: env.allowed_hosts(),
             cors_origins: env.read("CORS_ORIGINS", edge::cors_origins),
             log_format: env.read("LOG_FORMAT", values::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
@@ -187,6 +218,7 @@ impl Config {
         if config.server_port != 0 && config.metrics_port == Some(config.server_port) {
             env.problems.push("METRICS_PORT must be another port than SERVER_PORT".to_owned());
         }
+        env.problems.extend(check(&config));
         if env.problems.is_empty() { Ok(config) } else { Err(ConfigError(env.problems)) }
     }
 
@@ -214,11 +246,16 @@ impl fmt::Display for ConfigError {
 /// Where settings come from, and what was wrong with them so far.
 struct Environment<F> {
     lookup: F,
+    /// Values that were read from files, by the setting's name.
+    files: HashMap<&'static str, String>,
     problems: Vec<String>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Environment<F> {
     fn value(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.files.get(name) {
+            return Some(value.clone());
+        }
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 

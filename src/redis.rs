@@ -12,7 +12,11 @@ use futures::future::join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisResult,
+    TlsCertificates, Value,
+};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -36,6 +40,9 @@ const AWAY_FOR: Duration = Duration::from_secs(1);
 
 /// Questions that may wait to be written to one connection.
 const WAITING_MAX: usize = 1_024;
+
+/// What a certificate in PEM begins with.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Redis. Cheap to clone.
 #[derive(Clone)]
@@ -118,18 +125,26 @@ impl Redis {
         answer_within: Duration,
     ) -> Result<Self, RedisError> {
         let urls = settings.urls.iter().map(crate::config::Secret::expose);
+        let authorities = settings.authorities.as_deref().map(certificates).transpose()?;
         let target = if settings.is_cluster {
             let client = ClusterClient::builder(urls)
                 .connection_timeout(CONNECT_WITHIN / 2)
                 .response_timeout(CONNECT_WITHIN / 2)
                 .retries(2)
                 .min_retry_wait(5)
-                .max_retry_wait(20)
-                .build()?;
-            Target::Cluster(Box::new(client))
+                .max_retry_wait(20);
+            let client = match authorities {
+                Some(authorities) => client.certs(authorities),
+                None => client,
+            };
+            Target::Cluster(Box::new(client.build()?))
         } else {
             let first = urls.into_iter().next().unwrap_or_default();
-            Target::Single(Box::new(Client::open(first)?))
+            let client = match authorities {
+                Some(authorities) => Client::build_with_tls(first, authorities)?,
+                None => Client::open(first)?,
+            };
+            Target::Single(Box::new(client))
         };
         let shared = Shared {
             target,
@@ -235,6 +250,18 @@ impl Redis {
             tokio::spawn(revive(Arc::downgrade(&self.shared), Duration::ZERO));
         }
     }
+}
+
+/// The authorities of a PEM file, which are trusted instead of the system's.
+fn certificates(file: &Path) -> RedisResult<TlsCertificates> {
+    let failed = |why: String| RedisError::from((ErrorKind::InvalidClientConfig, "REDIS_CA", why));
+    let pem =
+        std::fs::read(file).map_err(|error| failed(format!("{}: {error}", file.display())))?;
+    let begins = pem.windows(PEM.len()).any(|text| text == PEM);
+    if !begins {
+        return Err(failed(format!("{} has no certificate in PEM", file.display())));
+    }
+    Ok(TlsCertificates { client_tls: None, root_cert: Some(pem) })
 }
 
 /// Makes a connection, as often as it takes; ends with the last [`Redis`].

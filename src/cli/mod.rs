@@ -108,7 +108,8 @@ impl Command {
         let config = || config(services);
         match self {
             Self::Serve(args) => {
-                Box::pin(serve::serve(config()?, !args.no_sample, services)).await?;
+                let config = Config::for_serving(environment(services))?;
+                Box::pin(serve::serve(config, !args.no_sample, services)).await?;
             }
             Self::Import { file } => return import::import(&config()?, &file).await,
             Self::Migrate(args) => return migrate(&config()?, &args).await,
@@ -163,11 +164,13 @@ async fn existing_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<
 }
 
 fn config(services: bool) -> Result<Config, ConfigError> {
-    let environment = |name: &str| std::env::var(name).ok();
-    if services {
-        return Config::from_env(services::with_defaults(environment));
-    }
-    Config::from_env(environment)
+    Config::from_env(environment(services))
+}
+
+/// Where settings come from; `services`: with the usual places for those that it does not name.
+fn environment(services: bool) -> Box<dyn Fn(&str) -> Option<String>> {
+    let variable = |name: &str| std::env::var(name).ok();
+    if services { Box::new(services::with_defaults(variable)) } else { Box::new(variable) }
 }
 
 /// Begins to write the log.

@@ -3,7 +3,7 @@
 use super::health::reachable;
 use super::{logs, say, services};
 use crate::app::App;
-use crate::config::{Config, Database, JwtSettings, KeySource, Role};
+use crate::config::{Config, Database, JwtSettings, Role};
 use crate::domain::Flight;
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -67,10 +67,10 @@ fn raise_file_limit() {}
 fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
     match &config.auth {
         None if !address.ip().is_loopback() => warn!(
-            "AUTH is off: whoever reaches {address} can book, read and change all; set AUTH=jwt"
+            "AUTH is off: anyone who reaches {address} can book, read and change all; set AUTH=jwt"
         ),
         Some(JwtSettings { keys, .. }) if keys.can_be_forged() => warn!(
-            "JWT_JWKS is read over plain http: whoever is between can have any token accepted; \
+            "JWT_JWKS is read over plain http: anyone in between can have any token accepted; \
              use https"
         ),
         _ => {}
@@ -84,11 +84,14 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
              without a payment; set it, and grant topics by role"
         );
     }
-    match &config.auth {
-        Some(JwtSettings { keys, audience: None, .. }) if !matches!(keys, KeySource::Secret(_)) => {
-            warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
-        }
-        _ => {}
+    if let Some(JwtSettings { audience: None, .. }) = &config.auth {
+        warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
+    }
+    for link in config.links_in_the_clear() {
+        warn!("{link}");
+    }
+    if config.has_known_password() {
+        warn!("DB_PASSWORD is the default, which everyone knows; set another");
     }
 }
 

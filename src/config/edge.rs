@@ -1,6 +1,6 @@
 //! Settings of what faces the callers: who they are, how much they may ask for, from where.
 
-use super::{Config, Environment, Secret, values};
+use super::{Config, Environment, Secret, links, secrets, values};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -39,10 +39,15 @@ pub struct JwtSettings {
     pub audience: Option<String>,
     /// `JWT_LEEWAY`: how far clocks may differ.
     pub leeway: Duration,
+    /// `JWT_TYPE`: the `typ` that it must have, without `application/` and in small letters; `None`: that
+    /// of any access token.
+    pub token_type: Option<String>,
+    /// `JWT_MAX_LIFETIME`: from its issue (`iat`), or from now, to its end; `None`: any.
+    pub lifetime_max: Option<Duration>,
 }
 
 /// Where the keys are that tokens are signed with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum KeySource {
     /// `JWT_SECRET`, shared with the issuer: HS256.
     Secret(Secret),
@@ -56,11 +61,7 @@ impl KeySource {
     /// Whether the keys come over a network in the clear, where whoever is between can send others.
     pub fn can_be_forged(&self) -> bool {
         let Self::Url(url) = self else { return false };
-        let host = |uri: http::Uri| uri.host().unwrap_or_default().to_owned();
-        let host = url.parse().map(host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        url.starts_with("http://") && !is_local
+        url.starts_with("http://") && !links::is_this_machine(links::host_of(url))
     }
 }
 
@@ -155,6 +156,9 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let issuer = self.read("JWT_ISSUER", values::optional(|text| Ok(text.to_owned())));
         let audience = self.read("JWT_AUDIENCE", values::optional(|text| Ok(text.to_owned())));
         let leeway = self.read("JWT_LEEWAY", leeway);
+        let token_type = self.read("JWT_TYPE", values::optional(token_type));
+        let lifetime_max =
+            self.read("JWT_MAX_LIFETIME", values::unless_never(values::positive_duration));
         let keys = match (auth, secret, jwks) {
             (Auth::Off, None, None) => return None,
             (Auth::Off, ..) => {
@@ -170,7 +174,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
                 return None;
             }
         };
-        Some(JwtSettings { keys, issuer, audience, leeway })
+        Some(JwtSettings { keys, issuer, audience, leeway, token_type, lifetime_max })
     }
 }
 
@@ -186,6 +190,9 @@ fn secret(text: &str) -> Result<Secret, String> {
     if text.len() < SECRET_BYTES_MIN {
         return Err(format!("must have at least {SECRET_BYTES_MIN} bytes, drawn at random"));
     }
+    if !secrets::is_random(text) {
+        return Err("is easy to guess: it must be drawn at random (openssl rand -hex 32)".into());
+    }
     Ok(text.into())
 }
 
@@ -193,6 +200,13 @@ fn secret(text: &str) -> Result<Secret, String> {
 fn leeway(text: &str) -> Result<Duration, String> {
     let leeway = values::duration(text)?;
     if leeway > LEEWAY_MAX { Err("must be at most 5m".into()) } else { Ok(leeway) }
+}
+
+/// A media type without `application/` (RFC 7515, 4.1.9), such as `at+jwt`.
+fn token_type(text: &str) -> Result<String, String> {
+    let is_type = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
+    let rule = || "must be a type such as at+jwt, without application/".to_owned();
+    is_type.then(|| text.to_ascii_lowercase()).ok_or_else(rule)
 }
 
 fn jwks(text: &str) -> Result<KeySource, String> {
@@ -240,6 +254,13 @@ impl fmt::Display for KeySource {
             Self::File(file) => write!(f, "the keys in {}", file.display()),
             Self::Url(_) => f.write_str("the keys at JWT_JWKS"),
         }
+    }
+}
+
+impl fmt::Debug for KeySource {
+    /// As [`fmt::Display`] has it: a URL may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -291,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_token_needs_one_sound_key_and_a_key_needs_tokens() {
-        let long = "0123456789abcdef0123456789abcdef";
+        let long = "7c9f0a3b5e1d48268fb2c4d6e0913a57";
+        let known = "a-string-secret-at-least-256-bits-long";
         assert!(config(&[("AUTH", "jwt"), ("JWT_SECRET", long)]).is_ok());
         assert!(config(&[("AUTH", "jwt"), ("JWT_JWKS", "keys.json")]).is_ok());
         assert!(config(&[("AUTH", "jwt"), ("JWT_JWKS", "https://id.example/keys")]).is_ok());
@@ -300,14 +322,59 @@ mod tests {
             &[("AUTH", "basic")],
             &[("JWT_SECRET", long)],
             &[("AUTH", "jwt"), ("JWT_SECRET", "short-and-known")],
+            &[("AUTH", "jwt"), ("JWT_SECRET", known)],
+            &[("AUTH", "jwt"), ("JWT_SECRET", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")],
             &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_JWKS", "keys.json")],
             &[("AUTH", "jwt"), ("JWT_JWKS", "ftp://user:short-and-known@id.example/keys")],
             &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_LEEWAY", "301s")],
+            &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_MAX_LIFETIME", "0s")],
+            &[("AUTH", "jwt"), ("JWT_SECRET", long), ("JWT_TYPE", "application/at+jwt")],
         ] {
             let told = config(unsound).expect_err("unsound");
-            assert!(!told.contains("short-and-known") && !told.contains(long), "{told}");
+            let secrets = [long, known, "short-and-known", "xxx"];
+            assert!(secrets.iter().all(|secret| !told.contains(secret)), "{told}");
             assert_eq!(told.lines().count(), 2, "{told}");
         }
+    }
+
+    #[test]
+    fn auth_must_be_chosen_where_other_machines_reach_the_port() {
+        let serve = |variables: &[(&str, &str)]| {
+            let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
+            let config = Config::for_serving(|name| set(name).map(|(_, v)| (*v).to_owned()));
+            config.map_err(|error| error.to_string())
+        };
+        let long = "7c9f0a3b5e1d48268fb2c4d6e0913a57";
+        for host in ["0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1"] {
+            for unchosen in [&[("SERVER_HOST", host)][..], &[("SERVER_HOST", host), ("AUTH", " ")]]
+            {
+                let told = serve(unchosen).expect_err(host);
+                for word in ["AUTH must be set", "SERVER_HOST", host, "jwt", "off"] {
+                    assert!(told.contains(word), "{told}");
+                }
+                // Other commands answer nobody.
+                assert!(config(unchosen).is_ok());
+            }
+            assert!(serve(&[("SERVER_HOST", host), ("AUTH", "off")]).is_ok());
+            let jwt = [("SERVER_HOST", host), ("AUTH", "jwt"), ("JWT_SECRET", long)];
+            assert!(serve(&jwt).is_ok());
+        }
+        for host in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "localhost"] {
+            assert!(serve(&[("SERVER_HOST", host)]).is_ok(), "{host}");
+        }
+        assert!(serve(&[]).is_ok());
+    }
+
+    #[test]
+    fn without_tokens_not_every_page_may_call() {
+        let any = ("CORS_ORIGINS", "*");
+        for open in [&[any][..], &[any, ("AUTH", "off")]] {
+            let told = config(open).expect_err("open to all pages");
+            assert!(told.contains("CORS_ORIGINS must not be * with AUTH=off"), "{told}");
+        }
+        let tokens = [any, ("AUTH", "jwt"), ("JWT_JWKS", "keys.json")];
+        assert_eq!(config(&tokens).expect("sound").cors_origins, CorsOrigins::Any);
+        assert!(config(&[("CORS_ORIGINS", "https://shop.example")]).is_ok());
     }
 
     #[test]

@@ -1,36 +1,12 @@
 //! Settings of the parts that replicas share: PostgreSQL, Redis, Kafka, and who does what.
 
-use super::{Config, Environment, values};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use super::{Config, CorsOrigins, Environment, Secret, links, secrets, values};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 /// Least length of a secret that signs messages, in bytes: that of the signature.
 const EVENTS_SECRET_MIN: usize = 32;
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, for those who must send it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"…\"")
-    }
-}
 
 /// Where everything is kept.
 #[derive(Debug, Clone)]
@@ -70,9 +46,9 @@ pub struct PostgresSettings {
     pub password: Secret,
     /// `DB_NAME`.
     pub database: String,
-    /// `DB_SSL_MODE`.
-    pub ssl_mode: SslMode,
-    /// `DB_SSL_ROOT_CERT`: a file of authorities.
+    /// `DB_SSL_MODE`, or `sslmode` of the URL; `None`: neither is set.
+    pub ssl_mode: Option<SslMode>,
+    /// `DB_SSL_ROOT_CERT`, or `sslrootcert` of the URL: a file of authorities.
     pub ssl_root_cert: Option<PathBuf>,
     /// `DB_READ_HOST`: where searches read, if not on the primary.
     pub read_host: Option<String>,
@@ -102,6 +78,8 @@ pub struct RedisSettings {
     pub urls: Vec<Secret>,
     /// `REDIS_CLUSTER`.
     pub is_cluster: bool,
+    /// `REDIS_CA`: a file of the authorities to trust, with `rediss://`; `None`: the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl fmt::Display for RedisSettings {
@@ -138,21 +116,29 @@ pub struct KafkaSettings {
     pub sasl: Option<(String, String, Secret)>,
     /// `KAFKA_SSL_CA_LOCATION`.
     pub ca_location: Option<String>,
+    /// `KAFKA_SSL_CERTIFICATE_LOCATION` and what belongs to it; `None`: clients show no certificate.
+    pub certificate: Option<ClientCertificate>,
     /// `EVENTS_SECRET`: the first signs messages, all of them verify; empty: none is signed.
     pub events_secrets: Vec<Secret>,
     /// `EVENTS_REQUIRE`: whether messages without a signature are put aside.
     pub events_required: bool,
 }
 
+/// What a client shows to prove who it is (mutual TLS).
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// `KAFKA_SSL_CERTIFICATE_LOCATION`: a file of PEM, the client's first.
+    pub location: String,
+    /// `KAFKA_SSL_KEY_LOCATION`: a file with its private key.
+    pub key_location: String,
+    /// `KAFKA_SSL_KEY_PASSWORD`, if the key is encrypted.
+    pub key_password: Option<Secret>,
+}
+
 impl KafkaSettings {
     /// Whether all brokers are on this machine.
     pub fn is_on_loopback(&self) -> bool {
-        self.brokers.split(',').all(|broker| {
-            let host = broker.trim().rsplit_once(':').map_or(broker.trim(), |(host, _)| host);
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.eq_ignore_ascii_case("localhost")
-                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        })
+        self.brokers.split(',').map(links::without_port).all(links::is_this_machine)
     }
 }
 
@@ -231,12 +217,29 @@ pub(super) fn roles(text: &str) -> Result<Roles, String> {
 
 impl Config {
     /// Settings that are each sound and cannot hold together.
-    pub(super) fn contradictions(&self) -> Option<String> {
+    pub(super) fn contradictions(&self) -> Vec<String> {
         let is_alone = matches!(self.database, Database::Sqlite(_)) || self.kafka.is_none();
-        (is_alone && !self.roles.is_all()).then(|| {
+        let roles = (is_alone && !self.roles.is_all()).then_some(
             "ROLES must be all, unless PostgreSQL (DB_HOST) and Kafka (KAFKA_BROKERS) carry the \
-             work between processes"
-                .to_owned()
+             work between processes",
+        );
+        let is_open_to_pages = self.auth.is_none() && self.cors_origins == CorsOrigins::Any;
+        let origins = is_open_to_pages.then_some(
+            "CORS_ORIGINS must not be * with AUTH=off: every web page could book, read passengers \
+             and change flights; list the origins, or set AUTH=jwt",
+        );
+        [roles, origins].into_iter().flatten().map(str::to_owned).collect()
+    }
+
+    /// Whether callers need a token must be said where they may be on other machines.
+    pub(super) fn missing_choice(&self) -> Option<String> {
+        (!self.is_auth_chosen && !self.is_on_loopback()).then(|| {
+            format!(
+                "AUTH must be set where SERVER_HOST is not a loopback address (it is {}): jwt, and \
+                 callers need a token of JWT_SECRET or JWT_JWKS; or off, and anyone who reaches the \
+                 port may book, read passengers and change flights",
+                self.server_host
+            )
         })
     }
 }
@@ -248,6 +251,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         if !is_postgres && (url.is_some() || self.value("DB_HOST").is_none()) {
             return Database::Sqlite(self.read("DATABASE_URL", values::sqlite_file));
         }
+        let (ssl_mode, ssl_root_cert) = self.postgres_tls(url.as_deref());
         Database::Postgres(PostgresSettings {
             url: url.as_deref().map(Secret::from),
             host: self.text("DB_HOST"),
@@ -255,44 +259,17 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             user: self.text("DB_USER"),
             password: Secret(self.text("DB_PASSWORD")),
             database: self.text("DB_NAME"),
-            ssl_mode: self.read("DB_SSL_MODE", values::ssl_mode),
-            ssl_root_cert: self.value("DB_SSL_ROOT_CERT").map(PathBuf::from),
+            ssl_mode,
+            ssl_root_cert,
             read_host: self.value("DB_READ_HOST"),
             connections_max: self.read("DB_MAX_CONNECTIONS", values::whole(4..=1_000)),
         })
     }
 
-    pub(super) fn redis(&mut self) -> Option<RedisSettings> {
-        let is_cluster = self.read("REDIS_CLUSTER", values::yes_or_no);
-        if let Some(urls) = self.value("REDIS_URL") {
-            let urls: Vec<_> = urls.split(',').map(|url| Secret::from(url.trim())).collect();
-            let is_known = |url: &Secret| {
-                ["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme))
-            };
-            if !urls.iter().all(is_known) {
-                self.problems.push("REDIS_URL must be redis://… or rediss://…".to_owned());
-            }
-            return Some(RedisSettings { urls, is_cluster });
-        }
-        let hosts = self.value("REDIS_HOST")?;
-        let port = self.read("REDIS_PORT", values::whole(1..=u16::MAX));
-        let number = self.read("REDIS_DB", values::whole(0..=u16::MAX));
-        let credentials = match self.text("REDIS_PASSWORD") {
-            password if password.is_empty() => String::new(),
-            password => format!(":{}@", utf8_percent_encode(&password, NON_ALPHANUMERIC)),
-        };
-        let url = |host: &str| {
-            let host = host.trim();
-            let place = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
-            Secret(format!("redis://{credentials}{place}/{number}"))
-        };
-        let urls = if is_cluster { hosts.split(',').map(url).collect() } else { vec![url(&hosts)] };
-        Some(RedisSettings { urls, is_cluster })
-    }
-
     pub(super) fn kafka(&mut self) -> Option<KafkaSettings> {
         let brokers = self.value("KAFKA_BROKERS")?;
         let security_protocol = self.read("KAFKA_SECURITY_PROTOCOL", values::security_protocol);
+        self.refuse_idle_kafka_settings(&security_protocol);
         let sasl = security_protocol.starts_with("sasl").then(|| {
             (
                 self.read("KAFKA_SASL_MECHANISM", values::sasl_mechanism),
@@ -300,6 +277,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
                 Secret(self.text("KAFKA_SASL_PASSWORD")),
             )
         });
+        let certificate = self.kafka_certificate(&security_protocol);
         let events_secrets = self.events_secrets();
         let events_required = self.read("EVENTS_REQUIRE", values::yes_or_no);
         if events_required && events_secrets.is_empty() {
@@ -320,6 +298,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             security_protocol,
             sasl,
             ca_location: self.value("KAFKA_SSL_CA_LOCATION"),
+            certificate,
             events_secrets,
             events_required,
         })
@@ -329,9 +308,13 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let list = self.value("EVENTS_SECRET").unwrap_or_default();
         let secrets = list.split(',').map(str::trim).filter(|secret| !secret.is_empty());
         let secrets: Vec<_> = secrets.map(Secret::from).collect();
-        if secrets.iter().any(|secret| secret.expose().len() < EVENTS_SECRET_MIN) {
+        let is_weak = |secret: &Secret| {
+            secret.expose().len() < EVENTS_SECRET_MIN || !secrets::is_random(secret.expose())
+        };
+        if secrets.iter().any(is_weak) {
             self.problems.push(format!(
-                "EVENTS_SECRET must be a comma list of secrets of at least {EVENTS_SECRET_MIN} bytes"
+                "EVENTS_SECRET must be a comma list of secrets of at least {EVENTS_SECRET_MIN} bytes, \
+                 drawn at random (openssl rand -hex 32)"
             ));
         }
         secrets
@@ -410,15 +393,18 @@ mod tests {
                 ("EVENTS_REQUIRE", required),
             ])
         };
-        let long = "0123456789abcdef0123456789abcdef";
+        let long = "7c9f0a3b5e1d48268fb2c4d6e0913a57";
         let kafka = with(&format!("{long}, {long}x"), "true").expect("sound").kafka.expect("Kafka");
         let secrets: Vec<_> = kafka.events_secrets.iter().map(Secret::expose).collect();
         assert_eq!(secrets, [long, &format!("{long}x")]);
         assert!(kafka.events_required);
         assert!(with("", "false").expect("sound").kafka.expect("Kafka").events_secrets.is_empty());
-        for (secret, required, name) in
-            [("", "true", "EVENTS_REQUIRE"), (&format!("{long},hush"), "false", "EVENTS_SECRET")]
-        {
+        let known = "hush0123456789abcdefghijklmnopqrstuvwxyz";
+        for (secret, required, name) in [
+            ("", "true", "EVENTS_REQUIRE"),
+            (&format!("{long},hush"), "false", "EVENTS_SECRET"),
+            (&format!("{long},{known}"), "false", "EVENTS_SECRET"),
+        ] {
             let error = with(secret, required).expect_err("refused").to_string();
             assert!(error.contains(name) && !error.contains("hush"), "{error}");
         }

@@ -1,5 +1,6 @@
 //! What every request passes before it is worked on, and what every answer bears.
 
+use super::allowed_hosts::AllowedHosts;
 use super::limits::{Limiter, Verdict};
 use super::places::{Place, Places};
 use super::problem::{Code, Problem};
@@ -47,6 +48,8 @@ pub struct Edge {
     /// Whether pages of others are kept from changing anything: a token that no browser adds by
     /// itself would do that as well, but callers need none.
     is_guarded: bool,
+    /// By which names the service is called; `None`: by any.
+    hosts: Option<AllowedHosts>,
     places: Arc<Places>,
 }
 
@@ -58,6 +61,7 @@ impl Edge {
             trusted_proxies: config.trusted_proxies.clone(),
             origins: config.cors_origins.clone(),
             is_guarded: config.auth.is_none(),
+            hosts: AllowedHosts::by(config),
             places: Arc::new(Places::new(config.max_in_flight)),
         }
     }
@@ -89,7 +93,8 @@ impl Edge {
         let passed = |left| Passed { left, origin: origin.clone(), is_options };
         let limiter = self.limiter.as_ref().filter(|_| !is_probe(path));
         let verdict = limiter.map(|limiter| (limiter, limiter.ask(self.client(request), at)));
-        let turned_away = || match (host::fault(request), &origin) {
+        let fault = || host::fault(request).or_else(|| self.misdirected(request, path));
+        let turned_away = || match (fault(), &origin) {
             (Some(fault), _) => Some(fault.into_response()),
             (None, Some(_)) => cors::preflight(request),
             (None, None) if self.is_guarded && cors::is_forged(request) => {
@@ -104,6 +109,11 @@ impl Edge {
                 (passed(Some(0)), Some(too_many(limiter, retry_after)))
             }
         }
+    }
+
+    /// Whoever watches the service may call it by any name.
+    fn misdirected(&self, request: &Request, path: &str) -> Option<Problem> {
+        self.hosts.as_ref().filter(|_| !is_probe(path))?.fault(request)
     }
 
     /// Adds what every answer bears, and to all but searches, which are many and hold nothing that

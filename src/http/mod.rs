@@ -3,6 +3,7 @@
 //! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
 //! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
 
+mod allowed_hosts;
 mod audit;
 mod auth;
 mod body;

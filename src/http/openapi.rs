@@ -86,7 +86,7 @@ fn add_common_refusals(operation: &mut Operation) {
     let Some(RefOr::T(mut problem)) = refused else { return };
     problem.description.clear();
     problem.headers.clear();
-    let mut common = vec!["429", "500"];
+    let mut common = vec!["421", "429", "500"];
     if operation.security.is_some() {
         common.push("401");
     }

@@ -45,6 +45,8 @@ pub enum Code {
     BodyTooLarge,
     /// The body is not `application/json`.
     UnsupportedMediaType,
+    /// The `Host` is no name of this service.
+    MisdirectedRequest,
     /// Well-formed, but a field breaks a rule.
     ValidationFailed,
     /// The key came with another request before.
@@ -63,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -80,6 +82,7 @@ impl Code {
         Self::PreconditionFailed,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
+        Self::MisdirectedRequest,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
         Self::VersionRequired,
@@ -135,6 +138,11 @@ impl Code {
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be application/json",
+            ),
+            Self::MisdirectedRequest => (
+                "misdirected_request",
+                StatusCode::MISDIRECTED_REQUEST,
+                "Not a name of this service",
             ),
             Self::ValidationFailed => {
                 ("validation_failed", StatusCode::UNPROCESSABLE_ENTITY, "Some fields are invalid")

@@ -126,6 +126,10 @@ const fn description(code: Code) -> &'static str {
         Code::UnsupportedMediaType => {
             "A body is sent as Content-Type: application/json, in UTF-8 and without compression."
         }
+        Code::MisdirectedRequest => {
+            "The Host is no name of this service: a page of another name asks, or a proxy passes its \
+             own on. ALLOWED_HOSTS lists the names, besides localhost and addresses."
+        }
         Code::ValidationFailed => {
             "The request is well-formed, but fields break rules. The list of errors names each field \
              and its rule."

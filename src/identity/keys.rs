@@ -255,13 +255,14 @@ impl Read {
     }
 }
 
-/// Follows two redirects at most, and none that leaves TLS: it would have keys of whoever is between.
+/// Follows two redirects at most, and none that leaves TLS or the issuer's host: they would have keys of
+/// somebody else.
 fn redirects() -> Policy {
     Policy::custom(|attempt| {
         let from = attempt.previous().last();
         match from {
-            Some(from) if leaves_tls(from, attempt.url()) => {
-                attempt.error("a redirect from https to http")
+            Some(from) if leaves_issuer(from, attempt.url()) => {
+                attempt.error("a redirect from https to http, or to another host")
             }
             _ if attempt.previous().len() > REDIRECTS_MAX => attempt.error("too many redirects"),
             _ => attempt.follow(),
@@ -269,8 +270,8 @@ fn redirects() -> Policy {
     })
 }
 
-fn leaves_tls(from: &Url, to: &Url) -> bool {
-    from.scheme() == "https" && to.scheme() != "https"
+fn leaves_issuer(from: &Url, to: &Url) -> bool {
+    from.host() != to.host() || (from.scheme() == "https" && to.scheme() != "https")
 }
 
 async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
@@ -331,12 +332,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redirect_never_leaves_tls() {
+    fn a_redirect_leaves_neither_tls_nor_the_issuer() {
         let url = |text: &str| text.parse().expect(text);
         let (plain, secure) = (url("http://id.example/keys"), url("https://id.example/keys"));
-        assert!(leaves_tls(&secure, &plain));
+        let (other, inner) = (url("https://evil.example/keys"), url("http://169.254.169.254/keys"));
+        for (from, to) in [(&secure, &plain), (&secure, &other), (&plain, &inner), (&plain, &other)]
+        {
+            assert!(leaves_issuer(from, to), "{from} {to}");
+        }
         for (from, to) in [(&secure, &secure), (&plain, &secure), (&plain, &plain)] {
-            assert!(!leaves_tls(from, to), "{from} {to}");
+            assert!(!leaves_issuer(from, to), "{from} {to}");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::{Timestamp, UserId};
 use jsonwebtoken::{Validation, decode, decode_header};
 use keys::Keys;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,8 @@ pub struct Tokens {
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
+    token_type: Option<String>,
+    lifetime_max: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
 
@@ -102,6 +105,7 @@ pub struct Tokens {
 struct Claims {
     exp: Option<f64>,
     nbf: Option<f64>,
+    iat: Option<f64>,
     iss: Option<String>,
     #[serde(default)]
     aud: Words,
@@ -112,6 +116,9 @@ struct Claims {
     /// What others call it.
     #[serde(default)]
     scp: Words,
+    /// What ID tokens alone have (`OpenID` Connect Core, 3.1.3.6 and 3.3.2.11).
+    at_hash: Option<IgnoredAny>,
+    c_hash: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,8 @@ impl Tokens {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             leeway: settings.leeway,
+            token_type: settings.token_type.clone(),
+            lifetime_max: settings.lifetime_max,
             clock,
         }
     }
@@ -183,6 +192,9 @@ impl Tokens {
         if header.crit.is_some() {
             return Err(Refused::Token("it has critical headers"));
         }
+        if !self.is_access_token(header.typ.as_deref()) {
+            return Err(Refused::Token("its type is not one of an access token"));
+        }
         let now = self.clock.now();
         let key = self.keys.find(header.alg, header.kid.as_deref(), now, waits).await?;
         let mut signed_alone = Validation::new(key.algorithm);
@@ -195,6 +207,20 @@ impl Tokens {
         self.check(&token.claims, now).map_err(Refused::Token)
     }
 
+    /// Whether a header's `typ` is that of a token for a service: an ID token or a logout token of the same
+    /// issuer is signed with the same key (RFC 8725, 3.11).
+    fn is_access_token(&self, typ: Option<&str>) -> bool {
+        let bare = |typ: &str| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
+        };
+        match (&self.token_type, typ.map(bare)) {
+            (Some(wanted), typ) => typ.as_ref() == Some(wanted),
+            (None, None) => true,
+            (None, Some(typ)) => typ == "jwt" || typ == "at+jwt",
+        }
+    }
+
     fn check(&self, claims: &Claims, now: Timestamp) -> Result<Caller, &'static str> {
         let (now, leeway) = (now.timestamp_millis() as f64 / 1_000.0, self.leeway.as_secs_f64());
         let expires = claims.exp.ok_or("it never expires")?;
@@ -203,6 +229,16 @@ impl Tokens {
         }
         if claims.nbf.is_some_and(|begins| now < begins - leeway) {
             return Err("it is not valid yet");
+        }
+        if claims.iat.is_some_and(|issued| now < issued - leeway) {
+            return Err("it was issued later than now");
+        }
+        let lifetime = expires - claims.iat.unwrap_or(now).min(now);
+        if self.lifetime_max.is_some_and(|most| lifetime > most.as_secs_f64() + leeway) {
+            return Err("it is valid for longer than JWT_MAX_LIFETIME");
+        }
+        if claims.at_hash.is_some() || claims.c_hash.is_some() {
+            return Err("it is an ID token");
         }
         if self.issuer.as_ref().is_some_and(|issuer| claims.iss.as_ref() != Some(issuer)) {
             return Err("it is of another issuer");

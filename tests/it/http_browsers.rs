@@ -1,7 +1,7 @@
 //! What browsers are told of an answer, what they send for pages of others, and gzip.
 
 use crate::support::{Answer, TestApp};
-use airline_booking::config::{CorsOrigins, JwtSettings, KeySource};
+use airline_booking::config::{AllowedHosts, CorsOrigins, JwtSettings, KeySource};
 use axum::body::Body;
 use http::{Method, Request};
 use std::io::Read as _;
@@ -57,6 +57,60 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_name_that_somebody_lets_point_here_is_not_answered() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let booked = app.book(flight, 1).await.booking_id();
+    app.run_until_idle().await;
+    let paths = [
+        format!("/api/v1/bookings/{booked}"),
+        "/api/v1/users/123/bookings".into(),
+        "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20".into(),
+        "/openapi.json".into(),
+        "/nowhere".into(),
+    ];
+    let get = async |app: &TestApp, path: &str, host: &str| {
+        let request = Request::get(path).header("host", host).body(Body::empty());
+        app.send(request.expect("a request")).await
+    };
+    for host in ["evil.test", "evil.test:8080", "localhost.evil.test", "127.0.0.1.evil.test"] {
+        for path in &paths {
+            let refused = get(&app, path, host).await;
+            refused.assert_problem(421, "misdirected_request");
+            assert!(refused.json["detail"].as_str().expect("text").contains("ALLOWED_HOSTS"));
+        }
+        // A browser takes the page for the service's own.
+        let origin = format!("http://{host}");
+        let own = [("host", host), ("origin", &*origin), ("sec-fetch-site", "same-origin")];
+        let changed = cancel(&app, booked, &own).await;
+        changed.assert_problem(421, "misdirected_request");
+        for probe in ["/api/v1/health", "/livez", "/readyz", "/metrics"] {
+            assert_eq!(get(&app, probe, host).await.status, 200, "{probe}");
+        }
+    }
+    assert_eq!(app.booking(booked).await["status"], "completed");
+    for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "10.1.2.3"] {
+        assert_eq!(get(&app, &paths[0], host).await.status, 200, "{host}");
+    }
+    assert_eq!(get(&app, &paths[0], "host.docker.internal:8080").await.status, 200);
+    app.finish().await;
+
+    let app = TestApp::with(|config| {
+        config.allowed_hosts = AllowedHosts { names: vec!["shop.example".into()], is_set: true };
+        config.server_host = [0, 0, 0, 0].into();
+    })
+    .await;
+    let flight = format!("/api/v1/flights/{}", app.add_flight(9).await);
+    assert_eq!(get(&app, &flight, "Shop.example").await.status, 200);
+    assert_eq!(get(&app, &flight, "evil.test").await.status, 421);
+    app.finish().await;
+    let app = TestApp::with(|config| config.server_host = [0, 0, 0, 0].into()).await;
+    let flight = format!("/api/v1/flights/{}", app.add_flight(9).await);
+    assert_eq!(get(&app, &flight, "any.example").await.status, 200);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn where_a_token_is_needed_an_origin_is_nothing_to_go_by() {
     let app = TestApp::with(|config| {
         config.auth = Some(JwtSettings {
@@ -64,6 +118,8 @@ async fn where_a_token_is_needed_an_origin_is_nothing_to_go_by() {
             issuer: None,
             audience: None,
             leeway: Duration::ZERO,
+            token_type: None,
+            lifetime_max: None,
         });
     })
     .await;

@@ -27,6 +27,8 @@ fn settings(keys: KeySource) -> JwtSettings {
         issuer: Some("https://id.example".into()),
         audience: Some("airline-booking".into()),
         leeway: Duration::from_secs(30),
+        token_type: None,
+        lifetime_max: Some(Duration::from_hours(24)),
     }
 }
 
@@ -61,6 +63,12 @@ fn signed(claims: &Value) -> String {
 fn signed_by(algorithm: Algorithm, id: Option<&str>, key: &EncodingKey, claims: &Value) -> String {
     let header = Header { kid: id.map(Into::into), ..Header::new(algorithm) };
     token(&header, claims, key)
+}
+
+/// Signed, with a `typ` in its header.
+fn typed(typ: Option<&str>, claims: &Value) -> String {
+    let header = Header { typ: typ.map(str::to_owned), ..Header::default() };
+    token(&header, claims, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
 
 /// A token of our own making: header and claims as they are, and a signature.
@@ -172,6 +180,22 @@ fn unacceptable() -> Vec<(&'static str, String)> {
         ("never expires", signed(&without(sound.clone(), "exp"))),
         ("expiry in words", signed(&with(sound.clone(), "exp", json!("tomorrow")))),
         ("not yet valid", signed(&with(sound.clone(), "nbf", json!(now + 31)))),
+        ("issued later than now", signed(&with(sound.clone(), "iat", json!(now + 31)))),
+        ("issue in words", signed(&with(sound.clone(), "iat", json!("today")))),
+        (
+            "a hundred years long",
+            signed(&with(sound.clone(), "exp", json!(now + 3_153_600_000_i64))),
+        ),
+        ("nearly for ever", signed(&with(sound.clone(), "exp", json!(1e300)))),
+        ("long, and its issue unsaid", {
+            signed(&without(with(sound.clone(), "exp", json!(now + 86_431)), "iat"))
+        }),
+        ("long since its issue", signed(&with(sound.clone(), "iat", json!(now - 86_400)))),
+        ("a logout token", typed(Some("logout+jwt"), &sound)),
+        ("a type of another kind", typed(Some("application/secevent+jwt"), &sound)),
+        ("no type, in words", typed(Some(""), &sound)),
+        ("an ID token", signed(&with(sound.clone(), "at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ")))),
+        ("an ID token of a code", signed(&with(sound.clone(), "c_hash", json!("LDktKdoQak3Pk0")))),
         ("another's signature", signed_by(Algorithm::HS256, None, &other, &sound)),
         ("no signature", format!("{unsigned}.")),
         ("alg none", forged(&json!({"alg": "none"}), &sound, "")),
@@ -289,9 +313,9 @@ async fn after_the_departure_staff_alone_cancels_a_completed_booking() {
     app.run_until_idle().await;
     app.clock.advance(chrono::TimeDelta::days(20));
     let token = |user, scope| {
-        let valid = claims(user, scope);
-        let until = start_of_test().timestamp() + 21 * 24 * 3_600;
-        signed(&with(valid, "exp", json!(until)))
+        let issued = start_of_test().timestamp() + 20 * 24 * 3_600;
+        let valid = with(claims(user, scope), "iat", json!(issued));
+        signed(&with(valid, "exp", json!(issued + 300)))
     };
     let path = format!("/api/v1/bookings/{booked}/cancel");
     let owner = token(OWNER, "flights:write");
@@ -348,6 +372,37 @@ fn set(keys: &[(&EncodingKey, Algorithm, &str)]) -> Value {
     let for_others = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "secret"});
     let unknown = json!({"kty": "new", "kid": "unknown"});
     json!({"keys": keys.chain([for_others, unknown]).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn a_token_is_of_the_type_that_is_wanted_and_no_longer_than_allowed() {
+    let path = format!("/api/v1/users/{OWNER}/bookings");
+    let sound = claims(OWNER, "");
+    let any: &[_] = &[None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("application/AT+JWT")];
+    let (access, others) = any.split_at(3);
+    for (wanted, accepted, refused) in [(None, any, &[][..]), (Some("at+jwt"), others, access)] {
+        let app = TestApp::with(|config| {
+            by_secret(config);
+            config.auth.as_mut().expect("set").token_type = wanted.map(str::to_owned);
+        })
+        .await;
+        for (types, status) in [(accepted, 200), (refused, 401)] {
+            for typ in types {
+                let answer = ask(&app, Method::GET, &path, Some(&typed(*typ, &sound)), None).await;
+                assert_eq!(answer.status, status, "{typ:?} where {wanted:?} is wanted");
+            }
+        }
+        app.finish().await;
+    }
+    let app = TestApp::with(|config| {
+        by_secret(config);
+        config.auth.as_mut().expect("set").lifetime_max = None;
+    })
+    .await;
+    let long = with(sound, "exp", json!(4_000_000_000_i64));
+    let answer = ask(&app, Method::GET, &path, Some(&signed(&long)), None).await;
+    assert_eq!(answer.status, 200);
+    app.finish().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::support::collector::Collector;
 use crate::support::process::{Server, http_client, run};
 use crate::support::replicas::Replicas;
 use crate::support::{booking, flight};
+use airline_booking::clock::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -168,7 +169,8 @@ async fn who_is_turned_away_is_told_of_and_not_what_it_sent() {
         let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
         crate::support::jwt::token(&jsonwebtoken::Header::default(), &claims, &key)
     };
-    let (owner, stranger) = (token(123, 4_000_000_000), token(7, 4_000_000_000));
+    let soon = SystemClock.now().timestamp() + 3_600;
+    let (owner, stranger) = (token(123, soon), token(7, soon));
     let expired = token(123, 1_000_000_000);
     let settings = [
         ("RUST_LOG", "info"),
@@ -250,8 +252,9 @@ async fn what_is_open_to_all_is_told_at_the_start() {
         log_of(directory.path(), &settings, async |_: &str| {}).await
     };
     assert_eq!(log_at(&[]).await, "");
-    let open = log_at(&[("SERVER_HOST", "0.0.0.0")]).await;
+    let open = log_at(&[("SERVER_HOST", "0.0.0.0"), ("AUTH", "off")]).await;
     assert!(open.contains("AUTH is off") && open.contains("set AUTH=jwt"), "{open}");
+    assert!(open.contains("callers reach 0.0.0.0 in the clear"), "{open}");
     let keys = ("JWT_JWKS", "http://user:marked-password@192.0.2.1:9/keys");
     let clear = log_at(&[("AUTH", "jwt"), keys, ("JWT_AUDIENCE", "us")]).await;
     assert!(clear.contains("over plain http"), "{clear}");

@@ -57,6 +57,7 @@ mod roles;
 mod rules;
 mod samples;
 mod schema_locks;
+mod secure_start;
 mod sell_out;
 mod settings;
 mod settling;

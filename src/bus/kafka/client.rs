@@ -59,6 +59,14 @@ impl Clients {
             None if protocol.ends_with("ssl") => _ = common.set("ssl.ca.location", "probe"),
             None => {}
         }
+        if let Some(certificate) = &settings.certificate {
+            common
+                .set("ssl.certificate.location", &certificate.location)
+                .set("ssl.key.location", &certificate.key_location);
+            if let Some(password) = &certificate.key_password {
+                common.set("ssl.key.password", password.expose());
+            }
+        }
         for (name, value) in COMMON {
             common.set(name, value);
         }

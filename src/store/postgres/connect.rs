@@ -34,29 +34,31 @@ const SESSION: [(&str, &str); 13] = [
 
 /// Where the settings lead.
 pub(super) fn options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
-    let options = if let Some(url) = &settings.url {
+    let options: PgConnectOptions = if let Some(url) = &settings.url {
         // The error may repeat the URL, and with it a password.
         url.expose().parse().map_err(|_| {
             StoreError::Refused(anyhow::anyhow!("DATABASE_URL is not a URL of PostgreSQL"))
         })?
     } else {
-        let options = PgConnectOptions::new_without_pgpass()
+        PgConnectOptions::new_without_pgpass()
             .host(&settings.host)
             .port(settings.port)
             .username(&settings.user)
             .password(settings.password.expose())
             .database(&settings.database)
-            .ssl_mode(match settings.ssl_mode {
-                SslMode::Disable => PgSslMode::Disable,
-                SslMode::Prefer => PgSslMode::Prefer,
-                SslMode::Require => PgSslMode::Require,
-                SslMode::VerifyCa => PgSslMode::VerifyCa,
-                SslMode::VerifyFull => PgSslMode::VerifyFull,
-            });
-        match &settings.ssl_root_cert {
-            Some(file) => options.ssl_root_cert(file),
-            None => options,
-        }
+            .ssl_mode(PgSslMode::Disable)
+    };
+    let options = match settings.ssl_mode {
+        None => options,
+        Some(SslMode::Disable) => options.ssl_mode(PgSslMode::Disable),
+        Some(SslMode::Prefer) => options.ssl_mode(PgSslMode::Prefer),
+        Some(SslMode::Require) => options.ssl_mode(PgSslMode::Require),
+        Some(SslMode::VerifyCa) => options.ssl_mode(PgSslMode::VerifyCa),
+        Some(SslMode::VerifyFull) => options.ssl_mode(PgSslMode::VerifyFull),
+    };
+    let options = match &settings.ssl_root_cert {
+        Some(file) => options.ssl_root_cert(file),
+        None => options,
     };
     Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
 }

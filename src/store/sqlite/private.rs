@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What SQLite and the claim keep beside the file.
+#[cfg(unix)]
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
 /// Permissions to read and write.
@@ -55,7 +56,9 @@ pub(super) fn prepare(file: &Path) -> io::Result<()> {
     {
         let file = file.canonicalize()?;
         close_to_others(&file);
-        BESIDE.iter().for_each(|ending| close_to_others(&beside(&file, ending)));
+        for ending in BESIDE {
+            close_to_others(&beside(&file, ending));
+        }
     }
     Ok(())
 }

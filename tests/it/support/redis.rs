@@ -34,7 +34,8 @@ pub fn connect(urls: &[&str], is_cluster: bool) -> Redis {
 }
 
 fn settings(urls: &[&str], is_cluster: bool) -> RedisSettings {
-    RedisSettings { urls: urls.iter().map(|url| Secret::from(*url)).collect(), is_cluster }
+    let urls = urls.iter().map(|url| Secret::from(*url)).collect();
+    RedisSettings { urls, is_cluster, authorities: None }
 }
 
 /// Runs one command on the server and database of a URL.
