@@ -108,16 +108,14 @@ impl App {
 
     /// Wires parts into a service at rest.
     pub fn assemble(config: Config, parts: Parts) -> Self {
-        let metrics = parts.metrics.clone();
-        let tracing = parts.tracing.clone();
+        let (metrics, tracing) = (parts.metrics.clone(), parts.tracing.clone());
         tracing.call_them(names(&config));
         let (store, read) = (parts.store.clone(), parts.store.clone());
         metrics.watch_pools(move || store.pools());
         metrics.tell_version_limit(parts.store.version_limit());
         metrics.watch_unreadable(move || read.unreadable());
         let committed = Arc::new(Notify::new());
-        let stopping = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let waiting = Waiting::new(config.max_waiting, stopping.clone());
         let (batches_max, between_batches) = batches(&config.database);
         let engine = Engine::new(
@@ -150,16 +148,17 @@ impl App {
             committed: committed.clone(),
             tasks: tasks.clone(),
         };
+        let search_settings = SearchSettings {
+            zone: config.schedule_timezone,
+            ttl: config.answers_kept_for(),
+            entries_max: config.max_cache_entries,
+            closes_before: policy(&config).closes_before,
+        };
         let search = Search::new(
             parts.store.clone(),
             parts.cache.clone(),
             parts.clock.clone(),
-            SearchSettings {
-                zone: config.schedule_timezone,
-                ttl: config.answers_kept_for(),
-                entries_max: config.max_cache_entries,
-                closes_before: policy(&config).closes_before,
-            },
+            search_settings,
             metrics.clone(),
             tracing.clone(),
         );

@@ -167,8 +167,11 @@ fn config(services: bool) -> Result<Config, ConfigError> {
     Config::from_env(environment(services))
 }
 
+/// Gives the value of a setting by its name.
+type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Where settings come from; `services`: with the usual places for those that it does not name.
-fn environment(services: bool) -> Box<dyn Fn(&str) -> Option<String>> {
+fn environment(services: bool) -> Lookup {
     let variable = |name: &str| std::env::var(name).ok();
     if services { Box::new(services::with_defaults(variable)) } else { Box::new(variable) }
 }
