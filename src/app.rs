@@ -4,6 +4,7 @@ mod beside;
 mod parts;
 mod samples;
 mod services;
+mod serving;
 mod stop;
 mod workers;
 
@@ -16,7 +17,6 @@ use crate::bus::{BusError, Topic};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::health::Health;
-use crate::http;
 use crate::identity::Tokens;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::PaymentWorker;
@@ -25,16 +25,14 @@ use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
 use crate::telemetry::{Metrics, Progress, Tracing};
 use chrono::TimeDelta;
-use futures::future::OptionFuture;
-use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 pub use beside::engine_beside;
 use parts::{Chosen, Claims, names};
@@ -49,9 +47,6 @@ const PAYMENT_GROUP: &str = "payment-service";
 
 /// How long a stop waits for the collector of traces.
 const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Connections at the operators' port (`METRICS_PORT`) at once.
-const OPERATORS_CONNECTIONS_MAX: usize = 64;
 
 /// How often the database's clock is looked at.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
@@ -359,103 +354,6 @@ impl App {
     /// How many batches and gateway calls are under way.
     pub fn running_tasks(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// The HTTP service; without the role `api` only what operators ask.
-    pub fn router(&self) -> axum::Router {
-        let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
-        let metrics = self.config.metrics_port.is_none();
-        let shown = http::Shown { docs: self.config.docs, metrics };
-        router(self.api(shown, http::Edge::by(&self.config)))
-    }
-
-    /// What is answered at the operators' port.
-    fn router_for_operators(&self) -> axum::Router {
-        // Who watches is not counted among those who call.
-        let edge = http::Edge::by(&Config { rate_limit: None, ..self.config.clone() });
-        http::router_for_operators(self.api(http::Shown { docs: false, metrics: true }, edge))
-    }
-
-    fn api(&self, shown: http::Shown, edge: http::Edge) -> http::Api {
-        http::Api {
-            bookings: self.bookings.clone(),
-            flights: self.flights.clone(),
-            search: self.search.clone(),
-            health: self.health.clone(),
-            metrics: self.metrics.clone(),
-            tracing: self.tracing.clone(),
-            draining: self.draining.clone(),
-            tokens: self.tokens.clone(),
-            edge,
-            shown,
-            limits: http::HttpLimits {
-                party_size_max: self.config.max_party_size,
-                pending_max: self.config.max_pending_per_user,
-                read_timeout: self.config.server_read_timeout,
-                request_timeout: self.config.server_write_timeout,
-            },
-        }
-    }
-
-    /// Starts the workers and serves until `stop` resolves; then drains and stops. Does the same when
-    /// a worker panics, and then fails.
-    pub async fn serve(
-        mut self,
-        listeners: Vec<TcpListener>,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        self.follow_clock();
-        self.keep_keys();
-        self.start_pipeline().await?;
-        self.start_sweeper();
-        let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
-        let closing = CancellationToken::new();
-        let limits = http::ConnectionLimits {
-            connections_max: self.config.max_connections,
-            head_timeout: self.config.server_read_timeout,
-            idle_timeout: self.config.server_idle_timeout,
-            write_timeout: self.config.server_write_timeout,
-        };
-        let (router, metrics) = (self.router(), self.metrics.clone());
-        // A rush of callers leaves those who watch their own connections.
-        let watched = self.operators.take().map(|listener| {
-            let limits =
-                http::ConnectionLimits { connections_max: OPERATORS_CONNECTIONS_MAX, ..limits };
-            let router = self.router_for_operators();
-            http::serve(vec![listener], router, limits, metrics.clone(), closing.clone())
-        });
-        let server = http::serve(listeners, router, limits, metrics, closing.clone());
-        let server = async { tokio::join!(server, OptionFuture::from(watched)) };
-        let panicked = self.workers.panicked();
-        let mut claims = std::mem::take(&mut self.claims);
-        let mut broken = None;
-        let stopped = async {
-            tokio::select! {
-                () = stop => {}
-                worker = panicked => broken = Some(anyhow::anyhow!(
-                    "the worker {worker} panicked; the log says why"
-                )),
-                () = claims.lost() => broken = Some(anyhow::anyhow!(
-                    "another airline-booking serves from this database; replicas need KAFKA_BROKERS"
-                )),
-            }
-            draining.store(true, Ordering::Release);
-            if !self.config.shutdown_delay.is_zero() {
-                info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
-                tokio::time::sleep(self.config.shutdown_delay).await;
-            }
-            info!("stopping: no new requests; those under way are finished");
-            // Callers that wait for a payment are answered as it stands.
-            stopping.cancel();
-            closing.cancel();
-            tokio::time::sleep(self.config.shutdown_timeout).await;
-        };
-        tokio::select! {
-            _ = server => {}
-            () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
-        }
-        self.stop().await;
-        broken.map_or(Ok(()), Err)
     }
 }
 
