@@ -1,5 +1,6 @@
 //! A flight (one dated departure) and its seat inventory.
 
+use super::flight_number::{check_number, flight_number};
 use super::place::place_key;
 use super::{Currency, FlightId, Invalid, Money, Place, SeatCount, Timestamp};
 use chrono::{Datelike, Duration};
@@ -199,13 +200,14 @@ impl NewFlight {
     /// The largest number of seats that a flight can have.
     pub const TOTAL_SEATS_MAX: SeatCount = 10_000;
 
-    /// Itself, trimmed and priced in `currency`, if it keeps every rule; else all the rules it
-    /// breaks, by wire field.
+    /// Itself, trimmed, its number as numbers are kept and priced in `currency`, if it keeps every
+    /// rule; else all the rules it breaks, by wire field.
     pub fn checked(mut self, currency: Currency) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         self.source = check_place(&mut invalid, "/source", &self.source);
         self.destination = check_place(&mut invalid, "/destination", &self.destination);
         check_route(&mut invalid, &self.source, &self.destination);
+        self.flight_number = self.flight_number.map(|number| flight_number(&number).into());
         check_number(&mut invalid, self.flight_number.as_deref());
         check_times(&mut invalid, self.departs_at, self.arrives_at);
         self.price = currency.priced(&mut invalid, self.price);
@@ -315,7 +317,11 @@ impl FlightPatch {
         if after.source != flight.source || after.destination != flight.destination {
             check_route(&mut invalid, &after.source, &after.destination);
         }
-        after.flight_number = self.flight_number.apply(after.flight_number);
+        if let FieldChange::Set(number) = &self.flight_number {
+            after.flight_number = Some(flight_number(number).into());
+        } else {
+            after.flight_number = self.flight_number.apply(after.flight_number);
+        }
         if after.flight_number != flight.flight_number {
             check_number(&mut invalid, after.flight_number.as_deref());
         }
@@ -379,15 +385,6 @@ fn check_place(invalid: &mut Invalid, pointer: &str, place: &str) -> Place {
 fn check_route(invalid: &mut Invalid, source: &str, destination: &str) {
     if !source.is_empty() && place_key(source) == place_key(destination) {
         invalid.add("/destination", "must differ from source");
-    }
-}
-
-fn check_number(invalid: &mut Invalid, number: Option<&str>) {
-    let sound = |number: &str| {
-        (1..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
-    if number.is_some_and(|number| !sound(number)) {
-        invalid.add("/flight_number", "must be 1 to 20 letters and digits");
     }
 }
 

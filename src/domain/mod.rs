@@ -6,6 +6,7 @@
 mod booking;
 mod event;
 mod flight;
+mod flight_number;
 mod ids;
 mod invalid;
 mod money;
@@ -18,6 +19,7 @@ pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };
 pub use flight::{FieldChange, Flight, FlightPatch, FlightStatus, NewFlight};
+pub use flight_number::{flight_number, stored_flight_number};
 pub use ids::{BookingId, FlightId, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};

@@ -19,7 +19,8 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
     "available_seats": 150, "total_seats": 180, "price": 2500.00
 }))]
 pub(super) struct FlightBody {
-    /// 1 to 20 letters and digits; `null` takes it away.
+    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`);
+    /// `null` takes it away.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     flight_number: Sent<String>,
@@ -129,8 +130,8 @@ fn first_status() -> Object {
     "available_seats": 150, "total_seats": 180, "price": 2500.00
 }))]
 pub(super) struct NewFlightBody {
-    /// 1 to 20 letters and digits.
-    #[schema(min_length = 1, max_length = 20, pattern = "^[A-Za-z0-9]+$")]
+    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`).
+    #[schema(min_length = 1, pattern = "^[ -]*([A-Za-z0-9][ -]*){1,20}$")]
     flight_number: Option<String>,
     /// 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]

@@ -6,6 +6,7 @@
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, FailureReason, Flight, FlightId, FlightStatus,
     Money, Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
+    stored_flight_number,
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{Position, StoreError};
@@ -98,7 +99,7 @@ impl TryFrom<FlightRow> for Flight {
         let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
         Ok(Self {
             id: FlightId(row.id),
-            flight_number: row.flight_number.map(Into::into),
+            flight_number: row.flight_number.map(|text| stored_flight_number(text).into()),
             source: row.source.into(),
             destination: row.destination.into(),
             departs_at: cell.read("timestamp", instant(row.timestamp))?,

@@ -14,6 +14,7 @@ mod database_roles;
 mod drift;
 mod everything_goes_wrong;
 mod faults;
+mod flight_numbers;
 mod flight_versions;
 mod foreign_messages;
 mod garbage;

@@ -94,10 +94,3 @@ pub(super) fn price(
 fn instead_of(text: &str) -> String {
     if text.is_empty() { "; it is empty".to_owned() } else { format!(", not {}", shown(text)) }
 }
-
-/// A flight number as it is kept: capitals, without blanks and hyphens, so that `ai 101` and
-/// `AI-101` are `AI101`. Leading zeros stay.
-pub(super) fn flight_number(text: &str) -> String {
-    let kept = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
-    kept.map(|c| c.to_ascii_uppercase()).collect()
-}

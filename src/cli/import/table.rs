@@ -1,6 +1,6 @@
 //! A CSV text as flights: finds the columns by the first line, and reads line after line.
 
-use super::fields::{flight_number, instant, price, seats};
+use super::fields::{instant, price, seats};
 use super::head::{Head, KNOWN, REQUIRED, is_blank, known, lacking};
 use crate::domain::{Currency, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
@@ -86,7 +86,7 @@ impl Columns {
         let price = price(&mut invalid, self.currency, field(self.price), self.comma_is_decimal);
         invalid.or(())?;
         NewFlight {
-            flight_number: given(self.flight_number).map(|text| flight_number(text).into()),
+            flight_number: given(self.flight_number).map(Into::into),
             source: field(self.source).into(),
             destination: field(self.destination).into(),
             departs_at,

@@ -36,7 +36,8 @@ SELECT c.flight_number, c.source, c.destination, c.route, instant(c.departs), in
  WHERE $13 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
         WHERE f.route = c.route AND f.timestamp = instant(c.departs)
-          AND f.flight_number IS NOT DISTINCT FROM c.flight_number)
+          AND upper(replace(replace(f.flight_number, ' ', ''), '-', '') COLLATE \"C\")
+              IS NOT DISTINCT FROM c.flight_number)
  ORDER BY c.position
 RETURNING id";
 

@@ -34,7 +34,7 @@ SELECT c.value ->> '$[0]', c.value ->> '$[1]', c.value ->> '$[2]', c.value ->> '
  WHERE ?4 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
         WHERE f.route = c.value ->> '$[3]' AND f.timestamp = c.value ->> '$[4]'
-          AND f.flight_number IS c.value ->> '$[0]')
+          AND upper(replace(replace(f.flight_number, ' ', ''), '-', '')) IS c.value ->> '$[0]')
  ORDER BY c.key";
 
 fn row(flight: &NewFlight) -> impl Serialize {
