@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-pub use beside::engine_beside;
+pub use beside::{Beside, engine_beside};
 use parts::{Chosen, Claims, names};
 pub use parts::{Parts, open_store};
 pub use services::{Missing, Services};

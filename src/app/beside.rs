@@ -1,25 +1,77 @@
-//! The engine for a command that changes seats without serving, beside a service that may run.
+//! What commands that change flights and seats use beside a service that may run.
 
+use super::parts::Opened;
 use super::{batches, policy};
-use crate::booking::{Engine, EngineLimits, EngineParts, Waiting};
+use crate::booking::{Engine, EngineLimits, EngineParts, Flights, Waiting};
 use crate::cache::memory::MemoryCache;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
+use crate::lock::redis::RedisLocks;
+use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Tracing};
+use anyhow::Context;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A store and the way to change its flights.
+pub struct Beside {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The use cases.
+    pub flights: Flights,
+}
+
+impl Beside {
+    /// Opens the store that the settings name. Brings its schema up to date only if no service runs on it.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let Opened { store, clock, postgres } = Opened::by(config, false).await?;
+        // A turn with the replicas on flights that they sell all the time.
+        let locks: Arc<dyn FlightLocks> = match (&config.redis, &postgres) {
+            (Some(settings), Some(postgres)) if config.flight_locks => {
+                let redis = Redis::new(settings, Metrics::new());
+                let redis = redis.context("REDIS_HOST or REDIS_URL")?;
+                let prefix = format!("flight_lock:{}:", postgres.identity().await?);
+                Arc::new(RedisLocks::new(redis, &prefix))
+            }
+            _ => Arc::new(MemoryLocks::default()),
+        };
+        let flights = Flights {
+            engine: engine_with(config, store.clone(), clock.clone(), locks),
+            store: store.clone(),
+            cache: Arc::new(MemoryCache::beside_a_service()),
+            clock: clock.clone(),
+            currency: config.currency,
+            zone: config.schedule_timezone,
+            committed: Arc::default(),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self { store, clock, flights })
+    }
+}
+
 /// An engine over a store. Versions keep it and the service apart; what it tells and which answers it
 /// outdates waits in the store for the service's relay.
 pub fn engine_beside(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
+    engine_with(config, store, clock, Arc::new(MemoryLocks::default()))
+}
+
+fn engine_with(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    locks: Arc<dyn FlightLocks>,
+) -> Engine {
     let (batches_max, between_batches) = batches(&config.database);
     Engine::new(
         EngineParts {
             store,
-            locks: Arc::new(MemoryLocks::default()),
+            locks,
             cache: Arc::new(MemoryCache::beside_a_service()),
             clock,
             policy: policy(config),

@@ -53,23 +53,40 @@ pub async fn open_store(
     config: &Config,
     adopt: bool,
 ) -> Result<(Arc<dyn Store>, Arc<dyn Clock>), StoreError> {
-    Ok(match &config.database {
-        Database::Sqlite(file) if adopt => {
-            (Arc::new(SqliteStore::open(file, config.currency).await?), Arc::new(SystemClock))
-        }
-        Database::Sqlite(file) => (
-            Arc::new(SqliteStore::open_beside(file, config.currency).await?),
-            Arc::new(SystemClock),
-        ),
-        Database::Postgres(settings) => {
-            if !adopt {
-                PostgresStore::refuse_older_schema_in_use(settings).await?;
+    let Opened { store, clock, .. } = Opened::by(config, adopt).await?;
+    Ok((store, clock))
+}
+
+/// A store that a command opened.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The same store, where it is one that replicas share.
+    pub(super) postgres: Option<Arc<PostgresStore>>,
+}
+
+impl Opened {
+    pub(super) async fn by(config: &Config, adopt: bool) -> Result<Self, StoreError> {
+        match &config.database {
+            Database::Sqlite(file) => {
+                let store = if adopt {
+                    SqliteStore::open(file, config.currency).await?
+                } else {
+                    SqliteStore::open_beside(file, config.currency).await?
+                };
+                Ok(Self { store: Arc::new(store), clock: Arc::new(SystemClock), postgres: None })
             }
-            let store = PostgresStore::open(settings, config.currency, adopt).await?;
-            let clock = store.clock();
-            (Arc::new(store), clock)
+            Database::Postgres(settings) => {
+                if !adopt {
+                    PostgresStore::refuse_older_schema_in_use(settings).await?;
+                }
+                let store = PostgresStore::open(settings, config.currency, adopt).await?;
+                let store = Arc::new(store);
+                let clock = store.clock();
+                Ok(Self { store: store.clone(), clock, postgres: Some(store) })
+            }
         }
-    })
+    }
 }
 
 /// The store, and what is kept and counted beside it.

@@ -91,16 +91,28 @@ impl Flights {
 
     /// Changes the fields that the command names.
     pub async fn put(&self, put: PutFlight) -> Result<Flight, Error> {
-        match self.engine.submit(Command::PutFlight(put)).await? {
-            Outcome::Flight(flight) => Ok(flight),
-            Outcome::Booking { booking, .. } => {
-                unreachable!("a flight's change answered with booking {}", booking.id)
-            }
-        }
+        self.engine.submit(Command::PutFlight(put)).await.map(flight_of)
+    }
+
+    /// Carries out many changes, each by itself; answers in their order.
+    pub async fn put_all(&self, puts: Vec<PutFlight>) -> Result<Vec<Result<Flight, Error>>, Error> {
+        let commands = puts.into_iter().map(Command::PutFlight).collect();
+        let outcomes = self.engine.submit_all(commands, &[]).await?;
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(flight_of)).collect())
     }
 
     /// One flight.
     pub async fn flight(&self, id: FlightId) -> Result<Flight, Error> {
         Ok(self.store.flight(id).await?.ok_or(Refusal::FlightNotFound(id))?)
+    }
+}
+
+/// The flight that a change of it answers with.
+fn flight_of(outcome: Outcome) -> Flight {
+    match outcome {
+        Outcome::Flight(flight) => flight,
+        Outcome::Booking { booking, .. } => {
+            unreachable!("a flight's change answered with booking {}", booking.id)
+        }
     }
 }

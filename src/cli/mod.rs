@@ -23,7 +23,6 @@ use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -44,11 +43,7 @@ enum Command {
     /// Serve the HTTP API (this is what happens without a command)
     Serve(ServeArgs),
     /// Import flights from a CSV file, plain or gzip; all of them or, if a line is bad, none
-    #[command(after_help = import::HELP)]
-    Import {
-        /// The file; - is standard input
-        file: PathBuf,
-    },
+    Import(import::ImportArgs),
     /// Bring the database to this version's schema and stop; adopts one of the specified schema
     Migrate(MigrateArgs),
     /// Look at a PostgreSQL database of the specified schema before `migrate` adopts it
@@ -111,7 +106,7 @@ impl Command {
                 let config = Config::for_serving(environment(services))?;
                 Box::pin(serve::serve(config, !args.no_sample, services)).await?;
             }
-            Self::Import { file } => return import::import(&config()?, &file).await,
+            Self::Import(args) => return import::import(&config()?, &args).await,
             Self::Migrate(args) => return migrate(&config()?, &args).await,
             Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Health => return health::health(&config()?).await,

@@ -106,6 +106,9 @@ pub trait Store: PersonalData {
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError>;
 
+    /// Flights of any status that depart in these spans, which do not overlap.
+    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError>;
+
     /// One booking, with its passengers.
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError>;
 
@@ -246,6 +249,17 @@ pub trait Store: PersonalData {
 
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// A time on a route: what departs in `[from, until)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSpan {
+    /// As [`crate::domain::route_key`] makes it.
+    pub route: String,
+    /// The first instant.
+    pub from: Timestamp,
+    /// The first instant behind it.
+    pub until: Timestamp,
 }
 
 /// A job that one process at a time does. Where two do, for a moment, messages go out twice.

@@ -32,6 +32,7 @@ mod http_round_trips;
 mod http_strict;
 mod identity;
 mod import_files;
+mod import_updates;
 mod interop;
 mod keys_of_cancellations;
 mod local_services;

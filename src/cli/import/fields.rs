@@ -1,6 +1,6 @@
 //! Single fields of a line, as people and spreadsheets write them.
 
-use crate::domain::{Currency, Invalid, Money, SeatCount, Timestamp};
+use crate::domain::{Currency, FlightStatus, Invalid, Money, SeatCount, Timestamp};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// A value for a message: quoted, its first characters alone, nothing that moves a cursor.
@@ -65,6 +65,24 @@ pub(super) fn seats(invalid: &mut Invalid, pointer: &str, text: &str) -> SeatCou
     text.parse().unwrap_or_else(|_| {
         invalid.add(pointer, format!("must be a whole number{}", instead_of(text)));
         0
+    })
+}
+
+/// A flight's id, or its version.
+pub(super) fn natural(invalid: &mut Invalid, pointer: &str, text: &str) -> i64 {
+    text.parse().ok().filter(|number| *number > 0).unwrap_or_else(|| {
+        invalid.add(pointer, format!("must be a whole number above 0{}", instead_of(text)));
+        1
+    })
+}
+
+/// A status; capitals make no difference, and blanks and hyphens stand for underscores.
+pub(super) fn status(invalid: &mut Invalid, text: &str) -> FlightStatus {
+    let word = text.to_ascii_lowercase().replace([' ', '-'], "_");
+    FlightStatus::parse(&word).unwrap_or_else(|| {
+        let known = FlightStatus::ALL.map(FlightStatus::as_str).join(", ");
+        invalid.add("/flight_status", format!("must be one of {known}{}", instead_of(text)));
+        FlightStatus::Scheduled
     })
 }
 

@@ -11,7 +11,7 @@ const LINE_MAX: u64 = 64 * 1024;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// The names of columns that mean something; the first five are required.
-pub(super) const KNOWN: [&str; 8] = [
+pub(super) const KNOWN: [&str; 11] = [
     "source",
     "destination",
     "timestamp",
@@ -20,7 +20,13 @@ pub(super) const KNOWN: [&str; 8] = [
     "flight_number",
     "arrival_timestamp",
     "available_seats",
+    "flight_status",
+    "id",
+    "version",
 ];
+
+/// Those that mean something only where lines change stored flights.
+pub(super) const UPDATING: [&str; 2] = ["id", "version"];
 
 /// How many of [`KNOWN`] are required.
 pub(super) const REQUIRED: usize = 5;

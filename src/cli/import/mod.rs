@@ -2,33 +2,34 @@
 //!
 //! The file is read twice, so that it is never in memory as a whole: first every line is checked,
 //! then they are imported in chunks. Of each line some bytes are kept, to see whether a later one
-//! contradicts it. What is stored already is left as it is, so an import that was
-//! interrupted is simply run again.
+//! contradicts it. What is stored already is left as it is, or with `--update`
+//! changed to what the file says, so an import that was interrupted is simply run again.
 
 mod fields;
 mod head;
+mod matching;
 mod progress;
+mod seen;
 mod source;
 mod table;
+mod update;
 
 use super::say;
 use crate::app;
 use crate::config::Config;
-use crate::domain::{Currency, NewFlight, route_key};
 use anyhow::{Context, bail};
 use fields::shown;
 use progress::Progress;
+use seen::Seen;
 use source::Source;
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
-use std::hash::BuildHasher;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
-use table::{BadLine, Table};
+use table::{BadLine, Line, Reading, Table};
+use update::Update;
 
 /// What the file must look like, for `--help`.
-pub(super) const HELP: &str = "\
+const HELP: &str = "\
 The first line names the columns, in any order; columns of other names are ignored. Capitals, blanks,
 underscores and hyphens in a name make no difference:
   source, destination   where from, where to
@@ -38,9 +39,19 @@ underscores and hyphens in a name make no difference:
   flight_number         optional; kept in capitals without blanks and hyphens (ai 101 is AI101)
   arrival_timestamp     optional, RFC 3339
   available_seats       optional, seats to sell; total_seats if it is missing or empty
+  flight_status         optional; scheduled if it is missing or empty
 Fields stand between commas, semicolons or tabs; between semicolons 2500,00 is a price too. Blank rows,
 and comments (#) before the column names, are skipped. FILE may be - or a pipe.
-Two lines of one flight must say the same. A flight that is stored already (same number, route and departure) is left as it is.";
+Two lines of one flight must say the same. A flight that is stored already (same number, route and departure) is left as it is.
+
+With --update it is changed to what its line says: times, price, status and seats, by the rules of
+PUT /flights. Empty fields say nothing. available_seats are all seats to sell here, sold ones among them. A
+flight that departs at another time is known by its number and route on its day or within 12 hours, if only
+one can be meant. Two more columns are read:
+  id                    optional, the flight that the line is about
+  version               optional, what the flight's version must be
+Lines that a rule refuses are told by number, and the others are carried out; the exit code is 1 then. The
+same file can be imported again at any time, as after a crash, and beside a running service.";
 
 /// Flights in one transaction.
 const CHUNK_SIZE: usize = 5_000;
@@ -48,42 +59,45 @@ const CHUNK_SIZE: usize = 5_000;
 /// Bad lines that are shown; the others are counted.
 const SHOWN_MAX: usize = 10;
 
-/// Imports a file; exit code 1 if a line is bad.
-pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitCode> {
+/// How a file is imported.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct ImportArgs {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// Change flights that are stored already to what the file says, by the rules of PUT
+    #[arg(long)]
+    update: bool,
+}
+
+/// Imports a file; exit code 1 if a line is bad or refused.
+pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let started_at = Instant::now();
-    let in_file = || format!("cannot import {}", file.display());
-    let source = Source::open(file).with_context(in_file)?;
-    let bad = check(&source, config.currency).with_context(in_file)?;
+    let in_file = || format!("cannot import {}", args.file.display());
+    let source = Source::open(&args.file).with_context(in_file)?;
+    let reading = Reading { currency: config.currency, updates: args.update };
+    let bad = check(&source, reading).with_context(in_file)?;
     if bad.count > 0 {
         for line in &bad.shown {
             eprintln!("{line}");
         }
-        let more = match bad.count - bad.shown.len() {
-            0 => String::new(),
-            more => format!(", {more} of them not shown"),
-        };
+        let more = more_of(bad.count, bad.shown.len());
         eprintln!("nothing was imported: {} of {} lines are bad{more}", bad.count, bad.lines);
         return Ok(ExitCode::FAILURE);
     }
 
+    let mut table = open(&source, reading).with_context(in_file)?;
+    if args.update {
+        return update(config, &mut table, &bad, started_at).await;
+    }
     let (store, clock) = app::open_store(config, false).await?;
     let mut progress = Progress::start("importing", bad.lines);
-    let mut table = open(&source, config.currency).with_context(in_file)?;
     let (mut imported, mut read) = (0, 0);
-    loop {
-        let mut chunk = Vec::with_capacity(CHUNK_SIZE);
-        while chunk.len() < CHUNK_SIZE {
-            match table.next_flight()? {
-                Some(Ok((_, flight))) => chunk.push(flight),
-                Some(Err(line)) => bail!("the file changed while it was read: {line}"),
-                None => break,
-            }
-        }
-        if chunk.is_empty() {
-            break;
-        }
-        imported += store.import_flights(&chunk, config.currency, clock.now()).await?;
-        read += chunk.len();
+    while let Some(lines) = next_chunk(&mut table)? {
+        let flights: Vec<_> = lines.into_iter().map(|line| line.flight).collect();
+        let created = store.import_flights(&flights, config.currency, clock.now()).await;
+        imported += created.with_context(|| stopped_after(read))?;
+        read += flights.len();
         progress.reached(read);
     }
     progress.finish();
@@ -92,27 +106,82 @@ pub(super) async fn import(config: &Config, file: &Path) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Imports lines whose flights are not stored, and changes the others to what their lines say.
+async fn update(
+    config: &Config,
+    table: &mut Table,
+    checked: &Checked,
+    started_at: Instant,
+) -> anyhow::Result<ExitCode> {
+    let beside = app::Beside::open(config).await?;
+    let mut progress = Progress::start("importing", checked.lines);
+    let mut update = Update::new(&beside, config.currency, &checked.seen);
+    let mut read = 0;
+    while let Some(lines) = next_chunk(table)? {
+        let count = lines.len();
+        update.take(lines).await.with_context(|| stopped_after(read))?;
+        read += count;
+        progress.reached(read);
+    }
+    progress.finish();
+    let tally = update.tally;
+    for line in &tally.shown {
+        eprintln!("{line}");
+    }
+    let more = more_of(tally.refused, tally.shown.len());
+    let seconds = started_at.elapsed().as_secs_f64();
+    say(&format!(
+        "{} inserted, {} updated, {} unchanged, {} refused{more}, in {seconds:.1} s",
+        tally.inserted, tally.updated, tally.unchanged, tally.refused
+    ))?;
+    Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn stopped_after(lines: usize) -> String {
+    format!("stopped after {lines} lines, which are stored; import the file again to go on")
+}
+
+fn more_of(count: usize, shown: usize) -> String {
+    match count - shown {
+        0 => String::new(),
+        more => format!(", {more} of them not shown"),
+    }
+}
+
+/// The next lines of a file that was checked; `None` at its end.
+fn next_chunk(table: &mut Table) -> anyhow::Result<Option<Vec<Line>>> {
+    let mut chunk = Vec::with_capacity(CHUNK_SIZE);
+    while chunk.len() < CHUNK_SIZE {
+        match table.next_line()? {
+            Some(Ok(line)) => chunk.push(line),
+            Some(Err(line)) => bail!("the file changed while it was read: {line}"),
+            None => break,
+        }
+    }
+    Ok((!chunk.is_empty()).then_some(chunk))
+}
+
 /// What the first reading found.
 #[derive(Default)]
 struct Checked {
     lines: usize,
     count: usize,
     shown: Vec<BadLine>,
+    seen: Seen,
 }
 
-fn check(source: &Source, currency: Currency) -> anyhow::Result<Checked> {
-    let mut table = open(source, currency)?;
+fn check(source: &Source, reading: Reading) -> anyhow::Result<Checked> {
+    let mut table = open(source, reading)?;
     let ignored: Vec<_> = table.ignored().map(shown).collect();
     if !ignored.is_empty() {
         say(&format!("columns ignored: {}", ignored.join(", ")))?;
     }
     let mut progress = Progress::start("checking", 0);
     let mut checked = Checked::default();
-    let mut seen = Seen::default();
-    while let Some(line) = table.next_flight()? {
+    while let Some(line) = table.next_line()? {
         checked.lines += 1;
         progress.reached(checked.lines);
-        if let Err(bad) = line.and_then(|(number, flight)| seen.agrees(number, &flight)) {
+        if let Err(bad) = line.and_then(|line| checked.seen.agrees(&line)) {
             checked.count += 1;
             if checked.shown.len() < SHOWN_MAX {
                 checked.shown.push(bad);
@@ -123,41 +192,8 @@ fn check(source: &Source, currency: Currency) -> anyhow::Result<Checked> {
     Ok(checked)
 }
 
-/// The flights of the lines so far, as fingerprints.
-#[derive(Default)]
-struct Seen {
-    hasher: RandomState,
-    /// By number, route and departure: the line, and the rest of it.
-    lines: HashMap<u64, (u32, u32)>,
-}
-
-impl Seen {
-    /// A line that is the same flight as an earlier one must say the same of it.
-    fn agrees(&mut self, number: u64, flight: &NewFlight) -> Result<(), BadLine> {
-        let route = route_key(&flight.source, &flight.destination);
-        let key = self.hasher.hash_one((&flight.flight_number, route, flight.departs_at));
-        let rest = (flight.total_seats, flight.available_seats, flight.price, flight.arrives_at);
-        let rest = self.hasher.hash_one(rest) as u32;
-        match self.lines.entry(key) {
-            Entry::Vacant(vacant) => {
-                vacant.insert((u32::try_from(number).unwrap_or(u32::MAX), rest));
-                Ok(())
-            }
-            Entry::Occupied(known) if known.get().1 == rest => Ok(()),
-            Entry::Occupied(known) => {
-                let fault = format!(
-                    "is the flight of line {} (same number, route and departure) with other seats, \
-                     another price or another arrival",
-                    known.get().0
-                );
-                Err(BadLine { number, faults: vec![fault] })
-            }
-        }
-    }
-}
-
-fn open(source: &Source, currency: Currency) -> anyhow::Result<Table> {
-    Table::new(source.text()?, currency)
+fn open(source: &Source, reading: Reading) -> anyhow::Result<Table> {
+    Table::new(source.text()?, reading)
 }
 
 #[cfg(test)]
@@ -168,7 +204,7 @@ mod tests {
 
     const HEADER: &str = "source,destination,timestamp,total_seats,price\n";
 
-    fn inr() -> Currency {
+    fn inr() -> crate::domain::Currency {
         "INR".parse().expect("a currency")
     }
 
@@ -179,7 +215,7 @@ mod tests {
     }
 
     fn checked(file: &tempfile::NamedTempFile) -> anyhow::Result<Checked> {
-        check(&Source::open(file.path())?, inr())
+        check(&Source::open(file.path())?, Reading { currency: inr(), updates: false })
     }
 
     #[test]

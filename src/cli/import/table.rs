@@ -1,8 +1,8 @@
 //! A CSV text as flights: finds the columns by the first line, and reads line after line.
 
-use super::fields::{instant, price, seats};
-use super::head::{Head, KNOWN, REQUIRED, is_blank, known, lacking};
-use crate::domain::{Currency, FlightStatus, Invalid, NewFlight};
+use super::fields::{instant, natural, price, seats, status};
+use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
+use crate::domain::{Currency, FlightId, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
 use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::fmt;
@@ -23,6 +23,23 @@ impl fmt::Display for BadLine {
     }
 }
 
+/// A line that is a flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Counted from 1, as an editor counts.
+    pub(super) number: u64,
+    /// The stored flight that it names.
+    pub(super) id: Option<FlightId>,
+    /// The version of that flight that it was made from.
+    pub(super) version: Option<i64>,
+    /// The flight, with defaults where the line says nothing.
+    pub(super) flight: NewFlight,
+    /// Whether it names `available_seats`.
+    pub(super) says_available: bool,
+    /// Whether it names `flight_status`.
+    pub(super) says_status: bool,
+}
+
 /// Where each column stands in a line.
 struct Columns {
     currency: Currency,
@@ -36,11 +53,14 @@ struct Columns {
     flight_number: Option<usize>,
     arrival_timestamp: Option<usize>,
     available_seats: Option<usize>,
+    flight_status: Option<usize>,
+    id: Option<usize>,
+    version: Option<usize>,
 }
 
 impl Columns {
-    fn of(header: &[String], currency: Currency, delimiter: u8, line: u64) -> anyhow::Result<Self> {
-        let is = |column: &String, name: &str| known(column) == Some(name);
+    fn of(header: &[String], reading: Reading, delimiter: u8, line: u64) -> anyhow::Result<Self> {
+        let is = |column: &String, name: &str| reading.known(column) == Some(name);
         let optional = |name: &str| header.iter().position(|column| is(column, name));
         let missing: Vec<_> =
             KNOWN[..REQUIRED].iter().copied().filter(|name| optional(name).is_none()).collect();
@@ -54,7 +74,7 @@ impl Columns {
         }
         let required = |name| optional(name).expect("a missing one was reported above");
         Ok(Self {
-            currency,
+            currency: reading.currency,
             comma_is_decimal: delimiter == b';',
             width: header.len(),
             source: required("source"),
@@ -65,11 +85,14 @@ impl Columns {
             flight_number: optional("flight_number"),
             arrival_timestamp: optional("arrival_timestamp"),
             available_seats: optional("available_seats"),
+            flight_status: optional("flight_status"),
+            id: optional("id"),
+            version: optional("version"),
         })
     }
 
-    /// The flight of a line, or what is wrong with it.
-    fn flight(&self, line: &StringRecord) -> Result<NewFlight, Invalid> {
+    /// A line as a flight, or what is wrong with it.
+    fn line(&self, number: u64, line: &StringRecord) -> Result<Line, Invalid> {
         let mut invalid = Invalid::default();
         if line.len() != self.width {
             let detail = format!("are {}, where the first line names {}", line.len(), self.width);
@@ -84,8 +107,11 @@ impl Columns {
         let available_seats = given(self.available_seats)
             .map_or(total_seats, |text| seats(&mut invalid, "/available_seats", text));
         let price = price(&mut invalid, self.currency, field(self.price), self.comma_is_decimal);
+        let flight_status = given(self.flight_status).map(|text| status(&mut invalid, text));
+        let id = given(self.id).map(|text| FlightId(natural(&mut invalid, "/id", text)));
+        let version = given(self.version).map(|text| natural(&mut invalid, "/version", text));
         invalid.or(())?;
-        NewFlight {
+        let flight = NewFlight {
             flight_number: given(self.flight_number).map(Into::into),
             source: field(self.source).into(),
             destination: field(self.destination).into(),
@@ -93,10 +119,33 @@ impl Columns {
             arrives_at,
             available_seats,
             total_seats,
-            flight_status: FlightStatus::Scheduled,
+            flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price,
-        }
-        .checked(self.currency)
+        };
+        Ok(Line {
+            number,
+            id,
+            version,
+            flight: flight.checked(self.currency)?,
+            says_available: given(self.available_seats).is_some(),
+            says_status: flight_status.is_some(),
+        })
+    }
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// What prices are in.
+    pub(super) currency: Currency,
+    /// Whether lines change stored flights, so that columns name these.
+    pub(super) updates: bool,
+}
+
+impl Reading {
+    /// The known column that a name means.
+    fn known(self, name: &str) -> Option<&'static str> {
+        known(name).filter(|name| self.updates || !UPDATING.contains(name))
     }
 }
 
@@ -104,6 +153,7 @@ impl Columns {
 pub(super) struct Table {
     reader: Reader<Box<dyn Read>>,
     columns: Columns,
+    reading: Reading,
     names: Vec<String>,
     line: ByteRecord,
     /// Lines before the column names.
@@ -112,7 +162,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Reads up to the column names, and those.
-    pub(super) fn new(text: Box<dyn BufRead>, currency: Currency) -> anyhow::Result<Self> {
+    pub(super) fn new(text: Box<dyn BufRead>, reading: Reading) -> anyhow::Result<Self> {
         let Head { text, delimiter, skipped } = Head::read(text)?;
         // Lines end at `\n` alone, and trimming takes a `\r` before it: so each line is counted as
         // an editor counts it, whichever ending the file has.
@@ -132,21 +182,19 @@ impl Table {
             };
             names.push(name.trim_matches(is_blank).to_owned());
         }
-        let columns = Columns::of(&names, currency, delimiter, number)?;
-        Ok(Self { reader, columns, names, line, skipped })
+        let columns = Columns::of(&names, reading, delimiter, number)?;
+        Ok(Self { reader, columns, reading, names, line, skipped })
     }
 
     /// Columns that mean nothing here, those without a name left out.
     pub(super) fn ignored(&self) -> impl Iterator<Item = &str> {
-        let unknown = |name: &&str| !name.is_empty() && known(name).is_none();
+        let unknown = |name: &&str| !name.is_empty() && self.reading.known(name).is_none();
         self.names.iter().map(String::as_str).filter(unknown)
     }
 
-    /// The next flight with the number of its line, or what is wrong with it; `None` at the end. An
-    /// error means that the file itself can't be read on.
-    pub(super) fn next_flight(
-        &mut self,
-    ) -> anyhow::Result<Option<Result<(u64, NewFlight), BadLine>>> {
+    /// The next line, or what is wrong with it; `None` at the end. An error means that the file itself
+    /// can't be read on.
+    pub(super) fn next_line(&mut self) -> anyhow::Result<Option<Result<Line, BadLine>>> {
         let is_empty = |line: &ByteRecord| {
             let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x1a;
             line.iter().all(|field| field.iter().all(blank))
@@ -163,9 +211,9 @@ impl Table {
         let bad = |faults| BadLine { number, faults };
         let read = match StringRecord::from_byte_record(std::mem::take(&mut self.line)) {
             Ok(line) => {
-                let flight = self.columns.flight(&line);
+                let read = self.columns.line(number, &line);
                 self.line = line.into_byte_record();
-                flight.map(|flight| (number, flight)).map_err(|invalid| {
+                read.map_err(|invalid| {
                     let told = |fault: &crate::domain::Violation| {
                         format!("{} {}", fault.pointer.trim_start_matches('/'), fault.detail)
                     };
@@ -199,13 +247,14 @@ mod tests {
     }
 
     fn table(text: &[u8]) -> anyhow::Result<Table> {
-        Table::new(Box::new(std::io::Cursor::new(text.to_vec())), inr())
+        let reading = Reading { currency: inr(), updates: false };
+        Table::new(Box::new(std::io::Cursor::new(text.to_vec())), reading)
     }
 
     fn lines(text: &[u8]) -> Vec<Result<NewFlight, BadLine>> {
         let mut table = table(text).expect("a header");
-        let mut next = || table.next_flight().expect("readable");
-        std::iter::from_fn(|| next().map(|line| line.map(|(_, flight)| flight))).collect()
+        let mut next = || table.next_line().expect("readable");
+        std::iter::from_fn(|| next().map(|line| line.map(|line| line.flight))).collect()
     }
 
     #[test]

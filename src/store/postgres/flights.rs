@@ -12,9 +12,9 @@ use crate::domain::{
     route_key,
 };
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, instant, micros, read};
+use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
-use crate::store::{Numbered, OTHERS_MAX, StoreError};
+use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeSet, HashSet};
 
@@ -220,4 +220,24 @@ pub(super) async fn search(
     .await
     .map_err(store_error)?;
     Ok(unreadable.readable::<FlightRow, _, _>(&rows))
+}
+
+pub(super) async fn departures(
+    pool: &PgPool,
+    spans: &[RouteSpan],
+) -> Result<Vec<Flight>, StoreError> {
+    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        flight_columns!(),
+        " FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS s (on_route, earliest, latest)
+           JOIN flights ON route = on_route AND flights.timestamp >= instant(earliest)
+                       AND flights.timestamp < instant(latest)"
+    ))
+    .bind(spans.iter().map(|span| span.route.as_str()).collect::<Vec<_>>())
+    .bind(spans.iter().map(|span| micros(span.from)).collect::<Vec<_>>())
+    .bind(spans.iter().map(|span| micros(span.until)).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await
+    .map_err(store_error)?;
+    all(rows)
 }

@@ -33,7 +33,8 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
+    PaymentAsked, PaymentsCompared, PoolUse, Position, RouteSpan, SeatCount, SeatsAsked, Store,
+    StoreError,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
@@ -238,6 +239,10 @@ impl Store for PostgresStore {
         self.silence
             .bound(flights::search(&self.primary, &self.unreadable, route, from, until))
             .await
+    }
+
+    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
+        self.silence.bound(flights::departures(&self.primary, spans)).await
     }
 
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {

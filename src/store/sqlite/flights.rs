@@ -13,9 +13,9 @@ use crate::domain::{
     route_key,
 };
 use crate::store::outbox;
-use crate::store::rows::{FlightRow, instant, micros, read};
+use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
-use crate::store::{Numbered, OTHERS_MAX, StoreError};
+use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError};
 use serde::Serialize;
 use sqlx::SqlitePool;
 use std::collections::{BTreeSet, HashSet};
@@ -210,4 +210,26 @@ pub(super) async fn search(
     .await
     .map_err(store_error)?;
     Ok(unreadable.readable::<FlightRow, _, _>(&rows))
+}
+
+pub(super) async fn departures(
+    reader: &SqlitePool,
+    spans: &[RouteSpan],
+) -> Result<Vec<Flight>, StoreError> {
+    let row = |span: &RouteSpan| (span.route.clone(), micros(span.from), micros(span.until));
+    let spans: Vec<_> = spans.iter().map(row).collect();
+    // The cross join has SQLite look each span up by the index.
+    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+        "WITH spans AS (SELECT value ->> '$[0]' AS on_route, value ->> '$[1]' AS earliest,
+                               value ->> '$[2]' AS latest FROM json_each(?1))
+         SELECT ",
+        flight_columns!(),
+        " FROM spans CROSS JOIN flights
+           WHERE route = on_route AND timestamp >= earliest AND timestamp < latest"
+    ))
+    .bind(json(&spans))
+    .fetch_all(reader)
+    .await
+    .map_err(store_error)?;
+    all(rows)
 }

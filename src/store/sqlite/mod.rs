@@ -26,8 +26,8 @@ use super::schema::{Step, migrator, steps};
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, PoolUse, Position, SeatCount, SeatsAsked, Store, StoreError,
-    schema_of_service,
+    PaymentAsked, PaymentsCompared, PoolUse, Position, RouteSpan, SeatCount, SeatsAsked, Store,
+    StoreError, schema_of_service,
 };
 use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
@@ -269,6 +269,10 @@ impl Store for SqliteStore {
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError> {
         flights::search(&self.reader, &self.unreadable, route, from, until).await
+    }
+
+    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
+        flights::departures(&self.reader, spans).await
     }
 
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {

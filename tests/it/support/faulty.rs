@@ -10,7 +10,7 @@ use airline_booking::domain::{
 use airline_booking::store::{
     Backlog, Committed, Departed, DepartedPage, Erasure, Finding, HeldBooking, HeldKey, Job, Lane,
     Lease, Located, Numbered, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData,
-    PoolUse, Position, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    PoolUse, Position, RouteSpan, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -217,6 +217,10 @@ impl Store for FaultyStore {
     async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
         self.read().await;
         self.real.flight(id).await
+    }
+
+    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
+        self.real.departures(spans).await
     }
 
     async fn search(
