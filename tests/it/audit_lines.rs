@@ -13,7 +13,8 @@ use tempfile::TempDir;
 const SECRET: &str = "a marked secret of thirty-two bytes or more";
 
 fn token_of(user: i64, scope: &str) -> String {
-    let claims = json!({"sub": user.to_string(), "exp": 4_000_000_000_i64, "scope": scope});
+    let expires = chrono::Utc::now().timestamp() + 300;
+    let claims = json!({"sub": user.to_string(), "exp": expires, "scope": scope});
     token(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
 

@@ -1,11 +1,17 @@
 //! A first look at `/`, and the documents that `DOCS=off` takes away.
 
 use crate::support::{Answer, TestApp};
+use airline_booking::config::{AllowedHosts, Config};
 use axum::body::Body;
 use http::{Method, Request};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 const SEARCH: &str = "http://shop.example:8080/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-02";
+
+/// A service that answers to the name that is asked for here.
+fn named(config: &mut Config) {
+    config.allowed_hosts = AllowedHosts { names: vec!["shop.example".into()], is_set: true };
+}
 
 async fn look(app: &TestApp, method: Method, accept: &str) -> Answer {
     let request = Request::builder().method(method).uri("/").header("accept", accept);
@@ -15,7 +21,7 @@ async fn look(app: &TestApp, method: Method, accept: &str) -> Answer {
 
 #[tokio::test]
 async fn a_browser_gets_a_page_and_curl_a_text() {
-    let app = TestApp::start().await;
+    let app = TestApp::with(named).await;
     let page = look(&app, Method::GET, BROWSER).await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -60,7 +66,11 @@ async fn behind_a_proxy_that_speaks_tls_the_address_is_https() {
 
 #[tokio::test]
 async fn without_documents_there_is_no_reference_and_nothing_names_it() {
-    let app = TestApp::with(|config| config.docs = false).await;
+    let app = TestApp::with(|config| {
+        named(config);
+        config.docs = false;
+    })
+    .await;
     for path in ["/docs", "/docs/", "/docs/script.js", "/docs/style.css", "/openapi.json"] {
         app.get(path).await.assert_problem(404, "not_found");
     }

@@ -226,7 +226,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with_by_the_next_under_the_same_
     let mut bookings = Vec::new();
     for number in 0..300 {
         // More than a page of the file, so that what is cut off has pages of its own.
-        let body = party(flight, 9, &format!("{number}-{}", "long".repeat(15)));
+        let body = party(flight, 9, &format!("{number}-{}", "long".repeat(12)));
         bookings.push(BookingId(app.post("/api/v1/bookings", &body).await.booking_id()));
     }
     app.run_until_idle().await;

@@ -44,11 +44,11 @@ async fn a_head_that_does_not_come_and_a_connection_at_rest_are_given_up() {
     let (server, _directory) = start(&settings).await;
     let mut silent = connect(&server).await;
     let mut half = connect(&server).await;
-    half.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n").await.expect("sent");
+    half.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").await.expect("sent");
     let mut resting = connect(&server).await;
-    resting.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    resting.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
     let mut slow_body = connect(&server).await;
-    let head = b"POST /api/v1/bookings HTTP/1.1\r\nHost: x\r\n\
+    let head = b"POST /api/v1/bookings HTTP/1.1\r\nHost: localhost\r\n\
         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     slow_body.write_all(head).await.expect("sent");
 
@@ -88,9 +88,12 @@ async fn heads_beyond_their_bounds_are_refused() {
     let (server, _directory) = start(&[]).await;
     let many = "X: y\r\n".repeat(200);
     for (head, status) in [
-        (format!("GET /livez HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "431"),
+        (format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"), "431"),
         (
-            format!("GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "y".repeat(200_000)),
+            format!(
+                "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
+                "y".repeat(200_000)
+            ),
             "431",
         ),
         ("nonsense\r\n\r\n".to_owned(), "400"),
@@ -139,7 +142,7 @@ async fn a_reader_that_drips_is_given_up() {
     let document = http_client().get(format!("{}/openapi.json", server.base)).send().await;
     let document = document.expect("an answer").bytes().await.expect("a body");
     let mut dripping = connect(&server).await;
-    let request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
     dripping.write_all(&request.repeat(ASKED)).await.expect("sent");
     // Each byte taken is a little progress, and not enough of it.
     for _ in 0..40 {
@@ -165,7 +168,7 @@ async fn a_crowd_closes_connections_at_rest_and_no_other() {
     let mut busy = connect(&server).await;
     let body = booking(flight, 1).to_string();
     let head = format!(
-        "POST /api/v1/bookings HTTP/1.1\r\nHost: x\r\nPrefer: wait=5\r\n\
+        "POST /api/v1/bookings HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=5\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
@@ -173,7 +176,7 @@ async fn a_crowd_closes_connections_at_rest_and_no_other() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 
     let mut newcomer = connect(&server).await;
-    let ask = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let ask = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     newcomer.write_all(ask).await.expect("sent");
     let (said, _) = closed(&mut newcomer).await;
     assert!(said.starts_with("HTTP/1.1 200"), "{said}");
