@@ -5,6 +5,7 @@ use crate::logs::log_of;
 use crate::support::jwt::token;
 use crate::support::process::{http_client, run};
 use crate::support::{booking, flight};
+use airline_booking::clock::{Clock as _, SystemClock};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 const SECRET: &str = "a marked secret of thirty-two bytes or more";
 
 fn token_of(user: i64, scope: &str) -> String {
-    let expires = chrono::Utc::now().timestamp() + 300;
+    let expires = SystemClock.now().timestamp() + 300;
     let claims = json!({"sub": user.to_string(), "exp": expires, "scope": scope});
     token(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
