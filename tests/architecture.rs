@@ -151,7 +151,7 @@ fn identities_know_no_protocol_and_no_use_case() {
 
 #[test]
 fn each_foreign_crate_has_its_room() {
-    only_in(&["http/", "app.rs"], &["axum::"]);
+    only_in(&["http/", "app/serving.rs"], &["axum::"]);
     only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util"]);
     only_in(&["identity/"], &["jsonwebtoken", "reqwest::"]);
     only_in(&["tls.rs"], &["rustls::"]);
