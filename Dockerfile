@@ -45,7 +45,7 @@ RUN apt-get update \
 COPY --from=build /build/target/dist/airline-booking /usr/local/bin/
 
 # By number, so that a cluster can tell that it is not root. Embedded, the database is in /data:
-# mount a volume there, and keep it. Whether callers need a token is for whoever starts it to say: without
+# mount a volume there, and keep it. Say at the start whether callers need a token: without
 # AUTH=jwt or AUTH=off it does not serve.
 USER 10001:10001
 WORKDIR /data

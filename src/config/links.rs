@@ -218,7 +218,7 @@ impl Config {
         if let Database::Postgres(settings) = &self.database {
             for host in settings.hosts_in_the_clear() {
                 links.push(format!(
-                    "PostgreSQL on {host} is reached in the clear, or encrypted to whoever answers; set \
+                    "PostgreSQL on {host} is reached in the clear, or without checking who answers; set \
                      DB_SSL_MODE=verify-full"
                 ));
             }

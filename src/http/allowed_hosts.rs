@@ -1,6 +1,6 @@
 //! Whether a request calls the service by a name that is its own (`ALLOWED_HOSTS`).
 //!
-//! A browser sends the name of the page's origin. Whoever owns a name can let it point to this machine
+//! A browser sends the name of the page's origin. The owner of a name can let it point to this machine
 //! (DNS rebinding), but not give it the name `localhost` or an address.
 
 use super::problem::{Code, Problem};

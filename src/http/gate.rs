@@ -111,7 +111,7 @@ impl Edge {
         }
     }
 
-    /// Whoever watches the service may call it by any name.
+    /// The problem with the name by which a request calls the service. Probes may use any name.
     fn misdirected(&self, request: &Request, path: &str) -> Option<Problem> {
         self.hosts.as_ref().filter(|_| !is_probe(path))?.fault(request)
     }

@@ -49,7 +49,7 @@ fn open_with(file: &Path, mode: u32) -> io::Result<File> {
 /// where every user of the machine has them. What only a group has besides its owner was given to it on
 /// purpose, and stays.
 ///
-/// A file whose permissions cannot be changed is told of: it may be another user's, who can.
+/// Where the permissions cannot be changed, a warning names the file: another user may own it.
 pub(super) fn prepare(file: &Path) -> io::Result<()> {
     drop(open(file)?);
     #[cfg(unix)]
