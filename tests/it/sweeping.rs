@@ -64,6 +64,8 @@ async fn a_hold_behind_more_refused_ones_than_a_page_takes_expires() {
     assert!(struck.iter().all(|answer| answer.status == 201));
     app.clock.advance(chrono::TimeDelta::seconds(1));
     let good = app.book(flights[0], 1).await.booking_id();
+    // Each capture waits at the gate: one that is asked for only after its hold has lapsed is a reversal.
+    app.run_until_idle().await;
     app.faults.plan([Fault::RefusesSeats(7)]);
     app.pass(HOLD).await;
     assert_eq!(app.booking(good).await["failure_reason"], "hold_expired");
