@@ -158,6 +158,13 @@ impl Config {
         Self::read(lookup, Self::missing_choice)
     }
 
+    /// The settings of a test, which lists its variables.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Result<Self, ConfigError> {
+        let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
+        Self::from_env(|name| set(name).map(|(_, value)| (*value).to_owned()))
+    }
+
     /// Whether only this machine reaches the port.
     pub fn is_on_loopback(&self) -> bool {
         self.server_host.to_canonical().is_loopback()
@@ -295,16 +302,10 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
 mod tests {
     use super::*;
 
-    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_env(|name| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
-
     #[test]
     fn an_empty_environment_and_blank_variables_mean_the_defaults() {
         for variables in [&[][..], &[("SERVER_PORT", " "), ("LOCK_TTL", ""), ("DB_HOST", "")]] {
-            let config = config(variables).expect("sound");
+            let config = Config::of(variables).expect("sound");
             assert_eq!(config.server_port, 8080);
             assert_eq!(config.lock_ttl, Duration::from_mins(5));
             let Database::Sqlite(file) = config.database else { panic!("not embedded") };
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once_each_with_its_variable_and_rule() {
-        let error = config(&[
+        let error = Config::of(&[
             ("SERVER_PORT", "eighty"),
             ("LOCK_TTL", "0s"),
             ("CURRENCY", "rupees"),
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn metrics_have_the_port_of_the_api_or_another_one() {
-        let port = |text| config(&[("METRICS_PORT", text)]).map(|config| config.metrics_port);
+        let port = |text| Config::of(&[("METRICS_PORT", text)]).map(|config| config.metrics_port);
         assert_eq!(port(""), Ok(None));
         assert_eq!(port("0"), Ok(Some(0)));
         assert_eq!(port("9464"), Ok(Some(9464)));
@@ -349,14 +350,14 @@ mod tests {
 
     #[test]
     fn documents_are_shown_unless_they_are_off() {
-        let docs = |text| config(&[("DOCS", text)]).map(|config| config.docs);
+        let docs = |text| Config::of(&[("DOCS", text)]).map(|config| config.docs);
         assert_eq!((docs(""), docs("on"), docs("off")), (Ok(true), Ok(true), Ok(false)));
         assert!(docs("nowhere").is_err());
     }
 
     #[test]
     fn bookings_close_at_departure_some_time_before_it_or_never() {
-        let closes = |text| config(&[("BOOKING_CLOSES_BEFORE", text)]);
+        let closes = |text| Config::of(&[("BOOKING_CLOSES_BEFORE", text)]);
         let read = |text| closes(text).expect("sound").booking_closes_before;
         assert_eq!(read("0s"), Some(Duration::ZERO));
         assert_eq!(read("2h"), Some(Duration::from_hours(2)));
@@ -370,8 +371,8 @@ mod tests {
 
     #[test]
     fn traces_are_off_unless_asked_for() {
-        assert!(config(&[]).expect("sound").tracing.is_none());
-        let traced = config(&[("TRACING_ENABLED", "true"), ("TRACING_SAMPLER_RATIO", "0.25")]);
+        assert!(Config::of(&[]).expect("sound").tracing.is_none());
+        let traced = Config::of(&[("TRACING_ENABLED", "true"), ("TRACING_SAMPLER_RATIO", "0.25")]);
         let tracing = traced.expect("sound").tracing.expect("asked for");
         assert_eq!(tracing.endpoint, "http://localhost:4318/v1/traces");
         assert_eq!(
@@ -382,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_database_url_is_never_repeated() {
-        let error = config(&[("DATABASE_URL", "mysql://user:secret@host/db")])
+        let error = Config::of(&[("DATABASE_URL", "mysql://user:secret@host/db")])
             .expect_err("neither of the two")
             .to_string();
         assert!(error.contains("DATABASE_URL must be"), "{error}");

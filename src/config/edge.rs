@@ -269,9 +269,7 @@ mod tests {
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, String> {
-        let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
-        Config::from_env(|name| set(name).map(|(_, value)| (*value).to_owned()))
-            .map_err(|error| error.to_string())
+        Config::of(variables).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -52,12 +52,8 @@ mod tests {
 
     #[test]
     fn hosts_are_names_and_looked_at_where_nothing_else_keeps_pages_out() {
-        let config = |variables: &[(&str, &str)]| {
-            let set = |name: &str| variables.iter().find(|(n, _)| *n == name);
-            Config::from_env(|name| set(name).map(|(_, value)| (*value).to_owned()))
-        };
         let checked = |variables: &[(&str, &str)]| {
-            config(variables).expect("sound").checked_hosts().map(<[_]>::to_vec)
+            Config::of(variables).expect("sound").checked_hosts().map(<[_]>::to_vec)
         };
         let jwt = [("AUTH", "jwt"), ("JWT_JWKS", "keys.json")];
         let open = [("AUTH", "off"), ("SERVER_HOST", "0.0.0.0")];
@@ -70,7 +66,7 @@ mod tests {
         assert_eq!(checked(&[&jwt[..], &[listed]].concat()), names);
         assert_eq!(checked(&[&open[..], &[listed]].concat()), names);
         for wrong in ["*", "http://shop.example", "shop.example:80", "a b", "[::1]", "."] {
-            let error = config(&[(NAME, wrong)]).expect_err(wrong).to_string();
+            let error = Config::of(&[(NAME, wrong)]).expect_err(wrong).to_string();
             assert!(error.contains("ALLOWED_HOSTS must be a comma list of names"), "{error}");
         }
     }

@@ -323,24 +323,17 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ConfigError;
     use super::*;
-
-    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_env(|name| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
 
     #[test]
     fn a_host_chooses_the_part_and_its_absence_the_embedded_one() {
-        let embedded = config(&[]).expect("the defaults");
+        let embedded = Config::of(&[]).expect("the defaults");
         assert!(matches!(embedded.database, Database::Sqlite(_)));
         assert!(embedded.redis.is_none() && embedded.kafka.is_none());
 
         let variables =
             [("DB_HOST", "db"), ("REDIS_HOST", "cache"), ("KAFKA_BROKERS", "a:9092,b:9092")];
-        let shared = config(&variables).expect("sound");
+        let shared = Config::of(&variables).expect("sound");
         let Database::Postgres(postgres) = shared.database else { panic!("not PostgreSQL") };
         assert_eq!((postgres.host.as_str(), postgres.port), ("db", 5432));
         assert_eq!(shared.redis.expect("Redis").urls[0].expose(), "redis://cache:6379/0");
@@ -349,19 +342,20 @@ mod tests {
 
     #[test]
     fn a_url_overrides_its_parts() {
-        let file = config(&[("DATABASE_URL", "sqlite:a.db"), ("DB_HOST", "db")]).expect("sound");
+        let file =
+            Config::of(&[("DATABASE_URL", "sqlite:a.db"), ("DB_HOST", "db")]).expect("sound");
         assert!(matches!(file.database, Database::Sqlite(_)));
-        let server = config(&[("DATABASE_URL", "postgres://u:p@h/d")]).expect("sound");
+        let server = Config::of(&[("DATABASE_URL", "postgres://u:p@h/d")]).expect("sound");
         assert!(matches!(server.database, Database::Postgres(_)));
-        let redis = config(&[("REDIS_URL", "rediss://h"), ("REDIS_HOST", "x")]).expect("sound");
+        let redis = Config::of(&[("REDIS_URL", "rediss://h"), ("REDIS_HOST", "x")]).expect("sound");
         assert_eq!(redis.redis.expect("Redis").urls[0].expose(), "rediss://h");
     }
 
     #[test]
     fn answers_of_a_read_replica_are_kept_a_second() {
-        let primary = config(&[("DB_HOST", "db")]).expect("sound");
+        let primary = Config::of(&[("DB_HOST", "db")]).expect("sound");
         assert_eq!(primary.answers_kept_for().as_secs(), 3_600);
-        let replica = config(&[("DB_HOST", "db"), ("DB_READ_HOST", "r")]).expect("sound");
+        let replica = Config::of(&[("DB_HOST", "db"), ("DB_READ_HOST", "r")]).expect("sound");
         assert_eq!(replica.answers_kept_for().as_secs(), 1);
     }
 
@@ -369,25 +363,25 @@ mod tests {
     fn a_cluster_is_a_list_of_nodes() {
         let variables =
             [("REDIS_HOST", "a,b:7001"), ("REDIS_CLUSTER", "true"), ("REDIS_PASSWORD", "p@ss/1")];
-        let redis = config(&variables).expect("sound").redis.expect("Redis");
+        let redis = Config::of(&variables).expect("sound").redis.expect("Redis");
         let urls: Vec<_> = redis.urls.iter().map(Secret::expose).collect();
         assert_eq!(urls, ["redis://:p%40ss%2F1@a:6379/0", "redis://:p%40ss%2F1@b:7001/0"]);
     }
 
     #[test]
     fn roles_apart_need_what_carries_the_work_between_them() {
-        let error = config(&[("ROLES", "api")]).expect_err("embedded");
+        let error = Config::of(&[("ROLES", "api")]).expect_err("embedded");
         assert!(error.0[0].starts_with("ROLES must be all"), "{error}");
         let variables = [("ROLES", "api, relay"), ("DB_HOST", "db"), ("KAFKA_BROKERS", "k:9092")];
-        let roles = config(&variables).expect("sound").roles;
+        let roles = Config::of(&variables).expect("sound").roles;
         assert!(roles.has(Role::Relay) && !roles.has(Role::Payments));
-        assert!(config(&[("ROLES", "cook")]).is_err());
+        assert!(Config::of(&[("ROLES", "cook")]).is_err());
     }
 
     #[test]
     fn secrets_of_messages_are_long_and_required_signatures_need_one() {
         let with = |secret: &str, required: &str| {
-            config(&[
+            Config::of(&[
                 ("KAFKA_BROKERS", "k:9092"),
                 ("EVENTS_SECRET", secret),
                 ("EVENTS_REQUIRE", required),
@@ -418,7 +412,7 @@ mod tests {
             ("kafka:9092", false),
             ("localhost:9092,10.0.0.1:9092", false),
         ] {
-            let kafka = config(&[("KAFKA_BROKERS", brokers)]).expect("sound").kafka;
+            let kafka = Config::of(&[("KAFKA_BROKERS", brokers)]).expect("sound").kafka;
             assert_eq!(kafka.expect("Kafka").is_on_loopback(), here, "{brokers}");
         }
     }
@@ -431,12 +425,13 @@ mod tests {
             ("REDIS_HOST", "cache"),
             ("REDIS_PASSWORD", "hush"),
         ];
-        let config_of_all = config(&variables).expect("sound");
+        let config_of_all = Config::of(&variables).expect("sound");
         let redis = config_of_all.redis.as_ref().expect("Redis");
         assert_eq!(redis.to_string(), "Redis at redis://cache:6379/0");
         let shown = format!("{config_of_all:?}");
         assert!(!shown.contains("hush"), "{shown}");
-        let error = config(&[("REDIS_URL", "http://:hush@h")]).expect_err("not Redis").to_string();
+        let error =
+            Config::of(&[("REDIS_URL", "http://:hush@h")]).expect_err("not Redis").to_string();
         assert!(error.contains("REDIS_URL") && !error.contains("hush"), "{error}");
     }
 }

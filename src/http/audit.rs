@@ -1,5 +1,5 @@
 //! Lines of the log's target `audit`: what a caller with a token reads of others' bookings, and changes
-//! for others or of flights. Who, what, whose, and how it ended: numbers and words, nobody's data.
+//! for others or of flights. Who, what, whose, and how it ended: numbers and words, no personal data.
 
 use super::problem::Problem;
 use crate::domain::{BookingId, FlightId, UserId};
@@ -73,8 +73,8 @@ impl Deed {
         self.check(ended)
     }
 
-    /// What one does with one's own bookings is one's own concern, and what is not known to be anyone's
-    /// is nobody's.
+    /// A deed about the caller's own bookings has no line, nor has one about a booking without a known
+    /// owner.
     fn is_told(&self) -> bool {
         match self.user {
             Some(user) => Some(user) != self.subject,

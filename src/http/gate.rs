@@ -118,7 +118,7 @@ impl Edge {
 
     /// Adds what every answer bears, and to all but searches, which are many and hold nothing that
     /// is anyone's own, what a browser may do with them. What is about bookings, or why they are not
-    /// shown, is nobody's to keep on the way.
+    /// shown, must be kept by no cache on the way.
     pub(super) fn finish(&self, passed: Passed, path: &str, response: &mut Response) {
         let is_search = path == search::PATH && !response.status().is_client_error();
         if passed.is_options

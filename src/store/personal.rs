@@ -4,6 +4,7 @@
 //! erasure beside it loses nothing and is undone by nothing.
 
 use super::StoreError;
+use super::rows::instant;
 use crate::domain::{BookingId, FlightId, Passenger, Timestamp, UserId};
 use async_trait::async_trait;
 
@@ -12,6 +13,19 @@ pub(super) const ROUTES_OF_BOOKINGS: &str = "/api/v1/bookings/%";
 
 /// The name of the route of keys that made a booking.
 pub(super) const ROUTE_OF_NEW_BOOKINGS: &str = "/api/v1/bookings";
+
+/// Deletes a user's keys of `POST /bookings`: at most so many.
+pub(super) const ERASE_BOOKING_KEYS: &str = "
+DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN (
+    SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)";
+
+/// Deletes a user's keys of other routes: at most so many.
+pub(super) const ERASE_REQUEST_KEYS: &str = "
+DELETE FROM request_keys WHERE (route, owner, key) IN (
+    SELECT route, owner, key FROM request_keys
+     WHERE (owner = $1 AND owner <> 0) OR (route LIKE $2 AND EXISTS (
+           SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))
+     LIMIT $3)";
 
 /// Flights whose bookings one look for departed ones reads at most.
 pub(super) const FLIGHTS_MAX: i64 = 32;
@@ -95,6 +109,16 @@ pub struct HeldBooking {
     pub erased_at: Option<Timestamp>,
 }
 
+/// Number, flight, passengers, and when they were erased in microseconds since 1970.
+pub(super) type HeldBookingRow = (i64, i64, Option<String>, Option<i64>);
+
+impl From<HeldBookingRow> for HeldBooking {
+    fn from((id, flight, passengers, erased_at): HeldBookingRow) -> Self {
+        let erased_at = erased_at.and_then(instant);
+        Self { id: BookingId(id), flight_id: FlightId(flight), passengers, erased_at }
+    }
+}
+
 /// A caller's own name for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldKey {
@@ -110,6 +134,15 @@ pub struct HeldKey {
     pub created_at: Option<Timestamp>,
 }
 
+/// Route, owner, key, what it made, and when in microseconds since 1970.
+pub(super) type HeldKeyRow = (String, i64, String, i64, i64);
+
+impl From<HeldKeyRow> for HeldKey {
+    fn from((route, owner, key, made, created_at): HeldKeyRow) -> Self {
+        Self { route, owner: UserId(owner), key, made, created_at: instant(created_at) }
+    }
+}
+
 /// The record of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
@@ -123,6 +156,16 @@ pub struct Erasure {
     pub keys: i64,
     /// Bookings that were kept.
     pub kept: Option<i64>,
+}
+
+/// Beginning and end in microseconds since 1970, bookings, keys, and bookings kept.
+pub(super) type ErasureRow = (i64, Option<i64>, i64, i64, Option<i64>);
+
+impl From<ErasureRow> for Erasure {
+    fn from((began_at, ended_at, bookings, keys, kept): ErasureRow) -> Self {
+        let (began_at, ended_at) = (instant(began_at), ended_at.and_then(instant));
+        Self { began_at, ended_at, bookings, keys, kept }
+    }
 }
 
 /// A place in the order of departures.

@@ -281,6 +281,22 @@ where
     })
 }
 
+/// A booking's number, and why it failed.
+pub(in crate::store) type FailureRow = (i64, Option<String>);
+
+/// The adopted bookings of a page of at most `limit` rows, and the number behind which the next page
+/// begins; `None` behind the last one.
+pub(in crate::store) fn adopted(
+    page: &[FailureRow],
+    limit: usize,
+) -> (Vec<BookingId>, Option<BookingId>) {
+    let next = page.last().filter(|_| page.len() >= limit).map(|(id, _)| BookingId(*id));
+    let is_adopted =
+        |reason: &Option<String>| reason.as_deref() == Some(FailureReason::Adopted.as_str());
+    let adopted = page.iter().filter(|(_, reason)| is_adopted(reason));
+    (adopted.map(|(id, _)| BookingId(*id)).collect(), next)
+}
+
 /// Domain values of rows.
 pub(in crate::store) fn all<R, T: TryFrom<R, Error = StoreError>>(
     rows: Vec<R>,

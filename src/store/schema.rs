@@ -32,8 +32,8 @@ pub(in crate::store) fn migrator(steps: &[Step]) -> Migrator {
     migrator
 }
 
-#[cfg(test)]
 /// Holds a list of steps and its folder together: numbers, names and SQL as `sqlx` itself reads them.
+#[cfg(test)]
 pub(in crate::store) async fn assert_in_step_with(folder: &str, ours: &Migrator) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
     let read = Migrator::new(folder).await.expect("a folder of steps");

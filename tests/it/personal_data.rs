@@ -335,7 +335,7 @@ async fn export_and_erase_work_beside_a_running_service_and_leave_nothing_in_fil
     assert!(count(&left, "Erased") > 0);
     left.extend(files_below(directory.path()));
     assert!(count(&left, "answered") > 0, "the log is among them");
-    // The key named the flight, which is nobody's, too.
+    // The key named the flight as well, which is no personal data.
     assert_eq!(count(&left, &format!("{MARK} ")) + count(&left, &format!("{MARK}-beside")), 0);
 }
 

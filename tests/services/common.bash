@@ -52,7 +52,7 @@ runs() {
     tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
 }
 
-# Names a check that this machine or the network does not allow, for whoever runs all of them.
+# Names a check that this machine or the network does not allow, for the script that runs them all.
 left_out() {
     say "left out: $1"
     [[ -z ${CHECKS_LEFT_OUT-} ]] || grep -qsxF "$1" "$CHECKS_LEFT_OUT" || echo "$1" >>"$CHECKS_LEFT_OUT"

@@ -171,7 +171,7 @@ fn put(line: &Line, flight: &Flight, currency: Currency) -> Result<Option<PutFli
     if after == *flight {
         return Ok(None);
     }
-    // What the file was made from, or, where seats are counted anew, what was read just now.
+    // The version that the file was made from or, where the line changes seats, the one just read.
     let version = line.version.or_else(|| patch.moves_seats().then_some(flight.version));
     let expected = version.map(ExpectedVersion::Body);
     Ok(Some(PutFlight { flight_id: flight.id, patch, expected }))

@@ -1,5 +1,5 @@
-//! Changes of the schema while others use the database. Who waits for a table alone keeps everybody
-//! who comes later from it: so each wait is short, and between two of them the others go on.
+//! Changes of the schema while others use the database. A session that waits for a table
+//! keeps every later one from it: so each wait is short, and between two of them the others go on.
 
 use super::error::{is_locked, store_error};
 use crate::store::StoreError;

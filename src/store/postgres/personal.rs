@@ -4,13 +4,14 @@
 use super::PostgresStore;
 use super::error::store_error;
 use super::transaction::{Transaction, begin};
-use crate::domain::{BookingId, FlightId, Timestamp, UserId};
+use crate::domain::{BookingId, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::personal::{
-    Departed, DepartedPage, DepartedRow, Erasure, FLIGHTS_MAX, HeldBooking, HeldKey, PersonalData,
+    Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
+    ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
     ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrubbed, placeholder,
 };
-use crate::store::rows::{instant, micros};
+use crate::store::rows::micros;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
@@ -25,13 +26,6 @@ SELECT route, owner, key, made, micros(created_at) FROM (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))) AS k
  WHERE (route COLLATE \"C\", owner, key COLLATE \"C\") > ($2, $3, $4)
  ORDER BY route COLLATE \"C\", owner, key COLLATE \"C\" LIMIT $7";
-
-const ERASE_REQUEST_KEYS: &str = "
-DELETE FROM request_keys WHERE (route, owner, key) IN (
-    SELECT route, owner, key FROM request_keys
-     WHERE (owner = $1 AND owner <> 0) OR (route LIKE $2 AND EXISTS (
-           SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))
-     LIMIT $3)";
 
 /// The placeholder once for each seat. It waits for no other session, so that it blocks none in turn.
 const ERASE_PASSENGERS: &str = "
@@ -71,14 +65,8 @@ impl PersonalData for PostgresStore {
         .bind(after.0)
         .bind(limit as i64);
         let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
-        let rows: Vec<(i64, i64, Option<String>, Option<i64>)> = self.silence.bound(answer).await?;
-        let held = rows.into_iter().map(|(id, flight, passengers, erased_at)| HeldBooking {
-            id: BookingId(id),
-            flight_id: FlightId(flight),
-            passengers,
-            erased_at: erased_at.and_then(instant),
-        });
-        Ok(held.collect())
+        let rows: Vec<HeldBookingRow> = self.silence.bound(answer).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn keys_held(
@@ -96,15 +84,8 @@ impl PersonalData for PostgresStore {
             .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64);
         let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
-        let rows: Vec<(String, i64, String, i64, i64)> = self.silence.bound(answer).await?;
-        let held = rows.into_iter().map(|(route, owner, key, made, created_at)| HeldKey {
-            route,
-            owner: UserId(owner),
-            key,
-            made,
-            created_at: instant(created_at),
-        });
-        Ok(held.collect())
+        let rows: Vec<HeldKeyRow> = self.silence.bound(answer).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError> {
@@ -115,16 +96,8 @@ impl PersonalData for PostgresStore {
         .bind(user.0)
         .bind(limit as i64);
         let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
-        let rows: Vec<(i64, Option<i64>, i64, i64, Option<i64>)> =
-            self.silence.bound(answer).await?;
-        let erasures = rows.into_iter().map(|(began_at, ended_at, bookings, keys, kept)| Erasure {
-            began_at: instant(began_at),
-            ended_at: ended_at.and_then(instant),
-            bookings,
-            keys,
-            kept,
-        });
-        Ok(erasures.collect())
+        let rows: Vec<ErasureRow> = self.silence.bound(answer).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn erase_passengers(
@@ -215,16 +188,13 @@ async fn erase_keys(
     limit: usize,
 ) -> Result<usize, StoreError> {
     let mut tx = begin(pool).await.map_err(store_error)?;
-    let of_bookings = sqlx::query(
-        "DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN (
-             SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)",
-    )
-    .bind(user.0)
-    .bind(limit as i64)
-    .execute(&mut *tx)
-    .await
-    .map_err(store_error)?
-    .rows_affected();
+    let of_bookings = sqlx::query(ERASE_BOOKING_KEYS)
+        .bind(user.0)
+        .bind(limit as i64)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
         .bind(ROUTES_OF_BOOKINGS)

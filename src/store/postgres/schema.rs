@@ -171,7 +171,7 @@ fn why_not(error: MigrateError) -> StoreError {
     StoreError::Refused(anyhow::Error::new(error).context(context))
 }
 
-/// Reads the rows that a migration's new checks are about, beside whoever reads and writes them.
+/// Reads the rows that a migration's new checks are about, while other sessions read and write them.
 async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
     let open: Vec<(String, String)> =
         sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await.map_err(store_error)?;

@@ -7,13 +7,14 @@ use super::commit::json;
 use super::error::store_error;
 use super::writer::{Tx, begin};
 use super::{BUSY_TIMEOUT, SqliteStore, claim};
-use crate::domain::{BookingId, FlightId, Timestamp, UserId};
+use crate::domain::{BookingId, Timestamp, UserId};
 use crate::store::StoreError;
 use crate::store::personal::{
-    Departed, DepartedPage, DepartedRow, Erasure, FLIGHTS_MAX, HeldBooking, HeldKey, PersonalData,
+    Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
+    ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
     ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrubbed, placeholder,
 };
-use crate::store::rows::{instant, micros};
+use crate::store::rows::micros;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -43,13 +44,6 @@ SELECT route, owner, key, made, created_at FROM (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1)))
  WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?7";
 
-const ERASE_REQUEST_KEYS: &str = "
-DELETE FROM request_keys WHERE (route, owner, key) IN (
-    SELECT route, owner, key FROM request_keys
-     WHERE (owner = ?1 AND owner <> 0) OR (route LIKE ?2 AND EXISTS (
-           SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1))
-     LIMIT ?3)";
-
 /// The placeholder once for each seat.
 const ERASE_PASSENGERS: &str = "
 UPDATE bookings SET erased_at = ?2,
@@ -75,7 +69,7 @@ impl PersonalData for SqliteStore {
         after: BookingId,
         limit: usize,
     ) -> Result<Vec<HeldBooking>, StoreError> {
-        let rows: Vec<(i64, i64, Option<String>, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<HeldBookingRow> = sqlx::query_as(
             "SELECT id, flight_id, booking_metadata, erased_at FROM bookings
               WHERE user_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         )
@@ -85,13 +79,7 @@ impl PersonalData for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(store_error)?;
-        let held = rows.into_iter().map(|(id, flight, passengers, erased_at)| HeldBooking {
-            id: BookingId(id),
-            flight_id: FlightId(flight),
-            passengers,
-            erased_at: erased_at.and_then(instant),
-        });
-        Ok(held.collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn keys_held(
@@ -100,7 +88,7 @@ impl PersonalData for SqliteStore {
         after: Option<&HeldKey>,
         limit: usize,
     ) -> Result<Vec<HeldKey>, StoreError> {
-        let rows: Vec<(String, i64, String, i64, i64)> = sqlx::query_as(KEYS_HELD)
+        let rows: Vec<HeldKeyRow> = sqlx::query_as(KEYS_HELD)
             .bind(user.0)
             .bind(after.map_or("", |key| &key.route))
             .bind(after.map_or(i64::MIN, |key| key.owner.0))
@@ -111,18 +99,11 @@ impl PersonalData for SqliteStore {
             .fetch_all(&self.reader)
             .await
             .map_err(store_error)?;
-        let held = rows.into_iter().map(|(route, owner, key, made, created_at)| HeldKey {
-            route,
-            owner: UserId(owner),
-            key,
-            made,
-            created_at: instant(created_at),
-        });
-        Ok(held.collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError> {
-        let rows: Vec<(i64, Option<i64>, i64, i64, Option<i64>)> = sqlx::query_as(
+        let rows: Vec<ErasureRow> = sqlx::query_as(
             "SELECT began_at, ended_at, bookings, keys, kept FROM erasures
               WHERE user_id = ?1 ORDER BY id LIMIT ?2",
         )
@@ -131,14 +112,7 @@ impl PersonalData for SqliteStore {
         .fetch_all(&self.reader)
         .await
         .map_err(store_error)?;
-        let erasures = rows.into_iter().map(|(began_at, ended_at, bookings, keys, kept)| Erasure {
-            began_at: instant(began_at),
-            ended_at: ended_at.and_then(instant),
-            bookings,
-            keys,
-            kept,
-        });
-        Ok(erasures.collect())
+        Ok(rows.into_iter().map(Into::into).collect())
     }
 
     async fn erase_passengers(
@@ -265,16 +239,13 @@ async fn erase_keys(
     limit: usize,
 ) -> Result<usize, StoreError> {
     let mut tx = begin(writer).await?;
-    let of_bookings = sqlx::query(
-        "DELETE FROM idempotency_keys WHERE user_id = ?1 AND key IN (
-             SELECT key FROM idempotency_keys WHERE user_id = ?1 LIMIT ?2)",
-    )
-    .bind(user.0)
-    .bind(limit as i64)
-    .execute(&mut *tx)
-    .await
-    .map_err(store_error)?
-    .rows_affected();
+    let of_bookings = sqlx::query(ERASE_BOOKING_KEYS)
+        .bind(user.0)
+        .bind(limit as i64)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
         .bind(ROUTES_OF_BOOKINGS)

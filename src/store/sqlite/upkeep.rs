@@ -7,12 +7,13 @@ use super::outbox::{insert, insert_outdated};
 use super::writer::{Writer, begin};
 use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightId, Outdated, Payment,
-    PaymentReference, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
+    UserId,
 };
 use crate::store::outbox;
 use crate::store::rows::{
-    self, BookingRow, PaymentAskedRow, PaymentRow, instant, micros, position_of_payment, reference,
+    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
+    position_of_payment, reference,
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{BACKLOG_MAX, Backlog, Page, PaymentAsked, Position, StoreError, paired};
@@ -246,7 +247,7 @@ pub(super) async fn adopted_bookings(
     after: BookingId,
     limit: usize,
 ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
-    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+    let rows: Vec<FailureRow> = sqlx::query_as(
         "SELECT id, failure_reason FROM bookings WHERE id > ?1 ORDER BY id LIMIT ?2",
     )
     .bind(after.0)
@@ -254,11 +255,7 @@ pub(super) async fn adopted_bookings(
     .fetch_all(pool)
     .await
     .map_err(store_error)?;
-    let next = rows.last().filter(|_| rows.len() >= limit).map(|(id, _)| BookingId(*id));
-    let is_adopted =
-        |reason: &Option<String>| reason.as_deref() == Some(FailureReason::Adopted.as_str());
-    let adopted = rows.iter().filter(|(_, reason)| is_adopted(reason));
-    Ok((adopted.map(|(id, _)| BookingId(*id)).collect(), next))
+    Ok(adopted(&rows, limit))
 }
 
 pub(super) async fn backlog(
