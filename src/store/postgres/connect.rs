@@ -16,10 +16,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// it); and how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was
 /// made while a table was empty would read the whole of it, for as long as the table's statistics lag
 /// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
+///
+/// A row that a stranger keeps holds up its batch for `lock_timeout`, and commands of other flights may
+/// meet it in some batches running: several of it are less than a request's time (`SERVER_WRITE_TIMEOUT`).
 const SESSION: [(&str, &str); 13] = [
     ("synchronous_commit", "on"),
     ("statement_timeout", "10s"),
-    ("lock_timeout", "5s"),
+    ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "30s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "2"),
