@@ -4,6 +4,7 @@
 //! `tests/faults` runs it in full length and shows what it counted.
 
 mod cut_off;
+mod forged;
 mod report;
 
 use crate::support::callers::{Aim, Bases, Callers, Wish};
@@ -226,10 +227,71 @@ impl Run {
         self.callers.accept(self.scale.bookings).await;
     }
 
-    /// Each replica is stopped in order and another takes its place.
-    async fn rolling_restart(&mut self) {
+    /// `EVENTS_SECRET` reaches one replica after the other, and then `EVENTS_REQUIRE` does: each replica is
+    /// stopped in order and another takes its place, beside one with the settings of the step before.
+    async fn secret(&mut self) {
+        self.membership
+            .set("EVENTS_SECRET", "a secret of the whole run that is long enough to be one");
         self.restart(0).await;
         self.restart(1).await;
+        self.membership.set("EVENTS_REQUIRE", "true");
+        self.restart(0).await;
+        self.restart(1).await;
+    }
+
+    /// A stranger writes that an unpaid booking is paid and that a paid one is not, while the gateway has
+    /// yet to say anything of the first. Each message is put aside and counted, and moves nothing.
+    async fn forgery(&mut self) {
+        let paid = self.book("pm_card_visa").await;
+        self.comes_to_be(&paid, "completed").await;
+        for member in &self.members {
+            member.gateway.close();
+        }
+        let unpaid = self.book("pm_card_declined").await;
+        let before = self.put_aside();
+        let forged = forged::about(&self.membership, &unpaid, &paid);
+        for message in &forged {
+            message.write(&self.membership).await;
+        }
+        self.callers.accept(self.scale.bookings).await;
+        let refused = forged.iter().filter(|message| message.is_put_aside);
+        let expected = before + refused.clone().count() as f64;
+        for message in refused {
+            message.comes_to_be_put_aside(&self.membership).await;
+        }
+        self.are_put_aside(expected).await;
+        self.comes_to_be(&unpaid, "pending").await;
+        self.comes_to_be(&paid, "completed").await;
+        for member in &self.members {
+            member.gateway.open();
+        }
+        // The report looks how both end: as the gateway says.
+        self.wishes.extend([unpaid, paid]);
+    }
+
+    /// Books a seat of the struck flight, which has no other callers by then.
+    async fn book(&self, method: &str) -> Wish {
+        let mut wish = Wish::new(self.flights.struck, 1, method);
+        let answer = wish.ask(&self.client, &self.members[0].base).await;
+        assert_eq!(answer.expect("an answer").0, 201);
+        wish
+    }
+
+    async fn comes_to_be(&self, wish: &Wish, status: &str) {
+        let (id, _) = wish.answered.as_ref().expect("a booking");
+        let url = format!("{}/api/v1/bookings/{id}", self.members[0].base);
+        let comes = async {
+            loop {
+                let answer = self.client.get(&url).send().await.expect("an answer");
+                let booking: Value = answer.json().await.expect("JSON");
+                if booking["status"] == status {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let came = tokio::time::timeout(WAIT_MAX, comes).await;
+        came.unwrap_or_else(|_| panic!("booking {id} is not {status}"));
     }
 }
 
@@ -264,8 +326,12 @@ async fn in_one_run_in_which_everything_goes_wrong_nothing_answered_is_lost() {
     run.hang().await;
     run.callers.recover(20).await;
 
-    run.callers.during("rolling restart");
-    run.rolling_restart().await;
+    run.callers.during("EVENTS_SECRET");
+    run.secret().await;
+    run.callers.recover(20).await;
+
+    run.callers.during("forged messages");
+    run.forgery().await;
     run.callers.recover(20).await;
 
     Report::of(run).await.check();

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// While one of these lasts, every booking of an undisturbed flight is accepted.
-const BEARABLE: [&str; 5] = ["callers cut off", "garbage", "row lock", "panic", "gateway hangs"];
+const BEARABLE: [&str; 6] =
+    ["callers cut off", "garbage", "row lock", "panic", "gateway hangs", "forged messages"];
 
 /// A booking as it is stored.
 struct Stored {

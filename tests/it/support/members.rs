@@ -64,6 +64,11 @@ impl Membership {
         &self.settings[name]
     }
 
+    /// One setting more, or another value, for those that start from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Starts one more.
     pub async fn start(&self) -> Member {
         let (user, place) = self.database.split_once('@').expect("a user");
