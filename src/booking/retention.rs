@@ -2,12 +2,13 @@
 //!
 //! A walk goes over the flights that have departed since the last one, by an index; once a day over all of
 //! them, for bookings that were made or moved since. Where it stands is kept in memory alone: a process
-//! that begins to sweep goes over all.
+//! that begins to sweep goes over all. Behind a walk the store's log is emptied and, once a day, its file is
+//! written again if it is small: both may hold copies of what was erased.
 
 use super::passed_over::Work;
 use super::sweeper::Sweeper;
 use crate::domain::{BookingId, Timestamp};
-use crate::store::{Departed, StoreError};
+use crate::store::{Departed, Scrub, Scrubbed, StoreError};
 use chrono::TimeDelta;
 use std::sync::{Mutex, MutexGuard};
 use tracing::{debug, info};
@@ -23,6 +24,9 @@ const WALK_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// How often all flights that have departed are gone over.
 const WHOLE_WALK_EVERY: TimeDelta = TimeDelta::hours(24);
+
+/// How often the store's file is written again at most: bookings wait for a second or so.
+const REWRITE_EVERY: TimeDelta = TimeDelta::hours(24);
 
 /// How long passengers are kept after departure, and where the walk over them stands.
 pub struct Retention {
@@ -40,6 +44,11 @@ struct Progress {
     next_from: Option<Departed>,
     /// When a walk over all began.
     whole_at: Option<Timestamp>,
+    /// Whether the store's log, and free space of its file, may hold what was erased.
+    log_holds_copies: bool,
+    file_holds_copies: bool,
+    /// When it was last tried to write the file again.
+    rewritten_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy)]
@@ -89,9 +98,29 @@ impl Retention {
             return;
         }
         progress.walk = None;
+        progress.log_holds_copies |= walk.erased > 0;
+        progress.file_holds_copies |= walk.erased > 0;
         progress.next_at = Some(now + WALK_EVERY);
         progress.next_from =
             if walk.missed > 0 { walk.from } else { Some(Departed::from(walk.until)) };
+    }
+
+    /// What is to be done with the store's files at the end of a walk.
+    fn scrub(&self, now: Timestamp) -> Option<Scrub> {
+        let mut progress = self.progress();
+        let is_fresh = |at: Timestamp| (now - at).abs() < REWRITE_EVERY;
+        if progress.file_holds_copies && !progress.rewritten_at.is_some_and(is_fresh) {
+            progress.rewritten_at = Some(now);
+            return Some(Scrub::Rewrite);
+        }
+        progress.log_holds_copies.then_some(Scrub::Log)
+    }
+
+    /// Notes what is left in the store's files.
+    fn scrubbed(&self, scrubbed: Scrubbed) {
+        let mut progress = self.progress();
+        progress.log_holds_copies &= scrubbed == Scrubbed::Neither;
+        progress.file_holds_copies &= matches!(scrubbed, Scrubbed::Neither | Scrubbed::LogAlone);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -113,7 +142,7 @@ impl Sweeper {
             walk.missed += due - erased;
             retention.note(walk, page.next, now);
             if page.next.is_none() {
-                self.end_walk(&walk).await;
+                self.end_walk(retention, &walk, now).await;
             }
             if due > 0 {
                 break;
@@ -122,16 +151,27 @@ impl Sweeper {
         Ok(0)
     }
 
-    async fn end_walk(&self, walk: &Walk) {
-        if walk.erased == 0 {
-            return;
+    async fn end_walk(&self, retention: &Retention, walk: &Walk, now: Timestamp) {
+        if walk.erased > 0 {
+            info!(
+                bookings = walk.erased,
+                "passengers were erased, PASSENGER_RETENTION after departure"
+            );
         }
-        info!(
-            bookings = walk.erased,
-            "passengers were erased, PASSENGER_RETENTION after departure"
-        );
-        if let Err(error) = self.store.scrub(false).await {
-            debug!(%error, "the store's log still holds passengers that were erased");
+        let Some(how) = retention.scrub(now) else { return };
+        match self.store.scrub(how).await {
+            Ok(scrubbed) => {
+                if (how, scrubbed) == (Scrub::Rewrite, Scrubbed::LogAlone) {
+                    info!(
+                        "free space in the file may hold old copies of passengers that were erased: it is \
+                         too large to be written again beside a service (docs/operations.md, Personal data)"
+                    );
+                }
+                retention.scrubbed(scrubbed);
+            }
+            Err(error) => {
+                debug!(%error, "the store's files may still hold passengers that were erased");
+            }
         }
     }
 
@@ -193,6 +233,31 @@ mod tests {
         retention.note(third, None, at(10 * day + 120));
         let next_day = retention.walk(at(11 * day)).expect("a walk");
         assert_eq!(next_day.from, None);
+    }
+
+    #[test]
+    fn files_are_cleared_after_an_erasure_until_they_are_and_written_again_once_a_day() {
+        let retention = Retention::of(TimeDelta::seconds(100));
+        let (day, mut now) = (86_400, 0);
+        let mut end_walk = |erased: usize, after: i64, left: Option<Scrubbed>| {
+            now += after;
+            let walk = retention.walk(at(now)).expect("a walk");
+            retention.note(Walk { erased, ..walk }, None, at(now));
+            let how = retention.scrub(at(now));
+            if let Some(left) = left {
+                retention.scrubbed(left);
+            }
+            how
+        };
+        assert_eq!(end_walk(0, day, None), None);
+        assert_eq!(end_walk(5, 60, None), Some(Scrub::Rewrite), "and it fails");
+        assert_eq!(end_walk(0, 60, Some(Scrubbed::Neither)), Some(Scrub::Log));
+        assert_eq!(end_walk(0, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
+        assert_eq!(end_walk(0, 60, None), None, "the log is empty, and the file waits");
+        assert_eq!(end_walk(0, day, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
+        assert_eq!(end_walk(0, day, None), None);
+        assert_eq!(end_walk(1, 60, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
+        assert_eq!(end_walk(1, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::rows::{PAGE, Rows, Walk, load};
 use crate::domain::{BookingId, BookingStatus, Place, Timestamp, UserId};
-use crate::store::{HeldBooking, HeldKey, Scrubbed, Store, StoreError};
+use crate::store::{HeldBooking, HeldKey, Scrub, Scrubbed, Store, StoreError};
 use std::time::Duration;
 use tracing::warn;
 
@@ -144,7 +144,7 @@ impl Erase<'_> {
             tokio::time::sleep(STEP_PAUSE).await;
         }
         self.store.end_erasure(self.user, kept, self.now).await?;
-        erased.scrubbed = Some(self.store.scrub(true).await?);
+        erased.scrubbed = Some(self.store.scrub(Scrub::RewriteAndWait).await?);
         Ok(erased)
     }
 

@@ -32,7 +32,9 @@ use tracing::debug;
 pub use drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::{Lane, OutboxEntry};
-pub use personal::{Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrubbed};
+pub use personal::{
+    Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
+};
 pub use rows::PaymentAsked;
 
 /// Where flights, bookings, payments and the outbox are kept.

@@ -90,10 +90,19 @@ pub trait PersonalData: Send + Sync + 'static {
     ) -> Result<DepartedPage, StoreError>;
 
     /// Removes what deleted values leave behind in files, as far as the store can beside a service.
-    ///
-    /// `rewrite`: also from free space, by writing the file again where no service would wait long for it;
-    /// else from the log alone, in a fraction of a second.
-    async fn scrub(&self, rewrite: bool) -> Result<Scrubbed, StoreError>;
+    async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError>;
+}
+
+/// How much of what deleted values leave behind is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrub {
+    /// The log's copies alone, in a fraction of a second.
+    Log,
+    /// Those of free space too, by writing the file again where no service would wait long for it. A
+    /// reader that keeps the log keeps it: a later call empties it.
+    Rewrite,
+    /// The same for an operator, who waits up to ten seconds for readers of the log.
+    RewriteAndWait,
 }
 
 /// What a booking's row holds of people. Its other columns are [`super::Store::load`]'s.

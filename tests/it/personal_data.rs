@@ -1,73 +1,23 @@
 //! A user's data are exported and erased, whatever their bookings' states, and nothing of them is left.
 
 use crate::support::kafka;
+use crate::support::people::{
+    MARK, USER, all_bytes, count, files_below, party, rows_of_all_tables,
+};
 use crate::support::process::{Server, binary, http_client, run_with};
 use crate::support::replicas::Replicas;
-use crate::support::{TestApp, TestDatabase, booking, flight};
+use crate::support::{TestApp, TestDatabase, flight};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::{BookingId, UserId};
 use airline_booking::people::erase::{Erase, NAMED_MAX, Why};
 use airline_booking::people::{OTHER_COLUMNS, PERSONAL_COLUMNS, PersonalColumn, export};
-use airline_booking::store::Scrubbed;
+use airline_booking::store::sqlite::SqliteStore;
+use airline_booking::store::{Scrub, Scrubbed};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::Duration;
-
-/// Stands in every value that a test's passengers and keys have, and nowhere else.
-const MARK: &str = "Zq9xK";
-
-const USER: i64 = 777;
-
-/// A party of the user, each value of which says whose it is.
-fn party(flight: i64, seats: i32, name: &str) -> Value {
-    let passenger = |seat: i32| {
-        json!({
-            "name": format!("{MARK} {name} {seat}"), "email": format!("{MARK}-{name}@example.com"),
-            "phone": "77770001111", "age": 30, "gender": format!("{MARK}-f"),
-        })
-    };
-    let mut body = booking(flight, seats);
-    body["user_id"] = json!(USER);
-    body["passenger_details"] = (0..seats).map(passenger).collect();
-    body
-}
-
-/// Everything that a database keeps, in files or, of a server, in rows.
-async fn all_bytes(database: &TestDatabase) -> Vec<u8> {
-    match database {
-        TestDatabase::Sqlite(directory) => files_below(directory.path()),
-        TestDatabase::Postgres(url) => rows_of_all_tables(url).await,
-    }
-}
-
-fn files_below(directory: &Path) -> Vec<u8> {
-    let files = std::fs::read_dir(directory).expect("a directory");
-    files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("bytes")).collect()
-}
-
-async fn rows_of_all_tables(url: &str) -> Vec<u8> {
-    let mut connection = PgConnection::connect(url).await.expect("a connection");
-    let tables = "SELECT table_name::text FROM information_schema.tables
-                   WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
-    let tables: Vec<String> =
-        sqlx::query_scalar(tables).fetch_all(&mut connection).await.expect("tables");
-    let mut all = Vec::new();
-    for table in tables {
-        let rows = AssertSqlSafe(format!("SELECT t::text FROM \"{table}\" AS t"));
-        for row in sqlx::query(rows).fetch_all(&mut connection).await.expect("rows") {
-            all.extend(row.get::<String, _>(0).into_bytes());
-        }
-    }
-    all
-}
-
-/// How often a text is found.
-fn count(bytes: &[u8], text: &str) -> usize {
-    bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
-}
 
 /// The user's bookings in every state that commands lead to, by their names; the gateway is closed.
 async fn in_every_state(app: &TestApp) -> Vec<(i64, &'static str)> {
@@ -434,10 +384,26 @@ async fn a_file_is_written_again_beside_no_service_and_its_log_is_empty() {
     let database = TestDatabase::Sqlite(directory);
     let clock = std::sync::Arc::new(airline_booking::clock::SystemClock);
     let opened = database.open(Duration::ZERO, clock).await;
-    assert_eq!(opened.store.scrub(true).await.expect("scrubbed"), Scrubbed::Whole);
+    assert_eq!(opened.store.scrub(Scrub::RewriteAndWait).await.expect("scrubbed"), Scrubbed::Whole);
     let TestDatabase::Sqlite(directory) = &database else { unreachable!() };
     let log = directory.path().join("test.db-wal").metadata().expect("a log");
     assert_eq!(log.len(), 0);
+}
+
+#[tokio::test]
+async fn a_large_file_is_written_again_only_where_no_service_runs_on_it() {
+    let database = TestDatabase::sqlite();
+    let clock = std::sync::Arc::new(airline_booking::clock::SystemClock);
+    let opened = database.open(Duration::ZERO, clock).await;
+    let TestDatabase::Sqlite(directory) = &database else { unreachable!() };
+    let service = SqliteStore::claim(&directory.path().join("test.db")).expect("a claim");
+    assert_eq!(opened.store.scrub(Scrub::Rewrite).await.expect("small"), Scrubbed::Whole);
+    // More than 64 MiB.
+    database.plant("CREATE TABLE large AS SELECT zeroblob(70000000) AS bytes").await;
+    assert_eq!(opened.store.scrub(Scrub::Log).await.expect("scrubbed"), Scrubbed::LogAlone);
+    assert_eq!(opened.store.scrub(Scrub::Rewrite).await.expect("large"), Scrubbed::LogAlone);
+    drop(service);
+    assert_eq!(opened.store.scrub(Scrub::Rewrite).await.expect("alone"), Scrubbed::Whole);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
-    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrubbed, placeholder,
+    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrub, Scrubbed, placeholder,
 };
 use crate::store::rows::micros;
 use async_trait::async_trait;
@@ -155,7 +155,7 @@ impl PersonalData for PostgresStore {
         Ok(DepartedPage::of(&rows, limit))
     }
 
-    async fn scrub(&self, _rewrite: bool) -> Result<Scrubbed, StoreError> {
+    async fn scrub(&self, _how: Scrub) -> Result<Scrubbed, StoreError> {
         Ok(Scrubbed::ByServer)
     }
 }

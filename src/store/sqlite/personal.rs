@@ -1,7 +1,9 @@
 //! What the file holds of people.
 //!
 //! `secure_delete` has SQLite overwrite what it deletes. The writer always has it as far as that costs no
-//! further page (`FAST`); while people's data are erased, it holds for every page.
+//! further page (`FAST`); while people's data are erased, it holds for every page. What neither reaches:
+//! where a page is split, SQLite leaves a copy of a row that it moved in the page's free space, and pages
+//! that were freed before keep what they had. Writing the file again (`VACUUM`) drops both.
 
 use super::commit::json;
 use super::error::store_error;
@@ -12,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
-    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrubbed, placeholder,
+    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrub, Scrubbed, placeholder,
 };
 use crate::store::rows::micros;
 use async_trait::async_trait;
@@ -20,7 +22,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::time::Duration;
 
-/// Bytes of a file up to which it is written again beside a service, whose bookings wait meanwhile.
+/// Bytes of a file up to which it is written again beside a service. Its bookings wait meanwhile, and are
+/// refused once they have waited for [`BUSY_TIMEOUT`], so that a slow disk must write it by then.
 const REWRITTEN_BESIDE_MAX: u64 = 64 << 20;
 
 /// How long emptying the log waits for readers, while writers wait for it.
@@ -184,18 +187,23 @@ impl PersonalData for SqliteStore {
     }
 
     /// On a connection of its own, so that the writer is free meanwhile as far as SQLite lets it.
-    async fn scrub(&self, rewrite: bool) -> Result<Scrubbed, StoreError> {
+    async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(&self.file)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let mut connection = options.connect().await.map_err(store_error)?;
         let bytes = self.file.metadata().map_or(u64::MAX, |file| file.len());
-        let is_whole = rewrite && (bytes <= REWRITTEN_BESIDE_MAX || !claim::is_claimed(&self.file));
+        let is_small = bytes <= REWRITTEN_BESIDE_MAX;
+        let is_whole = how != Scrub::Log && (is_small || !claim::is_claimed(&self.file));
         if is_whole {
-            sqlx::raw_sql("VACUUM").execute(&mut connection).await.map_err(store_error)?;
+            // Commits of this process wait for their turn and do not contend for the file's lock.
+            let _writing = self.writer.take().await?;
+            // What it sorts goes to memory, and to no other file, unless it is too much.
+            let rewrite = if is_small { "PRAGMA temp_store = memory; VACUUM" } else { "VACUUM" };
+            sqlx::raw_sql(rewrite).execute(&mut connection).await.map_err(store_error)?;
         }
-        let attempts = if rewrite { LOG_ATTEMPTS_MAX } else { 1 };
+        let attempts = if how == Scrub::RewriteAndWait { LOG_ATTEMPTS_MAX } else { 1 };
         let is_empty = empty_log(&mut connection, attempts).await?;
         connection.close().await.map_err(store_error)?;
         Ok(match (is_whole, is_empty) {

@@ -10,7 +10,7 @@ use airline_booking::domain::{
 use airline_booking::store::{
     Backlog, Committed, Departed, DepartedPage, Erasure, Finding, HeldBooking, HeldKey, Job, Lane,
     Lease, Located, Numbered, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData,
-    PoolUse, Position, RouteSpan, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    PoolUse, Position, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -436,7 +436,7 @@ impl PersonalData for FaultyStore {
         self.real.departed_bookings(until, after, limit).await
     }
 
-    async fn scrub(&self, rewrite: bool) -> Result<Scrubbed, StoreError> {
-        self.real.scrub(rewrite).await
+    async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError> {
+        self.real.scrub(how).await
     }
 }

@@ -10,6 +10,7 @@ mod gateway;
 pub mod jwt;
 pub mod kafka;
 pub mod members;
+pub mod people;
 pub mod process;
 pub mod proxy;
 pub mod redis;
