@@ -35,6 +35,7 @@ mod import_files;
 mod import_updates;
 mod interop;
 mod keys_of_cancellations;
+mod killed_erasures;
 mod local_services;
 mod locked_rows;
 mod logs;
