@@ -94,13 +94,17 @@ impl Original {
             headers.push("dlq_sha256", digest.sha256.clone());
             headers.push("dlq_bytes", digest.bytes.to_string());
         }
-        let told = headers.0.into_iter().map(|(name, value)| (name, Some(value.into_bytes())));
-        self.headers.extend(told);
+        self.headers.extend(headers.owned());
         self
     }
 }
 
 impl Headers {
+    /// Names and values as an [`Original`] holds them.
+    fn owned(&self) -> impl Iterator<Item = (String, Option<Vec<u8>>)> {
+        self.iter().map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())))
+    }
+
     fn tell_dead_letter(&mut self, topic: &str, reason: &Reason, origin: Option<&Origin>) {
         self.push("dlq_reason", reason.0.clone());
         self.push("dlq_topic", topic);
@@ -118,12 +122,7 @@ impl Message {
         kept.cloned().unwrap_or_else(|| Original {
             key: Some(self.key.clone().into_bytes()),
             payload: Some(self.payload.clone().into_bytes()),
-            headers: self
-                .headers
-                .0
-                .iter()
-                .map(|(name, value)| (name.clone(), Some(value.clone().into_bytes())))
-                .collect(),
+            headers: self.headers.owned().collect(),
             digest: None,
         })
     }

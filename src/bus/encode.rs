@@ -6,38 +6,112 @@ use crate::domain::{
     PaymentRequest, Timestamp,
 };
 use chrono::SecondsFormat;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
+use std::borrow::Cow;
+use std::fmt;
+
+const SPEC_VERSION: &str = "1.0";
+const SOURCE: &str = "/airline-booking";
+
+/// Most headers that a message of ours has: five attributes of each event, one of its kind, its trace.
+const HEADERS: usize = 7;
 
 /// A message's headers, in order.
+///
+/// Each booking makes and reads some thirty; most are words that never change, which are not copied.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Headers(pub Vec<(String, String)>);
+pub struct Headers(Vec<(Word, Word)>);
+
+/// A header's name or value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct Word(Cow<'static, str>);
+
+impl From<&str> for Word {
+    /// Borrows the words that most messages have; copies others.
+    fn from(text: &str) -> Self {
+        let known = match text {
+            "ce_specversion" => "ce_specversion",
+            "ce_id" => "ce_id",
+            "ce_source" => "ce_source",
+            "ce_type" => "ce_type",
+            "ce_time" => "ce_time",
+            "ce_holdexpiresat" => "ce_holdexpiresat",
+            "ce_flightversion" => "ce_flightversion",
+            SPEC_VERSION => SPEC_VERSION,
+            SOURCE => SOURCE,
+            "payment.capture_requested" => "payment.capture_requested",
+            "payment.completed" => "payment.completed",
+            "seats.sold" => "seats.sold",
+            "booking.completed" => "booking.completed",
+            "flight.updated" => "flight.updated",
+            other => return Self(Cow::Owned(other.to_owned())),
+        };
+        Self(Cow::Borrowed(known))
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Word, E> {
+                Ok(text.into())
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
+        let words = |(name, value): (N, V)| (name.as_ref().into(), value.as_ref().into());
+        Self(pairs.into_iter().map(words).collect())
+    }
+}
 
 impl Headers {
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&*name.0, &*value.0))
+    }
+
     /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Gives a name this value and no other.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.retain(|(known, _)| known != name);
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.retain(|(known, _)| known.0 != name);
         self.push(name, value);
     }
 
-    pub(super) fn push(&mut self, name: &str, value: impl Into<String>) {
-        self.0.push((name.to_owned(), value.into()));
+    pub(super) fn push(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.push((Word(Cow::Borrowed(name)), Word(Cow::Owned(value.into()))));
+    }
+
+    fn push_fixed(&mut self, name: &'static str, value: &'static str) {
+        self.0.push((Word(Cow::Borrowed(name)), Word(Cow::Borrowed(value))));
     }
 
     /// Binary-mode `CloudEvents` 1.0. The id is made of what happened to what, so that it is the
     /// same when the message comes again.
-    fn cloud_event(id: String, kind: &str, time: Timestamp) -> Self {
-        let mut headers = Self::default();
-        headers.push("ce_specversion", "1.0");
+    fn cloud_event(id: String, kind: &'static str, time: Timestamp) -> Self {
+        let mut headers = Self(Vec::with_capacity(HEADERS));
+        headers.push_fixed("ce_specversion", SPEC_VERSION);
         headers.push("ce_id", id);
-        headers.push("ce_source", "/airline-booking");
-        headers.push("ce_type", kind);
+        headers.push_fixed("ce_source", SOURCE);
+        headers.push_fixed("ce_type", kind);
         headers.push("ce_time", rfc3339(time));
         headers
     }

@@ -113,10 +113,8 @@ impl Subject {
 }
 
 fn message(key: &str, payload: &str) -> Message {
-    let headers = Headers(vec![
-        ("ce_id".to_owned(), format!("{key}/{payload}")),
-        ("ce_type".to_owned(), "test".to_owned()),
-    ]);
+    let id = format!("{key}/{payload}");
+    let headers = Headers::from_iter([("ce_id", id.as_str()), ("ce_type", "test")]);
     Message { key: key.to_owned(), payload: payload.to_owned(), headers, origin: None }
 }
 

@@ -24,8 +24,8 @@ const KEY_MAX: usize = 1_024;
 
 /// Headers as Kafka takes them, with the signature if there is one.
 pub(super) fn headers_of(message: &Message, signature: Option<&str>) -> OwnedHeaders {
-    let headers = OwnedHeaders::new_with_capacity(message.headers.0.len() + 1);
-    let headers = message.headers.0.iter().fold(headers, |headers, (name, value)| {
+    let headers = OwnedHeaders::new_with_capacity(message.headers.iter().len() + 1);
+    let headers = message.headers.iter().fold(headers, |headers, (name, value)| {
         headers.insert(Header { key: name, value: Some(value) })
     });
     match signature {
@@ -57,9 +57,9 @@ pub(super) fn message_of(
         is_exact &= value.is_some();
         let text = String::from_utf8_lossy(value.unwrap_or_default());
         is_exact &= matches!(text, Cow::Borrowed(_));
-        ((*name).to_owned(), text.into_owned())
+        (*name, text)
     });
-    let texts = Headers(texts.collect());
+    let texts: Headers = texts.collect();
     let read_key = str::from_utf8(key.unwrap_or_default()).ok().filter(|key| key.len() <= KEY_MAX);
     let read = payload.filter(|_| is_small && read_key.is_some());
     let read = read.and_then(|payload| str::from_utf8(payload).ok());

@@ -71,7 +71,7 @@ pub async fn stored(brokers: &str, topic: &str, count: usize) -> Vec<Stored> {
                         let value = String::from_utf8_lossy(header.value.unwrap_or_default());
                         (header.key.to_owned(), value.into_owned())
                     });
-                    Headers(texts.collect())
+                    texts.collect::<Headers>()
                 });
                 messages.push(Stored {
                     partition: message.partition(),
