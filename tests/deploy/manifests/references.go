@@ -70,6 +70,13 @@ func checkReferences(objects []runtime.Object) (problems []string) {
 			if !selects(&object.Spec.PodSelector, pods) {
 				tell("NetworkPolicy %s selects no pod", object.Name)
 			}
+			for _, rule := range object.Spec.Ingress {
+				for _, port := range rule.Ports {
+					if port.Port == nil || !hasPort(pods, port.Port.StrVal) {
+						tell("NetworkPolicy %s opens port %v, which no pod names", object.Name, port.Port)
+					}
+				}
+			}
 		case *autoscalingv2.HorizontalPodAutoscaler:
 			target := object.Spec.ScaleTargetRef
 			if !known[target.Kind+" "+target.Name] {
