@@ -1,18 +1,18 @@
 //! Sells seats on flights: search, hold, pay, settle. Never oversells, never loses a booking.
 //!
-//! The rooms, from the outside in (the arrows point inward; `ARCHITECTURE.md` is the map):
+//! Each module is a room. From the ground up:
 //!
-//! - [`cli`], [`config`], [`app`]: the command line, the environment, and the one place that knows
-//!   every part and wires them;
-//! - [`http`]: requests into calls, answers into responses;
-//! - [`booking`], [`search`], [`payments`]: the use cases, and the engine that all seats go through;
-//! - [`people`]: which columns hold people's data, and how a user's are exported and erased;
-//! - [`domain`]: what the business speaks of, pure;
-//! - [`store`], [`cache`], [`lock`], [`bus`], [`clock`]: ports, each with its implementations beside it;
-//! - [`identity`]: who calls, and what they may do;
-//! - [`health`]: which dependencies answer;
-//! - [`redis`]: the connection that the cache and the locks share;
-//! - [`telemetry`]: metrics, logs and traces; [`tls`]: whose cryptography HTTP clients use.
+//! - [`domain`], [`messages`], [`rules`]: values, messages and decisions, without I/O;
+//! - [`config`], [`clock`], [`telemetry`], [`tls`]: settings, time, and what operators see;
+//! - [`store`], [`bus`], [`lock`], [`cache`], [`gateway`]: ports, each with its adapters beside it;
+//!   [`redis`] is the connection that two of them share;
+//! - [`engine`]: the one door to the seats;
+//! - [`booking`], [`search`], [`payments`], [`relay`], [`people`]: use cases and workers;
+//! - [`identity`], [`health`]: who calls, and which dependencies answer;
+//! - [`http`], [`cli`]: the ways in;
+//! - [`app`]: composes all of them.
+//!
+//! `ARCHITECTURE.md` is the map; `tests/architecture.rs` checks which room uses which.
 
 pub mod app;
 pub mod booking;
@@ -22,16 +22,18 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
-pub mod error;
+pub mod engine;
+pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod identity;
 pub mod lock;
-mod pace;
+pub mod messages;
 pub mod payments;
 pub mod people;
 pub mod redis;
-pub mod sample;
+pub mod relay;
+pub mod rules;
 pub mod search;
 pub mod store;
 pub mod telemetry;

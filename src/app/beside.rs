@@ -2,10 +2,11 @@
 
 use super::parts::Opened;
 use super::{batches, policy};
-use crate::booking::{Engine, EngineLimits, EngineParts, Flights, Waiting};
+use crate::booking::Flights;
 use crate::cache::memory::MemoryCache;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::engine::{CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
@@ -78,7 +79,7 @@ fn engine_with(
             zone: config.schedule_timezone,
             metrics: Metrics::new(),
             tracing: Tracing::default(),
-            waiting: Waiting::new(0, CancellationToken::new()),
+            waiting: CompletionWaiters::new(0, CancellationToken::new()),
             committed: Arc::default(),
             tasks: TaskTracker::new(),
         },

@@ -1,18 +1,19 @@
 //! The parts behind the ports, chosen by the settings.
 
+use crate::bus::Bus;
 use crate::bus::kafka::KafkaBus;
 use crate::bus::memory::MemoryBus;
-use crate::bus::{Bus, Topic};
 use crate::cache::SearchCache;
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database};
+use crate::gateway::Gateway;
+use crate::gateway::simulated::{PostgresLedger, SimulatedGateway, SqliteLedger};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
-use crate::payments::gateway::Gateway;
-use crate::payments::simulated::SimulatedGateway;
+use crate::messages::Topic;
 use crate::redis::Redis;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
@@ -109,7 +110,8 @@ impl Kept {
                 let claim = SqliteStore::claim(file)?;
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
                 let store = Arc::new(SqliteStore::open(file, config.currency).await?);
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
+                let gateway =
+                    SimulatedGateway::new(SqliteLedger::of(&store), latency, clock.clone());
                 let (gateway, claim) = (Arc::new(gateway), Some(claim));
                 let identity = format!("embedded-{}", store.identity().await?);
                 Ok(Self { store, gateway, clock, identity, postgres: None, claim })
@@ -118,7 +120,8 @@ impl Kept {
                 let store = PostgresStore::open(settings, config.currency, false).await?;
                 let store = Arc::new(store);
                 let clock = store.clock();
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock.clone());
+                let gateway =
+                    SimulatedGateway::new(PostgresLedger::of(&store), latency, clock.clone());
                 let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
                 let identity = store.identity().await?;
                 Ok(Self { store, gateway, clock, identity, postgres, claim: None })

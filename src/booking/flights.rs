@@ -1,12 +1,10 @@
 //! Flight use cases: create, change, look up.
 
-use super::command::{Command, Outcome, PutFlight, Refusal};
-use super::engine::Engine;
-use super::idempotency::{Claim, RequestKey};
 use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
-use crate::error::Error;
+use crate::engine::{Engine, Error};
+use crate::rules::{Claim, Command, Outcome, PutFlight, Refusal, RequestKey};
 use crate::store::Store;
 use std::panic::resume_unwind;
 use std::sync::Arc;

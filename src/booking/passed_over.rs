@@ -1,7 +1,7 @@
 //! What the sweeper could not carry out, and passes over for a while so that it hinders no other work.
 
 use crate::domain::{BookingId, PaymentReference, Timestamp};
-use crate::error::Error;
+use crate::engine::Error;
 use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -97,7 +97,7 @@ impl PassedOver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::booking::Refusal;
+    use crate::rules::Refusal;
 
     const WORK: Work = Work::Cancellation(BookingId(7));
 

@@ -1,15 +1,14 @@
 //! Booking use cases: place, cancel, look up.
 
-use super::command::{Cancel, CancelledBy, Command, Hold, Outcome, Refusal};
-use super::engine::Engine;
-use super::idempotency::{IdempotencyKey, RequestKey};
-use super::waiting::{Wait, Waiting};
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, PaymentReference,
     SeatCount, UserId,
 };
-use crate::error::Error;
+use crate::engine::{CompletionWaiters, Engine, Error, Wait};
+use crate::rules::{
+    Cancel, CancelledBy, Command, Hold, IdempotencyKey, Outcome, Refusal, RequestKey,
+};
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +59,7 @@ pub struct CancelledBooking {
 pub struct Bookings {
     engine: Engine,
     store: Arc<dyn Store>,
-    waiting: Waiting,
+    waiting: CompletionWaiters,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,7 +68,7 @@ impl Bookings {
     pub fn new(
         engine: Engine,
         store: Arc<dyn Store>,
-        waiting: Waiting,
+        waiting: CompletionWaiters,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { engine, store, waiting, clock }

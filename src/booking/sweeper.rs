@@ -5,21 +5,17 @@
 //! Each kind is read in pages, and what is refused is passed over for a while, so that neither a kind
 //! nor a row holds up the others.
 
-use super::changes::Told;
-use super::command::{Cancel, CancelledBy, Command};
 use super::drift::Drift;
-use super::engine::Engine;
-use super::idempotency::IdempotencyRecord;
 use super::passed_over::{PassedOver, Work};
-use super::request::request;
 use super::retention::Retention;
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, FlightId, Payment, PaymentAction, PaymentStatus, Timestamp,
 };
-use crate::error::Error;
+use crate::engine::{Engine, Error};
+use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OutboxEvent, request};
 use crate::store::{Backlog, Job, Lane, Lease, Position, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Waiting};
 use chrono::TimeDelta;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -95,9 +91,9 @@ impl Sweeper {
     /// Works until stopped from outside, whenever the job is this process'.
     pub async fn run(&self) {
         loop {
-            self.metrics.tell_job(Job::Sweep, false);
+            self.metrics.set_job(Job::Sweep.as_str(), false);
             let lease = self.store.wait_for(Job::Sweep).await;
-            self.metrics.tell_job(Job::Sweep, true);
+            self.metrics.set_job(Job::Sweep.as_str(), true);
             let earlier = async {
                 self.drive_earlier(self.clock.now()).await;
                 std::future::pending::<()>().await;
@@ -107,7 +103,7 @@ impl Sweeper {
                 () = earlier => {}
             }
             // From now on another process tells it.
-            self.metrics.tell_backlog(&Backlog::default(), self.clock.now());
+            self.metrics.set_waiting(&Waiting::default());
             self.metrics.tell_refused(0);
             Drift::forget(&self.metrics);
         }
@@ -163,7 +159,7 @@ impl Sweeper {
     pub async fn tell_backlog(&self, now: Timestamp) {
         let (lapsed, asked) = (now - SWEEP_GRACE, now - self.redrive_after);
         match self.store.backlog(lapsed, asked).await {
-            Ok(backlog) => self.metrics.tell_backlog(&backlog, now),
+            Ok(backlog) => self.metrics.set_waiting(&waiting(&backlog, now)),
             Err(error) => debug!(%error, "the sweeper could not measure what waits"),
         }
     }
@@ -332,7 +328,7 @@ impl Sweeper {
         let mut driven = 0;
         while let Some(mut part) = parts.pop() {
             let Some((first, _)) = part.first() else { continue };
-            match self.store.drive_again(&part, now).await {
+            match self.store.redrive(&part, now).await {
                 Ok(()) => {
                     driven += part.len();
                     for (payment, _) in &part {
@@ -355,12 +351,23 @@ impl Sweeper {
 }
 
 /// The request that a payment's row stands for.
-fn asked_again(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, Told) {
+fn asked_again(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, OutboxEvent) {
     let action = match payment.status {
         PaymentStatus::ReversalRequested => PaymentAction::Reverse,
         _ => PaymentAction::Capture,
     };
     let event = request(booking, &payment, action, now);
     let traceparent = payment.traceparent.clone();
-    (payment, Told { event, traceparent })
+    (payment, OutboxEvent { event, traceparent })
+}
+
+/// The store's backlog in the figures of the metrics.
+fn waiting(backlog: &Backlog, now: Timestamp) -> Waiting {
+    let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
+    Waiting {
+        outbox: backlog.outbox,
+        outbox_age: age.unwrap_or_default(),
+        stuck_bookings: backlog.stuck_bookings,
+        unanswered_payments: backlog.unanswered_payments,
+    }
 }

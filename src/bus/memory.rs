@@ -3,7 +3,8 @@
 //! Publishing is done when every group has committed the messages, so that the outbox keeps them
 //! until then; a crash in between sends them again.
 
-use super::{Bus, BusError, Consumer, Message, Reason, Topic};
+use super::{Bus, BusError, Consumer};
+use crate::messages::{Message, Reason, Topic};
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -271,7 +272,7 @@ mod tests {
     use super::*;
 
     fn message(key: &str) -> Message {
-        let headers = super::super::Headers::default();
+        let headers = crate::messages::Headers::default();
         Message { key: key.into(), payload: "{}".into(), headers, origin: None }
     }
 

@@ -1,6 +1,7 @@
 //! Spans of messages: handed over, and worked on. They go on with the trace in a message's headers.
 
-use super::{Bus, BusError, Message, Topic};
+use super::{Bus, BusError};
+use crate::messages::{Message, Topic};
 use crate::telemetry::{Metrics, Side, Span, TRACEPARENT, TraceContext, Tracing};
 
 /// Publishes messages, each in its own trace, and counts them.

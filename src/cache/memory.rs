@@ -1,8 +1,8 @@
 //! The cache of a process that shares none: there is nobody to tell.
 
-use super::ends::Ends;
+use super::counts::InvalidationCounts;
 use super::{CacheAway, Generation, SearchCache};
-use crate::domain::{DayKey, Outdated};
+use crate::domain::{DayKey, Invalidation};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const UNTOLD_FOR: Duration = Duration::from_millis(100);
 /// Generations of one process.
 #[derive(Debug, Default)]
 pub struct MemoryCache {
-    ends: Ends,
+    ends: InvalidationCounts,
     /// Since when replicas are reckoned with that tell nothing; `None`: there are none.
     among_others_since: Option<Instant>,
     /// Whether commits write down what they outdate, for a service beside this process.
@@ -56,10 +56,10 @@ impl SearchCache for MemoryCache {
         self.tells
     }
 
-    async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
+    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
         match outdated {
-            Outdated::All => self.ends.add_all(),
-            Outdated::Days(days) => self.end(&super::keys_of(days)),
+            Invalidation::All => self.ends.add_all(),
+            Invalidation::Days(days) => self.end(&super::keys_of(days)),
         }
         Ok(())
     }

@@ -4,12 +4,12 @@
 //! kept under the generation in which its load began, so a slow reader can never put an old answer
 //! in a newer one's place. The search service keeps the in-process layer.
 
-mod ends;
+mod counts;
 pub mod memory;
+mod pending;
 pub mod redis;
-mod unsent;
 
-use crate::domain::{DayKey, Outdated};
+use crate::domain::{DayKey, Invalidation};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -54,7 +54,7 @@ pub trait SearchCache: Send + Sync + 'static {
     fn is_told(&self) -> bool;
 
     /// Ends what is outdated and answers when every replica is bound to notice within 100 ms.
-    async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway>;
+    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway>;
 
     /// Tells other replicas what ended here, until stopped from outside.
     async fn run(&self);

@@ -5,10 +5,10 @@
 //! had ended. A hash that does not fit is made anew, so what Redis lost or brought back is a miss.
 //! Each script touches one key, as a Cluster wants it.
 
-use super::ends::Ends;
-use super::unsent::Unsent;
+use super::counts::InvalidationCounts;
+use super::pending::PendingInvalidations;
 use super::{CacheAway, Generation, SearchCache, keys_of};
-use crate::domain::{DayKey, Outdated};
+use crate::domain::{DayKey, Invalidation};
 use crate::redis::{Ask, Redis, RedisFailure, Script, digest_of};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -70,8 +70,8 @@ pub struct RedisCache {
     prefix: String,
     ttl: Duration,
     metrics: Metrics,
-    ends: Ends,
-    unsent: Unsent,
+    ends: InvalidationCounts,
+    unsent: PendingInvalidations,
     told: Notify,
     /// Generations as Redis named them; each good in one window.
     checked: Cache<DayKey, Checked>,
@@ -158,8 +158,8 @@ impl RedisCache {
             prefix: prefix.to_owned(),
             ttl,
             metrics,
-            ends: Ends::default(),
-            unsent: Unsent::default(),
+            ends: InvalidationCounts::default(),
+            unsent: PendingInvalidations::default(),
             told: Notify::new(),
             checked,
         }
@@ -319,13 +319,13 @@ impl SearchCache for RedisCache {
         true
     }
 
-    async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
+    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
         match outdated {
-            Outdated::All => {
+            Invalidation::All => {
                 self.ends.add_all();
                 self.end_epoch().await
             }
-            Outdated::Days(days) => {
+            Invalidation::Days(days) => {
                 let keys = keys_of(days);
                 for key in &keys {
                     self.ends.add(key);

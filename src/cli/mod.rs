@@ -13,12 +13,11 @@ mod release;
 mod serve;
 mod services;
 
-use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Database, SETTINGS};
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
-use crate::telemetry;
+use crate::{app, telemetry};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::fmt::Write as _;

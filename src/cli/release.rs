@@ -2,11 +2,11 @@
 
 use super::say;
 use crate::app;
-use crate::booking::{Command, Engine, Outcome, Wanted};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{BookingId, FlightId, SeatCount};
-use crate::error::Error;
+use crate::engine::{Engine, Error};
+use crate::rules::{Command, Outcome, Wanted};
 use crate::store::{Store, StoreError};
 use anyhow::bail;
 use std::collections::BTreeMap;

@@ -271,7 +271,7 @@ mod tests {
     fn the_start_names_each_part_and_three_commands_with_the_real_port() {
         let now = "2025-01-14T20:00:00Z".parse().expect("an instant");
         let inr = "INR".parse().expect("a currency");
-        let sample = crate::sample::flights(now, inr).remove(0);
+        let sample = crate::app::samples::flights::flights(now, inr).remove(0);
         let sample = sample.into_flight(FlightId(1), inr, now);
         let message = message(Some(&sample));
         assert!(message.contains("SQLite in airline_booking.db (DB_HOST is not set)"));

@@ -166,7 +166,7 @@ mod tests {
         for setting in SETTINGS {
             let name = setting.name;
             // The keys of JWT_JWKS are public, and in a file of their own.
-            let is_secret = super::super::settings::may_hold_a_secret(name)
+            let is_secret = crate::config::settings::may_hold_a_secret(name)
                 && !["JWT_JWKS", "TRACING_ENDPOINT"].contains(&name);
             let variable = format!("{name}_FILE");
             let file = SETTINGS.iter().find(|setting| setting.name == variable);

@@ -1,8 +1,8 @@
 //! A flight (one dated departure) and its seat inventory.
 
+use super::city::city_key;
 use super::flight_number::{check_number, flight_number};
-use super::place::place_key;
-use super::{Currency, FlightId, Invalid, Money, Place, SeatCount, Timestamp};
+use super::{City, Currency, FlightId, Invalid, Money, SeatCount, Timestamp};
 use chrono::{Datelike, Duration};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -61,10 +61,10 @@ pub struct Flight {
     pub flight_number: Option<Arc<str>>,
     /// Where it leaves from.
     #[schema(value_type = String, example = "Delhi")]
-    pub source: Place,
+    pub source: City,
     /// Where it goes.
     #[schema(value_type = String, example = "Mumbai")]
-    pub destination: Place,
+    pub destination: City,
     /// Departure.
     #[serde(rename = "timestamp")]
     #[schema(value_type = String, format = DateTime)]
@@ -179,9 +179,9 @@ pub struct NewFlight {
     /// The carrier's designator.
     pub flight_number: Option<Arc<str>>,
     /// Where it leaves from.
-    pub source: Place,
+    pub source: City,
     /// Where it goes.
-    pub destination: Place,
+    pub destination: City,
     /// Departure.
     pub departs_at: Timestamp,
     /// Arrival.
@@ -204,8 +204,8 @@ impl NewFlight {
     /// rule; else all the rules it breaks, by wire field.
     pub fn checked(mut self, currency: Currency) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
-        self.source = check_place(&mut invalid, "/source", &self.source);
-        self.destination = check_place(&mut invalid, "/destination", &self.destination);
+        self.source = check_city(&mut invalid, "/source", &self.source);
+        self.destination = check_city(&mut invalid, "/destination", &self.destination);
         check_route(&mut invalid, &self.source, &self.destination);
         self.flight_number = self.flight_number.map(|number| flight_number(&number).into());
         check_number(&mut invalid, self.flight_number.as_deref());
@@ -274,9 +274,9 @@ pub struct FlightPatch {
     /// A new designator.
     pub flight_number: FieldChange<Arc<str>>,
     /// A new source.
-    pub source: Option<Place>,
+    pub source: Option<City>,
     /// A new destination.
-    pub destination: Option<Place>,
+    pub destination: Option<City>,
     /// A new departure.
     pub departs_at: Option<Timestamp>,
     /// A new arrival.
@@ -309,10 +309,10 @@ impl FlightPatch {
         let mut invalid = Invalid::default();
         let mut after = flight.clone();
         if let Some(source) = self.source.as_ref().filter(|new| **new != flight.source) {
-            after.source = check_place(&mut invalid, "/source", source);
+            after.source = check_city(&mut invalid, "/source", source);
         }
         if let Some(new) = self.destination.as_ref().filter(|new| **new != flight.destination) {
-            after.destination = check_place(&mut invalid, "/destination", new);
+            after.destination = check_city(&mut invalid, "/destination", new);
         }
         if after.source != flight.source || after.destination != flight.destination {
             check_route(&mut invalid, &after.source, &after.destination);
@@ -370,20 +370,20 @@ impl FlightPatch {
 /// The schema's `VARCHAR(100)`.
 const PLACE_CHARS_MAX: usize = 100;
 
-fn check_place(invalid: &mut Invalid, pointer: &str, place: &str) -> Place {
+fn check_city(invalid: &mut Invalid, pointer: &str, place: &str) -> City {
     let place = place.trim();
     if place.is_empty() || place.chars().count() > PLACE_CHARS_MAX {
         invalid.add(pointer, format!("must be 1 to {PLACE_CHARS_MAX} characters"));
     } else if place.chars().any(char::is_control) {
         invalid.add(pointer, "must not hold control characters");
-    } else if place_key(place).is_empty() {
+    } else if city_key(place).is_empty() {
         invalid.add(pointer, "must hold a character that can be seen");
     }
     place.into()
 }
 
 fn check_route(invalid: &mut Invalid, source: &str, destination: &str) {
-    if !source.is_empty() && place_key(source) == place_key(destination) {
+    if !source.is_empty() && city_key(source) == city_key(destination) {
         invalid.add("/destination", "must differ from source");
     }
 }

@@ -1,9 +1,10 @@
 //! What the business speaks of: flights, bookings, payments, money and events.
 //!
 //! Data and the rules that a value can keep by itself. Pure: serde and the API schema only, no
-//! I/O, no clock, no randomness. Rules that weigh several values stand in [`crate::booking::decide`].
+//! I/O, no clock, no randomness. Rules that weigh several values stand in [`crate::rules::decide`].
 
 mod booking;
+mod city;
 mod event;
 mod flight;
 mod flight_number;
@@ -11,7 +12,6 @@ mod ids;
 mod invalid;
 mod money;
 mod payment;
-mod place;
 mod route;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
@@ -24,7 +24,7 @@ pub use ids::{BookingId, FlightId, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
-pub use route::{DayKey, Outdated, Place, ScheduleZone, route_key};
+pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};
 
 /// An instant in UTC. Kept and compared to the microsecond, as the databases do.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

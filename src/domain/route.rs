@@ -1,16 +1,16 @@
 //! Places, routes and schedule days: what a search is keyed by.
 
 use super::Timestamp;
-use super::place::fold_into;
+use super::city::fold_into;
 use chrono::{Days, NaiveDate, NaiveTime, TimeZone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// A city or airport as a flight names it: trimmed, 1 to 100 characters, as the schema holds it.
-pub type Place = Arc<str>;
+pub type City = Arc<str>;
 
-/// One text for a source and destination, however they are written: see [`super::place`].
+/// One text for a source and destination, however they are written: see [`super::city`].
 ///
 /// Kept beside each flight and indexed, so that every store matches routes by the same rule.
 pub fn route_key(source: &str, destination: &str) -> String {
@@ -40,7 +40,7 @@ impl fmt::Display for DayKey {
 /// The cached answers that are no longer good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outdated {
+pub enum Invalidation {
     /// Of these routes (as [`route_key`] makes them) on these days.
     Days(Vec<(String, NaiveDate)>),
     /// All.

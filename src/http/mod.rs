@@ -1,41 +1,14 @@
 //! HTTP: requests into one call each, answers into responses. Decides nothing about seats.
 //!
 //! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
-//! any kind are [`problem::Problem`]s; [`middleware`] is the one layer around them all.
+//! any kind are [`Problem`]s; [`middleware`] is the one layer around them all.
 
-mod allowed_hosts;
-mod audit;
-mod auth;
-mod body;
-mod bookings;
-mod client;
-mod cors;
+mod connection;
 mod docs;
-mod fields;
-mod flight_body;
-mod flights;
-mod gate;
-mod gzip;
-mod header_list;
-mod health;
-mod hints;
-mod home;
-mod host;
-mod limits;
-mod middleware;
-mod number;
+mod edge;
 mod openapi;
-mod places;
-mod prefer;
-mod problem;
-mod problems;
-mod query;
-mod request_key;
-mod search;
-mod server;
-mod shape;
-mod slow;
-mod span;
+mod routes;
+mod wire;
 
 use crate::booking::{Bookings, Flights};
 use crate::domain::SeatCount;
@@ -45,18 +18,21 @@ use crate::search::Search;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use axum::routing::get;
+use edge::middleware;
 use http::HeaderMap;
-use problem::{Code, Problem};
+use routes::{bookings, flights, health, home, search};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use wire::problem::{Code, Problem};
+use wire::problems;
 
-pub use gate::Edge;
+pub use connection::{ConnectionLimits, serve};
+pub use edge::gate::Edge;
 pub use openapi::openapi;
-pub use problem::Code as ProblemCode;
-pub use server::{ConnectionLimits, serve};
+pub use wire::problem::Code as ProblemCode;
 
 /// What the handlers work with.
 pub struct Api {

@@ -4,7 +4,5 @@
 //! engine's door. Slow and fallible by nature: every step may be repeated.
 
 mod calls;
-pub mod gateway;
 pub mod settlement;
-pub mod simulated;
 pub mod worker;

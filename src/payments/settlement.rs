@@ -1,9 +1,10 @@
 //! Settlement: reads `payment-events` and brings their bookings to an end, through the door.
 
-use crate::booking::{Command, Engine, Refusal, Settle};
-use crate::bus::{Bus, BusError, Message, Topic, parse_payment_event, received};
-use crate::error::Error;
-use crate::pace::Pace;
+use crate::bus::{Bus, BusError, received};
+use crate::clock::pace::Pace;
+use crate::engine::{Engine, Error};
+use crate::messages::{Message, Topic, parse_payment_event};
+use crate::rules::{Command, Refusal, Settle};
 use crate::store::StoreError;
 use crate::telemetry::{Metrics, Progress, Span, Tracing};
 use std::sync::Arc;

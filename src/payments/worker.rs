@@ -4,14 +4,15 @@
 //! the sweeper repeats what a crash took with it. Slow calls run side by side and pin nothing.
 
 use super::calls::Calls;
-use super::gateway::{Capture, Captured, Gateway, GatewayError};
-use crate::bus::{Bus, BusError, Message, Topic, parse_payment_request, publish, received};
+use crate::bus::{Bus, BusError, publish, received};
 use crate::clock::Clock;
+use crate::clock::pace::Pace;
 use crate::domain::{
     BookingId, PaymentAction, PaymentEvent, PaymentOutcome, PaymentReference, PaymentRequest,
     PaymentStatus,
 };
-use crate::pace::Pace;
+use crate::gateway::{Capture, Captured, Gateway, GatewayError};
+use crate::messages::{Message, Topic, parse_payment_request};
 use crate::store::{PaymentAsked, Store, StoreError};
 use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
 use std::convert::Infallible;

@@ -2,7 +2,7 @@
 //! stopped half-way is gone on with by the next, and a service beside it waits for none for long.
 
 use super::rows::{PAGE, Rows, Walk, load};
-use crate::domain::{BookingId, BookingStatus, Place, Timestamp, UserId};
+use crate::domain::{BookingId, BookingStatus, City, Timestamp, UserId};
 use crate::store::{HeldBooking, HeldKey, Scrub, Scrubbed, Store, StoreError};
 use std::time::Duration;
 use tracing::warn;
@@ -67,9 +67,9 @@ pub enum Why {
         /// Its status.
         status: BookingStatus,
         /// From where.
-        source: Place,
+        source: City,
         /// To where.
-        destination: Place,
+        destination: City,
         /// When.
         departs_at: Timestamp,
     },

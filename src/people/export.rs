@@ -2,7 +2,7 @@
 
 use super::rows::{Rows, Walk, load};
 use crate::domain::{
-    Booking, BookingId, Currency, Money, PaymentReference, Place, Timestamp, UserId,
+    Booking, BookingId, City, Currency, Money, PaymentReference, Timestamp, UserId,
 };
 use crate::store::{Erasure, HeldBooking, HeldKey, Store};
 use serde::Serialize;
@@ -93,8 +93,8 @@ struct ExportedBooking<'a> {
 #[derive(Serialize)]
 struct ExportedFlight<'a> {
     flight_number: &'a Option<Arc<str>>,
-    source: &'a Place,
-    destination: &'a Place,
+    source: &'a City,
+    destination: &'a City,
     timestamp: Timestamp,
     arrival_timestamp: Option<Timestamp>,
 }

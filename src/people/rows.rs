@@ -1,7 +1,7 @@
 //! A user's bookings, a page at a time.
 
-use crate::booking::{State, Wanted};
 use crate::domain::{Booking, BookingId, Flight, Payment, UserId};
+use crate::rules::{State, Wanted};
 use crate::store::{HeldBooking, Store, StoreError};
 
 /// Bookings in a page: what is in memory at once, and erased in one transaction.

@@ -12,7 +12,7 @@ mod open;
 use crate::cache::{Generation, SearchCache};
 use crate::clock::Clock;
 use crate::domain::{DayKey, Flight, ScheduleZone, route_key};
-use crate::error::Error;
+use crate::engine::Error;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Side, Tracing};
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The store port: where flights, bookings, payments and the outbox are kept. The truth.
 //!
-//! Implementations write SQL and map rows; the rules stand in [`crate::booking::decide`]. Time
+//! Implementations write SQL and map rows; the rules stand in [`crate::rules::decide`]. Time
 //! comes in as an argument: no SQL asks the database for it.
 
 mod audit;
@@ -18,11 +18,12 @@ pub mod sqlite;
 mod unit;
 mod unreadable;
 
-use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
     Payment, PaymentReference, Timestamp, UserId,
 };
+use crate::rules::{ChangeSet, Claim, OutboxEvent, RequestKey, State, Wanted};
+use crate::telemetry::PoolUse;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use std::collections::{BTreeMap, HashMap};
@@ -153,9 +154,9 @@ pub trait Store: PersonalData {
 
     /// Puts the requests of those payments in the outbox again that nobody touched since they were
     /// read, and notes `now` on them.
-    async fn drive_again(
+    async fn redrive(
         &self,
-        requests: &[(Payment, Told)],
+        requests: &[(Payment, OutboxEvent)],
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
@@ -187,7 +188,7 @@ pub trait Store: PersonalData {
 
     /// Cached answers that commits ended, oldest first, at most `limit` rows; a row that can't be read
     /// ends all of them.
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError>;
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError>;
 
     /// Forgets exactly these ends of answers; with `all`, puts the end of every answer in their
     /// place, in one transaction.
@@ -399,19 +400,6 @@ pub struct Backlog {
     pub stuck_bookings: i64,
     /// Payments that nobody answers.
     pub unanswered_payments: i64,
-}
-
-/// The connections of one pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolUse {
-    /// Its name.
-    pub pool: &'static str,
-    /// Connections at work.
-    pub used: u64,
-    /// Connections at rest.
-    pub idle: u64,
-    /// Connections at most.
-    pub max: u64,
 }
 
 /// Where payments and bookings belong.

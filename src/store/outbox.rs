@@ -7,9 +7,9 @@
 use super::StoreError;
 use super::rows::instant;
 use super::unreadable::Unreadable;
-use crate::booking::{ChangeSet, Folded, Told};
-use crate::bus::{Message, Topic};
-use crate::domain::{DayKey, Outdated, Timestamp};
+use crate::domain::{DayKey, Invalidation, Timestamp};
+use crate::messages::{Message, Topic};
+use crate::rules::{ChangeSet, NetChanges, OutboxEvent};
 use crate::telemetry::TRACEPARENT;
 
 /// Which messages go out together. Each topic is of one lane, so lanes share no order.
@@ -56,7 +56,7 @@ pub struct OutboxEntry {
 
 impl OutboxEntry {
     /// For each lane the row that tells of its events, in their order, if there are any.
-    pub fn of(told: &[Told]) -> [Option<Self>; Lane::ALL.len()] {
+    pub fn of(told: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
         let mut all: Vec<_> = told.iter().map(|told| (told.event.at(), message(told))).collect();
         Lane::ALL.map(|lane| {
             let of_lane = |(_, (topic, _)): &mut (_, (Topic, _))| Lane::of(*topic) == lane;
@@ -93,7 +93,7 @@ fn entry(lane: Lane, (id, since, body): OutboxRow) -> Result<OutboxEntry, StoreE
     Ok(OutboxEntry { id, lane, messages, since })
 }
 
-fn message(told: &Told) -> (Topic, Message) {
+fn message(told: &OutboxEvent) -> (Topic, Message) {
     let (topic, mut message) = (&told.event).into();
     if let Some(traceparent) = &told.traceparent {
         message.headers.set(TRACEPARENT, &**traceparent);
@@ -102,28 +102,28 @@ fn message(told: &Told) -> (Topic, Message) {
 }
 
 /// Cached answers that end, as their column holds them.
-pub(super) fn outdated_body(outdated: &Outdated) -> String {
+pub(super) fn invalidation_body(outdated: &Invalidation) -> String {
     json(outdated)
 }
 
 /// The cached answers that a commit of these changes ends, where others have to be told.
-pub(super) fn ended(folded: &Folded, changes: &ChangeSet) -> Option<Outdated> {
+pub(super) fn ended(folded: &NetChanges, changes: &ChangeSet) -> Option<Invalidation> {
     let is_told = !folded.flights.is_empty() && !changes.outdated.is_empty();
     is_told.then(|| days(&changes.outdated))
 }
 
 /// Cached answers of these routes and days.
-pub(super) fn days(days: &[DayKey]) -> Outdated {
-    Outdated::Days(days.iter().map(|day| (day.route.clone(), day.date)).collect())
+pub(super) fn days(days: &[DayKey]) -> Invalidation {
+    Invalidation::Days(days.iter().map(|day| (day.route.clone(), day.date)).collect())
 }
 
 /// A row of cached answers that end, from its columns: id, body. One that can't be read ends all of
 /// them: it may have named any.
-pub(super) fn outdated((id, body): (i64, String), unreadable: &Unreadable) -> (i64, Outdated) {
+pub(super) fn outdated((id, body): (i64, String), unreadable: &Unreadable) -> (i64, Invalidation) {
     let corrupt =
         |_| StoreError::Corrupt { table: "outdated_answers", column: "body", row: id.to_string() };
     let read = serde_json::from_str(&body).map_err(corrupt);
-    (id, unreadable.leave_out(read).unwrap_or(Outdated::All))
+    (id, unreadable.leave_out(read).unwrap_or(Invalidation::All))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::rows::instant;
-use crate::booking::{IdempotencyKey, RequestKey, RequestName, RequestRecord};
+use crate::rules::{IdempotencyKey, RequestKey, RequestName, RequestRecord};
 use std::collections::{BTreeSet, HashMap};
 
 /// A record as it is stored: which of the names it was looked for by, the request's hash, what it made,

@@ -3,13 +3,13 @@
 //! Instants are microseconds since 1970 and money is as [`Money::from_stored`] counts it; each
 //! store's columns say how it gets there.
 
+use super::unreadable::Unreadable;
+use super::{Position, StoreError};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, FailureReason, Flight, FlightId, FlightStatus,
     Money, Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
     stored_flight_number,
 };
-use crate::store::unreadable::Unreadable;
-use crate::store::{Position, StoreError};
 use std::collections::HashMap;
 
 /// An instant as a column holds it.

@@ -1,11 +1,10 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
-use super::panics::{self, Part};
+use super::panics;
+use super::panics::Part;
 use super::progress::Watched;
-use super::store_gauges::StoreGauges;
-use crate::bus::{Message, Topic};
-use crate::domain::Timestamp;
-use crate::store::{Backlog, Job, PoolUse};
+use super::store_gauges::{PoolUse, StoreGauges, Waiting};
+use crate::messages::{Message, Topic};
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -320,9 +319,9 @@ impl Metrics {
         self.panics.with_label_values(&[part.as_str()])
     }
 
-    /// Tells what waits; whoever sweeps does.
-    pub fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
-        self.store.tell_backlog(backlog, now);
+    /// Sets what waits in the store. The process that sweeps does so.
+    pub fn set_waiting(&self, waiting: &Waiting) {
+        self.store.set_waiting(waiting);
     }
 
     /// Tells how many flights break an invariant; whoever sweeps does.
@@ -330,9 +329,9 @@ impl Metrics {
         self.store.tell_violations(invariant, flights);
     }
 
-    /// Tells whether a job is this process'.
-    pub fn tell_job(&self, job: Job, is_ours: bool) {
-        self.store.tell_job(job, is_ours);
+    /// Sets whether this process holds the lease of a job.
+    pub fn set_job(&self, job: &str, is_ours: bool) {
+        self.store.set_job(job, is_ours);
     }
 
     /// Tells the version to which a flight is about to be changed.

@@ -14,4 +14,5 @@ pub use metrics::{Metrics, Route};
 pub use names::Names;
 pub use panics::{Panicked, Part};
 pub use progress::{Open, Progress};
+pub use store_gauges::{PoolUse, Waiting};
 pub use traces::{Side, Span, TRACEPARENT, TraceContext, Tracing};

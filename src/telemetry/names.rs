@@ -1,6 +1,6 @@
 //! What spans call the parts outside, where it is not what the service itself calls them.
 
-use crate::bus::Topic;
+use crate::messages::Topic;
 use std::collections::HashMap;
 
 /// Names by OpenTelemetry's semantic conventions.

@@ -2,7 +2,7 @@
 
 use super::Metrics;
 use super::metrics::Maker;
-use crate::bus::Topic;
+use crate::messages::Topic;
 use prometheus::IntGaugeVec;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

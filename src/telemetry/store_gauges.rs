@@ -1,12 +1,36 @@
 //! What is known of the store: what waits in it, who does its jobs, and the connections to it.
 
 use super::metrics::Maker;
-use crate::domain::Timestamp;
-use crate::store::{Backlog, Job, PoolUse};
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The connections of one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// The pool's name.
+    pub pool: &'static str,
+    /// Connections in use.
+    pub used: u64,
+    /// Idle connections.
+    pub idle: u64,
+    /// Maximum number of connections.
+    pub max: u64,
+}
+
+/// What waits in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Waiting {
+    /// Messages in the outbox.
+    pub outbox: i64,
+    /// Age of the oldest of them, in seconds.
+    pub outbox_age: f64,
+    /// Bookings pending well past their hold.
+    pub stuck_bookings: i64,
+    /// Payments without an answer for too long.
+    pub unanswered_payments: i64,
+}
 
 /// Tells how connections are used.
 type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
@@ -94,20 +118,19 @@ impl StoreGauges {
         }
     }
 
-    pub(super) fn tell_backlog(&self, backlog: &Backlog, now: Timestamp) {
-        self.outbox_depth.set(backlog.outbox);
-        let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
-        self.outbox_age.set(age.unwrap_or_default().max(0.0));
-        self.stuck_bookings.set(backlog.stuck_bookings);
-        self.unanswered_payments.set(backlog.unanswered_payments);
+    pub(super) fn set_waiting(&self, waiting: &Waiting) {
+        self.outbox_depth.set(waiting.outbox);
+        self.outbox_age.set(waiting.outbox_age.max(0.0));
+        self.stuck_bookings.set(waiting.stuck_bookings);
+        self.unanswered_payments.set(waiting.unanswered_payments);
     }
 
     pub(super) fn tell_violations(&self, invariant: &str, flights: usize) {
         self.violations.with_label_values(&[invariant]).set(flights as i64);
     }
 
-    pub(super) fn tell_job(&self, job: Job, is_ours: bool) {
-        self.jobs.with_label_values(&[job.as_str()]).set(i64::from(is_ours));
+    pub(super) fn set_job(&self, job: &str, is_ours: bool) {
+        self.jobs.with_label_values(&[job]).set(i64::from(is_ours));
     }
 
     pub(super) fn watch_pools(&self, source: PoolSource) {

@@ -4,12 +4,13 @@
 //! ambient ([`Tracing::current`]); through queues, the outbox and the bus it travels as a value, in
 //! W3C's form. Where tracing is off all of it is `None`, and nothing is made or read.
 
-use super::export::{self, Pipeline};
+use super::export;
+use super::export::Pipeline;
 use super::metrics::Metrics;
 use super::names::Names;
-use crate::bus::Topic;
 use crate::clock::{Clock, SystemClock};
 use crate::config::TracingSettings;
+use crate::messages::Topic;
 use chrono::TimeDelta;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{

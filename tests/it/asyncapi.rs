@@ -1,11 +1,11 @@
 //! `asyncapi.yaml` says of each message exactly what is written: every field, header and word.
 
 use crate::support::{TestApp, flight};
-use airline_booking::bus::{Message, SIGNATURE, Signatures, Topic};
 use airline_booking::domain::{
     AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
     PaymentMethod, PaymentOutcome, PaymentRequest,
 };
+use airline_booking::messages::{Message, SIGNATURE, Signatures, Topic};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -156,8 +156,8 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
     let dead = Message {
         key: "1".into(),
         payload: "?".into(),
-        headers: airline_booking::bus::Headers::default(),
-        origin: Some(airline_booking::bus::Origin::of_text(1, 2)),
+        headers: airline_booking::messages::Headers::default(),
+        origin: Some(airline_booking::messages::Origin::of_text(1, 2)),
     };
     let dead = dead.as_dead_letter("payment-events", &"no JSON".into()).headers;
     let dead: Value = dead.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
@@ -182,7 +182,7 @@ fn the_documents_example_is_signed_as_the_service_signs() {
     assert_eq!(netstrings.concat(), text("signed"));
 
     let [topic, key, _, kind, payload] = parts;
-    let mut headers = airline_booking::bus::Headers::default();
+    let mut headers = airline_booking::messages::Headers::default();
     headers.set("ce_type", kind);
     let mut message = Message { key, payload, headers, origin: None };
     let signatures = Signatures::new([text("secret").as_str()], true).expect("a secret");

@@ -4,13 +4,13 @@
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};
 use crate::support::{TestDatabase, booking, flight, give_up_after};
-use airline_booking::booking::{
-    ChangeSet, Command, Hold, IdempotencyKey, Policy, RequestKey, Wanted, decide,
-};
 use airline_booking::clock::{Clock as _, SystemClock};
 use airline_booking::domain::{
     BookingId, DayKey, FlightId, NewFlight, PaymentMethod, PaymentReference, Timestamp, UserId,
     route_key,
+};
+use airline_booking::rules::{
+    ChangeSet, Command, Hold, IdempotencyKey, Policy, RequestKey, Wanted, decide,
 };
 use airline_booking::store::{Store, StoreError};
 use futures::future::BoxFuture;
@@ -152,7 +152,7 @@ const WRITES: [(&str, Write); 4] = [
             store.create_flight_once(&request, flight, &day, currency, now).await.map(drop)
         })
     }),
-    ("drive_again", |store, now| Box::pin(async move { store.drive_again(&[], now).await })),
+    ("redrive", |store, now| Box::pin(async move { store.redrive(&[], now).await })),
     ("forget_outdated", |store, _| {
         Box::pin(async move { store.forget_outdated(&[1], true).await })
     }),

@@ -2,7 +2,8 @@
 
 use crate::support::TestApp;
 use airline_booking::booking::Drift;
-use airline_booking::bus::{Bus, Headers, Message, Topic};
+use airline_booking::bus::Bus;
+use airline_booking::messages::{Headers, Message, Topic};
 use std::time::Duration;
 
 async fn look(app: &TestApp, drift: &mut Drift) {

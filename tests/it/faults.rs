@@ -1,10 +1,10 @@
 //! A store that loses connections and refuses commits: every caller gets one true answer.
 
 use crate::support::{Fault, TestApp, booking, flight, start_of_test};
-use airline_booking::booking::{Command, ExpectedVersion, Hold, PutFlight};
 use airline_booking::domain::{
     BookingId, FlightId, FlightPatch, PaymentMethod, PaymentReference, UserId,
 };
+use airline_booking::rules::{Command, ExpectedVersion, Hold, PutFlight};
 use futures::future::join_all;
 use serde_json::json;
 use std::time::Duration;

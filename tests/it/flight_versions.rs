@@ -11,13 +11,13 @@ const TYPE: &str = "SELECT format_type(atttypid, NULL) FROM pg_attribute
                      WHERE attrelid = 'flights'::regclass AND attname = 'version'";
 
 /// A service on PostgreSQL that is started and stopped.
-struct Place {
+struct City {
     url: String,
     client: Client,
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl City {
     async fn new() -> Self {
         let url = TestDatabase::postgres().await.url();
         let directory = tempfile::tempdir().expect("a directory");
@@ -74,7 +74,7 @@ impl Place {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flight_whose_versions_ran_out_is_sold_and_changed_again_after_a_rewrite() {
-    let place = Place::new().await;
+    let place = City::new().await;
     let last = i64::from(i32::MAX);
     let flight = place.add_flight(last - 1).await;
     let server = place.start().await;
@@ -128,7 +128,7 @@ async fn a_flight_whose_versions_ran_out_is_sold_and_changed_again_after_a_rewri
 
 #[tokio::test]
 async fn a_rewrite_gives_up_where_another_session_keeps_the_table() {
-    let place = Place::new().await;
+    let place = City::new().await;
     let mut other = place.connect().await;
     let keeps = "BEGIN; LOCK TABLE flights IN ACCESS SHARE MODE";
     sqlx::raw_sql(keeps).execute(&mut other).await.expect("a lock");
@@ -144,7 +144,7 @@ async fn a_rewrite_gives_up_where_another_session_keeps_the_table() {
 
 #[tokio::test]
 async fn without_being_asked_nothing_is_rewritten_and_sqlite_needs_no_rewrite() {
-    let place = Place::new().await;
+    let place = City::new().await;
     let (code, printed) = place.run(&["migrate"]).await;
     assert_eq!(code, 0, "{printed}");
     assert_eq!(place.column_type().await, "integer");

@@ -1,9 +1,10 @@
 //! Calls of the payment gateway: for what rows say, bounded in time, refunds behind no capture.
 
 use crate::support::TestApp;
-use airline_booking::bus::{Bus, Headers, Message, Topic};
+use airline_booking::bus::Bus;
 use airline_booking::domain::PaymentReference;
-use airline_booking::payments::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::{Value, json};

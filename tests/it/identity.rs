@@ -1,6 +1,7 @@
 //! Who may do what: every endpoint with every kind of token.
 
-use crate::support::jwt::{base64url, public_key, token};
+use crate::support::jwt::base64url;
+use crate::support::jwt::{public_key, token};
 use crate::support::{Answer, TestApp, booking, flight, start_of_test};
 use airline_booking::config::{Config, JwtSettings, KeySource};
 use axum::body::Body;

@@ -7,7 +7,6 @@ use crate::support::proxy::Proxy;
 use crate::support::{TestDatabase, booking, config, flight};
 
 use airline_booking::app::{App, Parts};
-use airline_booking::booking::{Cancel, CancelledBy, Command, Hold, Outcome};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::clock::{Clock as _, SystemClock};
@@ -15,9 +14,10 @@ use airline_booking::domain::{
     BookingId, DayKey, FlightId, FlightStatus, Money, NewFlight, PaymentMethod, PaymentReference,
     Timestamp, UserId, route_key,
 };
-use airline_booking::error::Error;
+use airline_booking::engine::Error;
+use airline_booking::gateway::{Capture, Gateway as _};
 use airline_booking::lock::memory::MemoryLocks;
-use airline_booking::payments::gateway::{Capture, Gateway as _};
+use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, Outcome};
 use airline_booking::store::{Store, StoreError};
 use airline_booking::telemetry::{Metrics, Tracing};
 use serde_json::Value;

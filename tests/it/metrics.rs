@@ -3,11 +3,12 @@
 use crate::support::collector::Collector;
 use crate::support::replicas::Replicas;
 use crate::support::{Fault, TestApp, booking};
-use airline_booking::bus::{Bus as _, Headers, Message, Topic};
+use airline_booking::bus::Bus as _;
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::FlightId;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
+use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;

@@ -2,7 +2,8 @@
 
 use crate::support::process::{binary, run_with};
 use crate::support::{Answer, TestApp, TestDatabase, flight};
-use airline_booking::bus::{Bus as _, Topic};
+use airline_booking::bus::Bus as _;
+use airline_booking::messages::Topic;
 use serde_json::{Value, json};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};

@@ -2,9 +2,9 @@
 
 use crate::support::TestApp;
 use airline_booking::domain::{FlightId, PaymentReference};
+use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
-use airline_booking::payments::gateway::{Capture, Captured, Gateway, GatewayError};
 use async_trait::async_trait;
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,12 +1,11 @@
 //! A user's data are exported and erased, whatever their bookings' states, and nothing of them is left.
 
-use crate::support::kafka;
 use crate::support::people::{
     MARK, USER, all_bytes, count, files_below, party, rows_of_all_tables,
 };
 use crate::support::process::{Server, binary, http_client, run_with};
 use crate::support::replicas::Replicas;
-use crate::support::{TestApp, TestDatabase, flight};
+use crate::support::{TestApp, TestDatabase, flight, kafka};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::{BookingId, UserId};
 use airline_booking::people::erase::{Erase, NAMED_MAX, Why};

@@ -3,8 +3,9 @@
 use crate::support::kafka;
 use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::bus::memory::MemoryBus;
-use airline_booking::bus::{Bus, BusError, Consumer, Headers, Message, Topic, parse_payment_event};
+use airline_booking::bus::{Bus, BusError, Consumer};
 use airline_booking::config::KafkaSettings;
+use airline_booking::messages::{Headers, Message, Topic, parse_payment_event};
 use airline_booking::telemetry::Metrics;
 use rdkafka::message::{Header, OwnedHeaders};
 use std::collections::{BTreeMap, BTreeSet};

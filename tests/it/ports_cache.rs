@@ -4,7 +4,7 @@ use crate::support::redis::{cluster, prefix, single};
 use airline_booking::cache::SearchCache;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::redis::RedisCache;
-use airline_booking::domain::{DayKey, Outdated};
+use airline_booking::domain::{DayKey, Invalidation};
 use airline_booking::redis::Redis;
 use airline_booking::telemetry::Metrics;
 use bytes::Bytes;
@@ -68,8 +68,8 @@ pub fn day(number: u32) -> DayKey {
     DayKey { route: "são paulo#new%23york".into(), date }
 }
 
-pub fn outdated(key: &DayKey) -> Outdated {
-    Outdated::Days(vec![(key.route.clone(), key.date)])
+pub fn outdated(key: &DayKey) -> Invalidation {
+    Invalidation::Days(vec![(key.route.clone(), key.date)])
 }
 
 pub async fn put(cache: &dyn SearchCache, key: &DayKey, answer: &'static str) {
@@ -136,12 +136,12 @@ async fn an_end_reaches_the_other_replica(replicas: Replicas) {
 }
 
 async fn the_relays_end_reaches_everyone(replicas: Replicas) {
-    for what in [outdated(&day(1)), Outdated::All] {
+    for what in [outdated(&day(1)), Invalidation::All] {
         put(replicas.first(), &day(1), "older").await;
         let before =
             join_all(replicas.caches.iter().map(|cache| async { cache.current(&day(1)).await }));
         let before = before.await;
-        replicas.last().end_everywhere(&what).await.expect("the cache answers");
+        replicas.last().invalidate_everywhere(&what).await.expect("the cache answers");
         assert_eq!(get(replicas.last(), &day(1)).await, None, "{what:?}");
         tokio::time::sleep(Duration::from_millis(110)).await;
         for (cache, before) in replicas.caches.iter().zip(before) {
@@ -155,7 +155,7 @@ async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
     let key = day(1);
     let (slow, fast) = (replicas.first(), replicas.last());
     let slow_began = slow.current(&key).await;
-    fast.end_everywhere(&outdated(&key)).await.expect("the cache answers");
+    fast.invalidate_everywhere(&outdated(&key)).await.expect("the cache answers");
     put(fast, &key, "newer").await;
     slow.keep(&key, slow_began, &Bytes::from_static(b"older")).await;
     for cache in &replicas.caches {
@@ -164,7 +164,7 @@ async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
         assert_eq!(get(&**cache, &key).await, expected);
     }
     // The other way round: the slow one is done first, into a generation that is still empty.
-    fast.end_everywhere(&outdated(&key)).await.expect("the cache answers");
+    fast.invalidate_everywhere(&outdated(&key)).await.expect("the cache answers");
     tokio::time::sleep(Duration::from_millis(110)).await;
     fast.current(&key).await;
     slow.keep(&key, slow_began, &Bytes::from_static(b"older")).await;

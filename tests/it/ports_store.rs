@@ -2,17 +2,17 @@
 
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
-use airline_booking::booking::{
-    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Decision, Hold, IdempotencyKey,
-    Policy, PutFlight, RequestKey, RequestRecord, Settle, State, Told, Wanted, decide, request,
-};
-use airline_booking::bus::Message;
-use airline_booking::bus::Topic;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DayKey, Flight, FlightId, FlightPatch, FlightStatus,
-    NewFlight, Outdated, Passenger, Payment, PaymentAction, PaymentMethod, PaymentOutcome,
+    Invalidation, NewFlight, Passenger, Payment, PaymentAction, PaymentMethod, PaymentOutcome,
     PaymentReference, PaymentStatus, ScheduleZone, Timestamp, UserId, route_key,
+};
+use airline_booking::messages::{Message, Topic};
+use airline_booking::rules::{
+    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Decision, Hold, IdempotencyKey,
+    OutboxEvent, Policy, PutFlight, RequestKey, RequestRecord, Settle, State, Wanted, decide,
+    request,
 };
 use airline_booking::store::{
     Backlog, Job, Lane, Numbered, OTHERS_MAX, OutboxEntry, Store, StoreError,
@@ -296,7 +296,7 @@ async fn a_taken_booking_number_is_stale(on: Fixture) {
 
 async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
     let flight = on.flight(10).await.id;
-    let key = airline_booking::booking::IdempotencyKey {
+    let key = airline_booking::rules::IdempotencyKey {
         key: "once".into(),
         request_hash: "a".repeat(64).into(),
     };
@@ -529,7 +529,7 @@ async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
     assert_eq!(on.store.outdated(9).await.expect("ends of answers"), ended[1..]);
     on.store.forget_outdated(&[ended[1].0, ended[2].0], true).await.expect("replaced");
     let all: Vec<_> = on.store.outdated(9).await.expect("ends of answers");
-    assert_eq!(all.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
+    assert_eq!(all.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Invalidation::All]);
 }
 
 async fn a_search_sees_its_day_and_what_is_for_sale(on: Fixture) {
@@ -579,7 +579,7 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
         assert_eq!(on.outbox(lane).await, []);
     }
     let ended = on.store.outdated(9).await.expect("ends of answers");
-    assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Outdated::All]);
+    assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Invalidation::All]);
     assert_eq!(on.violations().await, 0);
 }
 
@@ -629,11 +629,11 @@ async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
     let [(payment, booking)] = &overdue[..] else { panic!("{overdue:?}") };
     assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
     let event = request(booking, payment, PaymentAction::Capture, later);
-    let requests = [(payment.clone(), Told { event, traceparent: None })];
+    let requests = [(payment.clone(), OutboxEvent { event, traceparent: None })];
     let before = on.outbox(Lane::Requests).await.len();
-    on.store.drive_again(&requests, later).await.expect("driven");
+    on.store.redrive(&requests, later).await.expect("driven");
     // A second sweeper that read the same row comes too late.
-    on.store.drive_again(&requests, later).await.expect("nothing to drive");
+    on.store.redrive(&requests, later).await.expect("nothing to drive");
     assert_eq!(on.outbox(Lane::Requests).await.len(), before + 1);
     assert_eq!(on.unanswered_payments(later, 9).await, []);
 }
@@ -896,7 +896,7 @@ async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) 
     on.database.plant("UPDATE outdated_answers SET body = 'damaged'").await;
     let outdated = on.store.outdated(99).await.expect("ends of answers");
     assert!(!outdated.is_empty());
-    assert!(outdated.iter().all(|(_, ended)| *ended == Outdated::All), "{outdated:?}");
+    assert!(outdated.iter().all(|(_, ended)| *ended == Invalidation::All), "{outdated:?}");
 }
 
 async fn old_keys_are_forgotten_some_at_a_time(on: Fixture) {

@@ -6,7 +6,7 @@ use crate::support::{TestApp, booking, config};
 use airline_booking::app::{App, Parts};
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::cache::{CacheAway, SearchCache};
-use airline_booking::domain::{FlightId, Outdated};
+use airline_booking::domain::{FlightId, Invalidation};
 use airline_booking::lock::FlightLocks;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::search::{Search, SearchSettings};
@@ -84,7 +84,7 @@ async fn a_restart_from_an_old_snapshot_brings_no_answer_back() {
     let replicas = [replica(&server, &mut background), replica(&server, &mut background)];
     put(&*replicas[0], &day(1), "older").await;
     server.command(&["SAVE"]).await;
-    replicas[0].end_everywhere(&outdated(&day(1))).await.expect("it answers");
+    replicas[0].invalidate_everywhere(&outdated(&day(1))).await.expect("it answers");
     server.kill().await;
     server.start_again().await;
     let names = server.command(&["HGET", &format!("{PREFIX}{}", day(1)), "a"]).await;
@@ -132,8 +132,8 @@ async fn the_service_starts_without_redis_and_finds_it_later() {
     cache.keep(&day(1), before, &"nowhere".into()).await;
     assert_eq!(cache.fetch(&day(1), before).await, None);
     assert!(redis.is_away() && redis.ping().await.is_err());
-    assert_eq!(cache.end_everywhere(&Outdated::All).await, Err(CacheAway));
-    assert_eq!(cache.end_everywhere(&outdated(&day(1))).await, Err(CacheAway));
+    assert_eq!(cache.invalidate_everywhere(&Invalidation::All).await, Err(CacheAway));
+    assert_eq!(cache.invalidate_everywhere(&outdated(&day(1))).await, Err(CacheAway));
     // Without Redis an answer is good for a moment only.
     tokio::time::sleep(Duration::from_millis(110)).await;
     assert_ne!(cache.current(&day(1)).await, before);
@@ -146,7 +146,7 @@ async fn the_service_starts_without_redis_and_finds_it_later() {
         get(&cache, &day(1)).await.is_some()
     })
     .await;
-    cache.end_everywhere(&Outdated::All).await.expect("it answers");
+    cache.invalidate_everywhere(&Invalidation::All).await.expect("it answers");
     assert_eq!(get(&cache, &day(1)).await, None);
 }
 

@@ -1,12 +1,12 @@
 //! `decide`, by itself: random command sequences keep the invariants, and saying a thing twice
 //! says the same.
 
-use airline_booking::booking::{
-    Cancel, CancelledBy, Command, ExpectedVersion, Hold, Policy, PutFlight, Settle, State, decide,
-};
 use airline_booking::domain::{
     BookingId, BookingStatus, FlightId, FlightPatch, FlightStatus, Money, NewFlight, Passenger,
     PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Timestamp, UserId,
+};
+use airline_booking::rules::{
+    Cancel, CancelledBy, Command, ExpectedVersion, Hold, Policy, PutFlight, Settle, State, decide,
 };
 use chrono::TimeDelta;
 use proptest::prelude::*;

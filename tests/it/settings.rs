@@ -3,7 +3,8 @@
 use crate::support::collector::Collector;
 use crate::support::deployment::required;
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::redis::{Server as RedisServer, command_at};
+use crate::support::redis::Server as RedisServer;
+use crate::support::redis::command_at;
 use crate::support::replicas::Replicas;
 use crate::support::services::Service;
 use crate::support::{TestDatabase, booking, flight};

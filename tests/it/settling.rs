@@ -1,8 +1,9 @@
 //! From a hold to its end: capture, decline, expiry, cancellation, and what comes late.
 
 use crate::support::TestApp;
-use airline_booking::bus::{Bus, Message, Topic};
+use airline_booking::bus::Bus;
 use airline_booking::domain::{PaymentEvent, PaymentOutcome};
+use airline_booking::messages::{Message, Topic};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use crate::support::kafka::{count, stored, write};
 use crate::support::replicas::Replicas;
 use crate::support::{TestApp, booking};
-use airline_booking::bus::{Bus, Headers, Message, SIGNATURE, Signatures, Topic};
+use airline_booking::bus::Bus;
+use airline_booking::messages::{Headers, Message, SIGNATURE, Signatures, Topic};
 use axum::body::Body;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};

@@ -1,12 +1,12 @@
 //! The table in `docs/states.md`, cell by cell: what it says is what `decide` does.
 
-use airline_booking::booking::{
-    Cancel, CancelledBy, Command, Decision, Outcome, Policy, Refusal, Settle, State, decide,
-};
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
     NewFlight, Payment, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Timestamp,
     UserId,
+};
+use airline_booking::rules::{
+    Cancel, CancelledBy, Command, Decision, Outcome, Policy, Refusal, Settle, State, decide,
 };
 use chrono::TimeDelta;
 

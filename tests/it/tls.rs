@@ -2,7 +2,8 @@
 //! refused to another.
 
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::redis::{Server as RedisServer, command_at};
+use crate::support::redis::Server as RedisServer;
+use crate::support::redis::command_at;
 use crate::support::services::Service;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

@@ -254,7 +254,8 @@ async fn what_the_caller_does_not_keep_and_what_probes_ask_makes_no_spans() {
 
 #[tokio::test]
 async fn without_tracing_a_context_is_neither_read_nor_handed_on() {
-    use airline_booking::bus::{Bus, Topic};
+    use airline_booking::bus::Bus;
+    use airline_booking::messages::Topic;
     let app = TestApp::start().await;
     let mut requests = app.bus.listen(Topic::PaymentRequests).await.expect("a listener");
     let flight = app.add_flight(9).await;

@@ -3,14 +3,13 @@
 
 use crate::support::deployment::Opened;
 use crate::support::process::http_client;
-use crate::support::{Answer, Fault, GatedGateway, TestApp, TestDatabase};
-use crate::support::{booking, config, flight};
+use crate::support::{Answer, Fault, GatedGateway, TestApp, TestDatabase, booking, config, flight};
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::{CacheAway, Generation, SearchCache};
 use airline_booking::clock::SystemClock;
-use airline_booking::domain::{BookingId, BookingStatus, DayKey, Outdated};
+use airline_booking::domain::{BookingId, BookingStatus, DayKey, Invalidation};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use async_trait::async_trait;
@@ -53,8 +52,8 @@ impl SearchCache for Panics {
         self.cache.is_told()
     }
 
-    async fn end_everywhere(&self, outdated: &Outdated) -> Result<(), CacheAway> {
-        self.cache.end_everywhere(outdated).await
+    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
+        self.cache.invalidate_everywhere(outdated).await
     }
 
     async fn run(&self) {

@@ -3,12 +3,11 @@
 
 use super::bookings::Work;
 use super::{Bench, CLIENTS, SEATS};
-use crate::http;
 use crate::load::Load;
-use crate::plans;
 use crate::process::Server;
 use crate::report::Measured;
 use crate::services::{Deployment, FLIGHTS};
+use crate::{http, plans};
 use anyhow::{Context, ensure};
 use indicatif::HumanCount;
 use sqlx::{Connection, PgConnection};

@@ -149,15 +149,15 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// A client that ends beside the runtime: leaving a group or stopping threads takes its time.
-pub(super) struct EndsAside<T: Send + 'static>(Option<T>);
+pub(super) struct DropInBackground<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> From<T> for EndsAside<T> {
+impl<T: Send + 'static> From<T> for DropInBackground<T> {
     fn from(client: T) -> Self {
         Self(Some(client))
     }
 }
 
-impl<T: Send + 'static> Deref for EndsAside<T> {
+impl<T: Send + 'static> Deref for DropInBackground<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -165,7 +165,7 @@ impl<T: Send + 'static> Deref for EndsAside<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for EndsAside<T> {
+impl<T: Send + 'static> Drop for DropInBackground<T> {
     fn drop(&mut self) {
         let client = self.0.take();
         if let Ok(runtime) = Handle::try_current() {

@@ -1,10 +1,10 @@
 //! A consumer in a group. It commits after the work, without waiting for the answer: a commit that
 //! fails is repeated while the partition is its own, and what a crash took with it comes again.
 
-use super::client::{EndsAside, Log};
-use super::offsets::{self, COMMIT_INTERVAL, Offsets};
-use super::{BusError, Consumer, Message, Shared, Topic, wire};
-use crate::bus::Signatures;
+use super::client::{DropInBackground, Log};
+use super::offsets::{COMMIT_INTERVAL, Offsets};
+use super::{BusError, Consumer, Message, Shared, Topic, offsets, wire};
+use crate::messages::Signatures;
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The pause after Kafka could not be asked for the topics.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
-type Client = EndsAside<StreamConsumer<Member>>;
+type Client = DropInBackground<StreamConsumer<Member>>;
 
 /// One member of a group.
 pub(super) struct GroupConsumer {

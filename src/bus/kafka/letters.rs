@@ -1,7 +1,7 @@
 //! Putting messages aside: the whole message, else a stub, else a count and a line in the log.
 
-use super::super::{Message, Original, Reason};
 use super::{BusError, Shared, Topic};
+use crate::messages::{Message, Original, Reason};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use std::collections::HashMap;

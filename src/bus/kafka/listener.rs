@@ -1,6 +1,6 @@
 //! A listener: it sees every message from its beginning on, belongs to no group, commits nothing.
 
-use super::client::{EndsAside, Log, blocking};
+use super::client::{DropInBackground, Log, blocking};
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
@@ -30,7 +30,7 @@ const POSITION_PAUSE: Duration = Duration::from_millis(100);
 /// How often a topic is looked at for new partitions.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-type Client = Arc<EndsAside<StreamConsumer<Log>>>;
+type Client = Arc<DropInBackground<StreamConsumer<Log>>>;
 
 /// One listener.
 pub(super) struct Listener {

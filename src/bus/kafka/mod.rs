@@ -13,8 +13,9 @@ mod producer;
 mod topics;
 mod wire;
 
-use super::{Bus, BusError, Consumer, Message, Signatures, Topic};
+use super::{Bus, BusError, Consumer};
 use crate::config::{KafkaSettings, Secret};
+use crate::messages::{Message, Signatures, Topic};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use client::{Clients, blocking};

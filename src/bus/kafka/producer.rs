@@ -1,8 +1,8 @@
 //! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
 
-use super::super::{Original, Signatures};
-use super::client::{Clients, EndsAside, Log};
+use super::client::{Clients, DropInBackground, Log};
 use super::{BusError, Message, letters, wire};
+use crate::messages::{Original, Signatures};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -40,7 +40,7 @@ const TURN: usize = 256;
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// A running client; it ends with its last user.
-pub(super) type Client = Arc<EndsAside<ThreadedProducer<Acknowledged>>>;
+pub(super) type Client = Arc<DropInBackground<ThreadedProducer<Acknowledged>>>;
 
 /// The one producer of a bus.
 pub(super) struct Producer(RwLock<Client>);

@@ -1,6 +1,6 @@
 //! What topics are called, and that they exist: nothing is consumed from a topic that was not made.
 
-use super::client::{Clients, EndsAside, blocking};
+use super::client::{Clients, DropInBackground, blocking};
 use super::producer::Client;
 use super::{BusError, Topic};
 use crate::config::{KafkaSettings, TopicNames};
@@ -109,7 +109,7 @@ impl Topics {
 
     async fn create(&self, missing: &[(String, i32)], clients: &Clients) -> Result<(), BusError> {
         let admin: AdminClient<_> = clients.config(&[]).create_with_context(clients.log.clone())?;
-        let admin = EndsAside::from(admin);
+        let admin = DropInBackground::from(admin);
         let topics: Vec<_> = missing
             .iter()
             .map(|(name, partitions)| {

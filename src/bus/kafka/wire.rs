@@ -1,6 +1,6 @@
 //! Between messages and what Kafka carries, which may be anything where others write too.
 
-use super::super::{Headers, Message, Origin, Original, SIGNATURE, Signatures};
+use crate::messages::{Headers, Message, Origin, Original, SIGNATURE, Signatures};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,8 +2,8 @@
 
 use super::seen::Seen;
 use super::table::Line;
-use crate::booking::Wanted;
 use crate::domain::{Flight, FlightId, FlightStatus, ScheduleZone, Timestamp, route_key};
+use crate::rules::Wanted;
 use crate::store::{RouteSpan, Store, StoreError};
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -8,9 +8,9 @@ use super::matching::{Meaning, Stored};
 use super::seen::Seen;
 use super::table::Line;
 use crate::app::Beside;
-use crate::booking::{ExpectedVersion, PutFlight, Refusal, Wanted};
 use crate::domain::{Currency, FieldChange, Flight, FlightId, FlightPatch};
-use crate::error::Error;
+use crate::engine::Error;
+use crate::rules::{ExpectedVersion, PutFlight, Refusal, Wanted};
 use crate::store::StoreError;
 use std::collections::HashSet;
 

@@ -1,6 +1,6 @@
 //! `/docs`: a page that shows the `OpenAPI` document. Three small files, and nothing from elsewhere.
 
-use super::gzip::Text;
+use super::wire::gzip::Text;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;

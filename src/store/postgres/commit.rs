@@ -13,13 +13,12 @@ use super::moves::Moves;
 use super::request_keys;
 use super::statement::{WRITE, arguments, column};
 use super::transaction::begin;
-use crate::booking::{ChangeSet, Folded, IdempotencyRecord, Stale, Told};
 use crate::domain::{
-    BookingId, BookingStatus, Flight, FlightId, Outdated, PaymentStatus, UserId, route_key,
+    BookingId, BookingStatus, Flight, FlightId, Invalidation, PaymentStatus, UserId, route_key,
 };
-use crate::store::outbox;
+use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, OutboxEvent, Stale};
 use crate::store::rows::{micros, reference};
-use crate::store::{Committed, OutboxEntry, StoreError};
+use crate::store::{Committed, OutboxEntry, StoreError, outbox};
 use sqlx::{PgConnection, PgPool};
 
 /// How often a statement is repeated that the database broke off (deadlock, serialization).
@@ -68,7 +67,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
     }
 }
 
-fn committed(folded: Folded, changes: &ChangeSet, kept: &Stale) -> Committed {
+fn committed(folded: NetChanges, changes: &ChangeSet, kept: &Stale) -> Committed {
     let is_any_kept = *kept != Stale::default();
     let locked = if is_any_kept { changes.fold(kept).stale } else { Vec::new() };
     Committed { stale: folded.stale, locked }
@@ -77,7 +76,7 @@ fn committed(folded: Folded, changes: &ChangeSet, kept: &Stale) -> Committed {
 /// A stale row: its table and its key; of a request its position among those to be written.
 pub(super) type StaleRow = (String, Option<i64>, Option<String>);
 
-fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &Folded) -> Result<(), StoreError> {
+fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &NetChanges) -> Result<(), StoreError> {
     for row in rows {
         match row {
             (kind, Some(id), _) if kind == "flight" => _ = stale.flights.insert(FlightId(id)),
@@ -104,7 +103,7 @@ fn unreadable(kind: &str) -> StoreError {
 /// Writes all or, if anything is stale, nothing; names what is stale.
 async fn write(
     pool: &PgPool,
-    folded: &Folded,
+    folded: &NetChanges,
     changes: &ChangeSet,
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
     let moves = Moves::of(folded);
@@ -175,7 +174,7 @@ fn is_overtaken(error: &sqlx::Error) -> bool {
 
 /// Bookings and payments that are no longer as they were decided on, and new rows whose key another
 /// commit took first.
-async fn moved(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Error> {
+async fn moved(pool: &PgPool, folded: &NetChanges) -> Result<Vec<StaleRow>, sqlx::Error> {
     let (bookings, payments) = (&folded.bookings, &folded.payments);
     sqlx::query_as(
         "SELECT 'booking', c.id, NULL
@@ -206,7 +205,7 @@ async fn moved(pool: &PgPool, folded: &Folded) -> Result<Vec<StaleRow>, sqlx::Er
 /// Appends what others are told, in its order.
 pub(super) async fn insert_outbox(
     connection: &mut PgConnection,
-    told: &[Told],
+    told: &[OutboxEvent],
 ) -> Result<(), StoreError> {
     for entry in OutboxEntry::of(told).into_iter().flatten() {
         let insert = "INSERT INTO outbox (lane, messages, since, body)
@@ -224,12 +223,12 @@ pub(super) async fn insert_outbox(
 }
 
 /// Appends cached answers that end.
-pub(super) async fn insert_outdated(
+pub(super) async fn insert_invalidation(
     connection: &mut PgConnection,
-    outdated: &Outdated,
+    outdated: &Invalidation,
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO outdated_answers (body) VALUES ($1)")
-        .bind(outbox::outdated_body(outdated))
+        .bind(outbox::invalidation_body(outdated))
         .execute(connection)
         .await
         .map_err(store_error)?;

@@ -1,20 +1,19 @@
 //! Flights that come into being, one or many, and the search for them.
 
 use super::columns::flight_columns;
-use super::commit::{insert_outbox, insert_outdated};
+use super::commit::{insert_invalidation, insert_outbox};
 use super::error::store_error;
 use super::request_keys;
 use super::transaction::begin;
 use super::turns::{Turn, for_whole_tables, take_turn};
-use crate::booking::{Claim, RequestKey, RequestRecord, Told};
 use crate::domain::{
-    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
+    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, Invalidation, NewFlight, Timestamp,
     route_key,
 };
-use crate::store::outbox;
+use crate::rules::{Claim, OutboxEvent, RequestKey, RequestRecord};
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
-use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError};
+use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError, outbox};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeSet, HashSet};
 
@@ -128,8 +127,8 @@ async fn create_in(
     let created = flight.into_flight(FlightId(id), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert_outbox(tx, &[Told { event, traceparent: None }]).await?;
-    insert_outdated(tx, &outbox::days(std::slice::from_ref(day))).await?;
+    insert_outbox(tx, &[OutboxEvent { event, traceparent: None }]).await?;
+    insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }
 
@@ -157,7 +156,7 @@ pub(super) async fn import(
         created += insert(&mut tx, rows, currency, now, false).await?.len();
     }
     if created > 0 {
-        insert_outdated(&mut tx, &Outdated::All).await?;
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     tx.commit().await.map_err(store_error)?;
     if created > 0 {

@@ -1,9 +1,9 @@
 //! Keys of routes, made anew.
 
-use super::commit::insert_outdated;
+use super::commit::insert_invalidation;
 use super::error::store_error;
 use super::for_whole_tables;
-use crate::domain::Outdated;
+use crate::domain::Invalidation;
 use crate::store::StoreError;
 use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed};
 use sqlx::{Connection, PgConnection};
@@ -52,7 +52,7 @@ async fn step(connection: &mut PgConnection, done_to: i64) -> Result<i64, StoreE
             .execute(&mut *tx)
             .await
             .map_err(store_error)?;
-        insert_outdated(&mut tx, &Outdated::All).await?;
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     let is_last = (flights.len() as i64) < STEP;
     let done_to = if is_last { ALL } else { flights.last().map_or(ALL, |flight| flight.0) };

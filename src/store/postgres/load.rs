@@ -6,10 +6,10 @@
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::error::store_error;
 use super::request_keys;
-use crate::booking::{Holder, IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
 };
+use crate::rules::{Holder, IdempotencyRecord, State, Wanted};
 use crate::store::rows::{
     BookingRow, FlightRow, PaymentRow, all, instant, micros, read, reference,
 };

@@ -3,7 +3,7 @@
 use super::commit::StaleRow;
 use super::statement::column;
 use super::transaction::begin;
-use crate::booking::Folded;
+use crate::rules::NetChanges;
 use tracing::warn;
 
 /// Looks without waiting, in a transaction that ends at once. A table that is kept as a whole is none of
@@ -23,7 +23,7 @@ SELECT 'payment', NULL, r FROM unnest($3::text[]) AS r WHERE r NOT IN (SELECT re
 /// The rows to be changed that another session keeps.
 pub(super) async fn locked(
     pool: &sqlx::PgPool,
-    folded: &Folded,
+    folded: &NetChanges,
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
     let bookings: Vec<_> = folded.bookings.iter().filter(|c| c.was.is_some()).collect();
     let payments: Vec<_> = folded.payments.iter().filter(|c| c.was.is_some()).collect();

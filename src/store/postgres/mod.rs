@@ -33,17 +33,16 @@ use super::audit::{RULES, SWEEP_GRACE};
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, PoolUse, Position, RouteSpan, SeatCount, SeatsAsked, Store,
-    StoreError,
+    PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store, StoreError,
 };
-use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::clock::{Clock, OffsetClock, SystemClock};
 use crate::config::PostgresSettings;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
     Payment, PaymentReference, Timestamp, UserId,
 };
-use crate::payments::simulated::PostgresLedger;
+use crate::rules::{ChangeSet, Claim, OutboxEvent, RequestKey, State, Wanted};
+use crate::telemetry::PoolUse;
 use async_trait::async_trait;
 use numbers::Numbers;
 use reader::Reader;
@@ -154,9 +153,9 @@ impl PostgresStore {
         .map_err(store_error)
     }
 
-    /// The simulated gateway's own books, which are kept in the same database.
-    pub fn ledger(&self) -> PostgresLedger {
-        PostgresLedger::new(self.primary.clone(), self.silence.clone())
+    /// The pool and the guard of its calls, for adapters that keep their rows in the same database.
+    pub(crate) fn connections(&self) -> (PgPool, Arc<Silence>) {
+        (self.primary.clone(), self.silence.clone())
     }
 
     /// Closes all connections.
@@ -298,12 +297,12 @@ impl Store for PostgresStore {
         self.silence.bound(found).await
     }
 
-    async fn drive_again(
+    async fn redrive(
         &self,
-        requests: &[(Payment, Told)],
+        requests: &[(Payment, OutboxEvent)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.silence.bound(upkeep::drive_again(&self.primary, requests, now)).await
+        self.silence.bound(upkeep::redrive(&self.primary, requests, now)).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -331,7 +330,7 @@ impl Store for PostgresStore {
         self.silence.bound(look).await
     }
 
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
         let outdated = upkeep::outdated(&self.primary, &self.unreadable, limit);
         self.silence.bound(outdated).await
     }

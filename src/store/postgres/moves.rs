@@ -4,8 +4,8 @@
 //! changes would leave the order of the two to the planner, which takes the table first if it was
 //! empty when it last looked.
 
-use crate::booking::Folded;
 use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
+use crate::rules::NetChanges;
 use crate::store::rows::micros;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, PgConnection};
@@ -41,7 +41,7 @@ pub(super) struct PaymentMove {
 pub(super) type Added = Result<(), sqlx::error::BoxDynError>;
 
 impl Moves {
-    pub(super) fn of(folded: &Folded) -> Self {
+    pub(super) fn of(folded: &NetChanges) -> Self {
         let mut bookings: HashMap<_, BookingMove> = HashMap::new();
         for change in folded.bookings.iter().filter(|change| change.was.is_some()) {
             let (was, after) = (change.was, &change.after);

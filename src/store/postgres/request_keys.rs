@@ -2,8 +2,8 @@
 
 use super::error::store_error;
 use super::statement::column;
-use crate::booking::{IdempotencyRecord, RequestName, RequestRecord};
 use crate::domain::Timestamp;
+use crate::rules::{IdempotencyRecord, RequestName, RequestRecord};
 use crate::store::StoreError;
 use crate::store::request_keys::{RequestRow, records};
 use crate::store::rows::micros;

@@ -1,11 +1,10 @@
 //! The one statement of a commit, and its arguments: sets travel as one array a column.
 
 use super::moves::{Added, BookingMove, Moves, PaymentMove};
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord};
 use crate::domain::{Booking, BookingStatus, FailureReason, Flight, Payment, PaymentStatus};
-use crate::store::OutboxEntry;
-use crate::store::outbox;
+use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges};
 use crate::store::rows::micros;
+use crate::store::{OutboxEntry, outbox};
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
 use std::collections::HashMap;
@@ -107,7 +106,7 @@ SELECT 'none', NULL, NULL WHERE (SELECT clean FROM verdict) AND NOT all_written(
 
 /// The statement's arguments: all of a commit, but of its moves only the first of each table.
 pub(super) fn arguments(
-    folded: &Folded,
+    folded: &NetChanges,
     changes: &ChangeSet,
     moves: &Moves,
 ) -> Result<PgArguments, sqlx::error::BoxDynError> {
@@ -125,7 +124,7 @@ pub(super) fn arguments(
     to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     to.add(column(&entries, OutboxEntry::body))?;
-    to.add(outbox::ended(folded, changes).as_ref().map(outbox::outdated_body))?;
+    to.add(outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body))?;
     to.add(column(&entries, |entry| entry.lane.as_str()))?;
     to.add(column(&folded.flights, |c| micros(c.was.updated_at)))?;
     to.add(column(&folded.rooms, |room| room.holder.0.0))?;

@@ -1,23 +1,24 @@
 //! What the sweeper, the payment worker and the relay look for and leave behind.
 
 use super::columns::{booking_columns, payment_columns};
-use super::commit::{insert_outbox, insert_outdated};
+use super::commit::{insert_invalidation, insert_outbox};
 use super::error::store_error;
 use super::load::texts;
 use super::transaction::begin;
-use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
-    UserId,
+    Booking, BookingId, BookingStatus, FlightId, Invalidation, Payment, PaymentReference,
+    Timestamp, UserId,
 };
-use crate::store::outbox::{self, OutboxRow};
+use crate::rules::OutboxEvent;
+use crate::store::outbox::OutboxRow;
 use crate::store::rows::{
-    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
+    BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
     position_of_payment, reference,
 };
 use crate::store::unreadable::Unreadable;
 use crate::store::{
-    BACKLOG_MAX, Backlog, Lane, OutboxEntry, Page, PaymentAsked, Position, StoreError, paired,
+    BACKLOG_MAX, Backlog, Lane, OutboxEntry, Page, PaymentAsked, Position, StoreError, outbox,
+    paired, rows,
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use std::collections::{HashMap, HashSet};
@@ -160,9 +161,9 @@ pub(super) async fn unanswered_payments(
     Ok(Page { found: paired(payments, unreadable.readable::<BookingRow, _, _>(&rows)), next })
 }
 
-pub(super) async fn drive_again(
+pub(super) async fn redrive(
     pool: &PgPool,
-    requests: &[(Payment, Told)],
+    requests: &[(Payment, OutboxEvent)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = begin(pool).await.map_err(store_error)?;
@@ -187,7 +188,7 @@ pub(super) async fn drive_again(
     .await
     .map_err(store_error)?;
     let still: HashSet<String> = still.into_iter().collect();
-    let told: Vec<Told> = requests
+    let told: Vec<OutboxEvent> = requests
         .iter()
         .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
         .map(|(_, told)| told.clone())
@@ -279,7 +280,7 @@ pub(super) async fn outdated(
     pool: &PgPool,
     unreadable: &Unreadable,
     limit: usize,
-) -> Result<Vec<(i64, Outdated)>, StoreError> {
+) -> Result<Vec<(i64, Invalidation)>, StoreError> {
     let rows: Vec<(i64, String)> =
         sqlx::query_as("SELECT id, body FROM outdated_answers ORDER BY id LIMIT $1")
             .bind(limit as i64)
@@ -301,7 +302,7 @@ pub(super) async fn forget_outdated(
     }
     let mut tx = begin(pool).await.map_err(store_error)?;
     delete.execute(&mut *tx).await.map_err(store_error)?;
-    insert_outdated(&mut tx, &Outdated::All).await?;
+    insert_invalidation(&mut tx, &Invalidation::All).await?;
     tx.commit().await.map_err(store_error)
 }
 

@@ -5,8 +5,8 @@ use super::error::store_error;
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::{Writes, crowded, rooms};
-use crate::booking::{ChangeSet, Claim, Folded, IdempotencyRecord, RequestName, Stale};
 use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
+use crate::rules::{ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, Stale};
 use crate::store::rows::micros;
 use crate::store::{Committed, StoreError};
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
 }
 
 /// The rows that are not as they were decided on.
-async fn find_stale(tx: &mut Tx<'_>, folded: &Folded) -> Result<Stale, StoreError> {
+async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, StoreError> {
     let mut stale = Stale {
         keys: taken_keys(tx, folded).await?,
         requests: taken_requests(tx, folded).await?,
@@ -107,7 +107,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &Folded) -> Result<Stale, StoreErro
 /// Idempotency keys that another commit took first: writing them would replace its record.
 async fn taken_keys(
     tx: &mut Tx<'_>,
-    folded: &Folded,
+    folded: &NetChanges,
 ) -> Result<HashSet<(UserId, Arc<str>)>, StoreError> {
     let keys: Vec<_> = folded
         .idempotency
@@ -129,11 +129,11 @@ async fn taken_keys(
 /// The same of requests to other routes.
 async fn taken_requests(
     tx: &mut Tx<'_>,
-    folded: &Folded,
+    folded: &NetChanges,
 ) -> Result<HashSet<RequestName>, StoreError> {
     let names = folded.requests.iter().map(|record| record.request.name()).collect();
     let known = request_keys::load(tx, &names).await?;
-    let is_taken = |record: &&crate::booking::RequestRecord| {
+    let is_taken = |record: &&crate::rules::RequestRecord| {
         let known = known.get(&record.request.name());
         record.request.meets(known, record.created_at) != Claim::New(())
     };

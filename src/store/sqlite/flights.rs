@@ -3,19 +3,18 @@
 use super::columns::flight_columns;
 use super::commit::json;
 use super::error::store_error;
-use super::outbox::{insert, insert_outdated};
+use super::outbox::{insert, insert_invalidation};
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::Writes;
-use crate::booking::{ChangeSet, Claim, Folded, RequestKey, RequestRecord, Told};
 use crate::domain::{
-    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, NewFlight, Outdated, Timestamp,
+    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, Invalidation, NewFlight, Timestamp,
     route_key,
 };
-use crate::store::outbox;
+use crate::rules::{ChangeSet, Claim, NetChanges, OutboxEvent, RequestKey, RequestRecord};
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
-use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError};
+use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError, outbox};
 use serde::Serialize;
 use sqlx::SqlitePool;
 use std::collections::{BTreeSet, HashSet};
@@ -85,7 +84,7 @@ pub(super) async fn create_once(
     }
     let created = create_in(&mut tx, flight, day, currency, now).await?;
     let record = RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
-    let record = Folded { requests: vec![record], ..Folded::default() };
+    let record = NetChanges { requests: vec![record], ..NetChanges::default() };
     Writes::of(&record, &ChangeSet::default()).write(&mut tx).await?;
     tx.commit().await.map_err(store_error)?;
     Ok(Claim::New(created))
@@ -109,8 +108,8 @@ async fn create_in(
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     let event = AirlineEvent::FlightCreated(created.clone());
     let event = Event::Airline(event, created.version, now);
-    insert(tx, &[Told { event, traceparent: None }]).await?;
-    insert_outdated(tx, &outbox::days(std::slice::from_ref(day))).await?;
+    insert(tx, &[OutboxEvent { event, traceparent: None }]).await?;
+    insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }
 
@@ -142,7 +141,7 @@ pub(super) async fn import(
         .map_err(store_error)?;
     let created = done.rows_affected() as usize;
     if created > 0 {
-        insert_outdated(&mut tx, &Outdated::All).await?;
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     tx.commit().await.map_err(store_error)?;
     Ok(created)

@@ -1,9 +1,9 @@
 //! Keys of routes, made anew.
 
 use super::error::store_error;
-use super::outbox::insert_outdated;
+use super::outbox::insert_invalidation;
 use super::writer::begin;
-use crate::domain::Outdated;
+use crate::domain::Invalidation;
 use crate::store::StoreError;
 use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed};
 use sqlx::SqliteConnection;
@@ -46,7 +46,7 @@ async fn step(connection: &mut SqliteConnection, done_to: i64) -> Result<i64, St
             .map_err(store_error)?;
     }
     if !changed.is_empty() {
-        insert_outdated(&mut tx, &Outdated::All).await?;
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     let is_last = (flights.len() as i64) < STEP;
     let done_to = if is_last { ALL } else { flights.last().map_or(ALL, |flight| flight.0) };

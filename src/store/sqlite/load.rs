@@ -4,10 +4,10 @@ use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
 use super::request_keys;
-use crate::booking::{IdempotencyRecord, State, Wanted};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, UserId,
 };
+use crate::rules::{IdempotencyRecord, State, Wanted};
 use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, micros, read, reference};
 use crate::store::{Located, StoreError};
 use sqlx::SqlitePool;

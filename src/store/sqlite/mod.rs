@@ -26,15 +26,15 @@ use super::schema::{Step, migrator, steps};
 use super::unreadable::Unreadable;
 use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, PoolUse, Position, RouteSpan, SeatCount, SeatsAsked, Store,
-    StoreError, schema_of_service,
+    PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store, StoreError,
+    schema_of_service,
 };
-use crate::booking::{ChangeSet, Claim, RequestKey, State, Told, Wanted};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
     Payment, PaymentReference, Timestamp, UserId,
 };
-use crate::payments::simulated::SqliteLedger;
+use crate::rules::{ChangeSet, Claim, OutboxEvent, RequestKey, State, Wanted};
+use crate::telemetry::PoolUse;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -175,9 +175,9 @@ impl SqliteStore {
         Ok(drawn.to_string())
     }
 
-    /// The simulated gateway's own books, which are kept in the same file.
-    pub fn ledger(&self) -> SqliteLedger {
-        SqliteLedger::new(self.writer.clone())
+    /// The writer, for adapters that keep their rows in the same file.
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer.clone()
     }
 
     /// Closes all connections; the log is folded into the file.
@@ -315,12 +315,12 @@ impl Store for SqliteStore {
         upkeep::unanswered_payments(&self.reader, &self.unreadable, before, after, limit).await
     }
 
-    async fn drive_again(
+    async fn redrive(
         &self,
-        requests: &[(Payment, Told)],
+        requests: &[(Payment, OutboxEvent)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        upkeep::drive_again(&self.writer, requests, now).await
+        upkeep::redrive(&self.writer, requests, now).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -344,7 +344,7 @@ impl Store for SqliteStore {
         outbox::look(self, lane, sent, messages).await
     }
 
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
         upkeep::outdated(&self.reader, &self.unreadable, limit).await
     }
 

@@ -4,11 +4,11 @@ use super::SqliteStore;
 use super::commit::json;
 use super::error::store_error;
 use super::writer::Tx;
-use crate::booking::Told;
-use crate::domain::Outdated;
-use crate::store::outbox::{self, OutboxRow};
+use crate::domain::Invalidation;
+use crate::rules::OutboxEvent;
+use crate::store::outbox::OutboxRow;
 use crate::store::rows::micros;
-use crate::store::{Lane, OutboxEntry, StoreError};
+use crate::store::{Lane, OutboxEntry, StoreError, outbox};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
@@ -29,7 +29,7 @@ pub(super) struct NewRow {
 
 impl NewRow {
     /// For each lane the row that tells of its events, if there are any.
-    pub(super) fn of(told: &[Told]) -> [Option<Self>; Lane::ALL.len()] {
+    pub(super) fn of(told: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
         OutboxEntry::of(told).map(|entry| {
             let entry = entry?;
             let (messages, since) = (entry.messages.len() as i64, micros(entry.since));
@@ -38,7 +38,7 @@ impl NewRow {
     }
 }
 
-pub(super) async fn insert(tx: &mut Tx<'_>, told: &[Told]) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &mut Tx<'_>, told: &[OutboxEvent]) -> Result<(), StoreError> {
     for row in NewRow::of(told).into_iter().flatten() {
         sqlx::query("INSERT INTO outbox (lane, messages, since, body) VALUES (?1, ?2, ?3, ?4)")
             .bind(row.lane.as_str())
@@ -53,12 +53,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, told: &[Told]) -> Result<(), StoreEr
 }
 
 /// Appends cached answers that end.
-pub(super) async fn insert_outdated(
+pub(super) async fn insert_invalidation(
     tx: &mut Tx<'_>,
-    outdated: &Outdated,
+    outdated: &Invalidation,
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO outdated_answers (body) VALUES (?1)")
-        .bind(outbox::outdated_body(outdated))
+        .bind(outbox::invalidation_body(outdated))
         .execute(&mut **tx)
         .await
         .map_err(store_error)?;

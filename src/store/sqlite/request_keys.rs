@@ -3,8 +3,8 @@
 use super::commit::json;
 use super::error::store_error;
 use super::writer::Writer;
-use crate::booking::{RequestName, RequestRecord};
 use crate::domain::Timestamp;
+use crate::rules::{RequestName, RequestRecord};
 use crate::store::StoreError;
 use crate::store::request_keys::{RequestRow, records};
 use crate::store::rows::micros;

@@ -3,20 +3,21 @@
 use super::columns::{booking_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
-use super::outbox::{insert, insert_outdated};
+use super::outbox::{insert, insert_invalidation};
 use super::writer::{Writer, begin};
-use crate::booking::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Outdated, Payment, PaymentReference, Timestamp,
-    UserId,
+    Booking, BookingId, BookingStatus, FlightId, Invalidation, Payment, PaymentReference,
+    Timestamp, UserId,
 };
-use crate::store::outbox;
+use crate::rules::OutboxEvent;
 use crate::store::rows::{
-    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
+    BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
     position_of_payment, reference,
 };
 use crate::store::unreadable::Unreadable;
-use crate::store::{BACKLOG_MAX, Backlog, Page, PaymentAsked, Position, StoreError, paired};
+use crate::store::{
+    BACKLOG_MAX, Backlog, Page, PaymentAsked, Position, StoreError, outbox, paired, rows,
+};
 use sqlx::{Row as _, SqlitePool};
 use std::collections::HashMap;
 
@@ -145,9 +146,9 @@ pub(super) async fn unanswered_payments(
     Ok(Page { found: paired(payments, unreadable.readable::<BookingRow, _, _>(&rows)), next })
 }
 
-pub(super) async fn drive_again(
+pub(super) async fn redrive(
     writer: &Writer,
-    requests: &[(Payment, Told)],
+    requests: &[(Payment, OutboxEvent)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut writing = writer.take().await?;
@@ -168,7 +169,7 @@ pub(super) async fn drive_again(
     .await
     .map_err(store_error)?;
     let still: std::collections::HashSet<String> = still.into_iter().collect();
-    let told: Vec<Told> = requests
+    let told: Vec<OutboxEvent> = requests
         .iter()
         .filter(|(payment, _)| still.contains(&payment.reference.to_string()))
         .map(|(_, told)| told.clone())
@@ -217,7 +218,7 @@ pub(super) async fn outdated(
     reader: &SqlitePool,
     unreadable: &Unreadable,
     limit: usize,
-) -> Result<Vec<(i64, Outdated)>, StoreError> {
+) -> Result<Vec<(i64, Invalidation)>, StoreError> {
     let rows: Vec<(i64, String)> =
         sqlx::query_as("SELECT id, body FROM outdated_answers ORDER BY id LIMIT ?1")
             .bind(limit as i64)
@@ -237,7 +238,7 @@ pub(super) async fn forget_outdated(
     let delete = "DELETE FROM outdated_answers WHERE id IN (SELECT value FROM json_each(?1))";
     sqlx::query(delete).bind(json(&ids)).execute(&mut *tx).await.map_err(store_error)?;
     if all {
-        insert_outdated(&mut tx, &Outdated::All).await?;
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     tx.commit().await.map_err(store_error)
 }

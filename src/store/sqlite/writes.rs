@@ -9,8 +9,8 @@
 use super::commit::json;
 use super::error::store_error;
 use super::outbox::NewRow;
-use crate::booking::{Change, ChangeSet, Folded, IdempotencyRecord, RequestRecord, Room};
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
+use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, RequestRecord, Room};
 use crate::store::rows::micros;
 use crate::store::{Lane, StoreError, outbox};
 use serde::Serialize;
@@ -37,7 +37,7 @@ struct Set {
 }
 
 impl Writes {
-    pub(super) fn of(folded: &Folded, changes: &ChangeSet) -> Self {
+    pub(super) fn of(folded: &NetChanges, changes: &ChangeSet) -> Self {
         let (new_payments, payments): (Vec<_>, Vec<_>) =
             folded.payments.iter().partition(|change| change.was.is_none());
         let (new_bookings, bookings): (Vec<_>, Vec<_>) =
@@ -58,14 +58,14 @@ impl Writes {
                 upsert_requests(&folded.requests),
             ],
             outbox: NewRow::of(&folded.events),
-            outdated: outbox::ended(folded, changes).as_ref().map(outbox::outdated_body),
+            outdated: outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body),
             rooms: (!folded.rooms.is_empty()).then(|| json(&rooms(folded))),
         }
     }
 
     /// Makes the view and its trigger, which last as long as the connection.
     pub(super) async fn prepare(writer: &mut SqliteConnection) -> Result<(), StoreError> {
-        let nothing = Self::of(&Folded::default(), &ChangeSet::default());
+        let nothing = Self::of(&NetChanges::default(), &ChangeSet::default());
         let sql = AssertSqlSafe(nothing.view_and_trigger());
         sqlx::raw_sql(sql).execute(writer).await.map_err(store_error)?;
         Ok(())
@@ -142,7 +142,7 @@ impl Set {
 }
 
 /// What a commit must find of pending seats, as rows.
-pub(super) fn rooms(folded: &Folded) -> Vec<impl Serialize> {
+pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
     let row = |room: &Room| (room.holder.0, room.holder.1, room.pending_max, micros(room.at));
     folded.rooms.iter().map(row).collect()
 }

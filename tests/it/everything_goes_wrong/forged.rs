@@ -4,7 +4,7 @@ use super::WAIT_MAX;
 use crate::support::callers::Wish;
 use crate::support::kafka;
 use crate::support::members::Membership;
-use airline_booking::bus::{Headers, Message, SIGNATURE, Signatures};
+use airline_booking::messages::{Headers, Message, SIGNATURE, Signatures};
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -8,7 +8,7 @@
 use airline_booking::clock::Clock;
 use airline_booking::config::{Config, Database, PostgresSettings, Secret};
 use airline_booking::domain::Currency;
-use airline_booking::payments::simulated::SimulatedGateway;
+use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway, SqliteLedger};
 use airline_booking::store::Store;
 use airline_booking::store::postgres::PostgresStore;
 use airline_booking::store::sqlite::SqliteStore;
@@ -131,13 +131,13 @@ impl TestDatabase {
         match self.setting() {
             Database::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::open(&file, currency).await.expect("a store"));
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock);
+                let gateway = SimulatedGateway::new(SqliteLedger::of(&store), latency, clock);
                 Opened { close: Close::Sqlite(store.clone()), store, gateway }
             }
             Database::Postgres(settings) => {
                 let store = PostgresStore::open(&settings, currency, false).await;
                 let store = Arc::new(store.expect("a store"));
-                let gateway = SimulatedGateway::new(store.ledger(), latency, clock);
+                let gateway = SimulatedGateway::new(PostgresLedger::of(&store), latency, clock);
                 Opened { close: Close::Postgres(store.clone()), store, gateway }
             }
         }

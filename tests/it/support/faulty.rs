@@ -1,17 +1,18 @@
 //! A store that fails when told to; everything else is the real one's.
 
-use airline_booking::booking::{
-    Change, ChangeSet, Changes, Claim, RequestKey, State, Told, Wanted,
-};
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, NewFlight, Outdated,
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
     Payment, PaymentReference, Timestamp, UserId,
+};
+use airline_booking::rules::{
+    Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
 };
 use airline_booking::store::{
     Backlog, Committed, Departed, DepartedPage, Erasure, Finding, HeldBooking, HeldKey, Job, Lane,
     Lease, Located, Numbered, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData,
-    PoolUse, Position, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    Position, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
+use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -272,12 +273,12 @@ impl Store for FaultyStore {
         self.real.unanswered_payments(before, after, limit).await
     }
 
-    async fn drive_again(
+    async fn redrive(
         &self,
-        requests: &[(Payment, Told)],
+        requests: &[(Payment, OutboxEvent)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.real.drive_again(requests, now).await
+        self.real.redrive(requests, now).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -302,7 +303,7 @@ impl Store for FaultyStore {
         looked
     }
 
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Outdated)>, StoreError> {
+    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
         self.real.outdated(limit).await
     }
 

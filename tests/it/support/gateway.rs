@@ -1,8 +1,8 @@
 //! The simulated gateway behind a gate, so that a test says when it answers.
 
 use airline_booking::domain::PaymentReference;
-use airline_booking::payments::gateway::{Capture, Captured, Gateway, GatewayError};
-use airline_booking::payments::simulated::SimulatedGateway;
+use airline_booking::gateway::simulated::SimulatedGateway;
+use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;

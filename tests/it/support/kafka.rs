@@ -2,8 +2,8 @@
 
 use super::deployment::required;
 use super::services::Service;
-use airline_booking::bus::Headers;
 use airline_booking::config::{Config, KafkaSettings};
+use airline_booking::messages::Headers;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -9,8 +9,8 @@ use airline_booking::app::{App, Parts};
 use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::config::{Config, Database};
+use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway};
 use airline_booking::lock::redis::RedisLocks;
-use airline_booking::payments::simulated::SimulatedGateway;
 use airline_booking::store::Store;
 use airline_booking::store::postgres::PostgresStore;
 use airline_booking::telemetry::{Metrics, Tracing};
@@ -86,7 +86,11 @@ impl Membership {
         let store = Arc::new(store.expect("a store"));
         let (clock, metrics) = (store.clock(), Metrics::new());
         let faults = Arc::new(FaultyStore::new(store.clone()));
-        let gateway = SimulatedGateway::new(store.ledger(), config.payment_latency, clock.clone());
+        let gateway = SimulatedGateway::new(
+            PostgresLedger::of(&store),
+            config.payment_latency,
+            clock.clone(),
+        );
         let gateway = Arc::new(GatedGateway::new(gateway));
         let kafka = config.kafka.as_ref().expect("Kafka");
         let ttl = config.answers_kept_for();

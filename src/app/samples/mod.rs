@@ -1,0 +1,74 @@
+//! Sample flights: given to an empty database, and to one that has no others as the days pass.
+
+pub(crate) mod flights;
+
+use super::App;
+use crate::clock::Clock;
+use crate::domain::Currency;
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::debug;
+
+/// How often a running service looks whether another day has come into the timetable's reach.
+const INTERVAL: Duration = Duration::from_hours(1);
+
+impl App {
+    /// Fills an empty database with the sample flights, and adds the days that are missing to one that
+    /// has sample flights alone; leaves any other as it is.
+    pub async fn add_sample_flights(&self) -> Result<(), StoreError> {
+        let samples = self.samples();
+        if samples.store.is_empty().await? {
+            let now = samples.clock.now();
+            let flights = flights::flights(now, samples.currency);
+            samples.store.import_flights(&flights, samples.currency, now).await?;
+            return Ok(());
+        }
+        samples.step().await.map(|_| ())
+    }
+
+    pub(crate) fn samples(&self) -> Samples {
+        Samples {
+            store: self.parts.store.clone(),
+            clock: self.parts.clock.clone(),
+            currency: self.config.currency,
+        }
+    }
+}
+
+/// Adds sample flights.
+pub(crate) struct Samples {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    currency: Currency,
+}
+
+impl Samples {
+    /// Adds them as the days pass, as long as the database has no other flights.
+    pub(crate) async fn run(&self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            match self.step().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => debug!(%error, "no sample flights were added, trying again"),
+            }
+        }
+    }
+
+    /// Adds the sample flights of the days that have come into reach. Says whether the database has
+    /// samples alone; if not, it adds nothing.
+    async fn step(&self) -> Result<bool, StoreError> {
+        let found = self.store.numbered(&flights::numbers()).await?;
+        let Some(added_at) = found.newest.filter(|_| found.others <= flights::UNNUMBERED as i64)
+        else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        let further = flights::further_flights(added_at, now, self.currency);
+        if !further.is_empty() {
+            self.store.import_flights(&further, self.currency, now).await?;
+        }
+        Ok(true)
+    }
+}

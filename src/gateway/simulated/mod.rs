@@ -1,0 +1,307 @@
+//! A payment gateway for trying and testing: another party with books of its own.
+//!
+//! It decides by the method's token, never by chance: `pm_card_visa` is captured,
+//! `pm_card_declined` declined, `pm_card_timeout` captured but answered only when asked again,
+//! `pm_card_error` fails before anything happens. Other tokens are declined.
+
+mod postgres;
+mod sqlite;
+
+use super::{Capture, Captured, Gateway, GatewayError};
+use crate::clock::Clock;
+use crate::domain::{PaymentReference, Timestamp};
+use crate::store::StoreError;
+use async_trait::async_trait;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+pub use postgres::PostgresLedger;
+pub use sqlite::SqliteLedger;
+
+/// One line of the gateway's books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    /// As [`Money::stored`](crate::domain::Money::stored) counts it; `None` where a reversal came
+    /// before any capture.
+    amount: Option<i64>,
+    method: Option<String>,
+    state: LineState,
+}
+
+/// Lines, each under its reference.
+type Lines = Vec<(PaymentReference, Line)>;
+
+/// What the gateway did with a reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineState {
+    Captured,
+    Declined,
+    Voided,
+    Refunded,
+}
+
+impl LineState {
+    const ALL: [Self; 4] = [Self::Captured, Self::Declined, Self::Voided, Self::Refunded];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Captured => "captured",
+            Self::Declined => "declined",
+            Self::Voided => "voided",
+            Self::Refunded => "refunded",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// The gateway's books.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Judges calls in their order and writes what they change, durably, before they are answered.
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
+}
+
+/// A line as its row's columns say it.
+fn line(
+    (text, amount, method, state): (String, Option<i64>, Option<String>, String),
+) -> Result<(PaymentReference, Line), StoreError> {
+    let corrupt =
+        |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
+    let reference = text.parse().map_err(|_| corrupt("reference"))?;
+    let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
+    Ok((reference, Line { amount, method, state }))
+}
+
+/// What the gateway is asked.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// Take the money.
+    Capture(Capture),
+    /// Void or refund it.
+    Reverse(PaymentReference),
+}
+
+impl Call {
+    fn reference(&self) -> PaymentReference {
+        match self {
+            Self::Capture(capture) => capture.reference,
+            Self::Reverse(reference) => *reference,
+        }
+    }
+}
+
+/// The gateway's answer to a call.
+pub type Answer = Result<Captured, GatewayError>;
+
+/// The gateway's rules: the line as it is and a call make the line as it becomes and an answer.
+fn judge(line: Option<&Line>, call: &Call) -> (Option<Line>, Answer) {
+    match (call, line) {
+        (Call::Capture(capture), None) => first_capture(capture),
+        (Call::Capture(capture), Some(line)) => (None, repeated_capture(capture, line)),
+        (Call::Reverse(_), None) => {
+            let voided = Line { amount: None, method: None, state: LineState::Voided };
+            (Some(voided), Ok(Captured::Reversed))
+        }
+        (Call::Reverse(_), Some(line)) => {
+            let refund = line.state == LineState::Captured;
+            let refunded = Line { state: LineState::Refunded, ..line.clone() };
+            (refund.then_some(refunded), Ok(Captured::Reversed))
+        }
+    }
+}
+
+fn first_capture(capture: &Capture) -> (Option<Line>, Answer) {
+    let line = |state| {
+        let method = Some(capture.method.as_str().to_owned());
+        Some(Line { amount: Some(capture.amount.stored()), method, state })
+    };
+    match capture.method.as_str() {
+        "pm_card_visa" => (line(LineState::Captured), Ok(Captured::Captured)),
+        "pm_card_timeout" => (line(LineState::Captured), Err(GatewayError("timed out".into()))),
+        "pm_card_error" => (None, Err(GatewayError("out of order".into()))),
+        _ => (line(LineState::Declined), Ok(Captured::Declined)),
+    }
+}
+
+fn repeated_capture(capture: &Capture, line: &Line) -> Answer {
+    if line.amount.is_some_and(|amount| amount != capture.amount.stored()) {
+        return Err(GatewayError("the reference was used for another amount".into()));
+    }
+    Ok(match line.state {
+        LineState::Captured => Captured::Captured,
+        LineState::Declined => Captured::Declined,
+        LineState::Voided | LineState::Refunded => Captured::Reversed,
+    })
+}
+
+/// The lines and answers of calls that nobody made before, as nearly all are: written in one
+/// statement, and not at all if one was. `None` if they are not all such that leave a line.
+fn first_calls(calls: &[Call]) -> Option<(Lines, Vec<Answer>)> {
+    let references: HashSet<_> = calls.iter().map(Call::reference).collect();
+    if references.len() < calls.len() {
+        return None;
+    }
+    let first = |call: &Call| {
+        let (line, answer) = judge(None, call);
+        Some(((call.reference(), line?), answer))
+    };
+    calls.iter().map(first).collect()
+}
+
+/// A call that waits to be written.
+struct Waiting {
+    call: Call,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// The gateway. Calls that come while another is written are written together after it.
+pub struct SimulatedGateway {
+    ledger: Box<dyn Ledger>,
+    latency: Duration,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<Vec<Waiting>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl SimulatedGateway {
+    /// A gateway with these books that takes `latency` for each answer.
+    pub fn new(ledger: impl Ledger, latency: Duration, clock: Arc<dyn Clock>) -> Self {
+        let ledger = Box::new(ledger);
+        let (waiting, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { ledger, latency, clock, waiting, turn }
+    }
+
+    async fn ask(&self, call: Call) -> Answer {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.waiting().push(Waiting { call, reply });
+        // Calls that began together are written together.
+        tokio::task::yield_now().await;
+        let turn = self.turn.lock().await;
+        // Whoever has the turn writes for all who wait; an earlier one may have written for us.
+        let waiting = std::mem::take(&mut *self.waiting());
+        if !waiting.is_empty() {
+            self.write(waiting).await;
+        }
+        drop(turn);
+        answer.await.unwrap_or_else(|_| Err(GatewayError("the call was dropped".into())))
+    }
+
+    async fn write(&self, waiting: Vec<Waiting>) {
+        let (calls, replies): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|w| (w.call, w.reply)).unzip();
+        let answers = match self.ledger.write(&calls, self.clock.now()).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let failed = || Err(GatewayError(format!("its books are away: {error}")));
+                calls.iter().map(|_| failed()).collect()
+            }
+        };
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // The caller may be gone; it will ask again.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().expect("no holder of the calls panics")
+    }
+}
+
+#[async_trait]
+impl Gateway for SimulatedGateway {
+    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+        self.ask(Call::Capture(capture.clone())).await
+    }
+
+    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.ask(Call::Reverse(reference)).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Money, PaymentMethod};
+
+    fn capture(method: &str) -> Call {
+        Call::Capture(Capture {
+            reference: PaymentReference::from_bits(1),
+            amount: Money::from_minor(100),
+            currency: "INR".parse().expect("a currency"),
+            method: PaymentMethod::new(method).expect("a method"),
+        })
+    }
+
+    fn reverse() -> Call {
+        Call::Reverse(PaymentReference::from_bits(1))
+    }
+
+    /// Plays calls against one line; gives the last answer and the line's state.
+    fn play(calls: &[Call]) -> (Result<Captured, String>, Option<LineState>) {
+        let mut line = None;
+        let mut last = Err("no call".to_owned());
+        for call in calls {
+            let (next, answer) = judge(line.as_ref(), call);
+            line = next.or(line);
+            last = answer.map_err(|error| error.0);
+        }
+        (last, line.map(|line| line.state))
+    }
+
+    #[test]
+    fn each_token_has_its_answer_and_a_repeat_has_the_same() {
+        for (method, answer, state) in [
+            ("pm_card_visa", Captured::Captured, LineState::Captured),
+            ("pm_card_declined", Captured::Declined, LineState::Declined),
+            ("pm_unheard_of", Captured::Declined, LineState::Declined),
+        ] {
+            for calls in [1, 2, 3] {
+                let played = play(&vec![capture(method); calls]);
+                assert_eq!(played, (Ok(answer), Some(state)), "{method}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timeout_captures_once_and_answers_at_the_second_call() {
+        let (first, state) = play(&[capture("pm_card_timeout")]);
+        assert!(first.is_err());
+        assert_eq!(state, Some(LineState::Captured));
+        let (second, _) = play(&[capture("pm_card_timeout"), capture("pm_card_timeout")]);
+        assert_eq!(second, Ok(Captured::Captured));
+    }
+
+    #[test]
+    fn an_error_leaves_no_line_however_often() {
+        let (answer, state) = play(&[capture("pm_card_error"), capture("pm_card_error")]);
+        assert!(answer.is_err());
+        assert_eq!(state, None);
+    }
+
+    #[test]
+    fn a_reversal_voids_or_refunds_and_a_later_capture_is_refused() {
+        let voided = play(&[reverse(), capture("pm_card_visa"), reverse()]);
+        assert_eq!(voided, (Ok(Captured::Reversed), Some(LineState::Voided)));
+        let refunded = play(&[capture("pm_card_visa"), reverse(), reverse()]);
+        assert_eq!(refunded, (Ok(Captured::Reversed), Some(LineState::Refunded)));
+        let late = play(&[reverse(), capture("pm_card_visa")]);
+        assert_eq!(late.0, Ok(Captured::Reversed));
+    }
+
+    #[test]
+    fn the_same_reference_for_another_amount_is_refused() {
+        let mut other = capture("pm_card_visa");
+        if let Call::Capture(capture) = &mut other {
+            capture.amount = Money::from_minor(99);
+        }
+        assert!(play(&[capture("pm_card_visa"), other]).0.is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! The simulated gateway's books, in PostgreSQL, where all replicas find them.
+
+use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
+use crate::domain::{PaymentReference, Timestamp};
+use crate::store::StoreError;
+use crate::store::postgres::{PostgresStore, Silence, begin, store_error};
+use async_trait::async_trait;
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How often calls are judged again because another replica wrote the same reference first.
+const RACES_MAX: u32 = 5;
+
+/// The books: a table of their own, written in transactions of their own.
+#[derive(Debug, Clone)]
+pub struct PostgresLedger {
+    pool: PgPool,
+    silence: Arc<Silence>,
+}
+
+impl PostgresLedger {
+    /// The ledger in the store's database. Its calls are bounded like the store's.
+    pub fn of(store: &PostgresStore) -> Self {
+        let (pool, silence) = store.connections();
+        Self { pool, silence }
+    }
+
+    async fn try_to_write(
+        &self,
+        calls: &[Call],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, sqlx::Error> {
+        let mut tx = begin(&self.pool).await?;
+        let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
+        let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
+            "SELECT reference, minor(amount), method, state FROM gateway_ledger
+              WHERE reference = ANY($1) ORDER BY reference FOR UPDATE",
+        )
+        .bind(references)
+        .fetch_all(&mut *tx)
+        .await?;
+        let read = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>();
+        let stored = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
+
+        let mut lines = stored.clone();
+        let mut changed: HashMap<PaymentReference, Line> = HashMap::new();
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            let (next, answer) = judge(lines.get(&call.reference()), call);
+            if let Some(next) = next {
+                lines.insert(call.reference(), next.clone());
+                changed.insert(call.reference(), next);
+            }
+            answers.push(answer);
+        }
+        if changed.is_empty() {
+            tx.roll_back().await?;
+            return Ok(answers);
+        }
+        let (rewritten, new): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|(reference, _)| stored.contains_key(reference));
+        refund(&mut tx, &rewritten, now).await?;
+        insert(&mut *tx, &new, now).await?;
+        tx.commit().await?;
+        Ok(answers)
+    }
+}
+
+/// The only way in which a line changes.
+async fn refund(
+    connection: &mut PgConnection,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE gateway_ledger SET state = $2, updated_at = instant($3)
+          WHERE reference = ANY($1)",
+    )
+    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(LineState::Refunded.as_str())
+    .bind(now.timestamp_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A line that came into being since it was looked for is not overwritten: the statement fails on
+/// its key, and the calls are judged again.
+async fn insert(
+    connection: impl PgExecutor<'_>,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+         SELECT reference, major(amount), method, state, instant($5)
+           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+                AS t (reference, amount, method, state)",
+    )
+    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.amount).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
+    .bind(now.timestamp_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        self.silence.bound(self.write_all(calls, now)).await
+    }
+}
+
+impl PostgresLedger {
+    async fn write_all(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        if let Some((lines, answers)) = first_calls(calls) {
+            match insert(&self.pool, &lines, now).await {
+                Ok(()) => return Ok(answers),
+                // Some were asked for before.
+                Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {}
+                Err(error) => return Err(store_error(error)),
+            }
+        }
+        let mut races = 0;
+        loop {
+            match self.try_to_write(calls, now).await {
+                Err(sqlx::Error::Database(cause))
+                    if cause.is_unique_violation() && races < RACES_MAX =>
+                {
+                    races += 1;
+                }
+                written => return written.map_err(store_error),
+            }
+        }
+    }
+}

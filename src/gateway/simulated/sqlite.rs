@@ -1,0 +1,117 @@
+//! The simulated gateway's books, in SQLite.
+
+use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
+use crate::domain::{PaymentReference, Timestamp};
+use crate::store::StoreError;
+use crate::store::sqlite::{SqliteStore, Writer, begin, json, store_error};
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
+use std::collections::HashMap;
+
+/// Writes lines that are not there yet.
+macro_rules! insert_lines {
+    () => {
+        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
+           FROM jsonb_each(?1)"
+    };
+}
+
+/// The books: a table of their own, written in transactions of their own.
+#[derive(Debug, Clone)]
+pub struct SqliteLedger {
+    writer: Writer,
+}
+
+impl SqliteLedger {
+    /// The ledger in the store's file.
+    pub fn of(store: &SqliteStore) -> Self {
+        Self { writer: store.writer() }
+    }
+
+    /// Writes lines that nobody asked for before, as nearly all are; says no, and writes none, if
+    /// one was.
+    async fn write_first(
+        &self,
+        lines: &[(PaymentReference, Line)],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut writing = self.writer.take().await?;
+        match insert(&mut writing, insert_lines!(), lines, now).await {
+            Ok(()) => Ok(true),
+            Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn look_and_write(
+        &self,
+        calls: &[Call],
+        now: Timestamp,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut writing = self.writer.take().await?;
+        let mut tx = begin(&mut writing).await?;
+        let references: Vec<_> = calls.iter().map(Call::reference).collect();
+        let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
+            "SELECT reference, amount, method, state FROM gateway_ledger
+              WHERE reference IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(json(&references))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let mut lines = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>()?;
+
+        let mut changed = Vec::new();
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            let (next, answer) = judge(lines.get(&call.reference()), call);
+            if let Some(next) = next {
+                lines.insert(call.reference(), next.clone());
+                changed.push((call.reference(), next));
+            }
+            answers.push(answer);
+        }
+        if !changed.is_empty() {
+            let replace = concat!(
+                insert_lines!(),
+                " WHERE true ORDER BY key
+                     ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
+                        updated_at = excluded.updated_at"
+            );
+            insert(&mut tx, replace, &changed, now).await.map_err(store_error)?;
+            tx.commit().await.map_err(store_error)?;
+        }
+        Ok(answers)
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
+        if let Some((lines, answers)) = first_calls(calls)
+            && self.write_first(&lines, now).await?
+        {
+            return Ok(answers);
+        }
+        self.look_and_write(calls, now).await
+    }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    lines: &[(PaymentReference, Line)],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|(reference, line)| (reference, line.amount, &line.method, line.state.as_str()))
+        .collect();
+    sqlx::query(statement)
+        .bind(json(&rows))
+        .bind(now.timestamp_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The `Host` of a request: one, and well-formed (RFC 9112, 3.2). Only HTTP/1.0 may leave it out.
+
+use crate::http::wire::problem::{Code, Problem};
+use axum::extract::Request;
+use http::header::HOST;
+use http::{HeaderMap, Version};
+use std::net::Ipv6Addr;
+
+/// The problem with a request's `Host`, if there is one. What is not refused here is a name or an
+/// address of letters, digits and `.-_~:[]`, which needs no escaping in a page or a shell.
+pub(crate) fn fault(request: &Request) -> Option<Problem> {
+    let detail = match (one(request.headers()), request.version()) {
+        (Ok(Some(host)), _) if is_sound(host) => return None,
+        (Ok(None), Version::HTTP_09 | Version::HTTP_10) => return None,
+        (Ok(Some(_)), _) => "Host must be a name or an address, and perhaps a port",
+        (Ok(None), _) => "a request names its Host",
+        (Err(MoreThanOne), _) => "a request names one Host, and not several",
+    };
+    Some(Problem::new(Code::MalformedRequest, detail).refusing("its Host is missing or malformed"))
+}
+
+/// The `Host` of a request that has passed [`fault`].
+pub(crate) fn of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST)?.to_str().ok()
+}
+
+struct MoreThanOne;
+
+/// What the one `Host` says; a text that is none of ASCII's is as unsound as an empty one.
+fn one(headers: &HeaderMap) -> Result<Option<&str>, MoreThanOne> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let first = hosts.next().map(|host| host.to_str().unwrap_or_default());
+    if hosts.next().is_some() { Err(MoreThanOne) } else { Ok(first) }
+}
+
+/// Whether it is a name, or an address (IPv6 in brackets), and perhaps a port.
+fn is_sound(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (is_name, port) = match bracketed {
+        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            (!name.is_empty() && name.bytes().all(is_of_a_name), port)
+        }
+    };
+    is_name && is_port(port)
+}
+
+/// What DNS and local names are made of; other characters of a URI's host are in no name that is used.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_~".contains(&byte)
+}
+
+/// Nothing, or a colon and a port (RFC 3986 allows that it is empty).
+fn is_port(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix(':') else { return text.is_empty() };
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.is_empty() || (is_number && digits.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[test]
+    fn names_and_addresses_are_sound_with_and_without_a_port() {
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "shop.example",
+            "Shop.Example.:443",
+            "shop.example:",
+            "my_service:80",
+            "10.0.0.7:8080",
+            "[::1]",
+            "[2001:db8::7]:8080",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(is_sound(host), "{host}");
+        }
+        for host in [
+            "",
+            ":8080",
+            "a b",
+            "a,b",
+            "a/b",
+            "user@host",
+            "host:port",
+            "host:65536",
+            "host:+80",
+            "host:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[host]:80",
+            "<script>",
+            "$(id)",
+            "a'b",
+            "a%00b",
+        ] {
+            assert!(!is_sound(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_version_of_http_does_without_a_host() {
+        let fault_of = |version, hosts: &[&str]| {
+            let mut request = Request::builder().version(version);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            fault(&request.body(Body::empty()).expect("a request")).is_some()
+        };
+        assert!(!fault_of(Version::HTTP_10, &[]));
+        assert!(fault_of(Version::HTTP_11, &[]));
+        assert!(!fault_of(Version::HTTP_11, &["localhost"]));
+        for version in [Version::HTTP_10, Version::HTTP_11] {
+            assert!(fault_of(version, &["localhost", "localhost"]));
+            assert!(fault_of(version, &["a b"]));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The `OpenAPI` 3.1 document, made from the handlers.
+
+mod examples;
+
+use super::wire::gzip::Text;
+use super::wire::problem::{Code, Problem};
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Header, HeaderBuilder, ObjectBuilder, OpenApi, RefOr, Response as Described, Type,
+};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Airline booking service",
+        description = "Search flights, hold seats, pay, and watch a booking complete. Every refusal is \
+            application/problem+json with a code, also of a path (404) or method (405) that there is \
+            not; only a request whose head can't be read (400) or is too large (431) is answered \
+            without a body.",
+    ),
+    tags(
+        (name = "flights", description = "Dated departures and their seats"),
+        (name = "bookings", description = "Seats held, paid for, given up"),
+        (name = "operations", description = "For operators and their machines"),
+    )
+)]
+struct Head;
+
+/// The document's head, to which the routes are added.
+pub(crate) fn head() -> OpenApi {
+    let mut document = Head::openapi();
+    let description = "Needed with AUTH=jwt. `sub` is the user's number; staff has the scopes \
+                       flights:write and bookings:admin.";
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(description))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    document
+}
+
+/// The whole document.
+pub fn openapi() -> OpenApi {
+    let all = super::Shown { docs: true, metrics: true };
+    complete(super::described_routes(all).split_for_parts().1)
+}
+
+/// What the handlers need not repeat: names, examples and links; the problems' media type and codes;
+/// that any may fail or be asked too often, and that those for callers with a token refuse others.
+fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let is_limited = path.starts_with("/api/") && !super::edge::gate::is_probe(path);
+        let operations = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put)];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let name = examples::name(method, path);
+            operation.operation_id = Some(name.to_owned());
+            add_common_refusals(operation);
+            for (status, response) in &mut operation.responses.responses {
+                let is_problem = is_problem(response);
+                let RefOr::T(response) = response else { continue };
+                let status = status.parse().unwrap_or_default();
+                describe(status, response, is_problem);
+                add_headers(status, response, is_limited);
+                if (200..300).contains(&status) {
+                    illustrate(name, response);
+                }
+            }
+        }
+    }
+    document
+}
+
+/// Where there are problems at all, which the operators' endpoints do not have.
+fn add_common_refusals(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let refused = responses.values().find(|response| is_problem(response)).cloned();
+    let Some(RefOr::T(mut problem)) = refused else { return };
+    problem.description.clear();
+    problem.headers.clear();
+    let mut common = vec!["421", "429", "500"];
+    if operation.security.is_some() {
+        common.push("401");
+    }
+    for status in common {
+        responses.insert(status.to_owned(), RefOr::T(problem.clone()));
+    }
+}
+
+/// The headers that a status bears wherever it is answered.
+fn add_headers(status: u16, response: &mut Described, is_limited: bool) {
+    let mut names = vec!["X-Request-Id"];
+    if is_limited {
+        names.extend(["RateLimit", "RateLimit-Policy"]);
+    }
+    match status {
+        401 => names.push("WWW-Authenticate"),
+        429 => names.push("Retry-After"),
+        503 if is_limited => names.push("Retry-After"),
+        _ => {}
+    }
+    for name in names {
+        response.headers.entry(name.to_owned()).or_insert_with(|| text_header().into());
+    }
+}
+
+/// An answer as it looks, and what can follow.
+fn illustrate(operation: &str, response: &mut Described) {
+    if let (Some(shown), Some(RefOr::T(content))) =
+        (examples::answer(operation), response.content.get_mut("application/json"))
+    {
+        content.example = Some(shown);
+    }
+    let links = examples::links(operation).into_iter();
+    response.links.extend(links.map(|(name, link)| (name.to_owned(), RefOr::T(link))));
+}
+
+fn text_header() -> Header {
+    HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build()
+}
+
+/// Whether a response's body is a problem. A failed health check is not: it says what is down.
+fn is_problem(response: &RefOr<Described>) -> bool {
+    let RefOr::T(response) = response else { return false };
+    response.content.values().any(|content| {
+        let RefOr::T(content) = content else { return false };
+        let Some(RefOr::Ref(schema)) = &content.schema else { return false };
+        schema.ref_location.ends_with("/Problem")
+    })
+}
+
+fn describe(status: u16, response: &mut Described, is_problem: bool) {
+    if is_problem && let Some(mut content) = response.content.shift_remove("application/json") {
+        if let RefOr::T(content) = &mut content {
+            content.example = problem(status, &response.description);
+        }
+        response.content.insert("application/problem+json".to_owned(), content);
+    }
+    if response.description.is_empty() {
+        response.description = if is_problem { codes(status) } else { reason(status) };
+    }
+}
+
+/// A problem as it looks: of the first code that the description names, or of the status.
+fn problem(status: u16, description: &str) -> Option<Value> {
+    let of_status = || Code::ALL.into_iter().filter(|code| code.status() == status);
+    let code = of_status().find(|code| description.starts_with(code.as_str()));
+    let problem = Problem::new(code.or(of_status().next())?, "what was wrong in this case");
+    serde_json::from_slice(&problem.body("3b1f0a6c5d8e47d2a9c4e6f7081b2c3d")).ok()
+}
+
+/// The problem codes that are answered with a status.
+fn codes(status: u16) -> String {
+    let codes = Code::ALL.iter().filter(|code| code.status() == status);
+    codes.map(|code| code.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The status in words, as HTTP has them.
+fn reason(status: u16) -> String {
+    let status = http::StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or_default().to_owned()
+}
+
+/// The whole document as it is sent: made once, since a router is copied often.
+pub(crate) fn serialized(document: OpenApi) -> Arc<Text> {
+    Arc::new(Text::made(complete(document).to_json().expect("a document is JSON")))
+}
+
+/// `GET /openapi.json`.
+pub(crate) fn serve(document: &Text, headers: &HeaderMap) -> Response {
+    document.serve(headers, "application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_and_only_they_are_problem_json_with_their_codes() {
+        let document = serde_json::to_value(openapi()).expect("a document is JSON");
+        let responses = |path: &str| document["paths"][path]["get"]["responses"].clone();
+
+        let flight = responses("/api/v1/flights/{id}");
+        assert_eq!(flight["404"]["description"], "not_found");
+        assert_eq!(flight["500"]["description"], "internal");
+        assert!(flight["503"]["content"]["application/problem+json"].is_object());
+
+        let health = responses("/api/v1/health");
+        assert!(health["503"]["content"]["application/json"].is_object());
+        assert!(health["500"].is_null());
+    }
+}

@@ -1,0 +1,176 @@
+//! Flights: create, read, change.
+
+use super::bookings::REPLAYED;
+use super::search::is_known;
+use crate::booking::CreatedFlight;
+use crate::domain::{Flight, FlightId, NewFlight};
+use crate::http::Api;
+use crate::http::edge::audit::Watch;
+use crate::http::wire::auth::MayWriteFlights;
+use crate::http::wire::json::flight_body::{FlightBody, NewFlightBody};
+use crate::http::wire::json::{Id, Json};
+use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::query::NoQuery;
+use crate::http::wire::{header_list, request_key};
+use crate::rules::{ExpectedVersion, PutFlight};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The route that flights are created at.
+const PATH: &str = "/api/v1/flights";
+
+/// The answer to a change.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct FlightPutBody {
+    /// `Flight updated successfully`.
+    #[schema(value_type = String)]
+    message: &'static str,
+    /// The flight as it is now.
+    flight: Flight,
+}
+
+/// Creates a flight.
+///
+/// With an `Idempotency-Key` a repeat within 24 hours makes nothing new.
+#[utoipa::path(
+    post, path = "/api/v1/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
+        nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#, example = "schedule-2025-01-20-AB101")),
+    request_body = NewFlightBody,
+    responses(
+        (status = 201, body = Flight, headers(
+            ("Location" = String), ("ETag" = String), ("Idempotent-Replayed" = String))),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+            description = "forbidden: the token lacks flights:write, or a page of another origin"),
+        (status = 408, body = ProblemBody),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"), (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    MayWriteFlights(caller): MayWriteFlights,
+    watch: Watch,
+    _: NoQuery,
+    headers: HeaderMap,
+    Json(body, mistyped): Json<FlightBody>,
+) -> Result<Response, Problem> {
+    let flight = body.into_new(mistyped, api.flights.currency)?;
+    let key = request_key::of_caller(PATH, &caller, &headers, &asked(&flight))?;
+    let mut deed = watch.begin(&caller, "flight.create");
+    let created = api.flights.create(flight, key).await;
+    deed.flight = created.as_ref().ok().map(|created| created.flight.id);
+    let CreatedFlight { flight, replayed } = deed.end(created)?;
+    let replayed = replayed.then_some([REPLAYED]);
+    let location = format!("/api/v1/flights/{}", flight.id);
+    let head = [(header::LOCATION, location), (header::ETAG, etag(&flight))];
+    Ok((StatusCode::CREATED, head, replayed, axum::Json(flight)).into_response())
+}
+
+/// What a new flight's request asks for, however it was written.
+fn asked(flight: &NewFlight) -> impl Serialize + use<> {
+    let price = flight.price.stored();
+    let seats = (flight.available_seats, flight.total_seats);
+    let times = (flight.departs_at, flight.arrives_at);
+    let route = (flight.source.to_string(), flight.destination.to_string());
+    (flight.flight_number.clone(), route, times, seats, flight.flight_status, price)
+}
+
+/// Reads a flight.
+#[utoipa::path(
+    get, path = "/api/v1/flights/{id}", tag = "flights",
+    params(
+        ("id" = i64, Path, example = 1),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
+    ),
+    responses(
+        (status = 200, body = Flight, headers(("ETag" = String))),
+        (status = 304, description = "Unchanged since the ETag in If-None-Match"),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn get(
+    State(api): State<Arc<Api>>,
+    _: NoQuery,
+    headers: HeaderMap,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let flight = api.flights.flight(FlightId(id)).await?;
+    let etag = etag(&flight);
+    if is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    Ok(([(header::ETAG, etag)], axum::Json(flight)).into_response())
+}
+
+/// Changes the fields that are named; the others stay. `null` takes `flight_number` and
+/// `arrival_timestamp` away.
+///
+/// A flight as it was read can be changed and sent back whole: what only answers show is ignored.
+/// Seat counts change only against a known version: `version` in the body, or `If-Match`.
+#[utoipa::path(
+    put, path = "/api/v1/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    params(
+        ("id" = i64, Path, example = 1),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on",
+            nullable = false, example = "\"1\""),
+    ),
+    request_body = FlightBody,
+    responses(
+        (status = 200, body = FlightPutBody, headers(("ETag" = String))),
+        (status = 400, body = ProblemBody),
+        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+            description = "forbidden: the token lacks flights:write, or a page of another origin"),
+        (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "version_conflict, seats_in_use, flight_cancelled"),
+        (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn put(
+    State(api): State<Arc<Api>>,
+    MayWriteFlights(caller): MayWriteFlights,
+    watch: Watch,
+    _: NoQuery,
+    headers: HeaderMap,
+    Id(id): Id,
+    Json(body, mut invalid): Json<FlightBody>,
+) -> Result<Response, Problem> {
+    let version = body.version();
+    let patch = body.into_patch(&mut invalid);
+    invalid.or(())?;
+    let expected = if_match(&headers).or(version.map(ExpectedVersion::Body));
+    let put = PutFlight { flight_id: FlightId(id), patch, expected };
+    let mut deed = watch.begin(&caller, "flight.change");
+    deed.flight = Some(FlightId(id));
+    let flight = deed.end(api.flights.put(put).await)?;
+    let head = [(header::ETAG, etag(&flight))];
+    let body = FlightPutBody { message: "Flight updated successfully", flight };
+    Ok((head, axum::Json(body)).into_response())
+}
+
+/// A flight's tag: its version, quoted.
+fn etag(flight: &Flight) -> String {
+    format!("\"{}\"", flight.version)
+}
+
+/// The versions that `If-Match` names; `*` asks for no version.
+///
+/// A tag that is none of ours, weak ones among them (RFC 9110, 13.1.1), names no version.
+fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
+    headers.get(header::IF_MATCH)?;
+    let tags: Vec<&str> = header_list::items(headers, &header::IF_MATCH).collect();
+    if tags.contains(&"*") {
+        return None;
+    }
+    let version = |tag: &str| -> Option<i64> {
+        let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+        // As we write it: "+1" and "01" are other tags.
+        digits.parse().ok().filter(|version: &i64| version.to_string() == digits)
+    };
+    Some(ExpectedVersion::IfMatch(tags.into_iter().filter_map(version).collect()))
+}

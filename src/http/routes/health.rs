@@ -1,0 +1,113 @@
+//! What operators and their machines ask: is it up, is it ready, what has it counted.
+
+use crate::health;
+use crate::health::{Condition, Report};
+use crate::http::Api;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The service's health.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct HealthBody {
+    /// `ok`; `degraded` while Redis or Kafka does not answer, which costs speed and no booking, or a
+    /// worker has had work for 30 seconds and finished none, so that bookings stay pending; `down` where the store does not.
+    #[schema(value_type = String, example = "ok")]
+    status: &'static str,
+    checks: Checks,
+}
+
+/// One check for each dependency, and for each worker that this process has.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Checks {
+    database: Check,
+    redis: Check,
+    kafka: Check,
+    /// Brings bookings to their ends; absent where another process does (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Check>,
+    /// Asks the payment gateway; absent where another process does (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Check>,
+}
+
+/// One dependency's or worker's health.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Check {
+    /// `ok`, `down`, or `embedded` where this process does the work itself.
+    #[schema(value_type = String, example = "ok")]
+    status: &'static str,
+    /// How long the answer took, in milliseconds; of a worker, for how long it has had work and
+    /// finished none.
+    latency_ms: f64,
+}
+
+impl From<health::Check> for Check {
+    fn from(check: health::Check) -> Self {
+        let status = match check.condition {
+            Condition::Ok => "ok",
+            Condition::Down => "down",
+            Condition::Embedded => "embedded",
+        };
+        // Microseconds are fine enough, and exact in JSON's decimals.
+        Self { status, latency_ms: check.took.as_micros() as f64 / 1_000.0 }
+    }
+}
+
+/// The health of the service and its dependencies.
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "operations",
+    responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
+)]
+pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {
+    let Report { database, redis, kafka, workers } = api.health.report().await;
+    let is_down = |check: &health::Check| check.condition == Condition::Down;
+    let (code, status) = match () {
+        () if is_down(&database) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
+        () if [&redis, &kafka].into_iter().any(is_down)
+            || workers.iter().any(|(_, check)| is_down(check)) =>
+        {
+            (StatusCode::OK, "degraded")
+        }
+        () => (StatusCode::OK, "ok"),
+    };
+    let worker = |name: &str| {
+        let found = workers.iter().find(|(its, _)| *its == name);
+        found.map(|(_, check)| Check::from(*check))
+    };
+    let (settlement, payments) = (worker("settlement"), worker("payments"));
+    let (database, redis, kafka) = (database.into(), redis.into(), kafka.into());
+    let checks = Checks { database, redis, kafka, settlement, payments };
+    (code, axum::Json(HealthBody { status, checks }))
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = String)))]
+pub(crate) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Whether to send requests here: not while it stops, nor without its store.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = String), (status = 503, body = String))
+)]
+pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
+    if api.draining.load(Ordering::Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match api.health.database().await.condition {
+        Condition::Ok => (StatusCode::OK, "ok\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
+pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let head = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (head, api.metrics.render()).into_response()
+}

@@ -1,0 +1,54 @@
+//! `GET /`: what there is here, for who comes by. A page for browsers, a text for everything else.
+
+use crate::http::Api;
+use crate::http::edge::host;
+use crate::http::wire::header_list;
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderMap, header};
+use std::sync::Arc;
+
+/// What a proxy that speaks TLS for us says of it.
+const FORWARDED_SCHEME: &str = "x-forwarded-proto";
+
+/// The page or the text, with addresses as the caller knows them.
+pub(crate) async fn home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let is_tls = headers.get(FORWARDED_SCHEME).is_some_and(|scheme| scheme == "https");
+    let scheme = if is_tls { "https" } else { "http" };
+    let base = format!("{scheme}://{}", host::of(&headers).unwrap_or("localhost"));
+    let date = api.search.tomorrow();
+    let search =
+        format!("{base}/api/v1/flights/search?source=Delhi&destination=Mumbai&date={date}");
+    let varies = [(header::VARY, "accept")];
+    if header_list::wants_page(&headers) {
+        (varies, Html(page(&search, api.shown.docs))).into_response()
+    } else {
+        (varies, text(&base, &search, api.shown.docs)).into_response()
+    }
+}
+
+/// Needs no escaping but of `&`: a `Host` that has come so far has no characters that mean something.
+fn page(search: &str, has_docs: bool) -> String {
+    let docs = if has_docs {
+        "<li><a href=\"docs\">All requests and their answers</a></li>\n"
+    } else {
+        ""
+    };
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Airline booking</title>\n<h1>Airline booking</h1>\n\
+         <p>This service searches flights, holds seats and takes payments. It talks to programs.</p>\n\
+         <ul>\n{docs}<li><a href=\"api/v1/health\">How it is</a></li>\n</ul>\n\
+         <p>A first request:</p>\n<pre>curl \"{}\"</pre>\n</html>\n",
+        search.replace('&', "&amp;")
+    )
+}
+
+fn text(base: &str, search: &str, has_docs: bool) -> String {
+    let docs = if has_docs { format!("  all requests: {base}/docs\n") } else { String::new() };
+    format!(
+        "airline-booking: searches flights, holds seats and takes payments.\n\n\
+         {docs}  how it is:    {base}/api/v1/health\n\nTry it:\n  curl \"{search}\"\n"
+    )
+}

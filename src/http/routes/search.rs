@@ -1,0 +1,227 @@
+//! Flight search.
+
+use crate::domain::{Currency, Flight, Invalid, Money, SeatCount, route_key};
+use crate::http::Api;
+use crate::http::wire::gzip::{JSON, VARIES, ZIPPED};
+use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::query::{Query, readable};
+use crate::http::wire::{gzip, header_list};
+use crate::search::{Answer, FlightList};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::NaiveDate;
+use http::{HeaderMap, StatusCode, header};
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// The route of searches.
+pub(crate) const PATH: &str = "/api/v1/flights/search";
+
+/// Flights in one answer at most, where a limit is named.
+const LIMIT_MAX: usize = 1_000;
+
+/// What a query may name.
+const PARAMETERS: [&str; 7] =
+    ["source", "destination", "date", "seats", "max_price", "sort", "limit"];
+
+/// What a search asks for, read from the query.
+struct Question {
+    source: String,
+    destination: String,
+    date: NaiveDate,
+    filter: Option<Filter>,
+}
+
+/// What narrows or orders an answer.
+#[derive(Default)]
+struct Filter {
+    seats: Option<SeatCount>,
+    max_price: Option<Money>,
+    sort: Sort,
+    limit: Option<usize>,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Sort {
+    #[default]
+    Departure,
+    LatestDeparture,
+    Price,
+    HighestPrice,
+}
+
+impl std::str::FromStr for Sort {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "departure" => Ok(Self::Departure),
+            "-departure" => Ok(Self::LatestDeparture),
+            "price" => Ok(Self::Price),
+            "-price" => Ok(Self::HighestPrice),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Finds flights for sale on a route and day.
+///
+/// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case, accents and blanks.
+/// Answers come from the cache and are fresh: a booking or a change ends them at once, and a flight
+/// that closes (`BOOKING_CLOSES_BEFORE`) leaves them at that moment.
+#[utoipa::path(
+    get, path = "/api/v1/flights/search", tag = "flights",
+    params(
+        ("source" = String, Query, max_length = 100, pattern = r"\S", example = "Delhi"),
+        ("destination" = String, Query, max_length = 100, pattern = r"\S", example = "Mumbai"),
+        ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
+        ("seats" = Option<i32>, Query, nullable = false, description = "Seats that can be bought, at least", minimum = 1),
+        ("max_price" = Option<String>, Query, description = "Price of a seat, at most, in the service's currency",
+            nullable = false, pattern = r"^([0-9]{1,10}(\.[0-9]{1,3})?)?$", example = "2500.00"),
+        ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
+        ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip is served from 1 KiB on"),
+    ),
+    responses(
+        (status = 200, body = FlightList, headers(
+            ("ETag" = String), ("Content-Encoding" = String), ("Vary" = String))),
+        (status = 304, description = "Unchanged since the ETag in If-None-Match"),
+        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn search(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Problem> {
+    let question = Question::read(&query)?;
+    let found = api.search.answer(&question.source, &question.destination, question.date).await?;
+    Ok(match question.filter {
+        None if is_known(&headers, &found.etag) => {
+            let head = [(header::ETAG, &*found.etag), VARIES];
+            (StatusCode::NOT_MODIFIED, head).into_response()
+        }
+        None if found.body.len() >= gzip::ZIPPED_FROM && gzip::is_taken(&headers) => {
+            // Other bytes with the same meaning.
+            let etag = format!("W/{}", found.etag);
+            let head = [ZIPPED, (header::ETAG, &*etag), JSON, VARIES];
+            (head, Body::from(found.zipped())).into_response()
+        }
+        None => {
+            let head = [(header::ETAG, &*found.etag), JSON, VARIES];
+            (head, Body::from(found.body.clone())).into_response()
+        }
+        Some(filter) => gzip::json(&headers, &filter.apply(&found, api.flights.currency)),
+    })
+}
+
+/// Whether `If-None-Match` names this tag.
+pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    header_list::items(headers, &header::IF_NONE_MATCH)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+impl Question {
+    fn read(query: &Query) -> Result<Self, Problem> {
+        let mut unreadable = Invalid::default();
+        query.only(&PARAMETERS, &mut unreadable);
+        for name in ["source", "destination", "date"] {
+            if query.get(name).is_none_or(|value| value.trim().is_empty()) {
+                unreadable.add(format!("/{name}"), "is required");
+            }
+        }
+        let date = query.get("date").filter(|text| !text.trim().is_empty());
+        let date = date.and_then(|text| day(text, &mut unreadable));
+        let filter = Filter {
+            seats: query.read("seats", "must be an integer", &mut unreadable),
+            max_price: query.read("max_price", "must be a decimal", &mut unreadable),
+            sort: query
+                .read("sort", "must be departure, -departure, price or -price", &mut unreadable)
+                .unwrap_or_default(),
+            limit: query.read("limit", "must be a positive integer", &mut unreadable),
+        };
+        readable(unreadable)?;
+        let place = |name| query.get(name).unwrap_or_default().to_owned();
+        let (source, destination) = (place("source"), place("destination"));
+        filter.check(&source, &destination)?;
+        let narrows =
+            ["seats", "max_price", "sort", "limit"].iter().any(|n| query.get(n).is_some());
+        let date = date.unwrap_or_default();
+        Ok(Self { source, destination, date, filter: narrows.then_some(filter) })
+    }
+}
+
+/// A day in exactly the form YYYY-MM-DD.
+fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
+    let is_form = text.len() == 10
+        && text.bytes().enumerate().all(|(at, b)| match at {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+    // Read part by part: a parser of formats costs each cached search as much as finding its answer.
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
+    let date = match (is_form, part(0, 4), part(5, 7), part(8, 10)) {
+        (true, Some(year), Some(month), Some(day)) => {
+            NaiveDate::from_ymd_opt(year as i32, month, day)
+        }
+        _ => None,
+    };
+    if date.is_none() {
+        unreadable.add("/date", "must be a day of the calendar, as YYYY-MM-DD");
+    }
+    date
+}
+
+impl Filter {
+    fn check(&self, source: &str, destination: &str) -> Result<(), Problem> {
+        let mut invalid = Invalid::default();
+        for (name, place) in [("/source", source), ("/destination", destination)] {
+            if place.chars().count() > 100 || place.chars().any(char::is_control) {
+                invalid.add(name, "must be at most 100 characters, none a control");
+            }
+        }
+        if route_key(source, "") == route_key(destination, "") {
+            invalid.add("/destination", "must differ from source");
+        }
+        if self.seats.is_some_and(|seats| seats < 1) {
+            invalid.add("/seats", "must be at least 1");
+        }
+        if self.max_price.is_some_and(Money::is_negative) {
+            invalid.add("/max_price", "must not be negative");
+        }
+        if self.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+            invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
+        }
+        Ok(invalid.or(())?)
+    }
+
+    /// The answer's flights, narrowed and ordered.
+    ///
+    /// Prices in one currency say nothing about those in another, which a flight from before a change
+    /// of `CURRENCY` may have: `max_price` is in ours, and flights in ours come first.
+    fn apply<'a>(&self, answer: &'a Answer, currency: Currency) -> FlightList<'a> {
+        let mut flights: Vec<&Flight> = answer
+            .flights
+            .iter()
+            .filter(|flight| self.seats.is_none_or(|seats| flight.free_seats() >= seats))
+            .filter(|flight| {
+                self.max_price
+                    .is_none_or(|price| flight.currency == currency && flight.price <= price)
+            })
+            .collect();
+        let kind = |flight: &Flight| (flight.currency != currency, flight.currency);
+        // Stable, so that equals stay in order of departure.
+        match self.sort {
+            Sort::Departure => {}
+            Sort::LatestDeparture => flights.sort_by_key(|flight| Reverse(flight.departs_at)),
+            Sort::Price => flights.sort_by_key(|flight| (kind(flight), flight.price)),
+            Sort::HighestPrice => {
+                flights.sort_by_key(|flight| (kind(flight), Reverse(flight.price)));
+            }
+        }
+        flights.truncate(self.limit.unwrap_or(usize::MAX));
+        FlightList::of(flights)
+    }
+}

@@ -1,0 +1,90 @@
+//! Who calls, from the `Authorization` header (RFC 6750), and what they are not allowed.
+
+use super::problem::{Code, Problem};
+use crate::domain::UserId;
+use crate::http::Api;
+use crate::http::edge::audit::Watch;
+use crate::http::edge::places::{SharedPlace, overloaded};
+use crate::identity::{Caller, Refused, Scope};
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use std::sync::Arc;
+use tracing::warn;
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Problem;
+
+    /// Refuses before the path, the query and the body are read.
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let Some(tokens) = &api.tokens else { return Ok(Self::Anyone) };
+        let token = bearer(&parts.headers)?;
+        let place = parts.extensions.get::<SharedPlace>();
+        // Its place is left to others while the issuer of keys is waited for.
+        let waits = || {
+            if let Some(place) = place {
+                place.give_back();
+            }
+        };
+        let caller = tokens.caller(token, waits).await.map_err(|refused| match refused {
+            // What was sent is a secret, or was once: it is not repeated.
+            Refused::Token(reason) => {
+                let detail = format!("the token is not accepted: {reason}");
+                Problem::unauthenticated(detail, true, reason)
+            }
+            Refused::NoKeys(_) => {
+                warn!(%refused, "no token can be checked");
+                Problem::new(Code::Unavailable, "tokens cannot be checked just now; ask again")
+            }
+        })?;
+        match place {
+            Some(place) if !place.take_again() => Err(overloaded()),
+            _ => Ok(caller),
+        }
+    }
+}
+
+/// The one token that was sent.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut sent = headers.get_all(AUTHORIZATION).iter();
+    let Some(first) = sent.next() else {
+        let detail = "send a token, as Authorization: Bearer …";
+        return Err(Problem::unauthenticated(detail, false, "no token"));
+    };
+    let parts = first.to_str().ok().and_then(|text| text.trim().split_once(' '));
+    match parts {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && sent.next().is_none() => {
+            Ok(token.trim())
+        }
+        _ => {
+            let detail = "Authorization must be one Bearer token";
+            Err(Problem::unauthenticated(detail, true, "not one Bearer token"))
+        }
+    }
+}
+
+/// A caller with [`Scope::FlightsWrite`]; others are refused before the body is read.
+pub(crate) struct MayWriteFlights(pub Caller);
+
+impl FromRequestParts<Arc<Api>> for MayWriteFlights {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        if caller.may(Scope::FlightsWrite) {
+            return Ok(Self(caller));
+        }
+        let mut deed = Watch::over(parts).begin(&caller, "flight.write");
+        deed.check(Err(Problem::lacking(Scope::FlightsWrite)))
+    }
+}
+
+/// 403 unless the user's bookings are the caller's concern.
+pub(crate) fn acts_for(caller: &Caller, user: UserId) -> Result<(), Problem> {
+    if caller.may_act_for(user) {
+        return Ok(());
+    }
+    let detail = "the token is another user's, and has no bookings:admin";
+    Err(Problem::new(Code::Forbidden, detail).refusing("its token is another user's"))
+}

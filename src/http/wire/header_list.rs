@@ -1,0 +1,64 @@
+//! Headers that hold a list: several lines, several elements a line, commas within quotes.
+
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderName};
+
+/// The elements of a header over all its lines, without blanks around them; empty ones are skipped
+/// (RFC 9110, 5.6.1).
+pub(crate) fn items<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    let items = lines.flat_map(|line| split(line, ',', Escapes::None));
+    items.map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty())
+}
+
+/// Whether the caller names HTML among what it reads: browsers do, other programs hardly ever.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+    items(headers, &ACCEPT).any(|range| {
+        let essence = range.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("text/html")
+    })
+}
+
+/// What a backslash means within quotes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// Itself, as in an entity tag.
+    None,
+    /// That the next character is meant as it stands, as in a quoted string.
+    Backslash,
+}
+
+/// The parts of a text between separators that stand outside quotes.
+pub(crate) fn split(text: &str, separator: char, escapes: Escapes) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |character| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        is_escaped =
+            character == '\\' && is_quoted && !was_escaped && escapes == Escapes::Backslash;
+        is_quoted ^= character == '"' && !was_escaped;
+        character == separator && !is_quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::IF_NONE_MATCH;
+
+    #[test]
+    fn a_list_goes_over_lines_and_its_quotes_hold_commas() {
+        let mut headers = HeaderMap::new();
+        for line in ["\"a,b\", W/\"c\" ,,", "", " * "] {
+            headers.append(IF_NONE_MATCH, line.parse().expect(line));
+        }
+        let items: Vec<_> = items(&headers, &IF_NONE_MATCH).collect();
+        assert_eq!(items, ["\"a,b\"", "W/\"c\"", "*"]);
+        let parts = |text, escapes| split(text, ';', escapes).collect::<Vec<_>>();
+        assert_eq!(parts(r#"a;"b;c";d"#, Escapes::None), ["a", r#""b;c""#, "d"]);
+        assert_eq!(parts(r#"a;"b\";d"#, Escapes::None), ["a", r#""b\""#, "d"]);
+        assert_eq!(parts(r#"a;"b\";c";d"#, Escapes::Backslash), ["a", r#""b\";c""#, "d"]);
+    }
+}

@@ -1,0 +1,215 @@
+//! Checking a body's fields: all that are wrong are named in one answer.
+
+use super::shape::{Kind, Shape};
+use crate::domain::{Invalid, Passenger, Timestamp};
+use serde::Deserialize;
+
+/// Notes `/name` as missing, or gives its value.
+pub(crate) fn required<T>(invalid: &mut Invalid, name: &str, value: Option<T>) -> Option<T> {
+    if value.is_none() {
+        note_missing(invalid, format!("/{name}"));
+    }
+    value
+}
+
+/// Notes a field as missing, unless it is there with a wrong type, which has been noted.
+fn note_missing(invalid: &mut Invalid, pointer: String) {
+    if invalid.0.iter().all(|noted| noted.pointer != pointer) {
+        invalid.add(pointer, "is required");
+    }
+}
+
+/// Reads an instant with its offset, as RFC 3339 writes it.
+pub(crate) fn instant(invalid: &mut Invalid, name: &str, text: &str) -> Option<Timestamp> {
+    let parsed = chrono::DateTime::parse_from_rfc3339(text).ok();
+    let Some(instant) = parsed.map(|instant| instant.to_utc()) else {
+        invalid.add(format!("/{name}"), "must be a date and time as in 2025-01-20T10:00:00Z");
+        return None;
+    };
+    // Kept to the microsecond, as the stores do.
+    Timestamp::from_timestamp_micros(instant.timestamp_micros())
+}
+
+/// A passenger as it is sent.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PassengerBody {
+    /// Full name, 1 to 100 characters.
+    #[schema(required, nullable = false, example = "John Doe", min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// Where tickets go.
+    #[schema(required, nullable = false, example = "john@example.com", max_length = 254)]
+    email: Option<String>,
+    /// Digits, with an optional plus, spaces, hyphens, dots and brackets.
+    #[schema(required, nullable = false, example = "1234567890", min_length = 3, max_length = 32)]
+    phone: Option<String>,
+    /// Years.
+    #[schema(required, nullable = false, example = 30, minimum = 0, maximum = 130)]
+    age: Option<i32>,
+    /// As the passenger states it, 1 to 20 characters.
+    #[schema(required, nullable = false, example = "male", min_length = 1, max_length = 20)]
+    gender: Option<String>,
+}
+
+impl PassengerBody {
+    /// What a passenger may hold.
+    pub(crate) const SHAPE: Shape = Shape {
+        fields: &[
+            ("name", Kind::Text),
+            ("email", Kind::Text),
+            ("phone", Kind::Text),
+            ("age", Kind::Integer32),
+            ("gender", Kind::Text),
+        ],
+        ignored: &[],
+    };
+
+    /// The passenger, if every field keeps its rule; `at` is its place in the body.
+    pub(crate) fn check(self, invalid: &mut Invalid, at: &str) -> Option<Passenger> {
+        let before = invalid.0.len();
+        let mut text = |name: &str, value: Option<String>, sound: fn(&str) -> bool, rule: &str| {
+            match value {
+                None => note_missing(invalid, format!("{at}/{name}")),
+                Some(value) if !sound(&value) => invalid.add(format!("{at}/{name}"), rule),
+                Some(value) => return value,
+            }
+            String::new()
+        };
+        let passenger = Passenger {
+            name: text(
+                "name",
+                self.name,
+                is_name,
+                "must be 1 to 100 characters, none a control or unseen",
+            ),
+            email: text("email", self.email, is_email, "must be an e-mail address"),
+            phone: text("phone", self.phone, is_phone, "must be 3 to 32 digits, +-(). and spaces"),
+            gender: text(
+                "gender",
+                self.gender,
+                is_gender,
+                "must be 1 to 20 characters, none a control or unseen",
+            ),
+            age: self.age.unwrap_or_default(),
+        };
+        match self.age {
+            None => note_missing(invalid, format!("{at}/age")),
+            Some(0..=130) => {}
+            Some(_) => invalid.add(format!("{at}/age"), "must be 0 to 130"),
+        }
+        (invalid.0.len() == before).then_some(passenger)
+    }
+}
+
+fn is_text(text: &str, chars_max: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(is_unseen)
+}
+
+/// Whether nobody sees it, or it turns the text around it: names that look alike would differ. The
+/// joiners and marks that Persian, Indic and Hebrew names are written with are not among them.
+fn is_unseen(character: char) -> bool {
+    let is_format = |c| {
+        matches!(c, '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    character.is_control() || is_format(character)
+}
+
+fn is_name(text: &str) -> bool {
+    is_text(text, 100)
+}
+
+fn is_gender(text: &str) -> bool {
+    is_text(text, 20)
+}
+
+/// A mailbox of RFC 5321 without quotes, in any script (RFC 6531). Whether mail arrives, only mail tells.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_foreign = |c: char| !c.is_ascii() && !c.is_whitespace() && !is_unseen(c);
+    let is_atom =
+        |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_foreign(c);
+    let is_local = local.len() <= 64
+        && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom));
+    let is_of_a_label = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c) || is_foreign(c);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(is_of_a_label)
+    };
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = |literal: &str| {
+        literal.strip_prefix("IPv6:").unwrap_or(literal).parse::<std::net::IpAddr>().is_ok()
+    };
+    let is_domain = literal.map_or_else(|| domain.split('.').all(is_label), is_address);
+    text.len() <= 254 && is_local && is_domain
+}
+
+fn is_phone(text: &str) -> bool {
+    (3..=32).contains(&text.len())
+        && text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || b"+-(). ".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_mailbox_without_quotes() {
+        for sound in [
+            "john@example.com",
+            "first.last+tag@sub.example.co.in",
+            "o'brien@example.ie",
+            "user@localhost",
+            "पता@उदाहरण.भारत",
+            "x@xn--bcher-kva.example",
+            "ops@[192.0.2.1]",
+            "ops@[IPv6:2001:db8::1]",
+        ] {
+            assert!(is_email(sound), "{sound}");
+        }
+        let long = format!("{}@example.com", "a".repeat(65));
+        for unsound in [
+            "",
+            "john",
+            "@example.com",
+            "john@",
+            "<john@example.com>",
+            "john;jane@example.com",
+            "john,jane@example.com",
+            "john..doe@example.com",
+            ".john@example.com",
+            "john@example..com",
+            "john@-example.com",
+            "john@example.com>",
+            "john doe@example.com",
+            "john@example.com\u{200b}",
+            "john\u{202e}@example.com",
+            "a@b@c",
+            "john@[localhost]",
+            &long,
+        ] {
+            assert!(!is_email(unsound), "{unsound}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_nothing_that_nobody_sees() {
+        for sound in ["John Doe", "علی‌رضا", "ക്‍ഷ", "Łukasz O'Neil-Đỗ", "李小龍", "Dr. X"]
+        {
+            assert!(is_name(sound), "{sound}");
+        }
+        for unsound in [
+            "John\u{202e}eoD",
+            "Jo\u{200b}hn",
+            "John\u{2028}Doe",
+            "\u{feff}John",
+            "John\u{2066}",
+            "a\u{7f}",
+        ] {
+            assert!(!is_name(unsound), "{unsound:?}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A flight as it is sent: created with all its fields, changed with some.
+
+use super::fields::{instant, required};
+use super::shape::{Kind, Sent, Shape, Shaped};
+use crate::domain::{
+    Currency, FieldChange, FlightPatch, FlightStatus, Invalid, Money, NewFlight, Timestamp,
+};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+
+/// A flight's fields as they are sent. What only answers show is accepted and ignored, so that a flight
+/// as it was read can be sent back whole; a field that no flight has is refused.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "what is ignored is named, so that nothing else is")]
+#[schema(example = json!({
+    "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
+    "available_seats": 150, "total_seats": 180, "price": 2500.00
+}))]
+pub(crate) struct FlightBody {
+    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`);
+    /// `null` takes it away.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    flight_number: Sent<String>,
+    /// 1 to 100 characters.
+    #[schema(value_type = String, required = false)]
+    #[serde(default)]
+    source: Sent<String>,
+    /// 1 to 100 characters; differs from `source`.
+    #[schema(value_type = String, required = false)]
+    #[serde(default)]
+    destination: Sent<String>,
+    /// Departure, RFC 3339 with its offset.
+    #[schema(value_type = String, required = false, format = DateTime)]
+    #[serde(default)]
+    timestamp: Sent<String>,
+    /// Arrival, after departure; `null` takes it away.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    arrival_timestamp: Sent<String>,
+    /// Seats to sell here, at most `total_seats`.
+    #[schema(value_type = i32, required = false, minimum = 0)]
+    #[serde(default)]
+    available_seats: Sent<i32>,
+    /// Seats on board.
+    #[schema(value_type = i32, required = false, minimum = 1, maximum = 10000)]
+    #[serde(default)]
+    total_seats: Sent<i32>,
+    /// Where the flight is in its life; an empty text says nothing.
+    #[schema(schema_with = status_or_empty, required = false)]
+    #[serde(default)]
+    flight_status: Sent<String>,
+    /// Price of one seat: a number or a string, with no more decimals than the currency has.
+    #[schema(value_type = Money, required = false)]
+    #[serde(default)]
+    price: Sent<Money>,
+    /// The currency of `price`, which must be the flight's own.
+    #[schema(value_type = String, required = false)]
+    #[serde(default)]
+    currency: Sent<String>,
+    /// What a change was decided on; needed to change seat counts.
+    #[schema(value_type = i64, required = false)]
+    #[serde(default)]
+    version: Sent<i64>,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    id: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    held_seats: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    blocked_seats: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    created_at: IgnoredAny,
+    /// As answers show it; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    updated_at: IgnoredAny,
+}
+
+impl Shaped for FlightBody {
+    const SHAPE: Shape = Shape {
+        fields: &[
+            ("flight_number", Kind::Text),
+            ("source", Kind::Text),
+            ("destination", Kind::Text),
+            ("timestamp", Kind::Text),
+            ("arrival_timestamp", Kind::Text),
+            ("available_seats", Kind::Integer32),
+            ("total_seats", Kind::Integer32),
+            ("flight_status", Kind::Text),
+            ("price", Kind::Money),
+            ("currency", Kind::Text),
+            ("version", Kind::Integer64),
+        ],
+        ignored: &["id", "held_seats", "blocked_seats", "created_at", "updated_at"],
+    };
+}
+
+/// The words of a status, and none: the existing service's clients send an empty one.
+fn status_or_empty() -> Object {
+    let words = FlightStatus::ALL.map(FlightStatus::as_str).into_iter().chain([""]);
+    let status = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+    status.description(Some("Where the flight is in its life; an empty text says nothing.")).build()
+}
+
+/// The same, and `null`, which is as good as absent where nothing was before.
+fn first_status() -> Object {
+    let words = FlightStatus::ALL.map(|status| Some(status.as_str()));
+    let status = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .enum_values(Some(words.into_iter().chain([Some(""), None])));
+    status.description(Some("`scheduled` unless it says otherwise.")).build()
+}
+
+/// A new flight's fields: [`FlightBody`] as `POST` wants it. Only its schema is used.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the schema says what is required, which one type for both can not")]
+#[schema(example = json!({
+    "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
+    "available_seats": 150, "total_seats": 180, "price": 2500.00
+}))]
+pub(crate) struct NewFlightBody {
+    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`).
+    #[schema(min_length = 1, pattern = "^[ -]*([A-Za-z0-9][ -]*){1,20}$")]
+    flight_number: Option<String>,
+    /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
+    source: String,
+    /// 1 to 100 characters; differs from `source`.
+    #[schema(min_length = 1, max_length = 100)]
+    destination: String,
+    /// Departure, RFC 3339 with its offset.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Arrival, after departure.
+    #[schema(format = DateTime)]
+    arrival_timestamp: Option<String>,
+    /// Seats to sell here, at most `total_seats`.
+    #[schema(minimum = 0, maximum = 10000)]
+    available_seats: i32,
+    /// Seats on board.
+    #[schema(minimum = 1, maximum = 10000)]
+    total_seats: i32,
+    /// `scheduled` unless it says otherwise.
+    #[schema(schema_with = first_status, required = false)]
+    flight_status: Option<String>,
+    /// Price of one seat: a number or a string, with no more decimals than the currency has.
+    price: Money,
+    /// The currency of `price`, which must be the service's (`CURRENCY`).
+    currency: Option<String>,
+    /// A new flight's is 1, whatever is sent.
+    version: Option<i64>,
+    /// As answers show it; ignored.
+    id: Option<serde_json::Value>,
+    /// As answers show it; ignored.
+    held_seats: Option<serde_json::Value>,
+    /// As answers show it; ignored.
+    blocked_seats: Option<serde_json::Value>,
+    /// As answers show it; ignored.
+    created_at: Option<serde_json::Value>,
+    /// As answers show it; ignored.
+    updated_at: Option<serde_json::Value>,
+}
+
+impl FlightBody {
+    /// The version that a change was decided on.
+    pub(crate) fn version(&self) -> Option<i64> {
+        self.version.value().copied()
+    }
+
+    /// The flight to create, or all that is wrong with it, with what was noted before. What is `null`
+    /// is absent.
+    pub(crate) fn into_new(
+        self,
+        mut invalid: Invalid,
+        currency: Currency,
+    ) -> Result<NewFlight, Invalid> {
+        let source = required(&mut invalid, "source", text(&self.source));
+        let destination = required(&mut invalid, "destination", text(&self.destination));
+        let available_seats =
+            required(&mut invalid, "available_seats", self.available_seats.value());
+        let total_seats = required(&mut invalid, "total_seats", self.total_seats.value());
+        let price = required(&mut invalid, "price", self.price.value());
+        let timestamp = required(&mut invalid, "timestamp", text(&self.timestamp));
+        if let Some(sent) = text(&self.currency) {
+            currency.check(&mut invalid, sent);
+        }
+        let departs_at = self.instant("timestamp", &mut invalid);
+        let arrives_at = self.instant("arrival_timestamp", &mut invalid);
+        let flight_status = self.status(&mut invalid);
+        // Stand-ins that keep every rule where a field is missing, so that only what is wrong is named.
+        let (default_source, default_destination) = stand_ins(source, destination);
+        let flight = NewFlight {
+            flight_number: text(&self.flight_number).map(Into::into),
+            source: source.unwrap_or(default_source).into(),
+            destination: destination.unwrap_or(default_destination).into(),
+            departs_at: departs_at.unwrap_or_default(),
+            arrives_at: arrives_at.filter(|_| departs_at.is_some()),
+            available_seats: available_seats.copied().unwrap_or_default(),
+            total_seats: total_seats.copied().unwrap_or(NewFlight::TOTAL_SEATS_MAX),
+            flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
+            price: price.copied().unwrap_or(Money::most_of(currency)),
+        };
+        debug_assert!(timestamp.is_some() || !invalid.0.is_empty());
+        match flight.checked(currency) {
+            Ok(flight) => invalid.or(flight),
+            Err(more) => {
+                invalid.0.extend(more.0);
+                Err(invalid)
+            }
+        }
+    }
+
+    /// What a change names; what can't be read is noted, and so is `null` where a flight must have a
+    /// value.
+    pub(crate) fn into_patch(self, invalid: &mut Invalid) -> FlightPatch {
+        for (name, is_null) in [
+            ("source", self.source == Sent::Null),
+            ("destination", self.destination == Sent::Null),
+            ("timestamp", self.timestamp == Sent::Null),
+            ("available_seats", self.available_seats == Sent::Null),
+            ("total_seats", self.total_seats == Sent::Null),
+            ("flight_status", self.flight_status == Sent::Null),
+            ("price", self.price == Sent::Null),
+            ("currency", self.currency == Sent::Null),
+            ("version", self.version == Sent::Null),
+        ] {
+            if is_null {
+                invalid.add(format!("/{name}"), "must not be null");
+            }
+        }
+        let arrives_at = match &self.arrival_timestamp {
+            Sent::Null => FieldChange::Clear,
+            _ => self
+                .instant("arrival_timestamp", invalid)
+                .map_or(FieldChange::Keep, FieldChange::Set),
+        };
+        FlightPatch {
+            departs_at: self.instant("timestamp", invalid),
+            arrives_at,
+            flight_status: self.status(invalid),
+            flight_number: match &self.flight_number {
+                Sent::Absent => FieldChange::Keep,
+                Sent::Null => FieldChange::Clear,
+                Sent::Value(number) => FieldChange::Set(number.as_str().into()),
+            },
+            source: text(&self.source).map(Into::into),
+            destination: text(&self.destination).map(Into::into),
+            available_seats: self.available_seats.value().copied(),
+            total_seats: self.total_seats.value().copied(),
+            price: self.price.value().copied(),
+            currency: text(&self.currency).map(Into::into),
+        }
+    }
+
+    /// One of the two instants, read; one that can't be read is noted.
+    fn instant(&self, name: &str, invalid: &mut Invalid) -> Option<Timestamp> {
+        let sent = if name == "timestamp" { &self.timestamp } else { &self.arrival_timestamp };
+        text(sent).and_then(|text| instant(invalid, name, text))
+    }
+
+    /// The status, if one is named; an unknown word is noted.
+    fn status(&self, invalid: &mut Invalid) -> Option<FlightStatus> {
+        let word = text(&self.flight_status).filter(|word| !word.is_empty())?;
+        let status = FlightStatus::parse(word);
+        if status.is_none() {
+            let known = FlightStatus::ALL.map(FlightStatus::as_str).join(", ");
+            invalid.add("/flight_status", format!("must be one of {known}"));
+        }
+        status
+    }
+}
+
+fn text(sent: &Sent<String>) -> Option<&str> {
+    sent.value().map(String::as_str)
+}
+
+fn stand_ins<'a>(source: Option<&str>, destination: Option<&str>) -> (&'a str, &'a str) {
+    let differs = |other: Option<&str>| if other == Some("A") { "B" } else { "A" };
+    match (source, destination) {
+        (None, None) => ("A", "B"),
+        _ => (differs(destination), differs(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+    use utoipa::PartialSchema;
+
+    #[test]
+    fn the_shape_and_both_schemas_name_the_same_fields() {
+        let shape = FlightBody::SHAPE;
+        let fields = shape.fields.iter().map(|(name, _)| *name);
+        let named: BTreeSet<_> = fields.chain(shape.ignored.iter().copied()).collect();
+        for schema in [FlightBody::schema(), NewFlightBody::schema()] {
+            let schema = serde_json::to_value(schema).expect("a schema is JSON");
+            let properties = schema["properties"].as_object().expect("properties");
+            assert_eq!(properties.keys().map(String::as_str).collect::<BTreeSet<_>>(), named);
+            assert_eq!(schema["additionalProperties"], false);
+        }
+        let new = serde_json::to_value(NewFlightBody::schema()).expect("a schema is JSON");
+        let status = &new["properties"]["flight_status"];
+        assert_eq!(status["type"], serde_json::json!(["string", "null"]));
+        assert_eq!(status["enum"].as_array().and_then(|words| words.last()), Some(&Value::Null));
+    }
+}

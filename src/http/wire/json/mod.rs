@@ -1,0 +1,216 @@
+//! Reading requests: JSON bodies and paths, each refused with a problem that says why.
+
+pub(crate) mod fields;
+pub(crate) mod flight_body;
+pub(crate) mod hints;
+pub(crate) mod number;
+pub(crate) mod shape;
+
+use super::header_list;
+use super::problem::{Code, Problem};
+use crate::domain::Invalid;
+use crate::http::edge::places::{SharedPlace, overloaded};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::{Frame, SizeHint};
+use serde::de::IgnoredAny;
+use shape::Shaped;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// Bytes of a request's body at most.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A JSON body, and its fields whose type is wrong: they are noted, and absent from the value.
+///
+/// So that one answer can name them together with the fields that break a rule.
+pub(crate) struct Json<T>(pub T, pub Invalid);
+
+impl<T: Shaped, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        supported(request.headers())?;
+        // Here and not as a layer, which each cached search would pass as well.
+        DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        parse(&bytes).map(|(value, mistyped)| Self(value, mistyped))
+    }
+}
+
+/// 415 unless the body is JSON, in UTF-8 and not compressed.
+fn supported(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = media_type.unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+        return refused("send the body with Content-Type: application/json");
+    }
+    // JSON between systems is UTF-8 (RFC 8259, 8.1), of which US-ASCII is a part.
+    let is_charset = |name: &str| name.trim().eq_ignore_ascii_case("charset");
+    let mut charsets = parts.filter_map(|part| part.split_once('=')).filter(|(n, _)| is_charset(n));
+    let is_read = |charset: &str| {
+        let charset = charset.trim().trim_matches('"');
+        ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+    };
+    if !charsets.all(|(_, charset)| is_read(charset)) {
+        return refused("send the body in UTF-8");
+    }
+    let mut codings = header_list::items(headers, &CONTENT_ENCODING);
+    if !codings.all(|coding| coding.eq_ignore_ascii_case("identity")) {
+        let problem = Problem::new(Code::UnsupportedMediaType, "send the body without compression");
+        return Err(problem.bearing(ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
+    Ok(())
+}
+
+/// Reads a JSON object; 400 if it is not JSON, 422 if it is another value.
+fn parse<T: Shaped>(bytes: &[u8]) -> Result<(T, Invalid), Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        Problem::new(Code::MalformedRequest, "the body is not JSON: it is not UTF-8 (RFC 8259)")
+    })?;
+    // serde would take an array for an object, its fields by position.
+    if !text.trim_ascii_start().starts_with('{') {
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
+        return Err(Invalid::one("", "must be an object").into());
+    }
+    shape::read(text)
+}
+
+pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(Code::MalformedRequest, format!("the body is not JSON: {error}"))
+}
+
+fn unread(error: &BytesRejection) -> Problem {
+    use std::error::Error as _;
+    let mut source: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(cause) = source {
+        if cause.is::<TooSlow>() {
+            let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
+            return Problem::new(Code::RequestTimeout, detail);
+        }
+        if cause.is::<NoPlace>() {
+            return overloaded();
+        }
+        source = cause.source();
+    }
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(Code::BodyTooLarge, "a body is at most 64 KiB")
+    } else {
+        Problem::new(Code::MalformedRequest, "the body could not be read to its end")
+    }
+}
+
+/// The body did not arrive in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the body came too slowly")]
+struct TooSlow;
+
+/// Its body is there, and meanwhile others have taken all places.
+#[derive(Debug, thiserror::Error)]
+#[error("no place is free")]
+struct NoPlace;
+
+/// A body that must arrive in time; its request keeps no place while it is awaited.
+struct Awaited {
+    body: Body,
+    late: Pin<Box<Sleep>>,
+    place: Option<SharedPlace>,
+}
+
+impl http_body::Body for Awaited {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(None) if this.place.as_ref().is_some_and(|place| !place.take_again()) => {
+                Poll::Ready(Some(Err(NoPlace.into())))
+            }
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending if this.late.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Some(Err(TooSlow.into())))
+            }
+            Poll::Pending => {
+                if let Some(place) = &this.place {
+                    place.give_back();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bounds the time in which a request's body must arrive; until it has, its place is free.
+pub(crate) fn read_within(request: Request, time: Duration, place: Option<SharedPlace>) -> Request {
+    request.map(|body| {
+        let late = Box::pin(tokio::time::sleep(time));
+        Body::new(Awaited { body, late, place })
+    })
+}
+
+/// A number in the path.
+pub(crate) struct Id(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<i64>::from_request_parts(parts, state).await;
+        let detail = "the id in the path must be a 64-bit integer";
+        id.map(|Path(id)| Self(id)).map_err(|_| Problem::new(Code::MalformedRequest, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::wire::json::shape::{Kind, Shape};
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Seats {
+        #[serde(rename = "seats")]
+        _seats: Option<i32>,
+    }
+
+    impl Shaped for Seats {
+        const SHAPE: Shape = Shape { fields: &[("seats", Kind::Integer32)], ignored: &[] };
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_so_and_what_is_no_json_is_malformed() {
+        for body in ["[1]", "null", "7", "\"x\""] {
+            let problem = parse::<Seats>(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.errors()[0].detail, "must be an object", "{body}");
+        }
+        let unsound: [&[u8]; 8] = [
+            b"",
+            b"[1",
+            b"{\"seats\": 1",
+            b"{\"seats\": \"x\", ",
+            b"{\"seats\": 1} x",
+            b"{\"seats\": 01}",
+            b"{\"\xff\": 1}",
+            b"{\"seats\": 1, \"x\": \"\xed\xa0\x80\"}",
+        ];
+        for body in unsound {
+            let problem = parse::<Seats>(body).expect_err("malformed");
+            assert_eq!(problem.code(), Code::MalformedRequest, "{body:?}");
+        }
+    }
+}

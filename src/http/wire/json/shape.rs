@@ -1,0 +1,349 @@
+//! What the objects of a body may hold, and the reading of those that hold something else.
+//!
+//! A sound body is read by serde alone. Any other is walked by its shape: each field that is unknown,
+//! named twice or of a wrong type is noted, what is written in another way (`1.0` for an integer) is
+//! written plainly, and the rest is read.
+
+use super::number::{NoInteger, Number};
+use super::{hints, not_json};
+use crate::domain::{Invalid, Money};
+use crate::http::wire::problem::Problem;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Faults that one answer names at most.
+pub(crate) const NOTED_MAX: usize = 64;
+
+/// What a field holds.
+pub(crate) enum Kind {
+    Integer32,
+    Integer64,
+    Text,
+    Money,
+    List(&'static Shape),
+}
+
+/// The fields of an object.
+pub(crate) struct Shape {
+    /// What a request can set.
+    pub fields: &'static [(&'static str, Kind)],
+    /// What only answers show. It is ignored, so that what was read can be sent back.
+    pub ignored: &'static [&'static str],
+}
+
+/// A body of a known shape. Its `Deserialize` refuses unknown fields.
+pub(crate) trait Shaped: DeserializeOwned {
+    /// The shape.
+    const SHAPE: Shape;
+}
+
+/// An optional field of a body, where `null` differs from absence.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Sent<T> {
+    #[default]
+    Absent,
+    Null,
+    Value(T),
+}
+
+impl<T> Sent<T> {
+    /// The value, if there is one.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Reads a JSON object, and notes the fields that can't be read: they are absent from the value.
+pub(crate) fn read<T: Shaped>(text: &str) -> Result<(T, Invalid), Problem> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok((value, Invalid::default()));
+    }
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+    let mut reading = Reading::default();
+    reading.object(raw.get(), &T::SHAPE, "")?;
+    let Reading { plain, invalid, is_whole } = reading;
+    if !is_whole || invalid.0.len() >= NOTED_MAX {
+        return Err(invalid.into());
+    }
+    match serde_json::from_str(&plain) {
+        Ok(value) => Ok((value, invalid)),
+        Err(error) => Err(Problem::internal(format!("a body's shape is not its type's: {error}"))),
+    }
+}
+
+/// A body on its way to be read.
+struct Reading {
+    /// What could be read of it, written plainly.
+    plain: String,
+    invalid: Invalid,
+    /// False if something can't be read that can't be left out: an element of a list.
+    is_whole: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { plain: String::new(), invalid: Invalid::default(), is_whole: true }
+    }
+}
+
+impl Reading {
+    fn note(&mut self, at: &str, name: &str, rule: impl Into<String>) {
+        if self.invalid.0.len() < NOTED_MAX {
+            self.invalid.add(format!("{at}{}", hints::token(name)), rule);
+        }
+    }
+
+    fn object(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
+        let entries: Entries = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        let mut times = vec![0_usize; shape.fields.len()];
+        self.plain.push('{');
+        for (name, value) in entries.0 {
+            let Some(position) = shape.fields.iter().position(|(known, _)| *known == name) else {
+                if !shape.ignored.contains(&name.as_str()) {
+                    let known = shape.fields.iter().map(|(known, _)| *known);
+                    self.note(at, &name, hints::unknown("field", &name, known));
+                }
+                continue;
+            };
+            times[position] += 1;
+            match times[position] {
+                1 => self.field(&name, value.get(), &shape.fields[position].1, at)?,
+                2 => self.note(at, &name, "is given more than once"),
+                _ => {}
+            }
+        }
+        self.plain.push('}');
+        Ok(())
+    }
+
+    /// Writes a field as its type wants it, or notes what it must be.
+    fn field(&mut self, name: &str, json: &str, kind: &Kind, at: &str) -> Result<(), Problem> {
+        let begin = self.plain.len();
+        let comma = if self.plain.ends_with('{') { "" } else { "," };
+        self.plain.extend([comma, "\"", name, "\":"]);
+        let rule = match kind {
+            _ if json == "null" => {
+                self.plain.push_str(json);
+                return Ok(());
+            }
+            Kind::Integer32 => self.integer(json, 32),
+            Kind::Integer64 => self.integer(json, 64),
+            Kind::Text if json.starts_with('"') => {
+                let text: String = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+                self.plain.push_str(&serde_json::Value::from(text).to_string());
+                None
+            }
+            Kind::Text => Some("must be a string".to_owned()),
+            Kind::Money => self.money(json)?,
+            Kind::List(shape) if json.starts_with('[') => {
+                return self.list(json, shape, &format!("{at}/{name}"));
+            }
+            Kind::List(_) => Some("must be an array".to_owned()),
+        };
+        if let Some(rule) = rule {
+            self.plain.truncate(begin);
+            self.note(at, name, rule);
+        }
+        Ok(())
+    }
+
+    fn integer(&mut self, json: &str, bits: u32) -> Option<String> {
+        let read = Number::read(json).map(|number| number.integer());
+        match read {
+            Some(Ok(value)) if bits == 64 || i32::try_from(value).is_ok() => {
+                self.plain.push_str(&value.to_string());
+                None
+            }
+            Some(Ok(_) | Err(NoInteger::TooLarge)) => {
+                Some(format!("must be an integer of {bits} bits"))
+            }
+            Some(Err(NoInteger::Fraction)) | None => Some("must be an integer".to_owned()),
+        }
+    }
+
+    fn money(&mut self, json: &str) -> Result<Option<String>, Problem> {
+        let plain = match Number::read(json) {
+            Some(number) => number.plain(),
+            None if json.starts_with('"') => {
+                let text: String = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+                serde_json::Value::from(text).to_string()
+            }
+            None => json.to_owned(),
+        };
+        Ok(match serde_json::from_str::<Money>(&plain) {
+            Ok(_) => {
+                self.plain.push_str(&plain);
+                None
+            }
+            // What was expected, without where it stands in what was written for it.
+            Err(error) => {
+                let message = error.to_string();
+                Some(message.split(" at line ").next().unwrap_or_default().to_owned())
+            }
+        })
+    }
+
+    fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        self.plain.push('[');
+        for (index, element) in elements.into_iter().enumerate() {
+            if index > 0 {
+                self.plain.push(',');
+            }
+            if element.get().starts_with('{') {
+                self.object(element.get(), shape, &format!("{at}/{index}"))?;
+            } else {
+                self.is_whole = false;
+                self.note(at, &index.to_string(), "must be an object");
+            }
+        }
+        self.plain.push(']');
+        Ok(())
+    }
+}
+
+/// An object's fields as they are written, the same name as often as it stands there.
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Fields).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Party {
+        seats: Option<i32>,
+        name: Option<String>,
+        price: Option<Money>,
+        members: Option<Vec<Member>>,
+        #[serde(default, rename = "id")]
+        _id: serde::de::IgnoredAny,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Member {
+        age: Option<i64>,
+    }
+
+    impl Shaped for Party {
+        const SHAPE: Shape = Shape {
+            fields: &[
+                ("seats", Kind::Integer32),
+                ("name", Kind::Text),
+                ("price", Kind::Money),
+                (
+                    "members",
+                    Kind::List(&Shape { fields: &[("age", Kind::Integer64)], ignored: &[] }),
+                ),
+            ],
+            ignored: &["id"],
+        };
+    }
+
+    fn party(body: &str) -> Party {
+        let (party, invalid) = read::<Party>(body).expect(body);
+        assert_eq!(invalid, Invalid::default(), "{body}");
+        party
+    }
+
+    fn noted(body: &str) -> Vec<(String, String)> {
+        let invalid = match read::<Party>(body) {
+            Ok((_, invalid)) => invalid.0,
+            Err(problem) => problem.errors().to_vec(),
+        };
+        invalid.into_iter().map(|violation| (violation.pointer, violation.detail)).collect()
+    }
+
+    fn one(pointer: &str, rule: &str) -> Vec<(String, String)> {
+        vec![(pointer.to_owned(), rule.to_owned())]
+    }
+
+    #[test]
+    fn a_number_counts_for_what_it_is_and_not_for_how_it_is_written() {
+        let read =
+            party(r#"{"seats": 2.0, "price": 1e2, "members": [{"age": 1E+1}], "id": [1e400]}"#);
+        assert_eq!(read.seats, Some(2));
+        assert_eq!(read.price, Some(Money::from_minor(10_000)));
+        assert_eq!(read.members.expect("members")[0].age, Some(10));
+        let read = party(r#"{"price": "1\u00300", "name": "\u0041\n", "seats": 1e0}"#);
+        assert_eq!(read.price, Some(Money::from_minor(10_000)));
+        assert_eq!(read.name.as_deref(), Some("A\n"));
+        assert_eq!(
+            noted(r#"{"seats": 2147483648}"#),
+            one("/seats", "must be an integer of 32 bits")
+        );
+        assert_eq!(noted(r#"{"seats": 1e400}"#), one("/seats", "must be an integer of 32 bits"));
+        assert_eq!(noted(r#"{"price": 1e-9}"#)[0].0, "/price");
+        assert_eq!(noted(r#"{"price": 1e999999999}"#)[0].0, "/price");
+        assert_eq!(noted(r#"{"price": true}"#)[0].0, "/price");
+    }
+
+    #[test]
+    fn every_field_that_can_not_be_read_is_noted() {
+        let body =
+            r#"{"seats": 2.5, "name": 7, "members": [{"age": "x"}, {"age": 1}], "Name": ""}"#;
+        let pointers: BTreeSet<_> = noted(body).into_iter().map(|(pointer, _)| pointer).collect();
+        let expected = ["/seats", "/name", "/members/0/age", "/Name"].map(Into::into);
+        assert_eq!(pointers, BTreeSet::from(expected));
+        assert_eq!(noted(r#"{"members": [{}, 1]}"#), one("/members/1", "must be an object"));
+        assert_eq!(noted(r#"{"members": {}}"#), one("/members", "must be an array"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_and_one_that_is_given_twice_too() {
+        let hint = "is not a field here; did you mean \"seats\"?";
+        assert_eq!(noted(r#"{"seets": 1}"#), one("/seets", hint));
+        assert_eq!(noted(r#"{"members": [{"agee": 1}]}"#)[0].0, "/members/0/agee");
+        for body in [r#"{"seats":1,"seats":2}"#, r#"{"seats":1,"\u0073eats":1,"seats":1}"#] {
+            assert_eq!(noted(body), one("/seats", "is given more than once"), "{body}");
+        }
+        let twice = r#"{"members": [{"age": 1, "age": 1}]}"#;
+        assert_eq!(noted(twice), one("/members/0/age", "is given more than once"));
+        assert_eq!(noted(r#"{"id": 1, "id": 2}"#), []);
+    }
+
+    #[test]
+    fn what_is_noted_is_bounded() {
+        let members = vec![r#"{"age":"x"}"#; 1_000].join(",");
+        assert_eq!(noted(&format!(r#"{{"members":[{members}]}}"#)).len(), NOTED_MAX);
+        let unknown: Vec<_> = (0..1_000).map(|number| format!("\"x{number}\":1")).collect();
+        assert_eq!(noted(&format!("{{{}}}", unknown.join(","))).len(), NOTED_MAX);
+    }
+}

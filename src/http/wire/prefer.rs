@@ -1,0 +1,70 @@
+//! `Prefer` (RFC 7240): how long a caller is ready to wait.
+
+use super::header_list::{Escapes, split};
+use http::HeaderMap;
+use std::time::Duration;
+
+/// How long `Prefer: wait` may make a request last beyond its own time-out.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long the caller is ready to wait (`Prefer: wait=N`), 60 s at most.
+///
+/// Of several such preferences the first counts; one that is no number of seconds is ignored
+/// (RFC 7240, 2).
+pub(crate) fn wait(headers: &HeaderMap) -> Duration {
+    let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
+    let preferences = lines.flat_map(|line| split(line, ',', Escapes::Backslash));
+    let mut waits = preferences.filter_map(|preference| {
+        let preference = split(preference, ';', Escapes::Backslash).next()?;
+        let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim())
+    });
+    waits.next().and_then(seconds).unwrap_or_default().min(WAIT_MAX)
+}
+
+/// A number of seconds, as a token or a quoted string.
+fn seconds(value: &str) -> Option<Duration> {
+    let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let value = quoted.unwrap_or(value);
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    // More digits than a number holds are still more than the bound.
+    is_number.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(lines: &[&str]) -> u64 {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("prefer", line.parse().expect("a header"));
+        }
+        wait(&headers).as_secs()
+    }
+
+    #[test]
+    fn a_wait_is_read_as_the_rfc_writes_it() {
+        for line in [
+            "wait=5",
+            "Wait=5",
+            "WAIT = 5",
+            "wait=\"5\"",
+            "wait=005",
+            "wait=5; x=y",
+            "wait=5;x=\"a;b,wait=7\"",
+            "respond-async, wait=5",
+            "return=minimal; foo=\"a,wait=7\", wait\t=\t5",
+            "foo=\"a\\\", wait=7\", wait=5",
+            "wait=5, wait=7",
+        ] {
+            assert_eq!(waits(&[line]), 5, "{line}");
+        }
+        assert_eq!(waits(&["respond-async", "handling=lenient, wait=5", "wait=7"]), 5);
+        assert_eq!(waits(&["wait=99999999999999999999999"]), 60);
+        for line in ["", "wait", "wait=", "wait=\"\"", "wait=-1", "wait=+5", "wait=5s", "await=5"] {
+            assert_eq!(waits(&[line]), 0, "{line}");
+        }
+        assert_eq!(waits(&["x=\"wait=5\"", "foo; wait=5"]), 0);
+    }
+}

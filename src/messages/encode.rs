@@ -1,0 +1,228 @@
+//! Between facts and messages: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
+
+use super::{Message, Topic};
+use crate::domain::{
+    AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
+    PaymentRequest, Timestamp,
+};
+use chrono::SecondsFormat;
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
+use std::borrow::Cow;
+use std::fmt;
+
+const SPEC_VERSION: &str = "1.0";
+const SOURCE: &str = "/airline-booking";
+
+/// Most headers that a message of ours has: five attributes of each event, one of its kind, its trace.
+const HEADERS: usize = 7;
+
+/// A message's headers, in order.
+///
+/// Each booking makes and reads some thirty; most are words that never change, which are not copied.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Headers(Vec<(Word, Word)>);
+
+/// A header's name or value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct Word(Cow<'static, str>);
+
+impl From<&str> for Word {
+    /// Borrows the words that most messages have; copies others.
+    fn from(text: &str) -> Self {
+        let known = match text {
+            "ce_specversion" => "ce_specversion",
+            "ce_id" => "ce_id",
+            "ce_source" => "ce_source",
+            "ce_type" => "ce_type",
+            "ce_time" => "ce_time",
+            "ce_holdexpiresat" => "ce_holdexpiresat",
+            "ce_flightversion" => "ce_flightversion",
+            SPEC_VERSION => SPEC_VERSION,
+            SOURCE => SOURCE,
+            "payment.capture_requested" => "payment.capture_requested",
+            "payment.completed" => "payment.completed",
+            "seats.sold" => "seats.sold",
+            "booking.completed" => "booking.completed",
+            "flight.updated" => "flight.updated",
+            other => return Self(Cow::Owned(other.to_owned())),
+        };
+        Self(Cow::Borrowed(known))
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Word, E> {
+                Ok(text.into())
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
+        let words = |(name, value): (N, V)| (name.as_ref().into(), value.as_ref().into());
+        Self(pairs.into_iter().map(words).collect())
+    }
+}
+
+impl Headers {
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&*name.0, &*value.0))
+    }
+
+    /// The first value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Gives a name this value and no other.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.retain(|(known, _)| known.0 != name);
+        self.push(name, value);
+    }
+
+    pub(crate) fn push(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.push((Word(Cow::Borrowed(name)), Word(Cow::Owned(value.into()))));
+    }
+
+    fn push_fixed(&mut self, name: &'static str, value: &'static str) {
+        self.0.push((Word(Cow::Borrowed(name)), Word(Cow::Borrowed(value))));
+    }
+
+    /// Binary-mode `CloudEvents` 1.0. The id is made of what happened to what, so that it is the
+    /// same when the message comes again.
+    fn cloud_event(id: String, kind: &'static str, time: Timestamp) -> Self {
+        let mut headers = Self(Vec::with_capacity(HEADERS));
+        headers.push_fixed("ce_specversion", SPEC_VERSION);
+        headers.push("ce_id", id);
+        headers.push_fixed("ce_source", SOURCE);
+        headers.push_fixed("ce_type", kind);
+        headers.push("ce_time", rfc3339(time));
+        headers
+    }
+}
+
+fn rfc3339(instant: Timestamp) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+impl From<&Event> for (Topic, Message) {
+    fn from(event: &Event) -> Self {
+        match event {
+            Event::PaymentRequested(request) => (Topic::PaymentRequests, requested(request)),
+            Event::SeatsMoved(moved, version) => (Topic::FlightBookings, seats(moved, *version)),
+            Event::Airline(event, version, at) => {
+                (Topic::AirlineEvents, airline(event, *version, *at))
+            }
+        }
+    }
+}
+
+fn requested(request: &PaymentRequest) -> Message {
+    let kind = match request.action {
+        PaymentAction::Capture => "payment.capture_requested",
+        PaymentAction::Reverse => "payment.reversal_requested",
+    };
+    let id = format!("{kind}/{}", request.payment_reference_id);
+    let mut headers = Headers::cloud_event(id, kind, request.timestamp);
+    if let Some(end) = request.hold_expires_at {
+        headers.push("ce_holdexpiresat", rfc3339(end));
+    }
+    Message { key: request.booking_id.to_string(), payload: json(request), headers, origin: None }
+}
+
+fn seats(moved: &FlightBooking, version: i64) -> Message {
+    let kind = if moved.seats_booked > 0 { "seats.sold" } else { "seats.returned" };
+    let id = format!("{kind}/{}", moved.booking_id);
+    let mut headers = Headers::cloud_event(id, kind, moved.timestamp);
+    headers.push("ce_flightversion", version.to_string());
+    Message { key: moved.flight_id.to_string(), payload: json(moved), headers, origin: None }
+}
+
+fn airline(event: &AirlineEvent, version: i64, at: Timestamp) -> Message {
+    let kind = event.kind();
+    let (flight_id, subject, payload) = match event {
+        AirlineEvent::FlightCreated(flight) | AirlineEvent::FlightChanged(flight) => {
+            (flight.id, format!("{}/{version}", flight.id), json(flight))
+        }
+        AirlineEvent::BookingEnded(booking) => {
+            (booking.flight_id, booking.id.to_string(), json(&booking.without_passengers()))
+        }
+    };
+    let mut headers = Headers::cloud_event(format!("{kind}/{subject}"), kind, at);
+    headers.push("ce_flightversion", version.to_string());
+    Message { key: flight_id.to_string(), payload, headers, origin: None }
+}
+
+impl From<&PaymentEvent> for Message {
+    fn from(event: &PaymentEvent) -> Self {
+        let kind = match event.status {
+            PaymentOutcome::Completed => "payment.completed",
+            PaymentOutcome::Failed => "payment.failed",
+            PaymentOutcome::Reversed => "payment.reversed",
+        };
+        let id = format!("{kind}/{}", event.payment_reference_id);
+        let headers = Headers::cloud_event(id, kind, event.timestamp);
+        Self { key: event.booking_id.to_string(), payload: json(event), headers, origin: None }
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data with string keys is always JSON")
+}
+
+/// A message that does not say what its topic's messages say; it belongs to the dead letters.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed message: {0}")]
+pub struct MalformedMessage(String);
+
+/// Reads a message of `payment-requests`.
+pub fn parse_payment_request(message: &Message) -> Result<PaymentRequest, MalformedMessage> {
+    let mut request: PaymentRequest = parse(message)?;
+    if let Some(end) = message.headers.get("ce_holdexpiresat") {
+        let end = end.parse().map_err(|_| MalformedMessage("ce_holdexpiresat".into()))?;
+        request.hold_expires_at = Some(end);
+    }
+    Ok(request)
+}
+
+/// Reads a message of `payment-events`.
+pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedMessage> {
+    parse(message)
+}
+
+fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMessage> {
+    if let Some(fault) = message.fault() {
+        return Err(MalformedMessage(fault.to_owned()));
+    }
+    serde_json::from_str(&message.payload).map_err(|error| MalformedMessage(fault(&error)))
+}
+
+/// What is wrong and where, without what the message says: serde's own text quotes it.
+fn fault(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = match error.classify() {
+        Category::Data if text.starts_with("missing field") => {
+            // The name is ours: serde takes it from the type.
+            return text;
+        }
+        Category::Data => "a field of another type or value than the document says",
+        Category::Eof | Category::Syntax | Category::Io => "not JSON",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
+}

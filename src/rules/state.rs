@@ -1,0 +1,105 @@
+//! What a batch loaded and decides on: the rows as they are, with earlier decisions applied.
+
+use super::changes::Changes;
+use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
+use super::pending;
+use super::pending::Holder;
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The rows that a batch's commands speak of.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Flights by id.
+    pub flights: HashMap<FlightId, Flight>,
+    /// Bookings by id, without passengers.
+    pub bookings: HashMap<BookingId, Booking>,
+    /// Payments by reference.
+    pub payments: HashMap<PaymentReference, Payment>,
+    /// The booking that each payment pays.
+    pub paid_by: HashMap<PaymentReference, BookingId>,
+    /// What callers' keys made before.
+    pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
+    /// Seats that users hold unpaid on a flight. Who is not named counts as holding none: the commit
+    /// knows better.
+    pub pending: HashMap<Holder, SeatCount>,
+    /// What callers' keys did before at other routes.
+    pub requests: HashMap<RequestName, RequestRecord>,
+}
+
+/// The rows that a batch needs; the store loads them in one go.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Flights by id.
+    pub flights: BTreeSet<FlightId>,
+    /// Payments by reference, each with its booking.
+    pub payments: BTreeSet<PaymentReference>,
+    /// Bookings by id, each with its payment.
+    pub bookings: BTreeSet<BookingId>,
+    /// Idempotency records by user and key, each with its booking.
+    pub idempotency: BTreeSet<(UserId, Arc<str>)>,
+    /// Users on flights whose pending seats are to be counted, in holds that end after a moment.
+    pub pending: BTreeMap<Holder, Timestamp>,
+    /// Records of requests to other routes.
+    pub requests: BTreeSet<RequestName>,
+}
+
+impl Wanted {
+    /// Whether there is nothing to load.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+            && self.payments.is_empty()
+            && self.bookings.is_empty()
+            && self.idempotency.is_empty()
+            && self.pending.is_empty()
+            && self.requests.is_empty()
+    }
+}
+
+impl State {
+    /// Adds the rows of another; each row is in one of the two.
+    pub fn extend(&mut self, other: Self) {
+        self.flights.extend(other.flights);
+        self.bookings.extend(other.bookings);
+        self.payments.extend(other.payments);
+        self.paid_by.extend(other.paid_by);
+        self.idempotency.extend(other.idempotency);
+        self.pending.extend(other.pending);
+        self.requests.extend(other.requests);
+    }
+
+    /// Adds a booking and the way to it from its payment.
+    pub fn add_booking(&mut self, booking: Booking) {
+        self.paid_by.insert(booking.payment_reference, booking.id);
+        self.bookings.insert(booking.id, booking);
+    }
+
+    /// Makes a command's changes visible to the next one in its batch.
+    pub fn apply(&mut self, changes: &Changes) {
+        if let Some(change) = &changes.flight {
+            self.flights.insert(change.after.id, change.after.clone());
+        }
+        if let Some(change) = &changes.booking {
+            self.add_booking(change.after.without_passengers());
+        }
+        if let Some(change) = &changes.payment {
+            self.payments.insert(change.after.reference, change.after.clone());
+        }
+        if let Some(record) = &changes.idempotency {
+            self.idempotency.insert(record.name(), record.clone());
+        }
+        if let Some((holder, seats)) = pending::moved_by(changes) {
+            match self.pending.get_mut(&holder) {
+                Some(pending) => *pending += seats,
+                None if changes.pending_max.is_some() => _ = self.pending.insert(holder, seats),
+                None => {}
+            }
+        }
+        if let Some(record) = &changes.request {
+            self.requests.insert(record.request.name(), record.clone());
+        }
+    }
+}
