@@ -3,7 +3,9 @@
 use crate::support::{TestApp, TestDatabase, flight};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::BookingId;
+use airline_booking::store::Scrub;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -150,6 +152,28 @@ async fn more_flights_and_bookings_than_a_page_takes_are_erased_page_by_page() {
             assert_eq!(left, 0, "{name}");
         }
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bookings_go_on_while_the_file_is_written_again() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9_000).await;
+    let is_booked = AtomicBool::new(false);
+    let book = async {
+        for _ in 0..100 {
+            let pair = tokio::join!(app.book(flight, 1), app.book(flight, 2));
+            assert_eq!((pair.0.status.as_u16(), pair.1.status.as_u16()), (201, 201), "{pair:?}");
+        }
+        is_booked.store(true, Ordering::Relaxed);
+    };
+    let rewrite = async {
+        while !is_booked.load(Ordering::Relaxed) {
+            app.store.scrub(Scrub::Rewrite).await.expect("written again");
+        }
+    };
+    tokio::join!(book, rewrite);
+    app.run_until_idle().await;
     app.finish().await;
 }
 
