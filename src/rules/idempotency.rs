@@ -1,29 +1,29 @@
-//! A caller's own name for a request, so that a repeat makes nothing new.
+//! Idempotency keys: a caller's name for a request, so that a repeat makes nothing new.
 
 use crate::domain::{BookingId, Timestamp, UserId};
 use std::sync::Arc;
 
-/// A caller's name for a request, and what the request was.
+/// A caller's key, and a hash of the request that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// As the `Idempotency-Key` header gave it.
+    /// The key, as in the `Idempotency-Key` header.
     pub key: Arc<str>,
-    /// SHA-256 of the request, in hexadecimal: the same key with another request is refused.
+    /// SHA-256 of the request, in hexadecimal. The same key with another hash is refused.
     pub request_hash: Arc<str>,
 }
 
-/// A caller's name for a request to a route other than `POST /bookings`.
+/// A caller's key for a request to a route other than `POST /bookings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The route's template: a key names one request of one route.
+    /// The template of the route's path. Each route has keys of its own.
     pub route: &'static str,
-    /// The body's user, else the token's, else 0.
+    /// The user in the body, else in the token, else 0.
     pub owner: UserId,
     /// The key and the request.
     pub key: IdempotencyKey,
 }
 
-/// What a [`RequestKey`] is stored under: its route, its owner, its key.
+/// The name of a [`RequestKey`]'s record: route, owner, key.
 pub type RequestName = (&'static str, UserId, Arc<str>);
 
 impl RequestKey {
@@ -32,7 +32,7 @@ impl RequestKey {
         (self.route, self.owner, self.key.key.clone())
     }
 
-    /// What the request's key means, by the record that is stored under its name.
+    /// What the key means, given the record of its name.
     pub fn meets(&self, record: Option<&RequestRecord>, now: Timestamp) -> Claim<()> {
         match record {
             Some(record) if record.created_at + IdempotencyRecord::KEPT_FOR > now => {
@@ -44,48 +44,48 @@ impl RequestKey {
     }
 }
 
-/// What a request with a key made or changed, at a route other than `POST /bookings`; kept 24 hours.
+/// The record of a request to a route other than `POST /bookings`. Kept for 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
     /// The request.
     pub request: RequestKey,
-    /// The number of what it made or changed.
+    /// Id of what it made or changed.
     pub made: i64,
-    /// When.
+    /// When the request was carried out.
     pub created_at: Timestamp,
 }
 
-/// What became of a request with a key.
+/// What a request's key means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim<T> {
-    /// The key was free; this is what the request made.
+    /// The key is new; this is what the request made.
     New(T),
-    /// The same request made this number before.
+    /// A repeat: the first request made what has this id.
     Made(i64),
-    /// The key came with another request.
+    /// An earlier, different request used the key.
     Reused,
 }
 
-/// What a caller's key made; kept 24 hours. Refusals are not kept.
+/// The record of a booking made with a key. Kept for 24 hours; refusals are not recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
-    /// Who used the key.
+    /// The user who sent the key.
     pub user_id: UserId,
     /// The key.
     pub key: Arc<str>,
-    /// What was asked.
+    /// Hash of the request.
     pub request_hash: Arc<str>,
-    /// What it made.
+    /// The booking that the request made.
     pub booking_id: BookingId,
-    /// When.
+    /// When the request was carried out.
     pub created_at: Timestamp,
 }
 
 impl IdempotencyRecord {
-    /// How long a record is remembered.
+    /// How long a record is kept.
     pub const KEPT_FOR: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
-    /// The user and the key: each user has keys of its own.
+    /// The record's name. Each user has keys of its own.
     pub fn name(&self) -> (UserId, Arc<str>) {
         (self.user_id, self.key.clone())
     }

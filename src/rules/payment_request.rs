@@ -1,20 +1,19 @@
-//! What the payment worker is asked.
+//! Requests to the payment worker.
 
-use crate::domain::{Booking, Currency, Event, Payment, PaymentAction, PaymentRequest, Timestamp};
+use crate::domain::{Booking, Event, Payment, PaymentAction, PaymentRequest, Timestamp};
 
-/// The message that asks the payment worker for an action.
+/// The event that asks the payment worker to capture or reverse a payment.
 pub fn request(
     booking: &Booking,
     payment: &Payment,
     action: PaymentAction,
     now: Timestamp,
 ) -> Event {
-    let currency: Currency = payment.currency;
     Event::PaymentRequested(PaymentRequest {
         booking_id: booking.id,
         payment_reference_id: payment.reference,
         amount: payment.amount,
-        currency,
+        currency: payment.currency,
         payment_method: payment.method.clone(),
         action,
         timestamp: now,

@@ -1,8 +1,8 @@
-//! Seats that one user holds unpaid on one flight, against `MAX_PENDING_PER_USER`.
+//! The limit of seats that one user holds unpaid on one flight (`MAX_PENDING_PER_USER`).
 //!
-//! The commit counts them, in its own statement. Such seats move only with their flight's version, which
-//! the commit checks as well, so that no two holds pass the limit together, whichever replicas take them.
-//! What a process remembers of its own commits only saves it commits that would be refused.
+//! The commit counts these seats in its own statement. They change only together with their flight's
+//! version, which the commit checks too, so two holds can't pass the limit together, even on different
+//! replicas. The counts in a process' memory only save it commits that would be refused.
 
 use super::changes::Changes;
 use crate::domain::{BookingStatus, FlightId, SeatCount, Timestamp, UserId};
@@ -11,20 +11,20 @@ use std::collections::HashMap;
 /// A user on a flight.
 pub type Holder = (FlightId, UserId);
 
-/// What a commit must find for its holds to keep their limits.
+/// A limit that a commit must check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Whose holds.
+pub struct PendingLimit {
+    /// The user and the flight.
     pub holder: Holder,
-    /// Seats that may be pending before the commit, in holds that end after `at`.
+    /// Maximum number of seats pending before the commit, counting holds that end after `at`.
     pub pending_max: SeatCount,
-    /// The moment by which they were decided.
+    /// When the holds were decided.
     pub at: Timestamp,
 }
 
-/// The seats that a command makes pending, or that are pending no more; `None` if neither.
+/// The change in a user's pending seats by a command; `None` if it changes none.
 ///
-/// A hold that has lapsed counts no longer, so that its end frees nothing.
+/// A lapsed hold no longer counts, so its end frees nothing.
 pub(crate) fn moved_by(changes: &Changes) -> Option<(Holder, SeatCount)> {
     let change = changes.booking.as_ref()?;
     let booking = &change.after;
@@ -41,28 +41,29 @@ pub(crate) fn moved_by(changes: &Changes) -> Option<(Holder, SeatCount)> {
     }
 }
 
-/// What the commands of a commit, one after the other, leave room for.
+/// The limits of a commit's commands, one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Rooms {
-    /// Seats that the commands so far have made pending, of each holder.
+pub(crate) struct PendingLimits {
+    /// Seats that the commands so far have made pending, by holder.
     moved: HashMap<Holder, SeatCount>,
-    rooms: HashMap<Holder, Room>,
+    limits: HashMap<Holder, PendingLimit>,
 }
 
-impl Rooms {
-    /// Takes the next command's changes into account.
+impl PendingLimits {
+    /// Adds the next command.
     pub(crate) fn add(&mut self, changes: &Changes) {
         let Some((holder, seats)) = moved_by(changes) else { return };
         let moved = self.moved.entry(holder).or_default();
         *moved += seats;
-        let (Some(limit), Some(change)) = (changes.pending_max, &changes.booking) else { return };
-        let room = Room { holder, pending_max: limit - *moved, at: change.after.created_at };
-        let least = self.rooms.entry(holder).or_insert(room);
-        least.pending_max = least.pending_max.min(room.pending_max);
+        let (Some(most), Some(change)) = (changes.pending_max, &changes.booking) else { return };
+        let limit =
+            PendingLimit { holder, pending_max: most - *moved, at: change.after.created_at };
+        let least = self.limits.entry(holder).or_insert(limit);
+        least.pending_max = least.pending_max.min(limit.pending_max);
     }
 
-    /// One for each holder that has a limit.
-    pub(crate) fn into_rooms(self) -> Vec<Room> {
-        self.rooms.into_values().collect()
+    /// The strictest limit of each holder.
+    pub(crate) fn into_limits(self) -> Vec<PendingLimit> {
+        self.limits.into_values().collect()
     }
 }

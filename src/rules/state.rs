@@ -1,16 +1,15 @@
-//! What a batch loaded and decides on: the rows as they are, with earlier decisions applied.
+//! The rows on which a batch decides: as loaded, with the changes of earlier commands applied.
 
 use super::changes::Changes;
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
-use super::pending;
-use super::pending::Holder;
+use super::pending::{Holder, moved_by};
 use crate::domain::{
     Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// The rows that a batch's commands speak of.
+/// The rows that a batch's commands name.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     /// Flights by id.
@@ -21,16 +20,16 @@ pub struct State {
     pub payments: HashMap<PaymentReference, Payment>,
     /// The booking that each payment pays.
     pub paid_by: HashMap<PaymentReference, BookingId>,
-    /// What callers' keys made before.
+    /// Records of callers' idempotency keys.
     pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
-    /// Seats that users hold unpaid on a flight. Who is not named counts as holding none: the commit
-    /// knows better.
+    /// Seats that users hold unpaid on flights. A user who is missing counts as holding none; the commit
+    /// checks.
     pub pending: HashMap<Holder, SeatCount>,
-    /// What callers' keys did before at other routes.
+    /// Records of callers' idempotency keys at other routes.
     pub requests: HashMap<RequestName, RequestRecord>,
 }
 
-/// The rows that a batch needs; the store loads them in one go.
+/// The rows that a batch needs, loaded together.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// Flights by id.
@@ -41,7 +40,7 @@ pub struct Wanted {
     pub bookings: BTreeSet<BookingId>,
     /// Idempotency records by user and key, each with its booking.
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
-    /// Users on flights whose pending seats are to be counted, in holds that end after a moment.
+    /// Users on flights whose pending seats are counted, in holds that end after the moment.
     pub pending: BTreeMap<Holder, Timestamp>,
     /// Records of requests to other routes.
     pub requests: BTreeSet<RequestName>,
@@ -60,7 +59,7 @@ impl Wanted {
 }
 
 impl State {
-    /// Adds the rows of another; each row is in one of the two.
+    /// Adds the rows of another state. No row is in both.
     pub fn extend(&mut self, other: Self) {
         self.flights.extend(other.flights);
         self.bookings.extend(other.bookings);
@@ -71,13 +70,13 @@ impl State {
         self.requests.extend(other.requests);
     }
 
-    /// Adds a booking and the way to it from its payment.
+    /// Adds a booking, and its payment's entry in `paid_by`.
     pub fn add_booking(&mut self, booking: Booking) {
         self.paid_by.insert(booking.payment_reference, booking.id);
         self.bookings.insert(booking.id, booking);
     }
 
-    /// Makes a command's changes visible to the next one in its batch.
+    /// Applies a command's changes, for the next command of the batch.
     pub fn apply(&mut self, changes: &Changes) {
         if let Some(change) = &changes.flight {
             self.flights.insert(change.after.id, change.after.clone());
@@ -91,7 +90,7 @@ impl State {
         if let Some(record) = &changes.idempotency {
             self.idempotency.insert(record.name(), record.clone());
         }
-        if let Some((holder, seats)) = pending::moved_by(changes) {
+        if let Some((holder, seats)) = moved_by(changes) {
             match self.pending.get_mut(&holder) {
                 Some(pending) => *pending += seats,
                 None if changes.pending_max.is_some() => _ = self.pending.insert(holder, seats),

@@ -127,10 +127,10 @@ pub(super) fn arguments(
     to.add(outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body))?;
     to.add(column(&entries, |entry| entry.lane.as_str()))?;
     to.add(column(&folded.flights, |c| micros(c.was.updated_at)))?;
-    to.add(column(&folded.rooms, |room| room.holder.0.0))?;
-    to.add(column(&folded.rooms, |room| room.holder.1.0))?;
-    to.add(column(&folded.rooms, |room| room.pending_max))?;
-    to.add(column(&folded.rooms, |room| micros(room.at)))?;
+    to.add(column(&folded.pending_limits, |limit| limit.holder.0.0))?;
+    to.add(column(&folded.pending_limits, |limit| limit.holder.1.0))?;
+    to.add(column(&folded.pending_limits, |limit| limit.pending_max))?;
+    to.add(column(&folded.pending_limits, |limit| micros(limit.at)))?;
     Ok(to)
 }
 

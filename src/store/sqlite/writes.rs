@@ -10,7 +10,7 @@ use super::commit::json;
 use super::error::store_error;
 use super::outbox::NewRow;
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
-use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, RequestRecord, Room};
+use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PendingLimit, RequestRecord};
 use crate::store::rows::micros;
 use crate::store::{Lane, StoreError, outbox};
 use serde::Serialize;
@@ -59,7 +59,7 @@ impl Writes {
             ],
             outbox: NewRow::of(&folded.events),
             outdated: outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body),
-            rooms: (!folded.rooms.is_empty()).then(|| json(&rooms(folded))),
+            rooms: (!folded.pending_limits.is_empty()).then(|| json(&rooms(folded))),
         }
     }
 
@@ -143,8 +143,10 @@ impl Set {
 
 /// What a commit must find of pending seats, as rows.
 pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
-    let row = |room: &Room| (room.holder.0, room.holder.1, room.pending_max, micros(room.at));
-    folded.rooms.iter().map(row).collect()
+    let row = |limit: &PendingLimit| {
+        (limit.holder.0, limit.holder.1, limit.pending_max, micros(limit.at))
+    };
+    folded.pending_limits.iter().map(row).collect()
 }
 
 /// Those of such rows (`c`) whose user holds more.

@@ -1,0 +1,21 @@
+//! Expiry: a hold whose time is up.
+
+use super::Decision;
+use super::ending::Ending;
+use super::refusal::Refusal;
+use super::state::State;
+use crate::domain::{BookingStatus, FailureReason, PaymentReference, PaymentStatus, Timestamp};
+
+/// Fails a pending booking whose hold has ended, and asks for the reversal of its payment, which may
+/// have been captured meanwhile.
+pub(super) fn decide(
+    state: &State,
+    reference: PaymentReference,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
+    let end = Ending::of_payment(state, reference, now)?;
+    if end.booking.status != BookingStatus::Pending || now < end.booking.hold_expires_at {
+        return Ok(end.unchanged());
+    }
+    Ok(end.failed(FailureReason::HoldExpired, PaymentStatus::ReversalRequested))
+}

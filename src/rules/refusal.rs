@@ -1,0 +1,101 @@
+//! Why the rules refuse a command.
+
+use crate::domain::{BookingId, FlightId, Invalid, Money, PaymentReference, SeatCount};
+
+/// Why a command changed nothing: an answer of the rules, not a fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such flight.
+    #[error("there is no flight {0}")]
+    FlightNotFound(FlightId),
+    /// No such booking.
+    #[error("there is no booking {0}")]
+    BookingNotFound(BookingId),
+    /// The flight has departed, is cancelled, or is too close to departure.
+    #[error("flight {0} can no longer be booked")]
+    FlightNotBookable(FlightId),
+    /// Fewer free seats than asked for.
+    #[error("flight {flight} has {free} seats left, {wanted} were asked for")]
+    InsufficientSeats {
+        /// The flight.
+        flight: FlightId,
+        /// Seats asked for.
+        wanted: SeatCount,
+        /// Seats that can be bought now.
+        free: SeatCount,
+    },
+    /// The user would hold more unpaid seats on the flight than `MAX_PENDING_PER_USER`.
+    #[error(
+        "flight {flight}: {pending} seats wait for this user's payment, {wanted} more were asked for, \
+         and one user may hold {most} (MAX_PENDING_PER_USER)"
+    )]
+    TooManyPending {
+        /// The flight.
+        flight: FlightId,
+        /// Seats of the user's pending bookings on it.
+        pending: SeatCount,
+        /// Seats asked for.
+        wanted: SeatCount,
+        /// The limit.
+        most: SeatCount,
+    },
+    /// The booking has failed, or its flight has departed.
+    #[error("booking {0} can't be cancelled: it failed, or its flight has departed")]
+    BookingNotCancellable(BookingId),
+    /// A cancelled flight can't be changed.
+    #[error("flight {0} is cancelled, which is final")]
+    FlightCancelled(FlightId),
+    /// The `version` in the body is not the flight's.
+    #[error("flight {flight} is at version {current}; read it again and repeat the change")]
+    VersionConflict {
+        /// The flight.
+        flight: FlightId,
+        /// Its version.
+        current: i64,
+    },
+    /// The version in `If-Match` is not the flight's.
+    #[error("flight {flight} is at version {current}, which If-Match does not name")]
+    PreconditionFailed {
+        /// The flight.
+        flight: FlightId,
+        /// Its version.
+        current: i64,
+    },
+    /// Seat counts change only against a known version.
+    #[error(
+        "changing available_seats or total_seats needs the flight's version, in the body or as If-Match"
+    )]
+    VersionRequired,
+    /// The new counts leave fewer seats than are sold or held.
+    #[error("flight {flight} has {sold} seats sold and {held} held, more than the change leaves")]
+    SeatsInUse {
+        /// The flight.
+        flight: FlightId,
+        /// Seats of completed bookings.
+        sold: SeatCount,
+        /// Seats of pending bookings.
+        held: SeatCount,
+    },
+    /// An earlier request used the key for something else.
+    #[error("this Idempotency-Key was used for a different request")]
+    IdempotencyKeyReused,
+    /// The result would break a rule of the data.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// The message names a payment that does not exist.
+    #[error("there is no payment {0}")]
+    UnknownPayment(PaymentReference),
+    /// The message names another booking than the payment is for.
+    #[error("payment {0} is for another booking")]
+    BookingMismatch(PaymentReference),
+    /// The message names another amount than the payment's.
+    #[error("payment {reference} is over {expected}, not {stated}")]
+    AmountMismatch {
+        /// The payment.
+        reference: PaymentReference,
+        /// Its amount.
+        expected: Money,
+        /// The amount that the message names.
+        stated: Money,
+    },
+}

@@ -1,0 +1,21 @@
+//! Release: seats of a booking that an earlier service left without a payment go back on sale.
+
+use super::Decision;
+use super::ending::Ending;
+use super::refusal::Refusal;
+use super::state::State;
+use crate::domain::{BookingId, FailureReason, Timestamp};
+
+/// Ends an adopted booking like a hold that lapsed.
+///
+/// Its seats are among the flight's blocked seats, since nobody paid for them here. They can be bought
+/// afterwards, and the failure reason shows that the release is done.
+pub(super) fn decide(state: &State, id: BookingId, now: Timestamp) -> Result<Decision, Refusal> {
+    let end = Ending::of_booking(state, id, now)?;
+    let is_adopted = end.booking.failure_reason == Some(FailureReason::Adopted);
+    // Fewer seats are blocked if the earlier service never took them, or an operator gave them back.
+    if !is_adopted || end.flight.blocked_seats < end.booking.seats_booked {
+        return Ok(end.unchanged());
+    }
+    Ok(end.released())
+}
