@@ -4,17 +4,17 @@ use super::{BookingId, FlightId, Money, PaymentReference, SeatCount, Timestamp, 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a booking is in its life: pending, then one of the others.
+/// The state of a booking: pending, then one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BookingStatus {
-    /// Seats held, the gateway not yet heard.
+    /// Its seats are held; the gateway has not answered yet.
     Pending,
-    /// Paid; the seats are the passengers'.
+    /// Paid; its seats are sold.
     Completed,
-    /// Declined or lapsed; the seats went back.
+    /// Declined or expired; its seats were released.
     Failed,
-    /// Given up by the traveller or the airline; the seats went back and the money follows.
+    /// Cancelled by the traveller or the airline; its seats are free again, and a refund is under way or done.
     Cancelled,
 }
 
@@ -44,9 +44,9 @@ impl BookingStatus {
 pub enum FailureReason {
     /// The gateway declined the payment.
     PaymentDeclined,
-    /// No payment arrived while the seats were held.
+    /// The payment did not arrive while the seats were held.
     HoldExpired,
-    /// It was pending in a database that was adopted: its payment never ran.
+    /// It was pending in the database of an earlier service, and its payment never ran.
     Adopted,
 }
 
@@ -69,13 +69,13 @@ impl FailureReason {
     }
 }
 
-/// Who flies. Personal data: never logged, never on a topic.
+/// A passenger. Personal data: never logged, never on a topic.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Passenger {
     /// Full name, 1 to 100 characters.
     #[schema(example = "John Doe")]
     pub name: String,
-    /// Where tickets go.
+    /// E-mail address for tickets.
     #[schema(example = "john@example.com")]
     pub email: String,
     /// Digits, with an optional plus, spaces, hyphens and brackets.
@@ -90,12 +90,12 @@ pub struct Passenger {
 }
 
 impl Passenger {
-    /// What stands in the place of a passenger whose data were erased. It keeps every rule that a
-    /// passenger keeps, so that clients read it like any other.
+    /// The placeholder for a passenger whose data were erased. It is valid like any passenger, so clients
+    /// can read it.
     pub fn erased() -> Self {
         Self {
             name: "Erased".to_owned(),
-            // A domain that is reserved for never existing (RFC 2606).
+            // A domain reserved by RFC 2606, which never exists.
             email: "erased@erased.invalid".to_owned(),
             phone: "000".to_owned(),
             age: 0,
@@ -113,34 +113,34 @@ impl std::fmt::Debug for Passenger {
 /// A booking, as it is stored and as `GET /bookings/{id}` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Booking {
-    /// Its number.
+    /// Id.
     pub id: BookingId,
     /// The flight.
     pub flight_id: FlightId,
-    /// Who booked.
+    /// The user who booked.
     pub user_id: UserId,
-    /// Where it is in its life.
+    /// State.
     pub status: BookingStatus,
-    /// Why it failed, if it did.
+    /// Why the booking failed; only if it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure_reason: Option<FailureReason>,
-    /// Its payment.
+    /// Reference of its payment.
     #[serde(rename = "payment_reference_id")]
     #[schema(value_type = String, example = "PAY-0123456789abcdef0123456789abcdef")]
     pub payment_reference: PaymentReference,
-    /// Price of all its seats, as it was when they were held.
+    /// Price of all its seats at the time of the hold.
     pub booking_price: Money,
-    /// How many seats.
+    /// Number of seats.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
-    /// Who flies, one for each seat. Absent on topics and where a decision does not need it.
+    /// The passengers, one for each seat. Absent on topics and in decisions.
     #[serde(rename = "booking_metadata", skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Passenger>>)]
     pub passengers: Option<Arc<[Passenger]>>,
-    /// Until when the seats are kept for the payment.
+    /// When the hold of the seats ends.
     #[schema(value_type = String, format = DateTime)]
     pub hold_expires_at: Timestamp,
-    /// When it was placed.
+    /// When the booking was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When its status last changed.
@@ -149,13 +149,13 @@ pub struct Booking {
 }
 
 impl Booking {
-    /// Whether its passengers are still to travel: it has not failed, nor was it cancelled, and its flight
-    /// departs after `now`. By the calendar alone, also where the clock ends no sale.
+    /// Whether its passengers have yet to travel: it has neither failed nor been cancelled, and its flight
+    /// departs after `now`. Goes by the departure alone, whatever `BOOKING_CLOSES_BEFORE` says.
     pub fn is_yet_to_fly(&self, departs_at: Timestamp, now: Timestamp) -> bool {
         matches!(self.status, BookingStatus::Pending | BookingStatus::Completed) && departs_at > now
     }
 
-    /// Itself without who flies, for places that must not carry personal data.
+    /// A copy without passengers, for uses that must not carry personal data.
     #[must_use]
     pub fn without_passengers(&self) -> Self {
         Self { passengers: None, ..self.clone() }

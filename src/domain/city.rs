@@ -1,4 +1,4 @@
-//! How places are compared: as a person reads them, not as they happen to be written.
+//! How cities are compared: as people type them, without regard to case, accents and punctuation.
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::DecomposingNormalizerBorrowed;
@@ -7,31 +7,31 @@ use icu_properties::props::{
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// What a place is compared by.
+/// The key by which cities are compared.
 pub(super) fn city_key(place: &str) -> String {
     let mut key = String::with_capacity(place.len());
     fold_into(&mut key, place);
     key
 }
 
-/// Appends what a place is compared by.
+/// Appends the key of a city.
 ///
-/// Case, blanks, apostrophes and dashes are folded, compatibility forms are taken apart, and marks are
-/// removed from Latin, Greek and Cyrillic letters: elsewhere, as in Devanagari, marks are parts of
-/// letters. The key's own punctuation (`#{}`, and `%`) is percent-encoded.
+/// Folds case, blanks, apostrophes and dashes, decomposes compatibility forms, and removes marks from
+/// Latin, Greek and Cyrillic letters. In other scripts, such as Devanagari, marks are parts of letters
+/// and stay. The punctuation of cache keys (`#{}`, and `%`) is percent-encoded.
 pub(super) fn fold_into(key: &mut String, place: &str) {
     if place.is_ascii() {
-        // Most places, and each cached search: no text in between.
+        // The common case, and the path of cached searches: no intermediate string.
         return append(key, place.chars().map(|c| c.to_ascii_lowercase()));
     }
     let plain: String = place.chars().map(plain).collect();
     let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
     let folded = CaseMapper::new().fold_string(&nfkd.normalize(&plain)).into_owned();
-    // Folding may compose anew.
+    // Case folding can produce composed characters again.
     append(key, without_marks(&nfkd.normalize(&folded)));
 }
 
-/// Apostrophes and dashes as ASCII has them: decomposition would make a blank of some.
+/// Maps apostrophes and dashes to ASCII, since decomposition would turn some into blanks.
 fn plain(c: char) -> char {
     match c {
         '\u{2018}'..='\u{201B}'
@@ -60,12 +60,12 @@ fn without_marks(text: &str) -> impl Iterator<Item = char> {
         }
         has_removable_marks =
             matches!(scripts.get(c), Script::Latin | Script::Greek | Script::Cyrillic);
-        // The dotless i is the small form of I in Turkish: DIYARBAKIR is Diyarbakır.
+        // In Turkish the dotless i is the small form of I: DIYARBAKIR is Diyarbakır.
         Some(if c == 'ı' { 'i' } else { c })
     })
 }
 
-/// Appends folded characters, blanks as one each and none at the ends.
+/// Appends folded characters; runs of blanks become one, and none stays at the ends.
 fn append(key: &mut String, folded: impl Iterator<Item = char>) {
     let start = key.len();
     let mut blank = false;

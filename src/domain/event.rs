@@ -1,4 +1,4 @@
-//! Facts that others may want to know, in the past tense, and the two payment messages.
+//! Events, named in the past tense, and the two payment messages.
 
 use super::{
     Booking, BookingId, BookingStatus, Currency, Flight, FlightId, FlightStatus, Money,
@@ -6,13 +6,13 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What the payment worker is asked to do.
+/// What a payment request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentAction {
-    /// Take the money, while the hold lasts.
+    /// Capture the payment, while the hold lasts.
     Capture,
-    /// Void what was not captured, refund what was.
+    /// Void the payment if it was not captured, else refund it.
     Reverse,
 }
 
@@ -21,19 +21,19 @@ pub enum PaymentAction {
 pub struct PaymentRequest {
     /// The payment's (first) booking; the message's key.
     pub booking_id: BookingId,
-    /// Names the payment.
+    /// Reference of the payment.
     pub payment_reference_id: PaymentReference,
-    /// What to capture or give back.
+    /// Amount to capture or reverse.
     pub amount: Money,
-    /// The amount's currency.
+    /// Currency of the amount.
     pub currency: Currency,
-    /// How it is paid.
+    /// Payment method.
     pub payment_method: PaymentMethod,
-    /// What to do.
+    /// Capture or reverse.
     pub action: PaymentAction,
-    /// When it was asked for.
+    /// When the request was made.
     pub timestamp: Timestamp,
-    /// When the hold ends: a capture is not attempted after it. Travels as a header.
+    /// When the hold ends; no capture is attempted afterwards. A header on the topic.
     #[serde(skip, default)]
     pub hold_expires_at: Option<Timestamp>,
 }
@@ -67,15 +67,15 @@ impl PaymentOutcome {
 /// A message on `payment-events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentEvent {
-    /// The payment's (first) booking; the message's key. Settlement goes by the reference.
+    /// The payment's (first) booking; the message's key. Settlement uses the reference.
     pub booking_id: BookingId,
-    /// Names the payment.
+    /// Reference of the payment.
     pub payment_reference_id: PaymentReference,
-    /// What was captured, declined or given back; must be the payment's amount.
+    /// Amount captured, declined or reversed; must be the payment's.
     pub amount: Money,
     /// What the gateway did.
     pub status: PaymentOutcome,
-    /// When it did.
+    /// When the gateway did it.
     pub timestamp: Timestamp,
 }
 
@@ -84,11 +84,11 @@ pub struct PaymentEvent {
 pub struct FlightBooking {
     /// The flight; the message's key.
     pub flight_id: FlightId,
-    /// By how many `available_seats` sank.
+    /// How many seats `available_seats` fell by.
     pub seats_booked: SeatCount,
-    /// When.
+    /// When it happened.
     pub timestamp: Timestamp,
-    /// The booking that took or gave them.
+    /// The booking that took or gave back the seats.
     pub booking_id: BookingId,
 }
 
@@ -123,14 +123,14 @@ impl AirlineEvent {
     }
 }
 
-/// A fact that a command made true, to be published after its commit.
+/// An event that a command caused; published after its commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The gateway is to be asked.
+    /// A request to the payment worker.
     PaymentRequested(PaymentRequest),
-    /// `available_seats` moved; with the flight's version after it.
+    /// `available_seats` changed; with the flight's version afterwards.
     SeatsMoved(FlightBooking, i64),
-    /// A flight or booking changed; with the flight's version after it, and when.
+    /// A flight or booking changed; with the flight's version afterwards, and the time.
     Airline(AirlineEvent, i64, Timestamp),
 }
 

@@ -7,19 +7,19 @@ use chrono::{Datelike, Duration};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a flight is in its life. `cancelled` is final.
+/// The state of a flight. `cancelled` is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FlightStatus {
-    /// Planned, for sale.
+    /// Planned; on sale.
     Scheduled,
-    /// Confirmed for its time, for sale.
+    /// Confirmed for its time; on sale.
     OnTime,
-    /// Late, still for sale.
+    /// Late; still on sale.
     Delayed,
-    /// Gone.
+    /// Departed.
     Departed,
-    /// Will not fly; its bookings are cancelled and refunded.
+    /// Cancelled; its bookings are cancelled and refunded.
     Cancelled,
 }
 
@@ -44,7 +44,7 @@ impl FlightStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// Whether seats may be sold, and searches list the flight.
+    /// Whether the flight is on sale and searches list it.
     pub const fn is_for_sale(self) -> bool {
         matches!(self, Self::Scheduled | Self::OnTime | Self::Delayed)
     }
@@ -53,16 +53,16 @@ impl FlightStatus {
 /// One dated departure, as it is stored and as `GET /flights/{id}` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Flight {
-    /// Its number here.
+    /// Id.
     pub id: FlightId,
     /// The carrier's designator, such as `UA1545`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, example = "AB101")]
     pub flight_number: Option<Arc<str>>,
-    /// Where it leaves from.
+    /// City of departure.
     #[schema(value_type = String, example = "Delhi")]
     pub source: City,
-    /// Where it goes.
+    /// City of arrival.
     #[schema(value_type = String, example = "Mumbai")]
     pub destination: City,
     /// Departure.
@@ -73,34 +73,34 @@ pub struct Flight {
     #[serde(rename = "arrival_timestamp", skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub arrives_at: Option<Timestamp>,
-    /// Seats not yet paid for; moves only when a payment is captured or refunded.
+    /// Seats not yet paid for; changes only when a payment is captured or refunded.
     pub available_seats: SeatCount,
-    /// Of those, seats kept for pending bookings. What can be bought now is the difference.
+    /// Those of them that pending bookings hold. The difference can be bought now.
     pub held_seats: SeatCount,
-    /// Seats sold elsewhere: `total - available` at creation, changed only by a PUT.
+    /// Seats sold elsewhere: `total - available` at creation; changed only by a PUT.
     pub blocked_seats: SeatCount,
-    /// Seats on board.
+    /// Seats of the aircraft.
     pub total_seats: SeatCount,
-    /// Where it is in its life.
+    /// State.
     pub flight_status: FlightStatus,
     /// Price of one seat.
     pub price: Money,
     /// The price's currency.
     #[schema(value_type = String, example = "INR")]
     pub currency: Currency,
-    /// Grows by one with each change; names what a change was decided on.
+    /// Grows by one with each change. A commit writes a flight only if its version is the one decided on.
     #[schema(minimum = 1)]
     pub version: i64,
-    /// When it was created.
+    /// When the flight was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When the flight last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
 
 impl Flight {
-    /// Whether it is `earlier` but for its seats on sale and its version, as after a hold.
+    /// Whether it differs from `earlier` at most in its seats and version, as after a hold.
     pub fn differs_in_inventory_alone(&self, earlier: &Self) -> bool {
         let inventory_of_self = Self {
             available_seats: self.available_seats,
@@ -118,33 +118,33 @@ impl Flight {
         self.available_seats - self.held_seats
     }
 
-    /// Seats of completed bookings, which no change of the flight may lose.
+    /// Seats of completed bookings. No change of the flight may take them.
     pub const fn sold_seats(&self) -> SeatCount {
         self.total_seats - self.blocked_seats - self.available_seats
     }
 
-    /// The departure that rules by the clock go by. `None` if it had passed when the flight was
-    /// created (history, examples): no rule counts such a flight as departed.
+    /// The departure for rules that compare it with the clock. `None` if it had passed when the flight was
+    /// created (historical data, examples): such a flight never counts as departed.
     pub fn departure(&self) -> Option<Timestamp> {
         (self.departs_at > self.created_at).then_some(self.departs_at)
     }
 
-    /// When its sale ends and searches drop it: `closes_before` the departure
-    /// (`BOOKING_CLOSES_BEFORE`). `None`: the clock never ends it.
+    /// When sale ends and searches drop the flight: `closes_before` (`BOOKING_CLOSES_BEFORE`) ahead of
+    /// departure. `None`: sale never ends by the clock.
     pub fn closes_at(&self, closes_before: Option<Duration>) -> Option<Timestamp> {
         let departure = self.departure()?;
-        // A margin beyond the calendar's beginning: closed since ever.
+        // The margin reaches back beyond the calendar: always closed.
         Some(departure.checked_sub_signed(closes_before?).unwrap_or(Timestamp::MIN_UTC))
     }
 
-    /// Whether it is for sale: by its status, and by the clock.
+    /// Whether the flight is on sale, by its status and by the clock.
     pub fn is_bookable(&self, now: Timestamp, closes_before: Option<Duration>) -> bool {
         let is_open = self.closes_at(closes_before).is_none_or(|closes_at| now < closes_at);
         self.flight_status.is_for_sale() && is_open
     }
 
-    /// Whether it has left, so that a traveller's cancellation comes too late: by its status, or by
-    /// the clock where that ends sale at all. A cancelled flight never leaves.
+    /// Whether the flight has departed, by its status, or by the clock if the clock ends sale. A traveller
+    /// can't cancel afterwards. A cancelled flight never departs.
     pub fn has_departed(&self, now: Timestamp, closes_before: Option<Duration>) -> bool {
         match self.flight_status {
             FlightStatus::Departed => true,
@@ -155,7 +155,7 @@ impl Flight {
         }
     }
 
-    /// Whether the inventory's own sums hold (I1): `0 ≤ held ≤ available ≤ total`, `blocked ≥ 0`.
+    /// Whether the seat counts are consistent (I1): `0 ≤ held ≤ available ≤ total`, `blocked ≥ 0`.
     pub const fn is_sound(&self) -> bool {
         0 <= self.held_seats
             && self.held_seats <= self.available_seats
@@ -164,7 +164,7 @@ impl Flight {
             && self.sold_seats() >= 0
     }
 
-    /// The next version, changed at `now`.
+    /// The flight at its next version, changed at `now`.
     #[must_use]
     pub fn next_version(mut self, now: Timestamp) -> Self {
         self.version += 1;
@@ -173,24 +173,24 @@ impl Flight {
     }
 }
 
-/// A flight to be created; build it with [`NewFlight::checked`].
+/// A flight to create; [`NewFlight::checked`] checks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewFlight {
     /// The carrier's designator.
     pub flight_number: Option<Arc<str>>,
-    /// Where it leaves from.
+    /// City of departure.
     pub source: City,
-    /// Where it goes.
+    /// City of arrival.
     pub destination: City,
     /// Departure.
     pub departs_at: Timestamp,
     /// Arrival.
     pub arrives_at: Option<Timestamp>,
-    /// Seats to sell here; the rest of `total_seats` is blocked.
+    /// Seats on sale here; the rest of `total_seats` is blocked.
     pub available_seats: SeatCount,
-    /// Seats on board.
+    /// Seats of the aircraft.
     pub total_seats: SeatCount,
-    /// Its first status.
+    /// First status.
     pub flight_status: FlightStatus,
     /// Price of one seat.
     pub price: Money,
@@ -200,8 +200,11 @@ impl NewFlight {
     /// The largest number of seats that a flight can have.
     pub const TOTAL_SEATS_MAX: SeatCount = 10_000;
 
-    /// Itself, trimmed, its number as numbers are kept and priced in `currency`, if it keeps every
-    /// rule; else all the rules it breaks, by wire field.
+    /// The flight, trimmed, with a normalised number and its price in `currency`.
+    ///
+    /// # Errors
+    ///
+    /// All rules that it breaks, by field of the request.
     pub fn checked(mut self, currency: Currency) -> Result<Self, Invalid> {
         let mut invalid = Invalid::default();
         self.source = check_city(&mut invalid, "/source", &self.source);
@@ -222,7 +225,7 @@ impl NewFlight {
         invalid.or(self)
     }
 
-    /// The flight that it becomes, under a number and at a time given from outside.
+    /// The flight that it becomes, with an id and a time of creation.
     pub fn into_flight(self, id: FlightId, currency: Currency, now: Timestamp) -> Flight {
         Flight {
             id,
@@ -245,20 +248,20 @@ impl NewFlight {
     }
 }
 
-/// What a PUT says of a field that a flight may lack.
+/// What a PUT does with an optional field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum FieldChange<T> {
-    /// Nothing.
+    /// Keeps it.
     #[default]
     Keep,
-    /// The flight has it no longer.
+    /// Removes it.
     Clear,
-    /// A new value.
+    /// Sets it.
     Set(T),
 }
 
 impl<T: Clone> FieldChange<T> {
-    /// What the field becomes.
+    /// The field's value after the change.
     fn apply(&self, before: Option<T>) -> Option<T> {
         match self {
             Self::Keep => before,
@@ -268,7 +271,7 @@ impl<T: Clone> FieldChange<T> {
     }
 }
 
-/// The fields that a PUT names; the others stay as they are.
+/// The fields that a PUT changes; the others keep their values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlightPatch {
     /// A new designator.
@@ -281,30 +284,30 @@ pub struct FlightPatch {
     pub departs_at: Option<Timestamp>,
     /// A new arrival.
     pub arrives_at: FieldChange<Timestamp>,
-    /// New seats to sell; what is blocked follows.
+    /// New number of seats on sale; blocked seats follow.
     pub available_seats: Option<SeatCount>,
-    /// New seats on board; alone, it keeps what is blocked and moves what is available.
+    /// New number of seats of the aircraft; alone, it keeps blocked seats and changes available ones.
     pub total_seats: Option<SeatCount>,
     /// A new status.
     pub flight_status: Option<FlightStatus>,
     /// A new price of one seat.
     pub price: Option<Money>,
-    /// The currency that the price is meant in: the flight's own, or the change is refused.
+    /// Currency of the price; refused unless it is the flight's.
     pub currency: Option<Arc<str>>,
 }
 
 impl FlightPatch {
-    /// Whether it names a seat count, which is safe only against a known version.
+    /// Whether it changes a seat count, which is safe only against a known version.
     pub const fn moves_seats(&self) -> bool {
         self.available_seats.is_some() || self.total_seats.is_some()
     }
 
-    /// `flight` with the named fields replaced and `blocked` recomputed, if that keeps every rule.
+    /// `flight` with the named fields replaced and `blocked_seats` recomputed.
     ///
-    /// A rule is for what changes: a flight of another service's database may break rules of new
-    /// flights (its number of seats, its times), and is changed and cancelled like the others.
+    /// Only changed fields are checked: a flight from the database of an earlier service may break the
+    /// rules of new flights (number of seats, times) and can still be changed and cancelled.
     ///
-    /// Seat counts may come out below zero or above one another: whoever holds the seats decides.
+    /// Seat counts may be inconsistent in the result; the caller checks [`Flight::is_sound`].
     pub fn apply(&self, flight: &Flight) -> Result<Flight, Invalid> {
         let mut invalid = Invalid::default();
         let mut after = flight.clone();
@@ -332,7 +335,7 @@ impl FlightPatch {
         }
         after.flight_status = self.flight_status.unwrap_or(after.flight_status);
         let price = self.price.unwrap_or(after.price);
-        // The same amount too, where it is written so that it may be meant as another.
+        // An equal amount is checked too: its text may be ambiguous.
         if price != flight.price || price.in_currency(after.currency).is_err() {
             after.price = after.currency.priced(&mut invalid, price);
         }
@@ -367,7 +370,7 @@ impl FlightPatch {
     }
 }
 
-/// The schema's `VARCHAR(100)`.
+/// The column is a `VARCHAR(100)`.
 const PLACE_CHARS_MAX: usize = 100;
 
 fn check_city(invalid: &mut Invalid, pointer: &str, place: &str) -> City {

@@ -1,16 +1,16 @@
-//! A flight's number (the carrier's designator), as it is kept.
+//! Flight numbers (the carrier's designator and a number) in their normal form.
 
 use super::Invalid;
 
-/// A flight number as it is kept: capitals, without blanks and hyphens, so that `ai 101` and
-/// `AI-101` are `AI101`. Leading zeros stay. Every way in and every comparison goes by this form.
+/// The normal form of a flight number: capitals, without blanks and hyphens, so `ai 101` and `AI-101`
+/// are `AI101`. Leading zeros stay. Every input is stored and compared in this form.
 pub fn flight_number(text: &str) -> String {
     let kept = text.chars().filter(|c| !c.is_whitespace() && !is_hyphen(*c));
     kept.map(|c| c.to_ascii_uppercase()).collect()
 }
 
-/// A number as a row holds it, which may be older than the rule: in the form of
-/// [`flight_number`] where that is a sound number, else as it is.
+/// The number of a stored row, which may be older than the rule: normalised if the result is valid,
+/// else as it is.
 pub fn stored_flight_number(text: String) -> String {
     if text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) {
         return text;
@@ -19,7 +19,7 @@ pub fn stored_flight_number(text: String) -> String {
     if is_sound(&kept) { kept } else { text }
 }
 
-/// Notes what is wrong with a number in the form of [`flight_number`].
+/// Adds what is wrong with a normalised number.
 pub(super) fn check_number(invalid: &mut Invalid, number: Option<&str>) {
     if number.is_some_and(|number| !is_sound(number)) {
         invalid.add(
@@ -33,7 +33,7 @@ fn is_sound(number: &str) -> bool {
     (1..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// The hyphens that keyboards and word processors make.
+/// Hyphens that keyboards and word processors produce.
 const fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}' | '\u{2011}')
 }

@@ -1,4 +1,4 @@
-//! Identifiers, one type each, so that a user's number cannot stand where a flight's should.
+//! Identifiers, each of its own type, so that a user id can't be passed as a flight id.
 
 use super::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,19 +26,19 @@ macro_rules! numeric_id {
 }
 
 numeric_id! {
-    /// One dated departure.
+    /// Id of a flight.
     FlightId
 }
 numeric_id! {
-    /// One booking of seats on one flight.
+    /// Id of a booking.
     BookingId
 }
 numeric_id! {
-    /// Who books. Users are kept elsewhere; here they are a number.
+    /// Id of a user. Users are managed elsewhere.
     UserId
 }
 
-/// Names one payment to us and to the gateway, where it is also the idempotency key.
+/// Reference of a payment, here and at the gateway, where it is also the idempotency key.
 ///
 /// Written `PAY-` and 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,15 +47,14 @@ pub struct PaymentReference(Uuid);
 impl PaymentReference {
     /// Draws a fresh reference: the time in milliseconds, then 74 random bits (UUID version 7).
     ///
-    /// References drawn one after the other are neighbours in an index, so that a batch of them
-    /// touches a few pages and not one each.
+    /// References drawn one after the other are neighbours in an index, so a batch touches few pages.
     pub fn draw(now: Timestamp) -> Self {
         let seconds = now.timestamp().unsigned_abs();
         let time = uuid::Timestamp::from_unix_time(seconds, now.timestamp_subsec_nanos(), 0, 0);
         Self(Uuid::new_v7(time))
     }
 
-    /// The reference made of exactly these bits; for tests that must name it.
+    /// The reference with exactly these bits, for tests.
     pub fn from_bits(bits: u128) -> Self {
         Self(Uuid::from_u128(bits))
     }

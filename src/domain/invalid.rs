@@ -1,8 +1,8 @@
-//! What is wrong with an input: each field by name, each with its rule.
+//! Broken rules of an input, each with its field.
 
 use serde::Serialize;
 
-/// One field that breaks one rule.
+/// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Violation {
     /// The field, as a JSON pointer into the request: `/passenger_details/0/name`.
@@ -13,7 +13,7 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// A well-formed input that breaks rules; at least one.
+/// The broken rules of a well-formed input; at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Invalid(pub Vec<Violation>);
 
@@ -25,12 +25,12 @@ impl Invalid {
         invalid
     }
 
-    /// Notes a broken rule.
+    /// Adds a broken rule.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.0.push(Violation { pointer: pointer.into(), detail: detail.into() });
     }
 
-    /// `value` if nothing was noted, else all that was.
+    /// `value` if no rule is broken, else the broken rules.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }

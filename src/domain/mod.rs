@@ -1,7 +1,7 @@
-//! What the business speaks of: flights, bookings, payments, money and events.
+//! Flights, bookings, payments, money, routes and events.
 //!
-//! Data and the rules that a value can keep by itself. Pure: serde and the API schema only, no
-//! I/O, no clock, no randomness. Rules that weigh several values stand in [`crate::rules::decide`].
+//! Values and the rules that a value keeps by itself, without I/O, clock or randomness. Rules over
+//! several values are decided in the rules room.
 
 mod booking;
 mod city;
@@ -26,8 +26,8 @@ pub use money::{Currency, Money};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};
 
-/// An instant in UTC. Kept and compared to the microsecond, as the databases do.
+/// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
-/// A number of seats. Never negative where a value has been checked; the sign serves subtraction.
+/// A number of seats. A checked value is never negative; differences may be.
 pub type SeatCount = i32;

@@ -1,4 +1,4 @@
-//! Money: decimals of its currency, counted whole, never a float.
+//! Money: exact decimal amounts, never a float.
 
 use super::Invalid;
 use serde::de::Error as _;
@@ -12,10 +12,10 @@ use std::str::FromStr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-/// The most decimals that a currency has here.
+/// Maximum number of decimals of a currency.
 const DECIMALS_MAX: u8 = 3;
 
-/// An amount, exact to a thousandth, that knows with how many decimals it is shown.
+/// An amount, exact to a thousandth, with the number of decimals to show.
 ///
 /// JSON shows it as a number with its currency's decimals (`2500.00`, in yen `2500`) and accepts a
 /// number or a string. Amounts are compared by value: `2500` equals `2500.00`.
@@ -23,7 +23,7 @@ const DECIMALS_MAX: u8 = 3;
 pub struct Money {
     thousandths: i64,
     decimals: u8,
-    /// Read from a JSON number, whose last zeros say nothing.
+    /// Whether it was read from a JSON number, whose trailing zeros mean nothing.
     from_number: bool,
 }
 
@@ -57,25 +57,25 @@ impl Money {
         Self::of(Self::MINOR_MAX * thousandths_in_minor(decimals), decimals)
     }
 
-    /// An amount as the stores count it: in thousandths where its currency has three decimals, else
-    /// in hundredths.
+    /// An amount as the stores hold it: in thousandths if its currency has three decimals, else in
+    /// hundredths.
     pub const fn from_stored(count: i64, decimals: u8) -> Self {
         let thousandths = if decimals == 3 { count } else { count * 10 };
         Self::of(thousandths, decimals)
     }
 
-    /// The count of [`Money::from_stored`].
+    /// The inverse of [`Money::from_stored`].
     pub const fn stored(self) -> i64 {
         if self.decimals == 3 { self.thousandths } else { self.thousandths / 10 }
     }
 
-    /// Whether it is below zero.
+    /// Whether the amount is below zero.
     pub const fn is_negative(self) -> bool {
         self.thousandths < 0
     }
 
-    /// The same amount, shown as its currency is; `TooFine` where it was written with more decimals
-    /// than the currency has, be they zeros: `1.000` may be meant as a thousand.
+    /// The same amount with its currency's decimals. `TooFine` if it was written with more, even zeros:
+    /// `1.000` may mean a thousand.
     pub fn in_currency(self, currency: Currency) -> Result<Self, ParseMoneyError> {
         let priced = Self::of(self.thousandths, currency.decimals());
         let is_finer = self.thousandths % thousandths_in_minor(priced.decimals) != 0;
@@ -93,7 +93,7 @@ impl Money {
     }
 }
 
-/// How many thousandths are in the minor unit of a currency with so many decimals.
+/// Number of thousandths in the minor unit of a currency with this many decimals.
 const fn thousandths_in_minor(decimals: u8) -> i64 {
     match decimals {
         0 => 1_000,
@@ -157,7 +157,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// Why a text is no amount.
+/// Why a text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseMoneyError {
     /// Not digits with an optional sign and decimal point.
@@ -174,7 +174,7 @@ pub enum ParseMoneyError {
 impl FromStr for Money {
     type Err = ParseMoneyError;
 
-    /// Reads `2500`, `2500.5` or `-0.05`, and keeps the number of decimals that were written.
+    /// Reads `2500`, `2500.5` or `-0.05`, and keeps the number of decimals written.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -207,14 +207,14 @@ impl FromStr for Money {
 
 impl Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Raw JSON text: a float could not promise the decimals.
+        // Raw JSON text: a float would lose decimals.
         RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Money {
-    /// A text has the decimals that it is written with. A number is its value: the zeros at its end
-    /// say nothing.
+    /// A text keeps the decimals that it is written with. A number is its value: its trailing zeros mean
+    /// nothing.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let text = raw.get();
@@ -226,38 +226,38 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-/// Three capital letters that name a currency, as ISO 4217 does.
+/// A currency code of ISO 4217: three capital letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// A currency that ISO 4217 lists as money, which funds, metals and codes for testing are not.
+    /// A currency that ISO 4217 lists as money; not a fund, a metal or a test code.
     pub fn money(text: &str) -> Option<Self> {
         let listed = iso_currency::Currency::from_code(text)?;
         let is_money = listed.exponent().is_some() && !listed.is_fund() && !listed.is_special();
         is_money.then(|| text.parse().ok())?
     }
 
-    /// The code's letters.
+    /// The code.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a currency is ASCII letters by construction")
     }
 
-    /// Notes a request's currency that is not this one.
+    /// Adds a broken rule if a request names another currency.
     pub fn check(self, invalid: &mut Invalid, sent: &str) {
         if sent != self.as_str() {
             invalid.add("/currency", format!("must be {self}: prices are in no other"));
         }
     }
 
-    /// How many decimals its amounts have: the minor unit of ISO 4217; two where it lists none.
+    /// Number of decimals of its amounts: the minor unit of ISO 4217, or two if it lists none.
     pub fn decimals(self) -> u8 {
         let listed = iso_currency::Currency::from_code(self.as_str());
         let decimals = listed.and_then(|listed| u8::try_from(listed.exponent()?).ok());
         decimals.unwrap_or(2).min(DECIMALS_MAX)
     }
 
-    /// A price in this currency; what is wrong with it is noted at `/price`.
+    /// A price in this currency; broken rules are added at `/price`.
     pub fn priced(self, invalid: &mut Invalid, price: Money) -> Money {
         let (least, most) = (Money::least_of(self), Money::most_of(self));
         match price.in_currency(self) {

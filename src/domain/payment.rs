@@ -1,19 +1,20 @@
-//! A payment: one attempt to be paid for a booking, named by its reference.
+//! A payment: one attempt to pay for a booking, identified by its reference.
 
 use super::{Currency, Money, PaymentReference, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a payment is. `declined` and `reversed` are final.
+/// The state of a payment. `reversed` is final. `declined` is too, unless a late capture arrives, which is
+/// reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaymentStatus {
-    /// The gateway has been, or is about to be, asked to capture.
+    /// A capture is requested from the gateway, or about to be.
     Requested,
-    /// The money is ours.
+    /// The gateway captured the payment.
     Captured,
-    /// The gateway said no.
+    /// The gateway declined the payment.
     Declined,
-    /// The gateway has been, or is about to be, asked to void or refund; asked until it answers.
+    /// A void or refund is requested, or about to be, and repeated until the gateway answers.
     ReversalRequested,
     /// Voided or refunded.
     Reversed,
@@ -41,13 +42,13 @@ impl PaymentStatus {
     }
 }
 
-/// How it is paid: a token of the gateway's, 1 to 64 letters, digits and underscores.
+/// Payment method: a token of the gateway, 1 to 64 letters, digits and underscores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PaymentMethod(Arc<str>);
 
 impl PaymentMethod {
-    /// The method that is used where none is named.
+    /// The method if a request names none.
     pub const DEFAULT: &'static str = "pm_card_visa";
 
     /// A method, if the token is well-formed.
@@ -69,23 +70,23 @@ impl Default for PaymentMethod {
     }
 }
 
-/// One payment and how far it has come.
+/// A payment and its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// Names it here and at the gateway.
+    /// Reference, here and at the gateway.
     pub reference: PaymentReference,
-    /// The sum of its bookings' prices.
+    /// Sum of the prices of its bookings.
     pub amount: Money,
-    /// The amount's currency.
+    /// Currency of the amount.
     pub currency: Currency,
-    /// How it is paid.
+    /// Payment method.
     pub method: PaymentMethod,
-    /// Where it is.
+    /// State.
     pub status: PaymentStatus,
-    /// When it was first asked for.
+    /// When it was first requested.
     pub created_at: Timestamp,
-    /// When its status last changed or it was last driven again.
+    /// When its status last changed, or its request was last repeated.
     pub updated_at: Timestamp,
-    /// In which trace it was first asked for (W3C `traceparent`), so that repeats join it.
+    /// Trace of its first request (W3C `traceparent`); repeats join it.
     pub traceparent: Option<Arc<str>>,
 }

@@ -1,4 +1,4 @@
-//! Places, routes and schedule days: what a search is keyed by.
+//! Cities, routes and schedule days: the key of a search.
 
 use super::Timestamp;
 use super::city::fold_into;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// A city or airport as a flight names it: trimmed, 1 to 100 characters, as the schema holds it.
+/// A city or airport as a flight names it: trimmed, 1 to 100 characters.
 pub type City = Arc<str>;
 
-/// One text for a source and destination, however they are written: see [`super::city`].
+/// The key of a route, the same however its cities are written: see [`super::city`].
 ///
-/// Kept beside each flight and indexed, so that every store matches routes by the same rule.
+/// Stored and indexed with each flight, so that all stores match routes by the same rule.
 pub fn route_key(source: &str, destination: &str) -> String {
     let mut key = String::with_capacity(source.len() + destination.len() + 1);
     fold_into(&mut key, source);
@@ -21,33 +21,33 @@ pub fn route_key(source: &str, destination: &str) -> String {
     key
 }
 
-/// A route on one schedule day: what one search asks for and one cached answer holds.
+/// A route on one schedule day: the subject of one search and of one cached answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DayKey {
-    /// As [`route_key`] makes it.
+    /// The route, as by [`route_key`].
     pub route: String,
     /// The day, in the schedule's time zone.
     pub date: NaiveDate,
 }
 
 impl fmt::Display for DayKey {
-    /// `source#destination#date`, the cache's key.
+    /// `source#destination#date`, the key in the cache.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.route, self.date)
     }
 }
 
-/// The cached answers that are no longer good.
+/// Cached answers that are no longer valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invalidation {
-    /// Of these routes (as [`route_key`] makes them) on these days.
+    /// Those of these routes (as by [`route_key`]) on these days.
     Days(Vec<(String, NaiveDate)>),
     /// All.
     All,
 }
 
-/// The time zone whose days a search means (`SCHEDULE_TIMEZONE`).
+/// The time zone of schedule days (`SCHEDULE_TIMEZONE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScheduleZone(pub chrono_tz::Tz);
 
@@ -57,13 +57,13 @@ impl ScheduleZone {
         instant.with_timezone(&self.0).date_naive()
     }
 
-    /// The day's first instant and the next day's: 23 to 25 hours apart where clocks change.
+    /// The first instants of the day and of the next: 23 to 25 hours apart when clocks change.
     pub fn bounds(self, date: NaiveDate) -> (Timestamp, Timestamp) {
         let next = date.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
         (self.start_of(date), self.start_of(next))
     }
 
-    /// Midnight; where the clock jumps over it, the first hour that exists.
+    /// Midnight, or the first hour that exists if the clock skips it.
     fn start_of(self, date: NaiveDate) -> Timestamp {
         (0..24)
             .filter_map(|hour| NaiveTime::from_hms_opt(hour, 0, 0))
