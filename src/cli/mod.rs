@@ -91,10 +91,23 @@ pub async fn run() -> ExitCode {
     match Box::pin(command.run(cli.services)).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("airline-booking: {error:#}");
+            eprintln!("airline-booking: {}", causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes on one line, without a cause that the text before it ends with: drivers
+/// repeat theirs.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 impl Command {
@@ -205,6 +218,14 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_that_a_driver_repeats_is_printed_once() {
+        let refused = anyhow::anyhow!("connection refused");
+        let repeated = refused.context("cannot connect: connection refused").context("no store");
+        assert_eq!(causes(&repeated), "no store: cannot connect: connection refused");
+        assert_eq!(causes(&anyhow::anyhow!("why").context("what")), "what: why");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::health::reachable;
 use super::{logs, say, services};
 use crate::app::App;
-use crate::config::{Config, Database, JwtSettings, Role};
+use crate::config::{Config, Database, JwtSettings, Role, misspelt};
 use crate::domain::Flight;
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -19,6 +19,7 @@ pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyho
         services::wait(&config).await?;
     }
     let _logs = logs(&config)?;
+    warn_of_misspelt_settings();
     raise_file_limit();
     let listener = bind(&config, "SERVER_PORT", config.server_port).await?;
     let address = listener.local_addr()?;
@@ -111,6 +112,14 @@ fn warn_of_what_cannot_work(config: &Config) {
         warn!(
             "MAX_PENDING_PER_USER ({most}) is below MAX_PARTY_SIZE ({party}): larger parties are refused"
         );
+    }
+}
+
+/// Variables whose names are nearly a setting's: the setting has its default, which may be the less safe one.
+fn warn_of_misspelt_settings() {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for (name, setting) in misspelt(names) {
+        warn!("{name} is not a setting and is ignored; did you mean {setting}?");
     }
 }
 

@@ -6,6 +6,7 @@
 mod edge;
 mod hosts;
 mod links;
+mod misspelt;
 mod remote;
 mod secrets;
 mod settings;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use edge::{CorsOrigins, JwtSettings, KeySource, Network, RateLimit};
 pub use hosts::AllowedHosts;
+pub use misspelt::misspelt;
 pub use remote::{
     ClientCertificate, Database, KafkaSettings, PostgresSettings, RedisSettings, Role, Roles,
     SslMode, TopicNames,

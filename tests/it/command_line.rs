@@ -123,6 +123,42 @@ async fn settings_that_cannot_be_used_stop_the_start_by_name() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_be_opened_is_named_with_the_cause_once_and_the_setting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("notes.db"), "not a database").expect("a file");
+    for (url, cause) in [
+        ("sqlite:notes.db", "file is not a database"),
+        ("sqlite:missing/flights.db", "No such file or directory"),
+        ("postgres://nobody@127.0.0.1:1/flights", "Connection refused"),
+    ] {
+        let settings = [("DATABASE_URL", url), ("SERVER_PORT", "0")];
+        let output = binary(directory.path(), &settings).output().await.expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{url}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = printed.lines().last().expect("a line");
+        assert_eq!(printed.matches(cause).count(), 1, "{printed}");
+        assert!(printed.contains("DATABASE_URL"), "{printed}");
+        let name = url.rsplit([':', '@']).next().expect("a name");
+        assert!(url.starts_with("postgres") || printed.contains(name), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_setting_is_named_with_the_one_that_was_meant() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let told = std::fs::File::create(&log).expect("a file");
+    let settings = [("JWT_ISUER", "secret-value"), ("SERVER_PROT", "4711")];
+    let server = Server::start_logging(directory.path(), &settings, told.into()).await;
+    assert!(server.terminate().await);
+    let told = std::fs::read_to_string(&log).expect("a log");
+    for setting in ["JWT_ISSUER", "SERVER_PORT"] {
+        assert!(told.contains(&format!("did you mean {setting}?")), "{told}");
+    }
+    assert!(!told.contains("secret-value"), "{told}");
+}
+
+#[tokio::test]
 async fn help_and_openapi_are_printed() {
     let directory = tempfile::tempdir().expect("a directory");
     let (code, printed) = run(directory.path(), &["--help"]).await;

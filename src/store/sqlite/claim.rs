@@ -28,7 +28,9 @@ pub enum ClaimError {
     )]
     ManyNames(PathBuf, u64),
     /// The lock file cannot be used.
-    #[error("cannot lock {0}: {1}")]
+    #[error(
+        "cannot open {0} to write: {1}; set DATABASE_URL=sqlite:FILE to a file in a directory that this user may write to"
+    )]
     Io(PathBuf, std::io::Error),
 }
 

@@ -1,6 +1,7 @@
 //! From the driver's errors to the store's.
 
 use crate::store::StoreError;
+use std::path::Path;
 
 /// SQLite's primary result codes for "not now": busy, locked, no memory, read-only, I/O error, damaged,
 /// full, cannot open, no database. Of these the file or its disk is at fault, and no statement.
@@ -20,6 +21,16 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         _ => false,
     };
     if away { StoreError::Unavailable(error.into()) } else { StoreError::Refused(error.into()) }
+}
+
+/// The error with the file in which it came up, and the setting that names another.
+pub(super) fn of_file(error: StoreError, file: &Path) -> StoreError {
+    let context = || format!("SQLite in {} (DATABASE_URL)", file.display());
+    match error {
+        StoreError::Unavailable(cause) => StoreError::Unavailable(cause.context(context())),
+        StoreError::Refused(cause) => StoreError::Refused(cause.context(context())),
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ impl SqliteStore {
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         if file.exists() && claim::is_claimed(file) {
             let options = SqliteConnectOptions::new().filename(file);
-            let mut connection = options.connect().await.map_err(store_error)?;
+            let connected = options.connect().await.map_err(store_error);
+            let mut connection = connected.map_err(|error| error::of_file(error, file))?;
             schema_of_service(&applied(&mut connection).await?, &migrations())?;
             let _ = connection.close().await;
         }
@@ -122,7 +123,8 @@ impl SqliteStore {
         // Deleted values are overwritten where their page is written anyway: passengers would else stay in
         // the free space of pages.
         let writer = options.clone().pragma("secure_delete", "FAST");
-        let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await?;
+        let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await;
+        let writer = writer.map_err(|error| error::of_file(error, file))?;
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         unit::settle(&mut *writer.take().await?, currency).await?;
