@@ -29,6 +29,7 @@ async fn a_page_of_another_origin_changes_nothing() {
         &[host, ("origin", "null")],
         &[("origin", "null")],
         &[host, ("sec-fetch-site", "cross-site")],
+        &[host, ("sec-fetch-site", "same-site")],
     ] {
         let refused = cancel(&app, booked, forged).await;
         refused.assert_problem(403, "forbidden");

@@ -24,6 +24,7 @@ mod http_bookings;
 mod http_browsers;
 mod http_edges;
 mod http_flights;
+mod http_framing;
 mod http_host;
 mod http_limits;
 mod http_once;

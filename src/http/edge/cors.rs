@@ -44,7 +44,7 @@ pub(crate) fn is_forged(request: &Request) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     match text(&ORIGIN) {
         Some(origin) => !is_own(origin, text(&HOST).unwrap_or_default()),
-        None => text(&SEC_FETCH_SITE).is_some_and(|site| site == "cross-site"),
+        None => text(&SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none")),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::allowed_hosts::AllowedHosts;
 use super::places::{Place, Places};
 use super::rate_limit::{Limiter, Verdict};
-use super::{client, cors, host};
+use super::{client, cors, framing, host};
 use crate::config::{Config, CorsOrigins, Network};
 use crate::http::routes::{bookings, search};
 use crate::http::wire::problem::{Code, Problem};
@@ -94,7 +94,10 @@ impl Edge {
         let passed = |left| Passed { left, origin: origin.clone(), is_options };
         let limiter = self.limiter.as_ref().filter(|_| !is_probe(path));
         let verdict = limiter.map(|limiter| (limiter, limiter.ask(self.client(request), at)));
-        let fault = || host::fault(request).or_else(|| self.misdirected(request, path));
+        let fault = || {
+            let malformed = host::fault(request).or_else(|| framing::fault(request));
+            malformed.or_else(|| self.misdirected(request, path))
+        };
         let turned_away = || match (fault(), &origin) {
             (Some(fault), _) => Some(fault.into_response()),
             (None, Some(_)) => cors::preflight(request),

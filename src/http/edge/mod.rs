@@ -4,6 +4,7 @@ pub(crate) mod allowed_hosts;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod cors;
+mod framing;
 pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod middleware;

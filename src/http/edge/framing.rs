@@ -1,0 +1,60 @@
+//! How a request says where its body ends. A proxy that reads it another way would take a part of the
+//! body for the next request.
+
+use crate::http::wire::problem::{Code, Problem};
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use http::HeaderValue;
+use http::header::TRANSFER_ENCODING;
+
+/// The problem with a request's `Transfer-Encoding`, if there is one: only `chunked`, once, is decoded
+/// here. The server below refuses what does not end in `chunked`; a body that was coded before it was
+/// cut into chunks would be read as it came.
+///
+/// A request without a body costs no look at its headers.
+pub(crate) fn fault(request: &Request) -> Option<Problem> {
+    if request.body().is_end_stream() {
+        return None;
+    }
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_sound = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+    (!is_sound).then(|| {
+        let detail = "Transfer-Encoding must be chunked, once and alone";
+        Problem::new(Code::MalformedRequest, detail).refusing("its Transfer-Encoding is unknown")
+    })
+}
+
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn is_refused(codings: &[&str]) -> bool {
+        let request = codings
+            .iter()
+            .fold(Request::builder(), |request, coding| request.header(TRANSFER_ENCODING, *coding));
+        fault(&request.body(Body::from("{}")).expect("a request")).is_some()
+    }
+
+    #[test]
+    fn only_chunked_alone_is_decoded() {
+        for sound in [&[][..], &["chunked"], &["Chunked"]] {
+            assert!(!is_refused(sound), "{sound:?}");
+        }
+        for unsound in [
+            &["gzip, chunked"][..],
+            &["identity, chunked"],
+            &["chunked, chunked"],
+            &[", chunked"],
+            &["chunked", "chunked"],
+            &["identity", "chunked"],
+            &[""],
+        ] {
+            assert!(is_refused(unsound), "{unsound:?}");
+        }
+    }
+}
