@@ -1,7 +1,7 @@
-//! How often this process ended answers: counters in a fixed table, shared by keys of one hash.
+//! How often this process invalidated answers: a table of counters, by the key's hash.
 //!
-//! Two keys that share a counter end together, which costs a load and never a stale answer. The
-//! table is bounded, and readers share no lock.
+//! Keys that share a counter are invalidated together, which costs a load and never gives a stale answer.
+//! The table has a fixed size, and readers share no lock.
 
 use crate::domain::DayKey;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const COUNTERS: usize = 16_384;
 
-/// The table.
+/// The table of counters.
 #[derive(Debug)]
 pub(super) struct InvalidationCounts {
     hasher: RandomState,
@@ -24,17 +24,17 @@ impl Default for InvalidationCounts {
 }
 
 impl InvalidationCounts {
-    /// How often answers of the key have ended.
+    /// How often answers of the key were invalidated.
     pub(super) fn of(&self, key: &DayKey) -> u64 {
         self.counter(key).load(Ordering::Acquire)
     }
 
-    /// The key's answers have ended.
+    /// Counts an invalidation of the key.
     pub(super) fn add(&self, key: &DayKey) {
         self.counter(key).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Every answer has ended.
+    /// Counts an invalidation of all keys.
     pub(super) fn add_all(&self) {
         for counter in &self.counters {
             counter.fetch_add(1, Ordering::AcqRel);

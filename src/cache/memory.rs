@@ -1,4 +1,4 @@
-//! The cache of a process that shares none: there is nobody to tell.
+//! The cache port of a process that shares no answers.
 
 use super::counts::InvalidationCounts;
 use super::{CacheAway, Generation, SearchCache};
@@ -7,26 +7,26 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// How long an answer lives that another replica may outdate without a word.
+/// How long an answer lives if another replica may invalidate it without notice.
 const UNTOLD_FOR: Duration = Duration::from_millis(100);
 
 /// Generations of one process.
 #[derive(Debug, Default)]
 pub struct MemoryCache {
     ends: InvalidationCounts,
-    /// Since when replicas are reckoned with that tell nothing; `None`: there are none.
+    /// When it was made, if other replicas may write without notice; `None`: there are none.
     among_others_since: Option<Instant>,
-    /// Whether commits write down what they outdate, for a service beside this process.
+    /// Whether commits write their invalidations to the outbox, for a service beside this process.
     tells: bool,
 }
 
 impl MemoryCache {
-    /// For a replica whose others have no way to tell it what they outdate: its answers live 100 ms.
+    /// For a replica that others can't notify of invalidations: its answers live for 100 ms.
     pub fn among_replicas() -> Self {
         Self { among_others_since: Some(Instant::now()), ..Self::default() }
     }
 
-    /// For a command that keeps no answers, beside a service that does: its relay ends them.
+    /// For a command that keeps no answers, beside a service that does and whose relay invalidates them.
     pub fn beside_a_service() -> Self {
         Self { tells: true, ..Self::default() }
     }

@@ -1,8 +1,8 @@
-//! The cache port: when a search's answer is outdated, and answers that replicas share.
+//! The cache port: which answers of searches are valid, and answers that replicas share.
 //!
-//! Each route and day has a generation; a commit that touches its flights ends it. An answer is
-//! kept under the generation in which its load began, so a slow reader can never put an old answer
-//! in a newer one's place. The search service keeps the in-process layer.
+//! Each route and day has a generation, which a commit that touches its flights ends. An answer is kept
+//! under the generation in which its load began, so a slow load can never replace a newer answer. `search`
+//! keeps the answers of this process.
 
 mod counts;
 pub mod memory;
@@ -13,53 +13,54 @@ use crate::domain::{DayKey, Invalidation};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// Names one span of time in which an answer was good.
+/// A span of time in which an answer of one day is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation {
-    /// What all replicas call it, or this one alone.
+    /// Token of the generation.
     token: u64,
     /// Whether the token is known to all replicas.
     is_shared: bool,
-    /// How often this process ended answers of the key.
+    /// How often this process has invalidated answers of the key.
     ends: u64,
 }
 
-/// The shared cache does not answer; what it was told must be told again.
+/// The shared cache does not answer. Invalidations must be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the shared cache does not answer")]
 pub struct CacheAway;
 
-/// Knows which answers are outdated, and shares good ones with other replicas.
+/// Knows which answers are valid, and shares them with other replicas.
 #[async_trait]
 pub trait SearchCache: Send + Sync + 'static {
-    /// The generation of a route and day now.
+    /// The current generation of a route and day.
     ///
-    /// Asked before a load begins, and before a kept answer is given. It knows at once of what this
-    /// process ended, and of what others ended within 100 ms.
+    /// Asked before a load begins and before a cached answer is sent. It reflects this process'
+    /// invalidations at once, and those of others within 100 ms.
     async fn current(&self, key: &DayKey) -> Generation;
 
-    /// The answer that a replica kept under this generation, if there is one and it is still good.
+    /// The shared answer of this generation, if there is one and the generation is still current.
     async fn fetch(&self, key: &DayKey, generation: Generation) -> Option<Bytes>;
 
-    /// Shares an answer whose load began under this generation, unless that has ended since.
+    /// Shares an answer whose load began in this generation, if the generation is still current.
     async fn keep(&self, key: &DayKey, generation: Generation, answer: &Bytes);
 
-    /// Ends the generations of these routes and days after a commit.
+    /// Invalidates the answers of these routes and days after a commit.
     ///
-    /// When it returns, no reader of this process can be given an older answer any more. Others
-    /// follow shortly: they are told in the background, so that the commit waits for nobody.
+    /// Once it returns, no reader of this process gets an older answer. Other replicas are notified in the
+    /// background, so that the commit does not wait.
     fn end(&self, keys: &[DayKey]);
 
-    /// Whether others must be told what ended, and again after a crash: then a commit writes it down.
+    /// Whether other processes must learn of invalidations, also after a crash. If so, commits write them to
+    /// the outbox.
     fn is_told(&self) -> bool;
 
-    /// Ends what is outdated and answers when every replica is bound to notice within 100 ms.
+    /// Invalidates answers for all replicas. Once it returns, each of them notices within 100 ms.
     async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway>;
 
-    /// Tells other replicas what ended here, until stopped from outside.
+    /// Notifies other replicas of invalidations, until dropped.
     async fn run(&self);
 
-    /// Answers if what replicas share does.
+    /// Succeeds if the shared cache answers.
     async fn ping(&self) -> Result<(), CacheAway>;
 }
 

@@ -1,12 +1,12 @@
-//! What ended in this process and Redis does not know yet.
+//! Invalidations of this process that Redis does not know of yet.
 //!
-//! Bounded: beyond some thousands of keys it is simply everything.
+//! Bounded: beyond some thousands of keys all answers count as invalidated.
 
 use crate::domain::DayKey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// Keys that are remembered one by one.
+/// Maximum number of keys; beyond it all answers are invalidated.
 const KEYS_MAX: usize = 4_096;
 
 /// The list, shared by committing batches, readers and the flush.
@@ -17,25 +17,25 @@ pub(super) struct PendingInvalidations {
 
 #[derive(Debug, Default)]
 struct List {
-    /// Each key, and the turn in which it last ended.
+    /// Each key, and the turn of its last invalidation.
     keys: HashMap<DayKey, u64>,
-    /// The turn in which everything ended last, if it did.
+    /// The turn of the last invalidation of everything, if there was one.
     all: Option<u64>,
     turn: u64,
 }
 
-/// What one call sends.
+/// The invalidations that one call sends.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Everything, in place of the keys.
+    /// Whether all answers are invalidated, instead of the keys.
     pub(super) is_all: bool,
-    /// Keys, and the turns in which they ended.
+    /// Keys, and the turns of their invalidations.
     pub(super) keys: Vec<(DayKey, u64)>,
     turn: u64,
 }
 
 impl PendingInvalidations {
-    /// These keys have ended.
+    /// Adds keys.
     pub(super) fn add(&self, keys: &[DayKey]) {
         let mut list = self.list();
         list.turn += 1;
@@ -49,7 +49,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// Whether Redis has yet to be told of the key's end.
+    /// Whether Redis does not know of an invalidation of the key yet.
     pub(super) fn has(&self, key: &DayKey) -> bool {
         let list = self.list();
         list.all.is_some() || list.keys.contains_key(key)
@@ -60,14 +60,14 @@ impl PendingInvalidations {
         list.all.is_none() && list.keys.is_empty()
     }
 
-    /// What to send next, at most `max` keys.
+    /// The next batch, of up to `max` keys.
     pub(super) fn batch(&self, max: usize) -> Batch {
         let list = self.list();
         let keys = list.keys.iter().take(max).map(|(key, turn)| (key.clone(), *turn)).collect();
         Batch { is_all: list.all.is_some(), keys, turn: list.turn }
     }
 
-    /// A batch was sent; what ended again since it was made stays.
+    /// Removes a batch that was sent. Keys that were invalidated again since stay.
     pub(super) fn forget(&self, sent: &Batch) {
         let mut list = self.list();
         if sent.is_all && list.all == Some(sent.turn) {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_again_while_it_is_sent_is_sent_again() {
+    fn a_key_that_is_invalidated_again_while_it_is_sent_is_sent_again() {
         let unsent = PendingInvalidations::default();
         unsent.add(&[key(1), key(2)]);
         let batch = unsent.batch(10);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_everything_has_ended() {
+    fn beyond_the_bound_all_answers_are_invalidated() {
         let unsent = PendingInvalidations::default();
         unsent.add(&(0..=KEYS_MAX).map(key).collect::<Vec<_>>());
         let batch = unsent.batch(10);

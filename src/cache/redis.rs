@@ -1,9 +1,9 @@
 //! The cache that replicas share: one hash for each route and day, in Redis.
 //!
-//! Field `g` is the generation, a random token; `a` the answer; `e` the epoch, which ends every
-//! answer at once; `r` the server's run, since a server that was restarted or promoted may hold what
-//! had ended. A hash that does not fit is made anew, so what Redis lost or brought back is a miss.
-//! Each script touches one key, as a Cluster wants it.
+//! Field `g` is the generation, a random token; `a` the answer; `e` the epoch, which invalidates all
+//! answers at once; `r` the server's run id, since a restarted or promoted server may hold invalidated
+//! answers. A hash that does not match is replaced, so data that Redis lost or brought back are a miss.
+//! Each script uses one key, as a Cluster demands.
 
 use super::counts::InvalidationCounts;
 use super::pending::PendingInvalidations;
@@ -20,22 +20,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How long an answer is given without asking Redis whether it is still good.
+/// How long an answer is used without asking Redis whether it is still valid.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// The pause between two flushes of what ended here.
+/// The pause between two flushes of invalidations.
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
-/// Keys that are remembered as checked; beyond it some are checked more often.
+/// Maximum number of keys kept as checked; beyond it some are checked more often.
 const CHECKED_MAX: u64 = 65_536;
 
-/// Keys in one call at most.
+/// Maximum number of keys in one call.
 const KEYS_MAX: usize = 1_024;
 
-/// Bytes of an answer that is shared; a larger one stays in its process.
+/// Maximum bytes of a shared answer; a larger one stays in its process.
 const ANSWER_MAX: usize = 1 << 20;
 
-/// Gives the generation of a key, and makes one where there is none that is good.
+/// Returns the generation of a key; creates one if there is no valid one.
 /// Arguments: a new token, its life in ms (0: without end), the epoch.
 static CURRENT: Script = Script::new(CURRENT_TEXT, || digest_of(CURRENT_TEXT));
 const CURRENT_TEXT: &str = r"
@@ -48,7 +48,7 @@ redis.call('HSET', KEYS[1], 'g', ARGV[1], 'r', run, 'e', ARGV[3])
 if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return ARGV[1]";
 
-/// Gives the answer of a generation, if that is still the key's. Arguments: the token, the epoch.
+/// Returns the answer if the generation is still the key's. Arguments: the token, the epoch.
 static FETCH: Script = Script::new(FETCH_TEXT, || digest_of(FETCH_TEXT));
 const FETCH_TEXT: &str = r"
 local kept = redis.call('HMGET', KEYS[1], 'g', 'r', 'e', 'a')
@@ -57,8 +57,7 @@ local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
 return kept[2] == run and kept[4]";
 
-/// Keeps an answer under its generation, if that is still the key's. Arguments: the token, the
-/// answer.
+/// Stores an answer if its generation is still the key's. Arguments: the token, the answer.
 static KEEP: Script = Script::new(KEEP_TEXT, || digest_of(KEEP_TEXT));
 const KEEP_TEXT: &str = r"
 if redis.call('HGET', KEYS[1], 'g') ~= ARGV[1] then return 0 end
@@ -73,7 +72,7 @@ pub struct RedisCache {
     ends: InvalidationCounts,
     unsent: PendingInvalidations,
     told: Notify,
-    /// Generations as Redis named them; each good in one window.
+    /// Generations as read from Redis, each valid in one window.
     checked: Cache<DayKey, Checked>,
     windows: Windows,
 }
@@ -86,19 +85,19 @@ struct Checked {
     is_shared: bool,
 }
 
-/// Spans of at most 100 ms; in each, a key is checked once. Readers of an open one share no lock.
+/// Windows of up to 100 ms; a key is checked once in each. Readers of an open window share no lock.
 struct Windows {
     started: Instant,
-    /// The open window's number; odd where Redis answered when it was opened.
+    /// Number of the open window; odd if Redis answered when it was opened.
     number: AtomicU64,
     /// When it closes, in ms since the start.
     open_until: AtomicU64,
     opened: Mutex<Opened>,
-    /// Held while a window is opened: how often Redis had come back when we last looked.
+    /// Locked while a window is opened. How often Redis had come back at the last look.
     opening: tokio::sync::Mutex<u64>,
 }
 
-/// A window; without an epoch it has to do without Redis.
+/// A window; without an epoch Redis was away when it was opened.
 #[derive(Debug, Clone, Copy)]
 struct Opened {
     number: u64,
@@ -130,7 +129,7 @@ impl Windows {
         *self.opened.lock().expect("no holder of the window panics")
     }
 
-    /// Opens one, as good as what was asked at `asked_at`.
+    /// Opens a window, as of the answer to what was asked at `asked_at`.
     fn open(&self, asked_at: u64, epoch: Option<u64>) {
         let mut opened = self.opened.lock().expect("no holder of the window panics");
         let number = (opened.number / 2 + 1) * 2 + u64::from(epoch.is_some());
@@ -145,11 +144,11 @@ impl Windows {
 }
 
 impl RedisCache {
-    /// A cache whose keys begin with `prefix`, and whose answers live for `ttl` at most.
+    /// A cache whose keys begin with `prefix` and whose answers live for up to `ttl`.
     pub fn new(redis: Redis, prefix: &str, ttl: Duration, metrics: Metrics) -> Self {
         let checked = Cache::builder()
             .max_capacity(CHECKED_MAX)
-            // Worthless after its window; this only gives the memory back.
+            // An entry is useless after its window; this only frees the memory.
             .time_to_live(10 * CHECK_EVERY)
             .build();
         Self {
@@ -165,7 +164,7 @@ impl RedisCache {
         }
     }
 
-    /// Sends what ended here, in one call; says whether something is left.
+    /// Sends invalidations in one call; returns whether some are left.
     pub async fn flush(&self) -> bool {
         let batch = self.unsent.batch(KEYS_MAX);
         let sent = if batch.is_all {
@@ -187,7 +186,7 @@ impl RedisCache {
         format!("{}epoch", self.prefix)
     }
 
-    /// Opens a window, unless somebody else just did.
+    /// Opens a window, unless another caller just did.
     async fn open_window(&self) {
         let mut returns_seen = self.windows.opening.lock().await;
         if self.windows.number().is_some() {
@@ -198,8 +197,8 @@ impl RedisCache {
         self.windows.open(asked_at, epoch);
     }
 
-    /// The epoch. A new one if Redis was away: somebody may have ended answers meanwhile, and could
-    /// not say so.
+    /// The epoch; a new one if Redis was away, since others may have invalidated answers in the meantime
+    /// without being able to say so.
     async fn ask_epoch(&self, returns_seen: &mut u64) -> Result<u64, RedisFailure> {
         let returns = self.redis.returns();
         if returns != *returns_seen {
@@ -236,9 +235,9 @@ impl RedisCache {
         if replies.iter().all(Result::is_ok) { Ok(()) } else { Err(CacheAway) }
     }
 
-    /// Ends every answer, for this process' readers too.
+    /// Invalidates all answers, for this process' readers too.
     async fn end_epoch(&self) -> Result<(), CacheAway> {
-        // Nobody opens a window meanwhile, so none is left open with the old epoch.
+        // The lock keeps others from opening a window with the old epoch.
         let _opening = self.windows.opening.lock().await;
         let ended = self.redis.ask(Ask::command("UNLINK", self.epoch_name())).await;
         self.windows.close();
@@ -249,12 +248,12 @@ impl RedisCache {
 #[async_trait]
 impl SearchCache for RedisCache {
     async fn current(&self, key: &DayKey) -> Generation {
-        // Read first: what ends from here on makes this generation an old one.
+        // Read first, so that a later invalidation makes this generation an old one.
         let ends = self.ends.of(key);
         if self.windows.number().is_none() {
             self.open_window().await;
         }
-        // A window that closed since is as good: this call began before it closed.
+        // A window that closed since is still valid: this call began before.
         let window = self.windows.number.load(Ordering::Acquire);
         if window.is_multiple_of(2) {
             return Generation { token: window, is_shared: false, ends };
@@ -266,7 +265,7 @@ impl SearchCache for RedisCache {
                 let Some(epoch) = epoch else {
                     return Generation { token: number, is_shared: false, ends };
                 };
-                // One check at a time for each key; who comes meanwhile shares it.
+                // One check at a time for each key; concurrent callers share it.
                 let check = self.check(key, number, epoch);
                 let entry = self.checked.entry_by_ref(key);
                 let is_old = |checked: &Checked| checked.window != number;
@@ -299,7 +298,7 @@ impl SearchCache for RedisCache {
             return;
         }
         let ask = Ask::script(&KEEP, vec![self.name(key)]).with(generation.token);
-        // Not kept is not lost: the next reader loads it.
+        // If it is not stored, the next reader loads it.
         let _ = self.redis.ask(ask.with_bytes(answer)).await;
     }
 
@@ -307,7 +306,7 @@ impl SearchCache for RedisCache {
         if keys.is_empty() {
             return;
         }
-        // In this order: whoever sees the new count also sees that Redis does not know of it yet.
+        // In this order: a reader of the new count also sees that Redis does not know of it yet.
         self.unsent.add(keys);
         for key in keys {
             self.ends.add(key);

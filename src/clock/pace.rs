@@ -1,12 +1,12 @@
-//! The pace of a worker that takes turns.
+//! A minimum interval between the turns of a worker.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Turns that begin at least so long after one another.
+/// Turns that start at least `between` after one another.
 ///
-/// Who was at rest begins at once; under load each turn finds more to do, and what every turn costs
-/// is shared by more.
+/// An idle worker starts at once. Under load each turn finds more work, which shares the turn's fixed
+/// cost. `tokio::time::interval` would not do: it tolerates delays of up to 5 ms, more than the pause.
 #[derive(Debug)]
 pub struct Pace {
     between: Duration,
@@ -34,7 +34,7 @@ mod tests {
     use futures::FutureExt as _;
 
     #[tokio::test]
-    async fn who_was_at_rest_begins_at_once_and_who_was_not_keeps_the_pace() {
+    async fn an_idle_worker_starts_at_once_and_a_busy_one_keeps_the_interval() {
         let mut slow = Pace::of(Duration::from_secs(3600));
         assert!(slow.turn().now_or_never().is_some());
         assert!(slow.turn().now_or_never().is_none());

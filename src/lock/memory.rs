@@ -1,4 +1,4 @@
-//! Flight locks of a single process.
+//! Flight locks within one process.
 
 use super::{FlightLocks, Taken};
 use crate::domain::FlightId;
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Mutex;
 
-/// The set of flights that are taken.
+/// The set of locked flights.
 #[derive(Debug, Default)]
 pub struct MemoryLocks {
     taken: Mutex<HashSet<FlightId>>,

@@ -1,8 +1,8 @@
-//! The lock port: a mutex on each flight, so that replicas wait for one another instead of deciding
-//! on rows that the other is about to change.
+//! The lock port: a mutex on each flight, so that a replica waits for another's batch instead of deciding
+//! on rows that are about to change.
 //!
-//! Only an accelerator: the store's version check is what protects the seats. `memory` serves one
-//! process, `redis` many.
+//! Locks only save work: the store's version check protects the seats. `memory` serves one process, `redis`
+//! many.
 
 pub mod memory;
 pub mod redis;
@@ -11,27 +11,27 @@ use crate::domain::FlightId;
 use async_trait::async_trait;
 use std::convert::Infallible;
 
-/// Takes flights for one batch.
+/// Locks flights for one batch.
 #[async_trait]
 pub trait FlightLocks: Send + Sync + 'static {
-    /// Takes those of the flights that are free and says which those are; the others stay with
-    /// whoever has them. Where the lock itself is away, every flight counts as taken by us.
+    /// Locks those of the flights that are free and returns them. If the lock service is away, all flights
+    /// count as locked by us.
     ///
-    /// Who asks again for a flight that it did not get comes before the one that had it.
+    /// A replica that asks again for a flight that it did not get comes before the one that had it.
     async fn take(&self, flights: &[FlightId]) -> Taken;
 
-    /// Keeps what was taken from lapsing, until dropped.
+    /// Renews the locks until dropped.
     async fn keep(&self, taken: &Taken) -> Infallible;
 
-    /// Gives back what was taken.
+    /// Releases the locks.
     async fn release(&self, taken: Taken);
 }
 
-/// What one call took.
+/// The locks that one call took.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// The flights that are ours until released.
+    /// The locked flights.
     pub flights: Vec<FlightId>,
-    /// What names us as their holder, where others could hold them.
+    /// The holder's token, if others could hold the locks.
     token: Option<String>,
 }

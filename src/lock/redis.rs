@@ -1,9 +1,9 @@
 //! Flight locks in Redis: one key a flight, taken by `SET NX PX` with a random token.
 //!
-//! A lock lapses after its lease, so that a crash costs others seconds; who works longer renews it.
-//! Fairness: who does not get a flight leaves its name in a second key, and the holder's release
-//! hands the lock over to that name. Otherwise a busy replica would take its own lock again before
-//! another one asks.
+//! A lock lapses after its lease, so that a crash costs others seconds; a longer batch renews it. For
+//! fairness a replica that does not get a flight leaves its name in a second key, and the holder's release
+//! hands the lock over to that name. Otherwise a busy replica would take its own lock again before another
+//! one asks.
 
 use super::{FlightLocks, Taken};
 use crate::domain::FlightId;
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// How long a lock outlives its holder.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// How long a replica that waits is remembered, and a lock kept for it, until it asks again.
+/// How long a waiting replica's name is kept, and a lock reserved for it, until it asks again.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Takes a lock that was handed over to us, or one that came free; else notes that we wait.
-/// Arguments: our token, the lease in ms, our name, the turn in ms.
+/// Takes a lock that was handed over to us or is free; else leaves our name.
+/// Arguments: our token, the lease in ms, our name, the reservation in ms.
 static ASK_AGAIN: Script = Script::new(ASK_AGAIN_TEXT, || digest_of(ASK_AGAIN_TEXT));
 const ASK_AGAIN_TEXT: &str = r"
 local holder = redis.call('GET', KEYS[1])
@@ -33,8 +33,8 @@ local waits = redis.call('GET', KEYS[2])
 if not waits or waits == ARGV[3] then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
 return 0";
 
-/// Gives a lock back if it is ours: to who waits, or to nobody.
-/// Arguments: our token, our name, the turn in ms.
+/// Releases a lock if it is ours: hands it to the waiting replica, or frees it.
+/// Arguments: our token, our name, the reservation in ms.
 static RELEASE: Script = Script::new(RELEASE_TEXT, || digest_of(RELEASE_TEXT));
 const RELEASE_TEXT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -53,27 +53,27 @@ const RENEW_TEXT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
 
-/// Locks in Redis, for one replica.
+/// Flight locks in Redis, for one replica.
 pub struct RedisLocks {
     redis: Redis,
     prefix: String,
-    /// What this replica is called among those who wait.
+    /// This replica's name among waiting ones.
     name: String,
     lease: Duration,
 }
 
 impl RedisLocks {
-    /// Locks whose keys begin with `prefix`, for a replica of its own.
+    /// Locks whose keys begin with `prefix`. Each value counts as a replica.
     pub fn new(redis: Redis, prefix: &str) -> Self {
         Self::with_lease(redis, prefix, LEASE)
     }
 
-    /// Locks that lapse after `lease` unless they are kept.
+    /// The same, with another lease.
     pub fn with_lease(redis: Redis, prefix: &str, lease: Duration) -> Self {
         Self { redis, prefix: prefix.to_owned(), name: random_name(), lease }
     }
 
-    /// The lock's key; the braces keep both keys of a flight in one slot of a Cluster.
+    /// Key of a lock. The braces keep both keys of a flight in one slot of a Cluster.
     fn lock(&self, flight: FlightId) -> String {
         format!("{}{{{flight}}}", self.prefix)
     }
@@ -86,7 +86,7 @@ impl RedisLocks {
         Ask::script(script, vec![self.lock(flight), self.queue(flight)])
     }
 
-    /// Asks for the locks; one that gets no answer counts as taken.
+    /// Asks for the locks. A lock without an answer counts as taken.
     async fn ask_for(&self, flights: &[FlightId], token: &str) -> Vec<bool> {
         let lease = self.lease.as_millis();
         let set = |flight: &FlightId| {
@@ -137,7 +137,7 @@ impl FlightLocks for RedisLocks {
                 ask.with(token).with(self.lease.as_millis())
             };
             let asks: Vec<_> = taken.flights.iter().map(renew).collect();
-            // Not renewed, it lapses: others then decide beside us, and versions protect the seats.
+            // Without a renewal the lock lapses. Others then decide beside us, and versions protect the seats.
             self.redis.ask_all(&asks).await;
         }
     }
@@ -149,7 +149,7 @@ impl FlightLocks for RedisLocks {
             ask.with(&self.name).with(TURN.as_millis())
         };
         let asks: Vec<_> = taken.flights.iter().map(release).collect();
-        // Not released, it lapses.
+        // Without a release the lock lapses.
         self.redis.ask_all(&asks).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What is put aside: the message as it came, or, where that is too much, a stub that identifies it.
+//! Dead letters: the message as received, or, if it is too large, a stub that identifies it.
 
 use super::{Headers, Message, Origin};
 use sha2::{Digest as _, Sha256};
@@ -7,10 +7,10 @@ use std::fmt;
 /// Maximum length of a reason, in characters: it is a header and a log field.
 const REASON_MAX: usize = 200;
 
-/// Bytes of a key or payload that a stub shows.
+/// Number of bytes of a key or payload that a stub keeps.
 const SHOWN_MAX: usize = 1_024;
 
-/// Why a message is put aside: one bounded line. Callers leave out what the message says.
+/// Why a message becomes a dead letter: one bounded line, without the message's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(String);
 
@@ -27,7 +27,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A received message that is not exactly its text: binary, without a value, or too large to keep.
+/// A received message that text can't represent: binary, without a value, or too large to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Original {
     /// The key's bytes.
@@ -36,7 +36,7 @@ pub struct Original {
     pub payload: Option<Vec<u8>>,
     /// Names and values.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// What the value was, if only its beginning is kept.
+    /// Digest of the value, if only its beginning is kept.
     pub digest: Option<Digest>,
 }
 
@@ -45,7 +45,7 @@ pub struct Original {
 pub struct Digest {
     /// SHA-256, as hexadecimal digits.
     pub sha256: String,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub bytes: usize,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl Original {
-    /// The beginning of a key and of a value, and what the value was.
+    /// A stub: the beginning of a key and of a value, and the value's digest.
     pub fn stub(key: Option<&[u8]>, payload: Option<&[u8]>) -> Self {
         let shown = |bytes: &[u8]| bytes[..bytes.len().min(SHOWN_MAX)].to_vec();
         Self {
@@ -76,7 +76,7 @@ impl Original {
         }
     }
 
-    /// The same, of what is kept here; what is a stub already stays one.
+    /// A stub of this message. A stub stays as it is.
     #[must_use]
     pub fn into_stub(self) -> Self {
         if self.digest.is_some() {
@@ -85,11 +85,11 @@ impl Original {
         Self::stub(self.key.as_deref(), self.payload.as_deref())
     }
 
-    /// Adds where it came from and why it is put aside.
+    /// Adds headers with its origin and the reason.
     #[must_use]
     pub fn put_aside(mut self, topic: &str, reason: &Reason, origin: Option<&Origin>) -> Self {
         let mut headers = Headers::default();
-        headers.tell_dead_letter(topic, reason, origin);
+        headers.push_dead_letter(topic, reason, origin);
         if let Some(digest) = &self.digest {
             headers.push("dlq_sha256", digest.sha256.clone());
             headers.push("dlq_bytes", digest.bytes.to_string());
@@ -105,7 +105,7 @@ impl Headers {
         self.iter().map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())))
     }
 
-    fn tell_dead_letter(&mut self, topic: &str, reason: &Reason, origin: Option<&Origin>) {
+    fn push_dead_letter(&mut self, topic: &str, reason: &Reason, origin: Option<&Origin>) {
         self.push("dlq_reason", reason.0.clone());
         self.push("dlq_topic", topic);
         if let Some(Origin { partition, offset, .. }) = origin {
@@ -116,7 +116,7 @@ impl Headers {
 }
 
 impl Message {
-    /// What was received: the bytes where they are kept, else the text.
+    /// The message as received: its bytes if they are kept, else its text.
     pub fn original(&self) -> Original {
         let kept = self.origin.as_ref().and_then(|origin| origin.original.as_deref());
         kept.cloned().unwrap_or_else(|| Original {
@@ -127,10 +127,10 @@ impl Message {
         })
     }
 
-    /// The message as it is put aside: its source and the reason are in its headers.
+    /// The message as a dead letter, with its origin and the reason in its headers.
     #[must_use]
     pub fn as_dead_letter(mut self, topic: &str, reason: &Reason) -> Self {
-        self.headers.tell_dead_letter(topic, reason, self.origin.as_ref());
+        self.headers.push_dead_letter(topic, reason, self.origin.as_ref());
         self
     }
 }

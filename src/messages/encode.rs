@@ -1,4 +1,4 @@
-//! Between facts and messages: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
+//! Events to messages and back: JSON bodies, `CloudEvents` headers, keys. The contract on the wire.
 
 use super::{Message, Topic};
 use crate::domain::{
@@ -15,12 +15,13 @@ use std::fmt;
 const SPEC_VERSION: &str = "1.0";
 const SOURCE: &str = "/airline-booking";
 
-/// Most headers that a message of ours has: five attributes of each event, one of its kind, its trace.
+/// Maximum number of headers of a message of ours: five attributes, one of its kind, its trace.
 const HEADERS: usize = 7;
 
 /// A message's headers, in order.
 ///
-/// Each booking makes and reads some thirty; most are words that never change, which are not copied.
+/// A booking writes and reads some thirty of them. Most names and values are constants, which are not
+/// copied.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Headers(Vec<(Word, Word)>);
@@ -31,7 +32,7 @@ pub struct Headers(Vec<(Word, Word)>);
 struct Word(Cow<'static, str>);
 
 impl From<&str> for Word {
-    /// Borrows the words that most messages have; copies others.
+    /// Borrows the words of most messages and copies others.
     fn from(text: &str) -> Self {
         let known = match text {
             "ce_specversion" => "ce_specversion",
@@ -90,7 +91,7 @@ impl Headers {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Gives a name this value and no other.
+    /// Sets a header, replacing all of the same name.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.0.retain(|(known, _)| known.0 != name);
         self.push(name, value);
@@ -104,8 +105,8 @@ impl Headers {
         self.0.push((Word(Cow::Borrowed(name)), Word(Cow::Borrowed(value))));
     }
 
-    /// Binary-mode `CloudEvents` 1.0. The id is made of what happened to what, so that it is the
-    /// same when the message comes again.
+    /// Binary-mode `CloudEvents` 1.0. The id consists of the event's kind and subject, so that it is the same
+    /// when the message is sent again.
     fn cloud_event(id: String, kind: &'static str, time: Timestamp) -> Self {
         let mut headers = Self(Vec::with_capacity(HEADERS));
         headers.push_fixed("ce_specversion", SPEC_VERSION);
@@ -186,7 +187,7 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data with string keys is always JSON")
 }
 
-/// A message that does not say what its topic's messages say; it belongs to the dead letters.
+/// A message that breaks the contract of its topic; it becomes a dead letter.
 #[derive(Debug, thiserror::Error)]
 #[error("malformed message: {0}")]
 pub struct MalformedMessage(String);
@@ -213,12 +214,12 @@ fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMes
     serde_json::from_str(&message.payload).map_err(|error| MalformedMessage(fault(&error)))
 }
 
-/// What is wrong and where, without what the message says: serde's own text quotes it.
+/// What is wrong and where, without the message's content, which serde's own text would quote.
 fn fault(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = match error.classify() {
         Category::Data if text.starts_with("missing field") => {
-            // The name is ours: serde takes it from the type.
+            // The name comes from our type, not from the message.
             return text;
         }
         Category::Data => "a field of another type or value than the document says",

@@ -11,15 +11,15 @@ pub use dead_letter::{Digest, Original, Reason};
 pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
 pub use signature::{SIGNATURE, Signatures};
 
-/// The streams that the service writes.
+/// The topics of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
-    /// What the payment worker, or another team's provider, is to do.
+    /// Requests to the payment worker, or to another team's payment service.
     PaymentRequests,
-    /// What it did.
+    /// What the gateway did.
     PaymentEvents,
-    /// Seats sold and given back, for inventory systems.
+    /// Seats sold and returned, for inventory systems.
     FlightBookings,
     /// Flights and bookings after each change.
     AirlineEvents,
@@ -30,7 +30,7 @@ impl Topic {
     pub const ALL: [Self; 4] =
         [Self::PaymentRequests, Self::PaymentEvents, Self::FlightBookings, Self::AirlineEvents];
 
-    /// Its default name, which also marks its messages in the outbox.
+    /// Default name, which also marks its messages in the outbox.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PaymentRequests => "payment-requests",
@@ -41,42 +41,42 @@ impl Topic {
     }
 }
 
-/// One message; its key decides the order, which is kept among equal keys.
+/// A message. Messages with equal keys keep their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// A booking's or a flight's number.
+    /// Id of a booking or a flight.
     pub key: String,
     /// JSON.
     pub payload: String,
-    /// `CloudEvents` attributes in binary mode (`ce_…`), and more as the topic needs.
+    /// `CloudEvents` attributes in binary mode (`ce_…`), and those of the topic.
     pub headers: Headers,
-    /// Where it was received from, if it was written somewhere.
+    /// Position in its topic, if it was received.
     #[serde(skip)]
     pub origin: Option<Origin>,
 }
 
-/// A message's place in its topic.
+/// The position of a message in its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The partition.
     pub partition: i32,
-    /// The message's number in it.
+    /// The offset in the partition.
     pub offset: i64,
-    /// What was received, where text does not say it exactly.
+    /// The message as received, if text can't represent it.
     pub original: Option<Arc<Original>>,
-    /// Why the message must not be believed, whatever it says.
+    /// Why the message must be refused, whatever its content.
     pub fault: Option<&'static str>,
 }
 
 impl Origin {
-    /// The place of a message that is exactly its text.
+    /// The position of a message that text represents exactly.
     pub const fn of_text(partition: i32, offset: i64) -> Self {
         Self { partition, offset, original: None, fault: None }
     }
 }
 
 impl Message {
-    /// Why it must not be believed: not readable, not signed, or wrongly so.
+    /// Why it must be refused: unreadable, unsigned, or wrongly signed.
     pub fn fault(&self) -> Option<&'static str> {
         self.origin.as_ref()?.fault
     }

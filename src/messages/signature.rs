@@ -1,7 +1,7 @@
 //! Signatures of messages: HMAC-SHA256 with a secret that all trusted writers of the topics share.
 //!
-//! Signed are, in this order, the topic's name on Kafka, the key, `ce_id`, `ce_type` and the value, each
-//! as a netstring: its length in bytes in decimal digits, a colon, the bytes, a comma. What is missing
+//! The signed text is, in this order, the topic's name on Kafka, the key, `ce_id`, `ce_type` and the value,
+//! each as a netstring: its length in bytes in decimal digits, a colon, the bytes, a comma. A missing part
 //! is empty. `asyncapi.yaml` has an example.
 
 use super::Message;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 /// The header that holds a signature, as 64 lower-case hexadecimal digits.
 pub const SIGNATURE: &str = "signature";
 
-/// Signs messages, and judges those of others.
+/// Signs messages and verifies signatures.
 #[derive(Clone)]
 pub struct Signatures {
-    /// The first signs, all of them verify: so secrets are changed replica by replica.
+    /// The first signs, all verify, so that secrets can be changed replica by replica.
     keys: Arc<[Hmac<Sha256>]>,
     is_required: bool,
 }
@@ -29,8 +29,8 @@ impl fmt::Debug for Signatures {
 }
 
 impl Signatures {
-    /// With these secrets (`EVENTS_SECRET`); none: nothing is signed or looked at. `is_required`
-    /// (`EVENTS_REQUIRE`): messages without a signature are refused.
+    /// Signatures with these secrets (`EVENTS_SECRET`); `None` without any: nothing is signed or verified.
+    /// `is_required` (`EVENTS_REQUIRE`): messages without a signature are refused.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>, is_required: bool) -> Option<Self> {
         let key = |secret: &str| {
             Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length")
@@ -39,12 +39,12 @@ impl Signatures {
         (!keys.is_empty()).then_some(Self { keys, is_required })
     }
 
-    /// A message's signature on a topic.
+    /// The signature of a message on a topic.
     pub fn sign(&self, topic: &str, message: &Message) -> String {
         hexadecimal(&signed(self.keys[0].clone(), topic, message).finalize().into_bytes())
     }
 
-    /// What is wrong with a message's signature, if anything is.
+    /// What is wrong with a message's signature, if anything.
     pub fn fault(&self, topic: &str, message: &Message) -> Option<&'static str> {
         let Some(stated) = message.headers.get(SIGNATURE) else {
             return self.is_required.then_some("not signed, and EVENTS_REQUIRE is set");

@@ -1,40 +1,40 @@
-//! Room for gateway calls of one kind: so many under way, and so many that wait for it.
+//! Bounds gateway calls of one kind: those that run, and those that wait.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Room for calls.
+/// A bounded number of calls.
 pub(super) struct Calls {
-    /// Calls under way and those that wait.
-    places: Arc<Semaphore>,
-    /// Calls under way.
-    rooms: Arc<Semaphore>,
+    /// Permits of running and waiting calls.
+    all: Arc<Semaphore>,
+    /// Permits of running calls.
+    running: Arc<Semaphore>,
 }
 
 impl Calls {
-    /// Room for `running_max` calls, and as many places to wait as said.
+    /// Up to `running_max` calls run, and `waiting_max` wait.
     pub(super) fn new(running_max: usize, waiting_max: usize) -> Self {
-        let places = Arc::new(Semaphore::new(running_max + waiting_max));
-        Self { places, rooms: Arc::new(Semaphore::new(running_max)) }
+        let all = Arc::new(Semaphore::new(running_max + waiting_max));
+        Self { all, running: Arc::new(Semaphore::new(running_max)) }
     }
 
-    /// A place to wait for room; none if too many wait.
-    pub(super) fn place(&self) -> Option<Place> {
-        let place = self.places.clone().try_acquire_owned().ok()?;
-        Some(Place { place, rooms: self.rooms.clone() })
+    /// A permit to wait; `None` if too many calls wait.
+    pub(super) fn enter(&self) -> Option<PendingCall> {
+        let admitted = self.all.clone().try_acquire_owned().ok()?;
+        Some(PendingCall { admitted, running: self.running.clone() })
     }
 }
 
-/// A call's place in the queue.
-pub(super) struct Place {
-    place: OwnedSemaphorePermit,
-    rooms: Arc<Semaphore>,
+/// A waiting call.
+pub(super) struct PendingCall {
+    admitted: OwnedSemaphorePermit,
+    running: Arc<Semaphore>,
 }
 
-impl Place {
-    /// Waits for room, in the order of arrival. What it gives is held for the call.
-    pub(super) async fn room(self) -> (OwnedSemaphorePermit, OwnedSemaphorePermit) {
-        let room = self.rooms.acquire_owned().await.expect("the semaphore is never closed");
-        (self.place, room)
+impl PendingCall {
+    /// Waits to run, first in, first out. The call holds the returned permits.
+    pub(super) async fn start(self) -> (OwnedSemaphorePermit, OwnedSemaphorePermit) {
+        let running = self.running.acquire_owned().await.expect("the semaphore is never closed");
+        (self.admitted, running)
     }
 }

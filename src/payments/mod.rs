@@ -1,7 +1,7 @@
-//! Getting paid: the gateway port, the worker that asks it, and settlement of what it says.
+//! Payments: the worker that calls the gateway, and settlement of the results.
 //!
-//! `payment-requests` → [`worker`] → [`gateway`] → `payment-events` → [`settlement`] → the booking
-//! engine's door. Slow and fallible by nature: every step may be repeated.
+//! `payment-requests` → [`worker`] → gateway → `payment-events` → [`settlement`] → engine. Every step may be
+//! repeated.
 
 mod calls;
 pub mod settlement;

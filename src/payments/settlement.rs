@@ -1,4 +1,4 @@
-//! Settlement: reads `payment-events` and brings their bookings to an end, through the door.
+//! Settlement reads `payment-events` and submits them to the engine.
 
 use crate::bus::{Bus, BusError, received};
 use crate::clock::pace::Pace;
@@ -11,33 +11,33 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
-/// Events settled at once: several batches of the engine, since flights that a batch of holds has are
-/// settled a batch later. With one batch at a time those few held up all the others.
+/// Events settled at once: several batches of the engine. Flights that a batch of holds uses are settled a
+/// batch later, and with one batch at a time they would delay all others.
 const BATCH_SIZE_MAX: usize = 2_048;
 
-/// The least time between two looks at the bus, each of which is a batch of the engine or more.
+/// Minimum time between two turns, each of which is a batch of the engine or more.
 const TURN: Duration = Duration::from_millis(3);
 
 /// The pause after the store or the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
-/// Applies what the gateway said.
+/// Applies the results of the gateway.
 pub struct Settlement {
     /// Where events come from.
     pub bus: Arc<dyn Bus>,
-    /// The door.
+    /// The engine.
     pub engine: Engine,
     /// The consumer group (`KAFKA_GROUP_ID`).
     pub group: String,
-    /// Counts what is put aside.
+    /// Counts dead letters.
     pub metrics: Metrics,
-    /// Goes on with the traces of the events.
+    /// Continues the traces of the events.
     pub tracing: Tracing,
     /// Records each settled batch.
     pub progress: Progress,
 }
 
-/// Settlement cannot go on for now; what it had comes again.
+/// Settlement can't go on for now. Its events come again.
 #[derive(Debug, thiserror::Error)]
 enum SettlementError {
     #[error(transparent)]
@@ -47,7 +47,7 @@ enum SettlementError {
 }
 
 impl Settlement {
-    /// Works until stopped from outside.
+    /// Runs until dropped.
     pub async fn run(&self) {
         loop {
             let Err(error) = self.work().await;
@@ -69,7 +69,7 @@ impl Settlement {
         }
     }
 
-    /// Settles a batch; what can never be applied is put aside.
+    /// Settles a batch. Events that can never be applied become dead letters.
     async fn settle(&self, messages: Vec<Message>) -> Result<(), SettlementError> {
         let mut commands = Vec::with_capacity(messages.len());
         let mut sources = Vec::with_capacity(messages.len());
@@ -96,13 +96,13 @@ impl Settlement {
                 Err(Error::Refused(refusal)) => {
                     self.put_aside(message, span, &reason(&refusal)).await?;
                 }
-                // The others do not wait for that row. Nothing is lost, for the same reason as below.
+                // The others must not wait for that row. Nothing is lost, as below.
                 Err(Error::Store(locked @ StoreError::Locked(_))) => {
                     span.fail("locked");
                     warn!(error = %locked, "a payment is not settled yet; its gateway is asked again");
                 }
-                // Asking again would pin its partition for ever. Nothing is lost: the payment still
-                // waits, so the sweeper has the gateway asked again, whose answer is another event.
+                // A retry could block the partition for ever. Nothing is lost: the payment is still
+                // open, so the sweeper repeats the request, and its answer is another event.
                 Err(Error::Store(
                     fault @ (StoreError::Corrupt { .. } | StoreError::Refused(_)),
                 )) => self.put_aside(message, span, &fault.to_string()).await?,
@@ -127,7 +127,7 @@ impl Settlement {
     }
 }
 
-/// Why an event was refused, without what it says: reasons are kept and logged.
+/// Why an event was refused, without its content, since reasons are stored and logged.
 fn reason(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownPayment(_) => "there is no payment of this reference".to_owned(),

@@ -1,7 +1,7 @@
-//! The payment worker: reads `payment-requests`, asks the gateway, writes `payment-events`.
+//! The payment worker reads `payment-requests`, calls the gateway, and writes `payment-events`.
 //!
-//! The payment's row is the durable work: a request is committed on the bus once it is taken, and
-//! the sweeper repeats what a crash took with it. Slow calls run side by side and pin nothing.
+//! The payment's row is the durable record of the work. A request is committed on the bus once it is taken,
+//! and the sweeper repeats requests that a crash interrupted. Slow calls run side by side and block nothing.
 
 use super::calls::Calls;
 use crate::bus::{Bus, BusError, publish, received};
@@ -25,21 +25,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-/// Requests taken from the bus, and events given to it, at once.
+/// Maximum number of requests taken from the bus, and of events given to it, at once.
 const BATCH_SIZE_MAX: usize = 2_048;
 
-/// The least time between two looks at the bus: each asks the store once, and the gateway once.
+/// Minimum time between two turns.
 const TURN: Duration = Duration::from_millis(3);
 
-/// Captures under way at once, and those that wait for that; beyond both, the sweeper asks again.
+/// Maximum number of running and of waiting captures; beyond both, the sweeper repeats the request.
 const CAPTURES_MAX: usize = 4_096;
 const CAPTURES_WAITING_MAX: usize = 16_384;
 
-/// The same of reversals, so that captures without an answer hold up no refund.
+/// The same for reversals, so that unanswered captures delay no refund.
 const REVERSALS_MAX: usize = 1_024;
 const REVERSALS_WAITING_MAX: usize = 8_192;
 
-/// How often one request asks a gateway that gives no answer; the sweeper asks again later.
+/// Attempts of one request if the gateway gives no answer; the sweeper repeats it later.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// The pause before the second attempt; four times as long before each further one.
@@ -48,26 +48,26 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The pause after the store or the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
-/// Asks the gateway for what `payment-requests` say.
+/// Carries out `payment-requests` at the gateway.
 #[derive(Clone)]
 pub struct PaymentWorker {
     /// Where requests come from and events go.
     pub bus: Arc<dyn Bus>,
-    /// Tells which requests are still open.
+    /// Knows which requests are still open.
     pub store: Arc<dyn Store>,
-    /// Moves the money.
+    /// The payment gateway.
     pub gateway: Arc<dyn Gateway>,
-    /// Tells whether a hold has lapsed.
+    /// Decides whether a hold has lapsed.
     pub clock: Arc<dyn Clock>,
     /// The consumer group (`KAFKA_PAYMENT_GROUP_ID`).
     pub group: String,
-    /// How long one call may take (`GATEWAY_TIMEOUT`).
+    /// Time limit of a call (`GATEWAY_TIMEOUT`).
     pub timeout: Duration,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Where gateway calls run.
     pub tasks: TaskTracker,
-    /// Goes on with the traces of the requests.
+    /// Continues the traces of the requests.
     pub tracing: Tracing,
     /// Records each batch of requests taken from the bus.
     pub taking: Progress,
@@ -75,20 +75,20 @@ pub struct PaymentWorker {
     pub answering: Progress,
 }
 
-/// A request that is open, as the payment's row has it, and the span in which it is worked on.
+/// An open request, with the payment's row and its span.
 struct Asked {
     reference: PaymentReference,
-    /// The booking that the message names; settlement puts aside what names another than it paid for.
+    /// The booking that the message names; settlement refuses an event whose payment is for another.
     booking: BookingId,
     payment: PaymentAsked,
     action: PaymentAction,
     span: Span,
 }
 
-/// What the gateway said, with the span of its request.
+/// A result of the gateway, with the span of its request.
 type Answered = (PaymentEvent, Span);
 
-/// The worker cannot go on for now.
+/// The worker can't go on for now.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The store does not answer.
@@ -100,8 +100,8 @@ pub enum WorkerError {
 }
 
 impl PaymentWorker {
-    /// Works until `stop`; then takes no more requests, and ends when the calls under way are
-    /// answered and their answers are out.
+    /// Runs until `stop`; then takes no more requests, and ends when all running calls are answered and their
+    /// results published.
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let Err(error) = self.work(stop).await else { return };
@@ -121,7 +121,7 @@ impl PaymentWorker {
             failed = self.take(events) => match failed? {},
             () = stop.cancelled() => {}
         }
-        // Each call has a sender of its own, so the channel closes with the last of them.
+        // Each call has its own sender, so the channel closes with the last call.
         publishing.await
     }
 
@@ -147,9 +147,9 @@ impl PaymentWorker {
         }
     }
 
-    /// The requests that the payments' rows still ask for; the others were answered before. Only the
-    /// reference is the message's: what is asked of the gateway comes from the row, and a message
-    /// that says otherwise is put aside.
+    /// The requests that are still open by the payments' rows; others were answered before. Only the reference
+    /// comes from the message. The call's amount and method come from the row, and a message that differs
+    /// becomes a dead letter.
     async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, WorkerError> {
         let mut read: Vec<(PaymentRequest, Message, Span)> = Vec::with_capacity(messages.len());
         for message in messages {
@@ -191,10 +191,10 @@ impl PaymentWorker {
         Ok(())
     }
 
-    /// Starts one call beside the others. It waits for room by itself; where too many wait, it is left
-    /// to the sweeper, so that those behind it are still looked at.
+    /// Starts a call beside the others. It waits for its permit; if too many calls wait, the sweeper repeats the
+    /// request later, so that requests behind it go on.
     fn start(&self, asked: Asked, calls: &Calls, events: &mpsc::Sender<Answered>) {
-        let Some(place) = calls.place() else {
+        let Some(pending) = calls.enter() else {
             self.metrics.payments_deferred.inc();
             asked.span.fail("deferred");
             return;
@@ -202,7 +202,7 @@ impl PaymentWorker {
         let (worker, events) = (self.clone(), events.clone());
         let open = self.answering.begin();
         self.tasks.spawn(async move {
-            let room = place.room().await;
+            let permits = pending.start().await;
             let asking = worker.ask_until_answered(&asked);
             let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
@@ -210,11 +210,11 @@ impl PaymentWorker {
                 warn!(booking.id = %asked.booking, "the payment stays unanswered for now");
             }
             if let Ok(Some(event)) = answer {
-                // A closed channel means a restart of the worker; the sweeper repeats the request.
+                // A closed channel means that the worker restarts; the sweeper repeats the request.
                 let _ = events.send((event, asked.span)).await;
                 worker.answering.step();
             }
-            drop((open, room));
+            drop((open, permits));
         });
     }
 
@@ -252,7 +252,7 @@ impl PaymentWorker {
         None
     }
 
-    /// Asks once. A capture whose hold has lapsed is reversed instead: its seats may be gone.
+    /// Calls the gateway once. A capture whose hold has lapsed is reversed instead: its seats may be gone.
     async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
         let lapsed = asked.payment.hold_expires_at <= self.clock.now();
         let reverse = asked.action == PaymentAction::Reverse || lapsed;
@@ -287,11 +287,11 @@ impl PaymentWorker {
         })
     }
 
-    /// Publishes what the gateway said, as much at once as there is, until nobody asks it any more.
+    /// Publishes results in batches, until no call is left.
     async fn publish(&self, mut events: mpsc::Receiver<Answered>) -> Result<(), WorkerError> {
         let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
         while events.recv_many(&mut batch, BATCH_SIZE_MAX).await > 0 {
-            let (messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(told).unzip();
+            let (messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(message_of).unzip();
             publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
             drop(spans);
         }
@@ -299,7 +299,7 @@ impl PaymentWorker {
     }
 }
 
-/// What a request says otherwise than the payment's row.
+/// The first difference between a request and the payment's row.
 fn difference(request: &PaymentRequest, payment: &PaymentAsked) -> Option<&'static str> {
     let differs = |reason, is_other: bool| is_other.then_some(reason);
     differs("the payment is over another amount", request.amount != payment.amount)
@@ -307,8 +307,8 @@ fn difference(request: &PaymentRequest, payment: &PaymentAsked) -> Option<&'stat
         .or(differs("the payment has another method", request.payment_method != payment.method))
 }
 
-/// What is told of an answer, in the trace of its request.
-fn told((event, span): Answered) -> ((Topic, Message), Span) {
+/// The message of a result, in the trace of its request.
+fn message_of((event, span): Answered) -> ((Topic, Message), Span) {
     let mut message = Message::from(&event);
     if let Some(traceparent) = span.context().traceparent() {
         message.headers.set(TRACEPARENT, &*traceparent);

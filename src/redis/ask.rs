@@ -1,17 +1,17 @@
-//! What is asked of Redis: commands and scripts.
+//! Commands and scripts for Redis.
 
 use redis::Cmd;
 use std::fmt;
 use std::sync::LazyLock;
 
-/// A script, sent by its digest; its text follows where a server does not know it.
+/// A script. It is sent by its digest, and by its text if the server does not know it.
 pub struct Script {
     text: &'static str,
     digest: LazyLock<String>,
 }
 
 impl Script {
-    /// The script of a text.
+    /// A script with this text.
     pub const fn new(text: &'static str, digest: fn() -> String) -> Self {
         Self { text, digest: LazyLock::new(digest) }
     }
@@ -22,7 +22,7 @@ pub fn digest_of(text: &str) -> String {
     redis::Script::new(text).get_hash().to_owned()
 }
 
-/// One question. Its keys share a slot, so that a Cluster can answer it.
+/// A command or a script call. Its keys share a slot, so that a Cluster can run it.
 pub struct Ask {
     verb: Verb,
     keys: Vec<String>,
@@ -50,14 +50,14 @@ impl Ask {
         Self { verb: Verb::Script(script), keys, arguments: Vec::new() }
     }
 
-    /// With one more argument, after the keys.
+    /// Adds an argument after the keys.
     #[must_use]
     pub fn with(mut self, argument: impl fmt::Display) -> Self {
         self.arguments.push(argument.to_string().into_bytes());
         self
     }
 
-    /// With one more argument of any bytes.
+    /// Adds an argument of bytes.
     #[must_use]
     pub fn with_bytes(mut self, argument: &[u8]) -> Self {
         self.arguments.push(argument.to_vec());
@@ -68,7 +68,7 @@ impl Ask {
         matches!(self.verb, Verb::Script(_))
     }
 
-    /// On the wire; a script by its digest, or by its whole text.
+    /// The command on the wire; a script by its digest or its text.
     pub(super) fn wire(&self, by_text: bool) -> Cmd {
         let mut cmd = match self.verb {
             Verb::Command(name) => redis::cmd(name),

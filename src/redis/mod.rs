@@ -1,8 +1,8 @@
 //! One connection to Redis, a single server or a Cluster, that the cache and the locks share.
 //!
-//! A hung Redis is worse than a dead one, so every question has 50 ms, and after three failures in a
-//! row Redis counts as away: questions fail at once, while one task tries each second whether it
-//! takes a write again. Nothing here is needed to be right; without Redis the service is slower.
+//! A hung Redis is worse than a dead one. So every call has 50 ms, and after three failures in a row Redis
+//! counts as away: calls fail at once, while one task tries once a second whether Redis takes a write again.
+//! Correctness does not depend on Redis; without it the service is slower.
 
 mod ask;
 
@@ -26,22 +26,22 @@ use tracing::{info, warn};
 
 pub use ask::{Ask, Script, digest_of};
 
-/// How long one call may take, whatever it asks.
+/// Time limit of a call.
 const ANSWER_WITHIN: Duration = Duration::from_millis(50);
 
-/// How long making a connection may take; callers never wait that long for it.
+/// Time limit of connecting. Callers never wait that long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Failures in a row after which Redis counts as away.
+/// Number of failures in a row after which Redis counts as away.
 const FAILURES_MAX: u32 = 3;
 
 /// How long Redis stays away before it is tried again.
 const AWAY_FOR: Duration = Duration::from_secs(1);
 
-/// Questions that may wait to be written to one connection.
+/// Maximum number of commands that wait to be written to a connection.
 const WAITING_MAX: usize = 1_024;
 
-/// What a certificate in PEM begins with.
+/// First line of a certificate in PEM.
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Redis. Cheap to clone.
@@ -52,12 +52,12 @@ pub struct Redis {
 
 struct Shared {
     target: Target,
-    /// How long one call may take.
+    /// Time limit of a call.
     answer_within: Duration,
     state: watch::Sender<State>,
     /// Failures since the last answer.
     failures: AtomicU32,
-    /// How many connections were made.
+    /// Number of connections made.
     connections: AtomicU64,
     /// How often Redis came back.
     returns: AtomicU64,
@@ -69,16 +69,16 @@ enum Target {
     Cluster(Box<ClusterClient>),
 }
 
-/// Where the connection is. Unless it is fresh or up, one task works on it.
+/// State of the connection. Unless it is fresh or up, one task connects.
 #[derive(Clone)]
 enum State {
-    /// Nobody has asked yet.
+    /// Not used yet.
     Fresh,
-    /// It is being made, and nothing says that it will fail: callers wait for it.
+    /// Connecting, without a failure so far: callers wait.
     Connecting,
     /// Redis answers.
     Up(Connection),
-    /// Redis does not answer: callers fail at once.
+    /// Redis does not answer: calls fail at once.
     Away,
 }
 
@@ -94,13 +94,13 @@ enum Link {
     Cluster(ClusterConnection),
 }
 
-/// Why Redis gave no answer. Always bearable.
+/// Why Redis gave no answer. Callers go on without it.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisFailure {
-    /// It counts as away; it was not asked.
+    /// Redis counts as away and was not asked.
     #[error("Redis is away")]
     Away,
-    /// It did not answer in time; what was asked may still happen.
+    /// Redis did not answer in time; the command may still run.
     #[error("Redis did not answer in time")]
     Late,
     /// The connection or the server failed.
@@ -108,17 +108,16 @@ pub enum RedisFailure {
     Failed(#[from] RedisError),
 }
 
-/// What Redis said to one question.
+/// The reply to one command.
 pub type Reply = Result<Value, RedisFailure>;
 
 impl Redis {
-    /// Redis as the settings name it. Connects when first asked, and again whenever it must.
+    /// Redis as the settings name it. Connects at the first call, and again after a loss.
     pub fn new(settings: &RedisSettings, metrics: Metrics) -> Result<Self, RedisError> {
         Self::with_patience(settings, metrics, ANSWER_WITHIN)
     }
 
-    /// The same with another bound for each call than the service's own 50 ms: where a slow machine
-    /// must not count as an outage.
+    /// The same with another time limit than 50 ms, if a slow machine must not count as an outage.
     pub fn with_patience(
         settings: &RedisSettings,
         metrics: Metrics,
@@ -163,26 +162,26 @@ impl Redis {
         matches!(*self.shared.state.borrow(), State::Away)
     }
 
-    /// How often Redis came back. What it holds may be from before it went: whoever trusts it looks
-    /// here first.
+    /// How often Redis came back. Its data may be from before the outage, so readers compare this number
+    /// first.
     pub fn returns(&self) -> u64 {
         self.shared.returns.load(Ordering::Acquire)
     }
 
-    /// Answers if Redis does, and says how long it took.
+    /// Succeeds if Redis answers; returns the time it took.
     pub async fn ping(&self) -> Result<Duration, RedisFailure> {
         let asked_at = Instant::now();
         self.ask(Ask::of_nothing("PING")).await?;
         Ok(asked_at.elapsed())
     }
 
-    /// Asks one question.
+    /// Runs one command.
     pub async fn ask(&self, ask: Ask) -> Reply {
         let reply = self.ask_all(std::slice::from_ref(&ask)).await.pop();
         reply.unwrap_or(Err(RedisFailure::Away))
     }
 
-    /// Asks many questions at once; replies in their order.
+    /// Runs many commands at once; replies in their order.
     ///
     /// A single server gets them as one pipeline; the nodes of a Cluster each get theirs at once.
     pub async fn ask_all(&self, asks: &[Ask]) -> Vec<Reply> {
@@ -215,7 +214,7 @@ impl Redis {
         replies
     }
 
-    /// Connects once, whatever is known of Redis; says why it can't be used.
+    /// Connects once, whatever the state; returns why Redis can't be used.
     pub async fn try_out(&self) -> Result<(), RedisFailure> {
         match timeout(CONNECT_WITHIN, self.shared.connect()).await {
             Ok(connected) => Ok(connected.map(drop)?),
@@ -223,7 +222,7 @@ impl Redis {
         }
     }
 
-    /// The connection; none while Redis is away. Waits for the first one, and for one that was lost.
+    /// The connection; `None` while Redis is away. Waits for the first one, and for one that was lost.
     async fn connection(&self) -> Option<Connection> {
         let mut state = self.shared.state.borrow().clone();
         if matches!(state, State::Fresh | State::Connecting) {
@@ -252,7 +251,7 @@ impl Redis {
     }
 }
 
-/// The authorities of a PEM file, which are trusted instead of the system's.
+/// The certificate authorities of a PEM file, trusted instead of the system's.
 fn certificates(file: &Path) -> RedisResult<TlsCertificates> {
     let failed = |why: String| RedisError::from((ErrorKind::InvalidClientConfig, "REDIS_CA", why));
     let pem =
@@ -264,7 +263,7 @@ fn certificates(file: &Path) -> RedisResult<TlsCertificates> {
     Ok(TlsCertificates { client_tls: None, root_cert: Some(pem) })
 }
 
-/// Makes a connection, as often as it takes; ends with the last [`Redis`].
+/// Connects, as often as it takes; ends with the last [`Redis`].
 async fn revive(shared: Weak<Shared>, mut pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
@@ -280,7 +279,7 @@ async fn revive(shared: Weak<Shared>, mut pause: Duration) {
 }
 
 impl Shared {
-    /// Connects, and proves that Redis takes a write: a replica, or a full server, does not.
+    /// Connects, and checks that Redis takes a write: a replica or a full server does not.
     async fn connect(&self) -> RedisResult<Connection> {
         let link = match &self.target {
             Target::Single(client) => {
@@ -304,7 +303,7 @@ impl Shared {
         self.failures.store(0, Ordering::Relaxed);
         self.state.send_modify(|state| {
             if matches!(state, State::Away) {
-                // Before anyone can ask again: what Redis holds may be from before it went.
+                // Counted before calls go on, since the data may be from before the outage.
                 self.returns.fetch_add(1, Ordering::AcqRel);
                 info!("Redis is back");
             }
@@ -313,7 +312,7 @@ impl Shared {
         });
     }
 
-    /// A connection could not be made.
+    /// Records that connecting failed.
     fn went_away(&self, why: &RedisFailure) {
         self.metrics.redis_errors.inc();
         let is_news = self.state.send_if_modified(|state| {
@@ -325,10 +324,10 @@ impl Shared {
         }
     }
 
-    /// Draws conclusions from a call's replies: one answer is enough to know that Redis is there.
+    /// Updates the state by a call's replies. One answer proves that Redis is up.
     fn judge(self: &Arc<Self>, number: u64, replies: &[Reply]) {
         if replies.iter().any(Result::is_ok) {
-            // Reading first keeps the counter's line shared by the cores.
+            // Reading first keeps the cache line shared between cores.
             if self.failures.load(Ordering::Relaxed) != 0 {
                 self.failures.store(0, Ordering::Relaxed);
             }
@@ -355,14 +354,14 @@ impl Shared {
         }
     }
 
-    /// Whether the connection is gone. A Cluster's sees to its nodes by itself.
+    /// Whether the connection is lost. A Cluster's connection replaces those of its nodes by itself.
     fn is_lost(&self, why: &RedisFailure) -> bool {
         let is_single = matches!(self.target, Target::Single(_));
         matches!(why, RedisFailure::Failed(error) if is_single && error.is_connection_dropped())
     }
 
-    /// Leaves the connection of this number, or gives up waiting for one; says whether it still was
-    /// the latest. One task works on the next.
+    /// Drops the connection of this number, or stops waiting for one; returns whether it was the latest.
+    /// One task makes the next.
     fn leave(self: &Arc<Self>, number: Option<u64>, next: State, pause: Duration) -> bool {
         let mut was_up = false;
         let is_left = self.state.send_if_modified(|state| {
@@ -429,7 +428,7 @@ impl Link {
     }
 }
 
-/// An error inside an answer is an error.
+/// Turns an error inside a reply into an error.
 fn checked(value: Value) -> Reply {
     Ok(value.extract_error()?)
 }

@@ -1,4 +1,4 @@
-//! The relay: drains the outbox into the bus and the cache, oldest first.
+//! The relay publishes the outbox on the bus and passes invalidations to the cache, oldest first.
 
 use crate::bus::{Bus, BusError};
 use crate::cache::SearchCache;
@@ -12,47 +12,45 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::warn;
 
-/// Messages in one look at most, and a row's more.
+/// Messages of one turn: rows are added until there are this many.
 const BATCH_SIZE_MAX: usize = 2_048;
 
-/// Ends of answers that wait for the cache one by one; beyond it the end of all answers waits in
-/// their place.
+/// Maximum number of invalidations that wait for the cache; beyond it one of all answers replaces them.
 const WAITING_MAX: usize = 512;
 
-/// The least time between two looks for requests: under load each then finds more, and costs the
-/// database and Kafka less for each message.
+/// Minimum time between two turns for requests. Under load a turn then finds more, which costs the database
+/// and Kafka less for each message.
 const TURN: Duration = Duration::from_millis(3);
 
-/// The time between two looks for facts, for which no booking waits.
+/// Minimum time between two turns for facts, for which no booking waits.
 const TURN_OF_FACTS: Duration = Duration::from_millis(20);
 
-/// How long it is not looked for requests if nobody says that there are: another process may have
-/// written.
+/// How long a turn for requests waits for a notification. Another process may have written without one.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it is looked which answers end.
+/// How often invalidations are looked for.
 const END_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The pause after a failed look.
+/// The pause after a failed turn.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// Drains the outbox.
+/// Publishes the outbox.
 pub struct Relay {
-    /// Where the outbox is.
+    /// Holds the outbox.
     pub store: Arc<dyn Store>,
-    /// Where messages go.
+    /// Takes messages.
     pub bus: Arc<dyn Bus>,
-    /// Where outdated answers end.
+    /// Takes invalidations.
     pub cache: Arc<dyn SearchCache>,
     /// Notified after commits.
     pub committed: Arc<Notify>,
-    /// Counts what goes out.
+    /// Counts messages.
     pub metrics: Metrics,
-    /// Follows what goes out.
+    /// Traces messages.
     pub tracing: Tracing,
 }
 
-/// The messages could not go out; their rows are still there.
+/// The messages could not be published. Their rows stay.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The outbox does not answer.
@@ -64,7 +62,7 @@ pub enum RelayError {
 }
 
 impl Relay {
-    /// Works until stopped from outside, whenever the job is this process'.
+    /// Runs until dropped, whenever this process holds the lease.
     pub async fn run(&self) {
         loop {
             self.metrics.set_job(Job::Relay.as_str(), false);
@@ -74,8 +72,8 @@ impl Relay {
         }
     }
 
-    /// Neither waits for the other: without the bus answers still end, without the cache messages
-    /// still go out.
+    /// Publishes messages and invalidations independently, so that an outage of the bus or of the cache does
+    /// not stop the other.
     async fn run_while(&self, lease: Box<dyn Lease>) {
         tokio::select! {
             () = while_held(lease) => {}
@@ -103,8 +101,8 @@ impl Relay {
         }
     }
 
-    /// Publishes a lane's oldest messages. Rows are deleted, by id, only after the bus took them: with the
-    /// next look. A crash in between sends them twice, which consumers bear.
+    /// Publishes a lane's oldest messages. Their rows are deleted, by id, with the next turn, after the bus took
+    /// them. A crash in between sends them twice, which consumers tolerate.
     async fn publish(&self, lane: Lane, sent: &mut Vec<i64>) -> Result<(), RelayError> {
         let entries = self.store.outbox(lane, sent, BATCH_SIZE_MAX).await?;
         sent.clear();
@@ -118,8 +116,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Ends the answers that commits wrote down. Who committed has ended them already, unless it
-    /// crashed first, so nobody waits for this.
+    /// Applies the invalidations that commits wrote. The committing process has applied them already unless it
+    /// crashed, so nothing waits for this.
     async fn end_answers(&self) {
         loop {
             match self.end_some().await {
@@ -132,7 +130,7 @@ impl Relay {
         }
     }
 
-    /// Rows that the cache cannot take wait for it to be there again.
+    /// Applies some. Their rows stay while the cache is away.
     async fn end_some(&self) -> Result<(), StoreError> {
         let rows = self.store.outdated(WAITING_MAX + 1).await?;
         if rows.is_empty() {
@@ -148,7 +146,7 @@ impl Relay {
     }
 }
 
-/// Comes back when the job is another process'.
+/// Returns when this process no longer holds the lease.
 async fn while_held(mut lease: Box<dyn Lease>) {
     loop {
         tokio::time::sleep(LEASE_INTERVAL).await;
@@ -158,7 +156,7 @@ async fn while_held(mut lease: Box<dyn Lease>) {
     }
 }
 
-/// All that these rows end.
+/// The union of these invalidations.
 fn sum(rows: Vec<(i64, Invalidation)>) -> Invalidation {
     let mut days = BTreeSet::new();
     for (_, outdated) in rows {
