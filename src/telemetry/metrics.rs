@@ -53,6 +53,7 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     dead_lettered: IntCounterVec,
     dead_letters_lost: IntCounterVec,
+    topics_lost: IntCounterVec,
     panics: IntCounterVec,
     pub(super) watched: Arc<Watched>,
     spans: IntCounterVec,
@@ -212,6 +213,7 @@ impl Metrics {
                 "dead_letters_lost_total",
                 "Messages put aside whose dead letter Kafka refused, by topic.",
             ),
+            topics_lost: made.by_topic("topics_lost_total", "Topics found deleted, by topic."),
             panics: panics::made_by(&made),
             watched: Arc::new(Watched::made_by(&made)),
             store: Arc::new(StoreGauges::made_by(&made)),
@@ -240,6 +242,7 @@ impl Metrics {
             self.published.with_label_values(&[topic.as_str()]);
             self.dead_lettered.with_label_values(&[topic.as_str()]);
             self.dead_letters_lost.with_label_values(&[topic.as_str()]);
+            self.topics_lost.with_label_values(&[topic.as_str()]);
         }
         for part in Part::ALL {
             self.panics(part);
@@ -313,6 +316,11 @@ impl Metrics {
     /// Counts a dead letter that Kafka refused, also as a stub.
     pub fn count_dead_letter_lost(&self, topic: Topic) {
         self.dead_letters_lost.with_label_values(&[topic.as_str()]).inc();
+    }
+
+    /// Counts a topic that was found deleted while the service runs.
+    pub fn count_topic_lost(&self, topic: Topic) {
+        self.topics_lost.with_label_values(&[topic.as_str()]).inc();
     }
 
     pub(super) fn panics(&self, part: Part) -> IntCounter {

@@ -11,6 +11,7 @@ mod closing;
 mod command_line;
 mod crash;
 mod database_roles;
+mod deleted_topics;
 mod drift;
 mod everything_goes_wrong;
 mod faults;

@@ -4,9 +4,10 @@ use super::BusError;
 use crate::config::KafkaSettings;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -146,6 +147,45 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(answer) => Ok(answer?),
         Err(error) => Err(BusError(error.to_string())),
     }
+}
+
+/// The end of each partition of a list, as it is now.
+pub(super) fn ends<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    mut list: TopicPartitionList,
+    within: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    list.set_all_offsets(Offset::End)?;
+    let ends = consumer.offsets_for_times(list, within)?;
+    for element in ends.elements() {
+        element.error()?;
+        if !matches!(element.offset(), Offset::Offset(_)) {
+            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset));
+        }
+    }
+    Ok(ends)
+}
+
+/// Whether a partition ends before what comes next in it: then its topic is another one than that in which
+/// it was read so far.
+pub(super) fn ends_before<C: ConsumerContext>(
+    consumer: &impl Consumer<C>,
+    topic: &str,
+    next: &[(i32, i64)],
+    within: Duration,
+) -> KafkaResult<bool> {
+    if next.is_empty() {
+        return Ok(false);
+    }
+    let mut list = TopicPartitionList::with_capacity(next.len());
+    for (partition, _) in next {
+        list.add_partition(topic, *partition);
+    }
+    let ends = ends(consumer, list, within)?;
+    Ok(next.iter().any(|(partition, next)| {
+        let end = ends.find_partition(topic, *partition).map(|element| element.offset());
+        matches!(end, Some(Offset::Offset(end)) if end < *next)
+    }))
 }
 
 /// A client that ends beside the runtime: leaving a group or stopping threads takes its time.

@@ -1,11 +1,14 @@
 //! A consumer in a group. It commits after the work, without waiting for the answer: a commit that
 //! fails is repeated while the partition is its own, and what a crash took with it comes again.
+//!
+//! If the topic is deleted, it joins again with a new client: Kafka forgets a deleted topic's commits,
+//! so that the new topic is read from its beginning, and what the old client knows (positions, leaders,
+//! commits still to be sent) would make it skip messages of the new one.
 
-use super::client::{DropInBackground, Log};
+use super::client::{DropInBackground, blocking, ends_before};
 use super::offsets::{COMMIT_INTERVAL, Offsets};
+use super::topics::{is_missing, says_missing};
 use super::{BusError, Consumer, Message, Shared, Topic, offsets, wire};
-use crate::messages::Signatures;
-use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use rdkafka::client::ClientContext;
@@ -17,6 +20,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -40,7 +44,13 @@ const TICK: Duration = Duration::from_secs(1);
 /// The pause after Kafka could not be asked for the topics.
 const JOIN_PAUSE: Duration = Duration::from_millis(500);
 
-type Client = DropInBackground<StreamConsumer<Member>>;
+/// How often it is looked whether the topic is still the same one.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long Kafka has to say it.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+type Client = Arc<DropInBackground<StreamConsumer<Member>>>;
 
 /// One member of a group.
 pub(super) struct GroupConsumer {
@@ -86,7 +96,12 @@ impl GroupConsumer {
 #[async_trait]
 impl Consumer for GroupConsumer {
     async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
-        self.join().await?.receive(max).await
+        loop {
+            if let Some(messages) = self.join().await?.receive(max).await? {
+                return Ok(messages);
+            }
+            self.membership = None;
+        }
     }
 
     async fn commit(&mut self) -> Result<(), BusError> {
@@ -101,42 +116,54 @@ impl Consumer for GroupConsumer {
 /// The time in a group, from joining to leaving it.
 struct Membership {
     consumer: Client,
-    signatures: Option<Signatures>,
+    looked_at: Mutex<Instant>,
 }
 
 impl Membership {
-    fn begin(shared: &Shared, topic: Topic, group: &str) -> Result<Self, BusError> {
+    fn begin(shared: &Arc<Shared>, topic: Topic, group: &str) -> Result<Self, BusError> {
         let name = shared.topics.name(topic);
         let member = Member {
-            log: shared.clients.log.clone(),
-            metrics: shared.metrics.clone(),
+            shared: shared.clone(),
             topic,
+            generation: shared.topics.generation(topic).into(),
             name: name.to_owned(),
             group: group.to_owned(),
             offsets: Mutex::default(),
+            misses_topic: AtomicBool::new(false),
         };
         let mut config = shared.clients.config(&SETTINGS);
         let consumer: StreamConsumer<_> =
             config.set("group.id", group).create_with_context(member)?;
         consumer.subscribe(&[name])?;
-        Ok(Self { consumer: consumer.into(), signatures: shared.signatures.clone() })
+        Ok(Self { consumer: Arc::new(consumer.into()), looked_at: Mutex::new(Instant::now()) })
     }
 
     fn member(&self) -> &Member {
         self.consumer.context()
     }
 
-    /// Waits for a message; takes what is there already behind it.
-    async fn receive(&self, max: usize) -> Result<Vec<Message>, BusError> {
+    /// Waits for a message; takes what is there already behind it. `None` if the topic was deleted.
+    async fn receive(&self, max: usize) -> Result<Option<Vec<Message>>, BusError> {
         let mut stream = self.consumer.stream();
         loop {
+            self.look_for_topic().await;
+            if self.member().is_outdated() {
+                return Ok(None);
+            }
             self.commit_done();
             // An error that passes is librdkafka's to get over; the log has it.
             let tick = if self.member().offsets().is_all_sent() { TICK } else { COMMIT_INTERVAL };
-            let next = tokio::time::timeout(tick, stream.next()).await;
-            let Ok(Some(Ok(first))) = next else {
-                self.fail_if_fatal()?;
-                continue;
+            let first = match tokio::time::timeout(tick, stream.next()).await {
+                Ok(Some(Ok(first))) => first,
+                Ok(Some(Err(error))) => {
+                    self.member().note(&error);
+                    self.fail_if_fatal()?;
+                    continue;
+                }
+                Ok(None) | Err(_) => {
+                    self.fail_if_fatal()?;
+                    continue;
+                }
             };
             let (first, mut bytes) = self.received(&first);
             let mut messages = vec![first];
@@ -146,13 +173,35 @@ impl Membership {
                 bytes += size;
                 messages.push(next);
             }
-            return Ok(messages);
+            return Ok(Some(messages));
         }
     }
 
     fn received(&self, message: &BorrowedMessage<'_>) -> (Message, usize) {
-        self.member().offsets().receive(message.partition(), message.offset());
-        wire::message_of(message, self.signatures.as_ref())
+        if self.member().offsets().receive(message.partition(), message.offset()) {
+            self.member().begin_with_new_topic();
+        }
+        wire::message_of(message, self.member().shared.signatures.as_ref())
+    }
+
+    /// Looks whether the topic is gone, or another one by now: once in a while, and at once if Kafka
+    /// said that it is not there.
+    async fn look_for_topic(&self) {
+        let member = self.member();
+        {
+            let mut looked_at = self.looked_at.lock().expect("no holder of the time panics");
+            let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
+            if !is_due && !member.misses_topic.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            *looked_at = Instant::now();
+        }
+        let asked = self.consumer.clone();
+        match blocking(move || asked.context().has_lost_topic(&asked)).await {
+            Ok(true) => member.shared.lose(member.topic, member.generation()),
+            Ok(false) => {}
+            Err(error) => debug!(%error, topic = member.name, "no look at the topic"),
+        }
     }
 
     /// Sends what is done on its way, once in a while.
@@ -160,7 +209,7 @@ impl Membership {
         let member = self.member();
         let next = member.offsets().next_commit(Instant::now());
         if !next.is_empty() {
-            member.commit(&*self.consumer, &next);
+            member.commit(&**self.consumer, &next);
         }
     }
 
@@ -178,20 +227,23 @@ impl Drop for Membership {
         let member = self.member();
         let last = member.offsets().last_commit();
         if !last.is_empty() {
-            member.commit(&*self.consumer, &last);
+            member.commit(&**self.consumer, &last);
         }
-        member.metrics.forget_consumer_lag(member.topic, &member.group);
+        member.shared.metrics.forget_consumer_lag(member.topic, &member.group);
     }
 }
 
 /// What librdkafka tells a member.
 pub(super) struct Member {
-    log: Log,
-    metrics: Metrics,
+    shared: Arc<Shared>,
     topic: Topic,
+    /// That of the topic that it reads.
+    generation: AtomicU64,
     name: String,
     group: String,
     offsets: Mutex<Offsets>,
+    /// Kafka has said that the topic is not there.
+    misses_topic: AtomicBool,
 }
 
 impl Member {
@@ -199,13 +251,66 @@ impl Member {
         self.offsets.lock().expect("no holder of the offsets panics")
     }
 
-    /// Sends a commit on its way, without waiting for its answer.
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether its topic was deleted since it joined.
+    fn is_outdated(&self) -> bool {
+        self.shared.topics.generation(self.topic) != self.generation()
+    }
+
+    /// The topic was deleted and made again, and is being read from its beginning already.
+    fn begin_with_new_topic(&self) {
+        let generation = self.generation();
+        self.shared.lose(self.topic, generation);
+        self.generation.store(generation + 1, Ordering::Release);
+    }
+
+    fn note(&self, error: &KafkaError) {
+        if error.rdkafka_error_code().is_some_and(says_missing) {
+            self.misses_topic.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the topic is missing, or another one has its name: Kafka forgets what was committed in a
+    /// deleted topic.
+    fn has_lost_topic(&self, consumer: &StreamConsumer<Self>) -> KafkaResult<bool> {
+        let answer = consumer.fetch_metadata(Some(&self.name), LOOK_MAX)?;
+        let next = self.offsets().next();
+        if answer.topics().iter().any(is_missing)
+            || ends_before(consumer, &self.name, &next, LOOK_MAX)?
+        {
+            return Ok(true);
+        }
+        let mut asked = TopicPartitionList::new();
+        for partition in self.offsets().committed() {
+            asked.add_partition(&self.name, partition);
+        }
+        if asked.count() == 0 {
+            return Ok(false);
+        }
+        let committed = consumer.committed_offsets(asked, LOOK_MAX)?;
+        let forgotten = committed.elements().into_iter().filter(|element| {
+            element.error().is_ok() && !matches!(element.offset(), Offset::Offset(_))
+        });
+        let forgotten: Vec<_> = forgotten.map(|element| element.partition()).collect();
+        // Those that became another consumer's meanwhile say nothing.
+        let still = self.offsets().committed();
+        Ok(forgotten.iter().any(|partition| still.contains(partition)))
+    }
+
+    /// Sends a commit on its way, without waiting for its answer. What was done in a deleted topic would
+    /// be committed in the one that has its name now.
     fn commit(&self, consumer: &impl rdkafka::consumer::Consumer<Self>, offsets: &[(i32, i64)]) {
+        if self.is_outdated() {
+            return;
+        }
         let sent = offsets::list_of(&self.name, offsets)
             .and_then(|list| consumer.commit(&list, CommitMode::Async));
         if let Err(error) = sent {
             debug!(%error, topic = self.name, "a commit was not taken");
-            self.offsets().answer(offsets.iter().copied());
+            self.offsets().answer([], offsets.iter().copied());
         }
     }
 }
@@ -234,31 +339,39 @@ impl ConsumerContext for Member {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
-        let mut failed = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         for element in list.elements() {
-            let outcome = result.clone().and_then(|()| element.error());
-            if let (Err(error), Offset::Offset(offset)) = (outcome, element.offset()) {
-                debug!(%error, topic = self.name, partition = element.partition(), "not committed");
-                failed.push((element.partition(), offset));
+            let Offset::Offset(offset) = element.offset() else { continue };
+            match result.clone().and_then(|()| element.error()) {
+                Ok(()) => done.push(element.partition()),
+                Err(error) => {
+                    debug!(%error, topic = self.name, partition = element.partition(), "not committed");
+                    self.note(&error);
+                    // In a topic that is gone nothing is committed, and another may have its name soon.
+                    if !error.rdkafka_error_code().is_some_and(says_missing) {
+                        failed.push((element.partition(), offset));
+                    }
+                }
             }
         }
-        self.offsets().answer(failed);
+        self.offsets().answer(done, failed);
     }
 }
 
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, kind: &str, line: &str) {
-        self.log.log(level, kind, line);
+        self.shared.clients.log.log(level, kind, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(error, reason);
+        self.note(&error);
+        self.shared.clients.log.error(error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {
         let Some(topic) = statistics.topics.get(&self.name) else { return };
         let known = topic.partitions.values().filter(|part| part.consumer_lag >= 0);
         let lag = known.map(|part| part.consumer_lag).sum();
-        self.metrics.set_consumer_lag(self.topic, &self.group, lag);
+        self.shared.metrics.set_consumer_lag(self.topic, &self.group, lag);
     }
 }

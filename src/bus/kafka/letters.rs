@@ -1,5 +1,6 @@
 //! Putting messages aside: the whole message, else a stub, else a count and a line in the log.
 
+use super::producer::may_lack_its_topic;
 use super::{BusError, Shared, Topic};
 use crate::messages::{Message, Original, Reason};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -117,7 +118,12 @@ impl Shared {
     async fn try_letter(&self, topic: Topic, letter: &Original) -> Result<(), Unwritten> {
         self.dead_letters_exist(topic).await?;
         let place = self.topics.dead_letters(topic);
-        Ok(self.producer.send_bytes(&self.clients, &place, letter).await?)
+        let sent = self.producer.send_bytes(&self.clients, &place, letter).await;
+        if sent.as_ref().is_err_and(may_lack_its_topic) {
+            // The next try looks whether it is there, and makes it.
+            self.topics.forget(&place);
+        }
+        Ok(sent?)
     }
 }
 

@@ -22,11 +22,11 @@ use client::{Clients, blocking};
 use group::GroupConsumer;
 use letters::Letters;
 use listener::Listener;
-use producer::Producer;
+use producer::{Producer, may_lack_its_topic};
 use rdkafka::producer::Producer as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use topics::Topics;
+use topics::{Generations, Topics};
 use tracing::warn;
 
 /// How long Kafka has to answer a health check.
@@ -59,20 +59,55 @@ impl Shared {
         self.topics.exist(&self.clients, &self.producer.current()).await
     }
 
-    /// Whether Kafka answers.
+    /// Whether Kafka answers, and has the topic that is next in turn. One that was lost is made again.
     async fn ping(&self) -> Result<(), BusError> {
         // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
         let turn = self.pinging.clone().lock_owned().await;
+        let generations = self.topics.generations();
+        if generations.iter().any(|lost| *lost > 0) {
+            self.topics_exist().await?;
+        }
         let producer = self.producer.current();
-        let one = self.topics.name(Topic::PaymentEvents).to_owned();
         // Asking for a topic that is not there would make brokers create it that do such things.
-        let topic = self.topics.do_exist().then_some(one);
-        blocking(move || {
+        let topic = self.topics.do_exist().then(|| self.topics.next_to_ping());
+        let name = topic.map(|topic| self.topics.name(topic).to_owned());
+        let answer = blocking(move || {
             let _turn = turn;
-            producer.client().fetch_metadata(topic.as_deref(), PING_MAX)
+            producer.client().fetch_metadata(name.as_deref(), PING_MAX)
         })
-        .await
-        .map(drop)
+        .await?;
+        let lost = topic.filter(|topic| self.topics.is_lost(*topic, &answer));
+        let Some(topic) = lost else { return Ok(()) };
+        self.lose(topic, generations[topic as usize]);
+        Err(BusError(format!("topic {} is gone", self.topics.name(topic))))
+    }
+
+    /// After messages could not be written: looks whether their topics are gone.
+    async fn look_for_topics(&self, generations: Generations) {
+        // Kafka does not answer: nothing is known of the topics.
+        let Ok(lost) = self.topics.lost(&self.producer.current()).await else { return };
+        for topic in lost {
+            self.lose(topic, generations[topic as usize]);
+        }
+    }
+
+    /// Takes note that a topic is gone, once for each loss: whoever needs it next makes it again.
+    fn lose(&self, topic: Topic, generation: u64) {
+        let producer = self.producer.current();
+        if !self.topics.lose(topic, generation) {
+            return;
+        }
+        self.metrics.count_topic_lost(topic);
+        warn!(
+            topic = topic.as_str(),
+            name = self.topics.name(topic),
+            "a topic was deleted and is made again; payments are asked for again, its other messages \
+             are lost"
+        );
+        // The one that has used the deleted topic keeps what it knows of its leaders.
+        if let Err(error) = self.producer.replace(&self.clients, &producer) {
+            warn!(%error, "no new producer");
+        }
     }
 
     /// Sees to it that a topic's dead letters have a place.
@@ -116,7 +151,12 @@ impl Bus for KafkaBus {
         let name = |topic: Topic| shared.topics.name(topic);
         let named: Vec<_> =
             messages.iter().map(|(topic, message)| (name(*topic), message)).collect();
-        shared.producer.send(&shared.clients, shared.signatures.as_ref(), &named).await
+        let generations = shared.topics.generations();
+        let sent = shared.producer.send(&shared.clients, shared.signatures.as_ref(), &named).await;
+        if sent.as_ref().is_err_and(may_lack_its_topic) {
+            shared.look_for_topics(generations).await;
+        }
+        Ok(sent?)
     }
 
     async fn dead_letter(

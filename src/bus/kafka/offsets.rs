@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// Commits that may be on their way at once; beyond it they are put together.
@@ -20,10 +20,14 @@ type Next = HashMap<i32, i64>;
 pub(super) struct Offsets {
     /// The partitions that are this consumer's.
     assigned: HashSet<i32>,
+    /// What comes next in each, after what was received so far.
+    next: Next,
     /// Received; the work is not done yet.
     received: Next,
     /// The work is done; the commit is not on its way yet.
     done: Next,
+    /// Partitions of which Kafka has taken a commit.
+    committed: BTreeSet<i32>,
     commits: usize,
     last_sent: Option<Instant>,
 }
@@ -40,15 +44,27 @@ impl Offsets {
         let mut last = Vec::new();
         for partition in partitions {
             self.assigned.remove(&partition);
+            self.next.remove(&partition);
             self.received.remove(&partition);
+            self.committed.remove(&partition);
             last.extend(self.done.remove(&partition).map(|offset| (partition, offset)));
         }
         self.commits += usize::from(!last.is_empty());
         last
     }
 
-    pub(super) fn receive(&mut self, partition: i32, offset: i64) {
+    /// Notes a message. Says whether it stands before one of its partition that was received earlier: then
+    /// the topic is another one of the same name, and nothing that was done in the other is committed.
+    pub(super) fn receive(&mut self, partition: i32, offset: i64) -> bool {
+        let goes_back = self.next.get(&partition).is_some_and(|next| offset < *next);
+        if goes_back {
+            self.next.clear();
+            self.received.clear();
+            self.done.clear();
+        }
+        self.next.insert(partition, offset + 1);
         self.received.insert(partition, offset + 1);
+        goes_back
     }
 
     /// The work of all that was received is done.
@@ -77,12 +93,30 @@ impl Offsets {
         self.done.drain().collect()
     }
 
-    /// A commit was answered; what it did not bring about is tried again, unless it is another
-    /// consumer's by now, or overtaken.
-    pub(super) fn answer(&mut self, failed: impl IntoIterator<Item = (i32, i64)>) {
+    /// What comes next in each partition of which something was received.
+    pub(super) fn next(&self) -> Vec<(i32, i64)> {
+        self.next.iter().map(|(partition, next)| (*partition, *next)).collect()
+    }
+
+    /// Its partitions of which Kafka has taken a commit.
+    pub(super) fn committed(&self) -> BTreeSet<i32> {
+        self.committed.clone()
+    }
+
+    /// A commit was answered: taken of some partitions. Where it failed it is tried again, unless the
+    /// partition is another consumer's by now, or it is overtaken.
+    pub(super) fn answer(
+        &mut self,
+        taken: impl IntoIterator<Item = i32>,
+        failed: impl IntoIterator<Item = (i32, i64)>,
+    ) {
         self.commits = self.commits.saturating_sub(1);
+        let assigned = &self.assigned;
+        self.committed.extend(taken.into_iter().filter(|taken| assigned.contains(taken)));
         for (partition, offset) in failed {
-            if self.assigned.contains(&partition) {
+            // Beyond what was received: it was done in a topic that had the name before.
+            let is_ahead = self.next.get(&partition).is_none_or(|next| offset > *next);
+            if self.assigned.contains(&partition) && !is_ahead {
                 let next = self.done.entry(partition).or_insert(offset);
                 *next = offset.max(*next);
             }
@@ -141,8 +175,36 @@ mod tests {
         books.receive(0, 9);
         books.finish();
         books.revoke([1]);
-        books.answer(failed);
+        books.answer([], failed);
         assert_eq!(books.next_commit(now + COMMIT_INTERVAL), [(0, 10)]);
+    }
+
+    #[test]
+    fn a_commit_is_known_to_be_taken_while_its_partition_is_this_consumers() {
+        let (mut books, _) = books();
+        books.answer([0, 1, 2], []);
+        assert_eq!(books.committed(), [0, 1].into());
+        books.revoke([0]);
+        assert_eq!(books.committed(), [1].into());
+    }
+
+    #[test]
+    fn what_was_done_in_a_topic_of_the_same_name_before_is_not_committed() {
+        let (mut books, now) = books();
+        for partition in [0, 1] {
+            assert!(!books.receive(partition, 99));
+        }
+        books.finish();
+        let failed = books.next_commit(now);
+        books.receive(1, 100);
+        books.finish();
+        assert!(books.receive(0, 0), "the topic begins again");
+        assert!(!books.receive(1, 0), "which is said once");
+        books.answer([], failed);
+        books.finish();
+        let mut next = books.next_commit(now + COMMIT_INTERVAL);
+        next.sort_unstable();
+        assert_eq!(next, [(0, 1), (1, 1)]);
     }
 
     #[test]
@@ -154,7 +216,7 @@ mod tests {
             let commit = books.next_commit(now + COMMIT_INTERVAL * offset as u32);
             assert_eq!(commit.is_empty(), offset >= 4);
         }
-        books.answer([]);
+        books.answer([], []);
         assert_eq!(books.next_commit(now + COMMIT_INTERVAL * 10), [(0, 10)]);
     }
 

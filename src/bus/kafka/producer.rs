@@ -1,6 +1,7 @@
 //! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
 
 use super::client::{Clients, DropInBackground, Log};
+use super::topics::says_missing;
 use super::{BusError, Message, letters, wire};
 use crate::messages::{Original, Signatures};
 use rdkafka::client::ClientContext;
@@ -67,7 +68,7 @@ impl Producer {
         clients: &Clients,
         signatures: Option<&Signatures>,
         messages: &[(&str, &Message)],
-    ) -> Result<(), BusError> {
+    ) -> Result<(), KafkaError> {
         let client = self.current();
         let receipt = Arc::new(Receipt::default());
         for (count, (topic, message)) in messages.iter().enumerate() {
@@ -83,7 +84,7 @@ impl Producer {
                 break;
             }
         }
-        Ok(self.settled(clients, &client, &receipt).await?)
+        self.settled(clients, &client, &receipt).await
     }
 
     /// Sends one message that may be no text.
@@ -121,12 +122,21 @@ impl Producer {
     /// After some errors an idempotent producer takes nothing any more; a new one does.
     fn replace_if_broken(&self, clients: &Clients, used: &Client) -> Result<(), BusError> {
         let Some((code, reason)) = used.client().fatal_error() else { return Ok(()) };
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&current, used) {
+        if self.replace(clients, used)? {
             warn!(%code, reason, "the producer is beyond help; a new one takes its place");
-            *current = client(clients)?;
         }
         Ok(())
+    }
+
+    /// Puts a new client in the place of the one that was used, unless another has been put there. Says
+    /// whether it did. What is under way ends with the used one.
+    pub(super) fn replace(&self, clients: &Clients, used: &Client) -> Result<bool, BusError> {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_current = Arc::ptr_eq(&current, used);
+        if is_current {
+            *current = client(clients)?;
+        }
+        Ok(is_current)
     }
 }
 
@@ -204,6 +214,13 @@ impl Receipt {
 
 fn is_time_out(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::MessageTimedOut
+}
+
+/// Whether a message may not have gone out because its topic is not there. librdkafka says so of topics
+/// that it has known for a while; for others it waits until the message's time is over.
+pub(super) fn may_lack_its_topic(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| is_time_out(code) || says_missing(code))
 }
 
 /// Passes on what became of each message.

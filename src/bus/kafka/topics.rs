@@ -1,4 +1,8 @@
 //! What topics are called, and that they exist: nothing is consumed from a topic that was not made.
+//!
+//! A topic may be deleted while the service runs. Its loss is noticed by a message that can't be
+//! written, by a consumer, or by the ping; it begins a new generation of the topic, for which clients
+//! begin again: those that have used the deleted topic keep positions and leaders of it.
 
 use super::client::{Clients, DropInBackground, blocking};
 use super::producer::Client;
@@ -6,29 +10,39 @@ use super::{BusError, Topic};
 use crate::config::{KafkaSettings, TopicNames};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer as _;
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::info;
 
 /// How long Kafka has to say what there is, and to make what there is not.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// How long it has to say which of the known ones are there still.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// How often, and how soon again, a new topic is looked for until all brokers know it.
 const LOOKS_MAX: usize = 20;
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often each topic was lost, in the order of [`Topic::ALL`].
+pub(super) type Generations = [u64; Topic::ALL.len()];
 
 /// The topics of one bus.
 pub(super) struct Topics {
     names: TopicNames,
     partitions: i32,
     replication: i32,
-    /// The four are known to exist.
-    do_exist: AtomicBool,
-    /// Every name that is known to exist; held while some are made, so that one caller makes them.
-    known: tokio::sync::Mutex<BTreeSet<String>>,
+    /// Every name that is known to exist, with its partitions.
+    known: Mutex<BTreeMap<String, usize>>,
+    generations: [AtomicU64; Topic::ALL.len()],
+    /// Held while some are made, so that one caller makes them.
+    making: tokio::sync::Mutex<()>,
+    /// The topics that were pinged.
+    pings: AtomicUsize,
 }
 
 impl Topics {
@@ -37,8 +51,10 @@ impl Topics {
             names: settings.topics.clone(),
             partitions: settings.partitions,
             replication: settings.replication,
-            do_exist: AtomicBool::new(false),
-            known: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
+            generations: Default::default(),
+            making: tokio::sync::Mutex::default(),
+            pings: AtomicUsize::default(),
         }
     }
 
@@ -58,17 +74,69 @@ impl Topics {
 
     /// Whether the four are known to exist.
     pub(super) fn do_exist(&self) -> bool {
-        self.do_exist.load(Ordering::Acquire)
+        let known = self.known();
+        Topic::ALL.iter().all(|topic| known.contains_key(self.name(*topic)))
     }
 
     /// Sees to it that the four exist.
     pub(super) async fn exist(&self, clients: &Clients, client: &Client) -> Result<(), BusError> {
-        if !self.do_exist() {
-            let names = Topic::ALL.map(|topic| self.name(topic).to_owned());
-            self.make(names.map(|name| (name, self.partitions)).into(), clients, client).await?;
-            self.do_exist.store(true, Ordering::Release);
+        if self.do_exist() {
+            return Ok(());
         }
-        Ok(())
+        let names = Topic::ALL.map(|topic| self.name(topic).to_owned());
+        self.make(names.map(|name| (name, self.partitions)).into(), clients, client).await
+    }
+
+    /// How often a topic was lost so far. Clients of an earlier generation begin again.
+    pub(super) fn generation(&self, topic: Topic) -> u64 {
+        self.generations[topic as usize].load(Ordering::Acquire)
+    }
+
+    /// That of each.
+    pub(super) fn generations(&self) -> Generations {
+        Topic::ALL.map(|topic| self.generation(topic))
+    }
+
+    /// Forgets that a topic exists, so that it is made again. Says whether this is news: not if it was
+    /// lost before, after the caller took down the generation.
+    pub(super) fn lose(&self, topic: Topic, generation: u64) -> bool {
+        let lost = &self.generations[topic as usize];
+        let next = generation + 1;
+        let is_news =
+            lost.compare_exchange(generation, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if is_news {
+            self.forget(self.name(topic));
+        }
+        is_news
+    }
+
+    /// Forgets that a topic exists.
+    pub(super) fn forget(&self, name: &str) {
+        self.known().remove(name);
+    }
+
+    /// The topic that the next ping is about: each in turn.
+    pub(super) fn next_to_ping(&self) -> Topic {
+        Topic::ALL[self.pings.fetch_add(1, Ordering::Relaxed) % Topic::ALL.len()]
+    }
+
+    /// Whether a topic that was known to exist is missing in an answer about it, or has become smaller:
+    /// then it is another one of this name.
+    pub(super) fn is_lost(&self, topic: Topic, answer: &Metadata) -> bool {
+        let name = self.name(topic);
+        let Some(partitions) = self.known().get(name).copied() else { return false };
+        let found = answer.topics().iter().find(|found| found.name() == name);
+        found.is_none_or(|found| is_missing(found) || shrank(found, partitions))
+    }
+
+    /// Those of the four that are lost, found out within [`LOOK_MAX`].
+    pub(super) async fn lost(&self, client: &Client) -> Result<Vec<Topic>, BusError> {
+        let answer = metadata(client, LOOK_MAX).await?;
+        Ok(Topic::ALL.into_iter().filter(|topic| self.is_lost(*topic, &answer)).collect())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees to it that a topic's dead letters have a place; few are expected.
@@ -88,23 +156,29 @@ impl Topics {
         clients: &Clients,
         client: &Client,
     ) -> Result<(), BusError> {
-        // In an outage each caller's turn takes its time; they don't add up for the last in line.
-        let turn = tokio::time::timeout(ANSWER_MAX, self.known.lock()).await;
-        let mut known = turn.map_err(|_| BusError("Kafka does not answer".into()))?;
-        wanted.retain(|(name, _)| !known.contains(name));
+        wanted.retain(|(name, _)| !self.known().contains_key(name));
         if wanted.is_empty() {
             return Ok(());
         }
-        let there = existing(client, |_| true).await?;
+        // In an outage each caller's turn takes its time; they don't add up for the last in line.
+        let turn = tokio::time::timeout(ANSWER_MAX, self.making.lock()).await;
+        let _turn = turn.map_err(|_| BusError("Kafka does not answer".into()))?;
+        wanted.retain(|(name, _)| !self.known().contains_key(name));
+        let there = existing(client, |topic| !is_missing(topic)).await?;
         let (found, missing): (Vec<_>, Vec<_>) =
-            wanted.into_iter().partition(|(name, _)| there.contains(name));
-        known.extend(found.into_iter().map(|(name, _)| name));
+            wanted.into_iter().partition(|(name, _)| there.contains_key(name));
+        self.know(&found, &there);
         if !missing.is_empty() {
             self.create(&missing, clients).await?;
-            await_all(&missing, client).await?;
-            known.extend(missing.into_iter().map(|(name, _)| name));
+            let there = await_all(&missing, client).await?;
+            self.know(&missing, &there);
         }
         Ok(())
+    }
+
+    fn know(&self, wanted: &[(String, i32)], there: &BTreeMap<String, usize>) {
+        let found = wanted.iter().filter_map(|(name, _)| there.get_key_value(name));
+        self.known().extend(found.map(|(name, partitions)| (name.clone(), *partitions)));
     }
 
     async fn create(&self, missing: &[(String, i32)], clients: &Clients) -> Result<(), BusError> {
@@ -133,15 +207,20 @@ impl Topics {
     }
 }
 
-/// The names of all topics that satisfy a condition.
+/// What there is.
+async fn metadata(client: &Client, within: Duration) -> Result<Metadata, BusError> {
+    let client = client.clone();
+    blocking(move || client.client().fetch_metadata(None, within)).await
+}
+
+/// The names of all topics that satisfy a condition, and how many partitions they have.
 async fn existing(
     client: &Client,
     condition: fn(&MetadataTopic) -> bool,
-) -> Result<BTreeSet<String>, BusError> {
-    let client = client.clone();
-    let metadata = blocking(move || client.client().fetch_metadata(None, ANSWER_MAX)).await?;
+) -> Result<BTreeMap<String, usize>, BusError> {
+    let metadata = metadata(client, ANSWER_MAX).await?;
     let topics = metadata.topics().iter().filter(|topic| condition(topic));
-    Ok(topics.map(|topic| topic.name().to_owned()).collect())
+    Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }
 
 /// Whether messages can be written to all of a topic.
@@ -149,12 +228,36 @@ fn has_leaders(topic: &MetadataTopic) -> bool {
     topic.error().is_none() && topic.partitions().iter().all(|part| part.leader() >= 0)
 }
 
+/// Whether Kafka says that there is no such topic.
+pub(super) fn is_missing(topic: &MetadataTopic) -> bool {
+    topic.error().is_some_and(|error| says_missing(error.into()))
+}
+
+/// A topic never loses partitions.
+fn shrank(topic: &MetadataTopic, partitions: usize) -> bool {
+    topic.error().is_none() && topic.partitions().len() < partitions
+}
+
+/// Whether an error says that a topic, or a partition of it, is not there.
+pub(super) fn says_missing(error: RDKafkaErrorCode) -> bool {
+    matches!(
+        error,
+        RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopicId
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+    )
+}
+
 /// Waits until new topics can be written to.
-async fn await_all(wanted: &[(String, i32)], client: &Client) -> Result<(), BusError> {
+async fn await_all(
+    wanted: &[(String, i32)],
+    client: &Client,
+) -> Result<BTreeMap<String, usize>, BusError> {
     for _ in 0..LOOKS_MAX {
         let there = existing(client, has_leaders).await?;
-        if wanted.iter().all(|(name, _)| there.contains(name)) {
-            return Ok(());
+        if wanted.iter().all(|(name, _)| there.contains_key(name)) {
+            return Ok(there);
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }

@@ -155,6 +155,32 @@ pub async fn make(brokers: &str, topic: &str, settings: &[(&str, &str)]) {
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
 
+/// Deletes topics, and makes them again at once with as many partitions as said, if any are.
+pub async fn delete(brokers: &str, topics: &[&str], partitions: Option<i32>) {
+    let admin: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
+    let options = AdminOptions::new().operation_timeout(Some(WAIT_MAX));
+    let outcomes = admin.delete_topics(topics, &options).await.expect("answered");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let Some(partitions) = partitions else { return };
+    let one = |topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let again: Vec<_> = topics.iter().copied().map(one).collect();
+    let outcomes = admin.create_topics(&again, &options).await.expect("answered");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+}
+
+/// How many partitions a topic has; 0 if there is none.
+pub async fn partitions(brokers: &str, topic: &str) -> usize {
+    let (brokers, topic) = (brokers.to_owned(), topic.to_owned());
+    let counting = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&topic), WAIT_MAX).expect("metadata");
+        metadata.topics()[0].partitions().len()
+    });
+    counting.await.expect("no panic")
+}
+
 /// Adds partitions to a topic.
 pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
     let admin: AdminClient<_> =

@@ -1,0 +1,250 @@
+//! Topics that are deleted while the service runs: they are made again, and everyone goes on in them.
+
+use crate::support::kafka::{self, Broker};
+use crate::support::replicas::{Load, Replicas};
+use airline_booking::bus::kafka::KafkaBus;
+use airline_booking::bus::{Bus, Consumer};
+use airline_booking::config::KafkaSettings;
+use airline_booking::messages::{Headers, Message, Topic};
+use airline_booking::telemetry::Metrics;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here should take.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Messages in a batch, each with a key of its own: they spread over all partitions.
+const BATCH: usize = 40;
+
+struct Subject {
+    settings: KafkaSettings,
+    metrics: Metrics,
+    bus: Arc<KafkaBus>,
+}
+
+impl Subject {
+    fn at(brokers: &str) -> Self {
+        let settings = kafka::settings(brokers);
+        let metrics = Metrics::new();
+        let bus = KafkaBus::connect(&settings, metrics.clone()).expect("a bus");
+        Self { settings, metrics, bus: Arc::new(bus) }
+    }
+
+    fn name(&self, topic: Topic) -> &str {
+        let names = &self.settings.topics;
+        match topic {
+            Topic::PaymentRequests => &names.payment_requests,
+            Topic::PaymentEvents => &names.payment_events,
+            Topic::FlightBookings => &names.flight_bookings,
+            Topic::AirlineEvents => &names.airline_events,
+        }
+    }
+
+    /// Publishes a batch of messages to a topic until it is taken, as the relay does.
+    async fn publish(&self, topic: Topic, name: &str) {
+        let message = |number: usize| {
+            let payload = format!("{name} {number}");
+            let headers = Headers::default();
+            Message { key: number.to_string(), payload, headers, origin: None }
+        };
+        let batch: Vec<_> = (0..BATCH).map(|number| (topic, message(number))).collect();
+        let published = async {
+            while self.bus.publish(&batch).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, published).await.expect("published");
+    }
+
+    /// Until then messages may still be taken, and go with it.
+    async fn delete_and_wait(&self, topic: Topic, name: &str) {
+        let lost = self.lost(topic);
+        kafka::delete(&self.settings.brokers, &[name], None).await;
+        let gone = async {
+            while self.lost(topic) == lost
+                && kafka::partitions(&self.settings.brokers, name).await > 0
+            {}
+        };
+        tokio::time::timeout(WAIT_MAX, gone).await.expect("it is gone");
+    }
+
+    fn lost(&self, topic: Topic) -> String {
+        let text = self.metrics.render();
+        let name = format!("topics_lost_total{{topic=\"{}\"}} ", topic.as_str());
+        let line = text.lines().find_map(|line| line.strip_prefix(&*name));
+        line.expect("the metric").to_owned()
+    }
+}
+
+/// What a consumer has received and committed.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeSet<String>>>);
+
+impl Seen {
+    /// Receives, notes and commits until stopped.
+    fn by(&self, mut consumer: Box<dyn Consumer>) -> JoinHandle<()> {
+        let seen = self.0.clone();
+        tokio::spawn(async move {
+            loop {
+                let messages = consumer.receive(64).await.expect("a bus that goes on");
+                let payloads = messages.into_iter().map(|message| message.payload);
+                seen.lock().expect("no panic").extend(payloads);
+                consumer.commit().await.expect("committed");
+            }
+        })
+    }
+
+    /// Waits for a whole batch.
+    async fn all_of(&self, name: &str) {
+        let missing = || {
+            let seen = self.0.lock().expect("no panic");
+            (0..BATCH).filter(|n| !seen.contains(&format!("{name} {n}"))).collect::<Vec<_>>()
+        };
+        let all = async {
+            while !missing().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let all = tokio::time::timeout(WAIT_MAX, all).await;
+        assert!(all.is_ok(), "of {name} these never come: {:?}", missing());
+    }
+}
+
+/// A consumer of a group and a listener on one topic.
+async fn followers(subject: &Subject, topic: Topic) -> [Seen; 2] {
+    let group = format!("{}-a", subject.settings.group_id);
+    let [worked, heard] = [Seen::default(), Seen::default()];
+    worked.by(subject.bus.consume(topic, &group).await.expect("a consumer"));
+    heard.by(subject.bus.listen(topic).await.expect("a listener"));
+    [worked, heard]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_is_made_again_as_it_was_and_its_readers_follow() {
+    const TOPIC: Topic = Topic::PaymentEvents;
+    let subject = Subject::at(&kafka::brokers());
+    let followers = followers(&subject, TOPIC).await;
+    subject.publish(TOPIC, "before").await;
+    for seen in &followers {
+        seen.all_of("before").await;
+    }
+    for round in ["first", "second"] {
+        subject.delete_and_wait(TOPIC, subject.name(TOPIC)).await;
+        subject.publish(TOPIC, round).await;
+        for seen in &followers {
+            seen.all_of(round).await;
+        }
+    }
+    assert_eq!(kafka::partitions(&subject.settings.brokers, subject.name(TOPIC)).await, 4);
+    assert_eq!(subject.lost(TOPIC), "2");
+    assert_eq!(subject.lost(Topic::PaymentRequests), "0");
+}
+
+#[test]
+fn a_topic_that_an_operator_deletes_and_makes_again_at_once_is_read_from_its_beginning() {
+    let runtime = Runtime::new().expect("a runtime");
+    let broker = runtime.block_on(Broker::start());
+    runtime.block_on(follow_a_topic_that_is_made_again_at_once(&broker));
+    // Consumers leave their groups while there is somebody to tell.
+    drop(runtime);
+}
+
+async fn follow_a_topic_that_is_made_again_at_once(broker: &Broker) {
+    const TOPIC: Topic = Topic::PaymentRequests;
+    let subject = Subject::at(&broker.brokers);
+    let followers = followers(&subject, TOPIC).await;
+    for name in ["a", "b", "c"] {
+        subject.publish(TOPIC, name).await;
+    }
+    // A restart makes a leader of a later term, which the new topic has not had.
+    broker.stop().await;
+    broker.start_again().await;
+    subject.publish(TOPIC, "before").await;
+    for seen in &followers {
+        seen.all_of("before").await;
+    }
+    kafka::delete(&broker.brokers, &[subject.name(TOPIC)], Some(4)).await;
+    subject.publish(TOPIC, "after").await;
+    for seen in &followers {
+        seen.all_of("after").await;
+    }
+    let again = Seen::default();
+    let group = format!("{}-b", subject.settings.group_id);
+    again.by(subject.bus.consume(TOPIC, &group).await.expect("a consumer"));
+    again.all_of("after").await;
+    assert!(!again.0.lock().expect("no panic").contains("before 0"), "it is another topic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_finds_a_topic_that_nobody_writes_to_deleted_and_makes_it_again() {
+    const TOPIC: Topic = Topic::FlightBookings;
+    let subject = Subject::at(&kafka::brokers());
+    subject.publish(TOPIC, "before").await;
+    for _ in Topic::ALL {
+        subject.bus.ping().await.expect("all topics are there");
+    }
+    subject.delete_and_wait(TOPIC, subject.name(TOPIC)).await;
+    let mut failures = Vec::new();
+    let again = async {
+        while kafka::partitions(&subject.settings.brokers, subject.name(TOPIC)).await != 4 {
+            failures.extend(subject.bus.ping().await.err().map(|error| error.to_string()));
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, again).await.expect("it is made again");
+    let is_named = |failure: &String| failure.contains(subject.name(TOPIC));
+    assert!(!failures.is_empty() && failures.iter().all(is_named), "{failures:?}");
+    for _ in Topic::ALL {
+        subject.bus.ping().await.expect("all topics are there");
+    }
+    assert_eq!(subject.lost(TOPIC), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topic_of_dead_letters_is_made_again() {
+    let subject = Subject::at(&kafka::brokers());
+    let (topic, group) = (Topic::PaymentEvents, format!("{}-a", subject.settings.group_id));
+    subject.publish(topic, "odd").await;
+    let mut consumer = subject.bus.consume(topic, &group).await.expect("a consumer");
+    let messages = consumer.receive(1).await.expect("a message");
+    let put_aside = async |reason| {
+        subject.bus.dead_letter(topic, messages[0].clone(), reason).await.expect("put aside");
+    };
+    put_aside("first").await;
+    let letters = format!("{}.dlq", subject.name(topic));
+    subject.delete_and_wait(topic, &letters).await;
+    put_aside("second").await;
+    let stored = kafka::stored(&subject.settings.brokers, &letters, 1).await;
+    assert_eq!(stored[0].headers.get("dlq_reason"), Some("second"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payment_topics_deleted_under_load_cost_no_booking_its_end() {
+    let replicas = Replicas::new().await.start(2).await;
+    let mut flights = Vec::new();
+    for _ in 0..20 {
+        flights.push(replicas.add_flight(10_000).await);
+    }
+    let load = Load::start(&replicas, &flights, 8);
+    load.accepts(200).await;
+    let names = ["KAFKA_TOPIC_PAYMENT_REQUESTS", "KAFKA_TOPIC_PAYMENTS"];
+    let topics = names.map(|name| replicas.setting(name));
+    kafka::delete(replicas.setting("KAFKA_BROKERS"), &topics, None).await;
+    load.accepts(200).await;
+    let is_back = async {
+        while kafka::partitions(replicas.setting("KAFKA_BROKERS"), topics[1]).await != 4 {}
+    };
+    tokio::time::timeout(WAIT_MAX, is_back).await.expect("it is made again");
+    // An operator may make it again before anyone misses it.
+    kafka::delete(replicas.setting("KAFKA_BROKERS"), &topics[1..], Some(4)).await;
+    load.accepts(200).await;
+    let answered = load.stop().await;
+    replicas.expect_ended(&answered).await;
+    let mut lost = 0.0;
+    for replica in 0..2 {
+        lost += replicas.metric(replica, "topics_lost_total").await;
+    }
+    assert!(lost >= 2.0, "{lost} were noticed");
+}
