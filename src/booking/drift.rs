@@ -5,15 +5,15 @@
 //! them come by; what it has found broken it looks at again until it is repaired. It changes nothing.
 
 use super::drift_payments::PaymentsLook;
-use crate::domain::{FlightId, Timestamp};
+use crate::domain::FlightId;
 use crate::store::{SeatCount, SeatsAsked, Store, StoreError};
 use crate::telemetry::Metrics;
-use chrono::TimeDelta;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tracing::{debug, error};
 
 /// How often it looks.
-const LOOK_EVERY: TimeDelta = TimeDelta::minutes(1);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Flights that one look takes in the order of their numbers.
 const WALK_SIZE: usize = 256;
@@ -24,7 +24,8 @@ const BROKEN_MAX: usize = 256;
 /// Looks for drift, a bounded number of flights at a time.
 #[derive(Default)]
 pub struct Drift {
-    looked_at: Option<Timestamp>,
+    /// By the running time of the clock port.
+    looked_at: Option<Duration>,
     walked_to: Option<FlightId>,
     broken: BTreeSet<FlightId>,
     payments: PaymentsLook,
@@ -42,12 +43,12 @@ impl Drift {
         metrics.tell_violations(PaymentsLook::INVARIANT, 0);
     }
 
-    /// Looks, if it is time to.
-    pub async fn look_if_due(&mut self, now: Timestamp, store: &dyn Store, metrics: &Metrics) {
-        if self.looked_at.is_some_and(|at| now - at < LOOK_EVERY) {
+    /// Looks, if it is time to, by the running time of the clock port.
+    pub async fn look_if_due(&mut self, running: Duration, store: &dyn Store, metrics: &Metrics) {
+        if self.looked_at.is_some_and(|at| running.saturating_sub(at) < LOOK_EVERY) {
             return;
         }
-        self.looked_at = Some(now);
+        self.looked_at = Some(running);
         if let Err(error) = self.look(store, metrics).await {
             debug!(%error, "seats could not be compared with bookings");
         }

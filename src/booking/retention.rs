@@ -11,6 +11,7 @@ use crate::domain::{BookingId, Timestamp};
 use crate::store::{Departed, Scrub, Scrubbed, StoreError};
 use chrono::TimeDelta;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 use tracing::{debug, info};
 
 /// Bookings in a step: some milliseconds of the database's one writer.
@@ -20,13 +21,13 @@ const STEP_MAX: usize = 256;
 const PAGES_MAX: usize = 16;
 
 /// The time between two walks.
-const WALK_EVERY: TimeDelta = TimeDelta::minutes(1);
+const WALK_EVERY: Duration = Duration::from_secs(60);
 
 /// How often all flights that have departed are gone over.
-const WHOLE_WALK_EVERY: TimeDelta = TimeDelta::hours(24);
+const WHOLE_WALK_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How often the store's file is written again at most: bookings wait for a second or so.
-const REWRITE_EVERY: TimeDelta = TimeDelta::hours(24);
+const REWRITE_EVERY: Duration = Duration::from_secs(86_400);
 
 /// How long passengers are kept after departure, and where the walk over them stands.
 pub struct Retention {
@@ -38,17 +39,17 @@ pub struct Retention {
 struct Progress {
     /// The walk under way.
     walk: Option<Walk>,
-    /// When the next walk begins; at once where it is `None`.
-    next_at: Option<Timestamp>,
+    /// When the next walk begins, by the running time of the clock port; at once where it is `None`.
+    next_at: Option<Duration>,
     /// Where it begins; at the first flight where it is `None`.
     next_from: Option<Departed>,
-    /// When a walk over all began.
-    whole_at: Option<Timestamp>,
+    /// When a walk over all began, by the same.
+    whole_at: Option<Duration>,
     /// Whether the store's log, and free space of its file, may hold what was erased.
     log_holds_copies: bool,
     file_holds_copies: bool,
-    /// When it was last tried to write the file again.
-    rewritten_at: Option<Timestamp>,
+    /// When it was last tried to write the file again, by the same.
+    rewritten_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
@@ -70,17 +71,15 @@ impl Retention {
     }
 
     /// The walk under way, or one that begins now if it is time.
-    fn walk(&self, now: Timestamp) -> Option<Walk> {
+    fn walk(&self, now: Timestamp, running: Duration) -> Option<Walk> {
         let mut progress = self.progress();
         if progress.walk.is_none() {
-            // A clock that was set back must not make the pause longer.
-            let pauses = |at: Timestamp| now < at && at - now <= WALK_EVERY;
-            if progress.next_at.is_some_and(pauses) {
+            if progress.next_at.is_some_and(|at| running < at) {
                 return None;
             }
-            let is_fresh = |at: Timestamp| (now - at).abs() < WHOLE_WALK_EVERY;
+            let is_fresh = |at: Duration| running.saturating_sub(at) < WHOLE_WALK_EVERY;
             if !progress.whole_at.is_some_and(is_fresh) {
-                progress.whole_at = Some(now);
+                progress.whole_at = Some(running);
                 progress.next_from = None;
             }
             let from = progress.next_from;
@@ -91,7 +90,7 @@ impl Retention {
     }
 
     /// Notes how far the walk got; a walk that has ended and what it missed decide where the next begins.
-    fn note(&self, walk: Walk, next: Option<Departed>, now: Timestamp) {
+    fn note(&self, walk: Walk, next: Option<Departed>, running: Duration) {
         let mut progress = self.progress();
         if next.is_some() {
             progress.walk = Some(Walk { after: next, ..walk });
@@ -100,17 +99,17 @@ impl Retention {
         progress.walk = None;
         progress.log_holds_copies |= walk.erased > 0;
         progress.file_holds_copies |= walk.erased > 0;
-        progress.next_at = Some(now + WALK_EVERY);
+        progress.next_at = Some(running + WALK_EVERY);
         progress.next_from =
             if walk.missed > 0 { walk.from } else { Some(Departed::from(walk.until)) };
     }
 
     /// What is to be done with the store's files at the end of a walk.
-    fn scrub(&self, now: Timestamp) -> Option<Scrub> {
+    fn scrub(&self, running: Duration) -> Option<Scrub> {
         let mut progress = self.progress();
-        let is_fresh = |at: Timestamp| (now - at).abs() < REWRITE_EVERY;
+        let is_fresh = |at: Duration| running.saturating_sub(at) < REWRITE_EVERY;
         if progress.file_holds_copies && !progress.rewritten_at.is_some_and(is_fresh) {
-            progress.rewritten_at = Some(now);
+            progress.rewritten_at = Some(running);
             return Some(Scrub::Rewrite);
         }
         progress.log_holds_copies.then_some(Scrub::Log)
@@ -134,15 +133,16 @@ impl Sweeper {
     pub(super) async fn erase_departed(&self, now: Timestamp) -> Result<usize, StoreError> {
         let Some(retention) = &self.retention else { return Ok(0) };
         for _ in 0..PAGES_MAX {
-            let Some(mut walk) = retention.walk(now) else { break };
+            let running = self.clock.running();
+            let Some(mut walk) = retention.walk(now, running) else { break };
             let page = self.store.departed_bookings(walk.until, walk.after, STEP_MAX).await?;
             let due = page.found.len();
             let erased = self.erase_passengers(page.found, now).await?;
             walk.erased += erased;
             walk.missed += due - erased;
-            retention.note(walk, page.next, now);
+            retention.note(walk, page.next, running);
             if page.next.is_none() {
-                self.end_walk(retention, &walk, now).await;
+                self.end_walk(retention, &walk, running).await;
             }
             if due > 0 {
                 break;
@@ -151,14 +151,14 @@ impl Sweeper {
         Ok(0)
     }
 
-    async fn end_walk(&self, retention: &Retention, walk: &Walk, now: Timestamp) {
+    async fn end_walk(&self, retention: &Retention, walk: &Walk, running: Duration) {
         if walk.erased > 0 {
             info!(
                 bookings = walk.erased,
                 "passengers were erased, PASSENGER_RETENTION after departure"
             );
         }
-        let Some(how) = retention.scrub(now) else { return };
+        let Some(how) = retention.scrub(running) else { return };
         match self.store.scrub(how).await {
             Ok(scrubbed) => {
                 if (how, scrubbed) == (Scrub::Rewrite, Scrubbed::LogAlone) {
@@ -182,7 +182,9 @@ impl Sweeper {
         bookings: Vec<BookingId>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let is_due = |booking: &BookingId| self.passed_over.is_due(Work::Erasure(*booking), now);
+        let running = self.clock.running();
+        let is_due =
+            |booking: &BookingId| self.passed_over.is_due(Work::Erasure(*booking), running);
         let mut parts: Vec<Vec<_>> = vec![bookings.into_iter().filter(is_due).collect()];
         let mut done = 0;
         while let Some(mut part) = parts.pop() {
@@ -197,7 +199,7 @@ impl Sweeper {
                 }
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),
                 Err(error) if part.len() == 1 => {
-                    self.passed_over.failed(Work::Erasure(first), &error.into(), now);
+                    self.passed_over.failed(Work::Erasure(first), &error.into(), running);
                 }
                 Err(_) => {
                     let rest = part.split_off(part.len() / 2);
@@ -217,22 +219,26 @@ mod tests {
         Timestamp::from_timestamp(second, 0).expect("an instant")
     }
 
+    fn after(seconds: i64) -> Duration {
+        Duration::from_secs(seconds.try_into().expect("no time before the beginning"))
+    }
+
     #[test]
     fn walks_begin_where_the_last_one_ended_and_once_a_day_at_the_first_flight() {
         let retention = Retention::of(TimeDelta::seconds(100));
         let day = 86_400;
-        let first = retention.walk(at(10 * day)).expect("a walk");
+        let walk = |second| retention.walk(at(10 * day + second), after(second));
+        let first = walk(0).expect("a walk");
         assert_eq!((first.from, first.until), (None, at(10 * day - 100)));
-        retention.note(first, None, at(10 * day));
-        assert!(retention.walk(at(10 * day + 59)).is_none(), "it pauses");
-        let second = retention.walk(at(10 * day + 60)).expect("a walk");
+        retention.note(first, None, after(0));
+        assert!(walk(59).is_none(), "it pauses");
+        let second = walk(60).expect("a walk");
         assert_eq!(second.from, Some(Departed::from(first.until)));
-        retention.note(Walk { missed: 1, ..second }, None, at(10 * day + 60));
-        let third = retention.walk(at(10 * day + 120)).expect("a walk");
+        retention.note(Walk { missed: 1, ..second }, None, after(60));
+        let third = walk(120).expect("a walk");
         assert_eq!(third.from, second.from, "what was missed is looked for again");
-        retention.note(third, None, at(10 * day + 120));
-        let next_day = retention.walk(at(11 * day)).expect("a walk");
-        assert_eq!(next_day.from, None);
+        retention.note(third, None, after(120));
+        assert_eq!(walk(day).expect("a walk").from, None);
     }
 
     #[test]
@@ -241,9 +247,9 @@ mod tests {
         let (day, mut now) = (86_400, 0);
         let mut end_walk = |erased: usize, after: i64, left: Option<Scrubbed>| {
             now += after;
-            let walk = retention.walk(at(now)).expect("a walk");
-            retention.note(Walk { erased, ..walk }, None, at(now));
-            let how = retention.scrub(at(now));
+            let walk = retention.walk(at(now), self::after(now)).expect("a walk");
+            retention.note(Walk { erased, ..walk }, None, self::after(now));
+            let how = retention.scrub(self::after(now));
             if let Some(left) = left {
                 retention.scrubbed(left);
             }
@@ -261,10 +267,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_stops_no_walk() {
+    fn a_clock_that_is_set_changes_no_pause() {
         let retention = Retention::of(TimeDelta::zero());
-        let walk = retention.walk(at(1_000_000)).expect("a walk");
-        retention.note(walk, None, at(1_000_000));
-        assert!(retention.walk(at(5_000)).is_some());
+        let first = retention.walk(at(1_000_000), after(0)).expect("a walk");
+        retention.note(first, None, after(0));
+        for set in [5_000, 1_000_000, 9_000_000] {
+            assert!(retention.walk(at(set), after(59)).is_none(), "{set}");
+        }
+        let second = retention.walk(at(5_000), after(60)).expect("a walk");
+        assert_eq!(second.from, Some(Departed::from(first.until)));
     }
 }

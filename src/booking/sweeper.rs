@@ -29,7 +29,7 @@ const BATCH_SIZE_MAX: usize = 512;
 const PAGES_MAX: usize = 16;
 
 /// How often forgotten idempotency keys are looked for.
-const FORGET_EVERY: TimeDelta = TimeDelta::minutes(10);
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 /// Idempotency keys that one statement forgets: some milliseconds of the database's one writer.
 const KEYS_MAX: usize = 2_000;
@@ -38,7 +38,7 @@ const KEYS_MAX: usize = 2_000;
 const FORGETS_MAX: usize = 8;
 
 /// How often what waits in the store is measured.
-const TELL_EVERY: TimeDelta = TimeDelta::seconds(5);
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// How long past its hold a booking may be pending before it counts as stuck.
 const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
@@ -109,16 +109,17 @@ impl Sweeper {
         }
     }
 
-    /// Steps while the job is ours. What has lapsed comes before what is only measured.
+    /// Steps while the job is ours. What has lapsed comes before what is only measured. Pauses go by the
+    /// time that passes: a clock that is set back would make them longer.
     async fn run_while(&self, mut lease: Box<dyn Lease>) {
-        let mut forgotten_at = self.clock.now();
-        let mut told_at: Option<Timestamp> = None;
+        let mut forgotten_at = self.clock.running();
+        let mut told_at: Option<Duration> = None;
         let mut drift = Drift::default();
         while lease.is_held().await {
-            let now = self.clock.now();
+            let (now, running) = (self.clock.now(), self.clock.running());
             let stepped = self.step(now).await;
-            if told_at.is_none_or(|at| now - at >= TELL_EVERY) {
-                told_at = Some(now);
+            if told_at.is_none_or(|at| running.saturating_sub(at) >= TELL_EVERY) {
+                told_at = Some(running);
                 self.tell_backlog(now).await;
             }
             match stepped {
@@ -130,9 +131,10 @@ impl Sweeper {
             if let Err(error) = self.store.renew_statistics().await {
                 debug!(%error, "the sweeper could not renew the store's statistics");
             }
-            drift.look_if_due(now, &*self.store, &self.metrics).await;
-            if now - forgotten_at > FORGET_EVERY && self.forget_keys(now).await {
-                forgotten_at = now;
+            drift.look_if_due(running, &*self.store, &self.metrics).await;
+            let is_due = running.saturating_sub(forgotten_at) > FORGET_EVERY;
+            if is_due && self.forget_keys(now).await {
+                forgotten_at = running;
             }
             tokio::time::sleep(self.interval).await;
         }
@@ -211,11 +213,11 @@ impl Sweeper {
     pub async fn step(&self, now: Timestamp) -> Result<usize, Error> {
         let parts = [
             self.expire(now).await,
-            self.cancel_stranded(now).await,
+            self.cancel_stranded().await,
             self.drive_overdue(now - self.redrive_after).await.map_err(Error::from),
             self.erase_departed(now).await.map_err(Error::from),
         ];
-        self.metrics.tell_refused(self.passed_over.refused(now));
+        self.metrics.tell_refused(self.passed_over.refused(self.clock.running()));
         let mut all_done = Ok(0);
         for part in parts {
             all_done = match (all_done, part) {
@@ -234,7 +236,7 @@ impl Sweeper {
             let is_last = page.next.is_none();
             self.walks.places().holds = page.next;
             let expiry = |reference| (Work::Expiry(reference), Command::Expire(reference));
-            done += self.carry_out(page.found.into_iter().map(expiry), now).await?;
+            done += self.carry_out(page.found.into_iter().map(expiry)).await?;
             if is_last || done >= BATCH_SIZE_MAX {
                 break;
             }
@@ -242,7 +244,7 @@ impl Sweeper {
         Ok(done)
     }
 
-    async fn cancel_stranded(&self, now: Timestamp) -> Result<usize, Error> {
+    async fn cancel_stranded(&self) -> Result<usize, Error> {
         let mut done = 0;
         for _ in 0..PAGES_MAX {
             let after = self.walks.places().stranded;
@@ -253,7 +255,7 @@ impl Sweeper {
                 let cancel = Cancel { booking_id, by: CancelledBy::Airline, request: None };
                 (Work::Cancellation(booking_id), Command::Cancel(cancel))
             };
-            done += self.carry_out(page.into_iter().map(cancellation), now).await?;
+            done += self.carry_out(page.into_iter().map(cancellation)).await?;
             if next.is_none() || done >= BATCH_SIZE_MAX {
                 break;
             }
@@ -263,13 +265,10 @@ impl Sweeper {
 
     /// Carries out what is due of this; says how much of it was done. What is refused is passed over;
     /// only a store that is away is a failure.
-    async fn carry_out(
-        &self,
-        all: impl Iterator<Item = (Work, Command)>,
-        now: Timestamp,
-    ) -> Result<usize, Error> {
+    async fn carry_out(&self, all: impl Iterator<Item = (Work, Command)>) -> Result<usize, Error> {
+        let running = self.clock.running();
         let (works, commands): (Vec<Work>, Vec<Command>) =
-            all.filter(|(work, _)| self.passed_over.is_due(*work, now)).unzip();
+            all.filter(|(work, _)| self.passed_over.is_due(*work, running)).unzip();
         if commands.is_empty() {
             return Ok(0);
         }
@@ -283,7 +282,7 @@ impl Sweeper {
                     self.passed_over.done(work);
                 }
                 Err(error @ Error::Store(StoreError::Unavailable(_))) => away = Some(error),
-                Err(error) => self.passed_over.failed(work, &error, now),
+                Err(error) => self.passed_over.failed(work, &error, running),
             }
         }
         away.map_or(Ok(done), Err)
@@ -320,9 +319,9 @@ impl Sweeper {
     /// Asks for payments again that are due; says how many were. Where the store refuses, halves of
     /// them, down to the one that it refuses.
     async fn drive(&self, payments: Vec<(Payment, Booking)>) -> Result<usize, StoreError> {
-        let now = self.clock.now();
+        let (now, running) = (self.clock.now(), self.clock.running());
         let work = |payment: &Payment| Work::Request(payment.reference);
-        let due = payments.into_iter().filter(|(p, _)| self.passed_over.is_due(work(p), now));
+        let due = payments.into_iter().filter(|(p, _)| self.passed_over.is_due(work(p), running));
         let requests: Vec<_> = due.map(|(p, booking)| asked_again(p, &booking, now)).collect();
         let mut parts = vec![requests];
         let mut driven = 0;
@@ -338,7 +337,7 @@ impl Sweeper {
                 }
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),
                 Err(error) if part.len() == 1 => {
-                    self.passed_over.failed(work(first), &error.into(), now);
+                    self.passed_over.failed(work(first), &error.into(), running);
                 }
                 Err(_) => {
                     let rest: Vec<_> = part.split_off(part.len() / 2);

@@ -123,3 +123,36 @@ async fn payments_that_a_crash_left_at_the_gateway_are_asked_for_once_the_outbox
     assert!(keys.iter().any(|payload| payload.contains(&wanted)), "{keys:?}");
     app.abandon();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_and_forth_silences_no_gauge() {
+    let app = TestApp::with(|config| {
+        config.sweep_interval = Duration::from_millis(10);
+        // Nobody takes messages out of the outbox.
+        let apart = Config::from_env(|name| match name {
+            "ROLES" => Some("api,sweeper".to_owned()),
+            "DB_HOST" | "KAFKA_BROKERS" => Some("unused".to_owned()),
+            _ => None,
+        });
+        config.roles = apart.expect("roles").roles;
+    })
+    .await;
+    let flight = app.add_flight(99).await;
+    app.app.start_sweeper();
+    let hour = chrono::TimeDelta::hours(1);
+    let mut told_before = 0;
+    for set in [chrono::TimeDelta::zero(), -hour, hour, -hour, -hour] {
+        app.clock.set(set);
+        app.book(flight, 1).await.booking_id();
+        app.clock.advance(chrono::TimeDelta::seconds(6));
+        let told = async {
+            while metric(&app, "outbox_depth").await <= told_before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(60), told).await;
+        assert!(told.is_ok(), "set by {set}, it is not told what waits");
+        told_before = metric(&app, "outbox_depth").await;
+    }
+    app.abandon();
+}

@@ -5,6 +5,7 @@
 //! up a little later on a server that is not to be heard at all ([`silence`]).
 
 mod adopt;
+mod clock;
 mod columns;
 mod commit;
 mod connect;
@@ -35,7 +36,7 @@ use super::{
     Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
     PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store, StoreError,
 };
-use crate::clock::{Clock, OffsetClock, SystemClock};
+use crate::clock::{Clock, OffsetClock};
 use crate::config::PostgresSettings;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
@@ -123,21 +124,6 @@ impl PostgresStore {
     /// The database's clock, as it was when [`Self::set_clock`] last looked at it.
     pub fn clock(&self) -> Arc<dyn Clock> {
         self.clock.clone()
-    }
-
-    /// Compares this machine's clock with the database's. The longer the answer takes, the less it says:
-    /// the clock is moved only as far as the answer proves that it is wrong.
-    pub async fn set_clock(&self) -> Result<(), StoreError> {
-        let asked = SystemClock.now();
-        let theirs = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')");
-        let answer = async { theirs.fetch_one(&self.primary).await.map_err(store_error) };
-        let theirs: i64 = self.silence.bound(answer).await?;
-        let answered = SystemClock.now();
-        let doubt = (answered - asked) / 2;
-        let ours = asked + doubt;
-        let doubt = doubt.num_microseconds().unwrap_or(i64::MAX);
-        self.clock.correct(theirs - ours.timestamp_micros(), doubt);
-        Ok(())
     }
 
     /// What no other database is called, be it of the same name on another server or a clone of this

@@ -1,0 +1,34 @@
+//! Looks at the database's clock, which all replicas follow.
+
+use super::{PostgresStore, store_error};
+use crate::clock::Sample;
+use crate::store::StoreError;
+use std::time::Instant;
+
+/// How often one look asks it.
+const SAMPLES: usize = 4;
+
+impl PostgresStore {
+    /// Looks at the database's clock some times, and follows the answer that took least.
+    pub async fn set_clock(&self) -> Result<(), StoreError> {
+        let mut samples = Vec::with_capacity(SAMPLES);
+        for _ in 0..SAMPLES {
+            samples.push(self.sample_clock().await?);
+        }
+        self.clock.follow(&samples);
+        Ok(())
+    }
+
+    async fn sample_clock(&self) -> Result<Sample, StoreError> {
+        let theirs = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')");
+        let mut asked = Instant::now();
+        let answer = async {
+            let mut connection = self.primary.acquire().await.map_err(store_error)?;
+            // The way to a connection says nothing of the clock.
+            asked = Instant::now();
+            theirs.fetch_one(&mut *connection).await.map_err(store_error)
+        };
+        let time = self.silence.bound(answer).await?;
+        Ok(Sample { asked, answered: Instant::now(), time })
+    }
+}
