@@ -39,18 +39,73 @@ pub(super) fn without_port(place: &str) -> &str {
     }
 }
 
+/// Parameters of `DATABASE_URL` that the driver knows, besides `options[NAME]`.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Characters of a parameter's name that is repeated at most.
+const NAME_CHARS_MAX: usize = 40;
+
+/// The parameters of a URL.
+fn parameters(url: &str) -> form_urlencoded::Parse<'_> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.split('#').next().unwrap_or_default().as_bytes())
+}
+
+/// What is wrong with a URL that has a parameter which its driver would leave aside: a misspelt `sslmode`
+/// would leave its connections in the clear.
+///
+/// No value is repeated, and no name that may be the rest of a password with a `?` in it.
+fn unknown_parameter(url: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
+    let (name, _) = parameters(url).find(|(name, _)| !is_known(name))?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+    let is_name = name.len() <= NAME_CHARS_MAX && name.chars().all(is_word);
+    let (before, query) = url.split_once('?')?;
+    // With a user before it and no `@` after it, the query is one.
+    let named = is_name && before.contains('@') && !query.contains('@');
+    let name = if named { format!(": {name}") } else { String::new() };
+    Some(format!("has a parameter that is not known{name}"))
+}
+
 /// The last value of a parameter of a URL, by any of its names.
 fn parameter(url: &str, names: &[&str]) -> Option<String> {
-    let (_, query) = url.split_once('?')?;
-    let query = query.split('#').next().unwrap_or_default();
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    pairs
+    parameters(url)
         .filter(|(name, _)| names.contains(&name.as_ref()))
         .map(|(_, value)| value.into_owned())
         .last()
 }
 
 impl<F: Fn(&str) -> Option<String>> Environment<F> {
+    /// Refuses parameters of `DATABASE_URL` that mean nothing.
+    pub(super) fn refuse_idle_parameters(&mut self, url: &str) {
+        let is_known = |name: &str| {
+            POSTGRES_PARAMETERS.contains(&name)
+                || (name.starts_with("options[") && name.ends_with(']'))
+        };
+        if let Some(problem) = unknown_parameter(url, is_known) {
+            let known = POSTGRES_PARAMETERS.join(", ");
+            self.problems.push(format!("DATABASE_URL {problem}; known are {known}"));
+        }
+    }
+
     /// `DB_SSL_MODE` and `DB_SSL_ROOT_CERT`, or what `DATABASE_URL` says in their place; `None`:
     /// neither does. Where both do they must agree, so that neither is dropped in silence.
     ///
@@ -117,6 +172,16 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         };
         if !urls.iter().all(is_known) {
             self.problems.push("REDIS_URL must be redis://… or rediss://…".to_owned());
+        }
+        let mut unknown = urls
+            .iter()
+            .filter_map(|url| unknown_parameter(url.expose(), |name| name == "protocol"));
+        if let Some(problem) = unknown.next() {
+            self.problems.push(format!("REDIS_URL {problem}; known is protocol"));
+        }
+        let protocols = urls.iter().filter_map(|url| parameter(url.expose(), &["protocol"]));
+        if protocols.into_iter().any(|p| !["2", "3", "resp2", "resp3"].contains(&p.as_str())) {
+            self.problems.push("protocol of REDIS_URL must be resp2 or resp3".to_owned());
         }
         urls
     }
@@ -438,6 +503,42 @@ mod tests {
             ("postgres:///d", ""),
         ] {
             assert_eq!(host_of(url), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_its_driver_would_leave_aside_is_refused_without_its_value() {
+        let told = |name, url| config(&[(name, url)]).expect_err(url);
+        for (url, parameter) in [
+            ("postgres://u:hush@db/d?sslmod=hush", ": sslmod;"),
+            ("postgres://u:hush@db/d?sslmode=require&channel_binding=hush", ": channel_binding;"),
+            ("postgresql://u@db/d?PASSWORD=hush", ": PASSWORD;"),
+            ("postgres://u@db/d?hush%20=1", "not known;"),
+            ("postgres://u@db/d?hush@hush", "not known;"),
+            ("postgres://u:p?hush@db/d", "not known;"),
+            ("postgres://u:p?hush=hush@db/d", "not known;"),
+            ("postgres://u:p?hush", "not known;"),
+        ] {
+            let told = told("DATABASE_URL", url);
+            assert!(told.contains("DATABASE_URL has a parameter that is not known"), "{told}");
+            assert!(told.contains(parameter) && !told.contains("hush"), "{told}");
+        }
+        for (url, parameter) in [
+            ("redis://:hush@cache/0?ssl=hush", "not known: ssl;"),
+            ("redis://:p?hush@cache", "not known;"),
+            ("rediss://:hush@cache?protocol=hush", "protocol of REDIS_URL must be"),
+        ] {
+            let told = told("REDIS_URL", url);
+            assert!(told.contains(parameter) && !told.contains("hush"), "{told}");
+        }
+        for (name, url) in [
+            ("DATABASE_URL", "postgres://u@db/d?application_name=x&statement-cache-capacity=9"),
+            ("DATABASE_URL", "postgres://u@db/d?options[lock_timeout]=1s&options=-c%20jit=off"),
+            ("DATABASE_URL", "postgres:///d?host=/run/postgresql&user=u&port=5433#x=y"),
+            ("DATABASE_URL", "postgres://u@db/d?"),
+            ("REDIS_URL", "redis://a?protocol=resp3,rediss://b"),
+        ] {
+            assert!(config(&[(name, url)]).is_ok(), "{url}");
         }
     }
 }

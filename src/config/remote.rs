@@ -251,6 +251,9 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         if !is_postgres && (url.is_some() || self.value("DB_HOST").is_none()) {
             return Database::Sqlite(self.read("DATABASE_URL", values::sqlite_file));
         }
+        if let Some(url) = &url {
+            self.refuse_idle_parameters(url);
+        }
         let (ssl_mode, ssl_root_cert) = self.postgres_tls(url.as_deref());
         Database::Postgres(PostgresSettings {
             url: url.as_deref().map(Secret::from),

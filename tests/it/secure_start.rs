@@ -107,3 +107,21 @@ async fn a_secret_that_can_be_guessed_or_is_given_twice_is_refused_and_not_repea
     assert_eq!(answer.expect("an answer").status(), 401);
     assert!(server.terminate().await);
 }
+
+#[tokio::test]
+async fn a_parameter_of_a_url_that_means_nothing_is_refused_and_its_value_is_in_no_log() {
+    let log = [("RUST_LOG", "trace"), ("LOG_FORMAT", "json")];
+    for (name, url, told) in [
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d?sslmod=marked-value", ": sslmod;"),
+        ("DATABASE_URL", "postgres://u:p?marked-value=x@127.0.0.1:1/d", "not known;"),
+        ("REDIS_URL", "redis://:p@127.0.0.1:1/0?tls=marked-value", ": tls;"),
+    ] {
+        let said = refused(&[&log[..], &[(name, url)]].concat()).await;
+        assert!(said.contains(&format!("{name} has a parameter that is not known")), "{said}");
+        assert!(said.contains(told) && !said.contains("marked-value"), "{said}");
+    }
+    // Known, and no number: the driver's own error would repeat it.
+    let url = "postgres://u:p@127.0.0.1:1/d?port=marked-value";
+    let said = refused(&[&log[..], &[("DATABASE_URL", url)]].concat()).await;
+    assert!(said.contains("DATABASE_URL") && !said.contains("marked-value"), "{said}");
+}
