@@ -40,7 +40,7 @@ pub async fn log_of(
 
 /// Books, replays, is refused and searches, all with marks on it.
 async fn use_it(base: &str) {
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let client = http_client();
     let key = format!("marked-idempotency-key-{}", uuid::Uuid::new_v4());
     let post = async |path: &str, body: &Value| {
         let request = client.post(format!("{base}{path}")).json(body);
