@@ -65,6 +65,7 @@ impl App {
         let closing = CancellationToken::new();
         let limits = http::ConnectionLimits {
             connections_max: self.config.max_connections,
+            by_client: http::ConnectionsByClient::by(&self.config),
             head_timeout: self.config.server_read_timeout,
             idle_timeout: self.config.server_idle_timeout,
             write_timeout: self.config.server_write_timeout,
@@ -72,8 +73,11 @@ impl App {
         let (router, metrics) = (self.router(), self.metrics.clone());
         // A rush of callers leaves those who watch their own connections.
         let watched = self.operators.take().map(|listener| {
-            let limits =
-                http::ConnectionLimits { connections_max: OPERATORS_CONNECTIONS_MAX, ..limits };
+            let limits = http::ConnectionLimits {
+                connections_max: OPERATORS_CONNECTIONS_MAX,
+                by_client: http::ConnectionsByClient::unlimited(),
+                ..limits.clone()
+            };
             let router = self.router_for_operators();
             http::serve(vec![listener], router, limits, metrics.clone(), closing.clone())
         });

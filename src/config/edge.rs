@@ -16,6 +16,9 @@ const LEEWAY_MAX: Duration = Duration::from_mins(5);
 /// Parties whose seats on one flight a user may hold unpaid, where `MAX_PENDING_PER_USER` is empty.
 const PARTIES_PENDING: i32 = 2;
 
+/// Clients that it takes at least to hold all connections, where `MAX_CONNECTIONS_PER_CLIENT` is empty.
+const CLIENTS_MIN: usize = 4;
+
 /// `MAX_PENDING_PER_USER` at most.
 const PENDING_MAX: i32 = 1_000_000;
 
@@ -26,6 +29,16 @@ pub struct RateLimit {
     pub per_second: u32,
     /// `RATE_LIMIT_BURST`: at once.
     pub burst: u32,
+}
+
+/// Connections that one client may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientConnections {
+    /// At once.
+    pub max: usize,
+    /// Whether clients on this machine are counted: only where the setting is set, since a proxy that
+    /// nobody named may be among them.
+    pub counts_this_machine: bool,
 }
 
 /// How callers say who they are: a token (RFC 7519) that one of these keys has signed.
@@ -144,6 +157,19 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             None => 0,
         });
         (most > 0).then_some(most)
+    }
+
+    /// `MAX_CONNECTIONS_PER_CLIENT`; `None` for no limit.
+    pub(super) fn connections_per_client(&mut self, max: usize) -> Option<ClientConnections> {
+        let counts = values::optional(values::whole(0..=super::COUNT_MAX as usize));
+        match self.read("MAX_CONNECTIONS_PER_CLIENT", counts) {
+            Some(0) => None,
+            Some(max) => Some(ClientConnections { max, counts_this_machine: true }),
+            None => Some(ClientConnections {
+                max: (max / CLIENTS_MIN).max(1),
+                counts_this_machine: false,
+            }),
+        }
     }
 
     /// `AUTH` and its parts; `None` where callers need no token.

@@ -18,7 +18,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use edge::{CorsOrigins, JwtSettings, KeySource, Network, RateLimit};
+pub use edge::{ClientConnections, CorsOrigins, JwtSettings, KeySource, Network, RateLimit};
 pub use hosts::AllowedHosts;
 pub use misspelt::misspelt;
 pub use remote::{
@@ -47,6 +47,8 @@ pub struct Config {
     pub server_idle_timeout: Duration,
     /// `MAX_CONNECTIONS`: connections at once; beyond it those that rest are closed.
     pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_CLIENT`: connections of one client at once; `None`: any number.
+    pub connections_per_client: Option<ClientConnections>,
     /// `SHUTDOWN_DELAY`: how long requests are still taken when a stop was asked for and `/readyz`
     /// says so, until whoever sends them has noticed.
     pub shutdown_delay: Duration,
@@ -128,6 +130,9 @@ pub struct TracingSettings {
     pub environment: String,
     /// `TRACING_SAMPLER_RATIO`: the share of traces that are kept where the caller has not decided.
     pub sampler_ratio: f64,
+    /// `TRACING_TRUST_CALLER`: whether a request's span goes on with the caller's trace; `None`: if the
+    /// caller is on this machine.
+    pub trust_caller: Option<bool>,
 }
 
 /// How long a search answer is kept that was read from a replica of the database, which may be behind.
@@ -187,6 +192,7 @@ impl Config {
             server_write_timeout: env.read("SERVER_WRITE_TIMEOUT", values::positive_duration),
             server_idle_timeout: env.read("SERVER_IDLE_TIMEOUT", values::positive_duration),
             max_connections: env.read("MAX_CONNECTIONS", values::whole(1..=COUNT_MAX as usize)),
+            connections_per_client: None,
             shutdown_delay: env.read("SHUTDOWN_DELAY", values::duration),
             shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
             database: env.database(),
@@ -223,6 +229,7 @@ impl Config {
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),
         };
         config.max_pending_per_user = env.pending_max(&config);
+        config.connections_per_client = env.connections_per_client(config.max_connections);
         env.problems.extend(config.contradictions());
         if config.server_port != 0 && config.metrics_port == Some(config.server_port) {
             env.problems.push("METRICS_PORT must be another port than SERVER_PORT".to_owned());
@@ -295,6 +302,7 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             service_name: self.text("TRACING_SERVICE_NAME"),
             environment: self.text("TRACING_ENVIRONMENT"),
             sampler_ratio: self.read("TRACING_SAMPLER_RATIO", values::ratio),
+            trust_caller: self.read("TRACING_TRUST_CALLER", values::optional(values::yes_or_no)),
         };
         enabled.then_some(settings)
     }

@@ -143,9 +143,19 @@ pub const SETTINGS: &[Setting] = &[
         "share of traces that are kept, 0 to 1, where the caller has not decided",
     ),
     setting(
+        "TRACING_TRUST_CALLER",
+        "",
+        "whether a request goes on with its caller's trace (traceparent) and keeps it if the caller does; empty: only from this machine",
+    ),
+    setting(
         "MAX_CONNECTIONS",
         "10000",
         "connections at once; beyond it those that rest are closed",
+    ),
+    setting(
+        "MAX_CONNECTIONS_PER_CLIENT",
+        "",
+        "connections of one client at once; beyond it more are closed; 0: any; empty: a quarter of MAX_CONNECTIONS, from this machine any",
     ),
     setting("RATE_LIMIT_RPS", "10", "requests a second of one client in the long run; 0: no limit"),
     setting("RATE_LIMIT_BURST", "20", "requests of one client at once"),

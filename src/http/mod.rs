@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 use wire::problem::{Code, Problem};
 use wire::problems;
 
-pub use connection::{ConnectionLimits, serve};
+pub use connection::{ConnectionLimits, ConnectionsByClient, serve};
 pub use edge::gate::Edge;
 pub use openapi::openapi;
 pub use wire::problem::Code as ProblemCode;

@@ -24,6 +24,8 @@ pub struct Metrics {
     http: Arc<Http>,
     /// Requests being worked on.
     pub http_in_flight: IntGauge,
+    /// Connections closed because their client had as many as it may.
+    pub connections_refused: IntCounter,
     /// Search answers found in the in-process cache.
     pub cache_hits: IntCounter,
     /// Search answers that were not there.
@@ -125,6 +127,13 @@ fn unanswered(made: &Maker) -> IntCounter {
     made.counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
 }
 
+fn refused(made: &Maker) -> IntCounter {
+    made.counter(
+        "http_connections_refused_total",
+        "Connections closed because their client had MAX_CONNECTIONS_PER_CLIENT.",
+    )
+}
+
 fn erased(made: &Maker) -> IntCounter {
     made.counter(
         "passengers_erased_total",
@@ -162,6 +171,7 @@ impl Metrics {
                 routes: RwLock::default(),
             }),
             http_in_flight: made.gauge("http_in_flight_requests", "HTTP requests being worked on."),
+            connections_refused: refused(&made),
             cache_hits: cache.with_label_values(&["process", "hit"]),
             cache_misses: cache.with_label_values(&["process", "miss"]),
             cache_shared_hits: cache.with_label_values(&["redis", "hit"]),

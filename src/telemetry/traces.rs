@@ -315,6 +315,7 @@ mod tests {
             service_name: "test".into(),
             environment: "test".into(),
             sampler_ratio,
+            trust_caller: None,
         };
         Tracing::start(&settings, Metrics::new()).expect("an address")
     }

@@ -41,6 +41,7 @@ mod killed_erasures;
 mod local_services;
 mod locked_rows;
 mod logs;
+mod many_connections;
 mod metrics;
 mod metrics_port;
 mod money;

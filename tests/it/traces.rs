@@ -5,9 +5,11 @@ use crate::support::deployment::is_shared;
 use crate::support::replicas::Replicas;
 use crate::support::{TestApp, booking};
 use airline_booking::telemetry::Tracing;
+use axum::extract::ConnectInfo;
 use http::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -250,6 +252,33 @@ async fn what_the_caller_does_not_keep_and_what_probes_ask_makes_no_spans() {
         names.iter().all(|(name, trace)| !name.starts_with("GET ") && trace != TRACE),
         "{names:?}"
     );
+}
+
+#[tokio::test]
+async fn a_stranger_joins_no_trace_and_does_not_decide_what_is_kept() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let ask = async |peer: [u8; 4], traceparent: &str| {
+        let request = http::Request::get("/api/v1/flights").header("traceparent", traceparent);
+        let request = request.extension(ConnectInfo(SocketAddr::from((peer, 4711))));
+        app.send(request.body(axum::body::Body::empty()).expect("a request")).await;
+    };
+    let ignored = TRACEPARENT.replace("-01", "-00");
+    ask([203, 0, 113, 9], TRACEPARENT).await;
+    ask([203, 0, 113, 9], &ignored).await;
+    ask([127, 0, 0, 1], &ignored).await;
+    ask([127, 0, 0, 1], TRACEPARENT).await;
+    finish(app, &tracing).await;
+    let spans = collector.spans();
+    let requests: Vec<_> = spans.iter().filter(|span| span.name.starts_with("GET ")).collect();
+    let (own, strangers): (Vec<_>, Vec<_>) =
+        requests.into_iter().partition(|span| span.trace == TRACE);
+    assert_eq!((own.len(), strangers.len()), (1, 2));
+    assert_eq!(own[0].parent, CALLER);
+    for span in strangers {
+        assert_eq!(span.parent, "", "a trace of its own");
+        assert_eq!(span.links, [(TRACE.to_owned(), CALLER.to_owned())], "that points to theirs");
+    }
 }
 
 #[tokio::test]

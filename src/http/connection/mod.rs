@@ -4,12 +4,16 @@
 //! a connection at rest. One router for all connections; what is per connection is its I/O, its
 //! timer and a task.
 
+mod by_client;
 mod timeouts;
 
-use super::connection::timeouts::{Activity, Patience, Unhurried};
+pub use by_client::ConnectionsByClient;
+
+use super::edge::refusals::Refusals;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::ConnectInfo;
+use by_client::ClientPlace;
 use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +24,8 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use timeouts::{Activity, Patience, Unhurried};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -44,10 +49,12 @@ const REST: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Bounds of the connections.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// At once (`MAX_CONNECTIONS`).
     pub connections_max: usize,
+    /// Of one client at once (`MAX_CONNECTIONS_PER_CLIENT`).
+    pub by_client: Arc<ConnectionsByClient>,
     /// For a request's head (`SERVER_READ_TIMEOUT`).
     pub head_timeout: Duration,
     /// Between requests (`SERVER_IDLE_TIMEOUT`).
@@ -65,20 +72,25 @@ pub async fn serve(
     closing: CancellationToken,
 ) {
     // Made ready once: a bare router would be built anew for each connection.
+    let places = Arc::new(Semaphore::new(limits.connections_max));
     let server = Arc::new(Server {
         router: router.with_state(()),
         limits,
         metrics,
+        refusals: Refusals::default(),
         crowded: Notify::new(),
         closing: closing.clone(),
     });
-    let places = Arc::new(Semaphore::new(limits.connections_max));
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
             let place = server.place(&places).await;
             let Some((stream, peer)) = server.accept(&listeners).await else { continue };
-            connections.spawn(server.clone().converse(stream, peer, place));
+            let Some(of_client) = server.limits.by_client.take(peer.ip()) else {
+                server.refuse(peer);
+                continue;
+            };
+            connections.spawn(server.clone().converse(stream, peer, (place, of_client)));
         }
     };
     tokio::select! {
@@ -96,6 +108,8 @@ struct Server {
     router: Router,
     limits: ConnectionLimits,
     metrics: Metrics,
+    /// Which refusals have a log line.
+    refusals: Refusals,
     /// Told when there is no room for one more.
     crowded: Notify,
     closing: CancellationToken,
@@ -148,7 +162,7 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _place: OwnedSemaphorePermit,
+        _places: (OwnedSemaphorePermit, ClientPlace),
     ) {
         let activity = Arc::new(Activity::default());
         let answer = service_fn(|mut request: http::Request<Incoming>| {
@@ -205,9 +219,21 @@ impl Server {
             StatusCode::BAD_REQUEST
         };
         self.metrics.route("other", "unmatched").observe(status, Duration::ZERO);
-        let (status, client) = (status.as_u16(), peer.ip());
-        let reason = "its head can't be read";
-        info!(target: "access", status, reason, %client, "refused");
+        self.tell_refused(peer, Some(status.as_u16()), "its head can't be read");
+    }
+
+    /// Closes, unanswered, a connection of a client that has as many as it may: an answer would have to
+    /// wait for its request.
+    fn refuse(&self, peer: SocketAddr) {
+        self.metrics.connections_refused.inc();
+        self.tell_refused(peer, None, "it has MAX_CONNECTIONS_PER_CLIENT connections");
+    }
+
+    fn tell_refused(&self, peer: SocketAddr, status: Option<u16>, reason: &'static str) {
+        let client = peer.ip();
+        let Some(left_out) = self.refusals.take(client, Instant::now()) else { return };
+        let left_out = (left_out > 0).then_some(left_out);
+        info!(target: "access", status, reason, %client, left_out, "refused");
     }
 }
 

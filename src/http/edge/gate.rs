@@ -3,6 +3,7 @@
 use super::allowed_hosts::AllowedHosts;
 use super::places::{Place, Places};
 use super::rate_limit::{Limiter, Verdict};
+use super::refusals::Refusals;
 use super::{client, cors, framing, host};
 use crate::config::{Config, CorsOrigins, Network};
 use crate::http::routes::{bookings, search};
@@ -52,6 +53,10 @@ pub struct Edge {
     /// By which names the service is called; `None`: by any.
     hosts: Option<AllowedHosts>,
     places: Arc<Places>,
+    /// Which refusals have a log line.
+    pub(crate) refusals: Refusals,
+    /// Whose traces are gone on with (`TRACING_TRUST_CALLER`); `None`: those of this machine.
+    trusts_callers: Option<bool>,
 }
 
 impl Edge {
@@ -64,6 +69,8 @@ impl Edge {
             is_guarded: config.auth.is_none(),
             hosts: AllowedHosts::by(config),
             places: Arc::new(Places::new(config.max_in_flight)),
+            refusals: Refusals::default(),
+            trusts_callers: config.tracing.as_ref().and_then(|tracing| tracing.trust_caller),
         }
     }
 
@@ -80,6 +87,15 @@ impl Edge {
     /// The address of whoever sent the request.
     pub(crate) fn client(&self, request: &Request) -> IpAddr {
         client::address(request, &self.trusted_proxies)
+    }
+
+    /// Whether the trace that a request came with is gone on with, and kept if its caller wants that.
+    pub(crate) fn trusts_trace_of(&self, request: &Request) -> bool {
+        self.trusts_callers.unwrap_or_else(|| {
+            let client = self.client(request).to_canonical();
+            // A request without a connection is a test's.
+            client.is_loopback() || client.is_unspecified()
+        })
     }
 
     /// Lets a request in, or gives the answer that turns it away.

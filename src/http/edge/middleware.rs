@@ -5,6 +5,7 @@
 use super::audit::RequestId;
 use super::gate::is_probe;
 use super::places::overloaded;
+use super::refusals::Refusals;
 use super::span;
 use crate::http::Api;
 use crate::http::routes::{bookings, search};
@@ -54,7 +55,7 @@ pub(crate) async fn around(
     let is_bounded = path.starts_with("/api/") && !is_probe(path);
     // What probes ask is no part of any story.
     let span = if is_bounded {
-        span::begin(&api.tracing, &request, (method, path), id)
+        span::begin(&api.tracing, &api.edge, &request, (method, path), id)
     } else {
         Span::NONE
     };
@@ -86,7 +87,7 @@ pub(crate) async fn around(
     span::answered(&span, status);
     let is_slow = took > SLOW + waits;
     let line = Line { id, method, route: path, status, took, is_slow, client };
-    line.write(problem.as_ref(), &span.context());
+    line.write(problem.as_ref(), &span.context(), &api.edge.refusals);
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
@@ -195,7 +196,7 @@ macro_rules! line {
 
 impl Line<'_> {
     /// With its cause where something failed, and with whom and why where a caller was turned away.
-    fn write(&self, problem: Option<&Problem>, trace: &TraceContext) {
+    fn write(&self, problem: Option<&Problem>, trace: &TraceContext, refusals: &Refusals) {
         let cause = problem.and_then(Problem::cause);
         // Probes come every few seconds, and are told of where they are not content.
         let is_quiet = is_probe(self.route) && !self.status.is_server_error() && !self.is_slow;
@@ -212,8 +213,11 @@ impl Line<'_> {
         if let Some(cause) = cause {
             line!(Level::ERROR, "failed", self, trace_id, reason, cause);
         } else if let Some(reason) = problem.and_then(Problem::refusal) {
-            let client = self.client.map(field::display);
-            line!(Level::INFO, "refused", self, trace_id, reason, client);
+            let Some(client) = self.client else { return };
+            let Some(left_out) = refusals.take(client, Instant::now()) else { return };
+            let left_out = (left_out > 0).then_some(left_out);
+            let client = field::display(client);
+            line!(Level::INFO, "refused", self, trace_id, reason, client, left_out);
         } else if self.is_slow {
             line!(Level::INFO, "slow", self, trace_id, reason);
         } else if is_quiet {

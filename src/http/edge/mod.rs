@@ -10,4 +10,5 @@ pub(crate) mod host;
 pub(crate) mod middleware;
 pub(crate) mod places;
 pub(crate) mod rate_limit;
+pub(crate) mod refusals;
 pub(crate) mod span;

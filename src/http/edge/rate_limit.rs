@@ -116,7 +116,7 @@ fn place_of(clients: &[Client; CLIENTS_IN_BUCKET], key: u64) -> usize {
 
 /// A client in 64 bits: the network of an IPv6 address, since who has one address of a /64 has them
 /// all; an IPv4 address below `0000:ffff::/32`, where there are no networks.
-fn key(address: IpAddr) -> u64 {
+pub(crate) fn key(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(v4) => 0xffff_0000_0000 | u64::from(v4.to_bits()),
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,

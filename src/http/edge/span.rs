@@ -1,15 +1,18 @@
 //! A request's span, by OpenTelemetry's semantic conventions for HTTP servers.
 
-use crate::telemetry::{Side, Span, Tracing};
+use super::gate::Edge;
+use crate::telemetry::{Side, Span, TraceContext, Tracing};
 use axum::extract::Request;
 use http::{StatusCode, Version};
 
-/// Begins it below the caller's, if the caller has one.
+/// Begins it below the caller's, if the caller has one and is trusted with it. Otherwise it begins a trace
+/// of its own that points to the caller's, so that no stranger decides what is kept, or joins a trace.
 ///
 /// It names the route and never the path: that is the caller's text, of any length, and may hold a
 /// person's data.
 pub(crate) fn begin(
     tracing: &Tracing,
+    edge: &Edge,
     request: &Request,
     (method, route): (&'static str, &str),
     request_id: &str,
@@ -19,7 +22,12 @@ pub(crate) fn begin(
     }
     let headers = request.headers();
     let caller = tracing.received(|name| headers.get(name)?.to_str().ok());
-    let span = tracing.span(format!("{method} {route}"), Side::Server, &caller);
+    let is_trusted = edge.trusts_trace_of(request);
+    let parent = if is_trusted { &caller } else { &TraceContext::NONE };
+    let span = tracing.span(format!("{method} {route}"), Side::Server, parent);
+    if !is_trusted {
+        span.link(&caller);
+    }
     span.note("http.request.method", if method == "other" { "_OTHER" } else { method });
     span.note("http.route", route.to_owned());
     span.note("url.scheme", "http");

@@ -66,6 +66,7 @@ impl Collector {
             service_name: "under-test".into(),
             environment: "test".into(),
             sampler_ratio: 1.0,
+            trust_caller: None,
         };
         Tracing::start(&settings, metrics).expect("an address")
     }
