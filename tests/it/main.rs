@@ -18,6 +18,7 @@ mod faults;
 mod flight_numbers;
 mod flight_versions;
 mod foreign_messages;
+mod forged_tokens;
 mod garbage;
 mod gateway_calls;
 mod home;

@@ -23,12 +23,18 @@ pub fn base64url(bytes: &[u8]) -> String {
 /// A signed token.
 pub fn token(header: &Header, claims: &Value, key: &EncodingKey) -> String {
     let header_json = serde_json::to_string(header).expect("JSON");
-    let signed = format!(
-        "{}.{}",
-        base64url(header_json.as_bytes()),
-        base64url(claims.to_string().as_bytes())
-    );
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&header.alg, key).expect("a signer");
+    token_of_texts(&header_json, &claims.to_string(), header.alg, key)
+}
+
+/// A token of this header and these claims as they stand, JSON or not, with a sound signature.
+pub fn token_of_texts(
+    header: &str,
+    claims: &str,
+    algorithm: Algorithm,
+    key: &EncodingKey,
+) -> String {
+    let signed = format!("{}.{}", base64url(header.as_bytes()), base64url(claims.as_bytes()));
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&algorithm, key).expect("a signer");
     let signature = signer.try_sign(signed.as_bytes()).expect("a signature");
     format!("{signed}.{}", base64url(&signature))
 }
