@@ -6,20 +6,25 @@
 //! decided again.
 
 use super::error::Error;
+use super::overtaken::{count, refuse_locked, sort_out};
 use super::parts::EngineParts;
+use super::queues::Group;
+use super::renumber::{is_taken_beside, renumber};
 use super::row_cache::RowCache;
+use super::spans::{source_chain, span_over};
 use super::ticket::{
-    Decided, Pending, Ticket, answer_committed, last_of_each_flight, refuse_locked, sort_out,
+    Decided, Pending, Ticket, answer_committed, in_doubt, last_of_each_flight, refuse_unreadable,
     wanted,
 };
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::rules::{ChangeSet, Changes, Decision, Outcome, State, decide};
 use crate::store::StoreError;
-use crate::telemetry::{Panicked, Part, Side, Span, TraceContext};
+use crate::telemetry::{Panicked, Part, Side, Span};
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
-use std::sync::Mutex;
+use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tracing::{error, warn};
 
@@ -51,7 +56,7 @@ enum Rows {
 /// What one attempt came to.
 enum Attempt {
     /// Committed, except for those that were overtaken, and those that would be answered without a
-    /// commit though they were judged on what this process remembers.
+    /// commit though they were judged on what this process remembers, or whose number another has.
     Done { overtaken: Vec<Pending>, doubtful: Vec<Pending> },
     /// The store did not answer.
     Outage(Vec<Pending>, StoreError),
@@ -66,6 +71,17 @@ struct Judged {
     outcome: Result<Outcome, Error>,
     /// Where its changes stand in the change set.
     position: Option<usize>,
+    /// Whether it is a hold that was not decided, since another one has its number.
+    is_number_taken: bool,
+}
+
+/// What a batch found of rows that other sessions keep.
+#[derive(Debug, Default)]
+pub(crate) struct RowsKept {
+    /// Flights with such a row.
+    pub(crate) kept: HashSet<FlightId>,
+    /// Flights that were set apart for one, and were written.
+    pub(crate) free: HashSet<FlightId>,
 }
 
 /// Runs one batch.
@@ -73,6 +89,8 @@ pub(crate) struct Batch<'a> {
     parts: &'a EngineParts,
     rows: &'a RowCache,
     span: Span,
+    group: Group,
+    rows_kept: Mutex<RowsKept>,
     /// Commits of unknown outcome so far.
     in_doubt: AtomicU32,
     /// Cached answers that such a commit outdates, if it was made.
@@ -82,12 +100,19 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(parts: &'a EngineParts, rows: &'a RowCache, tickets: &[Ticket]) -> Self {
+    pub(crate) fn new(
+        parts: &'a EngineParts,
+        rows: &'a RowCache,
+        tickets: &[Ticket],
+        group: Group,
+    ) -> Self {
         let span = span_over(parts, tickets);
         Self {
             parts,
             rows,
             span,
+            group,
+            rows_kept: Mutex::default(),
             in_doubt: AtomicU32::default(),
             doubtful_days: Mutex::default(),
             time_outs: AtomicU32::default(),
@@ -95,15 +120,16 @@ impl<'a> Batch<'a> {
     }
 
     /// Answers every ticket.
-    pub(crate) async fn run(&self, tickets: Vec<Ticket>) {
+    pub(crate) async fn run(&self, tickets: Vec<Ticket>) -> RowsKept {
         let metrics = &self.parts.metrics;
         metrics.batch_size.observe(tickets.len() as f64);
         for ticket in &tickets {
             metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
         }
-        let begin = |(place, ticket)| Pending { ticket, place, earlier: Vec::new() };
+        let begin = |(place, ticket)| Pending::new(ticket, place);
         let pending = tickets.into_iter().enumerate().map(begin).collect();
         self.finish(pending, Rows::Remembered).await;
+        mem::take(&mut *self.rows_kept())
     }
 
     async fn finish(&self, mut pending: Vec<Pending>, mut rows: Rows) {
@@ -117,7 +143,6 @@ impl<'a> Batch<'a> {
             pending = match self.attempt(pending, rows).await {
                 Attempt::Done { mut overtaken, doubtful } => {
                     stale += u32::from(!overtaken.is_empty());
-                    self.parts.metrics.version_conflicts.inc_by(overtaken.len() as u64);
                     if stale >= STALE_MAX {
                         for p in overtaken.drain(..) {
                             p.ticket.answer(Err(Error::Overloaded));
@@ -210,22 +235,21 @@ impl<'a> Batch<'a> {
             }
         }
         self.end_doubtful_days();
-        let pending = answer_committed(pending, &state);
+        let pending = refuse_unreadable(answer_committed(pending, &state), &state);
+        let pending = renumber(self.parts, pending, &state).await;
         let judge = || self.judge(&pending, &mut state);
         let Ok((judged, mut changes)) = self.parts.metrics.catch_now(Part::Batch, judge) else {
             return Attempt::Panicked(pending);
         };
         let decided = pending.into_iter().zip(judged);
         let mut decided: Vec<_> = decided.map(|(p, judged)| judged.of(p)).collect();
+        changes.waits_briefly = self.group == Group::Apart;
         let ended = self.outdated(&changes);
         if self.parts.cache.is_told() {
             changes.outdated.clone_from(&ended);
         }
-        let mut doubtful = Vec::new();
-        if !is_all_loaded {
-            let leans = |d: &mut Decided| d.position.is_none();
-            doubtful = decided.extract_if(.., leans).map(Decided::again).collect();
-        }
+        let leans = |d: &mut Decided| d.number.is_taken || !is_all_loaded && d.position.is_none();
+        let doubtful: Vec<_> = decided.extract_if(.., leans).map(Decided::again).collect();
         if changes.commands.is_empty() {
             self.answer(decided, &changes);
             return Attempt::Done { overtaken: Vec::new(), doubtful };
@@ -235,16 +259,23 @@ impl<'a> Batch<'a> {
                 self.parts.cache.end(&ended);
                 self.parts.committed.notify_one();
                 let (good, overtaken) = sort_out(decided, &committed.stale);
-                if overtaken.iter().any(|d| recalled.contains(&d.ticket.flight)) {
+                let changed_elsewhere = count(&self.parts.metrics, &overtaken, &committed);
+                if !recalled.is_disjoint(&changed_elsewhere) {
                     self.rows.be_wary();
                 }
                 let written = good.iter().filter_map(|d| Some(&changes.commands[d.position?]));
                 self.rows.keep(written.clone());
                 let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
                 self.parts.waiting.tell(bookings.filter(|b| b.status != BookingStatus::Pending));
+                let written = |d: &Decided| d.position.map(|_| d.ticket.flight);
+                if self.group == Group::Apart {
+                    self.rows_kept().free.extend(good.iter().filter_map(written));
+                }
                 self.answer(good, &changes);
-                let overtaken = refuse_locked(overtaken, &committed.locked);
-                let overtaken = overtaken.into_iter().map(Decided::again).collect();
+                let (overtaken, kept) = refuse_locked(overtaken, &committed.locked);
+                self.rows_kept().kept.extend(kept);
+                let again = |d: Decided| d.overtaken(&committed.taken);
+                let overtaken = overtaken.into_iter().map(again).collect();
                 Attempt::Done { overtaken, doubtful }
             }
             Ok(Err(cause @ StoreError::Unavailable(_))) => {
@@ -287,6 +318,10 @@ impl<'a> Batch<'a> {
         }
     }
 
+    fn rows_kept(&self) -> MutexGuard<'_, RowsKept> {
+        self.rows_kept.lock().expect("no holder of what was found of rows panics")
+    }
+
     /// Whether a commit that took too long is tried again as it is, and not split.
     fn is_outage(&self, again: &[Pending]) -> bool {
         self.time_outs.fetch_add(1, Ordering::Relaxed);
@@ -303,6 +338,14 @@ impl<'a> Batch<'a> {
         let mut judged = Vec::with_capacity(pending.len());
         let mut changes = ChangeSet::default();
         for p in pending {
+            if is_taken_beside(&p.ticket.command, state) {
+                judged.push(Judged {
+                    outcome: Err(in_doubt()),
+                    position: None,
+                    is_number_taken: true,
+                });
+                continue;
+            }
             let Decision { outcome, changes: wanted } =
                 decide(state, &p.ticket.command, now, &self.parts.policy);
             state.apply(&wanted);
@@ -316,7 +359,7 @@ impl<'a> Batch<'a> {
             let outcome = outcome.map_err(|refusal| {
                 if p.may_have_been_written_over() { in_doubt() } else { refusal.into() }
             });
-            judged.push(Judged { outcome, position });
+            judged.push(Judged { outcome, position, is_number_taken: false });
         }
         (judged, changes)
     }
@@ -401,9 +444,11 @@ impl<'a> Batch<'a> {
 }
 
 impl Judged {
-    fn of(self, Pending { ticket, place, earlier }: Pending) -> Decided {
-        let Self { outcome, position } = self;
-        Decided { ticket, place, earlier, outcome, position }
+    fn of(self, pending: Pending) -> Decided {
+        let Pending { ticket, place, earlier, mut number } = pending;
+        let Self { outcome, position, is_number_taken } = self;
+        number.is_taken = is_number_taken;
+        Decided { ticket, place, earlier, number, outcome, position }
     }
 }
 
@@ -412,47 +457,4 @@ fn in_order(pending: impl Iterator<Item = Pending>) -> Vec<Pending> {
     let mut pending: Vec<_> = pending.collect();
     pending.sort_by_key(|p| p.place);
     pending
-}
-
-/// Another change came after one of unknown outcome, so that nothing tells whether it was made.
-fn in_doubt() -> Error {
-    StoreError::Unavailable(anyhow::anyhow!("an earlier attempt's outcome stays unknown")).into()
-}
-
-/// The span of a batch: below its command if it has only one, else a trace of its own, linked to
-/// and from each. Each command's time in its line ends here.
-fn span_over(parts: &EngineParts, tickets: &[Ticket]) -> Span {
-    let tracing = &parts.tracing;
-    if !tracing.is_on() {
-        return Span::NONE;
-    }
-    for ticket in tickets {
-        let (line, waited) = (ticket.span.context(), ticket.arrived.elapsed());
-        drop(tracing.span_since("booking.wait", Side::Internal, &line, waited));
-    }
-    let span = match tickets {
-        [alone] => tracing.span("booking.batch", Side::Internal, &alone.span.context()),
-        _ => {
-            let sampled = tickets.iter().map(|t| t.span.context()).filter(TraceContext::is_sampled);
-            let span = tracing.linked_span("booking.batch", Side::Internal, sampled);
-            for ticket in tickets {
-                ticket.span.link(&span.context());
-            }
-            span
-        }
-    };
-    span.note("booking.batch.size", tickets.len() as i64);
-    span
-}
-
-fn source_chain(error: &StoreError) -> String {
-    match error {
-        StoreError::Unavailable(source)
-        | StoreError::Locked(source)
-        | StoreError::TimedOut(source)
-        | StoreError::Refused(source) => {
-            format!("{error}: {source:#}")
-        }
-        StoreError::Corrupt { .. } => error.to_string(),
-    }
 }

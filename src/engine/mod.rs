@@ -3,10 +3,13 @@
 
 mod batch;
 mod error;
+mod overtaken;
 mod parts;
 mod queues;
+mod renumber;
 mod row_cache;
 mod scheduler;
+mod spans;
 mod ticket;
 mod waiters;
 

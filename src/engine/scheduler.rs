@@ -3,10 +3,10 @@
 //! Nobody is told that a seat is theirs before the commit. Bounds: a full hold queue sheds
 //! ([`Error::Overloaded`]); urgent commands wait for room; a batch tries a bounded number of times.
 
-use super::batch::Batch;
+use super::batch::{Batch, RowsKept};
 use super::error::Error;
 use super::parts::EngineParts;
-use super::queues::{Entry, FlightQueues, Queue};
+use super::queues::{Entry, FlightQueues, Group, Queue};
 use super::row_cache::RowCache;
 use super::ticket::Ticket;
 use crate::domain::{BookingId, FlightId, PaymentReference};
@@ -64,6 +64,8 @@ struct Shared {
 struct Scheduler {
     lines: FlightQueues<QueuedCommand>,
     running: usize,
+    /// Whether a batch of flights that are set apart runs, beside all others.
+    is_apart_running: bool,
     /// When the last batch began.
     last_began: Option<Instant>,
     /// Whether somebody will come back when the next is due.
@@ -221,18 +223,29 @@ impl Engine {
                 self.come_back_at(due, &mut scheduler);
                 break;
             }
-            let entries = scheduler.lines.next_batch(BATCH_SIZE_MAX);
+            let entries = scheduler.lines.next_batch(Group::Shared, BATCH_SIZE_MAX);
             if entries.is_empty() {
                 break;
             }
             scheduler.running += 1;
             scheduler.last_began = Some(Instant::now());
-            let engine = self.clone();
-            self.shared.parts.tasks.spawn(async move { engine.run(entries).await });
+            self.begin(entries, Group::Shared);
+        }
+        if !scheduler.is_apart_running {
+            let entries = scheduler.lines.next_batch(Group::Apart, BATCH_SIZE_MAX);
+            scheduler.is_apart_running = !entries.is_empty();
+            if !entries.is_empty() {
+                self.begin(entries, Group::Apart);
+            }
         }
         let metrics = &self.shared.parts.metrics;
         metrics.holds_queued.set(scheduler.lines.waiting(Queue::Holds) as i64);
         metrics.urgent_queued.set(scheduler.lines.waiting(Queue::Urgent) as i64);
+    }
+
+    fn begin(&self, entries: Vec<Entry<QueuedCommand>>, group: Group) {
+        let engine = self.clone();
+        self.shared.parts.tasks.spawn(async move { engine.run(entries, group).await });
     }
 
     /// When the next batch may begin, if not now. What a batch costs whatever its size is shared by
@@ -257,12 +270,13 @@ impl Engine {
     }
 
     /// Takes one batch through; flights that another replica has go back to their lines.
-    async fn run(&self, entries: Vec<Entry<QueuedCommand>>) {
+    async fn run(&self, entries: Vec<Entry<QueuedCommand>>, group: Group) {
         let parts = &self.shared.parts;
         let mut flights: Vec<FlightId> = entries.iter().map(|entry| entry.flight).collect();
         flights.sort_unstable();
         flights.dedup();
-        let mut slot = BatchSlot { engine: self.clone(), flights: flights.clone() };
+        let (engine, kept) = (self.clone(), RowsKept::default());
+        let mut slot = BatchSlot { engine, group, flights: flights.clone(), kept };
 
         let taken = parts.locks.take(&flights).await;
         let (ours, theirs): (Vec<_>, Vec<_>) =
@@ -275,7 +289,7 @@ impl Engine {
             let engine = self.clone();
             parts.tasks.spawn(async move { engine.come_back_later(theirs).await });
         }
-        self.run_locked(tickets, held.taken()).await;
+        slot.kept = self.run_locked(tickets, held.taken(), group).await;
 
         // Asked before the next batch on these flights asks for them, and so answered before it,
         // which need not wait for that answer to begin.
@@ -288,18 +302,19 @@ impl Engine {
     }
 
     /// Runs a batch on flights that are ours, as long as it takes.
-    async fn run_locked(&self, tickets: Vec<Ticket>, taken: &Taken) {
+    async fn run_locked(&self, tickets: Vec<Ticket>, taken: &Taken, group: Group) -> RowsKept {
         let parts = &self.shared.parts;
-        if !tickets.is_empty() {
-            let batch = Batch::new(parts, &self.shared.rows, &tickets);
-            let mut run = pin!(batch.run(tickets));
-            tokio::select! {
-                () = &mut run => return,
-                Err(Panicked) = parts.metrics.catch(Part::FlightLocks, parts.locks.keep(taken)) => {}
-            }
-            // Its locks may lapse; versions protect the seats.
-            run.await;
+        if tickets.is_empty() {
+            return RowsKept::default();
         }
+        let batch = Batch::new(parts, &self.shared.rows, &tickets, group);
+        let mut run = pin!(batch.run(tickets));
+        tokio::select! {
+            kept = &mut run => return kept,
+            Err(Panicked) = parts.metrics.catch(Part::FlightLocks, parts.locks.keep(taken)) => {}
+        }
+        // Its locks may lapse; versions protect the seats.
+        run.await
     }
 
     async fn come_back_later(&self, entries: Vec<Entry<QueuedCommand>>) {
@@ -366,14 +381,22 @@ impl Drop for Held<'_> {
 /// A running batch's seat on the scheduler; given back even if the batch panics.
 struct BatchSlot {
     engine: Engine,
+    group: Group,
     flights: Vec<FlightId>,
+    /// What it found of rows that other sessions keep.
+    kept: RowsKept,
 }
 
 impl Drop for BatchSlot {
     fn drop(&mut self) {
         {
             let mut scheduler = self.engine.scheduler();
-            scheduler.running -= 1;
+            match self.group {
+                Group::Shared => scheduler.running -= 1,
+                Group::Apart => scheduler.is_apart_running = false,
+            }
+            self.kept.free.drain().for_each(|flight| scheduler.lines.rejoin(flight));
+            self.kept.kept.drain().for_each(|flight| scheduler.lines.set_apart(flight));
             scheduler.lines.free(self.flights.drain(..));
         }
         self.engine.dispatch();

@@ -2,8 +2,10 @@
 //! judged again, with what an attempt of unknown outcome decided for it.
 
 use super::error::Error;
-use crate::domain::{Booking, Flight, FlightId, Timestamp};
-use crate::rules::{ChangeSet, Changes, Command, Outcome, RequestKey, State, Wanted};
+use crate::domain::{Booking, BookingId, Flight, FlightId, Timestamp};
+use crate::rules::{
+    ChangeSet, Changes, Command, Damage, Outcome, RequestKey, RowName, Settle, State, Wanted,
+};
 use crate::store::StoreError;
 use crate::telemetry::Span;
 use std::collections::{HashMap, HashSet};
@@ -69,9 +71,23 @@ pub(crate) struct Pending {
     pub(crate) place: usize,
     /// As many as a batch tries while the store is away.
     pub(crate) earlier: Vec<Earlier>,
+    /// What is known of a hold's number.
+    pub(crate) number: Number,
+}
+
+/// What is known of a hold's number: how often it was another booking's, and whether it is now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Number {
+    pub(crate) times_taken: u32,
+    /// Another hold of the batch has it as well.
+    pub(crate) is_taken: bool,
 }
 
 impl Pending {
+    pub(crate) fn new(ticket: Ticket, place: usize) -> Self {
+        Self { ticket, place, earlier: Vec::new(), number: Number::default() }
+    }
+
     /// Whether nothing may be left of what an earlier attempt wrote: a flight says only who changed
     /// it last.
     pub(crate) fn may_have_been_written_over(&self) -> bool {
@@ -84,6 +100,7 @@ pub(crate) struct Decided {
     pub(crate) ticket: Ticket,
     pub(crate) place: usize,
     pub(crate) earlier: Vec<Earlier>,
+    pub(crate) number: Number,
     pub(crate) outcome: Result<Outcome, Error>,
     pub(crate) position: Option<usize>,
 }
@@ -91,7 +108,17 @@ pub(crate) struct Decided {
 impl Decided {
     /// An earlier attempt of unknown outcome stays in question: its commit may only now arrive.
     pub(crate) fn again(self) -> Pending {
-        Pending { ticket: self.ticket, place: self.place, earlier: self.earlier }
+        let Self { ticket, place, earlier, number, .. } = self;
+        Pending { ticket, place, earlier, number }
+    }
+
+    /// To be judged again, as a row of it had moved; `taken` are the positions of holds whose number
+    /// another booking has.
+    pub(crate) fn overtaken(self, taken: &[usize]) -> Pending {
+        let is_taken = self.position.is_some_and(|position| taken.contains(&position));
+        let mut again = self.again();
+        again.number.times_taken += u32::from(is_taken);
+        again
     }
 
     /// To be looked up before it is judged again: the outcome of this attempt is unknown.
@@ -101,17 +128,17 @@ impl Decided {
         changes: &ChangeSet,
         flights: &HashMap<FlightId, &Flight>,
     ) -> Pending {
-        let Self { ticket, place, mut earlier, outcome, position } = self;
+        let Self { ticket, place, mut earlier, number, outcome, position } = self;
         if let (Ok(outcome), Some(position)) = (outcome, position) {
             let changes = changes.commands[position].clone();
             let flight = flights.get(&ticket.flight).copied().cloned();
             earlier.push(Earlier { outcome, changes, attempt, flight });
         }
-        Pending { ticket, place, earlier }
+        Pending { ticket, place, earlier, number }
     }
 
     /// Whether it was judged on a record that only the commit itself could confirm.
-    fn leans_on_a_key(&self) -> bool {
+    pub(crate) fn leans_on_a_key(&self) -> bool {
         let has_key = match &self.ticket.command {
             Command::Hold(hold) => hold.idempotency.is_some(),
             Command::Cancel(cancel) => cancel.request.is_some(),
@@ -124,41 +151,10 @@ impl Decided {
     }
 }
 
-/// Parts what stands from what must be decided again: commands that wrote nothing because a row
-/// was stale, and all that were judged after them on the same flight.
-pub(crate) fn sort_out(decided: Vec<Decided>, stale: &[usize]) -> (Vec<Decided>, Vec<Decided>) {
-    if stale.is_empty() {
-        return (decided, Vec::new());
-    }
-    let is_stale = |d: &Decided| d.position.is_some_and(|position| stale.contains(&position));
-    let flights: HashSet<FlightId> =
-        decided.iter().filter(|d| is_stale(d)).map(|d| d.ticket.flight).collect();
-    decided.into_iter().partition(|d| !flights.contains(&d.ticket.flight) && !d.leans_on_a_key())
-}
-
 /// The flights as their last commands would leave them.
 pub(crate) fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
     let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
     flights.map(|change| (change.after.id, &change.after)).collect()
-}
-
-/// Answers what was overtaken on a flight with a row that another session keeps: asking again would keep
-/// the batch's other flights waiting. Gives back the rest.
-pub(crate) fn refuse_locked(overtaken: Vec<Decided>, locked: &[usize]) -> Vec<Decided> {
-    if locked.is_empty() {
-        return overtaken;
-    }
-    let is_locked = |d: &Decided| d.position.is_some_and(|position| locked.contains(&position));
-    let flights: HashSet<FlightId> =
-        overtaken.iter().filter(|d| is_locked(d)).map(|d| d.ticket.flight).collect();
-    let (refused, rest): (Vec<_>, Vec<_>) =
-        overtaken.into_iter().partition(|d| flights.contains(&d.ticket.flight));
-    for Decided { ticket, .. } in refused {
-        let flight = ticket.flight;
-        let locked = StoreError::Locked(anyhow::anyhow!("flight {flight}, or a row of it"));
-        ticket.answer(Err(locked.into()));
-    }
-    rest
 }
 
 /// Answers those that an earlier commit of unknown outcome did write; gives back the rest.
@@ -190,6 +186,54 @@ pub(crate) fn answer_committed(pending: Vec<Pending>, state: &State) -> Vec<Pend
         }
     }
     rest
+}
+
+/// Answers those that need a row which can't be read; gives back the rest.
+pub(crate) fn refuse_unreadable(pending: Vec<Pending>, state: &State) -> Vec<Pending> {
+    if state.unreadable.is_empty() {
+        return pending;
+    }
+    let mut rest = Vec::with_capacity(pending.len());
+    for p in pending {
+        match damage(&p.ticket, state) {
+            None => rest.push(p),
+            // What an earlier attempt came to stays unknown.
+            Some(_) if !p.earlier.is_empty() => p.ticket.answer(Err(in_doubt())),
+            Some(Damage { table, column, row }) => {
+                let row = row.clone();
+                p.ticket.answer(Err(StoreError::Corrupt { table, column, row }.into()));
+            }
+        }
+    }
+    rest
+}
+
+/// What is wrong with a row that the command needs.
+fn damage<'s>(ticket: &Ticket, state: &'s State) -> Option<&'s Damage> {
+    let of = |name: RowName| state.unreadable.get(&name);
+    let of_booking = |id: BookingId| {
+        let paid_by = || Some(state.bookings.get(&id)?.payment_reference);
+        of(RowName::Booking(id)).or_else(|| of(RowName::Payment(paid_by()?)))
+    };
+    of(RowName::Flight(ticket.flight)).or_else(|| match &ticket.command {
+        Command::Hold(hold) => {
+            let name = (hold.user_id, hold.idempotency.as_ref()?.key.clone());
+            let made = || Some(state.idempotency.get(&name)?.booking_id);
+            of(RowName::Key(name.0, name.1.clone())).or_else(|| of(RowName::Booking(made()?)))
+        }
+        Command::Settle(Settle { reference, .. }) | Command::Expire(reference) => {
+            of(RowName::Payment(*reference))
+        }
+        Command::Cancel(cancel) => of_booking(cancel.booking_id)
+            .or_else(|| of(RowName::Request(cancel.request.as_ref()?.name()))),
+        Command::Release(booking) => of_booking(*booking),
+        Command::PutFlight(_) => None,
+    })
+}
+
+/// Another change came after one of unknown outcome, so that nothing tells whether it was made.
+pub(crate) fn in_doubt() -> Error {
+    StoreError::Unavailable(anyhow::anyhow!("an earlier attempt's outcome stays unknown")).into()
 }
 
 impl Earlier {
@@ -253,8 +297,11 @@ pub(crate) fn wanted(pending: &[Pending], now: Timestamp) -> Wanted {
         wanted.flights.insert(p.ticket.flight);
         match &p.ticket.command {
             Command::Hold(hold) => {
-                if !p.earlier.is_empty() {
+                if !p.earlier.is_empty() || p.number.times_taken > 0 {
                     wanted.payments.insert(hold.reference);
+                }
+                if p.number.times_taken > 0 {
+                    wanted.bookings.insert(hold.booking_id);
                 }
                 if hold.pending_max.is_some() {
                     wanted.pending.insert((hold.flight_id, hold.user_id), now);

@@ -80,6 +80,9 @@ pub struct ChangeSet {
     pub commands: Vec<Changes>,
     /// The days whose cached answers these changes invalidate, where other processes must learn of it.
     pub outdated: Vec<DayKey>,
+    /// Whether another session was found to keep rows of these flights, so that the store waits for them
+    /// only a moment.
+    pub waits_briefly: bool,
 }
 
 /// Rows that changed after a batch was decided.

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// Holds seats for a party until it has paid.
 ///
-/// The ids are drawn once, before the first attempt, so that a repeat is recognised.
+/// The ids are drawn before the first attempt, so that a repeat is recognised; they are drawn again only
+/// where another booking has them.
 #[derive(Debug, Clone)]
 pub struct Hold {
     /// Id of the new booking.

@@ -66,6 +66,17 @@ pub enum Claim<T> {
     Reused,
 }
 
+impl Claim<()> {
+    /// What the key means, unless it is new.
+    pub fn unless_new<T>(self) -> Option<Claim<T>> {
+        match self {
+            Self::New(()) => None,
+            Self::Made(id) => Some(Claim::Made(id)),
+            Self::Reused => Some(Claim::Reused),
+        }
+    }
+}
+
 /// The record of a booking made with a key. Kept for 24 hours; refusals are not recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {

@@ -39,7 +39,7 @@ pub use pending::{Holder, PendingLimit};
 pub use put_flight::{ExpectedVersion, PutFlight};
 pub use refusal::Refusal;
 pub use settle::Settle;
-pub use state::{State, Wanted};
+pub use state::{Damage, RowName, State, Wanted};
 
 /// The operator's choices that the rules need.
 #[derive(Debug, Clone, Copy)]

@@ -67,6 +67,12 @@ impl ChangeSet {
         net
     }
 
+    /// Positions of the commands that a chain of shared rows connects to a stale row.
+    pub fn positions(&self, stale: &Stale) -> Vec<usize> {
+        let dropped = self.connected_to(stale);
+        (0..dropped.len()).filter(|position| dropped[*position]).collect()
+    }
+
     /// Which commands a chain of shared rows connects to a stale row.
     fn connected_to(&self, stale: &Stale) -> Vec<bool> {
         let mut dropped = vec![false; self.commands.len()];

@@ -27,6 +27,34 @@ pub struct State {
     pub pending: HashMap<Holder, SeatCount>,
     /// Records of callers' idempotency keys at other routes.
     pub requests: HashMap<RequestName, RequestRecord>,
+    /// Rows that can't be read.
+    pub unreadable: HashMap<RowName, Damage>,
+}
+
+/// What a command asks for a row by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RowName {
+    /// A flight.
+    Flight(FlightId),
+    /// A booking.
+    Booking(BookingId),
+    /// A payment, or the booking that it pays.
+    Payment(PaymentReference),
+    /// What a caller's key made before.
+    Key(UserId, Arc<str>),
+    /// What a caller's key did before at another route.
+    Request(RequestName),
+}
+
+/// A stored value that does not say what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// The row's key.
+    pub row: String,
 }
 
 /// The rows that a batch needs, loaded together.
@@ -68,6 +96,7 @@ impl State {
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);
         self.requests.extend(other.requests);
+        self.unreadable.extend(other.unreadable);
     }
 
     /// Adds a booking, and its payment's entry in `paid_by`.

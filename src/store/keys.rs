@@ -25,6 +25,12 @@ INSERT INTO route_keys (rule, done_to) VALUES ($1, $2)
 /// A flight as a step reads it: number, source, destination, key.
 pub(in crate::store) type Keyed = (i64, String, String, String);
 
+/// How far a step got that read these flights.
+pub(in crate::store) fn reached(flights: &[Keyed]) -> i64 {
+    let is_last = (flights.len() as i64) < STEP;
+    flights.last().filter(|_| !is_last).map_or(ALL, |(id, ..)| *id)
+}
+
 /// The flights whose keys differ from the rule's: number, key as it is, key as it is to be.
 pub(in crate::store) fn changed(flights: &[Keyed]) -> Vec<(i64, &str, String)> {
     let mut changed = Vec::new();

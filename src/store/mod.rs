@@ -4,12 +4,14 @@
 //! comes in as an argument: no SQL asks the database for it.
 
 mod audit;
+mod committed;
 mod drift;
 mod error;
 mod outbox;
 pub mod postgres;
 
 mod keys;
+mod loaded;
 mod personal;
 mod request_keys;
 mod rows;
@@ -30,6 +32,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tracing::debug;
 
+pub use committed::Committed;
 pub use drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use error::StoreError;
 pub use outbox::{Lane, OutboxEntry};
@@ -43,8 +46,8 @@ pub use rows::PaymentAsked;
 pub trait Store: PersonalData {
     // For the booking engine.
 
-    /// Loads the rows that a batch needs. What does not exist is left out; bookings come without
-    /// passengers.
+    /// Loads the rows that a batch needs. What does not exist is left out, what can't be read is named;
+    /// bookings come without passengers.
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError>;
 
     /// Writes a batch's changes in one durable transaction, each command's whole or not at all.
@@ -63,6 +66,10 @@ pub trait Store: PersonalData {
 
     /// Draws a booking's number. Drawn ones that are never used leave gaps.
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError>;
+
+    /// Draws a number in place of one that a stored booking was found to have, as after a restore that set
+    /// the sequence back: one above all that are stored.
+    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError>;
 
     // For the callers of the API.
 
@@ -311,6 +318,10 @@ impl dyn Store {
     }
 }
 
+/// The highest number of a booking, below 2⁵²: behind one that somebody wrote by hand beyond that, there may
+/// be no room for others.
+const HIGHEST_BOOKING: &str = "SELECT max(id) FROM bookings WHERE id < 4503599627370496";
+
 /// Refuses to go on beside a service whose schema lacks steps of this release: taking them is for the
 /// service's own upgrade.
 fn schema_of_service(applied: &[i64], ours: &Migrator) -> Result<(), StoreError> {
@@ -361,16 +372,6 @@ fn paired(payments: Vec<Payment>, bookings: Vec<Booking>) -> Vec<(Payment, Booki
     let pair =
         |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
     payments.into_iter().filter_map(pair).collect()
-}
-
-/// What a commit did.
-#[derive(Debug, Default)]
-pub struct Committed {
-    /// Positions in the change set of commands that wrote nothing because a row was stale.
-    pub stale: Vec<usize>,
-    /// Those among them that wrote nothing because another session keeps a row of theirs, and has kept it
-    /// for as long as the store waits for a lock.
-    pub locked: Vec<usize>,
 }
 
 /// How many flights with other numbers a [`Numbered`] counts at most.

@@ -7,7 +7,7 @@
 use super::StoreError;
 use super::rows::instant;
 use super::unreadable::Unreadable;
-use crate::domain::{DayKey, Invalidation, Timestamp};
+use crate::domain::{AirlineEvent, DayKey, Event, Flight, Invalidation, Timestamp};
 use crate::messages::{Message, Topic};
 use crate::rules::{ChangeSet, NetChanges, OutboxEvent};
 use crate::telemetry::TRACEPARENT;
@@ -39,6 +39,12 @@ impl Lane {
             Self::Facts => "facts",
         }
     }
+}
+
+/// What is told of a new flight.
+pub(super) fn flight_created(flight: &Flight, now: Timestamp) -> OutboxEvent {
+    let event = AirlineEvent::FlightCreated(flight.clone());
+    OutboxEvent { event: Event::Airline(event, flight.version, now), traceparent: None }
 }
 
 /// One row of the outbox: messages of a lane that go out in their order.

@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::rows::{Columns, read};
+use crate::rules::Damage;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -41,6 +42,13 @@ impl Unreadable {
                 None
             }
         }
+    }
+
+    /// Notes a row that a batch needs; says what is wrong with it. Of other errors, nothing.
+    pub(in crate::store) fn damage(&self, error: StoreError) -> Option<Damage> {
+        self.note(&error, Instant::now());
+        let StoreError::Corrupt { table, column, row } = error else { return None };
+        Some(Damage { table, column, row })
     }
 
     fn note(&self, error: &StoreError, now: Instant) {

@@ -1,5 +1,9 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+use super::counters::{
+    deferred, erased, limit_conflicts, lock_waits, redis_errors, refused, unanswered,
+    version_conflicts,
+};
 use super::panics;
 use super::panics::Part;
 use super::progress::Watched;
@@ -43,6 +47,8 @@ pub struct Metrics {
     pub wait_seconds: Histogram,
     /// Commands decided again because another commit was first.
     pub version_conflicts: IntCounter,
+    /// Commands decided again because the commit found a user's limit on unpaid seats reached.
+    pub limit_conflicts: IntCounter,
     /// Commands that waited for another replica's lock.
     pub lock_waits: IntCounter,
     /// Holds waiting for the engine.
@@ -116,31 +122,6 @@ impl Default for Metrics {
     }
 }
 
-fn deferred(made: &Maker) -> IntCounter {
-    made.counter(
-        "payments_deferred_total",
-        "Requests for payment left to the sweeper: too many calls wait for the gateway.",
-    )
-}
-
-fn unanswered(made: &Maker) -> IntCounter {
-    made.counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
-}
-
-fn refused(made: &Maker) -> IntCounter {
-    made.counter(
-        "http_connections_refused_total",
-        "Connections closed because their client had MAX_CONNECTIONS_PER_CLIENT.",
-    )
-}
-
-fn erased(made: &Maker) -> IntCounter {
-    made.counter(
-        "passengers_erased_total",
-        "Bookings whose passengers were erased, PASSENGER_RETENTION after departure.",
-    )
-}
-
 impl Metrics {
     /// Metrics at zero, in a registry of their own.
     pub fn new() -> Self {
@@ -176,7 +157,7 @@ impl Metrics {
             cache_misses: cache.with_label_values(&["process", "miss"]),
             cache_shared_hits: cache.with_label_values(&["redis", "hit"]),
             cache_shared_misses: cache.with_label_values(&["redis", "miss"]),
-            redis_errors: made.counter("redis_errors_total", "Calls to Redis that failed."),
+            redis_errors: redis_errors(&made),
             redis_up: IntGauge::new("redis_up", "1 while Redis answers, else 0.").expect(SOUND),
             batch_size: made.histogram(
                 "booking_batch_size",
@@ -188,14 +169,9 @@ impl Metrics {
                 "Seconds that a command waited for its batch.",
                 SECONDS,
             ),
-            version_conflicts: made.counter(
-                "booking_version_conflicts_total",
-                "Commands decided again because another commit was first.",
-            ),
-            lock_waits: made.counter(
-                "booking_lock_waits_total",
-                "Commands that waited for another replica's lock.",
-            ),
+            version_conflicts: version_conflicts(&made),
+            limit_conflicts: limit_conflicts(&made),
+            lock_waits: lock_waits(&made),
             holds_queued: queued.with_label_values(&["holds"]),
             urgent_queued: queued.with_label_values(&["urgent"]),
             bookings: made.counters(
@@ -421,7 +397,7 @@ impl Maker {
         collector
     }
 
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.registered(IntCounter::new(name, help).expect(SOUND))
     }
 

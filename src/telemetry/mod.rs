@@ -1,6 +1,7 @@
 //! What an operator sees: metrics, logs and traces. The only room that knows Prometheus,
 //! subscribers and OpenTelemetry.
 
+mod counters;
 mod export;
 pub mod logging;
 mod metrics;

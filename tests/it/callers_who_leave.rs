@@ -78,7 +78,7 @@ impl Watched {
         let wanted = Wanted { flights: [flight].into(), ..Wanted::default() };
         let state = self.store.load(&wanted).await.expect("a state");
         let decision = decide(&state, &Command::Hold(hold), self.now, &policy());
-        let changes = ChangeSet { commands: vec![decision.changes], outdated: Vec::new() };
+        let changes = ChangeSet { commands: vec![decision.changes], ..ChangeSet::default() };
         let committed = self.store.commit(&changes).await.expect("a commit");
         assert!(committed.stale.is_empty());
         assert!(self.has(booking_id).await, "booking {booking_id} was acknowledged and is lost");

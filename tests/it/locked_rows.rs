@@ -4,7 +4,7 @@
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};
 use crate::support::proxy::Proxy;
-use crate::support::{TestDatabase, booking, config, flight};
+use crate::support::{FaultyStore, TestDatabase, booking, config, flight};
 
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
@@ -24,6 +24,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How long what must happen may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// An engine on PostgreSQL, and a session of somebody else.
 struct Fixture {
     app: App,
-    store: Arc<dyn Store>,
+    store: Arc<FaultyStore>,
     now: Timestamp,
     stranger: PgConnection,
 }
@@ -42,6 +43,7 @@ impl Fixture {
         let clock = Arc::new(SystemClock);
         let now = clock.now();
         let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
+        let store = Arc::new(FaultyStore::new(store));
         let stranger = PgConnection::connect(&database.url()).await.expect("a session");
         let parts = Parts {
             store: store.clone(),
@@ -95,6 +97,21 @@ impl Fixture {
         self.app.engine.submit_all(commands, &[]).await.expect("answers")
     }
 
+    /// Carries out one command while the test goes on.
+    fn begin(&self, command: Command) -> JoinHandle<Result<Outcome, Error>> {
+        let engine = self.app.engine.clone();
+        tokio::spawn(async move { engine.submit(command).await })
+    }
+
+    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let waited = async {
+            while !is_so().await {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waited).await.expect(what);
+    }
+
     async fn execute(&mut self, statements: &str) {
         let statements = AssertSqlSafe(statements);
         sqlx::raw_sql(statements).execute(&mut self.stranger).await.expect("statements");
@@ -104,6 +121,13 @@ impl Fixture {
 fn booked(outcome: &Result<Outcome, Error>) -> BookingId {
     match outcome {
         Ok(Outcome::Booking { booking, .. }) => booking.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn number(command: &Command) -> BookingId {
+    match command {
+        Command::Hold(hold) => hold.booking_id,
         other => panic!("{other:?}"),
     }
 }
@@ -128,6 +152,71 @@ async fn a_flight_that_another_session_keeps_refuses_its_own_holds_and_no_others
     fixture.execute("ROLLBACK").await;
     let again = vec![fixture.hold(kept, 1).await];
     booked(&fixture.run(again).await[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_they_are_free() {
+    let mut fixture = Fixture::start().await;
+    let kept = [fixture.flight().await, fixture.flight().await, fixture.flight().await];
+    let free = fixture.flight().await;
+    let [one, two, three] = kept;
+    let keep = format!("BEGIN; SELECT FROM flights WHERE id IN ({one}, {two}, {three}) FOR UPDATE");
+    fixture.execute(&keep).await;
+    let mut holds = Vec::new();
+    for flight in [one, two, three, free] {
+        holds.push(fixture.hold(flight, 1).await);
+    }
+    let found = fixture.run(holds).await;
+    assert!(found[..3].iter().all(is_locked), "{found:?}");
+    booked(&found[3]);
+
+    // From now on they wait by themselves, however many they are.
+    fixture.store.hold_back(kept);
+    let waits = fixture.begin(fixture.hold(one, 1).await);
+    fixture.until("a commit waits", async || !fixture.store.held_back().is_empty()).await;
+    let beside = [fixture.hold(two, 1).await, fixture.hold(three, 1).await];
+    let others = [fixture.hold(free, 1).await, fixture.hold(free, 1).await];
+    let numbers = others.each_ref().map(number);
+    let engine = fixture.app.engine.clone();
+    let [two_at_once, three_at_once] = beside;
+    let [first, second] = others;
+    let together = vec![two_at_once, first, three_at_once, second];
+    let together = tokio::spawn(async move { engine.submit_all(together, &[]).await });
+    for number in numbers {
+        let is_stored = async || fixture.store.booking(number).await.expect("read").is_some();
+        fixture.until("a booking of another flight is made", is_stored).await;
+    }
+    for _ in 0..20 {
+        let hold = vec![fixture.hold(free, 1).await];
+        booked(&fixture.run(hold).await[0]);
+    }
+    assert_eq!(fixture.store.held_back(), [[one].into()], "the command waits still");
+    fixture.store.hold_back([]);
+    assert!(is_locked(&waits.await.expect("no panic")));
+    let together = together.await.expect("no panic").expect("answers");
+    assert!(is_locked(&together[0]) && is_locked(&together[2]), "{together:?}");
+
+    // One that was written goes with all others again.
+    fixture.execute("ROLLBACK").await;
+    let holds = vec![fixture.hold(one, 1).await, fixture.hold(two, 1).await];
+    for outcome in &fixture.run(holds).await {
+        booked(outcome);
+    }
+    let share_a_commit = async || {
+        fixture.store.hold_back([one]);
+        let engine = fixture.app.engine.clone();
+        let holds = vec![fixture.hold(one, 1).await, fixture.hold(free, 1).await];
+        let together = tokio::spawn(async move { engine.submit_all(holds, &[]).await });
+        fixture.until("a commit waits", async || !fixture.store.held_back().is_empty()).await;
+        let waiting = fixture.store.held_back();
+        fixture.store.hold_back([]);
+        let together = together.await.expect("no panic").expect("answers");
+        for outcome in &together {
+            booked(outcome);
+        }
+        waiting == [[one, free].into()]
+    };
+    fixture.until("they share commits", share_a_commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,6 +71,21 @@ async fn a_party_beyond_the_limit_is_refused_and_a_repeat_of_a_booking_is_not() 
 }
 
 #[tokio::test]
+async fn a_limit_that_only_the_commit_sees_is_no_version_conflict() {
+    let app = limited().await;
+    let flight = app.add_flight(100).await;
+    app.gateway.close();
+    let moved = app.book(flight, 3).await.booking_id();
+    // As a booking of another replica, of which this one knows nothing.
+    app.database.plant(&format!("UPDATE bookings SET user_id = 7 WHERE id = {moved}")).await;
+    book_as(&app, 7, flight, 3).await.assert_problem(409, "too_many_pending");
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("booking_limit_conflicts_total 1\n"), "{metrics}");
+    assert!(metrics.contains("booking_version_conflicts_total 0\n"), "{metrics}");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn without_a_limit_any_number_is_held() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;

@@ -10,9 +10,9 @@ use airline_booking::domain::{
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Decision, Hold, IdempotencyKey,
-    OutboxEvent, Policy, PutFlight, RequestKey, RequestRecord, Settle, State, Wanted, decide,
-    request,
+    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Damage, Decision, Hold,
+    IdempotencyKey, OutboxEvent, Policy, PutFlight, RequestKey, RequestRecord, RowName, Settle,
+    State, Wanted, decide, request,
 };
 use airline_booking::store::{
     Backlog, Job, Lane, Numbered, OTHERS_MAX, OutboxEntry, Store, StoreError,
@@ -59,6 +59,7 @@ on_each_store! {
     what_was_sent_leaves_though_others_wait
     pages_leave_out_rows_that_cannot_be_read_and_reach_all_others
     lists_and_searches_leave_out_rows_that_cannot_be_read
+    a_batch_is_told_which_of_its_rows_cannot_be_read
     a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other
     old_keys_are_forgotten_some_at_a_time
     what_waits_is_counted
@@ -289,9 +290,14 @@ async fn a_taken_booking_number_is_stale(on: Fixture) {
     let again = Hold { reference: PaymentReference::draw(on.now), ..hold };
     let beside = on.hold(on.flight(10).await.id, 1).await;
     let changes = on.decide(&[Command::Hold(again), Command::Hold(beside.clone())]).await;
-    assert_eq!(on.commit(&changes).await, [0]);
+    let committed = on.store.commit(&changes).await.expect("a commit");
+    assert_eq!((committed.stale, committed.taken, committed.limited), (vec![0], vec![0], vec![]));
     assert_eq!(on.load(flight).await.held_seats, 1);
     assert!(on.store.booking(beside.booking_id).await.expect("an answer").is_some());
+    for _ in 0..2 {
+        let other = on.store.draw_booking_id_instead_of(BookingId(1)).await.expect("a number");
+        assert!(other > beside.booking_id, "{other:?} is above all that are stored");
+    }
 }
 
 async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
@@ -343,9 +349,16 @@ async fn a_commit_counts_the_seats_that_a_user_holds_unpaid(mut on: Fixture) {
     // Each is decided as if its user held nothing; the commit knows better, and writes the others.
     let beyond = limited(on.hold(flight, 2).await);
     let elsewhere = limited(on.hold(other, 4).await);
-    let changes = on.decide(&[beyond, elsewhere]).await;
-    assert_eq!(on.commit(&changes).await, [0]);
-    assert_eq!((on.load(flight).await.held_seats, on.load(other).await.held_seats), (3, 4));
+    let changes = on.decide(&[beyond.clone(), elsewhere]).await;
+    let committed = on.store.commit(&changes).await.expect("a commit");
+    assert_eq!((committed.stale, committed.limited), (vec![0], vec![0]));
+    // Where its flight is stale as well, the limit is not what stops it.
+    let changes = on.decide(&[beyond]).await;
+    let first_elsewhere = Hold { user_id: UserId(9), ..on.hold(flight, 1).await };
+    on.commit(&on.decide(&[Command::Hold(first_elsewhere)]).await).await;
+    let committed = on.store.commit(&changes).await.expect("a commit");
+    assert_eq!((committed.stale, committed.limited), (vec![0], vec![]));
+    assert_eq!((on.load(flight).await.held_seats, on.load(other).await.held_seats), (4, 4));
     for (seats, expected) in [(2, &[0][..]), (1, &NOTHING)] {
         let changes = on.decide(&[limited(on.hold(flight, seats).await)]).await;
         assert_eq!(on.commit(&changes).await, expected, "{seats} more");
@@ -452,7 +465,7 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
         created_at: on.now + chrono::TimeDelta::days(1),
     };
     let alone = Changes { request: Some(record), ..Changes::default() };
-    let alone = ChangeSet { commands: vec![alone], outdated: Vec::new() };
+    let alone = ChangeSet { commands: vec![alone], ..ChangeSet::default() };
     assert_eq!(on.commit(&alone).await, NOTHING);
     assert_eq!(made().await, [5]);
     assert_eq!(on.violations().await, 0);
@@ -872,6 +885,71 @@ async fn lists_and_searches_leave_out_rows_that_cannot_be_read(on: Fixture) {
     }
     let alone = on.store.booking(bookings[2]).await.expect_err("a clear error").to_string();
     assert!(alone.starts_with("bookings.created_at of row"), "{alone}");
+}
+
+async fn a_batch_is_told_which_of_its_rows_cannot_be_read(on: Fixture) {
+    let (sound, damaged) = (on.flight(50).await.id, on.flight(50).await.id);
+    let mut holds = Vec::new();
+    for key in ["one", "two", "three", "four"] {
+        let mut hold = on.hold(sound, 1).await;
+        hold.idempotency = Some(IdempotencyKey { key: key.into(), request_hash: "h".into() });
+        on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
+        holds.push(hold);
+    }
+    let requests = ["one", "two"].map(|key| request_of(key, "a"));
+    for request in &requests {
+        let day = DayKey { route: route_key("Delhi", "Mumbai"), date: on.now.date_naive() };
+        let (flight, currency) = (new_flight(9, on.now), "INR".parse().expect("a currency"));
+        let made = on.store.create_flight_once(request, flight, &day, currency, on.now).await;
+        made.expect("a flight");
+    }
+    let is_postgres = matches!(on.database, TestDatabase::Postgres(_));
+    let never = if is_postgres { "'infinity'" } else { "9223372036854775807" };
+    let payment = holds[1].reference;
+    for statement in [
+        format!("UPDATE flights SET currency = 'none' WHERE id = {damaged}"),
+        format!("UPDATE bookings SET status = 'odd' WHERE id = {}", holds[0].booking_id),
+        format!("UPDATE payments SET status = 'odd' WHERE reference = '{payment}'"),
+        format!("UPDATE idempotency_keys SET created_at = {never} WHERE key = 'three'"),
+        format!("UPDATE request_keys SET created_at = {never} WHERE key = 'one'"),
+        format!("UPDATE bookings SET seats_booked = 2147483647 WHERE flight_id = {sound}"),
+    ] {
+        assert!(on.database.plant(&statement).await > 0, "{statement}");
+    }
+    let holder = (sound, UserId(7));
+    let wanted = Wanted {
+        flights: [sound, damaged].into(),
+        payments: [holds[1].reference, holds[3].reference].into(),
+        bookings: [holds[0].booking_id].into(),
+        idempotency: ["three", "four"].map(|key| (UserId(7), key.into())).into(),
+        pending: [(holder, on.now)].into(),
+        requests: requests.iter().map(RequestKey::name).collect(),
+    };
+    let state = on.store.load(&wanted).await.expect("a state");
+    assert_eq!(state.flights.into_keys().collect::<Vec<_>>(), [sound]);
+    let bookings: BTreeSet<_> = state.bookings.into_keys().collect();
+    assert_eq!(bookings, [holds[1].booking_id, holds[3].booking_id].into());
+    assert_eq!(state.payments.into_keys().collect::<Vec<_>>(), [holds[3].reference]);
+    let key = |key: &str| (UserId(7), Arc::<str>::from(key));
+    assert_eq!(state.idempotency.into_keys().collect::<Vec<_>>(), [key("four")]);
+    assert_eq!(state.requests.into_keys().collect::<Vec<_>>(), [requests[1].name()]);
+    assert_eq!(state.pending[&holder], i32::MAX, "more than a count can say");
+    let named = |name: &RowName| {
+        let Damage { table, column, .. } = &state.unreadable[name];
+        format!("{table}.{column}")
+    };
+    for (name, damage) in [
+        (RowName::Flight(damaged), "flights.currency"),
+        (RowName::Booking(holds[0].booking_id), "bookings.status"),
+        (RowName::Payment(holds[0].reference), "bookings.status"),
+        (RowName::Payment(payment), "payments.status"),
+        (RowName::Key(UserId(7), "three".into()), "idempotency_keys.created_at"),
+        (RowName::Request(requests[0].name()), "request_keys.created_at"),
+    ] {
+        assert_eq!(named(&name), damage, "{name:?}");
+    }
+    assert_eq!(state.unreadable.len(), 6, "{:?}", state.unreadable);
+    assert_eq!(on.store.unreadable()["flights"], 1);
 }
 
 async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) {

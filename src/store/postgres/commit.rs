@@ -19,10 +19,14 @@ use crate::domain::{
 use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, OutboxEvent, Stale};
 use crate::store::rows::{micros, reference};
 use crate::store::{Committed, OutboxEntry, StoreError, outbox};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// How often a statement is repeated that the database broke off (deadlock, serialization).
 const REPEATS_MAX: u32 = 5;
+
+/// How long a commit waits for rows that another session kept before: those of other replicas' commits are
+/// free by then, and settlement, which has such commands among others, is held up no longer.
+const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = '250ms'";
 
 /// What `all_written` fails with: a booking or payment had moved though its flight had not.
 const OVERTAKEN: &str = "AB001";
@@ -34,10 +38,10 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
     loop {
         let folded = changes.fold(&stale);
         if folded.stale.len() == changes.commands.len() {
-            return Ok(committed(folded, changes, &kept));
+            return Ok(Committed::of(changes, &stale, &kept));
         }
         match write(pool, &folded, changes).await {
-            Ok(rows) if rows.is_empty() => return Ok(committed(folded, changes, &kept)),
+            Ok(rows) if rows.is_empty() => return Ok(Committed::of(changes, &stale, &kept)),
             Ok(rows) => add(&mut stale, rows, &folded)?,
             // The row is named neither by the error nor by us; look which it was.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
@@ -53,7 +57,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
             }
             // The others do without the rows that another session keeps.
             Err(error) if is_locked(&error) => {
-                let rows = locked(pool, &folded).await.unwrap_or_default();
+                let rows = locked(pool, &folded, changes).await.unwrap_or_default();
                 if rows.is_empty() {
                     return Err(store_error(error));
                 }
@@ -65,12 +69,6 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
             Err(error) => return Err(store_error(error)),
         }
     }
-}
-
-fn committed(folded: NetChanges, changes: &ChangeSet, kept: &Stale) -> Committed {
-    let is_any_kept = *kept != Stale::default();
-    let locked = if is_any_kept { changes.fold(kept).stale } else { Vec::new() };
-    Committed { stale: folded.stale, locked }
 }
 
 /// A stale row: its table and its key; of a request its position among those to be written.
@@ -114,11 +112,21 @@ async fn write(
         .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
         .map(|change| &change.after)
         .collect();
-    if rewritten.is_empty() && !moves.has_more() && folded.requests.is_empty() {
-        return sqlx::query_as_with(WRITE, arguments).fetch_all(pool).await;
+    let is_one = rewritten.is_empty() && !moves.has_more() && folded.requests.is_empty();
+    if is_one && !changes.waits_briefly {
+        let mut connection = pool.acquire().await?;
+        let written = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *connection).await;
+        if written.as_ref().is_err_and(is_locked) {
+            // The error comes before the statement's own locks are given up, which `locked` would find.
+            let _ = connection.ping().await;
+        }
+        return written;
     }
     let mut tx = begin(pool).await?;
     let written = async {
+        if changes.waits_briefly {
+            sqlx::raw_sql(WAIT_BRIEFLY).execute(&mut *tx).await?;
+        }
         let mut stale: Vec<StaleRow> =
             sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {

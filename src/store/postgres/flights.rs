@@ -7,10 +7,10 @@ use super::request_keys;
 use super::transaction::begin;
 use super::turns::{Turn, for_whole_tables, take_turn};
 use crate::domain::{
-    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, Invalidation, NewFlight, Timestamp,
-    route_key,
+    Currency, DayKey, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
 };
-use crate::rules::{Claim, OutboxEvent, RequestKey, RequestRecord};
+use crate::rules::{Claim, RequestKey, RequestRecord};
+use crate::store::request_keys::claim;
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
 use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError, outbox};
@@ -94,11 +94,9 @@ pub(super) async fn create_once(
 ) -> Result<Claim<Flight>, StoreError> {
     let names = BTreeSet::from([request.name()]);
     loop {
-        let known = request_keys::load(pool, &names).await?;
-        match request.meets(known.values().next(), now) {
-            Claim::New(()) => {}
-            Claim::Made(id) => return Ok(Claim::Made(id)),
-            Claim::Reused => return Ok(Claim::Reused),
+        let rows = request_keys::load(pool, &names).await?;
+        if let Some(claim) = claim(request, rows, now)?.unless_new() {
+            return Ok(claim);
         }
         let mut tx = begin(pool).await.map_err(store_error)?;
         let created = create_in(&mut tx, flight.clone(), day, currency, now).await?;
@@ -125,9 +123,7 @@ async fn create_in(
         return Err(StoreError::Refused(anyhow::anyhow!("{} flights were created", ids.len())));
     };
     let created = flight.into_flight(FlightId(id), currency, now);
-    let event = AirlineEvent::FlightCreated(created.clone());
-    let event = Event::Airline(event, created.version, now);
-    insert_outbox(tx, &[OutboxEvent { event, traceparent: None }]).await?;
+    insert_outbox(tx, &[outbox::flight_created(&created, now)]).await?;
     insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }

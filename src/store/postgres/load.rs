@@ -6,27 +6,30 @@
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::error::store_error;
 use super::request_keys;
-use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
-};
-use crate::rules::{Holder, IdempotencyRecord, State, Wanted};
-use crate::store::rows::{
-    BookingRow, FlightRow, PaymentRow, all, instant, micros, read, reference,
-};
+use crate::domain::{Booking, BookingId, FlightId, PaymentReference, SeatCount, Timestamp, UserId};
+use crate::rules::{Holder, State, Wanted};
+use crate::store::loaded::{KeyRow, Loading};
+use crate::store::rows::{BookingRow, micros, read, reference};
+use crate::store::unreadable::Unreadable;
 use crate::store::{Located, StoreError};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreError> {
+pub(super) async fn load(
+    pool: &PgPool,
+    unreadable: &Unreadable,
+    wanted: &Wanted,
+) -> Result<State, StoreError> {
     let mut connection = pool.acquire().await.map_err(store_error)?;
-    let mut state = State::default();
+    let mut loading = Loading::new(unreadable);
     let mut bookings: BTreeSet<BookingId> = wanted.bookings.clone();
 
     if !wanted.idempotency.is_empty() {
         let (users, keys): (Vec<i64>, Vec<&str>) =
             wanted.idempotency.iter().map(|(user, key)| (user.0, &**key)).unzip();
-        let rows: Vec<(i64, String, String, i64, i64)> = sqlx::query_as(
-            "SELECT k.user_id, k.key, k.request_hash, k.booking_id, micros(k.created_at)
+        let rows: Vec<KeyRow> = sqlx::query_as(
+            "SELECT k.user_id, k.key, k.request_hash, k.booking_id,
+                    CASE WHEN isfinite(k.created_at) THEN micros(k.created_at) END
                FROM unnest($1::bigint[], $2::text[]) AS c (user_id, key)
                JOIN idempotency_keys AS k ON k.user_id = c.user_id AND k.key = c.key",
         )
@@ -35,30 +38,17 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
         .fetch_all(&mut *connection)
         .await
         .map_err(store_error)?;
-        for (user, key, request_hash, booking, created_at) in rows {
-            let corrupt = || StoreError::Corrupt {
-                table: "idempotency_keys",
-                column: "created_at",
-                row: key.clone(),
-            };
-            let record = IdempotencyRecord {
-                user_id: UserId(user),
-                created_at: instant(created_at).ok_or_else(corrupt)?,
-                key: key.into(),
-                request_hash: request_hash.into(),
-                booking_id: BookingId(booking),
-            };
-            bookings.insert(record.booking_id);
-            state.idempotency.insert(record.name(), record);
-        }
+        loading.keys(rows);
+        bookings.extend(loading.state.idempotency.values().map(|record| record.booking_id));
     }
 
     if !wanted.requests.is_empty() {
-        state.requests = request_keys::load(&mut *connection, &wanted.requests).await?;
+        let rows = request_keys::load(&mut *connection, &wanted.requests).await?;
+        loading.requests(&wanted.requests, rows);
     }
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
-        let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        let rows = sqlx::query(concat!(
             "SELECT ",
             booking_columns!("NULL"),
             " FROM bookings WHERE id = ANY($1)
@@ -72,36 +62,33 @@ pub(super) async fn load(pool: &PgPool, wanted: &Wanted) -> Result<State, StoreE
         .fetch_all(&mut *connection)
         .await
         .map_err(store_error)?;
-        for booking in all::<_, Booking>(rows)? {
-            state.add_booking(booking);
-        }
-        let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+        loading.bookings(&rows);
+        let rows = sqlx::query(concat!(
             "SELECT ",
             payment_columns!(),
             " FROM payments WHERE reference = ANY($1)"
         ))
-        .bind(texts(state.paid_by.keys()))
+        .bind(texts(loading.state.paid_by.keys()))
         .fetch_all(&mut *connection)
         .await
         .map_err(store_error)?;
-        let payments: Vec<Payment> = all(rows)?;
-        state.payments = payments.into_iter().map(|payment| (payment.reference, payment)).collect();
+        loading.payments(&rows);
     }
 
     if !wanted.pending.is_empty() {
-        state.pending = pending(&mut connection, &wanted.pending).await?;
+        loading.state.pending = pending(&mut connection, &wanted.pending).await?;
     }
 
     // Last, so that a flight is at least as new as the bookings that were counted on it.
-    let rows: Vec<FlightRow> =
-        sqlx::query_as(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ANY($1)"))
-            .bind(wanted.flights.iter().map(|id| id.0).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(store_error)?;
-    let flights: Vec<Flight> = all(rows)?;
-    state.flights = flights.into_iter().map(|flight| (flight.id, flight)).collect();
-    Ok(state)
+    let flights =
+        sqlx::query(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ANY($1)"));
+    let rows = flights
+        .bind(wanted.flights.iter().map(|id| id.0).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    loading.flights(&rows);
+    Ok(loading.state)
 }
 
 /// The seats that users hold unpaid.
@@ -114,7 +101,7 @@ async fn pending(
     };
     let rows: Vec<(i64, i64, i32)> = sqlx::query_as(
         "SELECT i.flight, i.user_id, (
-                SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+                SELECT least(coalesce(sum(b.seats_booked), 0), 2147483647) FROM bookings AS b
                  WHERE b.flight_id = i.flight AND b.user_id = i.user_id
                    AND b.hold_expires_at > instant(i.at) AND b.status = 'pending')::int
            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS i (flight, user_id, at)",
@@ -143,7 +130,7 @@ pub(super) async fn locate(
     if !payments.is_empty() {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT payment_reference_id, flight_id FROM bookings
-              WHERE payment_reference_id = ANY($1)",
+              WHERE payment_reference_id = ANY($1) AND flight_id IS NOT NULL",
         )
         .bind(texts(payments))
         .fetch_all(pool)
@@ -154,12 +141,13 @@ pub(super) async fn locate(
         }
     }
     if !bookings.is_empty() {
-        let rows: Vec<(i64, i64)> =
-            sqlx::query_as("SELECT id, flight_id FROM bookings WHERE id = ANY($1)")
-                .bind(bookings.iter().map(|id| id.0).collect::<Vec<_>>())
-                .fetch_all(pool)
-                .await
-                .map_err(store_error)?;
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT id, flight_id FROM bookings WHERE id = ANY($1) AND flight_id IS NOT NULL",
+        )
+        .bind(bookings.iter().map(|id| id.0).collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await
+        .map_err(store_error)?;
         let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
         located.bookings.extend(found);
     }

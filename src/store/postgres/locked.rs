@@ -3,8 +3,8 @@
 use super::commit::StaleRow;
 use super::statement::column;
 use super::transaction::begin;
-use crate::rules::NetChanges;
-use tracing::warn;
+use crate::rules::{ChangeSet, NetChanges};
+use tracing::{debug, warn};
 
 /// Looks without waiting, in a transaction that ends at once. A table that is kept as a whole is none of
 /// its rows.
@@ -24,6 +24,7 @@ SELECT 'payment', NULL, r FROM unnest($3::text[]) AS r WHERE r NOT IN (SELECT re
 pub(super) async fn locked(
     pool: &sqlx::PgPool,
     folded: &NetChanges,
+    changes: &ChangeSet,
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
     let bookings: Vec<_> = folded.bookings.iter().filter(|c| c.was.is_some()).collect();
     let payments: Vec<_> = folded.payments.iter().filter(|c| c.was.is_some()).collect();
@@ -36,7 +37,10 @@ pub(super) async fn locked(
         .fetch_all(&mut *tx)
         .await?;
     tx.roll_back().await?;
-    if !rows.is_empty() {
+    // What is known is not news.
+    if changes.waits_briefly {
+        debug!(rows = rows.len(), "another session still keeps rows");
+    } else if !rows.is_empty() {
         warn!(rows = rows.len(), "another session keeps rows; commands that need them are refused");
     }
     Ok(rows)

@@ -156,7 +156,7 @@ impl PostgresStore {
 #[async_trait]
 impl Store for PostgresStore {
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
-        self.silence.bound(load::load(&self.primary, wanted)).await
+        self.silence.bound(load::load(&self.primary, &self.unreadable, wanted)).await
     }
 
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
@@ -173,6 +173,10 @@ impl Store for PostgresStore {
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
         self.numbers.draw(&self.primary, &self.silence).await
+    }
+
+    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError> {
+        self.numbers.draw_instead_of(taken, &self.primary, &self.silence).await
     }
 
     async fn create_flight(
@@ -292,10 +296,7 @@ impl Store for PostgresStore {
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let of_bookings = upkeep::forget_keys(&self.primary, before, limit);
-        let forgotten = self.silence.bound(of_bookings).await?;
-        let others = request_keys::forget(&self.primary, before, limit - forgotten);
-        Ok(forgotten + self.silence.bound(others).await?)
+        self.silence.bound(upkeep::forget_keys(&self.primary, before, limit)).await
     }
 
     async fn payments_asked(

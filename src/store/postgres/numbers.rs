@@ -3,10 +3,11 @@
 use super::error::store_error;
 use super::silence::Silence;
 use crate::domain::BookingId;
-use crate::store::StoreError;
-use sqlx::PgPool;
+use crate::store::{HIGHEST_BOOKING, StoreError};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::warn;
 
 /// Numbers drawn in one round trip; those that a process leaves unused are gaps.
 const DRAWN: i32 = 256;
@@ -20,6 +21,8 @@ struct Block {
     /// The smallest last.
     numbers: Vec<i64>,
     drawn_at: Option<Instant>,
+    /// The highest stored number when the sequence was last set on.
+    highest: i64,
 }
 
 impl Numbers {
@@ -30,22 +33,61 @@ impl Numbers {
         pool: &PgPool,
         silence: &Silence,
     ) -> Result<BookingId, StoreError> {
+        self.0.lock().await.next(pool, silence).await
+    }
+
+    /// A number in place of a taken one. The sequence is set on behind the highest stored number: once for
+    /// all numbers that were drawn before.
+    pub(super) async fn draw_instead_of(
+        &self,
+        taken: BookingId,
+        pool: &PgPool,
+        silence: &Silence,
+    ) -> Result<BookingId, StoreError> {
         let mut block = self.0.lock().await;
-        if block.drawn_at.is_some_and(|at| silence.was_suspected_since(at)) {
-            block.numbers.clear();
-        }
-        if block.numbers.is_empty() {
-            let sequence =
-                "SELECT nextval((SELECT pg_get_serial_sequence('bookings', 'id'))::regclass)
-                              FROM generate_series(1, $1)";
-            let drawn_at = Instant::now();
-            let answer = sqlx::query_scalar(sequence).bind(DRAWN).fetch_all(pool);
+        let next = block.numbers.last().copied();
+        if taken.0 > block.highest || next.is_none_or(|next| next <= block.highest) {
+            let set_on = AssertSqlSafe(format!(
+                "SELECT coalesce(b.highest, 0),
+                        CASE WHEN b.highest > nextval(s.name) THEN setval(s.name, b.highest) END
+                   FROM (SELECT pg_get_serial_sequence('bookings', 'id')::regclass AS name) AS s,
+                        ({HIGHEST_BOOKING}) AS b (highest)"
+            ));
+            let answer = sqlx::query_as(set_on).fetch_one(pool);
             let answer = async { answer.await.map_err(store_error) };
-            block.numbers = silence.bound(answer).await?;
-            block.drawn_at = Some(drawn_at);
-            block.numbers.sort_unstable_by(|a, b| b.cmp(a));
+            let (highest, _): (i64, Option<i64>) = silence.bound(answer).await?;
+            warn!(
+                taken = taken.0,
+                highest, "a booking's drawn number is taken; higher ones are drawn"
+            );
+            block.numbers.clear();
+            block.highest = highest;
+        }
+        block.next(pool, silence).await
+    }
+}
+
+impl Block {
+    async fn next(&mut self, pool: &PgPool, silence: &Silence) -> Result<BookingId, StoreError> {
+        if self.drawn_at.is_some_and(|at| silence.was_suspected_since(at)) {
+            self.numbers.clear();
+        }
+        if self.numbers.is_empty() {
+            self.fill(pool, silence).await?;
         }
         let none = || StoreError::Refused(anyhow::anyhow!("the sequence gave no number"));
-        block.numbers.pop().map(BookingId).ok_or_else(none)
+        self.numbers.pop().map(BookingId).ok_or_else(none)
+    }
+
+    async fn fill(&mut self, pool: &PgPool, silence: &Silence) -> Result<(), StoreError> {
+        let sequence = "SELECT nextval((SELECT pg_get_serial_sequence('bookings', 'id'))::regclass)
+                          FROM generate_series(1, $1)";
+        let drawn_at = Instant::now();
+        let answer = sqlx::query_scalar(sequence).bind(DRAWN).fetch_all(pool);
+        let answer = async { answer.await.map_err(store_error) };
+        self.numbers = silence.bound(answer).await?;
+        self.drawn_at = Some(drawn_at);
+        self.numbers.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(())
     }
 }

@@ -2,22 +2,22 @@
 
 use super::error::store_error;
 use super::statement::column;
-use crate::domain::Timestamp;
 use crate::rules::{IdempotencyRecord, RequestName, RequestRecord};
 use crate::store::StoreError;
-use crate::store::request_keys::{RequestRow, records};
+use crate::store::request_keys::RequestRow;
 use crate::store::rows::micros;
-use sqlx::{PgConnection, PgExecutor, PgPool};
-use std::collections::{BTreeSet, HashMap};
+use sqlx::{PgConnection, PgExecutor};
+use std::collections::BTreeSet;
 
-/// The records that are stored under these names.
+/// The rows that are stored under these names.
 pub(super) async fn load(
     executor: impl PgExecutor<'_>,
     names: &BTreeSet<RequestName>,
-) -> Result<HashMap<RequestName, RequestRecord>, StoreError> {
+) -> Result<Vec<RequestRow>, StoreError> {
     let sorted: Vec<&RequestName> = names.iter().collect();
-    let rows: Vec<RequestRow> = sqlx::query_as(
-        "SELECT c.position - 1, k.hash, k.made, micros(k.created_at)
+    sqlx::query_as(
+        "SELECT c.position - 1, k.hash, k.made,
+                CASE WHEN isfinite(k.created_at) THEN micros(k.created_at) END
            FROM unnest($1::text[], $2::bigint[], $3::text[])
                 WITH ORDINALITY AS c (route, owner, key, position)
            JOIN request_keys AS k
@@ -28,8 +28,7 @@ pub(super) async fn load(
     .bind(column(&sorted, |(_, _, key)| key.to_string()))
     .fetch_all(executor)
     .await
-    .map_err(store_error)?;
-    records(names, rows)
+    .map_err(store_error)
 }
 
 /// Writes records in place of those that have lapsed; gives the positions of those whose keys another
@@ -69,23 +68,4 @@ pub(super) async fn write(
     };
     let taken = (0..).zip(requests).filter(|(_, request)| is_taken(request));
     Ok(taken.map(|(position, _)| position).collect())
-}
-
-/// Forgets keys used before `before`, the oldest `limit` at most; says how many.
-pub(super) async fn forget(
-    pool: &PgPool,
-    before: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    let forgotten = sqlx::query(
-        "DELETE FROM request_keys WHERE (route, owner, key) IN (
-             SELECT route, owner, key FROM request_keys
-              WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
-    )
-    .bind(micros(before))
-    .bind(limit as i64)
-    .execute(pool)
-    .await
-    .map_err(store_error)?;
-    Ok(forgotten.rows_affected() as usize)
 }

@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::rules::OutboxEvent;
 use crate::store::outbox::OutboxRow;
+use crate::store::request_keys::forget_keys;
 use crate::store::rows::{
     BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
     position_of_payment, reference,
@@ -197,22 +198,18 @@ pub(super) async fn redrive(
     tx.commit().await.map_err(store_error)
 }
 
+/// In two statements, each a transaction of its own.
 pub(super) async fn forget_keys(
     pool: &PgPool,
     before: Timestamp,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let forgotten = sqlx::query(
-        "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-            SELECT user_id, key FROM idempotency_keys
-             WHERE created_at < instant($1) ORDER BY created_at LIMIT $2)",
-    )
-    .bind(micros(before))
-    .bind(limit as i64)
-    .execute(pool)
-    .await
-    .map_err(store_error)?;
-    Ok(forgotten.rows_affected() as usize)
+    let mut forgotten = 0;
+    for delete in forget_keys!("instant($1)") {
+        let delete = sqlx::query(delete).bind(micros(before)).bind((limit - forgotten) as i64);
+        forgotten += delete.execute(pool).await.map_err(store_error)?.rows_affected() as usize;
+    }
+    Ok(forgotten)
 }
 
 pub(super) async fn payments_asked(

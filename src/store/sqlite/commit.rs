@@ -6,12 +6,15 @@ use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::{Writes, crowded, rooms};
 use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
-use crate::rules::{ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, Stale};
+use crate::rules::{
+    ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
+};
+use crate::store::request_keys::records;
 use crate::store::rows::micros;
 use crate::store::{Committed, StoreError};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A set as one statement's parameter.
@@ -26,7 +29,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
     let mut writing = writer.take().await?;
     // Nearly always all is as it was decided on; what is not, the statement itself finds out.
     let refused = match writes.write(&mut writing).await {
-        Ok(()) => return Ok(Committed { stale: all.stale, ..Committed::default() }),
+        Ok(()) => return Ok(Committed::default()),
         Err(refused @ StoreError::Refused(_)) => refused,
         Err(error) => return Err(error),
     };
@@ -39,7 +42,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
     }
     Writes::of(&rest, changes).write(&mut tx).await?;
     tx.commit().await.map_err(store_error)?;
-    Ok(Committed { stale: rest.stale, ..Committed::default() })
+    Ok(Committed::of(changes, &stale, &Stale::default()))
 }
 
 /// The rows that are not as they were decided on.
@@ -133,9 +136,12 @@ async fn taken_requests(
 ) -> Result<HashSet<RequestName>, StoreError> {
     let names = folded.requests.iter().map(|record| record.request.name()).collect();
     let known = request_keys::load(tx, &names).await?;
-    let is_taken = |record: &&crate::rules::RequestRecord| {
-        let known = known.get(&record.request.name());
-        record.request.meets(known, record.created_at) != Claim::New(())
+    let known: HashMap<_, _> = records(&names, known).into_iter().collect();
+    let is_taken = |record: &&RequestRecord| match known.get(&record.request.name()) {
+        Some(Ok(known)) => record.request.meets(Some(known), record.created_at) != Claim::New(()),
+        // Loaded again, it is named.
+        Some(Err(_)) => true,
+        None => false,
     };
     Ok(folded.requests.iter().filter(is_taken).map(|record| record.request.name()).collect())
 }

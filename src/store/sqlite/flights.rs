@@ -8,10 +8,10 @@ use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::Writes;
 use crate::domain::{
-    AirlineEvent, Currency, DayKey, Event, Flight, FlightId, Invalidation, NewFlight, Timestamp,
-    route_key,
+    Currency, DayKey, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
 };
-use crate::rules::{ChangeSet, Claim, NetChanges, OutboxEvent, RequestKey, RequestRecord};
+use crate::rules::{ChangeSet, Claim, NetChanges, RequestKey, RequestRecord};
+use crate::store::request_keys::claim;
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::unreadable::Unreadable;
 use crate::store::{Numbered, OTHERS_MAX, RouteSpan, StoreError, outbox};
@@ -76,11 +76,9 @@ pub(super) async fn create_once(
 ) -> Result<Claim<Flight>, StoreError> {
     let mut writing = writer.take().await?;
     let mut tx = begin(&mut writing).await?;
-    let known = request_keys::load(&mut tx, &BTreeSet::from([request.name()])).await?;
-    match request.meets(known.values().next(), now) {
-        Claim::New(()) => {}
-        Claim::Made(id) => return Ok(Claim::Made(id)),
-        Claim::Reused => return Ok(Claim::Reused),
+    let rows = request_keys::load(&mut tx, &BTreeSet::from([request.name()])).await?;
+    if let Some(claim) = claim(request, rows, now)?.unless_new() {
+        return Ok(claim);
     }
     let created = create_in(&mut tx, flight, day, currency, now).await?;
     let record = RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
@@ -106,9 +104,7 @@ async fn create_in(
         .await
         .map_err(store_error)?;
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
-    let event = AirlineEvent::FlightCreated(created.clone());
-    let event = Event::Airline(event, created.version, now);
-    insert(tx, &[OutboxEvent { event, traceparent: None }]).await?;
+    insert(tx, &[outbox::flight_created(&created, now)]).await?;
     insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
     Ok(created)
 }

@@ -5,7 +5,7 @@ use super::outbox::insert_invalidation;
 use super::writer::begin;
 use crate::domain::Invalidation;
 use crate::store::StoreError;
-use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed};
+use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
 use sqlx::SqliteConnection;
 
 /// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.
@@ -48,8 +48,7 @@ async fn step(connection: &mut SqliteConnection, done_to: i64) -> Result<i64, St
     if !changed.is_empty() {
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
-    let is_last = (flights.len() as i64) < STEP;
-    let done_to = if is_last { ALL } else { flights.last().map_or(ALL, |flight| flight.0) };
+    let done_to = reached(&flights);
     sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await.map_err(store_error)?;
     tx.commit().await.map_err(store_error)?;
     Ok(done_to)

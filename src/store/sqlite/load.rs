@@ -4,11 +4,11 @@ use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
 use super::error::store_error;
 use super::request_keys;
-use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, UserId,
-};
-use crate::rules::{IdempotencyRecord, State, Wanted};
-use crate::store::rows::{BookingRow, FlightRow, PaymentRow, all, micros, read, reference};
+use crate::domain::{Booking, BookingId, FlightId, PaymentReference, SeatCount, UserId};
+use crate::rules::{State, Wanted};
+use crate::store::loaded::{KeyRow, Loading};
+use crate::store::rows::{BookingRow, micros, read, reference};
+use crate::store::unreadable::Unreadable;
 use crate::store::{Located, StoreError};
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
@@ -16,16 +16,20 @@ use std::collections::BTreeSet;
 /// The seats that users hold unpaid: of each flight and user, in holds that end after a moment.
 const PENDING: &str = "
 SELECT c.value ->> 0, c.value ->> 1, (
-       SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+       SELECT min(coalesce(sum(b.seats_booked), 0), 2147483647) FROM bookings AS b
         WHERE b.flight_id = c.value ->> 0 AND b.user_id = c.value ->> 1
           AND b.hold_expires_at > c.value ->> 2 AND b.status = 'pending')
   FROM json_each(?1) AS c";
 
-pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, StoreError> {
+pub(super) async fn load(
+    reader: &SqlitePool,
+    unreadable: &Unreadable,
+    wanted: &Wanted,
+) -> Result<State, StoreError> {
     let mut tx = reader.begin().await.map_err(store_error)?;
-    let mut state = State::default();
+    let mut loading = Loading::new(unreadable);
 
-    let rows: Vec<FlightRow> = sqlx::query_as(concat!(
+    let rows = sqlx::query(concat!(
         "SELECT ",
         flight_columns!(),
         " FROM flights WHERE id IN (SELECT value FROM json_each(?1))"
@@ -34,12 +38,11 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
     .fetch_all(&mut *tx)
     .await
     .map_err(store_error)?;
-    let flights: Vec<Flight> = all(rows)?;
-    state.flights = flights.into_iter().map(|flight| (flight.id, flight)).collect();
+    loading.flights(&rows);
 
     let mut bookings: BTreeSet<BookingId> = wanted.bookings.clone();
     if !wanted.idempotency.is_empty() {
-        let rows: Vec<(i64, String, String, i64, i64)> = sqlx::query_as(
+        let rows: Vec<KeyRow> = sqlx::query_as(
             "SELECT k.user_id, k.key, k.request_hash, k.booking_id, k.created_at
                FROM json_each(?1) AS c
                JOIN idempotency_keys AS k ON k.user_id = c.value ->> 0 AND k.key = c.value ->> 1",
@@ -48,31 +51,17 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         .fetch_all(&mut *tx)
         .await
         .map_err(store_error)?;
-        for (user, key, request_hash, booking, created_at) in rows {
-            let record = IdempotencyRecord {
-                user_id: UserId(user),
-                key: key.clone().into(),
-                request_hash: request_hash.into(),
-                booking_id: BookingId(booking),
-                created_at: chrono::DateTime::from_timestamp_micros(created_at).ok_or(
-                    StoreError::Corrupt {
-                        table: "idempotency_keys",
-                        column: "created_at",
-                        row: key,
-                    },
-                )?,
-            };
-            bookings.insert(record.booking_id);
-            state.idempotency.insert(record.name(), record);
-        }
+        loading.keys(rows);
+        bookings.extend(loading.state.idempotency.values().map(|record| record.booking_id));
     }
 
     if !wanted.requests.is_empty() {
-        state.requests = request_keys::load(&mut tx, &wanted.requests).await?;
+        let rows = request_keys::load(&mut tx, &wanted.requests).await?;
+        loading.requests(&wanted.requests, rows);
     }
     if !wanted.payments.is_empty() || !bookings.is_empty() {
         // Without the passengers: no rule asks who flies.
-        let rows: Vec<BookingRow> = sqlx::query_as(concat!(
+        let rows = sqlx::query(concat!(
             "SELECT ",
             booking_columns!("NULL"),
             " FROM bookings WHERE id IN (SELECT value FROM json_each(?1))
@@ -86,12 +75,10 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         .fetch_all(&mut *tx)
         .await
         .map_err(store_error)?;
-        for booking in all::<_, Booking>(rows)? {
-            state.add_booking(booking);
-        }
+        loading.bookings(&rows);
 
-        let references: Vec<_> = state.paid_by.keys().collect();
-        let rows: Vec<PaymentRow> = sqlx::query_as(concat!(
+        let references: Vec<_> = loading.state.paid_by.keys().collect();
+        let rows = sqlx::query(concat!(
             "SELECT ",
             payment_columns!(),
             " FROM payments WHERE reference IN (SELECT value FROM json_each(?1))"
@@ -100,8 +87,7 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
         .fetch_all(&mut *tx)
         .await
         .map_err(store_error)?;
-        let payments: Vec<Payment> = all(rows)?;
-        state.payments = payments.into_iter().map(|payment| (payment.reference, payment)).collect();
+        loading.payments(&rows);
     }
 
     if !wanted.pending.is_empty() {
@@ -113,9 +99,9 @@ pub(super) async fn load(reader: &SqlitePool, wanted: &Wanted) -> Result<State, 
             .await
             .map_err(store_error)?;
         let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
-        state.pending = rows.into_iter().map(seats).collect();
+        loading.state.pending = rows.into_iter().map(seats).collect();
     }
-    Ok(state)
+    Ok(loading.state)
 }
 
 pub(super) async fn locate(

@@ -25,9 +25,9 @@ use super::rows::micros;
 use super::schema::{Step, migrator, steps};
 use super::unreadable::Unreadable;
 use super::{
-    Backlog, Committed, Finding, Job, Lane, Lease, Located, Numbered, OutboxEntry, Page,
-    PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store, StoreError,
-    schema_of_service,
+    Backlog, Committed, Finding, HIGHEST_BOOKING, Job, Lane, Lease, Located, Numbered, OutboxEntry,
+    Page, PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store,
+    StoreError, schema_of_service,
 };
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
@@ -43,6 +43,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use tracing::warn;
 
 pub use claim::{ClaimError, ServiceClaim};
 pub(crate) use commit::json;
@@ -137,10 +138,7 @@ impl SqliteStore {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options);
-        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM bookings")
-            .fetch_one(&reader)
-            .await
-            .map_err(store_error)?;
+        let last = highest_booking(&reader).await?;
         Ok(Self {
             writer,
             reader,
@@ -189,6 +187,13 @@ impl SqliteStore {
     }
 }
 
+/// The highest number of a booking; 0 without any.
+async fn highest_booking(reader: &SqlitePool) -> Result<i64, StoreError> {
+    let highest: Option<i64> =
+        sqlx::query_scalar(HIGHEST_BOOKING).fetch_one(reader).await.map_err(store_error)?;
+    Ok(highest.unwrap_or_default())
+}
+
 /// The schema's steps that the file has taken.
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let versions = "SELECT version FROM _sqlx_migrations WHERE success";
@@ -208,7 +213,7 @@ impl Lease for SoleProcess {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
-        load::load(&self.reader, wanted).await
+        load::load(&self.reader, &self.unreadable, wanted).await
     }
 
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
@@ -227,6 +232,17 @@ impl Store for SqliteStore {
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
         Ok(BookingId(self.last_booking_id.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError> {
+        let highest = highest_booking(&self.reader).await?;
+        if self.last_booking_id.fetch_max(highest, Ordering::Relaxed) < highest {
+            warn!(
+                taken = taken.0,
+                highest, "a booking's drawn number is taken; higher ones are drawn"
+            );
+        }
+        self.draw_booking_id().await
     }
 
     async fn create_flight(
@@ -326,8 +342,7 @@ impl Store for SqliteStore {
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let forgotten = upkeep::forget_keys(&self.writer, before, limit).await?;
-        Ok(forgotten + request_keys::forget(&self.writer, before, limit - forgotten).await?)
+        upkeep::forget_keys(&self.writer, before, limit).await
     }
 
     async fn payments_asked(

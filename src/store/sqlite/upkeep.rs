@@ -10,6 +10,7 @@ use crate::domain::{
     Timestamp, UserId,
 };
 use crate::rules::OutboxEvent;
+use crate::store::request_keys::forget_keys;
 use crate::store::rows::{
     BookingRow, FailureRow, PaymentAskedRow, PaymentRow, adopted, instant, micros,
     position_of_payment, reference,
@@ -178,23 +179,20 @@ pub(super) async fn redrive(
     tx.commit().await.map_err(store_error)
 }
 
+/// In two statements, between which others write.
 pub(super) async fn forget_keys(
     writer: &Writer,
     before: Timestamp,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let mut writing = writer.take().await?;
-    let forgotten = sqlx::query(
-        "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-            SELECT user_id, key FROM idempotency_keys
-             WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
-    )
-    .bind(micros(before))
-    .bind(limit as i64)
-    .execute(&mut *writing)
-    .await
-    .map_err(store_error)?;
-    Ok(forgotten.rows_affected() as usize)
+    let mut forgotten = 0;
+    for delete in forget_keys!("$1") {
+        let mut writing = writer.take().await?;
+        let delete = sqlx::query(delete).bind(micros(before)).bind((limit - forgotten) as i64);
+        let done = delete.execute(&mut *writing).await.map_err(store_error)?;
+        forgotten += done.rows_affected() as usize;
+    }
+    Ok(forgotten)
 }
 
 pub(super) async fn payments_asked(

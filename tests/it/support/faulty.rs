@@ -14,9 +14,10 @@ use airline_booking::store::{
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
 
 /// What the next commit does instead of simply committing.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +57,31 @@ pub struct FaultyStore {
     kept: Mutex<Option<BookingId>>,
     pings: AtomicUsize,
     looks: AtomicUsize,
+    loads: AtomicUsize,
+    commits: AtomicUsize,
+    gate: Gate,
+}
+
+/// Where commits of some flights wait.
+#[derive(Default)]
+struct Gate {
+    closed_for: watch::Sender<BTreeSet<FlightId>>,
+    waiting: Mutex<Vec<BTreeSet<FlightId>>>,
+}
+
+impl Gate {
+    async fn pass(&self, changes: &ChangeSet) {
+        let changed = changes.commands.iter().filter_map(|command| command.flight.as_ref());
+        let flights: BTreeSet<FlightId> = changed.map(|change| change.after.id).collect();
+        let mut closed_for = self.closed_for.subscribe();
+        if flights.is_disjoint(&closed_for.borrow()) {
+            return;
+        }
+        self.waiting.lock().expect("no panic").push(flights.clone());
+        let is_open = |closed_for: &BTreeSet<FlightId>| flights.is_disjoint(closed_for);
+        closed_for.wait_for(is_open).await.expect("the gate is there");
+        self.waiting.lock().expect("no panic").retain(|waiting| *waiting != flights);
+    }
 }
 
 impl FaultyStore {
@@ -67,7 +93,25 @@ impl FaultyStore {
             kept: Mutex::default(),
             pings: AtomicUsize::default(),
             looks: AtomicUsize::default(),
+            loads: AtomicUsize::default(),
+            commits: AtomicUsize::default(),
+            gate: Gate::default(),
         }
+    }
+
+    /// From now on commits of these flights wait, and of no others.
+    pub fn hold_back(&self, flights: impl IntoIterator<Item = FlightId>) {
+        self.gate.closed_for.send_replace(flights.into_iter().collect());
+    }
+
+    /// The flights of each commit that waits.
+    pub fn held_back(&self) -> Vec<BTreeSet<FlightId>> {
+        self.gate.waiting.lock().expect("no panic").clone()
+    }
+
+    /// How often rows of a batch were loaded, and written.
+    pub fn loads_and_commits(&self) -> (usize, usize) {
+        (self.loads.load(Ordering::SeqCst), self.commits.load(Ordering::SeqCst))
     }
 
     /// Strikes all reads of flights until it is `None`.
@@ -115,7 +159,7 @@ impl FaultyStore {
             let was = self.real.flight(flight).await?.expect("the flight exists");
             let after = was.clone().next_version(was.updated_at);
             let changes = Changes { flight: Some(Change { was, after }), ..Changes::default() };
-            let overtaking = ChangeSet { commands: vec![changes], outdated: Vec::new() };
+            let overtaking = ChangeSet { commands: vec![changes], ..ChangeSet::default() };
             if self.real.commit(&overtaking).await?.stale.is_empty() {
                 return Ok(());
             }
@@ -142,6 +186,8 @@ fn lost() -> StoreError {
 #[async_trait]
 impl Store for FaultyStore {
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.gate.pass(changes).await;
         match self.next_fault(changes) {
             None => self.real.commit(changes).await,
             Some(Fault::LostBefore) => Err(lost()),
@@ -170,6 +216,7 @@ impl Store for FaultyStore {
     }
 
     async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
         self.real.load(wanted).await
     }
 
@@ -183,6 +230,10 @@ impl Store for FaultyStore {
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
         self.real.draw_booking_id().await
+    }
+
+    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError> {
+        self.real.draw_booking_id_instead_of(taken).await
     }
 
     async fn create_flight(
