@@ -1,20 +1,24 @@
-//! What can go wrong in a store, in words that are not a driver's.
+//! What can go wrong in a store, in words of no driver.
 
-/// Why the store did not do what it was asked.
+use super::{postgres, sqlite};
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+/// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or the connection was lost: what was asked may or may not have happened.
+    /// The store does not answer, or the connection was lost: the call may have taken effect.
     #[error("the store is unavailable")]
     Unavailable(#[source] anyhow::Error),
-    /// Another session keeps a row that it needs, and nothing was written. It may be asked again; others
-    /// do not have to wait for that.
+    /// Another session holds a row that the call needs. Nothing was written; a repeat may succeed.
+    /// Calls on other rows are not affected.
     #[error("another session keeps a row for too long")]
     Locked(#[source] anyhow::Error),
-    /// It was broken off because it took too long, and nothing was written: the store is slow, or one
-    /// of many commands makes it so.
+    /// The call was cancelled because it took too long, and nothing was written: the store is slow, or
+    /// one of many commands slows the batch.
     #[error("the store took too long")]
     TimedOut(#[source] anyhow::Error),
-    /// A stored row does not say what such a row says.
+    /// A stored value cannot be read.
     #[error("{table}.{column} of row {row} is corrupt")]
     Corrupt {
         /// The table.
@@ -24,7 +28,31 @@ pub enum StoreError {
         /// The row's key.
         row: String,
     },
-    /// The statement itself failed, and nothing was written: a rule of the schema, or a fault of ours.
+    /// The statement failed and nothing was written: a rule of the schema, or a bug.
     #[error("the store refused")]
     Refused(#[source] anyhow::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    /// [`Self::Unavailable`] where the server or the file is at fault, [`Self::Refused`] where the
+    /// statement is.
+    fn from(error: sqlx::Error) -> Self {
+        if is_away(&error) { Self::Unavailable(error.into()) } else { Self::Refused(error.into()) }
+    }
+}
+
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(cause) => {
+            cause.try_downcast_ref::<PgDatabaseError>().is_some_and(postgres::is_away)
+                || cause.try_downcast_ref::<SqliteError>().is_some_and(sqlite::is_away)
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
 }

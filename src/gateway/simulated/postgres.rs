@@ -3,7 +3,7 @@
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::postgres::{PostgresStore, Silence, begin, store_error};
+use crate::store::postgres::{PostgresStore, Silence, begin};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ impl PostgresLedger {
                 Ok(()) => return Ok(answers),
                 // Some were asked for before.
                 Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {}
-                Err(error) => return Err(store_error(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         let mut races = 0;
@@ -136,7 +136,7 @@ impl PostgresLedger {
                 {
                     races += 1;
                 }
-                written => return written.map_err(store_error),
+                written => return written.map_err(StoreError::from),
             }
         }
     }

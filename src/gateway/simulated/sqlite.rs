@@ -3,7 +3,7 @@
 use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::sqlite::{SqliteStore, Writer, begin, json, store_error};
+use crate::store::sqlite::{SqliteStore, Writer, begin, json};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ impl SqliteLedger {
         match insert(&mut writing, insert_lines!(), lines, now).await {
             Ok(()) => Ok(true),
             Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
-            Err(error) => Err(store_error(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -58,8 +58,7 @@ impl SqliteLedger {
         )
         .bind(json(&references))
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
         let mut lines = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>()?;
 
         let mut changed = Vec::new();
@@ -79,8 +78,8 @@ impl SqliteLedger {
                      ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
                         updated_at = excluded.updated_at"
             );
-            insert(&mut tx, replace, &changed, now).await.map_err(store_error)?;
-            tx.commit().await.map_err(store_error)?;
+            insert(&mut tx, replace, &changed, now).await?;
+            tx.commit().await?;
         }
         Ok(answers)
     }

@@ -1,7 +1,6 @@
 //! What is found in a database of the specified schema before it is adopted: rows that no rule can
 //! hold, which stop the adoption, and rows that it changes.
 
-use super::error::store_error;
 use crate::store::StoreError;
 use sqlx::PgConnection;
 
@@ -107,8 +106,7 @@ const LOOKS: &[(&str, Option<&str>, &str)] = &[
 pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Symptom>, StoreError> {
     let mut symptoms = Vec::new();
     for (what, treatment, rows) in LOOKS {
-        let found: Vec<String> =
-            sqlx::query_scalar(*rows).fetch_all(&mut *connection).await.map_err(store_error)?;
+        let found: Vec<String> = sqlx::query_scalar(*rows).fetch_all(&mut *connection).await?;
         if !found.is_empty() {
             symptoms.push(Symptom {
                 what,

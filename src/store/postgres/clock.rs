@@ -1,6 +1,6 @@
 //! Looks at the database's clock, which all replicas follow.
 
-use super::{PostgresStore, store_error};
+use super::PostgresStore;
 use crate::clock::Sample;
 use crate::store::StoreError;
 use std::time::Instant;
@@ -23,10 +23,10 @@ impl PostgresStore {
         let theirs = sqlx::query_scalar("SELECT micros(clock_timestamp() AT TIME ZONE 'UTC')");
         let mut asked = Instant::now();
         let answer = async {
-            let mut connection = self.primary.acquire().await.map_err(store_error)?;
+            let mut connection = self.primary.acquire().await?;
             // The way to a connection says nothing of the clock.
             asked = Instant::now();
-            theirs.fetch_one(&mut *connection).await.map_err(store_error)
+            theirs.fetch_one(&mut *connection).await.map_err(StoreError::from)
         };
         let time = self.silence.bound(answer).await?;
         Ok(Sample { asked, answered: Instant::now(), time })

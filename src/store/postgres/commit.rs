@@ -7,7 +7,7 @@
 //! are not locked or read before they are written: the statement fails if one of them had moved, and
 //! only then it is looked up which.
 
-use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating, store_error};
+use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating};
 use super::locked::locked;
 use super::moves::Moves;
 use super::request_keys;
@@ -45,11 +45,11 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
             Ok(rows) => add(&mut stale, rows, &folded)?,
             // The row is named neither by the error nor by us; look which it was.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
-                let moved = moved(pool, &folded).await.map_err(store_error)?;
+                let moved = moved(pool, &folded).await?;
                 if moved.is_empty() {
                     // It moved back, or another row's key was meant than those that may be taken.
                     if repeats >= REPEATS_MAX {
-                        return Err(store_error(error));
+                        return Err(error.into());
                     }
                     repeats += 1;
                 }
@@ -59,14 +59,14 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
             Err(error) if is_locked(&error) => {
                 let rows = locked(pool, &folded, changes).await.unwrap_or_default();
                 if rows.is_empty() {
-                    return Err(store_error(error));
+                    return Err(error.into());
                 }
                 add(&mut kept, rows.clone(), &folded)?;
                 add(&mut stale, rows, &folded)?;
             }
             Err(error) if is_timed_out(&error) => return Err(StoreError::TimedOut(error.into())),
             Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
-            Err(error) => return Err(store_error(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -224,8 +224,7 @@ pub(super) async fn insert_outbox(
             .bind(micros(entry.since))
             .bind(entry.body())
             .execute(&mut *connection)
-            .await
-            .map_err(store_error)?;
+            .await?;
     }
     Ok(())
 }
@@ -238,7 +237,6 @@ pub(super) async fn insert_invalidation(
     sqlx::query("INSERT INTO outdated_answers (body) VALUES ($1)")
         .bind(outbox::invalidation_body(outdated))
         .execute(connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
     Ok(())
 }

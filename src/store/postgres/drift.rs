@@ -1,6 +1,5 @@
 //! Seats as flights count them, beside their bookings'; and bookings beside their payments.
 
-use super::error::store_error;
 use crate::domain::BookingId;
 use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
 use crate::store::{PaymentsCompared, SeatCount, SeatsAsked, StoreError};
@@ -30,8 +29,7 @@ pub(super) async fn count_seats(
     .bind(asked.walk as i64)
     .bind(asked.also.iter().map(|flight| flight.0).collect::<Vec<_>>())
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(SeatCount::from).collect())
 }
 
@@ -56,7 +54,6 @@ pub(super) async fn compare_payments(
     .bind(asked.walk as i64)
     .bind(asked.also.iter().map(|booking| booking.0).collect::<Vec<_>>())
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
 }

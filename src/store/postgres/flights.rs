@@ -2,7 +2,6 @@
 
 use super::columns::flight_columns;
 use super::commit::{insert_invalidation, insert_outbox};
-use super::error::store_error;
 use super::request_keys;
 use super::transaction::begin;
 use super::turns::{Turn, for_whole_tables, take_turn};
@@ -67,7 +66,7 @@ async fn insert(
         .bind(even_if_stored)
         .fetch_all(connection)
         .await
-        .map_err(store_error)
+        .map_err(StoreError::from)
 }
 
 pub(super) async fn create(
@@ -77,9 +76,9 @@ pub(super) async fn create(
     currency: Currency,
     now: Timestamp,
 ) -> Result<Flight, StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
     let created = create_in(&mut tx, flight, day, currency, now).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(created)
 }
 
@@ -98,16 +97,16 @@ pub(super) async fn create_once(
         if let Some(claim) = claim(request, rows, now)?.unless_new() {
             return Ok(claim);
         }
-        let mut tx = begin(pool).await.map_err(store_error)?;
+        let mut tx = begin(pool).await?;
         let created = create_in(&mut tx, flight.clone(), day, currency, now).await?;
         let record =
             RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
-        let taken = request_keys::write(&mut tx, &[record]).await.map_err(store_error)?;
+        let taken = request_keys::write(&mut tx, &[record]).await?;
         if taken.is_empty() {
-            tx.commit().await.map_err(store_error)?;
+            tx.commit().await?;
             return Ok(Claim::New(created));
         }
-        tx.roll_back().await.map_err(store_error)?;
+        tx.roll_back().await?;
     }
 }
 
@@ -143,7 +142,7 @@ pub(super) async fn import(
             seen.insert((&flight.flight_number, route, flight.departs_at))
         })
         .collect();
-    let mut tx = begin(pool).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
     for_whole_tables(&mut tx).await?;
     // Two imports of the same file at once: the second waits, and finds everything stored.
     take_turn(&mut tx, Turn::Import).await?;
@@ -154,7 +153,7 @@ pub(super) async fn import(
     if created > 0 {
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     if created > 0 {
         // So that no session goes on with plans that were made for the table as it was.
         super::upkeep::renew_statistics(pool).await?;
@@ -166,8 +165,7 @@ pub(super) async fn flight(pool: &PgPool, id: FlightId) -> Result<Option<Flight>
     let row = sqlx::query(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = $1"))
         .bind(id.0)
         .fetch_optional(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
     row.as_ref().map(read::<FlightRow, Flight, _>).transpose()
 }
 
@@ -176,8 +174,7 @@ pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Number
         "SELECT count(*) FROM (
              SELECT 1 FROM flights WHERE (flight_number = ANY($1)) IS NOT TRUE LIMIT $2) AS others",
     );
-    let others =
-        others.bind(numbers).bind(OTHERS_MAX).fetch_one(pool).await.map_err(store_error)?;
+    let others = others.bind(numbers).bind(OTHERS_MAX).fetch_one(pool).await?;
     if others >= OTHERS_MAX {
         return Ok(Numbered { others, newest: None });
     }
@@ -187,8 +184,7 @@ pub(super) async fn numbered(pool: &PgPool, numbers: &[String]) -> Result<Number
     )
     .bind(numbers)
     .fetch_one(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(Numbered { others, newest: newest.and_then(instant) })
 }
 
@@ -212,8 +208,7 @@ pub(super) async fn search(
     .bind(micros(from))
     .bind(micros(until))
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(unreadable.readable::<FlightRow, _, _>(&rows))
 }
 
@@ -232,7 +227,6 @@ pub(super) async fn departures(
     .bind(spans.iter().map(|span| micros(span.from)).collect::<Vec<_>>())
     .bind(spans.iter().map(|span| micros(span.until)).collect::<Vec<_>>())
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     all(rows)
 }

@@ -1,7 +1,6 @@
 //! Keys of routes, made anew.
 
 use super::commit::insert_invalidation;
-use super::error::store_error;
 use super::for_whole_tables;
 use crate::domain::Invalidation;
 use crate::store::StoreError;
@@ -22,11 +21,8 @@ UPDATE flights SET route = c.key
 
 /// Makes them all anew, step by step.
 pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let done_to: Option<i64> = sqlx::query_scalar(DONE_TO)
-        .bind(RULE)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let done_to: Option<i64> =
+        sqlx::query_scalar(DONE_TO).bind(RULE).fetch_optional(&mut *connection).await?;
     let mut done_to = done_to.unwrap_or(i64::MIN);
     while done_to != ALL {
         done_to = step(connection, done_to).await?;
@@ -35,14 +31,10 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), StoreErro
 }
 
 async fn step(connection: &mut PgConnection, done_to: i64) -> Result<i64, StoreError> {
-    let mut tx = connection.begin().await.map_err(store_error)?;
+    let mut tx = connection.begin().await?;
     for_whole_tables(&mut tx).await?;
-    let flights: Vec<Keyed> = sqlx::query_as(LOOK)
-        .bind(done_to)
-        .bind(STEP)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+    let flights: Vec<Keyed> =
+        sqlx::query_as(LOOK).bind(done_to).bind(STEP).fetch_all(&mut *tx).await?;
     let changed = changed(&flights);
     if !changed.is_empty() {
         sqlx::query(WRITE)
@@ -50,12 +42,11 @@ async fn step(connection: &mut PgConnection, done_to: i64) -> Result<i64, StoreE
             .bind(changed.iter().map(|(_, was, _)| *was).collect::<Vec<_>>())
             .bind(changed.iter().map(|(_, _, key)| key.as_str()).collect::<Vec<_>>())
             .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
+            .await?;
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     let done_to = reached(&flights);
-    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await.map_err(store_error)?;
-    tx.commit().await.map_err(store_error)?;
+    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await?;
+    tx.commit().await?;
     Ok(done_to)
 }

@@ -4,7 +4,6 @@
 //! against what it was decided on.
 
 use super::columns::{booking_columns, flight_columns, payment_columns};
-use super::error::store_error;
 use super::request_keys;
 use crate::domain::{Booking, BookingId, FlightId, PaymentReference, SeatCount, Timestamp, UserId};
 use crate::rules::{Holder, State, Wanted};
@@ -20,7 +19,7 @@ pub(super) async fn load(
     unreadable: &Unreadable,
     wanted: &Wanted,
 ) -> Result<State, StoreError> {
-    let mut connection = pool.acquire().await.map_err(store_error)?;
+    let mut connection = pool.acquire().await?;
     let mut loading = Loading::new(unreadable);
     let mut bookings: BTreeSet<BookingId> = wanted.bookings.clone();
 
@@ -36,8 +35,7 @@ pub(super) async fn load(
         .bind(users)
         .bind(keys)
         .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.keys(rows);
         bookings.extend(loading.state.idempotency.values().map(|record| record.booking_id));
     }
@@ -60,8 +58,7 @@ pub(super) async fn load(
         .bind(bookings.iter().map(|id| id.0).collect::<Vec<_>>())
         .bind(texts(&wanted.payments))
         .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.bookings(&rows);
         let rows = sqlx::query(concat!(
             "SELECT ",
@@ -70,8 +67,7 @@ pub(super) async fn load(
         ))
         .bind(texts(loading.state.paid_by.keys()))
         .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.payments(&rows);
     }
 
@@ -85,8 +81,7 @@ pub(super) async fn load(
     let rows = flights
         .bind(wanted.flights.iter().map(|id| id.0).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
     loading.flights(&rows);
     Ok(loading.state)
 }
@@ -110,8 +105,7 @@ async fn pending(
     .bind(of(|(holder, _)| holder.1.0))
     .bind(of(|(_, at)| micros(*at)))
     .fetch_all(connection)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
     Ok(rows.into_iter().map(seats).collect())
 }
@@ -134,8 +128,7 @@ pub(super) async fn locate(
         )
         .bind(texts(payments))
         .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
         for (payment, flight) in rows {
             located.payments.insert(reference(&payment)?, FlightId(flight));
         }
@@ -146,8 +139,7 @@ pub(super) async fn locate(
         )
         .bind(bookings.iter().map(|id| id.0).collect::<Vec<_>>())
         .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
         let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
         located.bookings.extend(found);
     }
@@ -158,7 +150,6 @@ pub(super) async fn booking(pool: &PgPool, id: BookingId) -> Result<Option<Booki
     let row = sqlx::query(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = $1"))
         .bind(id.0)
         .fetch_optional(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
     row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
 }

@@ -54,7 +54,7 @@ use std::sync::Arc;
 use turns::{Turn, for_whole_tables};
 
 pub use adopt::Symptom;
-pub(crate) use error::store_error;
+pub(in crate::store) use error::is_away;
 pub(crate) use silence::Silence;
 pub(crate) use transaction::begin;
 
@@ -136,7 +136,7 @@ impl PostgresStore {
         )
         .fetch_one(&self.primary)
         .await
-        .map_err(store_error)
+        .map_err(StoreError::from)
     }
 
     /// The pool and the guard of its calls, for adapters that keep their rows in the same database.
@@ -383,7 +383,7 @@ impl Store for PostgresStore {
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM flights)");
-        let answer = async { query.fetch_one(&self.primary).await.map_err(store_error) };
+        let answer = query.fetch_one(&self.primary);
         self.silence.bound(answer).await
     }
 
@@ -392,14 +392,13 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let answer =
-            async { sqlx::query("SELECT 1").execute(&self.primary).await.map_err(store_error) };
+        let answer = sqlx::query("SELECT 1").execute(&self.primary);
         self.silence.bound(answer).await.map(|_| ())
     }
 
     async fn is_served(&self) -> Result<bool, StoreError> {
         let asked = async {
-            let mut connection = self.primary.acquire().await.map_err(store_error)?;
+            let mut connection = self.primary.acquire().await?;
             schema::is_served(&mut connection).await
         };
         self.silence.bound(asked).await
@@ -407,7 +406,7 @@ impl Store for PostgresStore {
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut tx = transaction::begin_with(&self.primary, begin).await.map_err(store_error)?;
+        let mut tx = transaction::begin_with(&self.primary, begin).await?;
         for_whole_tables(&mut tx).await?;
         let mut findings = Vec::with_capacity(RULES.len());
         for rule in RULES {
@@ -417,10 +416,10 @@ impl Store for PostgresStore {
             } else {
                 sqlx::query_scalar(rule.broken)
             };
-            let broken = broken.fetch_all(&mut *tx).await.map_err(store_error)?;
-            findings.push(rule.finding(checked.map_err(store_error)?, broken));
+            let broken = broken.fetch_all(&mut *tx).await?;
+            findings.push(rule.finding(checked?, broken));
         }
-        tx.roll_back().await.map_err(store_error)?;
+        tx.roll_back().await?;
         Ok(findings)
     }
 }

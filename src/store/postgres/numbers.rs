@@ -1,6 +1,5 @@
 //! Numbers of bookings, drawn in blocks from the database's sequence.
 
-use super::error::store_error;
 use super::silence::Silence;
 use crate::domain::BookingId;
 use crate::store::{HIGHEST_BOOKING, StoreError};
@@ -54,7 +53,6 @@ impl Numbers {
                         ({HIGHEST_BOOKING}) AS b (highest)"
             ));
             let answer = sqlx::query_as(set_on).fetch_one(pool);
-            let answer = async { answer.await.map_err(store_error) };
             let (highest, _): (i64, Option<i64>) = silence.bound(answer).await?;
             warn!(
                 taken = taken.0,
@@ -84,7 +82,6 @@ impl Block {
                           FROM generate_series(1, $1)";
         let drawn_at = Instant::now();
         let answer = sqlx::query_scalar(sequence).bind(DRAWN).fetch_all(pool);
-        let answer = async { answer.await.map_err(store_error) };
         self.numbers = silence.bound(answer).await?;
         self.drawn_at = Some(drawn_at);
         self.numbers.sort_unstable_by(|a, b| b.cmp(a));

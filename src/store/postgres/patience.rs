@@ -1,7 +1,7 @@
 //! Changes of the schema while others use the database. A session that waits for a table
 //! keeps every later one from it: so each wait is short, and between two of them the others go on.
 
-use super::error::{is_locked, store_error};
+use super::error::is_locked;
 use crate::store::StoreError;
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -35,7 +35,7 @@ SELECT format('session %s (%s, %s) keeps %s', a.pid, coalesce(nullif(a.applicati
 
 /// From here on, the transaction's statements wait only shortly for tables.
 pub(super) async fn wait_shortly(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::raw_sql(SHORT_WAITS).execute(connection).await.map_err(store_error)?;
+    sqlx::raw_sql(SHORT_WAITS).execute(connection).await?;
     Ok(())
 }
 
@@ -80,8 +80,7 @@ impl Patience {
 }
 
 async fn keepers(connection: &mut PgConnection) -> Result<String, StoreError> {
-    let keepers: Vec<String> =
-        sqlx::query_scalar(KEEPERS).fetch_all(connection).await.map_err(store_error)?;
+    let keepers: Vec<String> = sqlx::query_scalar(KEEPERS).fetch_all(connection).await?;
     let none = keepers.is_empty();
     Ok(if none { "by now none of them does".to_owned() } else { keepers.join("; ") })
 }

@@ -2,7 +2,6 @@
 //! and in its log and backups until they go.
 
 use super::PostgresStore;
-use super::error::store_error;
 use super::transaction::{Transaction, begin};
 use crate::domain::{BookingId, Timestamp, UserId};
 use crate::store::StoreError;
@@ -64,7 +63,7 @@ impl PersonalData for PostgresStore {
         .bind(user.0)
         .bind(after.0)
         .bind(limit as i64);
-        let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
+        let answer = query.fetch_all(&self.primary);
         let rows: Vec<HeldBookingRow> = self.silence.bound(answer).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
@@ -83,7 +82,7 @@ impl PersonalData for PostgresStore {
             .bind(ROUTE_OF_NEW_BOOKINGS)
             .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64);
-        let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
+        let answer = query.fetch_all(&self.primary);
         let rows: Vec<HeldKeyRow> = self.silence.bound(answer).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
@@ -95,7 +94,7 @@ impl PersonalData for PostgresStore {
         )
         .bind(user.0)
         .bind(limit as i64);
-        let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
+        let answer = query.fetch_all(&self.primary);
         let rows: Vec<ErasureRow> = self.silence.bound(answer).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
@@ -131,7 +130,7 @@ impl PersonalData for PostgresStore {
         .bind(user.0)
         .bind(micros(now))
         .bind(kept as i64);
-        let answer = async { query.execute(&self.primary).await.map_err(store_error) };
+        let answer = query.execute(&self.primary);
         self.silence.bound(answer).await.map(|_| ())
     }
 
@@ -150,7 +149,7 @@ impl PersonalData for PostgresStore {
             .bind(after.booking)
             .bind(FLIGHTS_MAX)
             .bind(limit as i64);
-        let answer = async { query.fetch_all(&self.primary).await.map_err(store_error) };
+        let answer = query.fetch_all(&self.primary);
         let rows: Vec<DepartedRow> = self.silence.bound(answer).await?;
         Ok(DepartedPage::of(&rows, limit))
     }
@@ -166,18 +165,17 @@ async fn erase_passengers(
     of: Option<UserId>,
     now: Timestamp,
 ) -> Result<Vec<BookingId>, StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
     let erased: Vec<i64> = sqlx::query_scalar(ERASE_PASSENGERS)
         .bind(bookings.iter().map(|booking| booking.0).collect::<Vec<_>>())
         .bind(micros(now))
         .bind(placeholder())
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(erased.into_iter().map(BookingId).collect())
 }
 
@@ -187,25 +185,23 @@ async fn erase_keys(
     now: Timestamp,
     limit: usize,
 ) -> Result<usize, StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
     let of_bookings = sqlx::query(ERASE_BOOKING_KEYS)
         .bind(user.0)
         .bind(limit as i64)
         .execute(&mut *tx)
-        .await
-        .map_err(store_error)?
+        .await?
         .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
         .bind(ROUTES_OF_BOOKINGS)
         .bind(limit as i64 - of_bookings as i64)
         .execute(&mut *tx)
-        .await
-        .map_err(store_error)?
+        .await?
         .rows_affected();
     let erased = of_bookings + others;
     count(&mut tx, user, (0, erased as i64), now).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(erased as usize)
 }
 
@@ -231,7 +227,6 @@ async fn count(
     .bind(bookings)
     .bind(keys)
     .execute(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(())
 }

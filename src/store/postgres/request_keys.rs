@@ -1,6 +1,5 @@
 //! Idempotency keys of routes other than that of bookings.
 
-use super::error::store_error;
 use super::statement::column;
 use crate::rules::{IdempotencyRecord, RequestName, RequestRecord};
 use crate::store::StoreError;
@@ -28,7 +27,7 @@ pub(super) async fn load(
     .bind(column(&sorted, |(_, _, key)| key.to_string()))
     .fetch_all(executor)
     .await
-    .map_err(store_error)
+    .map_err(StoreError::from)
 }
 
 /// Writes records in place of those that have lapsed; gives the positions of those whose keys another

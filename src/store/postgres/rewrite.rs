@@ -1,6 +1,6 @@
 //! The change of a column's type, which rewrites its table: an operator asks for it.
 
-use super::error::{is_locked, store_error};
+use super::error::is_locked;
 use super::schema::is_served;
 use super::turns::{LOCKS, Turn, for_whole_tables};
 use super::{PostgresStore, connect};
@@ -18,7 +18,7 @@ const WAIT: &str = "SET LOCAL lock_timeout = '3s'";
 
 /// The highest version that the column takes.
 pub(super) async fn version_limit(connection: &mut PgConnection) -> Result<i64, StoreError> {
-    let is_wide = is_wide(connection).await.map_err(store_error)?;
+    let is_wide = is_wide(connection).await?;
     Ok(if is_wide { i64::MAX } else { i32::MAX.into() })
 }
 
@@ -40,16 +40,16 @@ impl PostgresStore {
     /// is one. Refuses while a service runs or another session keeps the table.
     pub async fn widen_versions(settings: &PostgresSettings) -> Result<bool, StoreError> {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
-        let mut tx = connection.begin().await.map_err(store_error)?;
+        let mut tx = connection.begin().await?;
         for_whole_tables(&mut tx).await?;
         take_turn(&mut tx).await.map_err(refused)?;
         refuse_served(&mut tx).await?;
-        if is_wide(&mut tx).await.map_err(store_error)? {
+        if is_wide(&mut tx).await? {
             return Ok(false);
         }
         let widen = "ALTER TABLE flights ALTER COLUMN version TYPE BIGINT";
         sqlx::raw_sql(widen).execute(&mut *tx).await.map_err(refused)?;
-        tx.commit().await.map_err(store_error)?;
+        tx.commit().await?;
         let _ = connection.close().await;
         Ok(true)
     }
@@ -78,7 +78,7 @@ async fn refuse_served(connection: &mut PgConnection) -> Result<(), StoreError> 
 
 fn refused(error: sqlx::Error) -> StoreError {
     if !is_locked(&error) {
-        return store_error(error);
+        return error.into();
     }
     StoreError::Refused(anyhow::anyhow!(
         "another session keeps the table `flights`, and nothing was rewritten: end it \

@@ -1,6 +1,5 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
-use super::error::store_error;
 use super::patience::{Patience, wait_shortly};
 use super::turns::{LOCKS, Turn, for_whole_tables, take_turn};
 use super::{PostgresStore, adopt, connect, unit};
@@ -54,7 +53,7 @@ pub(super) async fn is_served(connection: &mut PgConnection) -> Result<bool, Sto
     .bind([Turn::Relay, Turn::Sweep, Turn::Serve].map(|turn| turn as i64))
     .fetch_one(connection)
     .await
-    .map_err(store_error)
+    .map_err(StoreError::from)
 }
 
 impl PostgresStore {
@@ -64,7 +63,7 @@ impl PostgresStore {
         if is_served(&mut connection).await? {
             let versions = "SELECT version FROM _sqlx_migrations WHERE success";
             let applied = sqlx::query_scalar(versions).fetch_all(&mut connection);
-            let applied: Vec<i64> = applied.await.map_err(store_error)?;
+            let applied: Vec<i64> = applied.await?;
             schema_of_service(&applied, &migrations())?;
         }
         let _ = connection.close().await;
@@ -99,7 +98,7 @@ async fn take_steps(
     currency: Currency,
     may_adopt: bool,
 ) -> Result<(), StoreError> {
-    let mut tx = connection.begin().await.map_err(store_error)?;
+    let mut tx = connection.begin().await?;
     for_whole_tables(&mut tx).await?;
     take_turn(&mut tx, Turn::Migrate).await?;
     wait_shortly(&mut tx).await?;
@@ -121,8 +120,7 @@ async fn take_steps(
     )
     .bind(currency.as_str())
     .execute(&mut *tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     if !has_every_step(&mut tx).await? {
         migrations().run(&mut *tx).await.map_err(why_not)?;
     }
@@ -130,7 +128,7 @@ async fn take_steps(
         write_routes(&mut tx).await?;
     }
     unit::settle(&mut tx, currency).await?;
-    tx.commit().await.map_err(store_error)
+    Ok(tx.commit().await?)
 }
 
 /// Whether there is nothing to be done, so that a role that may not change the schema serves on it. A step
@@ -138,14 +136,13 @@ async fn take_steps(
 async fn has_every_step(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let is_recorded = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
     let is_recorded = sqlx::query_scalar(is_recorded).fetch_one(&mut *connection).await;
-    if !is_recorded.map_err(store_error)? {
+    if !is_recorded? {
         return Ok(false);
     }
     let applied: HashMap<i64, Vec<u8>> =
         sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations WHERE success")
             .fetch_all(connection)
-            .await
-            .map_err(store_error)?
+            .await?
             .into_iter()
             .collect();
     let is_applied = |step: &Migration| {
@@ -174,17 +171,14 @@ fn why_not(error: MigrateError) -> StoreError {
 /// Reads the rows that a migration's new checks are about, while other sessions read and write them.
 async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
     let open: Vec<(String, String)> =
-        sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await.map_err(store_error)?;
+        sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await?;
     for (table, check) in open {
-        let mut tx = connection.begin().await.map_err(store_error)?;
+        let mut tx = connection.begin().await?;
         for_whole_tables(&mut tx).await?;
         wait_shortly(&mut tx).await?;
         let validate = format!("ALTER TABLE {table} VALIDATE CONSTRAINT {check}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(validate))
-            .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
-        tx.commit().await.map_err(store_error)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(validate)).execute(&mut *tx).await?;
+        tx.commit().await?;
     }
     Ok(())
 }
@@ -194,8 +188,7 @@ async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError
 async fn keep_others_out(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("LOCK TABLE flights, bookings IN ACCESS EXCLUSIVE MODE")
         .execute(connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
     Ok(())
 }
 
@@ -206,7 +199,7 @@ pub(super) async fn is_specified(connection: &mut PgConnection) -> Result<bool, 
     )
     .fetch_one(connection)
     .await
-    .map_err(store_error)
+    .map_err(StoreError::from)
 }
 
 /// Writes the routes of adopted flights by the service's own rule, whatever the database's idea of
@@ -215,8 +208,7 @@ async fn write_routes(connection: &mut PgConnection) -> Result<(), StoreError> {
     let flights: Vec<(i64, String, String, String)> =
         sqlx::query_as("SELECT id, source, destination, route FROM flights")
             .fetch_all(&mut *connection)
-            .await
-            .map_err(store_error)?;
+            .await?;
     let (ids, routes): (Vec<i64>, Vec<String>) = flights
         .into_iter()
         .filter_map(|(id, source, destination, route)| {
@@ -231,8 +223,7 @@ async fn write_routes(connection: &mut PgConnection) -> Result<(), StoreError> {
     .bind(ids)
     .bind(routes)
     .execute(connection)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(())
 }
 

@@ -34,9 +34,9 @@ pub(crate) struct Silence {
 
 impl Silence {
     /// A call's answer; [`StoreError::Unavailable`] if there is none in time.
-    pub(crate) async fn bound<T>(
+    pub(crate) async fn bound<T, E: Into<StoreError>>(
         &self,
-        call: impl Future<Output = Result<T, StoreError>>,
+        call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, StoreError> {
         // The call ends after what is declared later, so its connection goes back under suspicion.
         let mut call = pin!(call);
@@ -47,6 +47,7 @@ impl Silence {
             )));
         };
         watch.has_answer = true;
+        let answer = answer.map_err(Into::into);
         if answer.as_ref().is_err_and(casts_doubt) {
             self.suspect();
         }

@@ -1,7 +1,6 @@
 //! What one session at a time may do: turns within a transaction, and jobs for as long as a session
 //! lives. Both are advisory locks.
 
-use super::error::store_error;
 use super::silence::Silence;
 use crate::store::{Lease, StoreError};
 use async_trait::async_trait;
@@ -28,8 +27,7 @@ pub(super) async fn take_turn(connection: &mut PgConnection, turn: Turn) -> Resu
         .bind(LOCKS)
         .bind(turn as i32)
         .execute(connection)
-        .await
-        .map_err(store_error)?;
+        .await?;
     Ok(())
 }
 
@@ -41,8 +39,7 @@ pub(super) async fn for_whole_tables(connection: &mut PgConnection) -> Result<()
          SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
     )
     .execute(connection)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(())
 }
 
@@ -55,7 +52,7 @@ struct SessionLease {
 #[async_trait]
 impl Lease for SessionLease {
     async fn is_held(&mut self) -> bool {
-        let answer = async { self.connection.ping().await.map_err(store_error) };
+        let answer = self.connection.ping();
         self.silence.bound(answer).await.is_ok()
     }
 }
@@ -73,9 +70,9 @@ pub(super) async fn lease(
             .bind(turn as i32)
             .fetch_one(&mut connection)
             .await?;
-        Ok(is_ours.then_some(connection))
+        Ok::<_, sqlx::Error>(is_ours.then_some(connection))
     };
-    let connection = silence.bound(async { asked.await.map_err(store_error) }).await?;
+    let connection = silence.bound(asked).await?;
     let silence = silence.clone();
     Ok(connection
         .map(|connection| Box::new(SessionLease { connection, silence }) as Box<dyn Lease>))

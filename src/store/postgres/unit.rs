@@ -1,6 +1,5 @@
 //! The decimals of the database's amounts.
 
-use super::error::store_error;
 use crate::domain::Currency;
 use crate::store::{StoreError, unit};
 use sqlx::PgConnection;
@@ -27,18 +26,13 @@ pub(super) async fn settle(
     connection: &mut PgConnection,
     currency: Currency,
 ) -> Result<(), StoreError> {
-    let kept: Option<i32> = sqlx::query_scalar(unit::KEPT)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let kept: Option<i32> = sqlx::query_scalar(unit::KEPT).fetch_optional(&mut *connection).await?;
     let decimals = currency.decimals();
     if kept == Some(decimals.into()) {
         return Ok(());
     }
-    let has_amounts: bool = sqlx::query_scalar(unit::HAS_AMOUNTS)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let has_amounts: bool =
+        sqlx::query_scalar(unit::HAS_AMOUNTS).fetch_one(&mut *connection).await?;
     match kept {
         Some(kept) if has_amounts => return unit::check_kept(kept, currency),
         None if has_amounts => check_rows(connection, currency).await?,
@@ -46,25 +40,19 @@ pub(super) async fn settle(
     }
     let unit_of_functions = if decimals == 3 { IN_THOUSANDTHS } else { IN_HUNDREDTHS };
     if decimals == 3 || kept == Some(3) {
-        sqlx::raw_sql(unit_of_functions).execute(&mut *connection).await.map_err(store_error)?;
+        sqlx::raw_sql(unit_of_functions).execute(&mut *connection).await?;
     }
-    sqlx::query(unit::SETTLE)
-        .bind(i32::from(decimals))
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
+    sqlx::query(unit::SETTLE).bind(i32::from(decimals)).execute(connection).await?;
     Ok(())
 }
 
 async fn check_rows(connection: &mut PgConnection, currency: Currency) -> Result<(), StoreError> {
-    let codes: Vec<String> = sqlx::query_scalar(unit::CURRENCIES)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let codes: Vec<String> =
+        sqlx::query_scalar(unit::CURRENCIES).fetch_all(&mut *connection).await?;
     unit::check_rows(&codes, currency)?;
     if currency.decimals() == 0 {
         let has_fractions = sqlx::query_scalar(HAS_FRACTIONS).fetch_one(connection).await;
-        unit::check_fractions(has_fractions.map_err(store_error)?, currency)?;
+        unit::check_fractions(has_fractions?, currency)?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use super::columns::{booking_columns, payment_columns};
 use super::commit::{insert_invalidation, insert_outbox};
-use super::error::store_error;
 use super::load::texts;
 use super::transaction::begin;
 use crate::domain::{
@@ -58,14 +57,13 @@ pub(super) async fn user_bookings(
         .bind(status.map(BookingStatus::as_str))
         .bind(limit as i64)
         .fetch_all(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
         found.extend(unreadable.readable::<BookingRow, _, _>(&rows));
         found.truncate(limit);
         let Some(last) = rows.last().filter(|_| rows.len() == limit && found.len() < limit) else {
             return Ok(found);
         };
-        before = last.try_get(0).map_err(store_error)?;
+        before = last.try_get(0)?;
     }
 }
 
@@ -89,8 +87,7 @@ pub(super) async fn lapsed_holds(
     .bind(behind)
     .bind(limit as i64)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let last = rows.last().map(|(row, at)| Position { at: *at, reference: row.clone() });
     let next = Position::behind(rows.len(), limit, last);
     let read = |(row, _): &(String, _)| unreadable.leave_out(reference(row));
@@ -117,8 +114,7 @@ pub(super) async fn stranded_bookings(
     .bind(flight)
     .bind(booking)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(|(flight, booking)| (FlightId(flight), BookingId(booking))).collect())
 }
 
@@ -145,9 +141,8 @@ pub(super) async fn unanswered_payments(
     .bind(behind)
     .bind(limit as i64)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
-    let last = rows.last().map(position_of_payment).transpose().map_err(store_error)?;
+    .await?;
+    let last = rows.last().map(position_of_payment).transpose()?;
     let next = Position::behind(rows.len(), limit, last);
     let payments: Vec<Payment> = unreadable.readable::<PaymentRow, _, _>(&rows);
     let rows = sqlx::query(concat!(
@@ -157,8 +152,7 @@ pub(super) async fn unanswered_payments(
     ))
     .bind(texts(payments.iter().map(|payment| &payment.reference)))
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(Page { found: paired(payments, unreadable.readable::<BookingRow, _, _>(&rows)), next })
 }
 
@@ -167,7 +161,7 @@ pub(super) async fn redrive(
     requests: &[(Payment, OutboxEvent)],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut tx = begin(pool).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
     let payments = || requests.iter().map(|(payment, _)| payment);
     // What another replica drove meanwhile is left to it, and what another session keeps to a later look.
     let still: Vec<String> = sqlx::query_scalar(
@@ -186,8 +180,7 @@ pub(super) async fn redrive(
     .bind(payments().map(|payment| micros(payment.updated_at)).collect::<Vec<_>>())
     .bind(micros(now))
     .fetch_all(&mut *tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let still: HashSet<String> = still.into_iter().collect();
     let told: Vec<OutboxEvent> = requests
         .iter()
@@ -195,7 +188,7 @@ pub(super) async fn redrive(
         .map(|(_, told)| told.clone())
         .collect();
     insert_outbox(&mut tx, &told).await?;
-    tx.commit().await.map_err(store_error)
+    Ok(tx.commit().await?)
 }
 
 /// In two statements, each a transaction of its own.
@@ -207,7 +200,7 @@ pub(super) async fn forget_keys(
     let mut forgotten = 0;
     for delete in forget_keys!("instant($1)") {
         let delete = sqlx::query(delete).bind(micros(before)).bind((limit - forgotten) as i64);
-        forgotten += delete.execute(pool).await.map_err(store_error)?.rows_affected() as usize;
+        forgotten += delete.execute(pool).await?.rows_affected() as usize;
     }
     Ok(forgotten)
 }
@@ -227,8 +220,7 @@ pub(super) async fn payments_asked(
     )
     .bind(texts(payments))
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows::payments_asked(unreadable, rows))
 }
 
@@ -262,8 +254,7 @@ pub(super) async fn outbox(
             .bind(lane.as_str())
             .bind(after)
             .fetch_all(pool)
-            .await
-            .map_err(store_error)?;
+            .await?;
         let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
         after = *last;
         let entries = outbox::entries(unreadable, lane, rows);
@@ -282,8 +273,7 @@ pub(super) async fn outdated(
         sqlx::query_as("SELECT id, body FROM outdated_answers ORDER BY id LIMIT $1")
             .bind(limit as i64)
             .fetch_all(pool)
-            .await
-            .map_err(store_error)?;
+            .await?;
     Ok(rows.into_iter().map(|row| outbox::outdated(row, unreadable)).collect())
 }
 
@@ -294,13 +284,13 @@ pub(super) async fn forget_outdated(
 ) -> Result<(), StoreError> {
     let delete = sqlx::query("DELETE FROM outdated_answers WHERE id = ANY($1)").bind(ids);
     if !all {
-        delete.execute(pool).await.map_err(store_error)?;
+        delete.execute(pool).await?;
         return Ok(());
     }
-    let mut tx = begin(pool).await.map_err(store_error)?;
-    delete.execute(&mut *tx).await.map_err(store_error)?;
+    let mut tx = begin(pool).await?;
+    delete.execute(&mut *tx).await?;
     insert_invalidation(&mut tx, &Invalidation::All).await?;
-    tx.commit().await.map_err(store_error)
+    Ok(tx.commit().await?)
 }
 
 /// Renews the planner's statistics of tables that have outgrown them, and so the plans that were made
@@ -319,13 +309,12 @@ pub(super) async fn renew_statistics(pool: &PgPool) -> Result<(), StoreError> {
     .bind(OUTGROWN_AT)
     .bind(SMALL_PAGES)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let mut renewed = Ok(());
     for table in outgrown {
         let analyze = AssertSqlSafe(format!("ANALYZE {table}"));
         let one = sqlx::raw_sql(analyze).execute(pool).await;
-        renewed = renewed.and(one.map(|_| ()).map_err(store_error));
+        renewed = renewed.and(one.map(|_| ()).map_err(StoreError::from));
     }
     renewed
 }
@@ -341,8 +330,7 @@ pub(super) async fn adopted_bookings(
     .bind(after.0)
     .bind(limit as i64)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(adopted(&rows, limit))
 }
 
@@ -364,13 +352,11 @@ pub(super) async fn backlog(
     .bind(micros(asked))
     .bind(BACKLOG_MAX)
     .fetch_one(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let since: Option<i64> =
         sqlx::query_scalar("SELECT micros(since) FROM outbox ORDER BY id LIMIT 1")
             .fetch_optional(pool)
-            .await
-            .map_err(store_error)?;
+            .await?;
     let outbox_since = since.and_then(instant);
     Ok(Backlog { outbox, outbox_since, stuck_bookings, unanswered_payments })
 }

@@ -1,7 +1,6 @@
 //! A batch's commit: write it; only if a row was stale, find out which, sum up the rest and write
 //! that.
 
-use super::error::store_error;
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
 use super::writes::{Writes, crowded, rooms};
@@ -41,7 +40,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
         return Err(refused);
     }
     Writes::of(&rest, changes).write(&mut tx).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(Committed::of(changes, &stale, &Stale::default()))
 }
 
@@ -60,8 +59,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     )
     .bind(json(&flights))
     .fetch_all(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     stale.flights.extend(rows.into_iter().map(FlightId));
 
     let bookings: Vec<_> =
@@ -73,8 +71,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     )
     .bind(json(&bookings))
     .fetch_all(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     stale.bookings.extend(rows.into_iter().map(BookingId));
 
     let payments: Vec<_> = folded
@@ -89,8 +86,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     )
     .bind(json(&payments))
     .fetch_all(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     for row in rows {
         stale.payments.insert(crate::store::rows::reference(&row)?);
     }
@@ -101,8 +97,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     )))
     .bind(json(&rooms(folded)))
     .fetch_all(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     stale.pending.extend(rows.into_iter().map(|(flight, user)| (FlightId(flight), UserId(user))));
     Ok(stale)
 }
@@ -124,8 +119,7 @@ async fn taken_keys(
     )
     .bind(json(&keys))
     .fetch_all(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(|(user, key)| (UserId(user), key.into())).collect())
 }
 

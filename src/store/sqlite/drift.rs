@@ -1,7 +1,6 @@
 //! Seats as flights count them, beside their bookings'; and bookings beside their payments.
 
 use super::commit::json;
-use super::error::store_error;
 use crate::domain::BookingId;
 use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
 use crate::store::{PaymentsCompared, SeatCount, SeatsAsked, StoreError};
@@ -31,8 +30,7 @@ pub(super) async fn count_seats(
     .bind(asked.walk as i64)
     .bind(json(&also))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(SeatCount::from).collect())
 }
 
@@ -58,7 +56,6 @@ pub(super) async fn compare_payments(
     .bind(asked.walk as i64)
     .bind(json(&also))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
 }

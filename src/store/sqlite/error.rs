@@ -1,29 +1,21 @@
-//! From the driver's errors to the store's.
+//! SQLite's result codes that mean an outage.
 
 use crate::store::StoreError;
+use sqlx::error::DatabaseError as _;
+use sqlx::sqlite::SqliteError;
 use std::path::Path;
 
-/// SQLite's primary result codes for "not now": busy, locked, no memory, read-only, I/O error, damaged,
-/// full, cannot open, no database. Of these the file or its disk is at fault, and no statement.
+/// SQLite's primary result codes that mean "not now": busy, locked, no memory, read-only, I/O error,
+/// damaged, full, cannot open, no database.
 const AWAY: [i32; 9] = [5, 6, 7, 8, 10, 11, 13, 14, 26];
 
-/// Says whether to ask again, or that the statement itself is at fault.
-pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
-    let away = match &error {
-        sqlx::Error::Database(cause) => cause
-            .code()
-            .and_then(|code| code.parse::<i32>().ok())
-            .is_some_and(|extended| AWAY.contains(&(extended & 0xff))),
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        _ => false,
-    };
-    if away { StoreError::Unavailable(error.into()) } else { StoreError::Refused(error.into()) }
+/// Whether a statement may succeed later: the file or its disk is at fault and not the statement.
+pub(in crate::store) fn is_away(error: &SqliteError) -> bool {
+    let code = error.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|extended| AWAY.contains(&(extended & 0xff)))
 }
 
-/// The error with the file in which it came up, and the setting that names another.
+/// Adds the file and the setting that names it.
 pub(super) fn of_file(error: StoreError, file: &Path) -> StoreError {
     let context = || format!("SQLite in {} (DATABASE_URL)", file.display());
     match error {
@@ -51,7 +43,7 @@ mod tests {
             sqlx::raw_sql(AssertSqlSafe(before)).execute(&mut connection).await.unwrap();
             let grow = "INSERT INTO t VALUES (randomblob(99999)), (-1)";
             let refused = sqlx::raw_sql(grow).execute(&mut connection).await.unwrap_err();
-            let error = store_error(refused);
+            let error = StoreError::from(refused);
             assert_eq!(matches!(error, StoreError::Unavailable(_)), is_away, "{before}: {error:?}");
         }
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -61,7 +53,7 @@ mod tests {
             let mut connection = SqliteConnection::connect(&url).await?;
             sqlx::raw_sql("SELECT * FROM sqlite_master").execute(&mut connection).await
         };
-        let error = store_error(look.await.unwrap_err());
+        let error = StoreError::from(look.await.unwrap_err());
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
 }

@@ -2,7 +2,6 @@
 
 use super::columns::flight_columns;
 use super::commit::json;
-use super::error::store_error;
 use super::outbox::{insert, insert_invalidation};
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
@@ -61,7 +60,7 @@ pub(super) async fn create(
     let mut writing = writer.take().await?;
     let mut tx = begin(&mut writing).await?;
     let created = create_in(&mut tx, flight, day, currency, now).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(created)
 }
 
@@ -84,7 +83,7 @@ pub(super) async fn create_once(
     let record = RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
     let record = NetChanges { requests: vec![record], ..NetChanges::default() };
     Writes::of(&record, &ChangeSet::default()).write(&mut tx).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(Claim::New(created))
 }
 
@@ -101,8 +100,7 @@ async fn create_in(
         .bind(micros(now))
         .bind(true)
         .execute(&mut **tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     insert(tx, &[outbox::flight_created(&created, now)]).await?;
     insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
@@ -133,13 +131,12 @@ pub(super) async fn import(
         .bind(micros(now))
         .bind(false)
         .execute(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
     let created = done.rows_affected() as usize;
     if created > 0 {
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(created)
 }
 
@@ -150,8 +147,7 @@ pub(super) async fn flight(
     let row = sqlx::query(concat!("SELECT ", flight_columns!(), " FROM flights WHERE id = ?1"))
         .bind(id.0)
         .fetch_optional(reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
     row.as_ref().map(read::<FlightRow, Flight, _>).transpose()
 }
 
@@ -166,8 +162,7 @@ pub(super) async fn numbered(
               WHERE flight_number IS NULL OR flight_number NOT IN (SELECT value FROM json_each(?1))
               LIMIT ?2)",
     );
-    let others =
-        others.bind(&numbers).bind(OTHERS_MAX).fetch_one(reader).await.map_err(store_error)?;
+    let others = others.bind(&numbers).bind(OTHERS_MAX).fetch_one(reader).await?;
     if others >= OTHERS_MAX {
         return Ok(Numbered { others, newest: None });
     }
@@ -177,8 +172,7 @@ pub(super) async fn numbered(
     )
     .bind(&numbers)
     .fetch_one(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(Numbered { others, newest: newest.and_then(instant) })
 }
 
@@ -202,8 +196,7 @@ pub(super) async fn search(
     .bind(micros(from))
     .bind(micros(until))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(unreadable.readable::<FlightRow, _, _>(&rows))
 }
 
@@ -224,7 +217,6 @@ pub(super) async fn departures(
     ))
     .bind(json(&spans))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     all(rows)
 }

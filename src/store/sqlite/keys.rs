@@ -1,6 +1,5 @@
 //! Keys of routes, made anew.
 
-use super::error::store_error;
 use super::outbox::insert_invalidation;
 use super::writer::begin;
 use crate::domain::Invalidation;
@@ -16,11 +15,8 @@ SELECT id, source, destination, route FROM flights
 
 /// Makes them all anew, step by step.
 pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let done_to: Option<i64> = sqlx::query_scalar(DONE_TO)
-        .bind(RULE)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let done_to: Option<i64> =
+        sqlx::query_scalar(DONE_TO).bind(RULE).fetch_optional(&mut *connection).await?;
     let mut done_to = done_to.unwrap_or(i64::MIN);
     while done_to != ALL {
         done_to = step(connection, done_to).await?;
@@ -30,26 +26,21 @@ pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), Store
 
 async fn step(connection: &mut SqliteConnection, done_to: i64) -> Result<i64, StoreError> {
     let mut tx = begin(connection).await?;
-    let flights: Vec<Keyed> = sqlx::query_as(LOOK)
-        .bind(done_to)
-        .bind(STEP)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+    let flights: Vec<Keyed> =
+        sqlx::query_as(LOOK).bind(done_to).bind(STEP).fetch_all(&mut *tx).await?;
     let changed = changed(&flights);
     for (id, _, key) in &changed {
         sqlx::query("UPDATE flights SET route = ?2 WHERE id = ?1")
             .bind(id)
             .bind(key)
             .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
+            .await?;
     }
     if !changed.is_empty() {
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
     let done_to = reached(&flights);
-    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await.map_err(store_error)?;
-    tx.commit().await.map_err(store_error)?;
+    sqlx::query(NOTE).bind(RULE).bind(done_to).execute(&mut *tx).await?;
+    tx.commit().await?;
     Ok(done_to)
 }

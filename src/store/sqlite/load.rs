@@ -2,7 +2,6 @@
 
 use super::columns::{booking_columns, flight_columns, payment_columns};
 use super::commit::json;
-use super::error::store_error;
 use super::request_keys;
 use crate::domain::{Booking, BookingId, FlightId, PaymentReference, SeatCount, UserId};
 use crate::rules::{State, Wanted};
@@ -26,7 +25,7 @@ pub(super) async fn load(
     unreadable: &Unreadable,
     wanted: &Wanted,
 ) -> Result<State, StoreError> {
-    let mut tx = reader.begin().await.map_err(store_error)?;
+    let mut tx = reader.begin().await?;
     let mut loading = Loading::new(unreadable);
 
     let rows = sqlx::query(concat!(
@@ -36,8 +35,7 @@ pub(super) async fn load(
     ))
     .bind(json(&wanted.flights))
     .fetch_all(&mut *tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     loading.flights(&rows);
 
     let mut bookings: BTreeSet<BookingId> = wanted.bookings.clone();
@@ -49,8 +47,7 @@ pub(super) async fn load(
         )
         .bind(json(&wanted.idempotency))
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.keys(rows);
         bookings.extend(loading.state.idempotency.values().map(|record| record.booking_id));
     }
@@ -73,8 +70,7 @@ pub(super) async fn load(
         .bind(json(&bookings))
         .bind(json(&wanted.payments))
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.bookings(&rows);
 
         let references: Vec<_> = loading.state.paid_by.keys().collect();
@@ -85,19 +81,15 @@ pub(super) async fn load(
         ))
         .bind(json(&references))
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
         loading.payments(&rows);
     }
 
     if !wanted.pending.is_empty() {
         let holders: Vec<_> =
             wanted.pending.iter().map(|((flight, user), at)| (flight, user, micros(*at))).collect();
-        let rows: Vec<(i64, i64, SeatCount)> = sqlx::query_as(PENDING)
-            .bind(json(&holders))
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(store_error)?;
+        let rows: Vec<(i64, i64, SeatCount)> =
+            sqlx::query_as(PENDING).bind(json(&holders)).fetch_all(&mut *tx).await?;
         let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
         loading.state.pending = rows.into_iter().map(seats).collect();
     }
@@ -117,8 +109,7 @@ pub(super) async fn locate(
         )
         .bind(json(&payments))
         .fetch_all(reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         for (payment, flight) in rows {
             located.payments.insert(reference(&payment)?, FlightId(flight));
         }
@@ -129,8 +120,7 @@ pub(super) async fn locate(
         )
         .bind(json(&bookings))
         .fetch_all(reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
         located.bookings.extend(found);
     }
@@ -144,7 +134,6 @@ pub(super) async fn booking(
     let row = sqlx::query(concat!("SELECT ", booking_columns!(), " FROM bookings WHERE id = ?1"))
         .bind(id.0)
         .fetch_optional(reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
     row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
 }

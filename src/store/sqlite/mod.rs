@@ -47,7 +47,7 @@ use tracing::warn;
 
 pub use claim::{ClaimError, ServiceClaim};
 pub(crate) use commit::json;
-pub(crate) use error::store_error;
+pub(in crate::store) use error::is_away;
 pub(crate) use writer::{Writer, begin};
 
 /// The schema's steps.
@@ -97,7 +97,7 @@ impl SqliteStore {
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         if file.exists() && claim::is_claimed(file) {
             let options = SqliteConnectOptions::new().filename(file);
-            let connected = options.connect().await.map_err(store_error);
+            let connected = options.connect().await.map_err(StoreError::from);
             let mut connection = connected.map_err(|error| error::of_file(error, file))?;
             schema_of_service(&applied(&mut connection).await?, &migrations())?;
             let _ = connection.close().await;
@@ -161,17 +161,15 @@ impl SqliteStore {
     pub async fn identity(&self) -> Result<String, StoreError> {
         let mut writing = self.writer.take().await?;
         let kept = "PRAGMA user_version";
-        let number: i32 =
-            sqlx::query_scalar(kept).fetch_one(&mut *writing).await.map_err(store_error)?;
+        let number: i32 = sqlx::query_scalar(kept).fetch_one(&mut *writing).await?;
         if number != 0 {
             return Ok(number.to_string());
         }
         // Never zero, which is what a new file says, and never negative.
         let drawn = "SELECT (random() & 0x7ffffffe) + 1";
-        let drawn: i32 =
-            sqlx::query_scalar(drawn).fetch_one(&mut *writing).await.map_err(store_error)?;
+        let drawn: i32 = sqlx::query_scalar(drawn).fetch_one(&mut *writing).await?;
         let keep = AssertSqlSafe(format!("PRAGMA user_version = {drawn}"));
-        sqlx::raw_sql(keep).execute(&mut *writing).await.map_err(store_error)?;
+        sqlx::raw_sql(keep).execute(&mut *writing).await?;
         Ok(drawn.to_string())
     }
 
@@ -189,15 +187,14 @@ impl SqliteStore {
 
 /// The highest number of a booking; 0 without any.
 async fn highest_booking(reader: &SqlitePool) -> Result<i64, StoreError> {
-    let highest: Option<i64> =
-        sqlx::query_scalar(HIGHEST_BOOKING).fetch_one(reader).await.map_err(store_error)?;
+    let highest: Option<i64> = sqlx::query_scalar(HIGHEST_BOOKING).fetch_one(reader).await?;
     Ok(highest.unwrap_or_default())
 }
 
 /// The schema's steps that the file has taken.
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let versions = "SELECT version FROM _sqlx_migrations WHERE success";
-    sqlx::query_scalar(versions).fetch_all(connection).await.map_err(store_error)
+    sqlx::query_scalar(versions).fetch_all(connection).await.map_err(StoreError::from)
 }
 
 /// A job of the only process that serves from the file.
@@ -417,7 +414,7 @@ impl Store for SqliteStore {
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
-        sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(store_error)
+        sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(StoreError::from)
     }
 
     async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
@@ -425,7 +422,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.reader).await.map_err(store_error)?;
+        sqlx::query("SELECT 1").execute(&self.reader).await?;
         self.writer.probe().await
     }
 
@@ -434,7 +431,7 @@ impl Store for SqliteStore {
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-        let mut tx = self.reader.begin().await.map_err(store_error)?;
+        let mut tx = self.reader.begin().await?;
         let mut findings = Vec::with_capacity(RULES.len());
         for rule in RULES {
             let checked = sqlx::query_scalar(rule.checked).fetch_one(&mut *tx).await;
@@ -443,8 +440,8 @@ impl Store for SqliteStore {
             } else {
                 sqlx::query_scalar(rule.broken)
             };
-            let broken = broken.fetch_all(&mut *tx).await.map_err(store_error)?;
-            findings.push(rule.finding(checked.map_err(store_error)?, broken));
+            let broken = broken.fetch_all(&mut *tx).await?;
+            findings.push(rule.finding(checked?, broken));
         }
         Ok(findings)
     }

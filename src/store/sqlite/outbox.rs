@@ -2,7 +2,6 @@
 
 use super::SqliteStore;
 use super::commit::json;
-use super::error::store_error;
 use super::writer::Tx;
 use crate::domain::Invalidation;
 use crate::rules::OutboxEvent;
@@ -46,8 +45,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, told: &[OutboxEvent]) -> Result<(), 
             .bind(row.since)
             .bind(row.body)
             .execute(&mut **tx)
-            .await
-            .map_err(store_error)?;
+            .await?;
     }
     Ok(())
 }
@@ -60,8 +58,7 @@ pub(super) async fn insert_invalidation(
     sqlx::query("INSERT INTO outdated_answers (body) VALUES (?1)")
         .bind(outbox::invalidation_body(outdated))
         .execute(&mut **tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
     Ok(())
 }
 
@@ -101,7 +98,7 @@ pub(super) async fn look(
     if !sent.is_empty() && (entries.is_empty() || sent.len() >= SENT_MAX) {
         let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
         let mut writing = store.writer.take().await?;
-        sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await.map_err(store_error)?;
+        sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await?;
         store.sent.remove(lane, &sent);
     }
     Ok(entries)
@@ -132,8 +129,7 @@ async fn readable_entries(
         .bind(json(sent))
         .bind(after)
         .fetch_all(&store.reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
         after = *last;
         let entries = outbox::entries(&store.unreadable, lane, rows);

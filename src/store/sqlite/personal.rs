@@ -6,7 +6,6 @@
 //! that were freed before keep what they had. Writing the file again (`VACUUM`) drops both.
 
 use super::commit::json;
-use super::error::store_error;
 use super::writer::{Tx, begin};
 use super::{BUSY_TIMEOUT, SqliteStore, claim};
 use crate::domain::{BookingId, Timestamp, UserId};
@@ -80,8 +79,7 @@ impl PersonalData for SqliteStore {
         .bind(after.0)
         .bind(limit as i64)
         .fetch_all(&self.reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -100,8 +98,7 @@ impl PersonalData for SqliteStore {
             .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64)
             .fetch_all(&self.reader)
-            .await
-            .map_err(store_error)?;
+            .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -113,8 +110,7 @@ impl PersonalData for SqliteStore {
         .bind(user.0)
         .bind(limit as i64)
         .fetch_all(&self.reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -161,8 +157,7 @@ impl PersonalData for SqliteStore {
         .bind(micros(now))
         .bind(kept as i64)
         .execute(&mut *writing)
-        .await
-        .map_err(store_error)?;
+        .await?;
         Ok(())
     }
 
@@ -181,8 +176,7 @@ impl PersonalData for SqliteStore {
             .bind(FLIGHTS_MAX)
             .bind(limit as i64)
             .fetch_all(&self.reader)
-            .await
-            .map_err(store_error)?;
+            .await?;
         Ok(DepartedPage::of(&rows, limit))
     }
 
@@ -192,7 +186,7 @@ impl PersonalData for SqliteStore {
             .filename(&self.file)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(store_error)?;
+        let mut connection = options.connect().await?;
         let bytes = self.file.metadata().map_or(u64::MAX, |file| file.len());
         let is_small = bytes <= REWRITTEN_BESIDE_MAX;
         let is_whole = how != Scrub::Log && (is_small || !claim::is_claimed(&self.file));
@@ -201,11 +195,11 @@ impl PersonalData for SqliteStore {
             let _writing = self.writer.take().await?;
             // What it sorts goes to memory, and to no other file, unless it is too much.
             let rewrite = if is_small { "PRAGMA temp_store = memory; VACUUM" } else { "VACUUM" };
-            sqlx::raw_sql(rewrite).execute(&mut connection).await.map_err(store_error)?;
+            sqlx::raw_sql(rewrite).execute(&mut connection).await?;
         }
         let attempts = if how == Scrub::RewriteAndWait { LOG_ATTEMPTS_MAX } else { 1 };
         let is_empty = empty_log(&mut connection, attempts).await?;
-        connection.close().await.map_err(store_error)?;
+        connection.close().await?;
         Ok(match (is_whole, is_empty) {
             (_, false) => Scrubbed::Neither,
             (true, true) => Scrubbed::Whole,
@@ -215,7 +209,7 @@ impl PersonalData for SqliteStore {
 }
 
 async fn overwrite(writer: &mut SqliteConnection, how: &'static str) -> Result<(), StoreError> {
-    sqlx::raw_sql(how).execute(writer).await.map_err(store_error)?;
+    sqlx::raw_sql(how).execute(writer).await?;
     Ok(())
 }
 
@@ -231,12 +225,11 @@ async fn erase_passengers(
         .bind(micros(now))
         .bind(placeholder())
         .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+        .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(erased.into_iter().map(BookingId).collect())
 }
 
@@ -251,20 +244,18 @@ async fn erase_keys(
         .bind(user.0)
         .bind(limit as i64)
         .execute(&mut *tx)
-        .await
-        .map_err(store_error)?
+        .await?
         .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
         .bind(ROUTES_OF_BOOKINGS)
         .bind(limit as i64 - of_bookings as i64)
         .execute(&mut *tx)
-        .await
-        .map_err(store_error)?
+        .await?
         .rows_affected();
     let erased = of_bookings + others;
     count(&mut tx, user, (0, erased as i64), now).await?;
-    tx.commit().await.map_err(store_error)?;
+    tx.commit().await?;
     Ok(erased as usize)
 }
 
@@ -289,23 +280,20 @@ async fn count(
     .bind(bookings)
     .bind(keys)
     .execute(&mut **tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(())
 }
 
 /// Folds the log into the file and cuts it to nothing; says whether it did.
 async fn empty_log(connection: &mut SqliteConnection, attempts: u32) -> Result<bool, StoreError> {
     let wait = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOG_TIMEOUT.as_millis()));
-    sqlx::raw_sql(wait).execute(&mut *connection).await.map_err(store_error)?;
+    sqlx::raw_sql(wait).execute(&mut *connection).await?;
     for attempt in 0..attempts {
         if attempt > 0 {
             tokio::time::sleep(LOG_TIMEOUT).await;
         }
-        let (is_busy, ..): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(store_error)?;
+        let (is_busy, ..): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
         if is_busy == 0 {
             return Ok(true);
         }

@@ -1,7 +1,6 @@
 //! Idempotency keys of routes other than that of bookings.
 
 use super::commit::json;
-use super::error::store_error;
 use crate::rules::RequestName;
 use crate::store::StoreError;
 use crate::store::request_keys::RequestRow;
@@ -22,5 +21,5 @@ pub(super) async fn load(
     .bind(json(names))
     .fetch_all(connection)
     .await
-    .map_err(store_error)
+    .map_err(StoreError::from)
 }

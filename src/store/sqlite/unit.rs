@@ -1,6 +1,5 @@
 //! The decimals of the file's amounts.
 
-use super::error::store_error;
 use super::writer::{Tx, begin};
 use crate::domain::Currency;
 use crate::store::{StoreError, unit};
@@ -30,37 +29,31 @@ pub(super) async fn settle(
     }
     let mut tx = begin(connection).await?;
     let kept = kept(&mut tx).await?;
-    let has_amounts: bool =
-        sqlx::query_scalar(unit::HAS_AMOUNTS).fetch_one(&mut *tx).await.map_err(store_error)?;
+    let has_amounts: bool = sqlx::query_scalar(unit::HAS_AMOUNTS).fetch_one(&mut *tx).await?;
     match kept {
         Some(kept) if has_amounts => return unit::check_kept(kept, currency),
         None if has_amounts => adopt_rows(&mut tx, currency).await?,
         _ => {}
     }
-    sqlx::query(unit::SETTLE)
-        .bind(i32::from(decimals))
-        .execute(&mut *tx)
-        .await
-        .map_err(store_error)?;
-    tx.commit().await.map_err(store_error)
+    sqlx::query(unit::SETTLE).bind(i32::from(decimals)).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn kept(connection: &mut SqliteConnection) -> Result<Option<i32>, StoreError> {
-    sqlx::query_scalar(unit::KEPT).fetch_optional(connection).await.map_err(store_error)
+    sqlx::query_scalar(unit::KEPT).fetch_optional(connection).await.map_err(StoreError::from)
 }
 
 async fn adopt_rows(tx: &mut Tx<'_>, currency: Currency) -> Result<(), StoreError> {
-    let codes: Vec<String> =
-        sqlx::query_scalar(unit::CURRENCIES).fetch_all(&mut **tx).await.map_err(store_error)?;
+    let codes: Vec<String> = sqlx::query_scalar(unit::CURRENCIES).fetch_all(&mut **tx).await?;
     unit::check_rows(&codes, currency)?;
     match currency.decimals() {
         0 => {
             let has_fractions = sqlx::query_scalar(HAS_FRACTIONS).fetch_one(&mut **tx).await;
-            unit::check_fractions(has_fractions.map_err(store_error)?, currency)
+            unit::check_fractions(has_fractions?, currency)
         }
         3 => {
             for statement in TO_THOUSANDTHS {
-                sqlx::query(statement).execute(&mut **tx).await.map_err(store_error)?;
+                sqlx::query(statement).execute(&mut **tx).await?;
             }
             Ok(())
         }

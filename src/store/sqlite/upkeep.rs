@@ -2,7 +2,6 @@
 
 use super::columns::{booking_columns, payment_columns};
 use super::commit::json;
-use super::error::store_error;
 use super::outbox::{insert, insert_invalidation};
 use super::writer::{Writer, begin};
 use crate::domain::{
@@ -46,14 +45,13 @@ pub(super) async fn user_bookings(
         .bind(status.map(BookingStatus::as_str))
         .bind(limit as i64)
         .fetch_all(reader)
-        .await
-        .map_err(store_error)?;
+        .await?;
         found.extend(unreadable.readable::<BookingRow, _, _>(&rows));
         found.truncate(limit);
         let Some(last) = rows.last().filter(|_| rows.len() == limit && found.len() < limit) else {
             return Ok(found);
         };
-        before = last.try_get(0).map_err(store_error)?;
+        before = last.try_get(0)?;
     }
 }
 
@@ -76,8 +74,7 @@ pub(super) async fn lapsed_holds(
     .bind(behind)
     .bind(limit as i64)
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let last = rows.last().map(|(row, at)| Position { at: Some(*at), reference: row.clone() });
     let next = Position::behind(rows.len(), limit, last);
     let read = |(row, _): &(String, _)| unreadable.leave_out(reference(row));
@@ -103,8 +100,7 @@ pub(super) async fn stranded_bookings(
     .bind(flight)
     .bind(booking)
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows.into_iter().map(|(flight, booking)| (FlightId(flight), BookingId(booking))).collect())
 }
 
@@ -129,9 +125,8 @@ pub(super) async fn unanswered_payments(
     .bind(behind)
     .bind(limit as i64)
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
-    let last = rows.last().map(position_of_payment).transpose().map_err(store_error)?;
+    .await?;
+    let last = rows.last().map(position_of_payment).transpose()?;
     let next = Position::behind(rows.len(), limit, last);
     let payments: Vec<Payment> = unreadable.readable::<PaymentRow, _, _>(&rows);
     let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
@@ -142,8 +137,7 @@ pub(super) async fn unanswered_payments(
     ))
     .bind(json(&references))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(Page { found: paired(payments, unreadable.readable::<BookingRow, _, _>(&rows)), next })
 }
 
@@ -167,8 +161,7 @@ pub(super) async fn redrive(
     .bind(json(&rows))
     .bind(micros(now))
     .fetch_all(&mut *tx)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let still: std::collections::HashSet<String> = still.into_iter().collect();
     let told: Vec<OutboxEvent> = requests
         .iter()
@@ -176,7 +169,7 @@ pub(super) async fn redrive(
         .map(|(_, told)| told.clone())
         .collect();
     insert(&mut tx, &told).await?;
-    tx.commit().await.map_err(store_error)
+    Ok(tx.commit().await?)
 }
 
 /// In two statements, between which others write.
@@ -189,7 +182,7 @@ pub(super) async fn forget_keys(
     for delete in forget_keys!("$1") {
         let mut writing = writer.take().await?;
         let delete = sqlx::query(delete).bind(micros(before)).bind((limit - forgotten) as i64);
-        let done = delete.execute(&mut *writing).await.map_err(store_error)?;
+        let done = delete.execute(&mut *writing).await?;
         forgotten += done.rows_affected() as usize;
     }
     Ok(forgotten)
@@ -207,8 +200,7 @@ pub(super) async fn payments_asked(
     )
     .bind(json(&payments))
     .fetch_all(reader)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(rows::payments_asked(unreadable, rows))
 }
 
@@ -221,8 +213,7 @@ pub(super) async fn outdated(
         sqlx::query_as("SELECT id, body FROM outdated_answers ORDER BY id LIMIT ?1")
             .bind(limit as i64)
             .fetch_all(reader)
-            .await
-            .map_err(store_error)?;
+            .await?;
     Ok(rows.into_iter().map(|row| outbox::outdated(row, unreadable)).collect())
 }
 
@@ -234,11 +225,11 @@ pub(super) async fn forget_outdated(
     let mut writing = writer.take().await?;
     let mut tx = begin(&mut writing).await?;
     let delete = "DELETE FROM outdated_answers WHERE id IN (SELECT value FROM json_each(?1))";
-    sqlx::query(delete).bind(json(&ids)).execute(&mut *tx).await.map_err(store_error)?;
+    sqlx::query(delete).bind(json(&ids)).execute(&mut *tx).await?;
     if all {
         insert_invalidation(&mut tx, &Invalidation::All).await?;
     }
-    tx.commit().await.map_err(store_error)
+    Ok(tx.commit().await?)
 }
 
 pub(super) async fn adopted_bookings(
@@ -252,8 +243,7 @@ pub(super) async fn adopted_bookings(
     .bind(after.0)
     .bind(limit as i64)
     .fetch_all(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     Ok(adopted(&rows, limit))
 }
 
@@ -275,12 +265,10 @@ pub(super) async fn backlog(
     .bind(micros(asked))
     .bind(BACKLOG_MAX)
     .fetch_one(pool)
-    .await
-    .map_err(store_error)?;
+    .await?;
     let since: Option<i64> = sqlx::query_scalar("SELECT since FROM outbox ORDER BY id LIMIT 1")
         .fetch_optional(pool)
-        .await
-        .map_err(store_error)?;
+        .await?;
     let outbox_since = since.and_then(instant);
     Ok(Backlog { outbox, outbox_since, stuck_bookings, unanswered_payments })
 }

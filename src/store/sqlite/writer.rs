@@ -1,7 +1,6 @@
 //! The one connection that writes.
 
 use super::BUSY_TIMEOUT;
-use super::error::store_error;
 use super::writes::Writes;
 use crate::store::StoreError;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -41,7 +40,7 @@ struct Shared {
 
 impl Writer {
     pub(super) async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let connection = options.connect().await.map_err(store_error)?;
+        let connection = options.connect().await?;
         Ok(Self(Arc::new(Shared {
             connection: Mutex::new(Some(connection)),
             options,
@@ -58,7 +57,7 @@ impl Writer {
         let mut writing =
             MutexGuard::try_map(turn, Option::as_mut).map_err(|_| away("the store is closed"))?;
         if self.0.is_suspect.load(Ordering::Relaxed) && writing.ping().await.is_err() {
-            let mut reopened = self.0.options.connect().await.map_err(store_error)?;
+            let mut reopened = self.0.options.connect().await?;
             Writes::prepare(&mut reopened).await?;
             *writing = reopened;
             warn!("the connection that writes was lost and is open again");
@@ -88,15 +87,13 @@ impl Writer {
             let mut writing = self.take().await?;
             let mut tx = begin(&mut writing).await?;
             if is_suspect {
-                let version: i32 = sqlx::query_scalar("PRAGMA user_version")
-                    .fetch_one(&mut *tx)
-                    .await
-                    .map_err(store_error)?;
+                let version: i32 =
+                    sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await?;
                 let again = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
-                sqlx::raw_sql(again).execute(&mut *tx).await.map_err(store_error)?;
-                return tx.commit().await.map_err(store_error);
+                sqlx::raw_sql(again).execute(&mut *tx).await?;
+                return Ok(tx.commit().await?);
             }
-            tx.rollback().await.map_err(store_error)
+            Ok(tx.rollback().await?)
         };
         match tokio::time::timeout(PROBE_TIMEOUT, probing).await {
             Ok(Ok(())) => {
@@ -139,7 +136,7 @@ pub(crate) type Tx<'a> = Transaction<'a, Sqlite>;
 
 /// Begins a transaction that holds the file's write lock from the start.
 pub(crate) async fn begin(connection: &mut SqliteConnection) -> Result<Tx<'_>, StoreError> {
-    connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+    connection.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)
 }
 
 fn away(why: &'static str) -> StoreError {

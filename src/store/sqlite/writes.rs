@@ -7,7 +7,6 @@
 //! again.)
 
 use super::commit::json;
-use super::error::store_error;
 use super::outbox::NewRow;
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PendingLimit, RequestRecord};
@@ -67,7 +66,7 @@ impl Writes {
     pub(super) async fn prepare(writer: &mut SqliteConnection) -> Result<(), StoreError> {
         let nothing = Self::of(&NetChanges::default(), &ChangeSet::default());
         let sql = AssertSqlSafe(nothing.view_and_trigger());
-        sqlx::raw_sql(sql).execute(writer).await.map_err(store_error)?;
+        sqlx::raw_sql(sql).execute(writer).await?;
         Ok(())
     }
 
@@ -122,7 +121,7 @@ impl Writes {
             let (count, since) = row.as_ref().map(|row| (row.messages, row.since)).unzip();
             insert = insert.bind(row.map(|row| row.body)).bind(count).bind(since);
         }
-        insert.bind(self.outdated).bind(self.rooms).execute(writer).await.map_err(store_error)?;
+        insert.bind(self.outdated).bind(self.rooms).execute(writer).await?;
         Ok(())
     }
 }
