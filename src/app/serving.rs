@@ -7,6 +7,7 @@ use futures::future::OptionFuture;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -39,6 +40,7 @@ impl App {
             tracing: self.tracing.clone(),
             draining: self.draining.clone(),
             tokens: self.tokens.clone(),
+            in_flight: Semaphore::new(self.config.max_in_flight),
             edge,
             shown,
             limits: http::HttpLimits {

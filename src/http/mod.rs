@@ -10,77 +10,21 @@ mod openapi;
 mod routes;
 mod wire;
 
-use crate::booking::{Bookings, Flights};
-use crate::domain::SeatCount;
-use crate::health::Health;
-use crate::identity::Tokens;
-use crate::search::Search;
-use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use axum::routing::get;
 use edge::middleware;
 use http::HeaderMap;
-use routes::{bookings, flights, health, home, search};
+use routes::{bookings, flights, health, home, problems, search};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use wire::problem::{Code, Problem};
-use wire::problems;
 
 pub use connection::{ConnectionLimits, ConnectionsByClient, serve};
 pub use edge::gate::Edge;
 pub use openapi::openapi;
+pub use routes::{Api, HttpLimits, Shown};
 pub use wire::problem::Code as ProblemCode;
-
-/// What the handlers work with.
-pub struct Api {
-    /// Booking use cases.
-    pub bookings: Bookings,
-    /// Flight use cases.
-    pub flights: Flights,
-    /// Searches.
-    pub search: Search,
-    /// Which dependencies answer.
-    pub health: Health,
-    /// Counters.
-    pub metrics: Metrics,
-    /// Spans.
-    pub tracing: Tracing,
-    /// True from the moment a stop was asked for.
-    pub draining: Arc<AtomicBool>,
-    /// Bounds.
-    pub limits: HttpLimits,
-    /// Checks who calls; `None`: anyone may do all.
-    pub tokens: Option<Arc<Tokens>>,
-    /// Who may come in.
-    pub edge: Edge,
-    /// What there is beside the API.
-    pub shown: Shown,
-}
-
-/// What a port answers beside the API.
-#[derive(Debug, Clone, Copy)]
-pub struct Shown {
-    /// `/docs` and `/openapi.json` (`DOCS`).
-    pub docs: bool,
-    /// `/metrics`, unless it has a port of its own (`METRICS_PORT`).
-    pub metrics: bool,
-}
-
-/// Bounds of the HTTP layer.
-#[derive(Debug, Clone, Copy)]
-pub struct HttpLimits {
-    /// Seats in one booking (`MAX_PARTY_SIZE`).
-    pub party_size_max: SeatCount,
-    /// Seats on one flight that a user may hold unpaid (`MAX_PENDING_PER_USER`); `None`: any number.
-    pub pending_max: Option<SeatCount>,
-    /// For reading a body (`SERVER_READ_TIMEOUT`).
-    pub read_timeout: Duration,
-    /// For answering, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
-    pub request_timeout: Duration,
-}
 
 /// The service's routes, wrapped in its one layer.
 pub fn router(api: Api) -> Router {

@@ -124,18 +124,17 @@ impl Keys {
         }
     }
 
-    /// The key of a token's header; `waits` is called before the issuer is waited for.
+    /// The key that a token's header names.
     pub(super) async fn find(
         &self,
         algorithm: Algorithm,
         id: Option<&str>,
         now: Timestamp,
-        waits: impl FnOnce(),
     ) -> Result<Arc<Key>, Refused> {
         match self {
             Self::Secret(key) if key.algorithm == algorithm => Ok(key.clone()),
             Self::Secret(_) => Err(Refused::Token("its algorithm is not HS256")),
-            Self::Set(set) => set.find(algorithm, id, now, waits).await,
+            Self::Set(set) => set.find(algorithm, id, now).await,
         }
     }
 }
@@ -146,7 +145,6 @@ impl KeySet {
         algorithm: Algorithm,
         id: Option<&str>,
         now: Timestamp,
-        waits: impl FnOnce(),
     ) -> Result<Arc<Key>, Refused> {
         let kept = self.read().filter(|read| now < read.at + KEPT_WITHOUT_ISSUER_FOR);
         let is_old = kept.as_ref().is_none_or(|read| now >= read.at + KEPT_FOR);
@@ -159,10 +157,7 @@ impl KeySet {
             None => self.begin_or_join(now),
         };
         let failed = match attempt {
-            Some(attempt) => {
-                waits();
-                attempt.await
-            }
+            Some(attempt) => attempt.await,
             None => None,
         };
         match self.read() {

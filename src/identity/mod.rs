@@ -180,9 +180,8 @@ impl Tokens {
         self.keys.keep_new(self.clock.now()).await;
     }
 
-    /// Who holds this token; `waits` is called before the issuer of keys is waited for, which takes a
-    /// few seconds at most.
-    pub async fn caller(&self, token: &str, waits: impl FnOnce()) -> Result<Caller, Refused> {
+    /// The holder of this token. May ask the issuer for keys, which takes a few seconds at most.
+    pub async fn caller(&self, token: &str) -> Result<Caller, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Token("it is too long"));
         }
@@ -196,7 +195,7 @@ impl Tokens {
             return Err(Refused::Token("its type is not one of an access token"));
         }
         let now = self.clock.now();
-        let key = self.keys.find(header.alg, header.kid.as_deref(), now, waits).await?;
+        let key = self.keys.find(header.alg, header.kid.as_deref(), now).await?;
         let mut signed_alone = Validation::new(key.algorithm);
         // What it claims is checked below, by our clock.
         signed_alone.required_spec_claims.clear();

@@ -5,6 +5,7 @@ use crate::support::{Answer, ReadFault, TestApp, booking};
 use axum::body::Body;
 use futures::future::join_all;
 use http::{Method, Request};
+use serde_json::json;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,28 @@ async fn probes_take_no_place_and_ask_the_store_once() {
     let answers = tokio::time::timeout(Duration::from_secs(5), probes).await.expect("in time");
     assert!(answers.iter().all(|answer| answer.status == 503), "{answers:?}");
     app.faults.strike_reads(None);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn each_operation_of_the_api_needs_a_permit() {
+    let app = with_places(0).await;
+    let document = app.get("/openapi.json").await.json;
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let mut tried = 0;
+    for (path, operations) in paths.filter(|(path, _)| path.starts_with("/api/")) {
+        if path.ends_with("/health") {
+            continue;
+        }
+        for method in operations.as_object().expect("methods").keys() {
+            let method = method.to_uppercase().parse().expect("a method");
+            let path = path.replace("{id}", "1").replace("{user_id}", "1");
+            let shed = app.send_json(method, &path, &json!({})).await;
+            shed.assert_problem(503, "overloaded");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 8, "{tried}");
     app.finish().await;
 }
 

@@ -1,12 +1,12 @@
 //! What every request passes before it is worked on, and what every answer bears.
 
 use super::allowed_hosts::AllowedHosts;
-use super::places::{Place, Places};
 use super::rate_limit::{Limiter, Verdict};
 use super::refusals::Refusals;
-use super::{client, cors, framing, host};
+use super::{client, cors, framing};
 use crate::config::{Config, CorsOrigins, Network};
 use crate::http::routes::{bookings, search};
+use crate::http::wire::host;
 use crate::http::wire::problem::{Code, Problem};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,6 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Routes that no limit touches: whoever watches the service must not lose sight of it in a rush.
@@ -52,7 +51,6 @@ pub struct Edge {
     is_guarded: bool,
     /// By which names the service is called; `None`: by any.
     hosts: Option<AllowedHosts>,
-    places: Arc<Places>,
     /// Which refusals have a log line.
     pub(crate) refusals: Refusals,
     /// Whose traces are gone on with (`TRACING_TRUST_CALLER`); `None`: those of this machine.
@@ -68,20 +66,9 @@ impl Edge {
             origins: config.cors_origins.clone(),
             is_guarded: config.auth.is_none(),
             hosts: AllowedHosts::by(config),
-            places: Arc::new(Places::new(config.max_in_flight)),
             refusals: Refusals::default(),
             trusts_callers: config.tracing.as_ref().and_then(|tracing| tracing.trust_caller),
         }
-    }
-
-    /// A place for a request that waits for nobody but us.
-    pub(crate) fn place(&self) -> Option<Place<&Places>> {
-        Place::take(&self.places)
-    }
-
-    /// A place for a request whose body or handler may wait for its caller.
-    pub(crate) fn shared_place(&self) -> Option<Place<Arc<Places>>> {
-        Place::take(self.places.clone())
     }
 
     /// The address of whoever sent the request.

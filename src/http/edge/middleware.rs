@@ -2,14 +2,12 @@
 //!
 //! One function and not a stack: each layer costs every cached search, and their order is plain here.
 
-use super::audit::RequestId;
 use super::gate::is_probe;
-use super::places::overloaded;
 use super::refusals::Refusals;
 use super::span;
 use crate::http::Api;
 use crate::http::routes::{bookings, search};
-use crate::http::wire::json::read_within;
+use crate::http::wire::audit::RequestId;
 use crate::http::wire::prefer;
 use crate::http::wire::problem::{Code, Problem};
 use crate::telemetry::{Panicked, Part, Span, TraceContext};
@@ -52,9 +50,8 @@ pub(crate) async fn around(
     let client = is_told.then(|| api.edge.client(&request));
 
     let (passed, turned_away) = api.edge.pass(&request, path, started);
-    let is_bounded = path.starts_with("/api/") && !is_probe(path);
     // What probes ask is no part of any story.
-    let span = if is_bounded {
+    let span = if path.starts_with("/api/") && !is_probe(path) {
         span::begin(&api.tracing, &api.edge, &request, (method, path), id)
     } else {
         Span::NONE
@@ -69,8 +66,8 @@ pub(crate) async fn around(
     let mut response = match turned_away {
         Some(refusal) => refusal,
         None => {
-            let admitted = admit(&api, is_bounded, path == search::PATH, waits, request, next);
-            span.around(admitted).await.into_response()
+            let time = api.limits.request_timeout + waits;
+            span.around(carry_out(&api, time, request, next)).await
         }
     };
 
@@ -92,32 +89,7 @@ pub(crate) async fn around(
     response
 }
 
-/// Carries a request out if there is a place for it, where it needs one.
-async fn admit(
-    api: &Api,
-    is_bounded: bool,
-    is_search: bool,
-    waits: Duration,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    fn needed<T>(is_needed: bool, place: impl FnOnce() -> Option<T>) -> Result<Option<T>, Problem> {
-        if is_needed { place().ok_or_else(overloaded).map(Some) } else { Ok(None) }
-    }
-    let has_body = !http_body::Body::is_end_stream(request.body());
-    // A caller's token may have to wait for the keys that it is signed with.
-    let may_wait = has_body || (api.tokens.is_some() && !is_search);
-    let _own = needed(is_bounded && !may_wait, || api.edge.place())?;
-    let shared = needed(is_bounded && may_wait, || api.edge.shared_place().map(Arc::new))?;
-    if let Some(place) = &shared {
-        request.extensions_mut().insert(place.clone());
-    }
-    if has_body {
-        request = read_within(request, api.limits.read_timeout, shared.clone());
-    }
-    Ok(carry_out(api, api.limits.request_timeout + waits, request, next).await)
-}
-
+/// Carries a request out, within its time.
 async fn carry_out(api: &Api, time: Duration, request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(time, next.run(request));
     match api.metrics.catch(Part::Request, answered).await {

@@ -1,13 +1,12 @@
 //! Bookings: place, read, cancel, list.
 
+use super::Api;
 use crate::booking::{CancelledBooking, PlaceBooking, Placed};
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
 };
-use crate::http::Api;
-use crate::http::edge::audit::{Deed, Watch};
-use crate::http::edge::places::SharedPlace;
+use crate::http::wire::audit::{Deed, Watch};
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::json::fields::{PassengerBody, required};
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
@@ -17,7 +16,6 @@ use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::{gzip, prefer, request_key};
 use crate::identity::{Caller, Scope};
 use crate::rules::{CancelledBy, Refusal};
-use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -278,10 +276,10 @@ pub(crate) async fn place(
     caller: Caller,
     watch: Watch,
     _: NoQuery,
-    place: Option<Extension<SharedPlace>>,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
+    let permit = api.permit()?;
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
     let mut deed = watch.begin(&caller, "booking.place");
     (deed.user, deed.flight) = (Some(request.user_id), Some(request.flight_id));
@@ -295,10 +293,8 @@ pub(crate) async fn place(
     let mut placed = deed.end(placed)?;
     drop(deed);
     if let Some(wait) = wait {
-        // Who waits is bounded by MAX_WAITING, and no work is done meanwhile.
-        if let Some(Extension(place)) = &place {
-            place.give_back();
-        }
+        // MAX_WAITING bounds the callers that wait; no work is done for them meanwhile.
+        drop(permit);
         placed = api.bookings.until_ended(placed, wait).await?;
     }
 
@@ -334,6 +330,7 @@ pub(crate) async fn get(
     _: NoQuery,
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
+    let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "booking.read");
     let booking = own(&api, &caller, BookingId(id), &mut deed).await;
     Ok(axum::Json(deed.end(booking)?))
@@ -383,6 +380,7 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "booking.cancel");
     if caller != Caller::Anyone {
         let owned = own(&api, &caller, BookingId(id), &mut deed).await;
@@ -424,6 +422,7 @@ pub(crate) async fn of_user(
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "bookings.list");
     deed.user = Some(UserId(user));
     deed.check(acts_for(&caller, UserId(user)))?;

@@ -1,11 +1,11 @@
 //! Flights: create, read, change.
 
+use super::Api;
 use super::bookings::REPLAYED;
 use super::search::is_known;
 use crate::booking::CreatedFlight;
 use crate::domain::{Flight, FlightId, NewFlight};
-use crate::http::Api;
-use crate::http::edge::audit::Watch;
+use crate::http::wire::audit::Watch;
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::json::flight_body::{FlightBody, NewFlightBody};
 use crate::http::wire::json::{Id, Json};
@@ -59,6 +59,7 @@ pub(crate) async fn create(
     headers: HeaderMap,
     Json(body, mistyped): Json<FlightBody>,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let flight = body.into_new(mistyped, api.flights.currency)?;
     let key = request_key::of_caller(PATH, &caller, &headers, &asked(&flight))?;
     let mut deed = watch.begin(&caller, "flight.create");
@@ -99,6 +100,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let flight = api.flights.flight(FlightId(id)).await?;
     let etag = etag(&flight);
     if is_known(&headers, &etag) {
@@ -140,6 +142,7 @@ pub(crate) async fn put(
     Id(id): Id,
     Json(body, mut invalid): Json<FlightBody>,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let version = body.version();
     let patch = body.into_patch(&mut invalid);
     invalid.or(())?;

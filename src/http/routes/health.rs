@@ -1,8 +1,8 @@
 //! What operators and their machines ask: is it up, is it ready, what has it counted.
 
+use super::Api;
 use crate::health;
 use crate::health::{Condition, Report};
-use crate::http::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};

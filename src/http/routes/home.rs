@@ -1,8 +1,7 @@
 //! `GET /`: what there is here, for who comes by. A page for browsers, a text for everything else.
 
-use crate::http::Api;
-use crate::http::edge::host;
-use crate::http::wire::header_list;
+use super::Api;
+use crate::http::wire::{header_list, host};
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};

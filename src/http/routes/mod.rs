@@ -1,7 +1,95 @@
-//! The resources: each file parses requests, makes one call, and shapes the answers.
+//! The resources. Each file parses requests, makes one call, and shapes the answers.
 
 pub(crate) mod bookings;
 pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod problems;
 pub(crate) mod search;
+
+use crate::booking::{Bookings, Flights};
+use crate::domain::SeatCount;
+use crate::health::Health;
+use crate::http::edge::gate::Edge;
+use crate::http::wire::ExtractorState;
+use crate::http::wire::problem::{Code, Problem};
+use crate::identity::Tokens;
+use crate::search::Search;
+use crate::telemetry::{Metrics, Tracing};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What the handlers work with.
+pub struct Api {
+    /// Booking use cases.
+    pub bookings: Bookings,
+    /// Flight use cases.
+    pub flights: Flights,
+    /// Searches.
+    pub search: Search,
+    /// Which dependencies answer.
+    pub health: Health,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Spans.
+    pub tracing: Tracing,
+    /// True from the moment a stop was requested.
+    pub draining: Arc<AtomicBool>,
+    /// Bounds of a request.
+    pub limits: HttpLimits,
+    /// Checks callers' tokens; `None` with `AUTH=off`: every caller may do everything.
+    pub tokens: Option<Arc<Tokens>>,
+    /// A permit for each request that is worked on at the same time (`MAX_IN_FLIGHT`).
+    pub in_flight: Semaphore,
+    /// What each request passes first.
+    pub edge: Edge,
+    /// Routes beside the API.
+    pub shown: Shown,
+}
+
+/// Routes that a port answers beside the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// `/docs` and `/openapi.json` (`DOCS`).
+    pub docs: bool,
+    /// `/metrics`, unless it has a port of its own (`METRICS_PORT`).
+    pub metrics: bool,
+}
+
+/// Bounds of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// Maximum seats in one booking (`MAX_PARTY_SIZE`).
+    pub party_size_max: SeatCount,
+    /// Maximum unpaid seats of one user on one flight (`MAX_PENDING_PER_USER`); `None`: no limit.
+    pub pending_max: Option<SeatCount>,
+    /// How long a body may take to arrive (`SERVER_READ_TIMEOUT`).
+    pub read_timeout: Duration,
+    /// How long an answer may take, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
+    pub request_timeout: Duration,
+}
+
+impl Api {
+    /// A permit to work on a request (`MAX_IN_FLIGHT`), or the refusal while none is free.
+    ///
+    /// Handlers take it after the extractors, so a request holds none while its body arrives or while
+    /// the issuer of its token's key is asked: slow callers take no capacity from the others. Probes
+    /// take none.
+    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.in_flight.try_acquire().map_err(|_| {
+            Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on")
+        })
+    }
+}
+
+impl ExtractorState for Arc<Api> {
+    fn read_timeout(&self) -> Duration {
+        self.limits.read_timeout
+    }
+
+    fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_deref()
+    }
+}

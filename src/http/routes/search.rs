@@ -1,7 +1,7 @@
 //! Flight search.
 
+use super::Api;
 use crate::domain::{Currency, Flight, Invalid, Money, SeatCount, route_key};
-use crate::http::Api;
 use crate::http::wire::gzip::{JSON, VARIES, ZIPPED};
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
@@ -96,6 +96,7 @@ pub(crate) async fn search(
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Problem> {
+    let _permit = api.permit()?;
     let question = Question::read(&query)?;
     let found = api.search.answer(&question.source, &question.destination, question.date).await?;
     Ok(match question.filter {

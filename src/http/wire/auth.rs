@@ -1,33 +1,24 @@
 //! Who calls, from the `Authorization` header (RFC 6750), and what they are not allowed.
 
+use super::ExtractorState;
+use super::audit::Watch;
 use super::problem::{Code, Problem};
 use crate::domain::UserId;
-use crate::http::Api;
-use crate::http::edge::audit::Watch;
-use crate::http::edge::places::{SharedPlace, overloaded};
 use crate::identity::{Caller, Refused, Scope};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use std::sync::Arc;
 use tracing::warn;
 
-impl FromRequestParts<Arc<Api>> for Caller {
+impl<S: ExtractorState> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     /// Refuses before the path, the query and the body are read.
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let Some(tokens) = &api.tokens else { return Ok(Self::Anyone) };
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Some(tokens) = state.tokens() else { return Ok(Self::Anyone) };
         let token = bearer(&parts.headers)?;
-        let place = parts.extensions.get::<SharedPlace>();
-        // Its place is left to others while the issuer of keys is waited for.
-        let waits = || {
-            if let Some(place) = place {
-                place.give_back();
-            }
-        };
-        let caller = tokens.caller(token, waits).await.map_err(|refused| match refused {
+        tokens.caller(token).await.map_err(|refused| match refused {
             // What was sent is a secret, or was once: it is not repeated.
             Refused::Token(reason) => {
                 let detail = format!("the token is not accepted: {reason}");
@@ -37,11 +28,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
                 warn!(%refused, "no token can be checked");
                 Problem::new(Code::Unavailable, "tokens cannot be checked just now; ask again")
             }
-        })?;
-        match place {
-            Some(place) if !place.take_again() => Err(overloaded()),
-            _ => Ok(caller),
-        }
+        })
     }
 }
 
@@ -67,11 +54,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 /// A caller with [`Scope::FlightsWrite`]; others are refused before the body is read.
 pub(crate) struct MayWriteFlights(pub Caller);
 
-impl FromRequestParts<Arc<Api>> for MayWriteFlights {
+impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let caller = Caller::from_request_parts(parts, api).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
         if caller.may(Scope::FlightsWrite) {
             return Ok(Self(caller));
         }

@@ -1,11 +1,24 @@
 //! What stands on the wire: JSON, queries, headers and problems, read and written.
 
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod gzip;
 pub(crate) mod header_list;
+pub(crate) mod host;
 pub(crate) mod json;
 pub(crate) mod prefer;
 pub(crate) mod problem;
-pub(crate) mod problems;
 pub(crate) mod query;
 pub(crate) mod request_key;
+
+use crate::identity::Tokens;
+use std::time::Duration;
+
+/// What the extractors need to know of the router's state.
+pub(crate) trait ExtractorState: Send + Sync {
+    /// How long a body may take to arrive (`SERVER_READ_TIMEOUT`).
+    fn read_timeout(&self) -> Duration;
+
+    /// Checks callers' tokens; `None` with `AUTH=off`.
+    fn tokens(&self) -> Option<&Tokens>;
+}

@@ -6,23 +6,18 @@ pub(crate) mod hints;
 pub(crate) mod number;
 pub(crate) mod shape;
 
-use super::header_list;
 use super::problem::{Code, Problem};
+use super::{ExtractorState, header_list};
 use crate::domain::Invalid;
-use crate::http::edge::places::{SharedPlace, overloaded};
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body::{Frame, SizeHint};
 use serde::de::IgnoredAny;
 use shape::Shaped;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::Sleep;
+use tokio::time::timeout;
 
 /// Bytes of a request's body at most.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -32,14 +27,19 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// So that one answer can name them together with the fields that break a rule.
 pub(crate) struct Json<T>(pub T, pub Invalid);
 
-impl<T: Shaped, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: Shaped, S: ExtractorState> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         supported(request.headers())?;
         // Here and not as a layer, which each cached search would pass as well.
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        let arriving = timeout(state.read_timeout(), Bytes::from_request(request, state));
+        let arrived = arriving.await.map_err(|_| {
+            let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
+            Problem::new(Code::RequestTimeout, detail)
+        })?;
+        let bytes = arrived.map_err(|error| unread(&error))?;
         parse(&bytes).map(|(value, mistyped)| Self(value, mistyped))
     }
 }
@@ -88,79 +88,11 @@ pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
 }
 
 fn unread(error: &BytesRejection) -> Problem {
-    use std::error::Error as _;
-    let mut source: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(cause) = source {
-        if cause.is::<TooSlow>() {
-            let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
-            return Problem::new(Code::RequestTimeout, detail);
-        }
-        if cause.is::<NoPlace>() {
-            return overloaded();
-        }
-        source = cause.source();
-    }
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         Problem::new(Code::BodyTooLarge, "a body is at most 64 KiB")
     } else {
         Problem::new(Code::MalformedRequest, "the body could not be read to its end")
     }
-}
-
-/// The body did not arrive in time.
-#[derive(Debug, thiserror::Error)]
-#[error("the body came too slowly")]
-struct TooSlow;
-
-/// Its body is there, and meanwhile others have taken all places.
-#[derive(Debug, thiserror::Error)]
-#[error("no place is free")]
-struct NoPlace;
-
-/// A body that must arrive in time; its request keeps no place while it is awaited.
-struct Awaited {
-    body: Body,
-    late: Pin<Box<Sleep>>,
-    place: Option<SharedPlace>,
-}
-
-impl http_body::Body for Awaited {
-    type Data = Bytes;
-    type Error = axum::BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        let this = self.get_mut();
-        match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(None) if this.place.as_ref().is_some_and(|place| !place.take_again()) => {
-                Poll::Ready(Some(Err(NoPlace.into())))
-            }
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending if this.late.as_mut().poll(context).is_ready() => {
-                Poll::Ready(Some(Err(TooSlow.into())))
-            }
-            Poll::Pending => {
-                if let Some(place) = &this.place {
-                    place.give_back();
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// Bounds the time in which a request's body must arrive; until it has, its place is free.
-pub(crate) fn read_within(request: Request, time: Duration, place: Option<SharedPlace>) -> Request {
-    request.map(|body| {
-        let late = Box::pin(tokio::time::sleep(time));
-        Body::new(Awaited { body, late, place })
-    })
 }
 
 /// A number in the path.

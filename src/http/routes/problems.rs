@@ -1,8 +1,8 @@
 //! What each problem's `type` leads to: a short page for people, or the same as JSON.
 
-use super::header_list;
-use super::problem::{Code, Problem, ProblemBody};
-use crate::http::Api;
+use super::Api;
+use crate::http::wire::header_list;
+use crate::http::wire::problem::{Code, Problem, ProblemBody};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};
