@@ -17,14 +17,11 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Side, Tracing};
 use bytes::Bytes;
 use chrono::{NaiveDate, TimeDelta};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use open::KeptAnswer;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,7 +38,7 @@ pub struct Answer {
     pub etag: String,
     /// The flights, by departure.
     pub flights: Vec<Flight>,
-    /// The body as gzip, made when it is first asked for.
+    /// The compressed body, made for the first client that accepts it.
     zipped: OnceLock<Bytes>,
 }
 
@@ -63,14 +60,9 @@ impl<'a> FlightList<'a> {
 }
 
 impl Answer {
-    /// The body as gzip: made once for each answer, and a fifth of it or less.
-    pub fn zipped(&self) -> Bytes {
-        let zip = || {
-            let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
-            zip.write_all(&self.body).expect("writing to memory does not fail");
-            zip.finish().expect("writing to memory does not fail").into()
-        };
-        self.zipped.get_or_init(zip).clone()
+    /// The body as `zip` compresses it: done once for each answer, however many clients ask.
+    pub fn zipped(&self, zip: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        self.zipped.get_or_init(|| zip(&self.body)).clone()
     }
 
     fn of(flights: Vec<Flight>) -> Self {

@@ -71,7 +71,7 @@ async fn without_documents_there_is_no_reference_and_nothing_names_it() {
         config.docs = false;
     })
     .await;
-    for path in ["/docs", "/docs/", "/docs/script.js", "/docs/style.css", "/openapi.json"] {
+    for path in ["/docs", "/docs/", "/docs/start.js", "/docs/swagger-ui.css", "/openapi.json"] {
         app.get(path).await.assert_problem(404, "not_found");
     }
     for accept in [BROWSER, "*/*"] {
@@ -90,8 +90,29 @@ async fn without_documents_there_is_no_reference_and_nothing_names_it() {
     app.finish().await;
 
     let shown = TestApp::start().await;
-    for path in ["/docs", "/docs/script.js", "/openapi.json"] {
+    for path in ["/docs", "/docs/start.js", "/openapi.json"] {
         assert_eq!(shown.get(path).await.status, 200, "{path}");
     }
     shown.finish().await;
+}
+
+#[tokio::test]
+async fn the_reference_page_loads_only_files_that_the_service_has() {
+    let app = TestApp::start().await;
+    let page = app.get("/docs").await.text;
+    let start = app.get("/docs/start.js").await.text;
+    let loaded = page.split(['"', '\'']).filter(|part| part.starts_with("docs/"));
+    let loaded: Vec<_> = loaded.map(|path| format!("/{path}")).collect();
+    assert_eq!(loaded.len(), 3, "{page}");
+    assert!(start.contains("url: \"openapi.json\"") && start.contains("validatorUrl: null"));
+    for path in loaded.iter().map(String::as_str).chain(["/openapi.json"]) {
+        assert_eq!(app.get(path).await.status, 200, "{path}");
+    }
+    // The bundle's first line names its licences.
+    let bundle = app.get("/docs/swagger-ui-bundle.js").await.text;
+    let line = bundle.lines().next().expect("a line");
+    let licences = line.split(' ').find(|word| word.contains("LICENSE")).expect("a file");
+    let licences = app.get(&format!("/docs/{licences}")).await;
+    assert!(licences.text.contains("Apache License"), "{}", licences.text);
+    app.finish().await;
 }

@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::domain::{Currency, Flight, Invalid, Money, SeatCount, route_key};
-use crate::http::wire::gzip::{JSON, VARIES, ZIPPED};
+use crate::http::wire::gzip::{GZIP, JSON, VARY};
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
 use crate::http::wire::{gzip, header_list};
@@ -101,17 +101,17 @@ pub(crate) async fn search(
     let found = api.search.answer(&question.source, &question.destination, question.date).await?;
     Ok(match question.filter {
         None if is_known(&headers, &found.etag) => {
-            let head = [(header::ETAG, &*found.etag), VARIES];
+            let head = [(header::ETAG, &*found.etag), VARY];
             (StatusCode::NOT_MODIFIED, head).into_response()
         }
-        None if found.body.len() >= gzip::ZIPPED_FROM && gzip::is_taken(&headers) => {
+        None if found.body.len() >= gzip::MIN_LENGTH && gzip::is_accepted(&headers) => {
             // Other bytes with the same meaning.
             let etag = format!("W/{}", found.etag);
-            let head = [ZIPPED, (header::ETAG, &*etag), JSON, VARIES];
-            (head, Body::from(found.zipped())).into_response()
+            let head = [GZIP, (header::ETAG, &*etag), JSON, VARY];
+            (head, Body::from(found.zipped(gzip::zip_fast))).into_response()
         }
         None => {
-            let head = [(header::ETAG, &*found.etag), JSON, VARIES];
+            let head = [(header::ETAG, &*found.etag), JSON, VARY];
             (head, Body::from(found.body.clone())).into_response()
         }
         Some(filter) => gzip::json(&headers, &filter.apply(&found, api.flights.currency)),

@@ -1,104 +1,143 @@
-//! Answers as gzip, for those who ask and where it pays.
+//! Gzip for response bodies, where the client accepts it and the body is long enough to gain from it.
 
 use super::header_list;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, header};
 use serde::Serialize;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::OnceLock;
 
-/// Bytes of a body from which gzip pays: below it, everything fits in one packet anyway.
-pub(crate) const ZIPPED_FROM: usize = 1_024;
+/// Minimum body length in bytes for gzip: a shorter body fits in one packet anyway.
+pub(crate) const MIN_LENGTH: usize = 1_024;
 
-pub(crate) const ZIPPED: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
+pub(crate) const GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
 pub(crate) const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
-pub(crate) const VARIES: (HeaderName, &str) = (header::VARY, "accept-encoding");
+pub(crate) const VARY: (HeaderName, &str) = (header::VARY, "accept-encoding");
 
-/// Whether the caller reads gzip: it names it, or `*` and not gzip, with a weight above 0 (RFC 9110,
-/// 12.5.3).
-pub(crate) fn is_taken(headers: &HeaderMap) -> bool {
+/// Whether the client accepts gzip: `Accept-Encoding` lists `gzip` with a weight above 0, or `*` and not
+/// `gzip` (RFC 9110, 12.5.3).
+pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
     let (mut gzip, mut any) = (None, false);
     for coding in header_list::items(headers, &header::ACCEPT_ENCODING) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let name = name.trim();
         if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-            gzip = Some(gzip.unwrap_or(false) || has_weight(weight));
+            gzip = Some(gzip.unwrap_or(false) || is_above_zero(weight));
         } else if name == "*" {
-            any |= has_weight(weight);
+            any |= is_above_zero(weight);
         }
     }
     gzip.unwrap_or(any)
 }
 
-/// Whether a coding's parameter leaves it any weight.
-fn has_weight(parameter: &str) -> bool {
+/// Whether the weight of a coding is above 0; a coding without a weight has 1.
+fn is_above_zero(parameter: &str) -> bool {
     let weight =
         parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
     weight.is_none_or(|(_, weight)| weight.trim().parse().is_ok_and(|weight: f32| weight > 0.0))
 }
 
-/// A value as JSON, made for one caller.
+/// A 200 with a value as JSON, zipped for this response alone.
 pub(crate) fn json(headers: &HeaderMap, value: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(value).expect("plain data is always JSON");
-    if body.len() >= ZIPPED_FROM && is_taken(headers) {
-        return ([ZIPPED, JSON, VARIES], Body::from(zip(&body, Compression::fast())))
-            .into_response();
+    let body = super::to_json(value);
+    if body.len() >= MIN_LENGTH && is_accepted(headers) {
+        let zipped = zip_fast(&body);
+        return ([GZIP, JSON, VARY], Body::from(zipped)).into_response();
     }
-    ([JSON, VARIES], Body::from(body)).into_response()
+    ([JSON, VARY], Body::from(body)).into_response()
 }
 
-/// A text that is always the same, zipped once.
+/// A text that never changes; zipped once, for the first client that accepts it.
 pub(crate) struct Text {
     plain: Bytes,
     zipped: OnceLock<Bytes>,
 }
 
 impl Text {
-    /// One that stands in the program.
+    /// A text inside the program.
     pub(crate) const fn of(text: &'static str) -> Self {
         Self { plain: Bytes::from_static(text.as_bytes()), zipped: OnceLock::new() }
     }
 
-    /// One that was made at the start.
+    /// A text made at the start.
     pub(crate) fn made(text: String) -> Self {
         Self { plain: text.into(), zipped: OnceLock::new() }
     }
 
-    /// The answer that it is.
+    /// A 200 with this text.
     pub(crate) fn serve(&self, headers: &HeaderMap, media_type: &'static str) -> Response {
-        let head = [(header::CONTENT_TYPE, media_type), VARIES];
-        if self.plain.len() >= ZIPPED_FROM && is_taken(headers) {
-            let zipped = self.zipped.get_or_init(|| zip(&self.plain, Compression::best()).into());
-            return (head, [ZIPPED], Body::from(zipped.clone())).into_response();
+        let head = [(header::CONTENT_TYPE, media_type), VARY];
+        if self.plain.len() >= MIN_LENGTH && is_accepted(headers) {
+            let zipped = self.zipped.get_or_init(|| zip(&self.plain, Compression::best()));
+            return (head, [GZIP], Body::from(zipped.clone())).into_response();
         }
         (head, Body::from(self.plain.clone())).into_response()
     }
 }
 
-fn zip(bytes: &[u8], how: Compression) -> Vec<u8> {
-    let mut zip = GzEncoder::new(Vec::new(), how);
-    zip.write_all(bytes).expect("writing to memory does not fail");
-    zip.finish().expect("writing to memory does not fail")
+/// A file that stands zipped in the program; unzipped once, for the first client that does not accept
+/// gzip.
+pub(crate) struct Zipped {
+    zipped: &'static [u8],
+    plain: OnceLock<Bytes>,
+}
+
+impl Zipped {
+    /// A gzip file inside the program.
+    pub(crate) const fn of(zipped: &'static [u8]) -> Self {
+        Self { zipped, plain: OnceLock::new() }
+    }
+
+    /// The file's content.
+    pub(crate) fn plain(&self) -> &Bytes {
+        self.plain.get_or_init(|| {
+            let mut plain = Vec::new();
+            let read = GzDecoder::new(self.zipped).read_to_end(&mut plain);
+            read.expect("a committed file is sound gzip: a test reads it");
+            plain.into()
+        })
+    }
+
+    /// A 200 with this file.
+    pub(crate) fn serve(&self, headers: &HeaderMap, media_type: &'static str) -> Response {
+        let head = [(header::CONTENT_TYPE, media_type), VARY];
+        if is_accepted(headers) {
+            return (head, [GZIP], Body::from(Bytes::from_static(self.zipped))).into_response();
+        }
+        (head, Body::from(self.plain().clone())).into_response()
+    }
+}
+
+/// Compresses a body that is served a few times at most: fast rather than small.
+pub(crate) fn zip_fast(bytes: &[u8]) -> Bytes {
+    zip(bytes, Compression::fast())
+}
+
+fn zip(bytes: &[u8], level: Compression) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), level);
+    encoder.write_all(bytes).expect("writing to memory does not fail");
+    encoder.finish().expect("writing to memory does not fail").into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn takes(lines: &[&str]) -> bool {
+    fn accepts(lines: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(header::ACCEPT_ENCODING, line.parse().expect("a header"));
         }
-        is_taken(&headers)
+        is_accepted(&headers)
     }
 
     #[test]
-    fn gzip_is_taken_where_its_name_or_any_is_and_not_ruled_out() {
-        let taken: [&[&str]; 9] = [
+    fn gzip_is_accepted_if_the_header_lists_it_or_a_star_with_a_weight_above_zero() {
+        let accepted: [&[&str]; 9] = [
             &["gzip"],
             &["GZIP"],
             &["x-gzip"],
@@ -109,8 +148,8 @@ mod tests {
             &["gzip ; Q=1"],
             &["br,gzip;q=0.001"],
         ];
-        for lines in taken {
-            assert!(takes(lines), "{lines:?}");
+        for lines in accepted {
+            assert!(accepts(lines), "{lines:?}");
         }
         let plain: [&[&str]; 8] = [
             &[],
@@ -123,7 +162,7 @@ mod tests {
             &["gzip;q=x"],
         ];
         for lines in plain {
-            assert!(!takes(lines), "{lines:?}");
+            assert!(!accepts(lines), "{lines:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What stands on the wire: JSON, queries, headers and problems, read and written.
+//! What is on the wire: requests read from JSON, queries and headers; JSON and problems written.
 
 pub(crate) mod audit;
 pub(crate) mod auth;
@@ -21,4 +21,9 @@ pub(crate) trait ExtractorState: Send + Sync {
 
     /// Checks callers' tokens; `None` with `AUTH=off`.
     fn tokens(&self) -> Option<&Tokens>;
+}
+
+/// A value of ours as JSON: structs of texts and numbers, which always serialize.
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
 }

@@ -326,7 +326,7 @@ impl Problem {
             request_id,
             errors: &self.errors,
         };
-        serde_json::to_vec(&body).expect("texts and numbers are always JSON")
+        super::to_json(&body)
     }
 }
 

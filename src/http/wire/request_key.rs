@@ -80,7 +80,7 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
 
 /// SHA-256 of what is asked, however it was written, in hexadecimal.
 fn fingerprint(content: &impl Serialize) -> String {
-    let json = serde_json::to_vec(content).expect("plain data is always JSON");
+    let json = super::to_json(content);
     let digest: [u8; 32] = Sha256::digest(&json).into();
     digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
