@@ -1,39 +1,39 @@
-//! What is left of a kept answer as its flights close.
+//! Cached answers without the flights that have closed since their load.
 
 use super::Answer;
 use crate::domain::{Flight, Timestamp};
 use chrono::Duration;
 use std::sync::{Arc, Mutex};
 
-/// An answer of the store, kept for as long as its generation lasts. The store knows no clock: the
-/// flights that have closed since are left out here, without asking it again.
+/// A cached answer of the store. A flight that closes is left out here and costs no load: the store's
+/// answer does not depend on the time.
 #[derive(Debug)]
 pub(super) struct KeptAnswer {
     whole: OpenAnswer,
-    /// The whole one less what has closed: made when a flight closes, again when the next one does.
+    /// The answer without closed flights; made when a flight closes, and again when the next one does.
     latest: Mutex<Option<OpenAnswer>>,
     closes_before: Option<Duration>,
 }
 
-/// An answer, and when it ends because its first flight closes.
+/// An answer, and when its first flight closes.
 #[derive(Debug, Clone)]
 struct OpenAnswer {
     answer: Arc<Answer>,
-    ends_at: Option<Timestamp>,
+    closes_at: Option<Timestamp>,
 }
 
 impl KeptAnswer {
-    /// Keeps an answer whose flights close this long before departure; `None`: never.
+    /// Keeps an answer. Its flights close `closes_before` their departure; `None`: never.
     pub(super) fn of(answer: Answer, closes_before: Option<Duration>) -> Self {
         let whole = OpenAnswer::of(answer, closes_before);
         Self { whole, latest: Mutex::default(), closes_before }
     }
 
-    /// The answer at this moment. `now` is asked only if a flight of it ever closes.
+    /// The flights of the answer that are open now. Calls `now` only if a flight of the answer ever closes.
     pub(super) fn at(&self, now: impl FnOnce() -> Timestamp) -> Arc<Answer> {
-        let Some(ends_at) = self.whole.ends_at else { return self.whole.answer.clone() };
+        let Some(closes_at) = self.whole.closes_at else { return self.whole.answer.clone() };
         let now = now();
-        if now < ends_at { self.whole.answer.clone() } else { self.remaining(now) }
+        if now < closes_at { self.whole.answer.clone() } else { self.remaining(now) }
     }
 
     fn remaining(&self, now: Timestamp) -> Arc<Answer> {
@@ -52,11 +52,11 @@ impl KeptAnswer {
 
 impl OpenAnswer {
     fn of(answer: Answer, closes_before: Option<Duration>) -> Self {
-        let ends_at = answer.flights.iter().filter_map(|f| f.closes_at(closes_before)).min();
-        Self { answer: Arc::new(answer), ends_at }
+        let closes_at = answer.flights.iter().filter_map(|f| f.closes_at(closes_before)).min();
+        Self { answer: Arc::new(answer), closes_at }
     }
 
     fn is_open(&self, now: Timestamp) -> bool {
-        self.ends_at.is_none_or(|ends_at| now < ends_at)
+        self.closes_at.is_none_or(|closes_at| now < closes_at)
     }
 }

@@ -7,7 +7,7 @@ use airline_booking::cache::SearchCache;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::clock::Clock as _;
-use airline_booking::domain::{FlightId, Timestamp};
+use airline_booking::domain::{DayKey, FlightId, Timestamp, route_key};
 use airline_booking::search::{Search, SearchSettings};
 use airline_booking::telemetry::Tracing;
 use chrono::TimeDelta;
@@ -291,7 +291,8 @@ fn search(app: &TestApp, cache: Arc<dyn SearchCache>, closes_before: Option<Time
 
 async fn found_by(search: &Search) -> Vec<FlightId> {
     let date = "2025-01-20".parse().expect("a date");
-    let answer = search.answer("Delhi", "Mumbai", date).await.expect("an answer");
+    let day = DayKey { route: route_key("Delhi", "Mumbai"), date };
+    let answer = search.answer(day).await.expect("an answer");
     answer.flights.iter().map(|flight| flight.id).collect()
 }
 

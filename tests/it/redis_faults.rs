@@ -6,7 +6,7 @@ use crate::support::{TestApp, booking, config};
 use airline_booking::app::{App, Parts};
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::cache::{CacheAway, SearchCache};
-use airline_booking::domain::{FlightId, Invalidation};
+use airline_booking::domain::{DayKey, FlightId, Invalidation, route_key};
 use airline_booking::lock::FlightLocks;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::search::{Search, SearchSettings};
@@ -219,8 +219,10 @@ async fn an_answer_from_redis_is_the_same_bytes_and_tag() {
         )
     };
     let date = "2025-01-20".parse().expect("a date");
-    let loaded = search().answer("Delhi", "Mumbai", date).await.expect("an answer");
-    let shared = search().answer(" DELHI ", "mumbai", date).await.expect("an answer");
+    let day =
+        |source: &str, destination: &str| DayKey { route: route_key(source, destination), date };
+    let loaded = search().answer(day("Delhi", "Mumbai")).await.expect("an answer");
+    let shared = search().answer(day(" DELHI ", "mumbai")).await.expect("an answer");
     assert_eq!((&loaded.body, &loaded.etag), (&shared.body, &shared.etag));
     assert_eq!(loaded.flights, shared.flights);
     assert_eq!(shared.flights[0].id, FlightId(flight));

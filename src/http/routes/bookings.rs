@@ -18,7 +18,7 @@ use crate::identity::{Caller, Scope};
 use crate::rules::{CancelledBy, Refusal};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -420,8 +420,9 @@ pub(crate) async fn of_user(
     watch: Watch,
     Id(user): Id,
     headers: HeaderMap,
-    query: Query,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "bookings.list");
     deed.user = Some(UserId(user));

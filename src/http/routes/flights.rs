@@ -2,11 +2,11 @@
 
 use super::Api;
 use super::bookings::REPLAYED;
-use super::search::is_known;
 use crate::booking::CreatedFlight;
 use crate::domain::{Flight, FlightId, NewFlight};
 use crate::http::wire::audit::Watch;
 use crate::http::wire::auth::MayWriteFlights;
+use crate::http::wire::etag::is_known;
 use crate::http::wire::json::flight_body::{FlightBody, NewFlightBody};
 use crate::http::wire::json::{Id, Json};
 use crate::http::wire::problem::{Problem, ProblemBody};

@@ -1,39 +1,39 @@
 //! Flight search.
 
 use super::Api;
-use crate::domain::{Currency, Flight, Invalid, Money, SeatCount, route_key};
+use crate::domain::{Currency, DayKey, Flight, Invalid, Money, SeatCount, route_key};
+use crate::http::wire::etag::is_known;
+use crate::http::wire::gzip;
 use crate::http::wire::gzip::{GZIP, JSON, VARY};
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
-use crate::http::wire::{gzip, header_list};
 use crate::search::{Answer, FlightList};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// The route of searches.
 pub(crate) const PATH: &str = "/api/v1/flights/search";
 
-/// Flights in one answer at most, where a limit is named.
+/// Maximum of the parameter `limit`. Without it an answer has all flights of the day.
 const LIMIT_MAX: usize = 1_000;
 
-/// What a query may name.
+/// The parameters of a search.
 const PARAMETERS: [&str; 7] =
     ["source", "destination", "date", "seats", "max_price", "sort", "limit"];
 
-/// What a search asks for, read from the query.
+/// A search, parsed.
 struct Question {
-    source: String,
-    destination: String,
-    date: NaiveDate,
+    day: DayKey,
+    /// `None`: the cached answer is sent as it is.
     filter: Option<Filter>,
 }
 
-/// What narrows or orders an answer.
+/// Narrows or sorts an answer.
 #[derive(Default)]
 struct Filter {
     seats: Option<SeatCount>,
@@ -94,18 +94,19 @@ impl std::str::FromStr for Sort {
 pub(crate) async fn search(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    query: Query,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let query = Query::of(&uri)?;
     let _permit = api.permit()?;
-    let question = Question::read(&query)?;
-    let found = api.search.answer(&question.source, &question.destination, question.date).await?;
-    Ok(match question.filter {
+    let Question { day, filter } = Question::read(&query)?;
+    let found = api.search.answer(day).await?;
+    Ok(match filter {
         None if is_known(&headers, &found.etag) => {
             let head = [(header::ETAG, &*found.etag), VARY];
             (StatusCode::NOT_MODIFIED, head).into_response()
         }
         None if found.body.len() >= gzip::MIN_LENGTH && gzip::is_accepted(&headers) => {
-            // Other bytes with the same meaning.
+            // Weak: other bytes with the same meaning.
             let etag = format!("W/{}", found.etag);
             let head = [GZIP, (header::ETAG, &*etag), JSON, VARY];
             (head, Body::from(found.zipped(gzip::zip_fast))).into_response()
@@ -118,14 +119,9 @@ pub(crate) async fn search(
     })
 }
 
-/// Whether `If-None-Match` names this tag.
-pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    header_list::items(headers, &header::IF_NONE_MATCH)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
 impl Question {
-    fn read(query: &Query) -> Result<Self, Problem> {
+    /// 400 for what can't be read, else 422 for what breaks a rule.
+    fn read(query: &Query<'_>) -> Result<Self, Problem> {
         let mut unreadable = Invalid::default();
         query.only(&PARAMETERS, &mut unreadable);
         for name in ["source", "destination", "date"] {
@@ -144,24 +140,40 @@ impl Question {
             limit: query.read("limit", "must be a positive integer", &mut unreadable),
         };
         readable(unreadable)?;
-        let place = |name| query.get(name).unwrap_or_default().to_owned();
-        let (source, destination) = (place("source"), place("destination"));
-        filter.check(&source, &destination)?;
-        let narrows =
-            ["seats", "max_price", "sort", "limit"].iter().any(|n| query.get(n).is_some());
-        let date = date.unwrap_or_default();
-        Ok(Self { source, destination, date, filter: narrows.then_some(filter) })
+        let city = |name| query.get(name).unwrap_or_default();
+        let (source, destination) = (city("source"), city("destination"));
+        let route = route_key(source, destination);
+        let mut invalid = Invalid::default();
+        check_cities(source, destination, &route, &mut invalid);
+        filter.check(&mut invalid);
+        invalid.or(())?;
+        let is_filtered =
+            ["seats", "max_price", "sort", "limit"].iter().any(|name| query.get(name).is_some());
+        let day = DayKey { route, date: date.unwrap_or_default() };
+        Ok(Self { day, filter: is_filtered.then_some(filter) })
     }
 }
 
-/// A day in exactly the form YYYY-MM-DD.
+fn check_cities(source: &str, destination: &str, route: &str, invalid: &mut Invalid) {
+    for (name, city) in [("/source", source), ("/destination", destination)] {
+        if city.chars().count() > 100 || city.chars().any(char::is_control) {
+            invalid.add(name, "must be at most 100 characters, without control characters");
+        }
+    }
+    // The two halves of the key; a `#` inside a city is encoded in it.
+    if route.split_once('#').is_some_and(|(source, destination)| source == destination) {
+        invalid.add("/destination", "must differ from source");
+    }
+}
+
+/// Reads a day in the form YYYY-MM-DD and no other.
 fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
     let is_form = text.len() == 10
         && text.bytes().enumerate().all(|(at, b)| match at {
             4 | 7 => b == b'-',
             _ => b.is_ascii_digit(),
         });
-    // Read part by part: a parser of formats costs each cached search as much as finding its answer.
+    // By hand: chrono's format parser would take as long as the look-up of a cached answer.
     let part = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
     let date = match (is_form, part(0, 4), part(5, 7), part(8, 10)) {
         (true, Some(year), Some(month), Some(day)) => {
@@ -176,16 +188,7 @@ fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
 }
 
 impl Filter {
-    fn check(&self, source: &str, destination: &str) -> Result<(), Problem> {
-        let mut invalid = Invalid::default();
-        for (name, place) in [("/source", source), ("/destination", destination)] {
-            if place.chars().count() > 100 || place.chars().any(char::is_control) {
-                invalid.add(name, "must be at most 100 characters, none a control");
-            }
-        }
-        if route_key(source, "") == route_key(destination, "") {
-            invalid.add("/destination", "must differ from source");
-        }
+    fn check(&self, invalid: &mut Invalid) {
         if self.seats.is_some_and(|seats| seats < 1) {
             invalid.add("/seats", "must be at least 1");
         }
@@ -195,13 +198,12 @@ impl Filter {
         if self.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
             invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
         }
-        Ok(invalid.or(())?)
     }
 
-    /// The answer's flights, narrowed and ordered.
+    /// The answer's flights, filtered and sorted.
     ///
-    /// Prices in one currency say nothing about those in another, which a flight from before a change
-    /// of `CURRENCY` may have: `max_price` is in ours, and flights in ours come first.
+    /// Prices in different currencies can't be compared, and a flight from before a change of `CURRENCY`
+    /// keeps its own: `max_price` is in `currency`, and flights in `currency` come first.
     fn apply<'a>(&self, answer: &'a Answer, currency: Currency) -> FlightList<'a> {
         let mut flights: Vec<&Flight> = answer
             .flights
@@ -212,14 +214,14 @@ impl Filter {
                     .is_none_or(|price| flight.currency == currency && flight.price <= price)
             })
             .collect();
-        let kind = |flight: &Flight| (flight.currency != currency, flight.currency);
-        // Stable, so that equals stay in order of departure.
+        let group = |flight: &Flight| (flight.currency != currency, flight.currency);
+        // The sort is stable: flights of one price stay in order of departure.
         match self.sort {
             Sort::Departure => {}
             Sort::LatestDeparture => flights.sort_by_key(|flight| Reverse(flight.departs_at)),
-            Sort::Price => flights.sort_by_key(|flight| (kind(flight), flight.price)),
+            Sort::Price => flights.sort_by_key(|flight| (group(flight), flight.price)),
             Sort::HighestPrice => {
-                flights.sort_by_key(|flight| (kind(flight), Reverse(flight.price)));
+                flights.sort_by_key(|flight| (group(flight), Reverse(flight.price)));
             }
         }
         flights.truncate(self.limit.unwrap_or(usize::MAX));

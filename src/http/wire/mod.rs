@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod etag;
 pub(crate) mod gzip;
 pub(crate) mod header_list;
 pub(crate) mod host;

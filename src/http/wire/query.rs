@@ -1,31 +1,20 @@
-//! Queries: parameters as texts, each that is unknown or can't be read refused by name.
+//! The query of a URI: parameters read one by one, so that a refusal names each that is wrong.
 
 use super::json::hints;
 use super::problem::{Code, Problem};
 use crate::domain::Invalid;
 use axum::extract::FromRequestParts;
+use http::Uri;
 use http::request::Parts;
+use std::borrow::Cow;
 
-/// The query's parameters, as texts; the first of each name counts.
-pub(crate) struct Query(Vec<(String, String)>);
+/// The parameters of a query; the first of each name counts. Borrows from the URI what is not encoded.
+pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Query {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        if !is_percent_encoded(query) {
-            let detail = "the query is not percent-encoded UTF-8";
-            return Err(Problem::new(Code::MalformedRequest, detail));
-        }
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
-    }
-}
-
-/// Whether each `%` is followed by two hexadecimal digits and the bytes are UTF-8.
+/// Whether each `%` is followed by two hexadecimal digits, and the decoded bytes are UTF-8.
 ///
-/// The form decoder lets the former stand and replaces the latter: a search would silently be for
-/// another place.
+/// The form decoder keeps a stray `%` and replaces bytes that are not UTF-8, so a search would silently
+/// look for another city.
 fn is_percent_encoded(query: &str) -> bool {
     if !query.contains('%') {
         return true;
@@ -44,26 +33,36 @@ fn is_percent_encoded(query: &str) -> bool {
     std::str::from_utf8(&bytes).is_ok()
 }
 
-/// Unknown parameters that one answer names at most.
+/// Maximum unknown parameters that one problem names.
 const NOTED_MAX: usize = 16;
 
-impl Query {
-    /// Notes the parameters that are none of the known.
+impl<'a> Query<'a> {
+    /// Reads the query of a URI; 400 unless it is percent-encoded UTF-8.
+    pub(crate) fn of(uri: &'a Uri) -> Result<Self, Problem> {
+        let query = uri.query().unwrap_or_default();
+        if !is_percent_encoded(query) {
+            let detail = "the query is not percent-encoded UTF-8";
+            return Err(Problem::new(Code::MalformedRequest, detail));
+        }
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).collect()))
+    }
+
+    /// Notes the parameters that are not in `known`.
     pub(crate) fn only(&self, known: &[&str], unreadable: &mut Invalid) {
-        let unknown = self.0.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        let unknown = self.0.iter().filter(|(name, _)| !known.contains(&&**name));
         for (name, _) in unknown.take(NOTED_MAX) {
             let rule = hints::unknown("parameter", name, known.iter().copied());
             unreadable.add(hints::token(name), rule);
         }
     }
 
-    /// A parameter that is there and not empty.
+    /// The value of a parameter; `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
-    /// A parameter read as something; unreadable is noted by name, with its rule.
+    /// The parsed value of a parameter; notes the rule if it does not parse.
     pub(crate) fn read<T: std::str::FromStr>(
         &self,
         name: &str,
@@ -75,23 +74,23 @@ impl Query {
     }
 }
 
-/// A request that takes no parameters.
+/// Extractor of routes without parameters: 400 if the query has one.
 pub(crate) struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         if parts.uri.query().is_some_and(|query| !query.is_empty()) {
             let mut unreadable = Invalid::default();
-            Query::from_request_parts(parts, state).await?.only(&[], &mut unreadable);
+            Query::of(&parts.uri)?.only(&[], &mut unreadable);
             readable(unreadable)?;
         }
         Ok(Self)
     }
 }
 
-/// A 400 that names what in the query cannot be read, if anything was noted.
+/// 400 with what was noted, if anything was.
 pub(crate) fn readable(unreadable: Invalid) -> Result<(), Problem> {
     unreadable.or(()).map_err(|unreadable| Problem::naming(Code::MalformedRequest, unreadable))
 }
