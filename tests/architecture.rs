@@ -308,7 +308,7 @@ fn transactions_on_pooled_connections_of_postgresql_begin_in_one_place() {
         "store/sqlite/",
         "store/postgres/transaction.rs",
         "store/postgres/schema.rs",
-        "store/postgres/keys.rs",
+        "store/postgres/route_keys.rs",
         "store/postgres/rewrite.rs",
     ];
     let begins = [".begin(", ".begin_with(", "\"BEGIN\"", "Transaction::begin", "transaction("];

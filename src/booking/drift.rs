@@ -6,7 +6,7 @@
 
 use super::drift_payments::PaymentsLook;
 use crate::domain::FlightId;
-use crate::store::{SeatCount, SeatsAsked, Store, StoreError};
+use crate::store::{Operations, SeatCount, SeatsAsked, StoreError};
 use crate::telemetry::Metrics;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,7 +44,12 @@ impl Drift {
     }
 
     /// Looks, if it is time to, by the running time of the clock port.
-    pub async fn look_if_due(&mut self, running: Duration, store: &dyn Store, metrics: &Metrics) {
+    pub async fn look_if_due(
+        &mut self,
+        running: Duration,
+        store: &dyn Operations,
+        metrics: &Metrics,
+    ) {
         if self.looked_at.is_some_and(|at| running.saturating_sub(at) < LOOK_EVERY) {
             return;
         }
@@ -60,14 +65,18 @@ impl Drift {
     /// Looks once at bookings and payments, and tells how many bookings break I4 at two looks.
     pub async fn look_at_payments(
         &mut self,
-        store: &dyn Store,
+        store: &dyn Operations,
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
         self.payments.look(store, metrics).await
     }
 
     /// Looks once, and tells how many flights break each invariant.
-    pub async fn look(&mut self, store: &dyn Store, metrics: &Metrics) -> Result<(), StoreError> {
+    pub async fn look(
+        &mut self,
+        store: &dyn Operations,
+        metrics: &Metrics,
+    ) -> Result<(), StoreError> {
         let after = self.walked_to.unwrap_or(FlightId(0));
         let also = self.broken.iter().copied().collect();
         let counts = store.count_seats(&SeatsAsked { after, walk: WALK_SIZE, also }).await?;

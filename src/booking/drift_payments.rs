@@ -2,7 +2,7 @@
 //! number, and those that did not agree before. It changes nothing.
 
 use crate::domain::BookingId;
-use crate::store::{PaymentsCompared, Store, StoreError};
+use crate::store::{Operations, PaymentsCompared, StoreError};
 use crate::telemetry::Metrics;
 use std::collections::BTreeSet;
 use tracing::error;
@@ -30,7 +30,7 @@ impl PaymentsLook {
     /// Looks once, and tells how many bookings break it.
     pub(super) async fn look(
         &mut self,
-        store: &dyn Store,
+        store: &dyn Operations,
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
         let after = self.walked_to.unwrap_or(BookingId(0));

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
 use crate::engine::{Engine, Error};
 use crate::rules::{Claim, Command, Outcome, PutFlight, Refusal, RequestKey};
-use crate::store::Store;
+use crate::store::Catalogue;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -26,7 +26,7 @@ pub struct Flights {
     /// Where changes go.
     pub engine: Engine,
     /// Where flights are kept.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Catalogue>,
     /// What a new flight outdates.
     pub cache: Arc<dyn SearchCache>,
     /// The time.

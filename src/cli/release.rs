@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::domain::{BookingId, FlightId, SeatCount};
 use crate::engine::{Engine, Error};
 use crate::rules::{Command, Outcome, Wanted};
-use crate::store::{Store, StoreError};
+use crate::store::{Commits, Store, StoreError};
 use anyhow::bail;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ pub(super) async fn release_stuck(
 
 /// Says what [`release`] would do.
 async fn look(
-    store: &dyn Store,
+    store: &dyn Commits,
     bookings: &[BookingId],
     blocked: &mut BTreeMap<FlightId, SeatCount>,
     stuck: &mut Stuck,

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::domain::ScheduleZone;
 use crate::lock::FlightLocks;
 use crate::rules::Policy;
-use crate::store::Store;
+use crate::store::Commits;
 use crate::telemetry::{Metrics, Tracing};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone)]
 pub struct EngineParts {
     /// The truth.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Commits>,
     /// Mutexes on flights.
     pub locks: Arc<dyn FlightLocks>,
     /// What a commit outdates.

@@ -1,45 +1,45 @@
-//! The gateway port: another party that moves money. Both its verbs are idempotent by reference.
+//! The gateway port: an external party that moves money. Both calls are idempotent by payment reference.
 
 pub mod simulated;
 
 use crate::domain::{Currency, Money, PaymentMethod, PaymentReference};
 use async_trait::async_trait;
 
-/// Moves money.
+/// A payment gateway.
 #[async_trait]
 pub trait Gateway: Send + Sync + 'static {
-    /// Captures an amount, once for each reference: a repeat is answered like the first.
+    /// Captures an amount once per reference. A repeat gets the first answer.
     async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError>;
 
-    /// Voids what was not captured and refuses a later capture of it; refunds what was.
+    /// Refunds a captured payment; voids one that is not captured, so that a later capture is refused.
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError>;
 }
 
-/// What to capture.
+/// A capture to make.
 #[derive(Debug, Clone)]
 pub struct Capture {
-    /// Names the payment; the idempotency key.
+    /// The payment, and the idempotency key of the call.
     pub reference: PaymentReference,
-    /// How much.
+    /// The amount to charge.
     pub amount: Money,
-    /// In what.
+    /// The currency of `amount`.
     pub currency: Currency,
-    /// From where.
+    /// How the customer pays.
     pub method: PaymentMethod,
 }
 
 /// The gateway's answer to a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Captured {
-    /// The money is ours.
+    /// The amount is charged.
     Captured,
-    /// It said no.
+    /// The gateway refused the charge.
     Declined,
-    /// The reference was reversed before.
+    /// The payment was reversed before, so it cannot be captured.
     Reversed,
 }
 
-/// The gateway gave no answer: what was asked may or may not have happened. Ask again.
+/// The gateway gave no answer: the call may have taken effect. Repeat it.
 #[derive(Debug, thiserror::Error)]
 #[error("the payment gateway did not answer: {0}")]
 pub struct GatewayError(pub String);

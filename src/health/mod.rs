@@ -2,7 +2,7 @@
 
 use crate::bus::Bus;
 use crate::cache::SearchCache;
-use crate::store::Store;
+use crate::store::Operations;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const GOOD_FOR: Duration = Duration::from_millis(250);
 pub struct Health(Arc<Dependencies>);
 
 struct Dependencies {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Operations>,
     cache: Option<Arc<dyn SearchCache>>,
     bus: Option<Arc<dyn Bus>>,
     store_check: LastCheck,
@@ -70,7 +70,7 @@ impl Health {
     /// others' processes; and of the workers that the metrics watch, each of which may have work for
     /// `stalled_after` and finish none.
     pub fn of(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Operations>,
         cache: Option<Arc<dyn SearchCache>>,
         bus: Option<Arc<dyn Bus>>,
         metrics: Metrics,

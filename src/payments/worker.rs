@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::messages::{Message, Topic, parse_payment_request};
-use crate::store::{PaymentAsked, Store, StoreError};
+use crate::store::{Bookings, PaymentAsked, StoreError};
 use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
 use std::convert::Infallible;
 use std::pin::pin;
@@ -54,7 +54,7 @@ pub struct PaymentWorker {
     /// Where requests come from and events go.
     pub bus: Arc<dyn Bus>,
     /// Knows which requests are still open.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Bookings>,
     /// The payment gateway.
     pub gateway: Arc<dyn Gateway>,
     /// Decides whether a hold has lapsed.

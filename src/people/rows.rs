@@ -2,20 +2,20 @@
 
 use crate::domain::{Booking, BookingId, Flight, Payment, UserId};
 use crate::rules::{State, Wanted};
-use crate::store::{HeldBooking, Store, StoreError};
+use crate::store::{Commits, HeldBooking, PersonalData, StoreError};
 
 /// Bookings in a page: what is in memory at once, and erased in one transaction.
 pub(super) const PAGE: usize = 256;
 
 /// A walk over a user's bookings, by number.
 pub(super) struct Walk<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn PersonalData,
     user: UserId,
     after: BookingId,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn over(store: &'a dyn Store, user: UserId) -> Self {
+    pub(super) fn over(store: &'a dyn PersonalData, user: UserId) -> Self {
         Self { store, user, after: BookingId(i64::MIN) }
     }
 
@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
 /// The rows of a page's bookings, in its order. Where a row can't be read the others are: each booking
 /// comes with its own outcome.
 pub(super) async fn load(
-    store: &dyn Store,
+    store: &dyn Commits,
     page: &[HeldBooking],
 ) -> Result<Vec<Result<Rows, StoreError>>, StoreError> {
     match load_together(store, page).await {
@@ -49,7 +49,7 @@ pub(super) async fn load(
     }
 }
 
-async fn load_together(store: &dyn Store, page: &[HeldBooking]) -> Result<State, StoreError> {
+async fn load_together(store: &dyn Commits, page: &[HeldBooking]) -> Result<State, StoreError> {
     let wanted = Wanted {
         flights: page.iter().map(|held| held.flight_id).collect(),
         bookings: page.iter().map(|held| held.id).collect(),

@@ -4,7 +4,7 @@ use crate::bus::{Bus, BusError};
 use crate::cache::SearchCache;
 use crate::clock::pace::Pace;
 use crate::domain::Invalidation;
-use crate::store::{Job, LEASE_INTERVAL, Lane, Lease, Store, StoreError};
+use crate::store::{Job, LEASE_INTERVAL, Lane, Lease, Outbox, StoreError};
 use crate::telemetry::{Metrics, Tracing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// Publishes the outbox.
 pub struct Relay {
     /// Holds the outbox.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Outbox>,
     /// Takes messages.
     pub bus: Arc<dyn Bus>,
     /// Takes invalidations.
@@ -132,15 +132,15 @@ impl Relay {
 
     /// Applies some. Their rows stay while the cache is away.
     async fn end_some(&self) -> Result<(), StoreError> {
-        let rows = self.store.outdated(WAITING_MAX + 1).await?;
+        let rows = self.store.invalidations(WAITING_MAX + 1).await?;
         if rows.is_empty() {
             return Ok(());
         }
         let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
         if self.cache.invalidate_everywhere(&sum(rows)).await.is_ok() {
-            self.store.forget_outdated(&ids, false).await?;
+            self.store.forget_invalidations(&ids, false).await?;
         } else if ids.len() > WAITING_MAX {
-            self.store.forget_outdated(&ids, true).await?;
+            self.store.forget_invalidations(&ids, true).await?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::cache::{Generation, SearchCache};
 use crate::clock::Clock;
 use crate::domain::{DayKey, ScheduleZone};
 use crate::engine::Error;
-use crate::store::{Store, StoreError};
+use crate::store::{Catalogue, StoreError};
 use crate::telemetry::{Metrics, Side, Tracing};
 use chrono::{NaiveDate, TimeDelta};
 use moka::future::Cache;
@@ -45,7 +45,7 @@ pub struct SearchSettings {
 /// Searches flights. Cheap to clone.
 #[derive(Clone)]
 pub struct Search {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Catalogue>,
     cache: Arc<dyn SearchCache>,
     clock: Arc<dyn Clock>,
     answers: Cache<(DayKey, Generation), Arc<KeptAnswer>>,
@@ -57,7 +57,7 @@ pub struct Search {
 impl Search {
     /// A search with an empty cache.
     pub fn new(
-        store: Arc<dyn Store>,
+        store: Arc<dyn Catalogue>,
         cache: Arc<dyn SearchCache>,
         clock: Arc<dyn Clock>,
         settings: SearchSettings,

@@ -3,7 +3,6 @@
 //! The statements are the same for every database; a store runs them all in one transaction, so
 //! that they look at the same moment.
 
-use super::Finding;
 use chrono::TimeDelta;
 
 /// How long past its hold a pending booking may wait for the sweeper (I5).
@@ -11,6 +10,21 @@ pub(super) const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Examples that a finding names at most.
 const EXAMPLES_MAX: usize = 5;
+
+/// The outcome of one rule of the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant: `I1` to `I5`.
+    pub invariant: &'static str,
+    /// The rule in words.
+    pub rule: &'static str,
+    /// How many rows were checked.
+    pub checked: i64,
+    /// How many of them break it.
+    pub violations: i64,
+    /// Some of those, by name.
+    pub examples: Vec<String>,
+}
 
 /// One rule: how many rows it is about, and those that break it, by name.
 pub(super) struct Rule {

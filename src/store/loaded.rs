@@ -1,19 +1,19 @@
-//! A batch's rows on their way into its state. One that can't be read is named there, so that only the
-//! commands that need it fail.
+//! A batch's rows on their way into its state. Unreadable rows are named there, so that only the commands
+//! that need them fail.
 
 use super::StoreError;
 use super::request_keys::{RequestRow, records};
 use super::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
 use super::unreadable::Unreadable;
 use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
-use crate::rules::{IdempotencyRecord, RequestName, RowName, State};
+use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use std::collections::BTreeSet;
 
-/// The key of a booking as it is stored: user, key, the request's hash, the booking, and when it was used;
-/// `None` for an instant that is none.
+/// A booking's idempotency key as stored: user, key, the request's hash, the booking, and when it was used
+/// (`None` for an infinite instant).
 pub(in crate::store) type KeyRow = (i64, String, String, i64, Option<i64>);
 
-/// A state that is being loaded.
+/// A state during its load.
 pub(in crate::store) struct Loading<'u> {
     pub(in crate::store) state: State,
     unreadable: &'u Unreadable,
@@ -24,7 +24,6 @@ impl<'u> Loading<'u> {
         Self { state: State::default(), unreadable }
     }
 
-    /// Adds flights.
     pub(in crate::store) fn flights<'r, D>(&mut self, rows: &'r [D])
     where
         D: sqlx::Row,
@@ -41,7 +40,6 @@ impl<'u> Loading<'u> {
         }
     }
 
-    /// Adds bookings.
     pub(in crate::store) fn bookings<'r, D>(&mut self, rows: &'r [D])
     where
         D: sqlx::Row,
@@ -58,7 +56,13 @@ impl<'u> Loading<'u> {
         }
     }
 
-    /// Adds payments.
+    /// The bookings to load: those that are wanted and those that the loaded keys made.
+    pub(in crate::store) fn bookings_wanted(&self, wanted: &Wanted) -> BTreeSet<BookingId> {
+        let mut ids = wanted.bookings.clone();
+        ids.extend(self.state.idempotency.values().map(|record| record.booking_id));
+        ids
+    }
+
     pub(in crate::store) fn payments<'r, D>(&mut self, rows: &'r [D])
     where
         D: sqlx::Row,
@@ -74,7 +78,7 @@ impl<'u> Loading<'u> {
         }
     }
 
-    /// Adds what the keys of bookings made.
+    /// Adds idempotency keys of bookings.
     pub(in crate::store) fn keys(&mut self, rows: Vec<KeyRow>) {
         for (user, key, request_hash, booking, created_at) in rows {
             let Some(created_at) = created_at.and_then(instant) else {
@@ -96,7 +100,7 @@ impl<'u> Loading<'u> {
         }
     }
 
-    /// Adds what the keys of other routes did.
+    /// Adds idempotency keys of other routes.
     pub(in crate::store) fn requests(
         &mut self,
         names: &BTreeSet<RequestName>,

@@ -1,28 +1,53 @@
 //! The outbox: what must happen after a commit, written in that same commit.
 //!
-//! A row holds a lane's messages of one commit, in their order, since a row for each would cost the
-//! databases more than the booking that it tells of. Answers that end are rows of a table of
-//! their own, so that neither waits for the other's party.
+//! A row holds a lane's messages of one commit, in their order: a row per message would cost the
+//! databases more than the booking itself. Invalidations of cached answers are rows of a table of their
+//! own, so that an outage of the bus does not hold them up, nor one of the cache the messages.
 
-use super::StoreError;
 use super::rows::instant;
 use super::unreadable::Unreadable;
+use super::{Leases, StoreError};
 use crate::domain::{AirlineEvent, DayKey, Event, Flight, Invalidation, Timestamp};
 use crate::messages::{Message, Topic};
 use crate::rules::{ChangeSet, NetChanges, OutboxEvent};
 use crate::telemetry::TRACEPARENT;
+use async_trait::async_trait;
 
-/// Which messages go out together. Each topic is of one lane, so lanes share no order.
+/// Drains the outbox, for the process that holds [`Job::Relay`](super::Job::Relay).
+#[async_trait]
+pub trait Outbox: Leases {
+    /// Deletes exactly the rows in `sent`, and returns a lane's oldest other rows by id, which follows
+    /// the order of commits per flight: as many as hold `messages`, or just more. Unreadable rows stay
+    /// and hold up none after them.
+    ///
+    /// A crash of the store may bring deleted rows back. They then go out twice.
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError>;
+
+    /// Invalidations that commits wrote, oldest first, at most `limit` rows. An unreadable row reads as
+    /// [`Invalidation::All`].
+    async fn invalidations(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError>;
+
+    /// Deletes exactly these invalidations. With `all`, the same transaction puts
+    /// [`Invalidation::All`] in their place.
+    async fn forget_invalidations(&self, ids: &[i64], all: bool) -> Result<(), StoreError>;
+}
+
+/// Messages that go out together. Each topic belongs to one lane, so lanes share no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// What bookings wait for: requests for their payment.
+    /// Payment requests and their events, which bookings wait for.
     Requests,
-    /// What others are told of what has happened.
+    /// Events of flights and bookings for other services.
     Facts,
 }
 
 impl Lane {
-    /// All of them, the urgent one first.
+    /// Every lane, the urgent one first.
     pub const ALL: [Self; 2] = [Self::Requests, Self::Facts];
 
     fn of(topic: Topic) -> Self {
@@ -32,7 +57,7 @@ impl Lane {
         }
     }
 
-    /// As its column has it.
+    /// As its column holds it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -41,29 +66,30 @@ impl Lane {
     }
 }
 
-/// What is told of a new flight.
+/// The event of a new flight.
 pub(super) fn flight_created(flight: &Flight, now: Timestamp) -> OutboxEvent {
     let event = AirlineEvent::FlightCreated(flight.clone());
     OutboxEvent { event: Event::Airline(event, flight.version, now), traceparent: None }
 }
 
-/// One row of the outbox: messages of a lane that go out in their order.
+/// A row of the outbox: messages of a lane, which go out in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
-    /// Its number, drawn by the insert; 0 before.
+    /// The number that the insert draws; 0 before.
     pub id: i64,
-    /// Its lane.
+    /// The lane of its messages.
     pub lane: Lane,
-    /// What goes out.
+    /// Messages, each with its topic.
     pub messages: Vec<(Topic, Message)>,
-    /// When what the first of them tells happened.
+    /// The time of the first message's event.
     pub since: Timestamp,
 }
 
 impl OutboxEntry {
-    /// For each lane the row that tells of its events, in their order, if there are any.
-    pub fn of(told: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
-        let mut all: Vec<_> = told.iter().map(|told| (told.event.at(), message(told))).collect();
+    /// For each lane the row of its events, in their order, if it has any.
+    pub fn of(events: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
+        let mut all: Vec<_> =
+            events.iter().map(|event| (event.event.at(), message(event))).collect();
         Lane::ALL.map(|lane| {
             let of_lane = |(_, (topic, _)): &mut (_, (Topic, _))| Lane::of(*topic) == lane;
             let mut of_lane = all.extract_if(.., of_lane).peekable();
@@ -83,7 +109,7 @@ impl OutboxEntry {
 /// A row's columns: id, since, body.
 pub(super) type OutboxRow = (i64, i64, String);
 
-/// The rows of a lane that can be read, from their columns.
+/// A lane's readable rows.
 pub(super) fn entries(
     unreadable: &Unreadable,
     lane: Lane,
@@ -99,33 +125,36 @@ fn entry(lane: Lane, (id, since, body): OutboxRow) -> Result<OutboxEntry, StoreE
     Ok(OutboxEntry { id, lane, messages, since })
 }
 
-fn message(told: &OutboxEvent) -> (Topic, Message) {
-    let (topic, mut message) = (&told.event).into();
-    if let Some(traceparent) = &told.traceparent {
+fn message(event: &OutboxEvent) -> (Topic, Message) {
+    let (topic, mut message) = (&event.event).into();
+    if let Some(traceparent) = &event.traceparent {
         message.headers.set(TRACEPARENT, &**traceparent);
     }
     (topic, message)
 }
 
-/// Cached answers that end, as their column holds them.
-pub(super) fn invalidation_body(outdated: &Invalidation) -> String {
-    json(outdated)
+/// An invalidation as its column holds it.
+pub(super) fn invalidation_body(invalidation: &Invalidation) -> String {
+    json(invalidation)
 }
 
-/// The cached answers that a commit of these changes ends, where others have to be told.
-pub(super) fn ended(folded: &NetChanges, changes: &ChangeSet) -> Option<Invalidation> {
-    let is_told = !folded.flights.is_empty() && !changes.outdated.is_empty();
-    is_told.then(|| days(&changes.outdated))
+/// The invalidation that a commit of these changes writes, if other caches need one.
+pub(super) fn invalidation_of(folded: &NetChanges, changes: &ChangeSet) -> Option<Invalidation> {
+    let is_needed = !folded.flights.is_empty() && !changes.outdated.is_empty();
+    is_needed.then(|| days(&changes.outdated))
 }
 
-/// Cached answers of these routes and days.
+/// The invalidation of these routes and days.
 pub(super) fn days(days: &[DayKey]) -> Invalidation {
     Invalidation::Days(days.iter().map(|day| (day.route.clone(), day.date)).collect())
 }
 
-/// A row of cached answers that end, from its columns: id, body. One that can't be read ends all of
-/// them: it may have named any.
-pub(super) fn outdated((id, body): (i64, String), unreadable: &Unreadable) -> (i64, Invalidation) {
+/// An invalidation from its columns: id, body. An unreadable one may have named any answer, so it
+/// invalidates all.
+pub(super) fn invalidation(
+    (id, body): (i64, String),
+    unreadable: &Unreadable,
+) -> (i64, Invalidation) {
     let corrupt =
         |_| StoreError::Corrupt { table: "outdated_answers", column: "body", row: id.to_string() };
     let read = serde_json::from_str(&body).map_err(corrupt);

@@ -1,5 +1,6 @@
 //! The steps of a schema, from the files in `migrations`.
 
+use super::StoreError;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
@@ -30,6 +31,22 @@ pub(in crate::store) fn migrator(steps: &[Step]) -> Migrator {
     let mut migrator = Migrator::with_migrations(steps.iter().map(migration).collect());
     migrator.set_ignore_missing(true);
     migrator
+}
+
+/// Refuses a running service's schema that lacks steps of this release: the service's own upgrade takes
+/// them.
+pub(in crate::store) fn schema_of_service(
+    applied: &[i64],
+    ours: &Migrator,
+) -> Result<(), StoreError> {
+    let is_missing = |step: &i64| !applied.contains(step);
+    if !ours.iter().map(|step| step.version).any(|step| is_missing(&step)) {
+        return Ok(());
+    }
+    Err(StoreError::Refused(anyhow::anyhow!(
+        "a service of an older release runs on this database, whose schema this release would change: \
+         use the service's own binary, or upgrade the service first"
+    )))
 }
 
 /// Holds a list of steps and its folder together: numbers, names and SQL as `sqlx` itself reads them.

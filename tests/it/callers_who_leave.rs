@@ -153,8 +153,8 @@ const WRITES: [(&str, Write); 4] = [
         })
     }),
     ("redrive", |store, now| Box::pin(async move { store.redrive(&[], now).await })),
-    ("forget_outdated", |store, _| {
-        Box::pin(async move { store.forget_outdated(&[1], true).await })
+    ("forget_invalidations", |store, _| {
+        Box::pin(async move { store.forget_invalidations(&[1], true).await })
     }),
 ];
 

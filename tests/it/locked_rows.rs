@@ -18,7 +18,7 @@ use airline_booking::engine::Error;
 use airline_booking::gateway::{Capture, Gateway as _};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, Outcome};
-use airline_booking::store::{Store, StoreError};
+use airline_booking::store::{Bookings as _, Catalogue as _, Commits as _, StoreError};
 use airline_booking::telemetry::{Metrics, Tracing};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

@@ -535,13 +535,13 @@ async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
     assert_eq!(left, entries[1..2]);
     assert_eq!(on.outbox(Lane::Facts).await, entries[1..2]);
 
-    let ended = on.store.outdated(9).await.expect("ends of answers");
+    let ended = on.store.invalidations(9).await.expect("ends of answers");
     assert_eq!(ended.len(), 3, "each creation ends its day's answers");
-    assert_eq!(on.store.outdated(2).await.expect("ends of answers"), ended[..2]);
-    on.store.forget_outdated(&[ended[0].0], false).await.expect("forgotten");
-    assert_eq!(on.store.outdated(9).await.expect("ends of answers"), ended[1..]);
-    on.store.forget_outdated(&[ended[1].0, ended[2].0], true).await.expect("replaced");
-    let all: Vec<_> = on.store.outdated(9).await.expect("ends of answers");
+    assert_eq!(on.store.invalidations(2).await.expect("ends of answers"), ended[..2]);
+    on.store.forget_invalidations(&[ended[0].0], false).await.expect("forgotten");
+    assert_eq!(on.store.invalidations(9).await.expect("ends of answers"), ended[1..]);
+    on.store.forget_invalidations(&[ended[1].0, ended[2].0], true).await.expect("replaced");
+    let all: Vec<_> = on.store.invalidations(9).await.expect("ends of answers");
     assert_eq!(all.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Invalidation::All]);
 }
 
@@ -591,7 +591,7 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     for lane in Lane::ALL {
         assert_eq!(on.outbox(lane).await, []);
     }
-    let ended = on.store.outdated(9).await.expect("ends of answers");
+    let ended = on.store.invalidations(9).await.expect("ends of answers");
     assert_eq!(ended.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Invalidation::All]);
     assert_eq!(on.violations().await, 0);
 }
@@ -972,7 +972,7 @@ async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) 
     assert_eq!(backlog.outbox, 2, "the rows are still there");
 
     on.database.plant("UPDATE outdated_answers SET body = 'damaged'").await;
-    let outdated = on.store.outdated(99).await.expect("ends of answers");
+    let outdated = on.store.invalidations(99).await.expect("ends of answers");
     assert!(!outdated.is_empty());
     assert!(outdated.iter().all(|(_, ended)| *ended == Invalidation::All), "{outdated:?}");
 }

@@ -329,7 +329,7 @@ async fn an_invalidation_that_redis_cannot_take_waits_alone() {
     let is_paid = || async { app.booking(sold).await["status"] == "completed" };
     eventually("payments go through without Redis", is_paid).await;
     let only_invalidations_wait = || async {
-        let waiting = app.store.outdated(10_000).await.expect("ends of answers");
+        let waiting = app.store.invalidations(10_000).await.expect("ends of answers");
         app.all_is_sent().await && !waiting.is_empty() && waiting.len() < 600
     };
     eventually("only invalidations wait", only_invalidations_wait).await;

@@ -5,7 +5,7 @@ pub(crate) mod flights;
 use super::App;
 use crate::clock::Clock;
 use crate::domain::Currency;
-use crate::store::{Store, StoreError};
+use crate::store::{Catalogue, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
@@ -38,7 +38,7 @@ impl App {
 
 /// Adds sample flights.
 pub(crate) struct Samples {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Catalogue>,
     clock: Arc<dyn Clock>,
     currency: Currency,
 }

@@ -3,7 +3,7 @@
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
-use crate::store::postgres::{PostgresStore, Silence, begin};
+use crate::store::postgres::{PostgresStore, StallGuard, begin};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::HashMap;
@@ -16,14 +16,14 @@ const RACES_MAX: u32 = 5;
 #[derive(Debug, Clone)]
 pub struct PostgresLedger {
     pool: PgPool,
-    silence: Arc<Silence>,
+    guard: Arc<StallGuard>,
 }
 
 impl PostgresLedger {
     /// The ledger in the store's database. Its calls are bounded like the store's.
     pub fn of(store: &PostgresStore) -> Self {
-        let (pool, silence) = store.connections();
-        Self { pool, silence }
+        let (pool, guard) = store.connections();
+        Self { pool, guard }
     }
 
     async fn try_to_write(
@@ -114,7 +114,7 @@ async fn insert(
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
-        self.silence.bound(self.write_all(calls, now)).await
+        self.guard.bound(self.write_all(calls, now)).await
     }
 }
 

@@ -28,7 +28,7 @@ impl PostgresStore {
             asked = Instant::now();
             theirs.fetch_one(&mut *connection).await.map_err(StoreError::from)
         };
-        let time = self.silence.bound(answer).await?;
+        let time = self.guard.bound(answer).await?;
         Ok(Sample { asked, answered: Instant::now(), time })
     }
 }

@@ -9,16 +9,14 @@
 
 use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating};
 use super::locked::locked;
-use super::moves::Moves;
 use super::request_keys;
 use super::statement::{WRITE, arguments, column};
+use super::status_updates::StatusUpdates;
 use super::transaction::begin;
-use crate::domain::{
-    BookingId, BookingStatus, Flight, FlightId, Invalidation, PaymentStatus, UserId, route_key,
-};
-use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, OutboxEvent, Stale};
+use crate::domain::{BookingId, BookingStatus, Flight, FlightId, PaymentStatus, UserId, route_key};
+use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, Stale};
 use crate::store::rows::{micros, reference};
-use crate::store::{Committed, OutboxEntry, StoreError, outbox};
+use crate::store::{Committed, StoreError};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// How often a statement is repeated that the database broke off (deadlock, serialization).
@@ -104,15 +102,15 @@ async fn write(
     folded: &NetChanges,
     changes: &ChangeSet,
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
-    let moves = Moves::of(folded);
-    let arguments = arguments(folded, changes, &moves).map_err(sqlx::Error::Encode)?;
+    let updates = StatusUpdates::of(folded);
+    let arguments = arguments(folded, changes, &updates).map_err(sqlx::Error::Encode)?;
     let rewritten: Vec<&Flight> = folded
         .flights
         .iter()
         .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
         .map(|change| &change.after)
         .collect();
-    let is_one = rewritten.is_empty() && !moves.has_more() && folded.requests.is_empty();
+    let is_one = rewritten.is_empty() && !updates.has_more() && folded.requests.is_empty();
     if is_one && !changes.waits_briefly {
         let mut connection = pool.acquire().await?;
         let written = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *connection).await;
@@ -130,7 +128,7 @@ async fn write(
         let mut stale: Vec<StaleRow> =
             sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {
-            moves.write_more(&mut tx).await?;
+            updates.write_more(&mut tx).await?;
             for flight in rewritten {
                 rewrite(&mut tx, flight).await?;
             }
@@ -208,35 +206,4 @@ async fn moved(pool: &PgPool, folded: &NetChanges) -> Result<Vec<StaleRow>, sqlx
     .bind(column(&folded.idempotency, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
     .fetch_all(pool)
     .await
-}
-
-/// Appends what others are told, in its order.
-pub(super) async fn insert_outbox(
-    connection: &mut PgConnection,
-    told: &[OutboxEvent],
-) -> Result<(), StoreError> {
-    for entry in OutboxEntry::of(told).into_iter().flatten() {
-        let insert = "INSERT INTO outbox (lane, messages, since, body)
-                      VALUES ($1, $2, instant($3), $4)";
-        sqlx::query(insert)
-            .bind(entry.lane.as_str())
-            .bind(entry.messages.len() as i32)
-            .bind(micros(entry.since))
-            .bind(entry.body())
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Appends cached answers that end.
-pub(super) async fn insert_invalidation(
-    connection: &mut PgConnection,
-    outdated: &Invalidation,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO outdated_answers (body) VALUES ($1)")
-        .bind(outbox::invalidation_body(outdated))
-        .execute(connection)
-        .await?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Connections to PostgreSQL: where they lead, what their sessions are told, and pools of them.
 
-use super::silence::Silence;
+use super::stall_guard::StallGuard;
 use crate::config::{PostgresSettings, SslMode};
 use crate::store::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
@@ -90,18 +90,18 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 }
 
 /// A pool of connections, none of which is made yet.
-pub(super) fn pool(settings: &PostgresSettings, silence: &Arc<Silence>) -> PgPoolOptions {
-    let (taken, given_back) = (silence.clone(), silence.clone());
+pub(super) fn pool(settings: &PostgresSettings, guard: &Arc<StallGuard>) -> PgPoolOptions {
+    let (taken, given_back) = (guard.clone(), guard.clone());
     PgPoolOptions::new()
         .max_connections(settings.connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(move |connection, _| {
-            let silence = taken.clone();
-            Box::pin(async move { silence.clears(connection).await })
+            let guard = taken.clone();
+            Box::pin(async move { guard.clears(connection).await })
         })
         .after_release(move |connection, _| {
-            let silence = given_back.clone();
-            Box::pin(async move { silence.clears(connection).await })
+            let guard = given_back.clone();
+            Box::pin(async move { guard.clears(connection).await })
         })
 }

@@ -1,8 +1,9 @@
 //! Numbers of bookings, drawn in blocks from the database's sequence.
 
-use super::silence::Silence;
+use super::stall_guard::StallGuard;
 use crate::domain::BookingId;
-use crate::store::{HIGHEST_BOOKING, StoreError};
+use crate::store::StoreError;
+use crate::store::sql::HIGHEST_BOOKING;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -30,9 +31,9 @@ impl Numbers {
     pub(super) async fn draw(
         &self,
         pool: &PgPool,
-        silence: &Silence,
+        guard: &StallGuard,
     ) -> Result<BookingId, StoreError> {
-        self.0.lock().await.next(pool, silence).await
+        self.0.lock().await.next(pool, guard).await
     }
 
     /// A number in place of a taken one. The sequence is set on behind the highest stored number: once for
@@ -41,7 +42,7 @@ impl Numbers {
         &self,
         taken: BookingId,
         pool: &PgPool,
-        silence: &Silence,
+        guard: &StallGuard,
     ) -> Result<BookingId, StoreError> {
         let mut block = self.0.lock().await;
         let next = block.numbers.last().copied();
@@ -53,7 +54,7 @@ impl Numbers {
                         ({HIGHEST_BOOKING}) AS b (highest)"
             ));
             let answer = sqlx::query_as(set_on).fetch_one(pool);
-            let (highest, _): (i64, Option<i64>) = silence.bound(answer).await?;
+            let (highest, _): (i64, Option<i64>) = guard.bound(answer).await?;
             warn!(
                 taken = taken.0,
                 highest, "a booking's drawn number is taken; higher ones are drawn"
@@ -61,28 +62,28 @@ impl Numbers {
             block.numbers.clear();
             block.highest = highest;
         }
-        block.next(pool, silence).await
+        block.next(pool, guard).await
     }
 }
 
 impl Block {
-    async fn next(&mut self, pool: &PgPool, silence: &Silence) -> Result<BookingId, StoreError> {
-        if self.drawn_at.is_some_and(|at| silence.was_suspected_since(at)) {
+    async fn next(&mut self, pool: &PgPool, guard: &StallGuard) -> Result<BookingId, StoreError> {
+        if self.drawn_at.is_some_and(|at| guard.was_suspected_since(at)) {
             self.numbers.clear();
         }
         if self.numbers.is_empty() {
-            self.fill(pool, silence).await?;
+            self.fill(pool, guard).await?;
         }
         let none = || StoreError::Refused(anyhow::anyhow!("the sequence gave no number"));
         self.numbers.pop().map(BookingId).ok_or_else(none)
     }
 
-    async fn fill(&mut self, pool: &PgPool, silence: &Silence) -> Result<(), StoreError> {
+    async fn fill(&mut self, pool: &PgPool, guard: &StallGuard) -> Result<(), StoreError> {
         let sequence = "SELECT nextval((SELECT pg_get_serial_sequence('bookings', 'id'))::regclass)
                           FROM generate_series(1, $1)";
         let drawn_at = Instant::now();
         let answer = sqlx::query_scalar(sequence).bind(DRAWN).fetch_all(pool);
-        self.numbers = silence.bound(answer).await?;
+        self.numbers = guard.bound(answer).await?;
         self.drawn_at = Some(drawn_at);
         self.numbers.sort_unstable_by(|a, b| b.cmp(a));
         Ok(())

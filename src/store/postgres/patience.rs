@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 /// How long a statement waits for a table: within a transaction, after
-/// [`for_whole_tables`](super::for_whole_tables).
+/// [`for_whole_tables`](super::advisory_locks::for_whole_tables).
 const SHORT_WAITS: &str = "SET LOCAL lock_timeout = '500ms'";
 
 /// The pause in which others go on.

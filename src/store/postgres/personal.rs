@@ -63,8 +63,7 @@ impl PersonalData for PostgresStore {
         .bind(user.0)
         .bind(after.0)
         .bind(limit as i64);
-        let answer = query.fetch_all(&self.primary);
-        let rows: Vec<HeldBookingRow> = self.silence.bound(answer).await?;
+        let rows: Vec<HeldBookingRow> = self.guard.bound(query.fetch_all(&self.primary)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -82,8 +81,7 @@ impl PersonalData for PostgresStore {
             .bind(ROUTE_OF_NEW_BOOKINGS)
             .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64);
-        let answer = query.fetch_all(&self.primary);
-        let rows: Vec<HeldKeyRow> = self.silence.bound(answer).await?;
+        let rows: Vec<HeldKeyRow> = self.guard.bound(query.fetch_all(&self.primary)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -94,8 +92,7 @@ impl PersonalData for PostgresStore {
         )
         .bind(user.0)
         .bind(limit as i64);
-        let answer = query.fetch_all(&self.primary);
-        let rows: Vec<ErasureRow> = self.silence.bound(answer).await?;
+        let rows: Vec<ErasureRow> = self.guard.bound(query.fetch_all(&self.primary)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
@@ -105,7 +102,7 @@ impl PersonalData for PostgresStore {
         of: Option<UserId>,
         now: Timestamp,
     ) -> Result<Vec<BookingId>, StoreError> {
-        self.silence.bound(erase_passengers(&self.primary, bookings, of, now)).await
+        self.guard.bound(erase_passengers(&self.primary, bookings, of, now)).await
     }
 
     async fn erase_keys(
@@ -114,7 +111,7 @@ impl PersonalData for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        self.silence.bound(erase_keys(&self.primary, user, now, limit)).await
+        self.guard.bound(erase_keys(&self.primary, user, now, limit)).await
     }
 
     async fn end_erasure(
@@ -130,8 +127,7 @@ impl PersonalData for PostgresStore {
         .bind(user.0)
         .bind(micros(now))
         .bind(kept as i64);
-        let answer = query.execute(&self.primary);
-        self.silence.bound(answer).await.map(|_| ())
+        self.guard.bound(query.execute(&self.primary)).await.map(|_| ())
     }
 
     async fn departed_bookings(
@@ -149,8 +145,7 @@ impl PersonalData for PostgresStore {
             .bind(after.booking)
             .bind(FLIGHTS_MAX)
             .bind(limit as i64);
-        let answer = query.fetch_all(&self.primary);
-        let rows: Vec<DepartedRow> = self.silence.bound(answer).await?;
+        let rows: Vec<DepartedRow> = self.guard.bound(query.fetch_all(&self.primary)).await?;
         Ok(DepartedPage::of(&rows, limit))
     }
 

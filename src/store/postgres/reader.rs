@@ -1,8 +1,8 @@
 //! Where searches read: on a replica of the database (`DB_READ_HOST`) while it answers, else on the
 //! primary.
 
-use super::flights;
-use super::silence::Silence;
+use super::catalogue;
+use super::stall_guard::StallGuard;
 use crate::domain::{Flight, Timestamp};
 use crate::store::StoreError;
 use crate::store::unreadable::Unreadable;
@@ -38,14 +38,14 @@ impl Reader {
     /// also be behind the schema.
     pub(super) async fn search(
         &self,
-        silence: &Silence,
+        guard: &StallGuard,
         unreadable: &Unreadable,
         route: &str,
         from: Timestamp,
         until: Timestamp,
     ) -> Option<Vec<Flight>> {
         let replica = self.replica.as_ref().filter(|_| !self.is_away())?;
-        let search = silence.bound(flights::search(replica, unreadable, route, from, until));
+        let search = guard.bound(catalogue::search(replica, unreadable, route, from, until));
         let error = match timeout(ANSWER_TIMEOUT, search).await {
             Ok(Ok(found)) => return Some(found),
             Ok(Err(StoreError::Unavailable(cause) | StoreError::Refused(cause))) => cause,

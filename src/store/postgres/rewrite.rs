@@ -1,8 +1,7 @@
 //! The change of a column's type, which rewrites its table: an operator asks for it.
 
+use super::advisory_locks::{AdvisoryLock, for_whole_tables, is_served, take_lock};
 use super::error::is_locked;
-use super::schema::is_served;
-use super::turns::{LOCKS, Turn, for_whole_tables};
 use super::{PostgresStore, connect};
 use crate::config::PostgresSettings;
 use crate::store::StoreError;
@@ -42,7 +41,7 @@ impl PostgresStore {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
         let mut tx = connection.begin().await?;
         for_whole_tables(&mut tx).await?;
-        take_turn(&mut tx).await.map_err(refused)?;
+        lock_out_starts(&mut tx).await.map_err(refused)?;
         refuse_served(&mut tx).await?;
         if is_wide(&mut tx).await? {
             return Ok(false);
@@ -55,15 +54,10 @@ impl PostgresStore {
     }
 }
 
-/// A service that starts meanwhile waits for its end.
-async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Makes a service that starts meanwhile wait for the end of the transaction.
+async fn lock_out_starts(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(WAIT).execute(&mut *connection).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-        .bind(LOCKS)
-        .bind(Turn::Migrate as i32)
-        .execute(connection)
-        .await?;
-    Ok(())
+    take_lock(connection, AdvisoryLock::Migrate).await
 }
 
 async fn refuse_served(connection: &mut PgConnection) -> Result<(), StoreError> {

@@ -1,12 +1,12 @@
 //! The schema's steps, and the adoption of a database that has the specification's two tables.
 
+use super::advisory_locks::{AdvisoryLock, for_whole_tables, is_served, take_lock};
 use super::patience::{Patience, wait_shortly};
-use super::turns::{LOCKS, Turn, for_whole_tables, take_turn};
 use super::{PostgresStore, adopt, connect, unit};
 use crate::config::PostgresSettings;
 use crate::domain::{Currency, route_key};
-use crate::store::schema::{Step, migrator, steps};
-use crate::store::{StoreError, schema_of_service};
+use crate::store::StoreError;
+use crate::store::schema::{Step, migrator, schema_of_service, steps};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection};
@@ -38,22 +38,6 @@ SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
 
 fn migrations() -> Migrator {
     migrator(STEPS)
-}
-
-/// Whether a process relays, sweeps or is the only one that serves. Takes no lock, so that it keeps
-/// nobody from a start.
-pub(super) async fn is_served(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_locks
-          WHERE locktype = 'advisory' AND granted AND classid::bigint = $1
-            AND objid::bigint = ANY ($2)
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
-    )
-    .bind(i64::from(LOCKS))
-    .bind([Turn::Relay, Turn::Sweep, Turn::Serve].map(|turn| turn as i64))
-    .fetch_one(connection)
-    .await
-    .map_err(StoreError::from)
 }
 
 impl PostgresStore {
@@ -100,7 +84,7 @@ async fn take_steps(
 ) -> Result<(), StoreError> {
     let mut tx = connection.begin().await?;
     for_whole_tables(&mut tx).await?;
-    take_turn(&mut tx, Turn::Migrate).await?;
+    take_lock(&mut tx, AdvisoryLock::Migrate).await?;
     wait_shortly(&mut tx).await?;
     let is_specified = is_specified(&mut tx).await?;
     if is_specified {

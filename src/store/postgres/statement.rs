@@ -1,6 +1,6 @@
 //! The one statement of a commit, and its arguments: sets travel as one array a column.
 
-use super::moves::{Added, BookingMove, Moves, PaymentMove};
+use super::status_updates::{Added, BookingUpdate, PaymentUpdate, StatusUpdates};
 use crate::domain::{Booking, BookingStatus, FailureReason, Flight, Payment, PaymentStatus};
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges};
 use crate::store::rows::micros;
@@ -104,18 +104,18 @@ SELECT 'none', NULL, NULL WHERE (SELECT clean FROM verdict) AND NOT all_written(
     (SELECT count(*) FROM bookings_changed) + (SELECT count(*) FROM payments_changed)
         = cardinality($9) + cardinality($14))";
 
-/// The statement's arguments: all of a commit, but of its moves only the first of each table.
+/// The statement's arguments: all of a commit, but of its updates only the first of each table.
 pub(super) fn arguments(
     folded: &NetChanges,
     changes: &ChangeSet,
-    moves: &Moves,
+    updates: &StatusUpdates,
 ) -> Result<PgArguments, sqlx::error::BoxDynError> {
     let mut to = PgArguments::default();
     add_flights(&mut to, &folded.flights)?;
     let new_bookings: Vec<_> = folded.bookings.iter().filter(|c| c.was.is_none()).collect();
     let new_payments: Vec<_> = folded.payments.iter().filter(|c| c.was.is_none()).collect();
-    moves.bookings.first().unwrap_or(&BookingMove::default()).add_to(&mut to)?;
-    moves.payments.first().unwrap_or(&PaymentMove::default()).add_to(&mut to)?;
+    updates.bookings.first().unwrap_or(&BookingUpdate::default()).add_to(&mut to)?;
+    updates.payments.first().unwrap_or(&PaymentUpdate::default()).add_to(&mut to)?;
     add_keys(&mut to, &folded.idempotency)?;
     add_new_payments(&mut to, &new_payments, &new_bookings)?;
     add_new_bookings(&mut to, &new_bookings)?;
@@ -124,7 +124,7 @@ pub(super) fn arguments(
     to.add(column(&entries, |entry| micros(entry.since)))?;
     to.add(column(&new_payments, |c| c.after.traceparent.as_deref().map(str::to_owned)))?;
     to.add(column(&entries, OutboxEntry::body))?;
-    to.add(outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body))?;
+    to.add(outbox::invalidation_of(folded, changes).as_ref().map(outbox::invalidation_body))?;
     to.add(column(&entries, |entry| entry.lane.as_str()))?;
     to.add(column(&folded.flights, |c| micros(c.was.updated_at)))?;
     to.add(column(&folded.pending_limits, |limit| limit.holder.0.0))?;

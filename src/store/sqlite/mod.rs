@@ -3,47 +3,37 @@
 //! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: a commit that was
 //! answered survives a power cut; the engine's batches make that cheap.
 
+mod bookings;
+mod catalogue;
 mod claim;
 mod columns;
 mod commit;
-mod drift;
+mod commits;
 mod error;
-mod flights;
-mod keys;
+mod leases;
 mod load;
+mod maintenance;
+mod operations;
 mod outbox;
 mod personal;
 mod private;
 mod request_keys;
+mod route_keys;
 mod unit;
-mod upkeep;
 mod writer;
 mod writes;
 
-use super::audit::{RULES, SWEEP_GRACE};
-use super::rows::micros;
-use super::schema::{Step, migrator, steps};
+use super::StoreError;
+use super::schema::{Step, migrator, schema_of_service, steps};
+use super::sql::HIGHEST_BOOKING;
 use super::unreadable::Unreadable;
-use super::{
-    Backlog, Committed, Finding, HIGHEST_BOOKING, Job, Lane, Lease, Located, Numbered, OutboxEntry,
-    Page, PaymentAsked, PaymentsCompared, Position, RouteSpan, SeatCount, SeatsAsked, Store,
-    StoreError, schema_of_service,
-};
-use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, Timestamp, UserId,
-};
-use crate::rules::{ChangeSet, Claim, OutboxEvent, RequestKey, State, Wanted};
-use crate::telemetry::PoolUse;
-use async_trait::async_trait;
+use crate::domain::Currency;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
-use tracing::warn;
 
 pub use claim::{ClaimError, ServiceClaim};
 pub(crate) use commit::json;
@@ -129,7 +119,7 @@ impl SqliteStore {
         let migrated = migrations().run(&mut *writer.take().await?).await;
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         unit::settle(&mut *writer.take().await?, currency).await?;
-        keys::renew(&mut *writer.take().await?).await?;
+        route_keys::renew(&mut *writer.take().await?).await?;
         writes::Writes::prepare(&mut *writer.take().await?).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -195,256 +185,6 @@ async fn highest_booking(reader: &SqlitePool) -> Result<i64, StoreError> {
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let versions = "SELECT version FROM _sqlx_migrations WHERE success";
     sqlx::query_scalar(versions).fetch_all(connection).await.map_err(StoreError::from)
-}
-
-/// A job of the only process that serves from the file.
-struct SoleProcess;
-
-#[async_trait]
-impl Lease for SoleProcess {
-    async fn is_held(&mut self) -> bool {
-        true
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
-        load::load(&self.reader, &self.unreadable, wanted).await
-    }
-
-    async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
-        let committed = commit::commit(&self.writer, changes).await;
-        self.writer.note(&committed);
-        committed
-    }
-
-    async fn locate(
-        &self,
-        payments: &[PaymentReference],
-        bookings: &[BookingId],
-    ) -> Result<Located, StoreError> {
-        load::locate(&self.reader, payments, bookings).await
-    }
-
-    async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
-        Ok(BookingId(self.last_booking_id.fetch_add(1, Ordering::Relaxed) + 1))
-    }
-
-    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError> {
-        let highest = highest_booking(&self.reader).await?;
-        if self.last_booking_id.fetch_max(highest, Ordering::Relaxed) < highest {
-            warn!(
-                taken = taken.0,
-                highest, "a booking's drawn number is taken; higher ones are drawn"
-            );
-        }
-        self.draw_booking_id().await
-    }
-
-    async fn create_flight(
-        &self,
-        flight: NewFlight,
-        day: &DayKey,
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<Flight, StoreError> {
-        flights::create(&self.writer, flight, day, currency, now).await
-    }
-
-    async fn create_flight_once(
-        &self,
-        request: &RequestKey,
-        flight: NewFlight,
-        day: &DayKey,
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<Claim<Flight>, StoreError> {
-        let created = flights::create_once(&self.writer, request, flight, day, currency, now);
-        created.await
-    }
-
-    async fn import_flights(
-        &self,
-        flights: &[NewFlight],
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        flights::import(&self.writer, flights, currency, now).await
-    }
-
-    async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
-        flights::flight(&self.reader, id).await
-    }
-
-    async fn search(
-        &self,
-        route: &str,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Flight>, StoreError> {
-        flights::search(&self.reader, &self.unreadable, route, from, until).await
-    }
-
-    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
-        flights::departures(&self.reader, spans).await
-    }
-
-    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
-        load::booking(&self.reader, id).await
-    }
-
-    async fn user_bookings(
-        &self,
-        user: UserId,
-        status: Option<BookingStatus>,
-        before: Option<BookingId>,
-        limit: usize,
-    ) -> Result<Vec<Booking>, StoreError> {
-        upkeep::user_bookings(&self.reader, &self.unreadable, user, status, before, limit).await
-    }
-
-    async fn lapsed_holds(
-        &self,
-        now: Timestamp,
-        after: Option<&Position>,
-        limit: usize,
-    ) -> Result<Page<PaymentReference>, StoreError> {
-        upkeep::lapsed_holds(&self.reader, &self.unreadable, now, after, limit).await
-    }
-
-    async fn stranded_bookings(
-        &self,
-        after: Option<(FlightId, BookingId)>,
-        limit: usize,
-    ) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
-        upkeep::stranded_bookings(&self.reader, after, limit).await
-    }
-
-    async fn unanswered_payments(
-        &self,
-        before: Timestamp,
-        after: Option<&Position>,
-        limit: usize,
-    ) -> Result<Page<(Payment, Booking)>, StoreError> {
-        upkeep::unanswered_payments(&self.reader, &self.unreadable, before, after, limit).await
-    }
-
-    async fn redrive(
-        &self,
-        requests: &[(Payment, OutboxEvent)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        upkeep::redrive(&self.writer, requests, now).await
-    }
-
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        upkeep::forget_keys(&self.writer, before, limit).await
-    }
-
-    async fn payments_asked(
-        &self,
-        payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
-        upkeep::payments_asked(&self.reader, &self.unreadable, payments).await
-    }
-
-    async fn outbox(
-        &self,
-        lane: Lane,
-        sent: &[i64],
-        messages: usize,
-    ) -> Result<Vec<OutboxEntry>, StoreError> {
-        outbox::look(self, lane, sent, messages).await
-    }
-
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
-        upkeep::outdated(&self.reader, &self.unreadable, limit).await
-    }
-
-    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
-        upkeep::forget_outdated(&self.writer, ids, all).await
-    }
-
-    async fn lease(&self, _job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
-        Ok(Some(Box::new(SoleProcess)))
-    }
-
-    async fn adopted_bookings(
-        &self,
-        after: BookingId,
-        limit: usize,
-    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
-        upkeep::adopted_bookings(&self.reader, after, limit).await
-    }
-
-    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
-        upkeep::backlog(&self.reader, lapsed, asked).await
-    }
-
-    /// SQLite plans without any, as nothing here has it gather them.
-    async fn renew_statistics(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
-        drift::count_seats(&self.reader, asked).await
-    }
-
-    async fn compare_payments(
-        &self,
-        asked: &PaymentsCompared,
-    ) -> Result<Vec<(BookingId, bool)>, StoreError> {
-        drift::compare_payments(&self.reader, asked).await
-    }
-
-    fn pools(&self) -> Vec<PoolUse> {
-        let written = u64::from(self.writer.is_taken());
-        let idle = self.reader.num_idle() as u64;
-        let read = u64::from(self.reader.size()).saturating_sub(idle);
-        vec![
-            PoolUse { pool: "writer", used: written, idle: 1 - written, max: 1 },
-            PoolUse { pool: "reader", used: read, idle, max: READERS.into() },
-        ]
-    }
-
-    fn unreadable(&self) -> BTreeMap<&'static str, usize> {
-        self.unreadable.count()
-    }
-
-    async fn is_empty(&self) -> Result<bool, StoreError> {
-        let query = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
-        sqlx::query_scalar(query).fetch_one(&self.reader).await.map_err(StoreError::from)
-    }
-
-    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
-        flights::numbered(&self.reader, numbers).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.reader).await?;
-        self.writer.probe().await
-    }
-
-    async fn is_served(&self) -> Result<bool, StoreError> {
-        Ok(claim::is_claimed(&self.file))
-    }
-
-    async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-        let mut tx = self.reader.begin().await?;
-        let mut findings = Vec::with_capacity(RULES.len());
-        for rule in RULES {
-            let checked = sqlx::query_scalar(rule.checked).fetch_one(&mut *tx).await;
-            let broken = if rule.is_timed() {
-                sqlx::query_scalar(rule.broken).bind(micros(now - SWEEP_GRACE))
-            } else {
-                sqlx::query_scalar(rule.broken)
-            };
-            let broken = broken.fetch_all(&mut *tx).await?;
-            findings.push(rule.finding(checked?, broken));
-        }
-        Ok(findings)
-    }
 }
 
 #[cfg(test)]

@@ -1,24 +1,39 @@
-//! The outbox: rows are written with a commit, read by the relay, and deleted some at a time.
+//! The outbox and the invalidations beside it. Rows are written with a commit, read by the relay, and
+//! deleted several at a time.
 
 use super::SqliteStore;
 use super::commit::json;
-use super::writer::Tx;
+use super::writer::{Tx, begin};
 use crate::domain::Invalidation;
 use crate::rules::OutboxEvent;
 use crate::store::outbox::OutboxRow;
 use crate::store::rows::micros;
-use crate::store::{Lane, OutboxEntry, StoreError, outbox};
+use crate::store::sql;
+use crate::store::{Lane, Outbox, OutboxEntry, StoreError, outbox};
+use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
-/// Rows that one look at the outbox takes at most, however few messages they hold.
+/// Maximum rows in one page of the outbox, however few messages they hold.
 const ROWS_MAX: i64 = 1_024;
 
-/// Rows of a lane that may wait to be deleted while there are others to send. A transaction for each
-/// look would take the one writer from the bookings more often than they do.
+/// Maximum sent rows of a lane that wait to be deleted while there are others to send. A transaction per
+/// page would take the one writer from the bookings too often.
 const SENT_MAX: usize = 32;
 
-/// A row that is to be inserted.
+const NEXT: &str = "
+SELECT o.id, o.since, o.body
+  FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before
+          FROM (SELECT id, messages FROM outbox
+                 WHERE lane = $3 AND id > $5
+                   AND id NOT IN (SELECT value FROM json_each($4))
+                 ORDER BY id LIMIT $2)) AS waiting
+  JOIN outbox AS o ON o.id = waiting.id
+ WHERE waiting.before < $1 ORDER BY o.id";
+
+const INSERT: &str = "INSERT INTO outbox (lane, messages, since, body) VALUES ($1, $2, $3, $4)";
+
+/// A row to insert.
 pub(super) struct NewRow {
     pub(super) lane: Lane,
     pub(super) messages: i64,
@@ -27,9 +42,9 @@ pub(super) struct NewRow {
 }
 
 impl NewRow {
-    /// For each lane the row that tells of its events, if there are any.
-    pub(super) fn of(told: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
-        OutboxEntry::of(told).map(|entry| {
+    /// For each lane the row of its events, if it has any.
+    pub(super) fn of(events: &[OutboxEvent]) -> [Option<Self>; Lane::ALL.len()] {
+        OutboxEntry::of(events).map(|entry| {
             let entry = entry?;
             let (messages, since) = (entry.messages.len() as i64, micros(entry.since));
             Some(Self { lane: entry.lane, messages, since, body: entry.body() })
@@ -37,9 +52,10 @@ impl NewRow {
     }
 }
 
-pub(super) async fn insert(tx: &mut Tx<'_>, told: &[OutboxEvent]) -> Result<(), StoreError> {
-    for row in NewRow::of(told).into_iter().flatten() {
-        sqlx::query("INSERT INTO outbox (lane, messages, since, body) VALUES (?1, ?2, ?3, ?4)")
+/// Appends events to the outbox, in their order.
+pub(super) async fn insert(tx: &mut Tx<'_>, events: &[OutboxEvent]) -> Result<(), StoreError> {
+    for row in NewRow::of(events).into_iter().flatten() {
+        sqlx::query(INSERT)
             .bind(row.lane.as_str())
             .bind(row.messages)
             .bind(row.since)
@@ -50,25 +66,22 @@ pub(super) async fn insert(tx: &mut Tx<'_>, told: &[OutboxEvent]) -> Result<(), 
     Ok(())
 }
 
-/// Appends cached answers that end.
+/// Appends an invalidation of cached answers.
 pub(super) async fn insert_invalidation(
     tx: &mut Tx<'_>,
-    outdated: &Invalidation,
+    invalidation: &Invalidation,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO outdated_answers (body) VALUES (?1)")
-        .bind(outbox::invalidation_body(outdated))
-        .execute(&mut **tx)
-        .await?;
+    let body = outbox::invalidation_body(invalidation);
+    sqlx::query(sql::INSERT_INVALIDATION).bind(body).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Rows whose messages went out, and that are still to be deleted. A crash forgets them: they go out
-/// again.
+/// Rows whose messages went out, still to be deleted. A crash forgets them, so they go out again.
 #[derive(Default)]
 pub(super) struct Sent(Mutex<HashMap<Lane, BTreeSet<i64>>>);
 
 impl Sent {
-    /// Adds rows; gives all of the lane.
+    /// Adds rows. Returns all of the lane.
     fn add(&self, lane: Lane, ids: &[i64]) -> BTreeSet<i64> {
         let mut lanes = self.lanes();
         let sent = lanes.entry(lane).or_default();
@@ -85,56 +98,69 @@ impl Sent {
     }
 }
 
-/// The relay's look: what it sent is never read again, and is deleted once nothing else waits, or it
-/// has become much.
-pub(super) async fn look(
-    store: &SqliteStore,
-    lane: Lane,
-    newly_sent: &[i64],
-    messages: usize,
-) -> Result<Vec<OutboxEntry>, StoreError> {
-    let sent = store.sent.add(lane, newly_sent);
-    let entries = readable_entries(store, lane, &sent, messages).await?;
-    if !sent.is_empty() && (entries.is_empty() || sent.len() >= SENT_MAX) {
-        let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))";
-        let mut writing = store.writer.take().await?;
-        sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await?;
-        store.sent.remove(lane, &sent);
+#[async_trait]
+impl Outbox for SqliteStore {
+    /// Never reads a sent row again. Deletes sent rows once no other row waits, or [`SENT_MAX`] have
+    /// gathered.
+    async fn outbox(
+        &self,
+        lane: Lane,
+        sent: &[i64],
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
+        let sent = self.sent.add(lane, sent);
+        let entries = self.readable_entries(lane, &sent, messages).await?;
+        if !sent.is_empty() && (entries.is_empty() || sent.len() >= SENT_MAX) {
+            let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($1))";
+            let mut writing = self.writer.take().await?;
+            sqlx::query(delete).bind(json(&sent)).execute(&mut *writing).await?;
+            self.sent.remove(lane, &sent);
+        }
+        Ok(entries)
     }
-    Ok(entries)
+
+    async fn invalidations(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
+        let oldest = sqlx::query_as(sql::OLDEST_INVALIDATIONS).bind(limit as i64);
+        let rows: Vec<(i64, String)> = oldest.fetch_all(&self.reader).await?;
+        Ok(rows.into_iter().map(|row| outbox::invalidation(row, &self.unreadable)).collect())
+    }
+
+    async fn forget_invalidations(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
+        let mut writing = self.writer.take().await?;
+        let mut tx = begin(&mut writing).await?;
+        let delete = "DELETE FROM outdated_answers WHERE id IN (SELECT value FROM json_each($1))";
+        sqlx::query(delete).bind(json(&ids)).execute(&mut *tx).await?;
+        if all {
+            insert_invalidation(&mut tx, &Invalidation::All).await?;
+        }
+        Ok(tx.commit().await?)
+    }
 }
 
-/// Goes on behind pages of nothing but unreadable rows.
-async fn readable_entries(
-    store: &SqliteStore,
-    lane: Lane,
-    sent: &BTreeSet<i64>,
-    messages: usize,
-) -> Result<Vec<OutboxEntry>, StoreError> {
-    let mut after = i64::MIN;
-    loop {
-        let rows: Vec<OutboxRow> = sqlx::query_as(
-            "SELECT o.id, o.since, o.body
-               FROM (SELECT id, sum(messages) OVER (ORDER BY id) - messages AS before
-                       FROM (SELECT id, messages FROM outbox
-                              WHERE lane = ?3 AND id > ?5
-                                AND id NOT IN (SELECT value FROM json_each(?4))
-                              ORDER BY id LIMIT ?2)) AS waiting
-               JOIN outbox AS o ON o.id = waiting.id
-              WHERE waiting.before < ?1 ORDER BY o.id",
-        )
-        .bind(messages as i64)
-        .bind(ROWS_MAX)
-        .bind(lane.as_str())
-        .bind(json(sent))
-        .bind(after)
-        .fetch_all(&store.reader)
-        .await?;
-        let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
-        after = *last;
-        let entries = outbox::entries(&store.unreadable, lane, rows);
-        if !entries.is_empty() {
-            return Ok(entries);
+impl SqliteStore {
+    /// Reads further pages after one of nothing but unreadable rows.
+    async fn readable_entries(
+        &self,
+        lane: Lane,
+        sent: &BTreeSet<i64>,
+        messages: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
+        let mut after = i64::MIN;
+        loop {
+            let rows: Vec<OutboxRow> = sqlx::query_as(NEXT)
+                .bind(messages as i64)
+                .bind(ROWS_MAX)
+                .bind(lane.as_str())
+                .bind(json(sent))
+                .bind(after)
+                .fetch_all(&self.reader)
+                .await?;
+            let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
+            after = *last;
+            let entries = outbox::entries(&self.unreadable, lane, rows);
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
         }
     }
 }

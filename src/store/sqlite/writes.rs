@@ -57,7 +57,9 @@ impl Writes {
                 upsert_requests(&folded.requests),
             ],
             outbox: NewRow::of(&folded.events),
-            outdated: outbox::ended(folded, changes).as_ref().map(outbox::invalidation_body),
+            outdated: outbox::invalidation_of(folded, changes)
+                .as_ref()
+                .map(outbox::invalidation_body),
             rooms: (!folded.pending_limits.is_empty()).then(|| json(&rooms(folded))),
         }
     }

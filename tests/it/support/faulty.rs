@@ -8,9 +8,10 @@ use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
 };
 use airline_booking::store::{
-    Backlog, Committed, Departed, DepartedPage, Erasure, Finding, HeldBooking, HeldKey, Job, Lane,
-    Lease, Located, Numbered, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData,
-    Position, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
+    HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located, Maintenance, Numbered, Operations,
+    Outbox, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData, Position, RouteSpan,
+    Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -183,312 +184,205 @@ fn lost() -> StoreError {
     StoreError::Unavailable(anyhow::anyhow!("the connection was lost"))
 }
 
-#[async_trait]
-impl Store for FaultyStore {
-    async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        self.gate.pass(changes).await;
-        match self.next_fault(changes) {
-            None => self.real.commit(changes).await,
-            Some(Fault::LostBefore) => Err(lost()),
-            Some(Fault::LostAfter) => {
-                self.real.commit(changes).await?;
-                Err(lost())
-            }
-            Some(Fault::Overtaken(flight)) => {
-                self.overtake(flight).await?;
-                self.real.commit(changes).await
-            }
-            Some(Fault::LostAfterOvertaken(flight)) => {
-                self.real.commit(changes).await?;
-                self.overtake(flight).await?;
-                Err(lost())
-            }
-            Some(Fault::Panics | Fault::PanicsAtSeats(_)) => panic!("a planted bug"),
-            Some(Fault::PanicsAfter) => {
-                self.real.commit(changes).await?;
-                panic!("a planted bug")
-            }
-            Some(Fault::RefusesSeats(_)) => {
-                Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")))
+type Answer<T> = Result<T, StoreError>;
+
+/// A role of [`FaultyStore`]: its own methods in the first block, the real store's in the second.
+macro_rules! role {
+    (
+        $role:ident { $($own:tt)* }
+        real { $(async fn $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)* }
+    ) => {
+        #[async_trait]
+        impl $role for FaultyStore {
+            $($own)*
+            $(async fn $name(&self, $($argument: $type),*) -> $answer {
+                self.real.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+role! {
+    Commits {
+        async fn commit(&self, changes: &ChangeSet) -> Answer<Committed> {
+            self.commits.fetch_add(1, Ordering::SeqCst);
+            self.gate.pass(changes).await;
+            match self.next_fault(changes) {
+                None => self.real.commit(changes).await,
+                Some(Fault::LostBefore) => Err(lost()),
+                Some(Fault::LostAfter) => {
+                    self.real.commit(changes).await?;
+                    Err(lost())
+                }
+                Some(Fault::Overtaken(flight)) => {
+                    self.overtake(flight).await?;
+                    self.real.commit(changes).await
+                }
+                Some(Fault::LostAfterOvertaken(flight)) => {
+                    self.real.commit(changes).await?;
+                    self.overtake(flight).await?;
+                    Err(lost())
+                }
+                Some(Fault::Panics | Fault::PanicsAtSeats(_)) => panic!("a planted bug"),
+                Some(Fault::PanicsAfter) => {
+                    self.real.commit(changes).await?;
+                    panic!("a planted bug")
+                }
+                Some(Fault::RefusesSeats(_)) => {
+                    Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")))
+                }
             }
         }
-    }
 
-    async fn load(&self, wanted: &Wanted) -> Result<State, StoreError> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        self.real.load(wanted).await
+        async fn load(&self, wanted: &Wanted) -> Answer<State> {
+            self.loads.fetch_add(1, Ordering::SeqCst);
+            self.real.load(wanted).await
+        }
     }
-
-    async fn locate(
-        &self,
-        payments: &[PaymentReference],
-        bookings: &[BookingId],
-    ) -> Result<Located, StoreError> {
-        self.real.locate(payments, bookings).await
-    }
-
-    async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
-        self.real.draw_booking_id().await
-    }
-
-    async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError> {
-        self.real.draw_booking_id_instead_of(taken).await
-    }
-
-    async fn create_flight(
-        &self,
-        flight: NewFlight,
-        day: &DayKey,
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<Flight, StoreError> {
-        self.real.create_flight(flight, day, currency, now).await
-    }
-
-    async fn create_flight_once(
-        &self,
-        request: &RequestKey,
-        flight: NewFlight,
-        day: &DayKey,
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<Claim<Flight>, StoreError> {
-        self.real.create_flight_once(request, flight, day, currency, now).await
-    }
-
-    async fn import_flights(
-        &self,
-        flights: &[NewFlight],
-        currency: Currency,
-        now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        self.real.import_flights(flights, currency, now).await
-    }
-
-    async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
-        self.read().await;
-        self.real.flight(id).await
-    }
-
-    async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
-        self.real.departures(spans).await
-    }
-
-    async fn search(
-        &self,
-        route: &str,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Flight>, StoreError> {
-        self.real.search(route, from, until).await
-    }
-
-    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
-        self.real.booking(id).await
-    }
-
-    async fn user_bookings(
-        &self,
-        user: UserId,
-        status: Option<BookingStatus>,
-        before: Option<BookingId>,
-        limit: usize,
-    ) -> Result<Vec<Booking>, StoreError> {
-        self.real.user_bookings(user, status, before, limit).await
-    }
-
-    async fn lapsed_holds(
-        &self,
-        now: Timestamp,
-        after: Option<&Position>,
-        limit: usize,
-    ) -> Result<Page<PaymentReference>, StoreError> {
-        self.real.lapsed_holds(now, after, limit).await
-    }
-
-    async fn stranded_bookings(
-        &self,
-        after: Option<(FlightId, BookingId)>,
-        limit: usize,
-    ) -> Result<Vec<(FlightId, BookingId)>, StoreError> {
-        self.real.stranded_bookings(after, limit).await
-    }
-
-    async fn unanswered_payments(
-        &self,
-        before: Timestamp,
-        after: Option<&Position>,
-        limit: usize,
-    ) -> Result<Page<(Payment, Booking)>, StoreError> {
-        self.real.unanswered_payments(before, after, limit).await
-    }
-
-    async fn redrive(
-        &self,
-        requests: &[(Payment, OutboxEvent)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.real.redrive(requests, now).await
-    }
-
-    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        self.real.forget_keys(before, limit).await
-    }
-
-    async fn payments_asked(
-        &self,
-        payments: &[PaymentReference],
-    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
-        self.real.payments_asked(payments).await
-    }
-
-    async fn outbox(
-        &self,
-        lane: Lane,
-        sent: &[i64],
-        messages: usize,
-    ) -> Result<Vec<OutboxEntry>, StoreError> {
-        let looked = self.real.outbox(lane, sent, messages).await;
-        self.looks.fetch_add(1, Ordering::SeqCst);
-        looked
-    }
-
-    async fn outdated(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
-        self.real.outdated(limit).await
-    }
-
-    async fn forget_outdated(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
-        self.real.forget_outdated(ids, all).await
-    }
-
-    async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
-        self.real.lease(job).await
-    }
-
-    async fn adopted_bookings(
-        &self,
-        after: BookingId,
-        limit: usize,
-    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
-        self.real.adopted_bookings(after, limit).await
-    }
-
-    async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
-        self.real.backlog(lapsed, asked).await
-    }
-
-    async fn renew_statistics(&self) -> Result<(), StoreError> {
-        self.real.renew_statistics().await
-    }
-
-    async fn count_seats(&self, asked: &SeatsAsked) -> Result<Vec<SeatCount>, StoreError> {
-        self.real.count_seats(asked).await
-    }
-
-    async fn compare_payments(
-        &self,
-        asked: &PaymentsCompared,
-    ) -> Result<Vec<(BookingId, bool)>, StoreError> {
-        self.real.compare_payments(asked).await
-    }
-
-    fn pools(&self) -> Vec<PoolUse> {
-        self.real.pools()
-    }
-
-    fn unreadable(&self) -> BTreeMap<&'static str, usize> {
-        self.real.unreadable()
-    }
-
-    async fn is_empty(&self) -> Result<bool, StoreError> {
-        self.real.is_empty().await
-    }
-
-    async fn numbered(&self, numbers: &[String]) -> Result<Numbered, StoreError> {
-        self.real.numbered(numbers).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.pings.fetch_add(1, Ordering::SeqCst);
-        self.read().await;
-        self.real.ping().await
-    }
-
-    async fn is_served(&self) -> Result<bool, StoreError> {
-        self.real.is_served().await
-    }
-
-    async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-        self.real.audit(now).await
+    real {
+        async fn locate(payments: &[PaymentReference], bookings: &[BookingId]) -> Answer<Located>;
+        async fn draw_booking_id() -> Answer<BookingId>;
+        async fn draw_booking_id_instead_of(taken: BookingId) -> Answer<BookingId>;
     }
 }
 
-#[async_trait]
-impl PersonalData for FaultyStore {
-    async fn bookings_held(
-        &self,
-        user: UserId,
-        after: BookingId,
-        limit: usize,
-    ) -> Result<Vec<HeldBooking>, StoreError> {
-        self.real.bookings_held(user, after, limit).await
-    }
-
-    async fn keys_held(
-        &self,
-        user: UserId,
-        after: Option<&HeldKey>,
-        limit: usize,
-    ) -> Result<Vec<HeldKey>, StoreError> {
-        self.real.keys_held(user, after, limit).await
-    }
-
-    async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError> {
-        self.real.erasures_of(user, limit).await
-    }
-
-    async fn erase_passengers(
-        &self,
-        bookings: &[BookingId],
-        of: Option<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<BookingId>, StoreError> {
-        let kept = *self.kept.lock().expect("no panic");
-        if kept.is_some_and(|kept| bookings.contains(&kept)) {
-            return Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")));
+role! {
+    Catalogue {
+        async fn flight(&self, id: FlightId) -> Answer<Option<Flight>> {
+            self.read().await;
+            self.real.flight(id).await
         }
-        self.real.erase_passengers(bookings, of, now).await
     }
-
-    async fn erase_keys(
-        &self,
-        user: UserId,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.real.erase_keys(user, now, limit).await
+    real {
+        async fn create_flight(
+            flight: NewFlight, day: &DayKey, currency: Currency, now: Timestamp
+        ) -> Answer<Flight>;
+        async fn create_flight_once(
+            request: &RequestKey, flight: NewFlight, day: &DayKey, currency: Currency, now: Timestamp
+        ) -> Answer<Claim<Flight>>;
+        async fn import_flights(
+            flights: &[NewFlight], currency: Currency, now: Timestamp
+        ) -> Answer<usize>;
+        async fn search(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
+        async fn departures(spans: &[RouteSpan]) -> Answer<Vec<Flight>>;
+        async fn is_empty() -> Answer<bool>;
+        async fn numbered(numbers: &[String]) -> Answer<Numbered>;
     }
+}
 
-    async fn end_erasure(
-        &self,
-        user: UserId,
-        kept: usize,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.real.end_erasure(user, kept, now).await
+role! {
+    Bookings {}
+    real {
+        async fn booking(id: BookingId) -> Answer<Option<Booking>>;
+        async fn user_bookings(
+            user: UserId, status: Option<BookingStatus>, before: Option<BookingId>, limit: usize
+        ) -> Answer<Vec<Booking>>;
+        async fn payments_asked(
+            payments: &[PaymentReference]
+        ) -> Answer<HashMap<PaymentReference, PaymentAsked>>;
+        async fn adopted_bookings(
+            after: BookingId, limit: usize
+        ) -> Answer<(Vec<BookingId>, Option<BookingId>)>;
     }
+}
 
-    async fn departed_bookings(
-        &self,
-        until: Timestamp,
-        after: Option<Departed>,
-        limit: usize,
-    ) -> Result<DepartedPage, StoreError> {
-        self.real.departed_bookings(until, after, limit).await
+role! {
+    Leases {}
+    real {
+        async fn lease(job: Job) -> Answer<Option<Box<dyn Lease>>>;
     }
+}
 
-    async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError> {
-        self.real.scrub(how).await
+role! {
+    Maintenance {}
+    real {
+        async fn lapsed_holds(
+            now: Timestamp, after: Option<&Position>, limit: usize
+        ) -> Answer<Page<PaymentReference>>;
+        async fn stranded_bookings(
+            after: Option<(FlightId, BookingId)>, limit: usize
+        ) -> Answer<Vec<(FlightId, BookingId)>>;
+        async fn unanswered_payments(
+            before: Timestamp, after: Option<&Position>, limit: usize
+        ) -> Answer<Page<(Payment, Booking)>>;
+        async fn redrive(requests: &[(Payment, OutboxEvent)], now: Timestamp) -> Answer<()>;
+        async fn forget_keys(before: Timestamp, limit: usize) -> Answer<usize>;
+        async fn backlog(lapsed: Timestamp, asked: Timestamp) -> Answer<Backlog>;
+        async fn renew_statistics() -> Answer<()>;
+    }
+}
+
+role! {
+    Outbox {
+        async fn outbox(
+            &self,
+            lane: Lane,
+            sent: &[i64],
+            messages: usize,
+        ) -> Answer<Vec<OutboxEntry>> {
+            let looked = self.real.outbox(lane, sent, messages).await;
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            looked
+        }
+    }
+    real {
+        async fn invalidations(limit: usize) -> Answer<Vec<(i64, Invalidation)>>;
+        async fn forget_invalidations(ids: &[i64], all: bool) -> Answer<()>;
+    }
+}
+
+role! {
+    Operations {
+        async fn ping(&self) -> Answer<()> {
+            self.pings.fetch_add(1, Ordering::SeqCst);
+            self.read().await;
+            self.real.ping().await
+        }
+
+        fn pools(&self) -> Vec<PoolUse> {
+            self.real.pools()
+        }
+
+        fn unreadable(&self) -> BTreeMap<&'static str, usize> {
+            self.real.unreadable()
+        }
+    }
+    real {
+        async fn is_served() -> Answer<bool>;
+        async fn count_seats(asked: &SeatsAsked) -> Answer<Vec<SeatCount>>;
+        async fn compare_payments(asked: &PaymentsCompared) -> Answer<Vec<(BookingId, bool)>>;
+        async fn audit(now: Timestamp) -> Answer<Vec<Finding>>;
+    }
+}
+
+role! {
+    PersonalData {
+        async fn erase_passengers(
+            &self,
+            bookings: &[BookingId],
+            of: Option<UserId>,
+            now: Timestamp,
+        ) -> Answer<Vec<BookingId>> {
+            let kept = *self.kept.lock().expect("no panic");
+            if kept.is_some_and(|kept| bookings.contains(&kept)) {
+                return Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")));
+            }
+            self.real.erase_passengers(bookings, of, now).await
+        }
+    }
+    real {
+        async fn bookings_held(
+            user: UserId, after: BookingId, limit: usize
+        ) -> Answer<Vec<HeldBooking>>;
+        async fn keys_held(
+            user: UserId, after: Option<&HeldKey>, limit: usize
+        ) -> Answer<Vec<HeldKey>>;
+        async fn erasures_of(user: UserId, limit: usize) -> Answer<Vec<Erasure>>;
+        async fn erase_keys(user: UserId, now: Timestamp, limit: usize) -> Answer<usize>;
+        async fn end_erasure(user: UserId, kept: usize, now: Timestamp) -> Answer<()>;
+        async fn departed_bookings(
+            until: Timestamp, after: Option<Departed>, limit: usize
+        ) -> Answer<DepartedPage>;
+        async fn scrub(how: Scrub) -> Answer<Scrubbed>;
     }
 }

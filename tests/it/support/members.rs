@@ -11,7 +11,7 @@ use airline_booking::cache::redis::RedisCache;
 use airline_booking::config::{Config, Database};
 use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway};
 use airline_booking::lock::redis::RedisLocks;
-use airline_booking::store::Store;
+use airline_booking::store::Operations as _;
 use airline_booking::store::postgres::PostgresStore;
 use airline_booking::telemetry::{Metrics, Tracing};
 use std::collections::HashMap;

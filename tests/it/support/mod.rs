@@ -233,7 +233,7 @@ impl TestApp {
             && self.app.running_tasks() == self.gateway.held_back()
             && self.app.engine.is_idle()
             && self.all_is_sent().await
-            && self.store.outdated(1).await.expect("ends of answers").is_empty()
+            && self.store.invalidations(1).await.expect("ends of answers").is_empty()
     }
 
     /// Whether no message waits in the outbox, of either lane.

@@ -28,11 +28,11 @@ const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
 /// Bounds the calls of one store, and of the books beside it.
 #[derive(Debug, Default)]
-pub(crate) struct Silence {
+pub(crate) struct StallGuard {
     suspected_at: Mutex<Option<Instant>>,
 }
 
-impl Silence {
+impl StallGuard {
     /// A call's answer; [`StoreError::Unavailable`] if there is none in time.
     pub(crate) async fn bound<T, E: Into<StoreError>>(
         &self,
@@ -40,7 +40,7 @@ impl Silence {
     ) -> Result<T, StoreError> {
         // The call ends after what is declared later, so its connection goes back under suspicion.
         let mut call = pin!(call);
-        let mut watch = Watch { silence: self, began: Instant::now(), has_answer: false };
+        let mut watch = Watch { guard: self, began: Instant::now(), has_answer: false };
         let Ok(answer) = timeout(CALL_TIMEOUT, call.as_mut()).await else {
             return Err(StoreError::Unavailable(anyhow::anyhow!(
                 "no answer within {CALL_TIMEOUT:?}"
@@ -88,7 +88,7 @@ async fn is_at_rest(connection: &mut PgConnection) -> Result<bool, sqlx::Error> 
 
 /// Notes a long call that ends without an answer, be it that its caller went away.
 struct Watch<'a> {
-    silence: &'a Silence,
+    guard: &'a StallGuard,
     began: Instant,
     has_answer: bool,
 }
@@ -96,7 +96,7 @@ struct Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.has_answer && self.began.elapsed() >= LONG {
-            self.silence.suspect();
+            self.guard.suspect();
         }
     }
 }

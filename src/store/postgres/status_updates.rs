@@ -11,16 +11,16 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, PgConnection};
 use std::collections::HashMap;
 
-/// The moves of one commit; the largest of each table first.
+/// The updates of one commit; the largest of each table first.
 #[derive(Debug, Default)]
-pub(super) struct Moves {
-    pub(super) bookings: Vec<BookingMove>,
-    pub(super) payments: Vec<PaymentMove>,
+pub(super) struct StatusUpdates {
+    pub(super) bookings: Vec<BookingUpdate>,
+    pub(super) payments: Vec<PaymentUpdate>,
 }
 
 /// Bookings that go the same way.
 #[derive(Debug, Default)]
-pub(super) struct BookingMove {
+pub(super) struct BookingUpdate {
     ids: Vec<i64>,
     was: Option<BookingStatus>,
     status: Option<BookingStatus>,
@@ -30,7 +30,7 @@ pub(super) struct BookingMove {
 
 /// Payments that go the same way.
 #[derive(Debug, Default)]
-pub(super) struct PaymentMove {
+pub(super) struct PaymentUpdate {
     references: Vec<String>,
     was: Option<PaymentStatus>,
     status: Option<PaymentStatus>,
@@ -40,13 +40,13 @@ pub(super) struct PaymentMove {
 /// What adding a statement's arguments comes to.
 pub(super) type Added = Result<(), sqlx::error::BoxDynError>;
 
-impl Moves {
+impl StatusUpdates {
     pub(super) fn of(folded: &NetChanges) -> Self {
-        let mut bookings: HashMap<_, BookingMove> = HashMap::new();
+        let mut bookings: HashMap<_, BookingUpdate> = HashMap::new();
         for change in folded.bookings.iter().filter(|change| change.was.is_some()) {
             let (was, after) = (change.was, &change.after);
             let way = (was, after.status, after.failure_reason, after.updated_at);
-            let group = bookings.entry(way).or_insert_with(|| BookingMove {
+            let group = bookings.entry(way).or_insert_with(|| BookingUpdate {
                 ids: Vec::new(),
                 was,
                 status: Some(after.status),
@@ -55,23 +55,23 @@ impl Moves {
             });
             group.ids.push(after.id.0);
         }
-        let mut payments: HashMap<_, PaymentMove> = HashMap::new();
+        let mut payments: HashMap<_, PaymentUpdate> = HashMap::new();
         for change in folded.payments.iter().filter(|change| change.was.is_some()) {
             let (was, after) = (change.was, &change.after);
             let group =
                 payments.entry((was, after.status, after.updated_at)).or_insert_with(|| {
                     let (status, at) = (Some(after.status), after.updated_at);
-                    PaymentMove { references: Vec::new(), was, status, at }
+                    PaymentUpdate { references: Vec::new(), was, status, at }
                 });
             group.references.push(after.reference.to_string());
         }
-        let mut moves = Self {
+        let mut updates = Self {
             bookings: bookings.into_values().collect(),
             payments: payments.into_values().collect(),
         };
-        moves.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
-        moves.payments.sort_by_key(|group| std::cmp::Reverse(group.references.len()));
-        moves
+        updates.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
+        updates.payments.sort_by_key(|group| std::cmp::Reverse(group.references.len()));
+        updates
     }
 
     /// Whether there are more than the commit's one statement writes.
@@ -109,7 +109,7 @@ async fn write(
     if done.rows_affected() == rows as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
-impl BookingMove {
+impl BookingUpdate {
     pub(super) fn add_to(&self, arguments: &mut PgArguments) -> Added {
         arguments.add(&self.ids)?;
         arguments.add(self.was.map(BookingStatus::as_str))?;
@@ -119,7 +119,7 @@ impl BookingMove {
     }
 }
 
-impl PaymentMove {
+impl PaymentUpdate {
     pub(super) fn add_to(&self, arguments: &mut PgArguments) -> Added {
         arguments.add(&self.references)?;
         arguments.add(self.was.map(PaymentStatus::as_str))?;

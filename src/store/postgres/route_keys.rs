@@ -1,10 +1,10 @@
 //! Keys of routes, made anew.
 
-use super::commit::insert_invalidation;
-use super::for_whole_tables;
+use super::advisory_locks::for_whole_tables;
+use super::outbox::insert_invalidation;
 use crate::domain::Invalidation;
 use crate::store::StoreError;
-use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
+use crate::store::route_keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
 use sqlx::{Connection, PgConnection};
 
 /// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.

@@ -4,7 +4,7 @@ use super::outbox::insert_invalidation;
 use super::writer::begin;
 use crate::domain::Invalidation;
 use crate::store::StoreError;
-use crate::store::keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
+use crate::store::route_keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
 use sqlx::SqliteConnection;
 
 /// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.

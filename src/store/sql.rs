@@ -1,0 +1,52 @@
+//! Statements that both stores run as they are. SQLite takes PostgreSQL's `$1` too.
+//!
+//! Statements that read a flight or a booking get the store's columns.
+
+/// Whether a flight is stored.
+pub(in crate::store) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
+
+/// The highest booking number below 2⁵². A higher one was written by hand; numbers drawn after it could
+/// run out.
+pub(in crate::store) const HIGHEST_BOOKING: &str =
+    "SELECT max(id) FROM bookings WHERE id < 4503599627370496";
+
+/// Why the `$2` bookings after `$1` failed, by number.
+pub(in crate::store) const FAILURES: &str =
+    "SELECT id, failure_reason FROM bookings WHERE id > $1 ORDER BY id LIMIT $2";
+
+/// The oldest invalidations.
+pub(in crate::store) const OLDEST_INVALIDATIONS: &str =
+    "SELECT id, body FROM outdated_answers ORDER BY id LIMIT $1";
+
+/// Appends an invalidation.
+pub(in crate::store) const INSERT_INVALIDATION: &str =
+    "INSERT INTO outdated_answers (body) VALUES ($1)";
+
+/// One flight.
+macro_rules! flight_by_id {
+    ($columns:expr) => {
+        concat!("SELECT ", $columns, " FROM flights WHERE id = $1")
+    };
+}
+
+/// One booking.
+macro_rules! booking_by_id {
+    ($columns:expr) => {
+        concat!("SELECT ", $columns, " FROM bookings WHERE id = $1")
+    };
+}
+
+/// The `$4` newest bookings below number `$2` of user `$1`, of status `$3` or, without one, of any.
+macro_rules! bookings_of_user {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM bookings
+               WHERE user_id = $1 AND id < $2 AND ($3 IS NULL OR status = $3)
+               ORDER BY id DESC LIMIT $4"
+        )
+    };
+}
+
+pub(in crate::store) use {booking_by_id, bookings_of_user, flight_by_id};
