@@ -2,6 +2,7 @@
 
 use crate::support::TestDatabase;
 use crate::support::process::{Server, http_client, run_with};
+use crate::support::{equal, eventually};
 use sqlx::{Connection, PgConnection, Row};
 
 /// The specified tables as the existing service makes them: checks, indexes and triggers too.
@@ -232,13 +233,10 @@ async fn seats_whose_payment_never_ran_are_put_back_on_sale_once_beside_a_runnin
         after[1..],
         ["2 failed hold_expired", "3 failed payment_declined", "4 failed adopted"]
     );
-    let shown = async {
-        while found().await["flights"][0]["available_seats"] != 173 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let shown = tokio::time::timeout(std::time::Duration::from_secs(60), shown).await;
-    shown.expect("the answer that was cached ends");
+    eventually("a search that shows 173 seats", async || {
+        equal(found().await["flights"][0]["available_seats"].clone(), 173)
+    })
+    .await;
 
     let printed = release(&["--yes"]).await;
     assert!(printed.contains("0 seats of 0 adopted bookings"), "{printed}");
@@ -302,9 +300,10 @@ async fn what_the_existing_service_still_writes_is_waited_for_and_examined() {
                   WHERE NOT granted AND database =
                         (SELECT oid FROM pg_database WHERE datname = current_database())";
     let commits = async {
-        while rows(&url, waits).await != ["AccessExclusiveLock"] {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        eventually("a migration that waits for a lock", async || {
+            equal(rows(&url, waits).await, ["AccessExclusiveLock"])
+        })
+        .await;
         sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("it commits");
     };
     let ((code, printed), ()) = tokio::join!(run(&url, "migrate"), commits);

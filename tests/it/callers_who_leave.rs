@@ -3,7 +3,7 @@
 
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};
-use crate::support::{TestDatabase, booking, flight, give_up_after};
+use crate::support::{TestDatabase, booking, equal, eventually, flight, give_up_after, within};
 use airline_booking::clock::{Clock as _, SystemClock};
 use airline_booking::domain::{
     BookingId, DayKey, FlightId, NewFlight, PaymentMethod, PaymentReference, Timestamp, UserId,
@@ -24,9 +24,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long what must happen may take on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A store on PostgreSQL, and a session of the test's own that sees what is durable.
 struct Watched {
     store: Arc<dyn Store>,
@@ -44,14 +41,12 @@ impl Watched {
         Self { store, now, session }
     }
 
-    /// Until no connection is in use: given back, or closed.
+    /// Waits until no connection is in use: each is back in its pool, or closed.
     async fn rest(&self) {
-        let at_rest = async {
-            while self.store.pools().iter().any(|pool| pool.used > 0) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, at_rest).await.expect("connections come back");
+        eventually("pools without a connection in use", async || {
+            self.store.pools().iter().all(|pool| pool.used == 0)
+        })
+        .await;
     }
 
     async fn create_flight(&self) -> FlightId {
@@ -96,23 +91,14 @@ impl Watched {
 /// Until no session of this database stays in a transaction. A server ends those by itself only after
 /// half a minute.
 async fn expect_no_open_transaction(session: &mut PgConnection) {
-    let ended = async {
-        loop {
-            let open: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
-            )
-            .fetch_one(&mut *session)
-            .await
-            .expect("a count");
-            if open == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let soon = Duration::from_secs(20);
-    tokio::time::timeout(soon, ended).await.expect("no transaction stays open");
+    within(Duration::from_secs(20), "no open transaction", async || {
+        let open = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+        );
+        equal(open.fetch_one(&mut *session).await.expect("a count"), 0)
+    })
+    .await;
 }
 
 fn policy() -> Policy {
@@ -289,21 +275,16 @@ async fn requests_cut_off_at_random_moments_lose_no_booking_of_others() {
 
     let mut session = PgConnection::connect(&url).await.expect("a session");
     expect_no_open_transaction(&mut session).await;
-    let ended = async {
-        loop {
-            let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, status FROM bookings")
-                .fetch_all(&mut session)
-                .await
-                .expect("bookings");
-            let stored: BTreeSet<i64> = rows.iter().map(|(id, _)| *id).collect();
-            let lost: Vec<_> = placed.difference(&stored).collect();
-            assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), placed.len());
-            if rows.iter().all(|(_, status)| status == "completed") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.expect("each booking is completed");
+    eventually("each booking is completed", async || {
+        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, status FROM bookings")
+            .fetch_all(&mut session)
+            .await
+            .expect("bookings");
+        let stored: BTreeSet<i64> = rows.iter().map(|(id, _)| *id).collect();
+        let lost: Vec<_> = placed.difference(&stored).collect();
+        assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), placed.len());
+        rows.iter().all(|(_, status)| status == "completed")
+    })
+    .await;
     assert!(server.terminate().await);
 }

@@ -1,6 +1,7 @@
 //! The real binary as an operator uses it: import, migrate, audit, settings, help.
 
 use crate::support::process::{Server, binary, http_client, run};
+use crate::support::{equal, within};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -61,12 +62,8 @@ async fn an_import_beside_a_running_service_is_searched_at_once() {
     write_flights(directory.path(), 30, None);
     run(directory.path(), &["import", "flights.csv"]).await;
     // The relay looks at the outbox four times a second.
-    let seen = async {
-        while count().await != 30 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(10), seen).await.expect("seen");
+    let bound = std::time::Duration::from_secs(10);
+    within(bound, "a search that finds all 30 flights", async || equal(count().await, 30)).await;
     assert!(server.terminate().await);
 }
 

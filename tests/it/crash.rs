@@ -1,7 +1,7 @@
 //! `kill -9` under load, again and again: no answered booking is missing, none is stuck.
 
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::{TestDatabase, booking, flight};
+use crate::support::{TestDatabase, booking, eventually, flight};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,17 +116,12 @@ async fn ten_kills_under_load_lose_no_answered_booking() {
 
 /// The booking once it is no longer pending.
 async fn ended(client: &reqwest::Client, base: &str, id: i64) -> Value {
-    let look = async {
-        loop {
-            let response = client.get(format!("{base}/api/v1/bookings/{id}")).send().await;
-            let booking: Value = response.expect("sent").json().await.expect("JSON");
-            if booking["status"] != "pending" {
-                return booking;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), look).await.expect("no booking is stuck")
+    eventually("a booking that is not pending", async || {
+        let response = client.get(format!("{base}/api/v1/bookings/{id}")).send().await;
+        let booking: Value = response.expect("sent").json().await.expect("JSON");
+        if booking["status"] == "pending" { Err(booking) } else { Ok(booking) }
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

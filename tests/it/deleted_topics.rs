@@ -1,5 +1,6 @@
 //! Topics that are deleted while the service runs: they are made again, and everyone goes on in them.
 
+use crate::support::eventually;
 use crate::support::kafka::{self, Broker};
 use crate::support::replicas::{Load, Replicas};
 use airline_booking::bus::kafka::KafkaBus;
@@ -51,12 +52,7 @@ impl Subject {
             Message { key: number.to_string(), payload, headers, origin: None }
         };
         let batch: Vec<_> = (0..BATCH).map(|number| (topic, message(number))).collect();
-        let published = async {
-            while self.bus.publish(&batch).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(WAIT_MAX, published).await.expect("published");
+        eventually(format!("{name}, published"), async || self.bus.publish(&batch).await).await;
     }
 
     /// Until then messages may still be taken, and go with it.
@@ -103,13 +99,11 @@ impl Seen {
             let seen = self.0.lock().expect("no panic");
             (0..BATCH).filter(|n| !seen.contains(&format!("{name} {n}"))).collect::<Vec<_>>()
         };
-        let all = async {
-            while !missing().is_empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let all = tokio::time::timeout(WAIT_MAX, all).await;
-        assert!(all.is_ok(), "of {name} these never come: {:?}", missing());
+        eventually(format!("every number of {name}, none missing"), async || {
+            let missing = missing();
+            if missing.is_empty() { Ok(()) } else { Err(missing) }
+        })
+        .await;
     }
 }
 

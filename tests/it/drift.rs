@@ -1,10 +1,10 @@
 //! The look for drift: what breaks an invariant while the service runs is told, until it is repaired.
 
 use crate::support::TestApp;
+use crate::support::{equal, eventually};
 use airline_booking::booking::Drift;
 use airline_booking::bus::Bus;
 use airline_booking::messages::{Headers, Message, Topic};
-use std::time::Duration;
 
 async fn look(app: &TestApp, drift: &mut Drift) {
     drift.look(&*app.store, &app.app.metrics).await.expect("a look");
@@ -69,12 +69,7 @@ async fn the_sweeper_looks_by_itself() {
     app.add_flight(10).await;
     app.database.plant("UPDATE flights SET held_seats = 1").await;
     app.app.start_sweeper();
-    let seen = async {
-        while told(&app).await != ["0", "1", "0"] {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("it is told");
+    eventually("drift in /metrics", async || equal(told(&app).await, ["0", "1", "0"])).await;
     app.abandon();
 }
 

@@ -10,7 +10,7 @@ mod report;
 use crate::support::callers::{Aim, Bases, Callers, Wish};
 use crate::support::members::{Member, Membership, sum};
 use crate::support::process::http_client;
-use crate::support::{Fault, flight, garbage};
+use crate::support::{Fault, equal, eventually, flight, garbage};
 use airline_booking::telemetry::Metrics;
 use cut_off::CutOff;
 use futures::future::join_all;
@@ -24,9 +24,6 @@ const STRUCK: i32 = 7;
 
 /// How many others book that flight with it.
 const COMPANIONS: usize = 20;
-
-/// How long one thing may take to come to its end, however busy the machine is.
-const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// How much of everything there is.
 struct Scale {
@@ -148,13 +145,11 @@ impl Run {
     }
 
     async fn are_put_aside(&self, count: f64) {
-        let aside = async {
-            while self.put_aside() < count {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let aside = tokio::time::timeout(WAIT_MAX, aside).await;
-        aside.unwrap_or_else(|_| panic!("{} of {count} are put aside", self.put_aside()));
+        eventually(format!("{count} dead letters"), async || {
+            let letters = self.put_aside();
+            if letters < count { Err(letters) } else { Ok(()) }
+        })
+        .await;
     }
 
     /// A stranger's transaction holds a flight's row until many bookings of others were accepted.
@@ -280,18 +275,12 @@ impl Run {
     async fn comes_to_be(&self, wish: &Wish, status: &str) {
         let (id, _) = wish.answered.as_ref().expect("a booking");
         let url = format!("{}/api/v1/bookings/{id}", self.members[0].base);
-        let comes = async {
-            loop {
-                let answer = self.client.get(&url).send().await.expect("an answer");
-                let booking: Value = answer.json().await.expect("JSON");
-                if booking["status"] == status {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let came = tokio::time::timeout(WAIT_MAX, comes).await;
-        came.unwrap_or_else(|_| panic!("booking {id} is not {status}"));
+        eventually(format!("booking {id}, {status}"), async || {
+            let answer = self.client.get(&url).send().await.expect("an answer");
+            let booking: Value = answer.json().await.expect("JSON");
+            equal(booking["status"].clone(), status)
+        })
+        .await;
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::support::booking;
 use crate::support::kafka::{self, Stored};
 use crate::support::replicas::Replicas;
+use crate::support::{equal, eventually};
 use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::bus::{Bus, Consumer};
 use airline_booking::config::KafkaSettings;
@@ -232,12 +233,10 @@ async fn garbage_before_a_payment_does_not_stop_it() {
     let post = post.header("prefer", "wait=30").json(&booking(flight, 2));
     let placed: Value = post.send().await.expect("sent").json().await.expect("JSON");
     let path = format!("/api/v1/bookings/{}", placed["booking_id"]);
-    let completed = async {
-        while replicas.get(0, &path).await["status"] != "completed" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, completed).await.expect("the booking completes");
+    eventually("a completed booking", async || {
+        equal(replicas.get(0, &path).await["status"].clone(), "completed")
+    })
+    .await;
     for topic in ["KAFKA_TOPIC_PAYMENT_REQUESTS", "KAFKA_TOPIC_PAYMENTS"] {
         let dead = format!("{}.dlq", replicas.setting(topic));
         assert_eq!(kafka::stored(brokers, &dead, 13).await.len(), 13, "{topic}");

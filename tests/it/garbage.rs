@@ -1,16 +1,13 @@
 //! What no reader can use, on all four topics: each is put aside once, and stops nothing.
 
 use crate::support::booking;
+use crate::support::eventually;
 use crate::support::garbage::{MARK, all, write};
 use crate::support::kafka::count;
 use crate::support::process::{Server, http_client};
 use crate::support::replicas::Replicas;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::time::Duration;
-
-/// Longer than anything here should take.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The bytes of the longest log line: some fields and a bounded reason.
 const LINE_BYTES_MAX: usize = 2_000;
@@ -71,17 +68,12 @@ impl Victim {
     async fn expect_completed(&self, flight: i64) {
         let placed = self.post("/api/v1/bookings", &booking(flight, 1)).await;
         let path = format!("/api/v1/bookings/{}", placed["booking_id"]);
-        let completed = async {
-            loop {
-                let shown: Value = self.get(&path).await.json().await.expect("JSON");
-                match shown["status"].as_str() {
-                    Some("completed") => return,
-                    Some("pending") => tokio::time::sleep(Duration::from_millis(20)).await,
-                    _ => panic!("{shown}"),
-                }
-            }
-        };
-        tokio::time::timeout(WAIT_MAX, completed).await.expect("the booking completes");
+        eventually("a completed booking", async || {
+            let shown: Value = self.get(&path).await.json().await.expect("JSON");
+            assert!(shown["status"] == "completed" || shown["status"] == "pending", "{shown}");
+            shown["status"] == "completed"
+        })
+        .await;
     }
 }
 

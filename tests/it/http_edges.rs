@@ -1,6 +1,6 @@
 //! The edges of HTTP: bodies, paths and methods that nobody should send; ids; health; documents.
 
-use crate::support::{Answer, TestApp, booking};
+use crate::support::{Answer, TestApp, booking, equal, within};
 use airline_booking::http::ProblemCode;
 use axum::body::Body;
 use http::{Method, Request};
@@ -115,12 +115,8 @@ async fn health_names_each_dependency() {
     }
     app.take_store_away().await;
     // An answer is good for a quarter of a second.
-    let told = async {
-        while app.get("/readyz").await.status != 503 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), told).await.expect("in time");
+    let bound = Duration::from_secs(5);
+    within(bound, "503 from /readyz", async || equal(app.get("/readyz").await.status, 503)).await;
     let health = app.get("/api/v1/health").await;
     assert_eq!((health.status.as_u16(), &health.json["status"]), (503, &json!("down")));
     assert_eq!(app.get("/livez").await.status, 200);

@@ -1,11 +1,10 @@
 //! `import --update`: flights that are stored become what the file says, beside a running service.
 
 use crate::support::process::{Server, binary, http_client, run_with};
-use crate::support::{TestDatabase, booking};
+use crate::support::{TestDatabase, booking, equal, eventually};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::Stdio;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const HEAD: &str = "flight_number,source,destination,timestamp,total_seats,available_seats,price";
@@ -73,19 +72,12 @@ impl Desk {
     /// Until a search of Delhi to Mumbai on that day shows these prices.
     async fn shows(&self, day: &str, prices: &[f64]) {
         let path = format!("flights/search?source=Delhi&destination=Mumbai&date={day}");
-        let shown = async {
-            loop {
-                let found = self.get(&path).await;
-                let flights = found["flights"].as_array().expect("a list").iter();
-                let now: Vec<_> = flights.filter_map(|flight| flight["price"].as_f64()).collect();
-                if now == prices {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let shown = tokio::time::timeout(Duration::from_secs(60), shown).await;
-        shown.unwrap_or_else(|_| panic!("no search shows {prices:?}"));
+        eventually(format!("a search that shows {prices:?}"), async || {
+            let found = self.get(&path).await;
+            let flights = found["flights"].as_array().expect("a list").iter();
+            equal(flights.filter_map(|flight| flight["price"].as_f64()).collect::<Vec<_>>(), prices)
+        })
+        .await;
     }
 
     async fn close(self) {
@@ -224,12 +216,10 @@ async fn an_update_that_is_killed_is_imported_again_while_seats_are_sold() {
     let command = command.args(["import", "--update", "flights.csv"]).stdout(Stdio::null());
     let mut import = command.stderr(Stdio::null()).spawn().expect("it starts");
     // The first flight is changed among the first.
-    let begun = async {
-        while desk.flight(1).await["price"] != 2600.0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(180), begun).await.expect("it changes flights");
+    eventually("the first flight, changed", async || {
+        equal(desk.flight(1).await["price"].clone(), 2600.0)
+    })
+    .await;
     import.kill().await.expect("killed, or ended before");
 
     let (again, ()) = tokio::join!(desk.run(&["import", "--update", "flights.csv"]), async {

@@ -4,9 +4,9 @@
 use crate::support::booking;
 use crate::support::kafka::{Stored, count, stored, write};
 use crate::support::replicas::Replicas;
+use crate::support::{equal, eventually};
 use rdkafka::message::OwnedHeaders;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 fn json_of(stored: &Stored) -> Value {
     serde_json::from_slice(stored.payload.as_deref().expect("a payload")).expect("JSON")
@@ -28,13 +28,10 @@ async fn book(replicas: &Replicas, flight: i64) -> Value {
 
 async fn ends_as(replicas: &Replicas, booking: &Value, status: &str) {
     let path = format!("/api/v1/bookings/{}", booking["booking_id"]);
-    let ended = async {
-        while replicas.get(0, &path).await["status"] != status {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
-    ended.unwrap_or_else(|_| panic!("{booking} never becomes {status}"));
+    eventually(format!("{booking}, {status}"), async || {
+        equal(replicas.get(0, &path).await["status"].clone(), status)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

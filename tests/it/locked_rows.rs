@@ -4,7 +4,7 @@
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};
 use crate::support::proxy::Proxy;
-use crate::support::{FaultyStore, TestDatabase, booking, config, flight};
+use crate::support::{FaultyStore, TestDatabase, booking, config, equal, eventually, flight};
 
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
@@ -103,15 +103,6 @@ impl Fixture {
         tokio::spawn(async move { engine.submit(command).await })
     }
 
-    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
-        let waited = async {
-            while !is_so().await {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waited).await.expect(what);
-    }
-
     async fn execute(&mut self, statements: &str) {
         let statements = AssertSqlSafe(statements);
         sqlx::raw_sql(statements).execute(&mut self.stranger).await.expect("statements");
@@ -173,7 +164,7 @@ async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_
     // From now on they wait by themselves, however many they are.
     fixture.store.hold_back(kept);
     let waits = fixture.begin(fixture.hold(one, 1).await);
-    fixture.until("a commit waits", async || !fixture.store.held_back().is_empty()).await;
+    eventually("a commit waits", async || !fixture.store.held_back().is_empty()).await;
     let beside = [fixture.hold(two, 1).await, fixture.hold(three, 1).await];
     let others = [fixture.hold(free, 1).await, fixture.hold(free, 1).await];
     let numbers = others.each_ref().map(number);
@@ -184,7 +175,7 @@ async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_
     let together = tokio::spawn(async move { engine.submit_all(together, &[]).await });
     for number in numbers {
         let is_stored = async || fixture.store.booking(number).await.expect("read").is_some();
-        fixture.until("a booking of another flight is made", is_stored).await;
+        eventually("a booking of another flight is made", is_stored).await;
     }
     for _ in 0..20 {
         let hold = vec![fixture.hold(free, 1).await];
@@ -207,7 +198,7 @@ async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_
         let engine = fixture.app.engine.clone();
         let holds = vec![fixture.hold(one, 1).await, fixture.hold(free, 1).await];
         let together = tokio::spawn(async move { engine.submit_all(holds, &[]).await });
-        fixture.until("a commit waits", async || !fixture.store.held_back().is_empty()).await;
+        eventually("a commit waits", async || !fixture.store.held_back().is_empty()).await;
         let waiting = fixture.store.held_back();
         fixture.store.hold_back([]);
         let together = together.await.expect("no panic").expect("answers");
@@ -216,7 +207,7 @@ async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_
         }
         waiting == [[one, free].into()]
     };
-    fixture.until("they share commits", share_a_commit).await;
+    eventually("they share commits", share_a_commit).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,18 +293,13 @@ async fn bookings_complete_while_another_session_keeps_a_flight_whose_payment_is
     };
     let mut session = PgConnection::connect(&url).await.expect("a session");
     let completed = async |booking: &Value| {
-        let ended = async {
-            loop {
-                let path = format!("{}/api/v1/bookings/{}", server.base, booking["booking_id"]);
-                let answer = client.get(path).send().await.expect("sent");
-                let now: Value = answer.json().await.expect("JSON");
-                if now["status"] == "completed" {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, ended).await.expect("it is completed");
+        eventually("a completed booking", async || {
+            let path = format!("{}/api/v1/bookings/{}", server.base, booking["booking_id"]);
+            let answer = client.get(path).send().await.expect("sent");
+            let now: Value = answer.json().await.expect("JSON");
+            equal(now["status"].clone(), "completed")
+        })
+        .await;
     };
     let kept = post("flights", flight(10)).await["id"].as_i64().expect("an id");
     let free = post("flights", flight(10)).await["id"].as_i64().expect("an id");

@@ -2,7 +2,7 @@
 
 use crate::support::collector::Collector;
 use crate::support::replicas::Replicas;
-use crate::support::{Fault, TestApp, booking};
+use crate::support::{Fault, TestApp, booking, eventually};
 use airline_booking::bus::Bus as _;
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::FlightId;
@@ -98,15 +98,6 @@ impl FlightLocks for MoodyLocks {
     }
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("in time");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_searches_and_sales_are_counted_where_they_happen() {
     let app = TestApp::start().await;
@@ -177,12 +168,16 @@ async fn what_waits_and_what_is_put_aside_is_told() {
 
     mood.send_replace(Mood::Busy);
     let waited = async {
-        until(async || Told::by(&app).await.sum("booking_lock_waits_total", &[]) >= 1.0).await;
+        eventually("a lock wait", async || {
+            Told::by(&app).await.sum("booking_lock_waits_total", &[]) >= 1.0
+        })
+        .await;
         let in_flight = Told::by(&app).await.sum("http_in_flight_requests", &[]);
         assert!(in_flight >= 2.0, "the booking, and this look: {in_flight}");
         // The first is in a batch that does not get on; the others wait in the flight's line.
         mood.send_replace(Mood::Slow);
-        until(async || locks.unanswered.load(Ordering::Acquire) > 0).await;
+        eventually("an unanswered lock", async || locks.unanswered.load(Ordering::Acquire) > 0)
+            .await;
     };
     let line = async {
         waited.await;
@@ -194,7 +189,7 @@ async fn what_waits_and_what_is_put_aside_is_told() {
         };
         let looked = async {
             let depth = async || Told::by(&app).await.sum("booking_queue_depth", &["\"holds\""]);
-            until(async || depth().await >= 1.0).await;
+            eventually("a queue", async || depth().await >= 1.0).await;
             mood.send_replace(Mood::Free);
         };
         tokio::join!(others, looked)
@@ -247,7 +242,10 @@ async fn what_waits_and_what_is_put_aside_is_told() {
         assert_eq!(rested.count(name, &[]), 0, "{name}");
     }
     app.app.start_sweeper();
-    until(async || Told::by(&app).await.count("job_leader", &["\"sweep\""]) == 1).await;
+    eventually("a leader of the sweep", async || {
+        Told::by(&app).await.count("job_leader", &["\"sweep\""]) == 1
+    })
+    .await;
     app.finish().await;
     goes_on.abort();
 }
@@ -287,7 +285,7 @@ async fn what_replicas_share_is_told_and_all_that_is_told_is_documented_with_its
     // Lags are told every few seconds, and answers are shared once Redis knows their day.
     let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-";
     let mut day = 10..32;
-    until(async || {
+    eventually("consumer lags and a cache miss", async || {
         replicas.get(0, &format!("{search}{}", day.next().unwrap_or(10))).await;
         let told = Told::of(&render().await);
         told.0.keys().any(|series| series.starts_with("kafka_consumer_lag{"))

@@ -5,7 +5,7 @@ use crate::support::people::{
 };
 use crate::support::process::{Server, binary, http_client, run_with};
 use crate::support::replicas::Replicas;
-use crate::support::{TestApp, TestDatabase, flight, kafka};
+use crate::support::{TestApp, TestDatabase, equal, eventually, flight, kafka};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::{BookingId, UserId};
 use airline_booking::people::erase::{Erase, NAMED_MAX, Why};
@@ -350,9 +350,10 @@ async fn a_row_that_another_session_keeps_delays_its_own_erasure_alone() {
     let erasure = erase(&app, true);
     let let_go = async {
         for booking in [bookings[0], bookings[2]] {
-            while app.booking(booking).await["booking_metadata"][0]["name"] != "Erased" {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            eventually("an erased booking", async || {
+                equal(app.booking(booking).await["booking_metadata"][0]["name"].clone(), "Erased")
+            })
+            .await;
         }
         assert_ne!(app.booking(bookings[1]).await["booking_metadata"][0]["name"], "Erased");
         sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("it lets go");

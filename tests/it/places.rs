@@ -1,6 +1,6 @@
 //! Places are found however they are written, and shown as they were given.
 
-use crate::support::{TestApp, flight};
+use crate::support::{TestApp, eventually, flight};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::route_key;
 use http::Uri;
@@ -83,13 +83,8 @@ async fn keys_of_an_earlier_release_are_made_anew_at_the_start() {
     assert_eq!(flights.iter().map(|flight| flight.id.0).collect::<Vec<_>>(), [id]);
     let kept = opened.store.search("as it was#lima", from, until).await.expect("found");
     assert_eq!(kept.len(), 1, "a key that is ASCII stays as it is");
-    let is_found = async {
-        while found(&app, "sao paulo", "lima").await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let ended = tokio::time::timeout(Duration::from_secs(60), is_found).await;
-    ended.expect("answers that were cached under the earlier keys end");
+    // Answers cached under the earlier keys end.
+    eventually("a search that finds it", async || found(&app, "sao paulo", "lima").await > 0).await;
     opened.close.close().await;
     app.finish().await;
 }

@@ -1,5 +1,6 @@
 //! What every bus promises, on each of them; and what Kafka bears beyond it.
 
+use crate::support::eventually;
 use crate::support::kafka;
 use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::bus::memory::MemoryBus;
@@ -303,15 +304,6 @@ fn work(mut consumer: Box<dyn Consumer>, seen: &Seen) -> JoinHandle<()> {
     })
 }
 
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn consumers_of_a_group_share_the_work_and_a_rebalance_loses_nothing() {
     let subject = Subject::kafka();
@@ -327,19 +319,19 @@ async fn consumers_of_a_group_share_the_work_and_a_rebalance_loses_nothing() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    until("the first consumer works", || count(&first) > 500).await;
+    eventually("the first consumer works", async || count(&first) > 500).await;
     let other = replica.consume(TOPIC, &group).await.expect("a consumer");
     let two = work(other, &second);
-    until("the second consumer has its share", || count(&second) > 500).await;
+    eventually("the second consumer has its share", async || count(&second) > 500).await;
     let before = count(&first);
-    until("the first one works on", || count(&first) > before + 100).await;
+    eventually("the first one works on", async || count(&first) > before + 100).await;
     one.abort();
     publishing.await.expect("published");
     let all = || {
         let (first, second) = (first.lock().expect("no panic"), second.lock().expect("no panic"));
         payloads(&first).union(&payloads(&second)).count()
     };
-    until("everything arrives", || all() == 6_000).await;
+    eventually("everything arrives", async || all() == 6_000).await;
     two.abort();
     assert_ordered(&first.lock().expect("no panic"));
 }
@@ -486,7 +478,8 @@ async fn an_outage_loses_nothing_that_was_acknowledged_and_everyone_goes_on() {
     });
     let published = || *acknowledged.lock().expect("no panic");
     broker.start_again().await;
-    until("it begins once Kafka is there", || count(&worked) > 500 && count(&heard) > 0).await;
+    eventually("it begins once Kafka is there", async || count(&worked) > 500 && count(&heard) > 0)
+        .await;
     subject.bus.ping().await.expect("Kafka is there");
 
     for outage in [1, 8] {
@@ -494,7 +487,7 @@ async fn an_outage_loses_nothing_that_was_acknowledged_and_everyone_goes_on() {
         tokio::time::sleep(Duration::from_secs(outage)).await;
         broker.start_again().await;
         let (before, heard_before) = (published(), count(&heard));
-        until("it goes on", || {
+        eventually("it goes on", async || {
             published() > before + 500
                 && count(&worked) > before + 500
                 && count(&heard) > heard_before + 100
@@ -503,7 +496,7 @@ async fn an_outage_loses_nothing_that_was_acknowledged_and_everyone_goes_on() {
     }
     publishing.abort();
     let acknowledged = published();
-    until("all of it arrives", || {
+    eventually("all of it arrives", async || {
         let worked = worked.lock().expect("no panic");
         let numbers = worked.iter().map(|message| message.payload.parse().expect("a number"));
         numbers.filter(|number| *number < acknowledged).collect::<BTreeSet<usize>>().len()

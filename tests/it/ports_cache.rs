@@ -1,6 +1,7 @@
 //! The cache port's promises, for each implementation: never an older answer than one was told of.
 
 use crate::support::redis::{cluster, prefix, single};
+use crate::support::within;
 use airline_booking::cache::SearchCache;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::redis::RedisCache;
@@ -82,15 +83,6 @@ pub async fn get(cache: &dyn SearchCache, key: &DayKey) -> Option<Bytes> {
     cache.fetch(key, generation).await
 }
 
-/// Waits for a condition that the port promises to come true shortly.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, is_true: impl Fn() -> F) {
-    let asked_at = Instant::now();
-    while !is_true().await {
-        assert!(asked_at.elapsed() < NOTICED_WITHIN * 2, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 async fn a_generation_stands_until_it_ends(replicas: Replicas) {
     let cache = replicas.first();
     let (ended, other) = (day(1), day(2));
@@ -128,7 +120,7 @@ async fn an_end_reaches_the_other_replica(replicas: Replicas) {
     put(replicas.first(), &key, "older").await;
     let before = replicas.last().current(&key).await;
     replicas.first().end(std::slice::from_ref(&key));
-    eventually("the other replica notices", || async {
+    within(NOTICED_WITHIN * 2, "a new generation at the other replica", async || {
         replicas.last().current(&key).await != before
     })
     .await;

@@ -4,7 +4,7 @@
 use crate::support::process::{Server, http_client};
 use crate::support::proxy::Proxy;
 use crate::support::services::Service;
-use crate::support::{TestDatabase, booking, flight};
+use crate::support::{TestDatabase, booking, equal, eventually, flight, within};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -80,17 +80,12 @@ impl Faulty {
     async fn expect_sold(&self, seats: i64) {
         let (status, placed) = self.book().await;
         assert_eq!(status, 201, "{placed}");
-        let sold = async {
-            let path = format!("/api/v1/flights/{}", self.flight);
-            loop {
-                let flight = self.get(&path).await;
-                if flight["held_seats"] == 0 {
-                    return flight;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let flight = tokio::time::timeout(Duration::from_secs(60), sold).await.expect("it ends");
+        let path = format!("/api/v1/flights/{}", self.flight);
+        let flight = eventually("a flight without a hold", async || {
+            let flight = self.get(&path).await;
+            if flight["held_seats"] == 0 { Ok(flight) } else { Err(flight) }
+        })
+        .await;
         assert_eq!(flight["available_seats"], 100 - seats, "{flight}");
     }
 }
@@ -214,18 +209,12 @@ async fn searches_read_a_replica_while_it_answers_and_all_else_the_primary() {
         .execute(&mut replica_database)
         .await
         .expect("it catches up");
-    let caught_up = Instant::now();
-    while seats(&faulty).await != 60 {
-        assert!(caught_up.elapsed() < Duration::from_secs(3), "kept for too long");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let bound = Duration::from_secs(3);
+    within(bound, "the replica's new answer", async || equal(seats(&faulty).await, 60)).await;
 
     drop(proxy);
-    let asked_at = Instant::now();
-    while seats(&faulty).await != 98 {
-        assert!(asked_at.elapsed() < Duration::from_secs(10), "the primary is not asked");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let bound = Duration::from_secs(10);
+    within(bound, "the primary's answer", async || equal(seats(&faulty).await, 98)).await;
     assert!(faulty.server.terminate().await);
 }
 

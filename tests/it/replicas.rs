@@ -2,7 +2,7 @@
 
 use crate::support::redis::Server as RedisServer;
 use crate::support::replicas::Replicas;
-use crate::support::{TestDatabase, booking};
+use crate::support::{TestDatabase, booking, within};
 use futures::stream::{self, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -101,16 +101,15 @@ async fn a_change_on_one_replica_is_found_on_the_other() {
         replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&booking(flight, 2));
     assert_eq!(booked.send().await.expect("an answer").status(), StatusCode::CREATED);
     let sees = async |field: &'static str, value: Value| {
-        let seen = async {
-            while shown(1).await[field] != value {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
-        if seen.is_err() {
-            let stored = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
-            panic!("{field} never becomes {value}: {}; it is {stored}", shown(1).await);
-        }
+        within(
+            Duration::from_secs(10),
+            format!("{field} {value} at the other replica"),
+            async || {
+                let flight = shown(1).await;
+                if flight[field] == value { Ok(()) } else { Err(flight) }
+            },
+        )
+        .await;
     };
     sees("available_seats", json!(7)).await;
     let url = replicas.url(0, &format!("/api/v1/flights/{flight}"));

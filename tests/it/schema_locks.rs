@@ -1,6 +1,7 @@
 //! The schema is brought up to date while another session keeps a table. On PostgreSQL.
 
 use crate::support::TestDatabase;
+use crate::support::eventually;
 use crate::support::process::run_with;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
@@ -18,13 +19,10 @@ async fn session(url: &str, statements: &'static str) -> PgConnection {
 async fn somebody_waits(watcher: &mut PgConnection) {
     let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
-    let waiting = async {
-        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *watcher).await.expect("a look")
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("somebody waits for a table");
+    eventually("a session that waits for a table", async || {
+        sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *watcher).await.expect("a look")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,10 @@ use crate::support::redis::Server as RedisServer;
 use crate::support::redis::command_at;
 use crate::support::replicas::Replicas;
 use crate::support::services::Service;
-use crate::support::{TestDatabase, booking, flight};
+use crate::support::{TestDatabase, booking, eventually, flight, within};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SEARCH: &str = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
 
@@ -35,34 +35,26 @@ async fn sells(base: &str, seats: i32) {
 
 /// A search comes to show the one flight with that many seats.
 async fn shows(base: &str, seats: i32) {
-    let asked_at = Instant::now();
-    loop {
+    within(Duration::from_secs(10), format!("a search that shows {seats} seats"), async || {
         let found = get(base, SEARCH).await;
-        if found["count"] == 1 && found["flights"][0]["available_seats"] == seats {
-            return;
-        }
-        assert!(asked_at.elapsed() < Duration::from_secs(10), "not {seats} seats: {found}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        let is_shown = found["count"] == 1 && found["flights"][0]["available_seats"] == seats;
+        if is_shown { Ok(()) } else { Err(found) }
+    })
+    .await;
 }
 
 /// For how long Redis keeps a search's answer, in ms. The change before may end an answer that was
 /// already new, so it is searched for until Redis has one.
 async fn shared_for(base: &str, database: &str) -> i64 {
-    let asked_at = Instant::now();
-    loop {
+    eventually("one answer in Redis", async || {
         get(base, SEARCH).await;
         let keys: Vec<String> = command_at(database, &["KEYS", "search:*delhi#mumbai#*"]).await;
-        if let [key] = &keys[..] {
-            let kept_ms = command_at(database, &["PTTL", key]).await;
-            // -2: it has ended since it was listed.
-            if kept_ms != -2 {
-                return kept_ms;
-            }
-        }
-        assert!(asked_at.elapsed() < Duration::from_secs(10), "not one answer: {keys:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        let [key] = &keys[..] else { return Err(keys) };
+        let kept_ms: i64 = command_at(database, &["PTTL", key]).await;
+        // -2: it has ended since it was listed.
+        if kept_ms == -2 { Err(keys) } else { Ok(kept_ms) }
+    })
+    .await
 }
 
 async fn parts(base: &str) -> [String; 3] {

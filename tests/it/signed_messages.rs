@@ -2,15 +2,12 @@
 
 use crate::support::kafka::{count, stored, write};
 use crate::support::replicas::Replicas;
-use crate::support::{TestApp, booking};
+use crate::support::{TestApp, booking, equal, eventually};
 use airline_booking::bus::Bus;
 use airline_booking::messages::{Headers, Message, SIGNATURE, Signatures, Topic};
 use axum::body::Body;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 const SECRET: &str = "a secret of the test that is long enough to be one";
 const NEXT: &str = "the next secret of the test that is long enough too";
@@ -22,12 +19,10 @@ async fn book(replicas: &Replicas, flight: i64) -> Value {
 
 async fn completes(replicas: &Replicas, placed: &Value) {
     let path = format!("/api/v1/bookings/{}", placed["booking_id"]);
-    let completed = async {
-        while replicas.get(0, &path).await["status"] != "completed" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, completed).await.expect("the booking completes");
+    eventually("a completed booking", async || {
+        equal(replicas.get(0, &path).await["status"].clone(), "completed")
+    })
+    .await;
 }
 
 /// What another team's provider says, signed with this secret or not.
@@ -127,9 +122,7 @@ async fn a_forged_end_of_a_booking_does_not_end_a_callers_wait() {
     let flight = app.add_flight(9).await;
     app.gateway.close();
     let forge = async {
-        while app.gateway.held_back() == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        eventually("a gateway call", async || app.gateway.held_back() > 0).await;
         let mut ended = app.booking(1).await;
         ended["status"] = json!("completed");
         ended["booking_price"] = json!(0.01);

@@ -1,6 +1,7 @@
 //! A database whose topics stay in the process is served by one process, also after its claim was lost.
 
 use crate::support::TestDatabase;
+use crate::support::eventually;
 use crate::support::process::Server;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
@@ -23,25 +24,19 @@ async fn start() -> (Server, String, PgConnection, TempDir) {
 
 /// Waits until a session other than `not` has the claim, or waits for it.
 async fn claimant(session: &mut PgConnection, has_it: bool, not: i32) -> i32 {
-    let found = async {
-        loop {
-            let pid: Option<i32> = sqlx::query_scalar(
-                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 6383986
-                    AND objid = 5 AND granted = $1 AND pid <> $2 AND database =
-                        (SELECT oid FROM pg_database WHERE datname = current_database())",
-            )
-            .bind(has_it)
-            .bind(not)
-            .fetch_optional(&mut *session)
-            .await
-            .expect("an answer");
-            if let Some(pid) = pid {
-                return pid;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("a claimant")
+    eventually("a session with the claim, or in line for it", async || {
+        sqlx::query_scalar::<_, i32>(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 6383986
+                AND objid = 5 AND granted = $1 AND pid <> $2 AND database =
+                    (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .bind(has_it)
+        .bind(not)
+        .fetch_optional(&mut *session)
+        .await
+        .expect("an answer")
+    })
+    .await
 }
 
 async fn end(session: &mut PgConnection, pid: i32) {

@@ -1,6 +1,6 @@
 //! The sweeper where the store refuses some of its work, and after a crash.
 
-use crate::support::{Fault, TestApp};
+use crate::support::{Fault, TestApp, eventually};
 use airline_booking::clock::Clock as _;
 use airline_booking::config::Config;
 use airline_booking::domain::{Booking, Payment, Timestamp};
@@ -107,12 +107,10 @@ async fn payments_that_a_crash_left_at_the_gateway_are_asked_for_once_the_outbox
         tokio::task::yield_now().await;
     }
     app.store.outbox(Lane::Requests, &left, 1).await.expect("the outbox");
-    let asked_again = async {
-        while !unanswered(&app, started_at).await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), asked_again).await.expect("it is asked again");
+    eventually("each payment, requested again", async || {
+        unanswered(&app, started_at).await.is_empty()
+    })
+    .await;
     let keys: HashSet<String> = requests(&app)
         .await
         .into_iter()
@@ -145,14 +143,11 @@ async fn a_clock_that_is_set_back_and_forth_silences_no_gauge() {
         app.clock.set(set);
         app.book(flight, 1).await.booking_id();
         app.clock.advance(chrono::TimeDelta::seconds(6));
-        let told = async {
-            while metric(&app, "outbox_depth").await <= told_before {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let told = tokio::time::timeout(Duration::from_secs(60), told).await;
-        assert!(told.is_ok(), "set by {set}, it is not told what waits");
-        told_before = metric(&app, "outbox_depth").await;
+        told_before = eventually(format!("a deeper outbox, clock set by {set}"), async || {
+            let depth = metric(&app, "outbox_depth").await;
+            if depth > told_before { Ok(depth) } else { Err(depth) }
+        })
+        .await;
     }
     app.abandon();
 }

@@ -1,6 +1,7 @@
 //! TLS to PostgreSQL and Redis, by an authority of the test's own: served to the host that was named,
 //! refused to another.
 
+use crate::support::eventually;
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::redis::Server as RedisServer;
 use crate::support::redis::command_at;
@@ -9,7 +10,6 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// An authority, and a certificate of it for `localhost` alone.
@@ -207,27 +207,19 @@ async fn redis_with_tls(authority: &Authority, more: &[&str]) -> (RedisServer, S
 
 /// A node of a cluster serves a while after it has its slots.
 async fn serves_every_slot(redis: &RedisServer) {
-    for _ in 0..3_000 {
-        let told: String = command_at(&redis.url(), &["CLUSTER", "INFO"]).await;
-        if told.contains("cluster_state:ok") {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the cluster does not serve");
+    eventually("a cluster that serves", async || {
+        let info: String = command_at(&redis.url(), &["CLUSTER", "INFO"]).await;
+        if info.contains("cluster_state:ok") { Ok(()) } else { Err(info) }
+    })
+    .await;
 }
 
 /// Health comes to say this of Redis: a handshake may take longer than a call is waited for.
 async fn comes_to_say(server: &Server, status: &str) {
-    let mut said = Value::Null;
-    for _ in 0..3_000 {
+    eventually(format!("Redis {status} in the health answer"), async || {
         let health = http_client().get(format!("{}/api/v1/health", server.base)).send().await;
         let health: Value = health.expect("an answer").json().await.expect("JSON");
-        if health["checks"]["redis"]["status"] == status {
-            return;
-        }
-        said = health;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("Redis is not {status}: {said}");
+        if health["checks"]["redis"]["status"] == status { Ok(()) } else { Err(health) }
+    })
+    .await;
 }

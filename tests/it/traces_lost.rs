@@ -2,7 +2,7 @@
 
 use crate::support::collector::Collector;
 use crate::support::process::{Server, http_client};
-use crate::support::{booking, flight};
+use crate::support::{booking, eventually, flight};
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use std::fs::File;
@@ -70,12 +70,11 @@ impl Traced {
     }
 
     async fn until(&self, name: &str, at_least: f64) {
-        let reached = async {
-            while self.metric(name).await < at_least {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), reached).await.expect(name);
+        eventually(format!("{name} of at least {at_least}"), async || {
+            let value = self.metric(name).await;
+            if value < at_least { Err(value) } else { Ok(()) }
+        })
+        .await;
     }
 
     /// Lines of the log that say this.

@@ -3,7 +3,9 @@
 
 use crate::support::deployment::Opened;
 use crate::support::process::http_client;
-use crate::support::{Answer, Fault, GatedGateway, TestApp, TestDatabase, booking, config, flight};
+use crate::support::{
+    Answer, Fault, GatedGateway, TestApp, TestDatabase, booking, config, eventually, flight,
+};
 use airline_booking::app::{App, Parts};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
@@ -92,9 +94,7 @@ async fn a_stop_lets_gateway_calls_end_and_settles_what_they_say() {
     let flight = post(app.router(), "/api/v1/flights", &flight).await["id"].as_i64();
     let body = booking(flight.expect("an id"), 2);
     let placed = post(app.router(), "/api/v1/bookings", &body).await["booking_id"].as_i64();
-    while gateway.held_back() == 0 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    eventually("a gateway call", async || gateway.held_back() > 0).await;
 
     // The stop has begun when the gateway answers.
     tokio::join!(biased; app.stop(), async { gateway.open() });
@@ -114,15 +114,14 @@ async fn a_worker_that_has_work_and_finishes_none_degrades_the_service_until_it_
     let app = TestApp::with(|config| config.stalled_after = Duration::from_millis(1)).await;
     let is = async |worker: &str, condition: &str| {
         let status = if condition == "ok" { "ok" } else { "degraded" };
-        loop {
+        eventually(format!("{worker} {condition}"), async || {
             let health = app.get("/api/v1/health").await;
             assert_eq!(health.status, 200, "{health:?}");
             let its = &health.json["checks"][worker]["status"];
-            if its == condition && health.json["status"] == status {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            let is_so = its == condition && health.json["status"] == status;
+            if is_so { Ok(()) } else { Err(health) }
+        })
+        .await;
     };
     let flight = app.add_flight(9).await;
     is("settlement", "ok").await;

@@ -2,6 +2,7 @@
 //! their connection within some milliseconds.
 
 use crate::support::callers::{Bases, Wish};
+use crate::support::eventually;
 use crate::support::flight;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -50,9 +51,7 @@ impl CutOff {
 
     /// Until so many were cut off.
     pub async fn leave(&self, count: usize) {
-        while self.count() < count {
-            tokio::time::sleep(PAUSE).await;
-        }
+        eventually(format!("{count} cut off callers"), async || self.count() >= count).await;
     }
 
     /// Ends them; says how many were cut off.

@@ -1,13 +1,12 @@
 //! What a stranger who may write to the topics, and knows no secret, says of two bookings.
 
-use super::WAIT_MAX;
 use crate::support::callers::Wish;
+use crate::support::eventually;
 use crate::support::kafka;
 use crate::support::members::Membership;
 use airline_booking::messages::{Headers, Message, SIGNATURE, Signatures};
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// One message of theirs.
 pub struct Forged {
@@ -77,18 +76,12 @@ impl Forged {
     /// Until it lies in the topic of what is put aside, which holds what others wrote as well.
     pub async fn comes_to_be_put_aside(&self, membership: &Membership) {
         let (brokers, topic) = (membership.setting("KAFKA_BROKERS"), format!("{}.dlq", self.topic));
-        let comes = async {
-            loop {
-                let count = kafka::count(brokers, &topic).await;
-                let letters = kafka::stored(brokers, &topic, count as usize).await;
-                let payload = Some(self.payload.as_bytes());
-                if letters.iter().any(|letter| letter.payload.as_deref() == payload) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let came = tokio::time::timeout(WAIT_MAX, comes).await;
-        came.unwrap_or_else(|_| panic!("{} is not put aside", self.payload));
+        eventually(format!("a dead letter: {}", self.payload), async || {
+            let count = kafka::count(brokers, &topic).await;
+            let letters = kafka::stored(brokers, &topic, count as usize).await;
+            let payload = Some(self.payload.as_bytes());
+            letters.iter().any(|letter| letter.payload.as_deref() == payload)
+        })
+        .await;
     }
 }

@@ -1,12 +1,12 @@
 //! What became of everything once all is at rest: checked, and shown as counts.
 
-use super::{Run, WAIT_MAX};
+use super::Run;
 use crate::support::callers::{Aim, Answer, Wish};
 use crate::support::members::{Member, violations};
+use crate::support::{equal, eventually};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 /// While one of these lasts, every booking of an undisturbed flight is accepted.
 const BEARABLE: [&str; 6] =
@@ -180,26 +180,19 @@ async fn come_to_rest(database: &mut PgConnection) {
                      + (SELECT count(*) FROM payments
                          WHERE status IN ('requested', 'reversal_requested'))
                      + (SELECT count(*) FROM outbox)";
-    let at_rest = async {
-        while sqlx::query_scalar::<_, i64>(open).fetch_one(&mut *database).await.expect("count") > 0
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, at_rest).await.expect("every booking comes to its end");
+    eventually("no open booking or payment and an empty outbox", async || {
+        let open = sqlx::query_scalar::<_, i64>(open).fetch_one(&mut *database).await;
+        equal(open.expect("a count"), 0)
+    })
+    .await;
 }
 
 /// Until it says of itself that all is well.
 async fn is_well(client: &reqwest::Client, member: &Member) {
-    let well = async {
-        loop {
-            let answer = client.get(format!("{}/api/v1/health", member.base)).send().await;
-            let health: Value = answer.expect("an answer").json().await.expect("JSON");
-            if health["status"] == "ok" {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, well).await.expect("it is well again");
+    eventually("a replica in good health", async || {
+        let answer = client.get(format!("{}/api/v1/health", member.base)).send().await;
+        let health: Value = answer.expect("an answer").json().await.expect("JSON");
+        if health["status"] == "ok" { Ok(()) } else { Err(health) }
+    })
+    .await;
 }

@@ -2,6 +2,7 @@
 //! of each: which booking it was, how long it took, and during which fault.
 
 use super::booking;
+use super::eventually;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,9 +15,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often one booking is asked for, under one idempotency key, before its caller gives up.
 const ATTEMPTS_MAX: usize = 3;
-
-/// How long a step may take to go on, however busy the machine is.
-const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Which flights a caller books.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,14 +153,12 @@ impl Callers {
     }
 
     async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let waited = tokio::time::timeout(WAIT_MAX, async {
-            while !is_so() {
-                assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a caller gave up");
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
         let during = *self.shared.during.lock().expect("no panic");
-        waited.await.unwrap_or_else(|_| panic!("{what}, during {during}"));
+        eventually(format!("{what}, during {during}"), async || {
+            assert!(!self.tasks.iter().any(JoinHandle::is_finished), "a caller gave up");
+            is_so()
+        })
+        .await;
     }
 
     /// Ends them; gives all that they wished and heard.

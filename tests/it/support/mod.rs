@@ -4,6 +4,7 @@ mod answer;
 pub mod callers;
 pub mod collector;
 pub mod deployment;
+mod eventually;
 mod faulty;
 pub mod garbage;
 mod gateway;
@@ -20,6 +21,7 @@ pub mod services;
 pub use answer::Answer;
 pub use deployment::TestDatabase;
 use deployment::{Close, Opened};
+pub use eventually::{equal, eventually, within};
 pub use faulty::{Fault, FaultyStore, ReadFault};
 pub use gateway::GatedGateway;
 
@@ -217,15 +219,13 @@ impl TestApp {
 
     /// Until nothing moves: outbox and bus empty, no batch, no gateway call but those held back.
     pub async fn run_until_idle(&self) {
-        let settled = async {
-            let mut quiet = 0;
-            // A call's answer may be between two queues: quiet is three looks in a row.
-            while quiet < 3 {
-                quiet = if self.is_idle().await { quiet + 1 } else { 0 };
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), settled).await.expect("it comes to rest");
+        // A call's answer may be between two queues: idle means three idle looks in a row.
+        let mut idle = 0;
+        eventually("an idle service", async || {
+            idle = if self.is_idle().await { idle + 1 } else { 0 };
+            idle == 3
+        })
+        .await;
     }
 
     async fn is_idle(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Redis for tests: the servers that `tests/run` started, and servers of a test's own, to be hurt.
 
 use super::deployment::required;
+use super::eventually;
 use airline_booking::config::{RedisSettings, Secret};
 use airline_booking::redis::Redis;
 use airline_booking::telemetry::Metrics;
@@ -132,13 +133,10 @@ impl Server {
     }
 
     async fn listens(&self) {
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("redis-server does not listen");
+        eventually("a redis-server that listens", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).await
+        })
+        .await;
     }
 
     async fn signal(&self, signal: &str) {

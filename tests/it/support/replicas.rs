@@ -3,6 +3,7 @@
 use super::deployment::{TestDatabase, required};
 use super::process::{Server, http_client, run_with};
 use super::{booking, flight};
+use super::{equal, eventually};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::collections::HashMap;
@@ -12,9 +13,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-/// How long all bookings may take to end once the load is over.
-const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
 /// What replicas have in common, and those that run.
 pub struct Replicas {
@@ -118,22 +116,19 @@ impl Replicas {
     /// All bookings by number, once none is pending: their reference, status and reason.
     pub async fn settled(&self) -> HashMap<i64, (String, String, Option<String>)> {
         let url = self.setting("DATABASE_URL");
-        let settled = async {
-            let mut database = PgConnection::connect(url).await.expect("a connection");
-            let open = "SELECT count(*) FROM payments
-                         WHERE status IN ('requested', 'reversal_requested')";
-            while sqlx::query_scalar::<_, i64>(open).fetch_one(&mut database).await.expect("count")
-                > 0
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            let all = "SELECT id, payment_reference_id, status, failure_reason FROM bookings";
-            let rows: Vec<(i64, String, String, Option<String>)> =
-                sqlx::query_as(all).fetch_all(&mut database).await.expect("bookings");
-            rows.into_iter().map(|(id, reference, status, why)| (id, (reference, status, why)))
-        };
-        let settled = tokio::time::timeout(SETTLED_WITHIN, settled).await;
-        settled.expect("no booking is stuck").collect()
+        let mut database = PgConnection::connect(url).await.expect("a connection");
+        let open = "SELECT count(*) FROM payments
+                     WHERE status IN ('requested', 'reversal_requested')";
+        eventually("no open payment", async || {
+            let open = sqlx::query_scalar::<_, i64>(open).fetch_one(&mut database).await;
+            equal(open.expect("a count"), 0)
+        })
+        .await;
+        let all = "SELECT id, payment_reference_id, status, failure_reason FROM bookings";
+        let rows: Vec<(i64, String, String, Option<String>)> =
+            sqlx::query_as(all).fetch_all(&mut database).await.expect("bookings");
+        let rows = rows.into_iter();
+        rows.map(|(id, reference, status, why)| (id, (reference, status, why))).collect()
     }
 
     /// Runs statements on their database, past them.
@@ -147,16 +142,12 @@ impl Replicas {
     pub async fn outbox_is_empty(&self) {
         let mut database =
             PgConnection::connect(self.setting("DATABASE_URL")).await.expect("a connection");
-        let emptied = async {
-            let rows =
-                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outdated_answers)";
-            while sqlx::query_scalar::<_, i64>(rows).fetch_one(&mut database).await.expect("count")
-                > 0
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(SETTLED_WITHIN, emptied).await.expect("the relay drains the outbox");
+        let rows = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outdated_answers)";
+        eventually("an empty outbox", async || {
+            let rows = sqlx::query_scalar::<_, i64>(rows).fetch_one(&mut database).await;
+            equal(rows.expect("a count"), 0)
+        })
+        .await;
     }
 
     /// Checks every invariant with the binary's own audit.
@@ -217,13 +208,11 @@ impl Load {
     /// Until so many more were accepted.
     pub async fn accepts(&self, more: usize) {
         let until = self.accepted() + more;
-        let accepted = async {
-            while self.accepted() < until {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_secs(30), accepted).await;
-        waited.expect("bookings go on being accepted");
+        eventually(format!("{more} more accepted bookings"), async || {
+            let accepted = self.accepted();
+            if accepted < until { Err(accepted) } else { Ok(()) }
+        })
+        .await;
     }
 
     /// Ends it; gives every booking that was answered 201.
