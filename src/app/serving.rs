@@ -15,39 +15,43 @@ use tracing::{info, warn};
 const OPERATORS_CONNECTIONS_MAX: usize = 64;
 
 impl App {
-    /// The HTTP service; without the role `api` only what operators ask.
+    /// The HTTP service; without the role `api` only health and metrics.
     pub fn router(&self) -> axum::Router {
         let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
         let metrics = self.config.metrics_port.is_none();
         let shown = http::Shown { docs: self.config.docs, metrics };
-        router(self.api(shown, http::Edge::by(&self.config)))
+        let edge = self.edge(&self.config);
+        router(self.api(shown, &edge), &edge)
     }
 
-    /// What is answered at the operators' port.
+    /// The routes at the operators' port (`METRICS_PORT`).
     fn router_for_operators(&self) -> axum::Router {
-        // Who watches is not counted among those who call.
-        let edge = http::Edge::by(&Config { rate_limit: None, ..self.config.clone() });
-        http::router_for_operators(self.api(http::Shown { docs: false, metrics: true }, edge))
+        // Operators have no limit.
+        let edge = self.edge(&Config { rate_limit: None, ..self.config.clone() });
+        let shown = http::Shown { docs: false, metrics: true };
+        http::router_for_operators(self.api(shown, &edge), &edge)
     }
 
-    fn api(&self, shown: http::Shown, edge: http::Edge) -> http::Api {
+    fn edge(&self, config: &Config) -> http::Edge {
+        http::Edge::from_config(config, self.metrics.clone(), self.tracing.clone())
+    }
+
+    fn api(&self, shown: http::Shown, edge: &http::Edge) -> http::Api {
         http::Api {
             bookings: self.bookings.clone(),
             flights: self.flights.clone(),
             search: self.search.clone(),
             health: self.health.clone(),
             metrics: self.metrics.clone(),
-            tracing: self.tracing.clone(),
             draining: self.draining.clone(),
             tokens: self.tokens.clone(),
             in_flight: Semaphore::new(self.config.max_in_flight),
-            edge,
+            user_limit: edge.user_limit(),
             shown,
             limits: http::HttpLimits {
                 party_size_max: self.config.max_party_size,
                 pending_max: self.config.max_pending_per_user,
                 read_timeout: self.config.server_read_timeout,
-                request_timeout: self.config.server_write_timeout,
             },
         }
     }

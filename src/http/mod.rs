@@ -1,7 +1,6 @@
-//! HTTP: requests into one call each, answers into responses. Decides nothing about seats.
+//! HTTP: composes the routes, the stack around them, and the connections that carry them.
 //!
-//! One file a resource. Routes and the `OpenAPI` document come from the same handlers; refusals of
-//! any kind are [`Problem`]s; [`middleware`] is the one layer around them all.
+//! Routes and the `OpenAPI` document come from the same handlers.
 
 mod connection;
 mod docs;
@@ -10,72 +9,105 @@ mod openapi;
 mod routes;
 mod wire;
 
+use crate::http::edge::RouteTraits;
+use crate::http::routes::{bookings, flights, health, home, problems, search};
+use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use edge::middleware;
-use http::HeaderMap;
-use routes::{bookings, flights, health, home, problems, search};
+use http::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use wire::problem::{Code, Problem};
 
-pub use connection::{ConnectionLimits, ConnectionsByClient, serve};
-pub use edge::gate::Edge;
+pub use crate::http::connection::{ConnectionLimits, ConnectionsByClient, serve};
+pub use crate::http::edge::Edge;
+pub use crate::http::routes::{Api, HttpLimits, Shown};
+pub use crate::http::wire::problem::Code as ProblemCode;
 pub use openapi::openapi;
-pub use routes::{Api, HttpLimits, Shown};
-pub use wire::problem::Code as ProblemCode;
 
-/// The service's routes, wrapped in its one layer.
-pub fn router(api: Api) -> Router {
-    let (routes, document) = described_routes(api.shown).split_for_parts();
-    let mut routes = routes.route("/", get(home::home));
+/// Routes, and what the stack around them must know.
+type Group = (RouteTraits, OpenApiRouter<Arc<Api>>);
+
+/// The routes of the service, inside the stack.
+pub fn router(api: Api, edge: &Edge) -> Router {
+    let mut pages = Router::new().route("/", get(home::home));
+    let groups = groups(api.shown).map(|(route, routes)| (route, routes.split_for_parts()));
+    let (routes, documents): (Vec<_>, Vec<_>) = groups
+        .into_iter()
+        .map(|(route, (routes, document))| ((route, routes), (route, document)))
+        .unzip();
     if api.shown.docs {
-        let document = openapi::serialized(document);
-        routes = routes.merge(docs::routes()).route(
+        let document = openapi::serialized(documents);
+        pages = pages.merge(docs::routes()).route(
             "/openapi.json",
             get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
         );
     }
-    wrapped(routes, api)
+    inside(edge, routes.into_iter().chain([(RouteTraits::PAGE, pages)]), api)
 }
 
-/// What operators and their machines ask, at a port of their own or of a process without the role `api`:
-/// how it is, and what it has counted.
-pub fn router_for_operators(api: Api) -> Router {
-    let health = OpenApiRouter::new().routes(routes!(health::health));
-    wrapped(health.merge(operators_routes(api.shown)).into(), api)
+/// What operators and their machines ask, at a port of their own (`METRICS_PORT`) or of a process without
+/// the role `api`: health and metrics.
+pub fn router_for_operators(api: Api, edge: &Edge) -> Router {
+    let (route, routes) = probes(api.shown);
+    inside(edge, [(route, routes.into())].into_iter(), api)
 }
 
-fn wrapped(routes: Router<Arc<Api>>, api: Api) -> Router {
-    let api = Arc::new(api);
-    routes
-        .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(Code::MethodNotAllowed, "this path does not take this method")
-        })
-        .layer(axum::middleware::from_fn_with_state(api.clone(), middleware::around))
-        .with_state(api)
+/// Puts each group of routes into the stack, and those paths that do not exist.
+fn inside(
+    edge: &Edge,
+    groups: impl Iterator<Item = (RouteTraits, Router<Arc<Api>>)>,
+    api: Api,
+) -> Router {
+    let unmatched = Router::new()
+        .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") });
+    let groups = groups.map(|(route, routes)| {
+        edge.around(routes.method_not_allowed_fallback(method_not_allowed), route)
+    });
+    let routes = groups.fold(edge.around(unmatched, RouteTraits::PAGE), Router::merge);
+    routes.with_state(Arc::new(api))
 }
 
-/// Every route with its description, which is the `OpenAPI` document. Each is written out: a nested
-/// router would make a new URI of each request's.
-fn described_routes(shown: Shown) -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::with_openapi(openapi::head())
-        .routes(routes!(search::search))
-        .routes(routes!(flights::create))
-        .routes(routes!(flights::get, flights::put))
-        .routes(routes!(bookings::place))
-        .routes(routes!(bookings::get))
-        .routes(routes!(bookings::cancel))
-        .routes(routes!(bookings::of_user))
+/// A method that the path does not take. The router adds `Allow`, which is all that `OPTIONS` asks for
+/// (RFC 9110, 9.3.7).
+async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(Code::MethodNotAllowed, "this path does not take this method").into_response()
+}
+
+/// Every route that the `OpenAPI` document describes. Each path is written out in full: a nested router
+/// would rewrite the URI of each request.
+fn groups(shown: Shown) -> [Group; 5] {
+    let group = OpenApiRouter::new;
+    [
+        (
+            RouteTraits::API,
+            group()
+                .routes(routes!(search::search))
+                .routes(routes!(flights::create))
+                .routes(routes!(flights::get, flights::put)),
+        ),
+        (RouteTraits::PERSONAL_AND_WAITING, group().routes(routes!(bookings::place))),
+        (
+            RouteTraits::PERSONAL,
+            group()
+                .routes(routes!(bookings::get))
+                .routes(routes!(bookings::cancel))
+                .routes(routes!(bookings::of_user)),
+        ),
+        (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
+        probes(shown),
+    ]
+}
+
+fn probes(shown: Shown) -> Group {
+    let routes = OpenApiRouter::new()
         .routes(routes!(health::health))
-        .routes(routes!(problems::explain))
-        .merge(operators_routes(shown))
-}
-
-fn operators_routes(shown: Shown) -> OpenApiRouter<Arc<Api>> {
-    let routes =
-        OpenApiRouter::new().routes(routes!(health::livez)).routes(routes!(health::readyz));
-    if shown.metrics { routes.routes(routes!(health::metrics)) } else { routes }
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz));
+    let routes = if shown.metrics { routes.routes(routes!(health::metrics)) } else { routes };
+    (RouteTraits::PROBE, routes)
 }

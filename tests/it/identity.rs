@@ -3,12 +3,14 @@
 use crate::support::jwt::base64url;
 use crate::support::jwt::{public_key, token};
 use crate::support::{Answer, TestApp, booking, flight, start_of_test};
-use airline_booking::config::{Config, JwtSettings, KeySource};
+use airline_booking::config::{Config, JwtSettings, KeySource, RateLimit};
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::routing::get;
 use http::{Method, Request};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -660,5 +662,33 @@ async fn keys_of_a_file_are_read_again_when_it_changes() {
     std::fs::write(&file, "{\"keys\": [").expect("written");
     app.pass(Duration::from_secs(600)).await;
     assert_eq!(status(&new).await, 200);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_user_who_asks_from_many_addresses_has_one_limit() {
+    let app = TestApp::with(|config| {
+        by_secret(config);
+        config.rate_limit = Some(RateLimit { per_second: 1, burst: 2 });
+    })
+    .await;
+    let (mine, others) = (signed(&claims(OWNER, "")), signed(&claims(OWNER + 1, "")));
+    let get_from = async |host: u8, token: &str| {
+        let request = Request::get(format!("/api/v1/users/{OWNER}/bookings"))
+            .header("authorization", format!("Bearer {token}"))
+            .extension(ConnectInfo(SocketAddr::from(([203, 0, 113, host], 4711))));
+        app.send(request.body(Body::empty()).expect("a request")).await
+    };
+    for host in [1, 2] {
+        let answer = get_from(host, &mine).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"client\";q=2;w=2"));
+    }
+    let refused = get_from(3, &mine).await;
+    refused.assert_problem(429, "rate_limited");
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"user\";q=2;w=2"));
+    assert_eq!(refused.header("ratelimit"), Some("\"user\";r=0;t=2"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    get_from(3, &others).await.assert_problem(403, "forbidden");
     app.finish().await;
 }

@@ -1,7 +1,7 @@
 //! How many connections each client has.
 
 use crate::config::{Config, Network};
-use crate::http::edge::rate_limit;
+use crate::http::edge::client_ip;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ impl ConnectionsByClient {
         let Some(max) = self.max.filter(|_| !is_exempt && !is_proxy()) else {
             return Some(ClientPlace(None));
         };
-        let key = rate_limit::key(client);
+        let key = client_ip::key(client);
         let mut held = self.held.lock().expect("no holder of the counts panics");
         let count = held.entry(key).or_default();
         if *count >= max {

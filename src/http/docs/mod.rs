@@ -3,7 +3,7 @@
 //! The files of a pinned Swagger UI release are part of the binary, zipped: the page loads nothing from
 //! other hosts, and the build needs neither network nor crates for it. `swagger-ui/update` replaces them.
 
-use super::wire::gzip::{Text, Zipped};
+use crate::http::wire::gzip::{Text, Zipped};
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;

@@ -1,11 +1,175 @@
-//! What every request passes before its route: limits, hosts, browsers' rules, permits, and the record of it.
+//! What every request passes before its handler, and every answer after it: one stack of layers.
 
-pub(crate) mod allowed_hosts;
-pub(crate) mod client;
-pub(crate) mod cors;
+mod access_log;
+pub(crate) mod client_ip;
+mod cors;
+mod csrf;
+mod deadline;
+mod fixed_table;
 mod framing;
-pub(crate) mod gate;
-pub(crate) mod middleware;
-pub(crate) mod rate_limit;
+mod hosts;
+mod observe;
+mod problem_body;
+mod rate_limit;
 pub(crate) mod refusals;
-pub(crate) mod span;
+mod request_id;
+mod span;
+mod step;
+
+use crate::config::{Config, Network};
+use crate::http::wire::UserLimit;
+use crate::telemetry::{Metrics, Tracing};
+use axum::Router;
+use csrf::Csrf;
+use deadline::DeadlineLayer;
+use hosts::{AllowedHosts, CheckHost};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue};
+use observe::Observe;
+use problem_body::ProblemBody;
+use rate_limit::{RateLimit, RateLimits};
+use refusals::Refusals;
+use request_id::RequestIds;
+use std::sync::Arc;
+use std::time::Duration;
+use step::StepLayer;
+use tower::ServiceBuilder;
+use tower_http::cors::CorsLayer;
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+/// Nothing in an answer is to be run, framed or loaded; `/docs` has a policy of its own.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// A page of another origin may load nothing as an image, a script or the like.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The stack of one port: what its layers share, and those that depend on the settings.
+pub struct Edge {
+    shared: Arc<Shared>,
+    cors: Option<CorsLayer>,
+    limits: Option<Arc<RateLimits>>,
+    hosts: Option<Arc<AllowedHosts>>,
+    csrf: Option<Csrf>,
+}
+
+/// What the layers of a port share.
+struct Shared {
+    metrics: Metrics,
+    tracing: Tracing,
+    /// Proxies whose word on a client's address is believed.
+    trusted_proxies: Vec<Network>,
+    /// Whether callers' traces are continued (`TRACING_TRUST_CALLER`); `None`: those of this machine.
+    trusts_callers: Option<bool>,
+    /// Which refusals have a log line.
+    refusals: Refusals,
+    /// How long an answer may take, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
+    request_timeout: Duration,
+}
+
+/// What the stack must know of a group of routes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteTraits {
+    kind: Kind,
+    /// Answers, refusals among them, are about one person: no cache on the way may keep them.
+    is_personal: bool,
+    /// `Prefer: wait` extends the time of an answer.
+    may_wait: bool,
+}
+
+/// What a group of routes is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Monitoring: has no limit, takes any host name, makes no spans, and logs only failures. It must see
+    /// the service in a rush too.
+    Probe,
+    /// Documents for people, and paths that do not exist: makes no spans.
+    Page,
+    /// The API.
+    Api,
+}
+
+impl RouteTraits {
+    pub(crate) const PROBE: Self = Self { kind: Kind::Probe, is_personal: false, may_wait: false };
+    pub(crate) const PAGE: Self = Self { kind: Kind::Page, ..Self::PROBE };
+    pub(crate) const API: Self = Self { kind: Kind::Api, ..Self::PROBE };
+    pub(crate) const PERSONAL: Self = Self { is_personal: true, ..Self::API };
+    pub(crate) const PERSONAL_AND_WAITING: Self = Self { may_wait: true, ..Self::PERSONAL };
+
+    /// Whether its answers have `RateLimit` headers.
+    pub(crate) fn is_limited_api(self) -> bool {
+        self.kind == Kind::Api
+    }
+}
+
+impl Edge {
+    /// The stack for these settings.
+    pub fn from_config(config: &Config, metrics: Metrics, tracing: Tracing) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                metrics,
+                tracing,
+                trusted_proxies: config.trusted_proxies.clone(),
+                trusts_callers: config.tracing.as_ref().and_then(|tracing| tracing.trust_caller),
+                refusals: Refusals::default(),
+                request_timeout: config.server_write_timeout,
+            }),
+            cors: cors::layer(&config.cors_origins),
+            limits: RateLimits::from_config(config),
+            hosts: AllowedHosts::from_config(config),
+            csrf: csrf::layer(config),
+        }
+    }
+
+    /// The limit of each user, which is known only after its token was read.
+    pub(crate) fn user_limit(&self) -> Option<Arc<dyn UserLimit>> {
+        self.limits.clone().map(|limits| limits as Arc<dyn UserLimit>)
+    }
+
+    /// Routes inside the stack; the first layer is the outermost.
+    ///
+    /// It is one `.layer()`, since each makes the router box its routes once more.
+    pub(crate) fn around<S>(&self, routes: Router<S>, route: RouteTraits) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let (shared, is_probe) = (&self.shared, route.kind == Kind::Probe);
+        let limits = self.limits.clone().filter(|_| !is_probe);
+        let allowed = self.hosts.clone().filter(|_| !is_probe);
+        let may_wait = route.may_wait;
+        routes.layer(
+            ServiceBuilder::new()
+                .map_request(request_id::drop_malformed)
+                .layer(SetRequestIdLayer::x_request_id(RequestIds))
+                .layer(StepLayer(Observe { shared: shared.clone(), route }))
+                .layer(StepLayer(ProblemBody))
+                .layer(PropagateRequestIdLayer::x_request_id())
+                .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, NOSNIFF))
+                .layer(SetResponseHeaderLayer::if_not_present(CONTENT_SECURITY_POLICY, POLICY))
+                .layer(SetResponseHeaderLayer::overriding(REFERRER_POLICY, NO_REFERRER))
+                .layer(SetResponseHeaderLayer::overriding(RESOURCE_POLICY, SAME_ORIGIN))
+                .option_layer(
+                    route
+                        .is_personal
+                        .then(|| SetResponseHeaderLayer::overriding(CACHE_CONTROL, NO_STORE)),
+                )
+                .option_layer(self.cors.clone().map(|cors| {
+                    ServiceBuilder::new()
+                        .map_response(cors::without_content)
+                        .layer(cors)
+                        .into_inner()
+                }))
+                .option_layer(limits.map(|limits| StepLayer(RateLimit(limits))))
+                .layer(StepLayer(CheckHost { allowed }))
+                .option_layer(self.csrf.clone())
+                .layer(DeadlineLayer { shared: shared.clone(), may_wait }),
+        )
+    }
+}

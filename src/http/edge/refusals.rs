@@ -1,17 +1,17 @@
 //! Which refusals have a log line. A caller can be refused without end, and lines for all of it would
 //! fill the log and hide what else is in it.
 
-use super::rate_limit;
+use super::client_ip;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Lines a second at most.
+/// Maximum lines a second.
 const LINES_MAX: u32 = 40;
 
-/// Of those, lines about one client at most.
+/// Maximum lines a second about one client.
 const CLIENT_LINES_MAX: u8 = 10;
 
 /// Counts of clients; those that share one share its lines.
@@ -20,7 +20,7 @@ const COUNTS: usize = 256;
 /// The lines of the second that passes.
 pub(crate) struct Refusals {
     started: Instant,
-    /// Seeded at random, so that no one can choose with whom to share a count.
+    /// Seeded at random, so that no caller can choose with whom to share a count.
     hasher: RandomState,
     written: Mutex<Written>,
 }
@@ -45,7 +45,7 @@ impl Refusals {
     /// Whether a refusal of this client has a line; then how many before it had none.
     pub(crate) fn take(&self, client: IpAddr, at: Instant) -> Option<u64> {
         let second = at.saturating_duration_since(self.started).as_secs();
-        let count = self.hasher.hash_one(rate_limit::key(client)) as usize % COUNTS;
+        let count = self.hasher.hash_one(client_ip::key(client)) as usize % COUNTS;
         let mut written = self.written.lock().expect("no holder of the counts panics");
         if second > written.second {
             written.second = second;

@@ -1,28 +1,27 @@
 //! A request's span, by OpenTelemetry's semantic conventions for HTTP servers.
 
-use super::gate::Edge;
-use crate::telemetry::{Side, Span, TraceContext, Tracing};
+use super::{Shared, client_ip, request_id};
+use crate::telemetry::{Side, Span, TraceContext};
 use axum::extract::Request;
 use http::{StatusCode, Version};
 
-/// Begins it below the caller's, if the caller has one and is trusted with it. Otherwise it begins a trace
-/// of its own that points to the caller's, so that no stranger decides what is kept, or joins a trace.
+/// Begins the span of a request.
 ///
-/// It names the route and never the path: that is the caller's text, of any length, and may hold a
-/// person's data.
-pub(crate) fn begin(
-    tracing: &Tracing,
-    edge: &Edge,
+/// It is a child of the caller's span, if the caller is trusted (`TRACING_TRUST_CALLER`). Otherwise it
+/// begins a trace of its own that links to the caller's: no stranger decides which traces are kept, or
+/// joins one.
+///
+/// It names the route and never the path: that is the caller's text, of any length, and may hold
+/// personal data.
+pub(super) fn begin(
+    shared: &Shared,
     request: &Request,
     (method, route): (&'static str, &str),
-    request_id: &str,
 ) -> Span {
-    if !tracing.is_on() {
-        return Span::NONE;
-    }
     let headers = request.headers();
+    let tracing = &shared.tracing;
     let caller = tracing.received(|name| headers.get(name)?.to_str().ok());
-    let is_trusted = edge.trusts_trace_of(request);
+    let is_trusted = is_trusted(shared, request);
     let parent = if is_trusted { &caller } else { &TraceContext::NONE };
     let span = tracing.span(format!("{method} {route}"), Side::Server, parent);
     if !is_trusted {
@@ -33,15 +32,25 @@ pub(crate) fn begin(
     span.note("url.scheme", "http");
     let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
     span.note("network.protocol.version", version);
-    span.note("http.request.header.x-request-id", request_id.to_owned());
+    span.note("http.request.header.x-request-id", request_id::of(request.extensions()).to_owned());
     span
 }
 
-/// Notes the answer.
-pub(crate) fn answered(span: &Span, status: StatusCode) {
+/// Whether the caller's trace is continued, and kept if the caller keeps it. Without a setting only a
+/// caller on this machine is trusted.
+fn is_trusted(shared: &Shared, request: &Request) -> bool {
+    shared.trusts_callers.unwrap_or_else(|| {
+        let client = client_ip::address(request, &shared.trusted_proxies).to_canonical();
+        // A request without a connection is a test's.
+        client.is_loopback() || client.is_unspecified()
+    })
+}
+
+/// Notes the status of the answer.
+pub(super) fn answered(span: &Span, status: StatusCode) {
     span.note("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
-        // The kind of failure is the status, as the conventions want it.
+        // The conventions take the status as the kind of failure.
         span.fail(if status == StatusCode::SERVICE_UNAVAILABLE { "503" } else { "500" });
     }
 }

@@ -2,8 +2,9 @@
 
 mod examples;
 
-use super::wire::gzip::Text;
-use super::wire::problem::{Code, Problem};
+use crate::http::edge::RouteTraits;
+use crate::http::wire::gzip::Text;
+use crate::http::wire::problem::{Code, Problem};
 use axum::response::Response;
 use http::HeaderMap;
 use serde_json::Value;
@@ -33,7 +34,7 @@ use utoipa::openapi::{
 struct Head;
 
 /// The document's head, to which the routes are added.
-pub(crate) fn head() -> OpenApi {
+fn head() -> OpenApi {
     let mut document = Head::openapi();
     let description = "Needed with AUTH=jwt. `sub` is the user's number; staff has the scopes \
                        flights:write and bookings:admin.";
@@ -50,14 +51,21 @@ pub(crate) fn head() -> OpenApi {
 /// The whole document.
 pub fn openapi() -> OpenApi {
     let all = super::Shown { docs: true, metrics: true };
-    complete(super::described_routes(all).split_for_parts().1)
+    complete(super::groups(all).map(|(route, routes)| (route, routes.into_openapi())))
 }
 
-/// What the handlers need not repeat: names, examples and links; the problems' media type and codes;
-/// that any may fail or be asked too often, and that those for callers with a token refuse others.
-fn complete(mut document: OpenApi) -> OpenApi {
+/// The groups of routes in one document.
+fn complete(groups: impl IntoIterator<Item = (RouteTraits, OpenApi)>) -> OpenApi {
+    groups
+        .into_iter()
+        .fold(head(), |document, (route, group)| document.merge_from(complete_group(route, group)))
+}
+
+/// Adds what the handlers need not repeat: names, examples and links; the problems' media type and codes;
+/// the refusals that any route may answer, and those of routes for callers with a token.
+fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
+    let is_limited = route.is_limited_api();
     for (path, item) in &mut document.paths.paths {
-        let is_limited = path.starts_with("/api/") && !super::edge::gate::is_probe(path);
         let operations = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put)];
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
@@ -170,8 +178,8 @@ fn reason(status: u16) -> String {
 }
 
 /// The whole document as it is sent: made once, since a router is copied often.
-pub(crate) fn serialized(document: OpenApi) -> Arc<Text> {
-    Arc::new(Text::made(complete(document).to_json().expect("a document is JSON")))
+pub(crate) fn serialized(groups: Vec<(RouteTraits, OpenApi)>) -> Arc<Text> {
+    Arc::new(Text::made(complete(groups).to_json().expect("a document is JSON")))
 }
 
 /// `GET /openapi.json`.

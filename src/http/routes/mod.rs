@@ -8,14 +8,13 @@ pub(crate) mod problems;
 pub(crate) mod search;
 
 use crate::booking::{Bookings, Flights};
-use crate::domain::SeatCount;
+use crate::domain::{SeatCount, UserId};
 use crate::health::Health;
-use crate::http::edge::gate::Edge;
-use crate::http::wire::ExtractorState;
 use crate::http::wire::problem::{Code, Problem};
+use crate::http::wire::{ExtractorState, UserLimit};
 use crate::identity::Tokens;
 use crate::search::Search;
-use crate::telemetry::{Metrics, Tracing};
+use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -33,8 +32,6 @@ pub struct Api {
     pub health: Health,
     /// Counters.
     pub metrics: Metrics,
-    /// Spans.
-    pub tracing: Tracing,
     /// True from the moment a stop was requested.
     pub draining: Arc<AtomicBool>,
     /// Bounds of a request.
@@ -43,8 +40,8 @@ pub struct Api {
     pub tokens: Option<Arc<Tokens>>,
     /// A permit for each request that is worked on at the same time (`MAX_IN_FLIGHT`).
     pub in_flight: Semaphore,
-    /// What each request passes first.
-    pub edge: Edge,
+    /// Counts the requests of each token's user; `None`: no limit.
+    pub(crate) user_limit: Option<Arc<dyn UserLimit>>,
     /// Routes beside the API.
     pub shown: Shown,
 }
@@ -67,8 +64,6 @@ pub struct HttpLimits {
     pub pending_max: Option<SeatCount>,
     /// How long a body may take to arrive (`SERVER_READ_TIMEOUT`).
     pub read_timeout: Duration,
-    /// How long an answer may take, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
-    pub request_timeout: Duration,
 }
 
 impl Api {
@@ -91,5 +86,9 @@ impl ExtractorState for Arc<Api> {
 
     fn tokens(&self) -> Option<&Tokens> {
         self.tokens.as_deref()
+    }
+
+    fn count(&self, user: UserId) -> Result<(), Problem> {
+        self.user_limit.as_ref().map_or(Ok(()), |limit| limit.count(user))
     }
 }

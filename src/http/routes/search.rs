@@ -16,9 +16,6 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// The route of searches.
-pub(crate) const PATH: &str = "/api/v1/flights/search";
-
 /// Maximum of the parameter `limit`. Without it an answer has all flights of the day.
 const LIMIT_MAX: usize = 1_000;
 

@@ -5,17 +5,13 @@ use crate::domain::{BookingId, FlightId, UserId};
 use crate::http::wire::problem::Problem;
 use crate::identity::Caller;
 use axum::extract::FromRequestParts;
-use http::HeaderValue;
 use http::request::Parts;
 use std::convert::Infallible;
+use tower_http::request_id::RequestId;
 use tracing::info;
 
 /// How a deed ends that nobody ends: its caller waited too long, or it panicked.
 const UNKNOWN: &str = "unknown";
-
-/// A request's id, for those who need it before the answer.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub HeaderValue);
 
 /// Notes deeds of one request.
 pub(crate) struct Watch(Option<RequestId>);
@@ -86,7 +82,7 @@ impl Deed {
 impl Drop for Deed {
     fn drop(&mut self) {
         let Some(subject) = self.subject.filter(|_| self.is_told()) else { return };
-        let request_id = self.request.as_ref().and_then(|RequestId(id)| id.to_str().ok());
+        let request_id = self.request.as_ref().and_then(|id| id.header_value().to_str().ok());
         let (action, outcome) = (self.action, self.outcome);
         let user = self.user.map(|user| user.0);
         let booking = self.booking.map(|booking| booking.0);

@@ -18,7 +18,7 @@ impl<S: ExtractorState> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Some(tokens) = state.tokens() else { return Ok(Self::Anyone) };
         let token = bearer(&parts.headers)?;
-        tokens.caller(token).await.map_err(|refused| match refused {
+        let caller = tokens.caller(token).await.map_err(|refused| match refused {
             // What was sent is a secret, or was once: it is not repeated.
             Refused::Token(reason) => {
                 let detail = format!("the token is not accepted: {reason}");
@@ -28,7 +28,11 @@ impl<S: ExtractorState> FromRequestParts<S> for Caller {
                 warn!(%refused, "no token can be checked");
                 Problem::new(Code::Unavailable, "tokens cannot be checked just now; ask again")
             }
-        })
+        })?;
+        if let Self::Known { user, .. } = &caller {
+            state.count(*user)?;
+        }
+        Ok(caller)
     }
 }
 

@@ -12,7 +12,9 @@ pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod request_key;
 
+use crate::domain::UserId;
 use crate::identity::Tokens;
+use problem::Problem;
 use std::time::Duration;
 
 /// What the extractors need to know of the router's state.
@@ -22,6 +24,15 @@ pub(crate) trait ExtractorState: Send + Sync {
 
     /// Checks callers' tokens; `None` with `AUTH=off`.
     fn tokens(&self) -> Option<&Tokens>;
+
+    /// Counts a request of a token's user, or refuses it because the user has asked too often.
+    fn count(&self, user: UserId) -> Result<(), Problem>;
+}
+
+/// How often each user may ask.
+pub(crate) trait UserLimit: Send + Sync {
+    /// Counts a request of a user, or refuses it.
+    fn count(&self, user: UserId) -> Result<(), Problem>;
 }
 
 /// A value of ours as JSON: structs of texts and numbers, which always serialize.

@@ -204,8 +204,8 @@ pub struct Problem {
     cause: Option<Box<str>>,
     /// Why the caller was turned away, in words that repeat nothing of what it sent.
     refusal: Option<&'static str>,
-    /// A header of its answer.
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Headers of its answer.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A refusal, as it is sent.
@@ -238,7 +238,7 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
-        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, header: None }
+        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, headers: Vec::new() }
     }
 
     /// A fault of ours: the caller is told nothing of its cause, which is for the log.
@@ -272,8 +272,9 @@ impl Problem {
     }
 
     /// Itself with a header.
-    pub(crate) fn bearing(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some(Box::new((name, value))), ..self }
+    pub(crate) fn bearing(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// A page of another origin wants to change something.
@@ -390,7 +391,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let Some((name, value)) = self.header.as_deref() {
+        for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
         response.extensions_mut().insert(self);

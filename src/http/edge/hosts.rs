@@ -1,29 +1,58 @@
-//! Whether a request calls the service by a name that is its own (`ALLOWED_HOSTS`).
+//! The name by which a request calls the service (`ALLOWED_HOSTS`), and the headers that say where a
+//! request ends.
 //!
-//! A browser sends the name of the page's origin. The owner of a name can let it point to this machine
-//! (DNS rebinding), but not give it the name `localhost` or an address.
+//! A browser sends the name of the page's origin. The owner of a name can point it to this machine (DNS
+//! rebinding), but a browser never takes such a page for one of `localhost` or of an address.
 
+use super::framing;
+use super::step::Step;
 use crate::config::Config;
+use crate::http::wire::host;
 use crate::http::wire::problem::{Code, Problem};
 use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use http::header::HOST;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
-/// Names that are the service's own.
-pub(crate) struct AllowedHosts(Vec<String>);
+/// Refuses requests whose `Host` or `Transfer-Encoding` is malformed, and those to other hosts.
+#[derive(Clone)]
+pub(super) struct CheckHost {
+    /// The service's names; `None`: any.
+    pub(super) allowed: Option<Arc<AllowedHosts>>,
+}
 
-impl AllowedHosts {
-    /// As the settings want it; `None`: any name is.
-    pub(crate) fn by(config: &Config) -> Option<Self> {
-        config.checked_hosts().map(|names| Self(names.to_vec()))
+impl Step for CheckHost {
+    type Kept = ();
+
+    fn enter(&self, request: &mut Request) -> ControlFlow<Response, ()> {
+        let malformed = host::fault(request).or_else(|| framing::fault(request));
+        let allowed = self.allowed.as_ref();
+        match malformed.or_else(|| allowed.and_then(|allowed| allowed.fault(request))) {
+            Some(problem) => ControlFlow::Break(problem.into_response()),
+            None => ControlFlow::Continue(()),
+        }
     }
 
-    /// The problem with the names of a request, if there is one: of each `Host`, and of a target that has
-    /// a host of its own (`GET http://… HTTP/1.1`). Without any there is no browser.
-    pub(crate) fn fault(&self, request: &Request) -> Option<Problem> {
-        let of_target = request.uri().authority().is_none_or(|at| self.know(at.as_str()));
+    fn leave((): (), _: &mut Response) {}
+}
+
+/// The service's names besides `localhost` and addresses.
+pub(super) struct AllowedHosts(Vec<String>);
+
+impl AllowedHosts {
+    /// The names in the settings; `None` where any name is allowed.
+    pub(super) fn from_config(config: &Config) -> Option<Arc<Self>> {
+        config.checked_hosts().map(|names| Arc::new(Self(names.to_vec())))
+    }
+
+    /// The problem with the names of a request: each `Host`, and the host of a target in absolute form
+    /// (`GET http://… HTTP/1.1`). A request without any comes from no browser.
+    fn fault(&self, request: &Request) -> Option<Problem> {
+        let is_target_known = request.uri().authority().is_none_or(|at| self.know(at.as_str()));
         let mut hosts = request.headers().get_all(HOST).iter();
-        if of_target && hosts.all(|host| host.to_str().is_ok_and(|host| self.know(host))) {
+        if is_target_known && hosts.all(|host| host.to_str().is_ok_and(|host| self.know(host))) {
             return None;
         }
         let detail = "the Host is no name of this service; ALLOWED_HOSTS lists those that are, besides \

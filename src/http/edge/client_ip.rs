@@ -1,11 +1,11 @@
-//! Whose request it is: the address of the connection, or what a trusted proxy says of it.
+//! The client's address: the connection's, or what a trusted proxy says of it.
 
 use crate::config::Network;
 use axum::extract::{ConnectInfo, Request};
 use http::{HeaderMap, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Hops that are looked at, from the right: a chain of proxies is far shorter.
+/// Maximum hops read, from the right: a chain of proxies is far shorter.
 const HOPS_MAX: usize = 32;
 
 /// The client's address.
@@ -72,6 +72,23 @@ fn ip(node: &str) -> Option<IpAddr> {
     let bracketed = node.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(ip, _)| ip);
     let address = bracketed.unwrap_or(node).parse().ok();
     address.or_else(|| node.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+/// A client as a key of 64 bits. Addresses of one /64 of IPv6 are one client, since a host owns a whole
+/// /64; an IPv4 address is below `0000:ffff::/32`, where no network is.
+pub(crate) fn key(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => 0xffff_0000_0000 | u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+    }
+}
+
+/// The /48 of an IPv6 address: what one site gets.
+pub(crate) fn network_key(address: IpAddr) -> Option<u64> {
+    match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some((v6.to_bits() >> 80) as u64),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,112 @@
+//! Watches each request: counts, span and log line.
+
+use super::access_log::AccessLog;
+use super::step::Step;
+use super::{Kind, RouteTraits, Shared, client_ip, request_id, span};
+use crate::http::wire::prefer;
+use crate::http::wire::problem::Problem;
+use crate::telemetry::{Route, Span};
+use axum::extract::{MatchedPath, Request};
+use axum::response::Response;
+use http::Method;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{Level, enabled};
+
+/// An answer that takes longer, beyond what the caller asked to wait, is logged as slow.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Watches the requests of some routes.
+#[derive(Clone)]
+pub(super) struct Observe {
+    pub(super) shared: Arc<Shared>,
+    pub(super) route: RouteTraits,
+}
+
+/// A request under way; in flight until it is dropped.
+pub(super) struct Observed {
+    shared: Arc<Shared>,
+    kind: Kind,
+    started: Instant,
+    method: &'static str,
+    path: Option<MatchedPath>,
+    route: Arc<Route>,
+    /// The client's address, if a log line may show it.
+    client: Option<IpAddr>,
+    /// How long the caller asked to wait.
+    wait: Duration,
+    span: Option<Arc<Span>>,
+}
+
+impl Step for Observe {
+    type Kept = Observed;
+
+    fn enter(&self, request: &mut Request) -> ControlFlow<Response, Observed> {
+        let shared = self.shared.clone();
+        shared.metrics.http_in_flight.inc();
+        let started = Instant::now();
+        let path = request.extensions().get::<MatchedPath>().cloned();
+        let name = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let method = method_label(request.method());
+        let route = shared.metrics.route(method, name);
+        let is_logged = enabled!(target: "access", Level::INFO);
+        let client = is_logged.then(|| client_ip::address(request, &shared.trusted_proxies));
+        let wait =
+            if self.route.may_wait { prefer::wait(request.headers()) } else { Duration::ZERO };
+        let mut span = None;
+        if self.route.kind == Kind::Api && shared.tracing.is_on() {
+            let begun = Arc::new(span::begin(&shared, request, (method, name)));
+            // The innermost layer makes it the current one of the handler.
+            request.extensions_mut().insert(begun.clone());
+            span = Some(begun);
+        }
+        let kind = self.route.kind;
+        let observed = Observed { shared, kind, started, method, path, route, client, wait, span };
+        ControlFlow::Continue(observed)
+    }
+
+    fn leave(observed: Observed, response: &mut Response) {
+        let problem = response.extensions_mut().remove::<Problem>();
+        let (status, took) = (response.status(), observed.started.elapsed());
+        observed.route.observe(status, took);
+        let span = observed.span.as_deref().unwrap_or(&Span::NONE);
+        span::answered(span, status);
+        let line = AccessLog {
+            id: request_id::of(response.extensions()),
+            kind: observed.kind,
+            method: observed.method,
+            route: observed.path.as_ref().map_or(UNMATCHED, MatchedPath::as_str),
+            status,
+            took,
+            is_slow: took > SLOW + observed.wait,
+            client: observed.client,
+        };
+        line.write(problem.as_ref(), span, &observed.shared.refusals);
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.shared.metrics.http_in_flight.dec();
+    }
+}
+
+/// The route of a request that none matches.
+const UNMATCHED: &str = "unmatched";
+
+/// The method as metrics show it. A method that no route takes is `other`: a caller may send any word,
+/// and each would be a series for the life of the process.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
