@@ -6,7 +6,7 @@ use crate::support::{TestDatabase, booking, within};
 use futures::stream::{self, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 const CLIENTS: usize = 1_000;
@@ -145,9 +145,16 @@ async fn each_setting_names_its_part() {
         .with("LOCK_TTL", "7m")
         .start(1)
         .await;
-    let health = replicas.get(0, "/api/v1/health").await;
-    for part in ["database", "redis", "kafka"] {
-        assert_eq!(health["checks"][part]["status"], "ok", "{health}");
+    // A busy machine may keep Redis longer than the 50 ms that a call has.
+    let parts = ["database", "redis", "kafka"];
+    let began = Instant::now();
+    loop {
+        let health = replicas.get(0, "/api/v1/health").await;
+        if parts.iter().all(|part| health["checks"][part]["status"] == "ok") {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{health}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let flight = replicas.add_flight(1).await;
     let placed =

@@ -188,6 +188,20 @@ pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
     let wider = [NewPartitions::new(topic, partitions)];
     let outcomes = admin.create_partitions(&wider, &AdminOptions::new()).await.expect("answered");
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    // The broker answers before it shows all of them.
+    let (name, count) = (topic.to_owned(), partitions);
+    let shown = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        while began.elapsed() < WAIT_MAX {
+            let metadata = admin.inner().fetch_metadata(Some(&name), WAIT_MAX).expect("metadata");
+            if metadata.topics()[0].partitions().len() == count {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    });
+    assert!(shown.await.expect("no panic"), "{partitions} partitions of {topic} are never shown");
 }
 
 /// A broker of the test's own, which it may take away.
