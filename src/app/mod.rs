@@ -104,10 +104,10 @@ impl App {
     /// Wires parts into a service at rest.
     pub fn assemble(config: Config, parts: Parts) -> Self {
         let (metrics, tracing) = (parts.metrics.clone(), parts.tracing.clone());
-        tracing.call_them(names(&config));
+        tracing.set_names(names(&config));
         let (store, read) = (parts.store.clone(), parts.store.clone());
         metrics.watch_pools(move || store.pools());
-        metrics.tell_version_limit(parts.store.version_limit());
+        metrics.set_version_limit(parts.store.version_limit());
         metrics.watch_unreadable(move || read.unreadable());
         let committed = Arc::new(Notify::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -38,9 +38,9 @@ impl Drift {
     /// Tells of nothing: from now on another process looks.
     pub fn forget(metrics: &Metrics) {
         for invariant in Self::INVARIANTS {
-            metrics.tell_violations(invariant, 0);
+            metrics.set_violations(invariant, 0);
         }
-        metrics.tell_violations(PaymentsLook::INVARIANT, 0);
+        metrics.set_violations(PaymentsLook::INVARIANT, 0);
     }
 
     /// Looks, if it is time to, by the running time of the clock port.
@@ -88,7 +88,7 @@ impl Drift {
             for flight in flights.difference(&self.broken) {
                 error!(flight.id = %flight, "{invariant} is broken: run `airline-booking audit`");
             }
-            metrics.tell_violations(invariant, flights.len());
+            metrics.set_violations(invariant, flights.len());
             broken.extend(flights);
         }
         self.broken = broken.into_iter().take(BROKEN_MAX).collect();

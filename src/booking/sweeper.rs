@@ -104,7 +104,7 @@ impl Sweeper {
             }
             // From now on another process tells it.
             self.metrics.set_waiting(&Waiting::default());
-            self.metrics.tell_refused(0);
+            self.metrics.set_sweep_refused(0);
             Drift::forget(&self.metrics);
         }
     }
@@ -217,7 +217,7 @@ impl Sweeper {
             self.drive_overdue(now - self.redrive_after).await.map_err(Error::from),
             self.erase_departed(now).await.map_err(Error::from),
         ];
-        self.metrics.tell_refused(self.passed_over.refused(self.clock.running()));
+        self.metrics.set_sweep_refused(self.passed_over.refused(self.clock.running()));
         let mut all_done = Ok(0);
         for part in parts {
             all_done = match (all_done, part) {

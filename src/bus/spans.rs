@@ -75,7 +75,7 @@ fn span(
     span.note("messaging.system", bus.system());
     span.note("messaging.operation.name", operation);
     span.note("messaging.operation.type", operation);
-    span.note("messaging.destination.name", tracing.name_of(topic));
+    span.note("messaging.destination.name", tracing.topic_name(topic));
     // Ours are far shorter; others may write anything.
     if let Some(id) = message.headers.get("ce_id").filter(|id| id.len() <= 256) {
         span.note("messaging.message.id", id.to_owned());

@@ -350,7 +350,7 @@ impl<'a> Batch<'a> {
                 decide(state, &p.ticket.command, now, &self.parts.policy);
             state.apply(&wanted);
             if let Some(change) = &wanted.flight {
-                self.parts.metrics.tell_version(change.after.version);
+                self.parts.metrics.observe_version(change.after.version);
             }
             let position = (!wanted.is_empty()).then_some(changes.commands.len());
             if position.is_some() {

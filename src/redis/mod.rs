@@ -308,7 +308,7 @@ impl Shared {
                 info!("Redis is back");
             }
             *state = State::Up(connection);
-            self.metrics.tell_redis(true);
+            self.metrics.set_redis_up(true);
         });
     }
 
@@ -383,7 +383,7 @@ impl Shared {
     }
 
     fn say_away(&self, why: &RedisFailure) {
-        self.metrics.tell_redis(false);
+        self.metrics.set_redis_up(false);
         warn!(error = %why, "Redis is away; the service goes on without it");
     }
 }

@@ -1,51 +1,53 @@
-//! Counters of which each stands alone.
+//! Counters without labels.
 
-use super::metrics::Maker;
+use super::registrar::Registrar;
 use prometheus::IntCounter;
 
-pub(super) fn deferred(made: &Maker) -> IntCounter {
-    made.counter(
+pub(super) fn payments_deferred(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
         "payments_deferred_total",
-        "Requests for payment left to the sweeper: too many calls wait for the gateway.",
+        "Payment requests left to the sweeper because too many gateway calls wait.",
     )
 }
 
-pub(super) fn unanswered(made: &Maker) -> IntCounter {
-    made.counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
+pub(super) fn gateway_errors(registrar: &Registrar) -> IntCounter {
+    registrar
+        .counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
 }
 
-pub(super) fn refused(made: &Maker) -> IntCounter {
-    made.counter(
+pub(super) fn connections_refused(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
         "http_connections_refused_total",
         "Connections closed because their client had MAX_CONNECTIONS_PER_CLIENT.",
     )
 }
 
-pub(super) fn limit_conflicts(made: &Maker) -> IntCounter {
-    made.counter(
+pub(super) fn limit_conflicts(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
         "booking_limit_conflicts_total",
-        "Commands decided again because a user held more seats unpaid than this process knew of.",
+        "Commands decided again because a user held more unpaid seats than this process knew.",
     )
 }
 
-pub(super) fn erased(made: &Maker) -> IntCounter {
-    made.counter(
+pub(super) fn passengers_erased(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
         "passengers_erased_total",
         "Bookings whose passengers were erased, PASSENGER_RETENTION after departure.",
     )
 }
 
-pub(super) fn lock_waits(made: &Maker) -> IntCounter {
-    made.counter("booking_lock_waits_total", "Commands that waited for another replica's lock.")
+pub(super) fn lock_waits(registrar: &Registrar) -> IntCounter {
+    registrar
+        .counter("booking_lock_waits_total", "Commands that waited for another replica's lock.")
 }
 
-pub(super) fn version_conflicts(made: &Maker) -> IntCounter {
-    made.counter(
+pub(super) fn version_conflicts(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
         "booking_version_conflicts_total",
-        "Commands decided again because another commit was first.",
+        "Commands decided again because another commit came first.",
     )
 }
 
-pub(super) fn redis_errors(made: &Maker) -> IntCounter {
-    made.counter("redis_errors_total", "Calls to Redis that failed.")
+pub(super) fn redis_errors(registrar: &Registrar) -> IntCounter {
+    registrar.counter("redis_errors_total", "Calls to Redis that failed.")
 }

@@ -1,7 +1,7 @@
-//! The way of spans to the collector: a bounded queue, and a thread of its own that posts them.
+//! Export of spans to the collector: a bounded queue, and a thread that posts batches.
 //!
-//! Nobody who makes a span ever waits. A queue that is full loses spans, which are counted; a
-//! collector that is away costs one warning, and a line when it is back.
+//! Making a span never blocks. A full queue drops spans, which are counted. An outage of the collector
+//! logs one warning when it starts and one line when it ends.
 
 use super::metrics::Metrics;
 use super::names::Names;
@@ -21,38 +21,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// Ended spans that wait to be sent; about a kilobyte each. Beyond it they are lost.
+/// Maximum number of ended spans that wait to be sent, about a kilobyte each. More are dropped.
 const QUEUE_MAX: usize = 16_384;
 
-/// Spans in one request to the collector; few, so that making it takes no core for long.
+/// Maximum spans in one request to the collector: encoding them must not occupy a core for long.
 const BATCH_SIZE_MAX: usize = 512;
 
-/// How long a span waits for others at most.
+/// Maximum time that a span waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector has to answer, all attempts together.
+/// Time limit of an export, retries included.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Links of one span: a batch has one to each of its commands.
+/// Maximum links of one span: a batch links to each of its commands.
 const LINKS_MAX: u32 = 512;
 
-/// What makes spans and what sends them.
+/// Makes spans and sends them.
 pub(super) struct Pipeline {
     pub(super) tracer: SdkTracer,
-    /// What is outside, once the application has said so.
+    /// Names of external systems, once the application has set them.
     pub(super) names: OnceLock<Names>,
     provider: SdkTracerProvider,
 }
 
 impl Pipeline {
-    /// Sends what is left; blocks so long at most.
+    /// Sends the remaining spans; blocks for up to `within`.
     pub(super) fn stop(&self, within: Duration) {
-        // What could not be sent was told of where it failed.
+        // A failed export is logged where it fails.
         let _ = self.provider.shutdown_with_timeout(within);
     }
 }
 
-/// A pipeline to the collector of the settings.
 pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Result<Pipeline> {
     crate::tls::provide();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
@@ -61,11 +60,11 @@ pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Res
         .with_timeout(EXPORT_TIMEOUT)
         .build()
         .context("TRACING_ENDPOINT")?;
-    let exporter = Reporting {
+    let exporter = ReportingExporter {
         exporter,
         endpoint: settings.endpoint.clone(),
         metrics: metrics.clone(),
-        is_away: AtomicBool::new(false),
+        is_down: AtomicBool::new(false),
     };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE_MAX)
@@ -83,19 +82,19 @@ pub(super) fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Res
     let ratio = Sampler::TraceIdRatioBased(settings.sampler_ratio);
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(AsTheLinked(Sampler::ParentBased(Box::new(ratio))))
+        .with_sampler(LinkedSampler(Sampler::ParentBased(Box::new(ratio))))
         .with_max_links_per_span(LINKS_MAX)
-        .with_span_processor(Counting { processor, metrics })
+        .with_span_processor(CountingProcessor { processor, metrics })
         .build();
     let tracer = provider.tracer("airline-booking");
     Ok(Pipeline { tracer, names: OnceLock::new(), provider })
 }
 
-/// Keeps a trace that has no parent if it is linked to one that is kept.
+/// Samples a root span if one of its links is sampled; leaves other spans to the inner sampler.
 #[derive(Debug, Clone)]
-struct AsTheLinked(Sampler);
+struct LinkedSampler(Sampler);
 
-impl ShouldSample for AsTheLinked {
+impl ShouldSample for LinkedSampler {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -107,19 +106,19 @@ impl ShouldSample for AsTheLinked {
     ) -> SamplingResult {
         let is_root = parent.is_none_or(|context| !context.span().span_context().is_valid());
         let is_linked = links.iter().any(|link| link.span_context.is_sampled());
-        let by = if is_root && is_linked { &Sampler::AlwaysOn } else { &self.0 };
-        by.should_sample(parent, trace_id, name, kind, attributes, links)
+        let sampler = if is_root && is_linked { &Sampler::AlwaysOn } else { &self.0 };
+        sampler.should_sample(parent, trace_id, name, kind, attributes, links)
     }
 }
 
-/// Counts spans that have ended; those that are neither sent nor failed later were lost.
+/// Counts ended spans. Those that are never counted as sent or failed were dropped by the full queue.
 #[derive(Debug)]
-struct Counting {
+struct CountingProcessor {
     processor: BatchSpanProcessor,
     metrics: Metrics,
 }
 
-impl opentelemetry_sdk::trace::SpanProcessor for Counting {
+impl opentelemetry_sdk::trace::SpanProcessor for CountingProcessor {
     fn on_start(&self, span: &mut opentelemetry_sdk::trace::Span, context: &Context) {
         self.processor.on_start(span, context);
     }
@@ -144,42 +143,42 @@ impl opentelemetry_sdk::trace::SpanProcessor for Counting {
     }
 }
 
-/// Counts what was sent and what was not, and says when the collector goes away and comes back.
+/// Counts sent and failed spans, and logs the start and end of an outage of the collector.
 #[derive(Debug)]
-struct Reporting {
+struct ReportingExporter {
     exporter: opentelemetry_otlp::SpanExporter,
     endpoint: String,
     metrics: Metrics,
-    is_away: AtomicBool,
+    is_down: AtomicBool,
 }
 
-impl Reporting {
-    fn came_back(&self) {
-        if self.is_away.swap(false, Ordering::Relaxed) {
+impl ReportingExporter {
+    fn log_recovery(&self) {
+        if self.is_down.swap(false, Ordering::Relaxed) {
             info!(endpoint = self.endpoint, "the collector takes traces again");
         }
     }
 
-    fn went_away(&self, error: &OTelSdkError) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
+    fn log_outage(&self, error: &OTelSdkError) {
+        if !self.is_down.swap(true, Ordering::Relaxed) {
             let endpoint = &self.endpoint;
             warn!(%error, endpoint, "the collector does not take traces; they are lost meanwhile");
         }
     }
 }
 
-impl SpanExporter for Reporting {
+impl SpanExporter for ReportingExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let exported = self.exporter.export(batch).await;
         match &exported {
             Ok(()) => {
                 self.metrics.count_spans("sent", spans);
-                self.came_back();
+                self.log_recovery();
             }
             Err(error) => {
                 self.metrics.count_spans("failed", spans);
-                self.went_away(error);
+                self.log_outage(error);
             }
         }
         exported

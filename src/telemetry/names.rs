@@ -1,13 +1,13 @@
-//! What spans call the parts outside, where it is not what the service itself calls them.
+//! The names of external systems in spans.
 
 use crate::messages::Topic;
 use std::collections::HashMap;
 
-/// Names by OpenTelemetry's semantic conventions.
+/// Names as OpenTelemetry's semantic conventions define them.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Which database the store is (`db.system.name`).
+    /// The database system (`db.system.name`).
     pub database: &'static str,
-    /// What topics are called (`KAFKA_TOPIC_*`); those that are not named here by their default.
+    /// Names of topics (`KAFKA_TOPIC_*`). A topic that is missing here has its default name.
     pub topics: HashMap<Topic, String>,
 }

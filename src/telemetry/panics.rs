@@ -1,31 +1,30 @@
-//! Panics that one piece of work survives: each is counted here, and logged once by the panic hook.
+//! Caught panics: each is counted here and logged once, by the panic hook.
 
 use super::Metrics;
-use super::metrics::Maker;
+use super::registrar::Registrar;
 use futures::FutureExt as _;
 use prometheus::IntCounterVec;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The parts of the service whose panics are caught, as the metric names them.
+/// The parts of the service whose panics are caught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// A batch of the booking engine.
     Batch,
     /// A call to the payment gateway.
     GatewayCall,
-    /// Keeping flight locks while a batch runs.
+    /// The task that renews flight locks while a batch runs.
     FlightLocks,
-    /// Connecting to Redis.
+    /// The task that connects to Redis.
     Redis,
     /// An HTTP request.
     Request,
-    /// A worker's loop; the process stops.
+    /// A worker's loop. The process stops then.
     Worker,
 }
 
 impl Part {
-    /// Every part.
     pub(super) const ALL: [Self; 6] = [
         Self::Batch,
         Self::GatewayCall,
@@ -48,22 +47,21 @@ impl Part {
     }
 }
 
-/// The counter, by part.
-pub(super) fn made_by(made: &Maker) -> IntCounterVec {
-    made.counters("panics_total", "Panics that were caught, by part of the service.", &["part"])
+pub(super) fn register(registrar: &Registrar) -> IntCounterVec {
+    registrar.counters("panics_total", "Caught panics, by part of the service.", &["part"])
 }
 
-/// Work that ended in a panic, which was counted.
+/// The work panicked; the panic is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
 impl Metrics {
-    /// Runs work that may panic. What it had in its hands is dropped.
+    /// Runs a future that may panic. What it owns is dropped then.
     pub async fn catch<T>(&self, part: Part, work: impl Future<Output = T>) -> Result<T, Panicked> {
         AssertUnwindSafe(work).catch_unwind().await.map_err(|_| self.count_panic(part))
     }
 
-    /// Runs work that may panic and does not wait.
+    /// Runs a function that may panic.
     pub fn catch_now<T>(&self, part: Part, work: impl FnOnce() -> T) -> Result<T, Panicked> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|_| self.count_panic(part))
     }

@@ -1,27 +1,27 @@
-//! Whether workers get on with their work: measured when somebody asks, so that it costs them nothing.
+//! Detects stalled workers. Stalls are computed when metrics or health are read, so workers pay nothing.
 
 use super::Metrics;
-use super::metrics::Maker;
+use super::registrar::Registrar;
 use crate::messages::Topic;
 use prometheus::IntGaugeVec;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// What a worker finishes, and what it has begun. Cheap to clone.
+/// What a worker has begun and when it last finished something. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Progress(Arc<Mutex<Steps>>);
 
 #[derive(Debug)]
 struct Steps {
-    /// When something was finished, or it began to be watched.
+    /// When the last piece of work was finished, or else when watching started.
     last: Instant,
     open: usize,
-    /// Since when something was open at every moment.
+    /// Start of the current stretch in which at least one piece of work is open.
     open_since: Option<Instant>,
 }
 
-/// A piece of work under way; ends when dropped, finished or not.
+/// A piece of work under way. It ends when dropped, finished or not.
 #[derive(Debug)]
 pub struct Open(Progress);
 
@@ -33,12 +33,12 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Something was finished.
+    /// A piece of work is finished.
     pub fn step(&self) {
         self.steps().last = Instant::now();
     }
 
-    /// Something is begun.
+    /// Starts a piece of work.
     pub fn begin(&self) -> Open {
         let mut steps = self.steps();
         steps.open += 1;
@@ -46,8 +46,8 @@ impl Progress {
         Open(self.clone())
     }
 
-    /// For how long there has been work and none was finished. `waiting_since`: since when there
-    /// has been work that is not begun.
+    /// How long there has been work without any being finished. `waiting_since` is when the oldest
+    /// work that has not been started arrived.
     pub fn stalled_for(&self, waiting_since: Option<Instant>, now: Instant) -> Duration {
         let steps = self.steps();
         let since = [steps.open_since, waiting_since].into_iter().flatten().min();
@@ -71,25 +71,25 @@ impl Drop for Open {
 
 type Stall = Box<dyn Fn(Instant) -> Duration + Send + Sync>;
 
-/// The workers of this process, and since when messages have waited for them.
-pub(super) struct Watched {
+/// The workers of this process, and since when messages have been waiting for each group.
+pub(super) struct Stalls {
     gauge: IntGaugeVec,
     workers: Mutex<Vec<(&'static str, Stall)>>,
     lagging: Mutex<HashMap<(Topic, String), Instant>>,
 }
 
-impl Watched {
-    pub(super) fn made_by(made: &Maker) -> Self {
-        let gauge = made.gauges(
+impl Stalls {
+    pub(super) fn register(registrar: &Registrar) -> Self {
+        let gauge = registrar.gauges(
             "worker_stalled_seconds",
-            "Seconds for which a worker has had work and finished none.",
+            "Seconds for which a worker has had work without finishing any.",
             &["worker"],
         );
         Self { gauge, workers: Mutex::default(), lagging: Mutex::default() }
     }
 
-    /// Messages of a group wait in this process's partitions, or none does any more.
-    pub(super) fn tell_lag(&self, topic: Topic, group: &str, is_behind: bool) {
+    /// Sets whether messages of a group wait in this process's partitions.
+    pub(super) fn set_lagging(&self, topic: Topic, group: &str, is_behind: bool) {
         let mut lagging = self.lagging.lock().expect("no holder of the times panics");
         let key = (topic, group.to_owned());
         if is_behind {
@@ -99,13 +99,13 @@ impl Watched {
         }
     }
 
-    pub(super) fn look_at_workers(&self) {
-        for (worker, stalled) in self.stalls() {
+    pub(super) fn refresh(&self) {
+        for (worker, stalled) in self.all() {
             self.gauge.with_label_values(&[worker]).set(stalled.as_secs() as i64);
         }
     }
 
-    fn stalls(&self) -> Vec<(&'static str, Duration)> {
+    fn all(&self) -> Vec<(&'static str, Duration)> {
         let workers = self.workers.lock().expect("no holder of the workers panics");
         let now = Instant::now();
         workers.iter().map(|(name, stall)| (*name, stall(now))).collect()
@@ -113,24 +113,24 @@ impl Watched {
 }
 
 impl Metrics {
-    /// Watches a worker of this process; `stall` says for how long it has had work and finished none.
+    /// Watches a worker of this process. `stall` returns how long it has had work without finishing any.
     pub fn watch_worker(
         &self,
         name: &'static str,
         stall: impl Fn(Instant) -> Duration + Send + Sync + 'static,
     ) {
-        let mut workers = self.watched.workers.lock().expect("no holder of the workers panics");
+        let mut workers = self.stalls.workers.lock().expect("no holder of the workers panics");
         workers.push((name, Box::new(stall)));
     }
 
-    /// The workers of this process, each with how long it has had work and finished none.
+    /// The workers of this process, each with how long it has had work without finishing any.
     pub fn stalls(&self) -> Vec<(&'static str, Duration)> {
-        self.watched.stalls()
+        self.stalls.all()
     }
 
-    /// Since when messages of a group have waited in this process's partitions without a break.
+    /// Since when messages of a group have been waiting in this process's partitions without a break.
     pub fn lagging_since(&self, topic: Topic, group: &str) -> Option<Instant> {
-        let lagging = self.watched.lagging.lock().expect("no holder of the times panics");
+        let lagging = self.stalls.lagging.lock().expect("no holder of the times panics");
         lagging.get(&(topic, group.to_owned())).copied()
     }
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_stalls_while_there_is_work_and_it_finishes_none() {
+    fn a_worker_stalls_while_it_has_work_and_finishes_none() {
         let (progress, began) = (Progress::default(), Instant::now());
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
         assert_eq!(progress.stalled_for(None, later(60)), Duration::ZERO, "at rest");
@@ -153,7 +153,7 @@ mod tests {
         let second = progress.begin();
         drop(first);
         let stalled = progress.stalled_for(None, later(60));
-        assert!(stalled >= Duration::from_secs(59), "one is open still: {stalled:?}");
+        assert!(stalled >= Duration::from_secs(59), "the second is still open: {stalled:?}");
         progress.step();
         assert!(progress.stalled_for(None, Instant::now()) < Duration::from_secs(59));
         drop(second);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_wait_since_the_group_fell_behind_until_it_has_caught_up() {
+    fn a_group_lags_from_its_first_waiting_message_until_it_has_caught_up() {
         let metrics = Metrics::new();
         let since = || metrics.lagging_since(Topic::PaymentEvents, "g");
         assert_eq!(since(), None);

@@ -1,6 +1,6 @@
-//! What is known of the store: what waits in it, who does its jobs, and the connections to it.
+//! Gauges of the store: its backlog, the leases of its jobs, its connections.
 
-use super::metrics::Maker;
+use super::registrar::Registrar;
 use prometheus::{Gauge, IntGauge, IntGaugeVec};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ pub struct PoolUse {
     pub max: u64,
 }
 
-/// What waits in the store.
+/// The backlog of the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Waiting {
     /// Messages in the outbox.
@@ -32,10 +32,10 @@ pub struct Waiting {
     pub unanswered_payments: i64,
 }
 
-/// Tells how connections are used.
+/// Returns the use of each pool.
 type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
 
-/// Tells how many rows can't be read, by table.
+/// Returns the number of unreadable rows, by table.
 type UnreadableSource = Box<dyn Fn() -> BTreeMap<&'static str, usize> + Send + Sync>;
 
 pub(super) struct StoreGauges {
@@ -57,64 +57,64 @@ pub(super) struct StoreGauges {
 }
 
 impl StoreGauges {
-    pub(super) fn made_by(made: &Maker) -> Self {
+    pub(super) fn register(registrar: &Registrar) -> Self {
         Self {
-            outbox_depth: made.gauge(
+            outbox_depth: registrar.gauge(
                 "outbox_depth",
-                "Messages that wait in the outbox; told by the process that sweeps.",
+                "Messages waiting in the outbox; set by the process that sweeps.",
             ),
-            outbox_age: made.fraction(
+            outbox_age: registrar.float_gauge(
                 "outbox_oldest_age_seconds",
-                "Age of the oldest message in the outbox; told by the process that sweeps.",
+                "Age of the oldest message in the outbox; set by the process that sweeps.",
             ),
-            stuck_bookings: made.gauge(
+            stuck_bookings: registrar.gauge(
                 "bookings_stuck",
-                "Bookings pending well past their hold; told by the process that sweeps.",
+                "Bookings pending well past their hold; set by the process that sweeps.",
             ),
-            unanswered_payments: made.gauge(
+            unanswered_payments: registrar.gauge(
                 "payments_unanswered",
-                "Payments without an answer for too long; told by the process that sweeps.",
+                "Payments without an answer for too long; set by the process that sweeps.",
             ),
-            violations: made.gauges(
+            violations: registrar.gauges(
                 "invariant_violations",
-                "Flights found to break an invariant; told by the process that sweeps.",
+                "Flights found to break an invariant; set by the process that sweeps.",
                 &["invariant"],
             ),
-            jobs: made.gauges(
+            jobs: registrar.gauges(
                 "job_leader",
-                "1 where this process does what one process at a time does.",
+                "1 where this process holds the lease of a job that one process at a time does.",
                 &["role"],
             ),
-            connections: made.gauges(
+            connections: registrar.gauges(
                 "db_pool_connections",
                 "Connections to the database, by pool and state (used or idle).",
                 &["pool", "state"],
             ),
-            connections_max: made.gauges(
+            connections_max: registrar.gauges(
                 "db_pool_connections_max",
-                "Connections that a pool may have.",
+                "Maximum number of connections of a pool.",
                 &["pool"],
             ),
             pools: OnceLock::new(),
-            refused: made.gauge(
+            refused: registrar.gauge(
                 "sweep_refused",
                 "Expiries, cancellations, payment requests and erasures that the sweeper can't carry \
-                 out; told by the process that sweeps.",
+                 out; set by the process that sweeps.",
             ),
-            unreadable: made.gauges(
+            unreadable: registrar.gauges(
                 "db_rows_unreadable",
-                "Rows that this process met within two minutes and can't read, by table; their names \
-                 are in its log.",
+                "Unreadable rows that this process met in the last two minutes, by table; its log names \
+                 them.",
                 &["table"],
             ),
             unreadable_source: OnceLock::new(),
             version: AtomicI64::new(0),
-            version_max: made.gauge(
+            version_max: registrar.gauge(
                 "flight_version_max",
                 "Highest version to which this process has changed a flight, or tried to.",
             ),
-            version_limit: made
-                .gauge("flight_version_limit", "Highest version that the database can keep."),
+            version_limit: registrar
+                .gauge("flight_version_limit", "Highest version that the database can store."),
         }
     }
 
@@ -125,7 +125,7 @@ impl StoreGauges {
         self.unanswered_payments.set(waiting.unanswered_payments);
     }
 
-    pub(super) fn tell_violations(&self, invariant: &str, flights: usize) {
+    pub(super) fn set_violations(&self, invariant: &str, flights: usize) {
         self.violations.with_label_values(&[invariant]).set(flights as i64);
     }
 
@@ -134,11 +134,11 @@ impl StoreGauges {
     }
 
     pub(super) fn watch_pools(&self, source: PoolSource) {
-        // The first to say so is the one whose metrics these are.
+        // A second source is ignored: the metrics belong to the service that set the first.
         let _ = self.pools.set(source);
     }
 
-    pub(super) fn tell_refused(&self, refused: usize) {
+    pub(super) fn set_sweep_refused(&self, refused: usize) {
         self.refused.set(refused as i64);
     }
 
@@ -146,16 +146,16 @@ impl StoreGauges {
         let _ = self.unreadable_source.set(source);
     }
 
-    pub(super) fn tell_version(&self, version: i64) {
+    pub(super) fn observe_version(&self, version: i64) {
         self.version.fetch_max(version, Ordering::Relaxed);
     }
 
-    pub(super) fn tell_version_limit(&self, limit: i64) {
+    pub(super) fn set_version_limit(&self, limit: i64) {
         self.version_limit.set(limit);
     }
 
-    /// Connections and unreadable rows are counted when somebody asks, since that costs nothing.
-    pub(super) fn look(&self) {
+    /// Reads the watched sources. Only rendering calls this, so watching costs nothing otherwise.
+    pub(super) fn refresh(&self) {
         self.version_max.set(self.version.load(Ordering::Relaxed));
         if let Some(unreadable) = self.unreadable_source.get() {
             for (table, rows) in unreadable() {

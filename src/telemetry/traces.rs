@@ -1,8 +1,8 @@
-//! Traces: spans that are sent to a collector, and their context on its way through the service.
+//! Traces: spans, which are sent to a collector, and the context that connects them.
 //!
-//! A span belongs to whoever holds it and ends when it is dropped. Within a request the context is
-//! ambient ([`Tracing::current`]); through queues, the outbox and the bus it travels as a value, in
-//! W3C's form. Where tracing is off all of it is `None`, and nothing is made or read.
+//! A span is a value and ends when it is dropped. Within a request the context is ambient
+//! ([`Tracing::current`]); through queues, the outbox and the bus it travels as a value, in the form of
+//! W3C Trace Context. While tracing is off everything here is `None`, and nothing is made or read.
 
 use super::export;
 use super::export::Pipeline;
@@ -24,24 +24,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the names of spans begin that are calls of the store.
-const OF_THE_STORE: &str = "store.";
+/// Prefix of the names of spans that are calls to the store.
+const STORE_PREFIX: &str = "store.";
 
 /// The header that carries a context (W3C Trace Context).
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Bytes of a text on a span at most; a longer one is cut. Thousands of spans may wait for the collector.
+/// Maximum bytes of a text attribute; a longer one is cut. Thousands of spans may wait for the collector.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// Bytes of a caller's `tracestate` at most, as many as W3C wants to be passed on; a longer one is left
-/// out. Each span below it keeps a copy.
+/// Maximum bytes of a caller's `tracestate`: what W3C asks to be propagated. A longer one is ignored,
+/// because each span below it keeps a copy.
 const STATE_BYTES_MAX: usize = 512;
 
-/// Makes spans; where tracing is off, none. Cheap to clone.
+/// Makes spans, or none while tracing is off. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Tracing(Option<Arc<Pipeline>>);
 
-/// On which side of a call a span stands.
+/// The side of a call that a span describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Work in this process.
@@ -69,8 +69,8 @@ impl From<Side> for SpanKind {
 }
 
 impl Tracing {
-    /// Spans go to the collector from now on, whether it answers or not. Fails for an address that
-    /// can't be used.
+    /// Starts to export spans to the collector, whether or not it answers. Fails if its address is
+    /// unusable.
     pub fn start(settings: &TracingSettings, metrics: Metrics) -> anyhow::Result<Self> {
         Ok(Self(Some(Arc::new(export::start(settings, metrics)?))))
     }
@@ -80,16 +80,16 @@ impl Tracing {
         self.0.is_some()
     }
 
-    /// From now on spans call the parts outside by these names.
-    pub fn call_them(&self, names: Names) {
+    /// Sets the names of external systems for the spans that follow.
+    pub fn set_names(&self, names: Names) {
         if let Some(pipeline) = &self.0 {
-            // The first to say so is the one whose spans these are.
+            // A second call is ignored: the spans belong to the service that called first.
             let _ = pipeline.names.set(names);
         }
     }
 
-    /// What a topic is called where it lies.
-    pub fn name_of(&self, topic: Topic) -> String {
+    /// The name of a topic on the broker.
+    pub fn topic_name(&self, topic: Topic) -> String {
         let names = self.0.as_ref().and_then(|pipeline| pipeline.names.get());
         names
             .and_then(|names| names.topics.get(&topic))
@@ -97,15 +97,15 @@ impl Tracing {
             .to_owned()
     }
 
-    /// Sends what has ended and stops; waits for the collector so long at most.
+    /// Sends the ended spans and stops; waits for the collector for up to `within`.
     pub async fn stop(&self, within: Duration) {
         let Some(pipeline) = self.0.clone() else { return };
-        // It blocks until the collector has answered.
+        // `Pipeline::stop` blocks until the collector has answered.
         let stopping = tokio::task::spawn_blocking(move || pipeline.stop(within));
         let _ = stopping.await;
     }
 
-    /// The context of the request that is being worked on.
+    /// The context of the current request.
     pub fn current(&self) -> TraceContext {
         if self.is_on() {
             TraceContext::of(Context::current().span().span_context())
@@ -114,15 +114,14 @@ impl Tracing {
         }
     }
 
-    /// Notes a fact on the request that is being worked on.
+    /// Sets an attribute of the current request's span.
     pub fn note(&self, name: &'static str, value: &'static str) {
         if self.is_on() {
             Context::current().span().set_attribute(KeyValue::new(name, value));
         }
     }
 
-    /// The context that a message or request came with. It may be anything; what is not W3C's form
-    /// is none.
+    /// The context in the headers of a message or request. Malformed headers give none.
     pub fn received<'a>(&self, header: impl Fn(&str) -> Option<&'a str>) -> TraceContext {
         if !self.is_on() || header(TRACEPARENT).is_none() {
             return TraceContext::NONE;
@@ -132,17 +131,17 @@ impl Tracing {
         TraceContext::of(context.span().span_context())
     }
 
-    /// Begins a span below `parent`, or a trace of its own where there is none.
+    /// Starts a span below `parent`, or a new trace if there is none.
     pub fn span(
         &self,
         name: impl Into<Cow<'static, str>>,
         side: Side,
         parent: &TraceContext,
     ) -> Span {
-        self.begin(name.into(), side, parent, None, Vec::new())
+        self.start_span(name.into(), side, parent, None, Vec::new())
     }
 
-    /// A span that began so long ago.
+    /// A span whose start lies `ago` in the past.
     pub fn span_since(
         &self,
         name: &'static str,
@@ -150,10 +149,10 @@ impl Tracing {
         parent: &TraceContext,
         ago: Duration,
     ) -> Span {
-        self.begin(name.into(), side, parent, Some(ago), Vec::new())
+        self.start_span(name.into(), side, parent, Some(ago), Vec::new())
     }
 
-    /// Begins a trace of its own that is kept if one of those is that it is linked to.
+    /// Starts a new trace, sampled if one of its links is sampled.
     pub fn linked_span(
         &self,
         name: &'static str,
@@ -161,10 +160,10 @@ impl Tracing {
         to: impl Iterator<Item = TraceContext>,
     ) -> Span {
         let links = to.filter_map(|context| context.0).map(Link::with_context).collect();
-        self.begin(name.into(), side, &TraceContext::NONE, None, links)
+        self.start_span(name.into(), side, &TraceContext::NONE, None, links)
     }
 
-    fn begin(
+    fn start_span(
         &self,
         name: Cow<'static, str>,
         side: Side,
@@ -173,7 +172,7 @@ impl Tracing {
         links: Vec<Link>,
     ) -> Span {
         let Some(pipeline) = &self.0 else { return Span(None) };
-        let is_of_the_store = name.starts_with(OF_THE_STORE);
+        let is_store_call = name.starts_with(STORE_PREFIX);
         let mut builder = pipeline.tracer.span_builder(name).with_kind(side.into());
         if let Some(ago) = ago {
             let ago = TimeDelta::from_std(ago).unwrap_or_default();
@@ -182,7 +181,7 @@ impl Tracing {
         if !links.is_empty() {
             builder = builder.with_links(links);
         }
-        if let Some(names) = pipeline.names.get().filter(|_| is_of_the_store) {
+        if let Some(names) = pipeline.names.get().filter(|_| is_store_call) {
             builder = builder.with_attributes([KeyValue::new("db.system.name", names.database)]);
         }
         let above = match &parent.0 {
@@ -194,14 +193,14 @@ impl Tracing {
     }
 }
 
-/// Something that takes time; it ends when it is dropped. Nothing where tracing is off.
+/// A span; it ends when dropped. Empty while tracing is off.
 pub struct Span(Option<Context>);
 
 impl Span {
     /// No span.
     pub const NONE: Self = Self(None);
 
-    /// Its place in its trace, for what follows from it.
+    /// The context for spans that follow from this one.
     pub fn context(&self) -> TraceContext {
         match &self.0 {
             Some(context) => TraceContext::of(context.span().span_context()),
@@ -209,14 +208,14 @@ impl Span {
         }
     }
 
-    /// Notes a fact. Facts are about the work, never about a person. A text is cut to 256 bytes.
+    /// Sets an attribute. Attributes describe the work, never a person. A text is cut to 256 bytes.
     pub fn note(&self, name: &'static str, value: impl Into<Value>) {
         if let Some(context) = &self.0 {
             context.span().set_attribute(KeyValue::new(name, bounded(value.into())));
         }
     }
 
-    /// Notes that it failed, and of what kind the failure is.
+    /// Marks the span as failed, with the kind of error.
     pub fn fail(&self, kind: &'static str) {
         if let Some(context) = &self.0 {
             context.span().set_attribute(KeyValue::new("error.type", kind));
@@ -224,14 +223,14 @@ impl Span {
         }
     }
 
-    /// Points to another span that it has to do with.
+    /// Links to a related span.
     pub fn link(&self, to: &TraceContext) {
         if let (Some(context), Some(to)) = (&self.0, &to.0) {
             context.span().add_link(to.clone(), Vec::new());
         }
     }
 
-    /// Does the work of the span, which is the current one meanwhile.
+    /// Runs a future with this span as the current one.
     pub async fn around<F: Future>(&self, work: F) -> F::Output {
         match &self.0 {
             Some(context) => work.with_context(context.clone()).await,
@@ -240,19 +239,19 @@ impl Span {
     }
 }
 
-/// A place in a trace; nowhere where tracing is off.
+/// A position in a trace; empty while tracing is off.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TraceContext(Option<SpanContext>);
 
 impl TraceContext {
-    /// Nowhere.
+    /// No trace.
     pub const NONE: Self = Self(None);
 
     fn of(context: &SpanContext) -> Self {
         Self(context.is_valid().then(|| context.clone()))
     }
 
-    /// The trace's id as logs show it, in hexadecimal.
+    /// The trace id in hexadecimal, as logs show it.
     pub fn trace_id(&self) -> Option<impl fmt::Display> {
         self.0.as_ref().map(SpanContext::trace_id)
     }
@@ -265,7 +264,7 @@ impl TraceContext {
         Some(format!("00-{trace}-{span}-{sampled:02x}").into())
     }
 
-    /// Whether there is a trace that is kept.
+    /// Whether the trace is sampled.
     pub fn is_sampled(&self) -> bool {
         self.0.as_ref().is_some_and(SpanContext::is_sampled)
     }
@@ -277,7 +276,7 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// A fact of a bounded size.
+/// Cuts a text to [`TEXT_BYTES_MAX`].
 fn bounded(value: Value) -> Value {
     match value {
         Value::String(text) if text.as_str().len() > TEXT_BYTES_MAX => {
@@ -288,7 +287,7 @@ fn bounded(value: Value) -> Value {
     }
 }
 
-/// Headers as the propagator reads them.
+/// Adapts a header lookup to the propagator.
 struct Headers<'a, F>(F, std::marker::PhantomData<&'a ()>);
 
 impl<'a, F: Fn(&str) -> Option<&'a str>> Extractor for Headers<'a, F> {
@@ -306,10 +305,10 @@ mod tests {
     use super::*;
 
     fn on() -> Tracing {
-        keeping(1.0)
+        with_ratio(1.0)
     }
 
-    fn keeping(sampler_ratio: f64) -> Tracing {
+    fn with_ratio(sampler_ratio: f64) -> Tracing {
         let settings = TracingSettings {
             endpoint: "http://127.0.0.1:9/v1/traces".into(),
             service_name: "test".into(),
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_is_taken_as_it_came_and_handed_on_below_it() {
+    fn a_received_context_is_the_parent_of_the_span_below_it() {
         let tracing = on();
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let came = from(&tracing, parent);
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_does_not_keep_is_not_kept() {
+    fn a_trace_that_the_caller_does_not_sample_is_not_sampled() {
         let tracing = on();
         let came = from(&tracing, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
         let below = tracing.span("below", Side::Internal, &came).context();
@@ -347,32 +346,32 @@ mod tests {
         assert!(batch.context().is_sampled(), "by the ratio, which is 1");
     }
 
-    /// Of a thousand traces, how many are kept.
-    fn kept(tracing: &Tracing, parent: &TraceContext) -> usize {
+    /// How many of a thousand traces are sampled.
+    fn sampled(tracing: &Tracing, parent: &TraceContext) -> usize {
         let begin = |_| tracing.span("root", Side::Server, parent).context();
         (0..1_000).map(begin).filter(TraceContext::is_sampled).count()
     }
 
     #[test]
-    fn the_ratio_says_how_many_traces_are_kept() {
-        assert_eq!(kept(&keeping(0.0), &TraceContext::NONE), 0);
-        assert_eq!(kept(&keeping(1.0), &TraceContext::NONE), 1_000);
+    fn the_ratio_determines_how_many_traces_are_sampled() {
+        assert_eq!(sampled(&with_ratio(0.0), &TraceContext::NONE), 0);
+        assert_eq!(sampled(&with_ratio(1.0), &TraceContext::NONE), 1_000);
         // Trace ids are drawn; 9 standard deviations on either side.
-        let half = kept(&keeping(0.5), &TraceContext::NONE);
+        let half = sampled(&with_ratio(0.5), &TraceContext::NONE);
         assert!((350..650).contains(&half), "{half}");
     }
 
     #[test]
-    fn the_caller_decides_whatever_the_ratio_is() {
-        let (none, all) = (keeping(0.0), keeping(1.0));
-        let kept_by_caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(kept(&none, &from(&none, kept_by_caller)), 1_000);
-        let not_kept = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        assert_eq!(kept(&all, &from(&all, not_kept)), 0);
+    fn the_caller_decides_regardless_of_the_ratio() {
+        let (none, all) = (with_ratio(0.0), with_ratio(1.0));
+        let sampled_by_caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(sampled(&none, &from(&none, sampled_by_caller)), 1_000);
+        let not_sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        assert_eq!(sampled(&all, &from(&all, not_sampled)), 0);
     }
 
     #[test]
-    fn what_is_no_context_is_none() {
+    fn a_malformed_context_gives_none() {
         let tracing = on();
         for value in [
             "",
@@ -387,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn off_makes_nothing_and_reads_nothing() {
+    fn without_tracing_no_header_is_read_and_no_span_is_made() {
         let off = Tracing::default();
         let header = |_: &str| -> Option<&'static str> { panic!("a header is read") };
         assert_eq!(off.received(header), TraceContext::NONE);
