@@ -1,7 +1,9 @@
 //! Counters without labels.
 
+use super::logging;
 use super::registrar::Registrar;
 use prometheus::IntCounter;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) fn payments_deferred(registrar: &Registrar) -> IntCounter {
     registrar.counter(
@@ -50,4 +52,27 @@ pub(super) fn version_conflicts(registrar: &Registrar) -> IntCounter {
 
 pub(super) fn redis_errors(registrar: &Registrar) -> IntCounter {
     registrar.counter("redis_errors_total", "Calls to Redis that failed.")
+}
+
+/// Lost lines of the log. The log counts them, and rendering brings the metric up to date.
+pub(super) struct LinesLost {
+    counter: IntCounter,
+    counted: AtomicUsize,
+}
+
+impl LinesLost {
+    pub(super) fn register(registrar: &Registrar) -> Self {
+        let counter = registrar.counter(
+            "log_lines_lost_total",
+            "Log lines lost because standard error was read too slowly.",
+        );
+        Self { counter, counted: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn refresh(&self) {
+        let lost = logging::lines_lost();
+        // Of two renderings at once only one adds the difference.
+        let counted = self.counted.fetch_max(lost, Ordering::Relaxed);
+        self.counter.inc_by(lost.saturating_sub(counted) as u64);
+    }
 }

@@ -1,5 +1,6 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+use super::counters::LinesLost;
 use super::panics::Part;
 use super::progress::Stalls;
 use super::registrar::{Registrar, SECONDS, SOUND};
@@ -51,6 +52,7 @@ pub struct Metrics {
     pub(super) stalls: Arc<Stalls>,
     spans: IntCounterVec,
     store: Arc<StoreGauges>,
+    lines_lost: Arc<LinesLost>,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
@@ -122,6 +124,7 @@ impl Metrics {
             panics: panics::register(&registrar),
             stalls: Arc::new(Stalls::register(&registrar)),
             store: Arc::new(StoreGauges::register(&registrar)),
+            lines_lost: Arc::new(LinesLost::register(&registrar)),
             spans: registrar.counters(
                 "trace_spans_total",
                 "Spans that ended, were sent to the collector, or could not be sent.",
@@ -231,6 +234,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.store.refresh();
         self.stalls.refresh();
+        self.lines_lost.refresh();
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
