@@ -91,7 +91,7 @@ async fn run(url: &str, command: &str) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn a_database_of_the_existing_service_is_adopted_without_losing_a_row() {
+async fn adopting_the_existing_services_database_loses_no_row() {
     let url = existing(ROWS).await;
     let directory = tempfile::tempdir().expect("a directory");
 
@@ -190,7 +190,7 @@ INSERT INTO bookings (flight_id, user_id, status, booking_price, seats_booked)
 VALUES (1, 9, 'pending', 22500, 9)";
 
 #[tokio::test]
-async fn seats_whose_payment_never_ran_are_put_back_on_sale_once_beside_a_running_service() {
+async fn seats_whose_payment_never_ran_return_to_sale_once_while_a_service_runs() {
     let url = existing(&format!("{ROWS}{NEVER_TAKEN}")).await;
     let directory = tempfile::tempdir().expect("a directory");
     let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
@@ -247,7 +247,7 @@ async fn seats_whose_payment_never_ran_are_put_back_on_sale_once_beside_a_runnin
 }
 
 #[tokio::test]
-async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is_changed() {
+async fn rows_that_break_a_rule_are_listed_and_the_adoption_changes_nothing() {
     let oversold = format!("{ROWS} UPDATE bookings SET status = 'completed', seats_booked = 99");
     for (ill, told) in [
         (oversold.as_str(), "flights that sold more seats than are missing: flight 1"),
@@ -291,7 +291,7 @@ async fn rows_that_no_rule_can_hold_stop_the_adoption_with_a_list_and_nothing_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_existing_service_still_writes_is_waited_for_and_examined() {
+async fn the_adoption_waits_for_open_transactions_and_checks_what_they_wrote() {
     let url = existing(ROWS).await;
     let mut other = PgConnection::connect(&url).await.expect("a connection");
     let oversells = "BEGIN; UPDATE bookings SET status = 'completed', seats_booked = 99";
@@ -398,7 +398,7 @@ async fn flights_that_an_earlier_release_adopted_without_a_time_of_creation_clos
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named() {
+async fn adopting_from_an_unreachable_server_names_the_server() {
     let (code, printed) = run("postgres://someone:hush@127.0.0.1:1/nothing", "audit").await;
     assert_eq!(code, 1);
     assert!(printed.contains("PostgreSQL, nothing on 127.0.0.1:1"), "{printed}");

@@ -117,7 +117,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
 }
 
 #[tokio::test]
-async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
+async fn messages_and_the_asyncapi_document_have_the_same_fields() {
     let app = TestApp::start().await;
     let document = document();
     let channels = document["channels"].as_object().expect("channels");
@@ -173,7 +173,7 @@ async fn every_message_is_as_the_document_says_and_the_document_says_no_more() {
 }
 
 #[test]
-fn the_documents_example_is_signed_as_the_service_signs() {
+fn the_signature_in_the_asyncapi_example_is_correct() {
     let document = document();
     let example = &document["x-signature-example"];
     let text = |field: &str| example[field].as_str().expect("text").to_owned();

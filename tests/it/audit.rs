@@ -91,7 +91,7 @@ async fn a_hold_that_lapsed_is_a_violation_only_while_a_service_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_audit_or_import_of_a_newer_release_leaves_the_schema_of_a_running_service_alone() {
+async fn an_audit_or_import_of_a_newer_release_does_not_migrate_a_running_service() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = TestDatabase::create().await;
     let url = database.url();

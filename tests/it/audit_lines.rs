@@ -72,7 +72,7 @@ async fn log_at(filter: &str, auth: bool) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_with_others_data_and_with_flights_has_a_line() {
+async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
     let log = log_at("info", true).await;
     let lines = lines_of(&log);
     let told: Vec<_> = lines
@@ -114,7 +114,7 @@ async fn what_is_done_with_others_data_and_with_flights_has_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn audit_lines_can_be_all_that_is_logged_and_without_identities_there_are_none() {
+async fn audit_lines_have_their_own_log_target_and_need_authentication() {
     let log = log_at("off,audit=info", true).await;
     assert_eq!(log.lines().count(), 11, "{log}");
     assert_eq!(lines_of(&log).len(), 11);

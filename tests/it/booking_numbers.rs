@@ -8,7 +8,7 @@ use http::Method;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_whose_drawn_numbers_are_taken_get_others_and_so_do_those_beside_them() {
+async fn bookings_in_one_batch_get_new_numbers_when_a_drawn_one_is_taken() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     let mut stored = Vec::new();
@@ -43,7 +43,7 @@ async fn bookings_whose_drawn_numbers_are_taken_get_others_and_so_do_those_besid
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sequence_that_was_set_back_is_set_on_by_the_first_booking_that_meets_it() {
+async fn a_booking_repairs_a_sequence_that_was_reset_to_a_used_number() {
     if !is_shared() {
         // In a file numbers are counted from the highest that is stored.
         return;

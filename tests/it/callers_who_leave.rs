@@ -150,7 +150,7 @@ fn request(route: &'static str) -> RequestKey {
 }
 
 #[tokio::test]
-async fn a_write_dropped_at_any_of_its_steps_leaves_no_transaction_for_the_next_commit() {
+async fn a_write_cancelled_at_any_step_leaves_no_open_transaction() {
     let mut watched = Watched::start().await;
     let flight = watched.create_flight().await;
     let mut dropped = 0;
@@ -232,7 +232,7 @@ const CUT_OFF: u64 = 4_000;
 const CUT_OFF_AT_ONCE: u64 = 16;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_cut_off_at_random_moments_lose_no_booking_of_others() {
+async fn requests_cut_off_at_random_moments_lose_no_booking_of_other_callers() {
     let url = TestDatabase::postgres().await.url();
     let directory = tempfile::tempdir().expect("a directory");
     let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0ms")];

@@ -71,7 +71,7 @@ async fn sale_ends_at_the_departure() {
 }
 
 #[tokio::test]
-async fn a_repeat_with_the_same_key_is_answered_after_the_departure_too() {
+async fn a_repeat_with_the_same_key_gets_its_answer_after_the_departure() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     move_to(&app, "2025-01-20T09:00:00Z");
@@ -116,7 +116,7 @@ async fn a_cached_search_drops_each_flight_when_it_closes() {
 }
 
 #[tokio::test]
-async fn a_search_that_was_not_asked_before_leaves_out_what_has_closed() {
+async fn an_uncached_search_leaves_out_closed_flights() {
     let app = TestApp::start().await;
     departing(&app, "2025-01-20T10:00:00Z").await;
     let second = departing(&app, "2025-01-20T12:00:00Z").await;
@@ -143,7 +143,7 @@ async fn a_traveller_gets_no_refund_and_gives_no_seat_back_after_the_departure()
 }
 
 #[tokio::test]
-async fn a_pending_booking_can_be_given_up_after_the_departure() {
+async fn a_pending_booking_can_be_cancelled_after_the_departure() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     move_to(&app, "2025-01-20T09:59:59Z");
@@ -173,7 +173,7 @@ async fn a_cancelled_flight_is_refunded_though_its_departure_has_passed() {
 }
 
 #[tokio::test]
-async fn a_flight_that_had_departed_when_it_was_created_has_no_departure() {
+async fn a_flight_created_after_its_departure_never_closes() {
     let app = TestApp::start().await;
     // The clock stands at the first instant of 2025: before it, and at it exactly.
     for (at, date) in
@@ -196,7 +196,7 @@ async fn a_flight_that_had_departed_when_it_was_created_has_no_departure() {
 }
 
 #[tokio::test]
-async fn a_moved_flight_goes_by_its_present_departure() {
+async fn a_moved_flight_closes_by_its_new_departure() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let move_flight = |timestamp: &'static str| {
@@ -231,7 +231,7 @@ async fn a_moved_flight_goes_by_its_present_departure() {
 }
 
 #[tokio::test]
-async fn sale_and_search_end_the_stated_time_before_the_departure_and_refunds_at_it() {
+async fn sale_and_search_end_at_the_closing_time_and_refunds_at_the_departure() {
     let two_hours = Some(Duration::from_hours(2));
     let app = TestApp::with(|config| config.booking_closes_before = two_hours).await;
     let id = app.add_flight(9).await;
@@ -251,7 +251,7 @@ async fn sale_and_search_end_the_stated_time_before_the_departure_and_refunds_at
 }
 
 #[tokio::test]
-async fn without_a_closing_time_the_clock_ends_nothing() {
+async fn without_a_closing_time_flights_never_close() {
     let app = TestApp::with(|config| config.booking_closes_before = None).await;
     let id = app.add_flight(9).await;
     let booked = completed(&app, id).await;
@@ -263,7 +263,7 @@ async fn without_a_closing_time_the_clock_ends_nothing() {
 }
 
 #[tokio::test]
-async fn searches_leave_out_what_is_sold_out_departed_or_cancelled() {
+async fn searches_leave_out_sold_out_departed_and_cancelled_flights() {
     let app = TestApp::start().await;
     let sold_out = departing(&app, "2025-01-20T06:00:00Z").await;
     app.book(sold_out, 9).await.booking_id();
@@ -302,7 +302,7 @@ fn assert_counted(app: &TestApp, line: &str) {
 }
 
 #[tokio::test]
-async fn a_flight_that_closes_costs_no_load() {
+async fn a_flight_that_closes_causes_no_extra_store_reads() {
     let app = TestApp::start().await;
     let first = app.add_flight(9).await;
     let flights = [first, departing(&app, "2025-01-20T12:00:00Z").await].map(FlightId);
@@ -322,7 +322,7 @@ async fn a_flight_that_closes_costs_no_load() {
 }
 
 #[tokio::test]
-async fn replicas_share_whole_answers_and_each_drops_what_has_closed_by_its_own_settings() {
+async fn replicas_share_answers_and_each_filters_closed_flights_by_its_own_setting() {
     let server = Server::start().await;
     let app = TestApp::start().await;
     let first = app.add_flight(9).await;

@@ -48,7 +48,7 @@ async fn one_bad_line_in_the_middle_is_named_and_nothing_is_imported() {
 }
 
 #[tokio::test]
-async fn an_import_beside_a_running_service_is_searched_at_once() {
+async fn a_running_service_finds_imported_flights_at_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
     let client = http_client();
@@ -101,7 +101,7 @@ async fn the_real_schedule_is_imported_whole_and_sold() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_used_stop_the_start_by_name() {
+async fn an_invalid_setting_stops_the_start_and_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, value) in [
         ("SERVER_PORT", "http"),
@@ -141,7 +141,7 @@ async fn a_database_that_cannot_be_opened_is_named_with_the_cause_once_and_the_s
 }
 
 #[tokio::test]
-async fn a_misspelt_setting_is_named_with_the_one_that_was_meant() {
+async fn a_misspelt_setting_is_reported_with_the_likely_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
     let told = std::fs::File::create(&log).expect("a file");

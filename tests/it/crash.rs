@@ -125,7 +125,7 @@ async fn ended(client: &reqwest::Client, base: &str, id: i64) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_serve_on_the_same_database_is_refused_and_a_killed_one_leaves_no_lock() {
+async fn a_second_server_on_a_database_is_refused_and_a_killed_one_leaves_no_lock() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = TestDatabase::create().await;
     let url = database.url();
@@ -141,7 +141,7 @@ async fn a_second_serve_on_the_same_database_is_refused_and_a_killed_one_leaves_
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_serve_is_refused_by_whatever_name_it_knows_the_file() {
+async fn a_second_server_is_refused_even_when_a_link_names_the_same_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("bookings.db");
     let url = format!("sqlite:{}", file.display());

@@ -99,7 +99,7 @@ async fn the_service_sells_as_a_role_that_can_change_no_table() {
 }
 
 #[tokio::test]
-async fn the_role_that_serves_says_who_must_bring_the_schema_up_to_date() {
+async fn a_role_without_ddl_rights_says_which_role_must_migrate() {
     let roles = Roles::new().await;
     let (code, printed) = roles.run("service", "serve").await;
     assert_eq!(code, 1, "{printed}");
@@ -108,7 +108,7 @@ async fn the_role_that_serves_says_who_must_bring_the_schema_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_database_that_its_superuser_made_is_taken_over_with_its_rows() {
+async fn a_database_created_by_a_superuser_is_taken_over_with_its_rows() {
     let mut roles = Roles::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     let settings = [("DATABASE_URL", roles.url.as_str())];

@@ -117,7 +117,7 @@ async fn followers(subject: &Subject, topic: Topic) -> [Seen; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_topic_is_made_again_as_it_was_and_its_readers_follow() {
+async fn a_deleted_topic_is_recreated_with_its_partitions_and_consumers_read_on() {
     const TOPIC: Topic = Topic::PaymentEvents;
     let subject = Subject::at(&kafka::brokers());
     let followers = followers(&subject, TOPIC).await;
@@ -138,7 +138,7 @@ async fn a_deleted_topic_is_made_again_as_it_was_and_its_readers_follow() {
 }
 
 #[test]
-fn a_topic_that_an_operator_deletes_and_makes_again_at_once_is_read_from_its_beginning() {
+fn a_topic_that_an_operator_recreates_at_once_is_read_from_its_beginning() {
     let runtime = Runtime::new().expect("a runtime");
     let broker = runtime.block_on(Broker::start());
     runtime.block_on(follow_a_topic_that_is_made_again_at_once(&broker));
@@ -173,7 +173,7 @@ async fn follow_a_topic_that_is_made_again_at_once(broker: &Broker) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ping_finds_a_topic_that_nobody_writes_to_deleted_and_makes_it_again() {
+async fn a_ping_detects_and_recreates_a_deleted_topic_without_writers() {
     const TOPIC: Topic = Topic::FlightBookings;
     let subject = Subject::at(&kafka::brokers());
     subject.publish(TOPIC, "before").await;
@@ -197,7 +197,7 @@ async fn a_ping_finds_a_topic_that_nobody_writes_to_deleted_and_makes_it_again()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_topic_of_dead_letters_is_made_again() {
+async fn a_deleted_dead_letter_topic_is_recreated() {
     let subject = Subject::at(&kafka::brokers());
     let (topic, group) = (Topic::PaymentEvents, format!("{}-a", subject.settings.group_id));
     subject.publish(topic, "odd").await;
@@ -215,7 +215,7 @@ async fn a_deleted_topic_of_dead_letters_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payment_topics_deleted_under_load_cost_no_booking_its_end() {
+async fn every_booking_ends_when_payment_topics_are_deleted_under_load() {
     let replicas = Replicas::new().await.start(2).await;
     let mut flights = Vec::new();
     for _ in 0..20 {

@@ -20,7 +20,7 @@ async fn told(app: &TestApp) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn each_planted_drift_is_told_until_it_is_repaired() {
+async fn each_planted_drift_is_reported_until_it_is_repaired() {
     for (broken, repaired, expected) in [
         ("SET held_seats = 20", "SET held_seats = 1", ["1", "1", "0"]),
         ("SET held_seats = held_seats + 1", "SET held_seats = 1", ["0", "1", "0"]),
@@ -50,7 +50,7 @@ async fn each_planted_drift_is_told_until_it_is_repaired() {
 }
 
 #[tokio::test]
-async fn a_flight_that_nobody_books_comes_by_too_and_is_not_forgotten() {
+async fn the_drift_check_reaches_flights_without_bookings() {
     let app = TestApp::start().await;
     let flights = futures::future::join_all((0..600).map(|_| app.add_flight(10))).await;
     let last = flights.iter().max().expect("flights");
@@ -64,7 +64,7 @@ async fn a_flight_that_nobody_books_comes_by_too_and_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn the_sweeper_looks_by_itself() {
+async fn the_sweeper_runs_the_drift_check() {
     let app = TestApp::start().await;
     app.add_flight(10).await;
     app.database.plant("UPDATE flights SET held_seats = 1").await;
@@ -84,7 +84,7 @@ async fn unpaid(app: &TestApp, drift: &mut Drift) -> String {
 }
 
 #[tokio::test]
-async fn a_booking_and_a_payment_that_disagree_are_told_until_they_agree() {
+async fn a_booking_that_disagrees_with_its_payment_is_reported_until_they_agree() {
     for (broken, repaired) in [
         ("UPDATE payments SET status = 'declined'", "UPDATE payments SET status = 'captured'"),
         ("UPDATE bookings SET status = 'cancelled'", "UPDATE bookings SET status = 'completed'"),
@@ -120,7 +120,7 @@ async fn a_booking_and_a_payment_that_disagree_are_told_until_they_agree() {
 }
 
 #[tokio::test]
-async fn a_booking_completed_past_the_gateway_is_told_and_found_however_old() {
+async fn a_booking_completed_without_the_gateway_is_reported_at_any_age() {
     let app = TestApp::start().await;
     let flight = app.add_flight(1_000).await;
     app.book(flight, 1).await.booking_id();

@@ -285,7 +285,7 @@ impl Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_one_run_in_which_everything_goes_wrong_nothing_answered_is_lost() {
+async fn no_answered_booking_is_lost_when_every_fault_happens_in_one_run() {
     let mut run = Run::start().await;
     run.callers.recover(20).await;
 

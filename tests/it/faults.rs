@@ -10,7 +10,7 @@ use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_was_lost_is_found_and_not_done_twice() {
+async fn a_commit_whose_answer_was_lost_is_not_repeated() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.gateway.close();
@@ -35,7 +35,7 @@ async fn a_put_whose_answer_was_lost_is_not_a_version_conflict() {
 }
 
 #[tokio::test]
-async fn a_store_that_stays_away_is_a_503_and_changes_nothing() {
+async fn while_the_store_is_away_callers_get_503_and_nothing_changes() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.faults.plan([Fault::LostBefore; 4]);
@@ -47,7 +47,7 @@ async fn a_store_that_stays_away_is_a_503_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_commit_fails_its_command_alone_and_locks_no_flight() {
+async fn a_panic_in_a_commit_fails_only_its_command_and_leaves_no_lock() {
     let app = TestApp::start().await;
     let ids = [app.add_flight(100).await, app.add_flight(100).await];
     app.gateway.close();
@@ -69,7 +69,7 @@ async fn a_panic_in_a_commit_fails_its_command_alone_and_locks_no_flight() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_panicked_after_it_was_made_is_found_and_not_done_twice() {
+async fn a_commit_that_panicked_after_its_write_is_not_repeated() {
     let app = TestApp::start().await;
     let id = app.add_flight(100).await;
     app.gateway.close();
@@ -81,7 +81,7 @@ async fn a_commit_that_panicked_after_it_was_made_is_found_and_not_done_twice() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_panics_each_time_fails_alone_and_spoils_no_others_booking() {
+async fn a_command_that_always_panics_fails_alone() {
     let app = TestApp::start().await;
     let ids = [app.add_flight(100).await, app.add_flight(100).await];
     app.faults.plan([Fault::PanicsAtSeats(7)]);
@@ -100,7 +100,7 @@ async fn a_command_that_panics_each_time_fails_alone_and_spoils_no_others_bookin
 }
 
 #[tokio::test]
-async fn a_put_and_the_hold_behind_it_are_both_found_after_their_answer_was_lost() {
+async fn a_put_and_the_hold_behind_it_both_succeed_when_their_answer_was_lost() {
     let app = TestApp::start().await;
     let id = FlightId(app.add_flight(100).await);
     app.gateway.close();
@@ -119,7 +119,7 @@ async fn a_put_and_the_hold_behind_it_are_both_found_after_their_answer_was_lost
 }
 
 #[tokio::test]
-async fn a_put_that_another_may_have_written_over_is_not_called_a_conflict() {
+async fn a_put_with_an_unknown_outcome_is_not_reported_as_a_conflict() {
     let app = TestApp::start().await;
     let id = app.add_flight(100).await;
     app.faults.plan([Fault::LostAfterOvertaken(FlightId(id))]);
@@ -147,7 +147,7 @@ async fn a_search_after_a_commit_whose_answer_was_lost_shows_what_it_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_command_fails_alone_and_spoils_no_others_booking() {
+async fn one_bad_command_in_a_batch_fails_alone() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.faults.plan([Fault::RefusesSeats(7)]);
@@ -166,12 +166,12 @@ async fn one_bad_command_fails_alone_and_spoils_no_others_booking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_the_store_refuses_is_put_aside_and_holds_up_no_other() {
+async fn an_event_that_the_store_refuses_becomes_a_dead_letter_and_delays_no_other() {
     an_event_is_put_aside_and_holds_up_no_other(Fault::RefusesSeats(7)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_panics_is_put_aside_and_holds_up_no_other() {
+async fn an_event_that_panics_becomes_a_dead_letter_and_delays_no_other() {
     an_event_is_put_aside_and_holds_up_no_other(Fault::PanicsAtSeats(7)).await;
 }
 
@@ -199,7 +199,7 @@ async fn an_event_is_put_aside_and_holds_up_no_other(fault: Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_that_another_replica_overtook_are_decided_again() {
+async fn commands_are_decided_again_after_another_replica_changed_the_flight() {
     let app = TestApp::start().await;
     let ids = [app.add_flight(5).await, app.add_flight(5).await];
     app.faults.plan(ids.map(|id| Fault::Overtaken(FlightId(id))));
@@ -212,7 +212,7 @@ async fn commands_that_another_replica_overtook_are_decided_again() {
 }
 
 #[tokio::test]
-async fn a_caller_that_went_away_before_the_decision_holds_no_seats() {
+async fn a_caller_that_disconnects_before_the_decision_holds_no_seats() {
     let app = TestApp::start().await;
     let id = app.add_flight(5).await;
     let body = booking(id, 2);

@@ -11,7 +11,7 @@ fn numbered(number: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_number_is_kept_in_capitals_without_blanks_and_hyphens_however_it_is_sent() {
+async fn a_flight_number_is_stored_in_capitals_without_spaces_and_hyphens() {
     let app = TestApp::start().await;
     for number in ["ai101", "Ai 101", " AI-101 ", "AI101"] {
         let created = app.post("/api/v1/flights", &numbered(number)).await;
@@ -34,7 +34,7 @@ async fn a_number_is_kept_in_capitals_without_blanks_and_hyphens_however_it_is_s
 }
 
 #[tokio::test]
-async fn a_request_repeated_with_its_number_in_other_letters_is_the_same_request() {
+async fn a_repeat_that_writes_the_flight_number_in_another_case_is_the_same_request() {
     let app = TestApp::start().await;
     let key = [("idempotency-key", "schedule-1")];
     for (number, replayed) in [("AI101", None), ("ai 101", Some("true"))] {
@@ -47,7 +47,7 @@ async fn a_request_repeated_with_its_number_in_other_letters_is_the_same_request
 }
 
 #[tokio::test]
-async fn a_number_stored_in_small_letters_is_the_same_number() {
+async fn a_flight_number_stored_in_lower_case_is_the_same_number() {
     let app = TestApp::start().await;
     app.post("/api/v1/flights", &numbered("AI101")).await;
     app.database.plant("UPDATE flights SET flight_number = 'ai-101'").await;
@@ -64,7 +64,7 @@ async fn a_number_stored_in_small_letters_is_the_same_number() {
 }
 
 #[tokio::test]
-async fn an_import_knows_a_flight_that_is_stored_in_small_letters() {
+async fn an_import_recognises_a_flight_number_stored_in_lower_case() {
     let database = TestDatabase::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let line = "AI101,Delhi,Mumbai,2030-01-20T10:00:00Z,180,2500.00";

@@ -73,7 +73,7 @@ impl City {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flight_whose_versions_ran_out_is_sold_and_changed_again_after_a_rewrite() {
+async fn a_flight_at_the_maximum_version_sells_again_after_a_rewrite() {
     let place = City::new().await;
     let last = i64::from(i32::MAX);
     let flight = place.add_flight(last - 1).await;
@@ -127,7 +127,7 @@ async fn a_flight_whose_versions_ran_out_is_sold_and_changed_again_after_a_rewri
 }
 
 #[tokio::test]
-async fn a_rewrite_gives_up_where_another_session_keeps_the_table() {
+async fn a_rewrite_gives_up_while_another_session_locks_the_table() {
     let place = City::new().await;
     let mut other = place.connect().await;
     let keeps = "BEGIN; LOCK TABLE flights IN ACCESS SHARE MODE";
@@ -143,7 +143,7 @@ async fn a_rewrite_gives_up_where_another_session_keeps_the_table() {
 }
 
 #[tokio::test]
-async fn without_being_asked_nothing_is_rewritten_and_sqlite_needs_no_rewrite() {
+async fn a_rewrite_happens_only_on_request_and_never_on_sqlite() {
     let place = City::new().await;
     let (code, printed) = place.run(&["migrate"]).await;
     assert_eq!(code, 0, "{printed}");

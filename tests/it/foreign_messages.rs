@@ -96,7 +96,7 @@ fn event_of_status(status: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_has_the_bytes_of_its_message() {
+async fn a_dead_letter_keeps_the_bytes_of_its_message() {
     let mut subject = Subject::start(|_| {}).await;
     let headers = OwnedHeaders::new()
         .insert(Header { key: "bytes", value: Some(&[0xff, 0x00]) })
@@ -113,7 +113,7 @@ async fn a_dead_letter_has_the_bytes_of_its_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_too_large_for_its_letter_leaves_a_stub() {
+async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     let mut subject = Subject::start(|_| {}).await;
     let text = vec![b'x'; 1_048_000];
     let letter = subject.put_aside(Some(b"1"), Some(&text), OwnedHeaders::new()).await;
@@ -145,7 +145,7 @@ async fn a_message_too_large_for_its_letter_leaves_a_stub() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reason_is_short_and_quotes_nothing() {
+async fn the_reason_of_a_dead_letter_is_short_and_quotes_no_payload() {
     let mut subject = Subject::start(|_| {}).await;
     let secret = format!("john.secret@example.com{}", "x".repeat(600_000));
     let payload = event_of_status(&secret);
@@ -163,7 +163,7 @@ async fn a_reason_is_short_and_quotes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_of_dead_letters_that_takes_less_gets_the_stub() {
+async fn a_dead_letter_topic_with_a_smaller_limit_gets_the_stub() {
     let mut subject = Subject::start(|_| {}).await;
     let dead = format!("{}.dlq", subject.settings.topics.payment_events);
     kafka::make(&subject.settings.brokers, &dead, &[("max.message.bytes", "4000")]).await;
@@ -175,7 +175,7 @@ async fn a_topic_of_dead_letters_that_takes_less_gets_the_stub() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_place_for_dead_letters_the_next_messages_are_worked_on() {
+async fn consumers_go_on_when_dead_letters_cannot_be_written() {
     // 249 characters are the longest name, and `.dlq` makes this one longer.
     let long = |settings: &mut KafkaSettings| {
         let name = &mut settings.topics.payment_events;
@@ -221,7 +221,7 @@ async fn litter(brokers: &str, topic: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_before_a_payment_does_not_stop_it() {
+async fn garbage_ahead_of_a_payment_does_not_stop_it() {
     let replicas = Replicas::new().await.with("KAFKA_PARTITIONS", "1").start(1).await;
     let flight = replicas.add_flight(10).await;
     replicas.outbox_is_empty().await;

@@ -55,7 +55,7 @@ async fn assert_refused(app: &TestApp, token: &str) {
 }
 
 #[tokio::test]
-async fn a_header_names_one_known_algorithm_and_nothing_that_must_be_understood() {
+async fn a_token_header_with_an_unknown_algorithm_or_crit_is_refused() {
     let app = app().await;
     for header in [
         r#"{"alg":"none","alg":"HS256"}"#,
@@ -85,7 +85,7 @@ async fn a_header_names_one_known_algorithm_and_nothing_that_must_be_understood(
 }
 
 #[tokio::test]
-async fn an_expiry_is_a_number_and_a_subject_is_said_once_in_plain_digits() {
+async fn a_token_needs_a_numeric_exp_and_one_decimal_sub() {
     let app = app().await;
     for expiry in
         ["NaN", "Infinity", "-Infinity", "1e400", "null", "true", "-1", "0", "[9e9]", "{}"]
@@ -116,7 +116,7 @@ async fn an_expiry_is_a_number_and_a_subject_is_said_once_in_plain_digits() {
 }
 
 #[tokio::test]
-async fn a_token_has_three_parts_and_the_one_spelling_of_its_signature() {
+async fn a_token_with_a_non_canonical_signature_is_refused() {
     let app = app().await;
     let good = sound();
     assert_eq!(ask(&app, &[("authorization", &format!("Bearer {good}"))]).await.status, 200);
@@ -147,7 +147,7 @@ async fn a_token_has_three_parts_and_the_one_spelling_of_its_signature() {
 }
 
 #[tokio::test]
-async fn a_token_travels_in_one_authorization_header_and_nowhere_else() {
+async fn a_token_is_accepted_only_in_one_authorization_header() {
     let app = app().await;
     let good = sound();
     let bearer = format!("Bearer {good}");

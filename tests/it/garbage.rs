@@ -78,7 +78,7 @@ impl Victim {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_of_every_size_and_kind_is_put_aside_once_and_stops_nothing() {
+async fn garbage_of_every_kind_becomes_one_dead_letter_each_and_stops_nothing() {
     let victim = Victim::start().await;
     let created = victim.post("/api/v1/flights", &crate::support::flight(100)).await;
     let flight = created["id"].as_i64().expect("an id");

@@ -63,7 +63,7 @@ impl Gateway for Silent {
 }
 
 #[tokio::test]
-async fn a_capture_without_an_answer_is_given_up_and_asked_again() {
+async fn a_capture_without_an_answer_times_out_and_is_retried() {
     let gateway = Silent::to(1);
     let app = TestApp::with_parts(
         |config| config.gateway_timeout = Duration::from_millis(200),
@@ -81,7 +81,7 @@ async fn a_capture_without_an_answer_is_given_up_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn captures_without_an_answer_hold_up_no_refund() {
+async fn captures_without_an_answer_delay_no_refund() {
     const CAPTURES: usize = 4_200;
     let gateway = Silent::to(usize::MAX);
     let app = TestApp::with_parts(|_| {}, |parts| parts.gateway = gateway.clone()).await;
@@ -110,7 +110,7 @@ fn forged(placed: &Value, change: impl FnOnce(&mut Value)) -> Message {
 }
 
 #[tokio::test]
-async fn a_request_that_differs_from_the_payments_row_is_put_aside() {
+async fn a_payment_request_that_differs_from_its_row_becomes_a_dead_letter() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     app.gateway.close();
@@ -170,7 +170,7 @@ async fn a_request_that_names_another_booking_settles_only_its_own() {
 }
 
 #[tokio::test]
-async fn a_hold_that_lapsed_is_not_captured_whatever_its_request_says() {
+async fn an_expired_hold_is_never_captured() {
     let gateway = Silent::to(usize::MAX);
     let app = TestApp::with_parts(|_| {}, |parts| parts.gateway = gateway.clone()).await;
     let flight = app.add_flight(9).await;
@@ -190,7 +190,7 @@ async fn a_hold_that_lapsed_is_not_captured_whatever_its_request_says() {
 }
 
 #[tokio::test]
-async fn an_event_of_another_booking_is_put_aside() {
+async fn an_event_of_another_booking_becomes_a_dead_letter() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     app.gateway.close();

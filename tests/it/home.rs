@@ -20,7 +20,7 @@ async fn look(app: &TestApp, method: Method, accept: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_browser_gets_a_page_and_curl_a_text() {
+async fn the_home_page_is_html_for_browsers_and_text_for_curl() {
     let app = TestApp::with(named).await;
     let page = look(&app, Method::GET, BROWSER).await;
     assert_eq!(page.status, 200);
@@ -56,7 +56,7 @@ async fn a_browser_gets_a_page_and_curl_a_text() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_that_speaks_tls_the_address_is_https() {
+async fn behind_a_tls_proxy_the_shown_address_is_https() {
     let app = TestApp::start().await;
     let request = Request::get("/").header("x-forwarded-proto", "https");
     let answer = app.send(request.body(Body::empty()).expect("a request")).await;
@@ -65,7 +65,7 @@ async fn behind_a_proxy_that_speaks_tls_the_address_is_https() {
 }
 
 #[tokio::test]
-async fn without_documents_there_is_no_reference_and_nothing_names_it() {
+async fn without_docs_the_reference_is_gone_and_no_page_links_to_it() {
     let app = TestApp::with(|config| {
         named(config);
         config.docs = false;

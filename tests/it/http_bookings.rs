@@ -47,7 +47,7 @@ async fn the_specifications_booking_is_made_as_it_stands() {
 }
 
 #[tokio::test]
-async fn who_prefers_to_wait_is_answered_with_the_end() {
+async fn prefer_wait_is_answered_with_the_final_status() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     for (method, status, reason) in [
@@ -66,7 +66,7 @@ async fn who_prefers_to_wait_is_answered_with_the_end() {
 }
 
 #[tokio::test]
-async fn beyond_the_bound_on_waiting_callers_pending_is_answered_at_once() {
+async fn beyond_the_maximum_of_waiting_callers_pending_is_answered_at_once() {
     let app = TestApp::with(|config| config.max_waiting = 0).await;
     let id = app.add_flight(9).await;
     app.gateway.close();
@@ -77,7 +77,7 @@ async fn beyond_the_bound_on_waiting_callers_pending_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_sold_is_refused_with_a_code() {
+async fn bookings_of_unsellable_flights_are_refused_with_a_code() {
     let app = TestApp::start().await;
     let id = app.add_flight(2).await;
     app.book(id, 3).await.assert_problem(409, "insufficient_seats");
@@ -104,7 +104,7 @@ async fn bookings_close_the_stated_time_before_departure() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_cancelled_is_refused() {
+async fn bookings_that_cannot_be_cancelled_are_refused() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let cancel = |booking: i64| format!("{PATH}/{booking}/cancel");
@@ -194,7 +194,7 @@ async fn a_repeated_request_with_its_key_books_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_remembered_under_its_key() {
+async fn a_refused_booking_does_not_use_up_its_key() {
     let app = TestApp::start().await;
     let id = app.add_flight(1).await;
     let key = [("idempotency-key", "order-8")];

@@ -58,7 +58,7 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_somebody_lets_point_here_is_not_answered() {
+async fn a_foreign_host_name_that_resolves_here_is_refused() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     let booked = app.book(flight, 1).await.booking_id();
@@ -112,7 +112,7 @@ async fn a_name_that_somebody_lets_point_here_is_not_answered() {
 }
 
 #[tokio::test]
-async fn where_a_token_is_needed_an_origin_is_nothing_to_go_by() {
+async fn with_tokens_required_the_origin_is_not_checked() {
     let app = TestApp::with(|config| {
         config.auth = Some(JwtSettings {
             keys: KeySource::Secret("a secret of thirty-two bytes, or more".into()),
@@ -130,7 +130,7 @@ async fn where_a_token_is_needed_an_origin_is_nothing_to_go_by() {
 }
 
 #[tokio::test]
-async fn answers_say_what_may_be_done_with_them() {
+async fn answers_carry_cache_and_security_headers() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     let booked = app.book(flight, 1).await;
@@ -167,7 +167,7 @@ async fn answers_say_what_may_be_done_with_them() {
 }
 
 #[tokio::test]
-async fn long_answers_come_as_gzip_to_those_who_ask() {
+async fn long_answers_are_gzipped_on_request() {
     let app = TestApp::start().await;
     let flight = app.add_flight(50).await;
     for _ in 0..8 {

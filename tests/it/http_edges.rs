@@ -17,7 +17,7 @@ async fn post(app: &TestApp, content_type: Option<&str>, body: impl Into<Body>) 
 }
 
 #[tokio::test]
-async fn bodies_that_can_not_be_read_are_refused() {
+async fn unreadable_bodies_are_refused() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let sound = booking(id, 1).to_string();
@@ -84,7 +84,7 @@ async fn a_request_keeps_its_id_or_gets_one() {
 }
 
 #[tokio::test]
-async fn more_requests_than_may_be_worked_on_are_shed_but_health_is_answered() {
+async fn requests_beyond_the_limit_are_shed_but_health_is_answered() {
     let app = TestApp::with(|config| config.max_in_flight = 0).await;
     let shed = app.get("/api/v1/flights/1").await;
     shed.assert_problem(503, "overloaded");
@@ -96,7 +96,7 @@ async fn more_requests_than_may_be_worked_on_are_shed_but_health_is_answered() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_given_up() {
+async fn a_body_that_does_not_arrive_times_out() {
     let app = TestApp::with(|config| config.server_read_timeout = Duration::from_millis(50)).await;
     let never = Body::from_stream(futures::stream::pending::<Result<&[u8], std::io::Error>>());
     let answer = post(&app, Some("application/json"), never).await;
@@ -147,7 +147,7 @@ async fn requests_are_counted_by_route_and_status() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_names_every_route_and_where_problems_come() {
+async fn the_openapi_document_names_every_route_and_its_problems() {
     let app = TestApp::start().await;
     let document = app.get("/openapi.json").await.json;
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
@@ -257,7 +257,7 @@ fn media(response: &serde_json::Value, media_type: &str) -> bool {
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_call_and_others_are_told_nothing() {
+async fn cors_headers_are_sent_only_to_listed_origins() {
     let listed = |config: &mut airline_booking::config::Config| {
         let origins = vec!["https://shop.example".to_owned()];
         config.cors_origins = airline_booking::config::CorsOrigins::Listed(origins);
@@ -289,7 +289,7 @@ async fn pages_of_listed_origins_may_call_and_others_are_told_nothing() {
 }
 
 #[tokio::test]
-async fn options_tell_the_methods_and_every_answer_says_that_its_type_is_meant() {
+async fn options_lists_the_methods_and_every_answer_has_nosniff() {
     let app = TestApp::start().await;
     let request = Request::builder().method(Method::OPTIONS).uri("/api/v1/flights/1");
     let answer = app.send(request.body(Body::empty()).expect("a request")).await;

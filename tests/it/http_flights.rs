@@ -46,7 +46,7 @@ async fn the_specifications_flight_is_created_as_it_stands() {
 }
 
 #[tokio::test]
-async fn an_instant_with_an_offset_is_kept_and_a_price_may_be_a_string() {
+async fn a_timestamp_keeps_its_instant_and_a_price_may_be_a_string() {
     let app = TestApp::start().await;
     let mut body = flight(9);
     body["timestamp"] = json!("2025-01-20T10:00:00+05:30");
@@ -58,7 +58,7 @@ async fn an_instant_with_an_offset_is_kept_and_a_price_may_be_a_string() {
 }
 
 #[tokio::test]
-async fn a_flight_is_read_and_not_sent_twice() {
+async fn a_flight_with_a_matching_etag_is_not_sent_again() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let path = format!("/api/v1/flights/{id}");
@@ -102,7 +102,7 @@ async fn prices_of_another_currency_are_not_compared() {
 }
 
 #[tokio::test]
-async fn put_changes_what_it_names_and_guards_what_others_may_have_changed() {
+async fn put_changes_only_the_given_fields_and_refuses_a_stale_version() {
     let app = TestApp::start().await;
     let id = app.add_flight(100).await;
     let path = format!("/api/v1/flights/{id}");
@@ -135,7 +135,7 @@ async fn put_changes_what_it_names_and_guards_what_others_may_have_changed() {
 }
 
 #[tokio::test]
-async fn seats_that_are_sold_or_held_can_not_be_taken_away() {
+async fn sold_and_held_seats_cannot_be_removed() {
     let app = TestApp::start().await;
     let id = app.add_flight(10).await;
     app.book(id, 4).await.booking_id();
@@ -160,7 +160,7 @@ async fn seats_that_are_sold_or_held_can_not_be_taken_away() {
 }
 
 #[tokio::test]
-async fn cancelled_is_final() {
+async fn a_cancelled_flight_cannot_be_reopened() {
     let app = TestApp::start().await;
     let id = app.add_flight(10).await;
     let path = format!("/api/v1/flights/{id}");
@@ -173,7 +173,7 @@ async fn cancelled_is_final() {
 }
 
 #[tokio::test]
-async fn a_search_lists_what_is_for_sale_by_departure() {
+async fn a_search_lists_flights_on_sale_by_departure() {
     let app = TestApp::start().await;
     for (hour, status) in
         [(18, "delayed"), (10, "scheduled"), (14, "on_time"), (12, "cancelled"), (13, "departed")]
@@ -323,7 +323,7 @@ async fn bad_flights_are_refused_with_every_bad_field_named_and_nothing_is_creat
 }
 
 #[tokio::test]
-async fn a_long_answer_comes_as_gzip_to_those_who_ask_for_it() {
+async fn a_long_answer_is_gzipped_on_request() {
     let app = TestApp::start().await;
     for _ in 0..8 {
         app.add_flight(10).await;

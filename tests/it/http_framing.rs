@@ -34,7 +34,7 @@ async fn hidden_flights(server: &Server) -> Value {
 }
 
 #[tokio::test]
-async fn a_request_in_the_body_of_an_ambiguous_one_is_never_run() {
+async fn a_request_smuggled_in_an_ambiguous_body_is_never_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
     let hidden = format!("{HIDDEN}{FLIGHT}");
@@ -78,7 +78,7 @@ async fn a_request_in_the_body_of_an_ambiguous_one_is_never_run() {
 }
 
 #[tokio::test]
-async fn a_body_in_a_coding_that_is_not_decoded_is_refused_and_not_read_as_it_came() {
+async fn a_body_in_an_unsupported_content_encoding_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
     let chunked = format!("{:x}\r\n{FLIGHT}\r\n0\r\n\r\n", FLIGHT.len());

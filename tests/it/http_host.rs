@@ -19,7 +19,7 @@ async fn ask(server: &Server, head: &str) -> (u16, String, String) {
 }
 
 #[tokio::test]
-async fn a_host_that_is_missing_doubled_or_malformed_is_refused() {
+async fn a_missing_duplicate_or_malformed_host_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
     for path in ["/livez", "/api/v1/flights/search", "/nowhere"] {

@@ -29,7 +29,7 @@ async fn get_from(app: &TestApp, peer: &str, path: &str, forwarded: Option<&str>
 }
 
 #[tokio::test]
-async fn a_client_beyond_its_limit_is_told_when_to_come_again_and_which_setting_it_was() {
+async fn a_rate_limited_client_gets_retry_after_and_the_name_of_the_setting() {
     let app = limited(1, 3, "").await;
     for left in ["2", "1", "0"] {
         let answer = get_from(&app, "203.0.113.9", SEARCH, None).await;
@@ -56,7 +56,7 @@ async fn a_client_beyond_its_limit_is_told_when_to_come_again_and_which_setting_
 }
 
 #[tokio::test]
-async fn whoever_watches_the_service_is_never_limited() {
+async fn probes_and_metrics_are_never_rate_limited() {
     let app = limited(1, 1, "").await;
     for _ in 0..5 {
         for path in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {
@@ -69,7 +69,7 @@ async fn whoever_watches_the_service_is_never_limited() {
 }
 
 #[tokio::test]
-async fn clients_behind_a_trusted_proxy_are_told_apart_and_forgers_are_not_believed() {
+async fn forwarded_addresses_count_only_from_trusted_proxies() {
     let app = limited(1, 1, "10.0.0.0/8").await;
     for client in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
         assert_eq!(get_from(&app, "10.0.0.1", SEARCH, Some(client)).await.status, 200);
@@ -87,7 +87,7 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_and_forgers_are_not_belie
 }
 
 #[tokio::test]
-async fn without_a_limit_no_header_speaks_of_one() {
+async fn without_a_rate_limit_no_rate_limit_header_is_sent() {
     let app = TestApp::start().await;
     for _ in 0..50 {
         let answer = get_from(&app, "203.0.113.9", SEARCH, None).await;

@@ -17,7 +17,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_flight_that_is_posted_twice_with_one_key_is_one_flight() {
+async fn a_flight_posted_twice_with_one_key_is_created_once() {
     let app = TestApp::start().await;
     let first = post(&app, FLIGHTS, &flight(9), "schedule-7").await;
     assert_eq!((first.status.as_u16(), is_replayed(&first)), (201, false));
@@ -58,7 +58,7 @@ async fn a_refused_flight_does_not_use_its_key_up() {
 }
 
 #[tokio::test]
-async fn flights_posted_at_once_with_one_key_are_one_flight() {
+async fn flights_posted_concurrently_with_one_key_are_created_once() {
     let app = TestApp::start().await;
     let body = flight(9);
     let answers =
@@ -91,7 +91,7 @@ async fn a_key_is_forgotten_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_cancellation_is_known_by_its_key() {
+async fn a_repeated_cancellation_is_recognised_by_its_key() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let (one, two) = (app.book(id, 1).await.booking_id(), app.book(id, 2).await.booking_id());
@@ -116,7 +116,7 @@ async fn a_cancellation_is_known_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_quoted_key_of_a_booking_names_what_the_bare_one_names() {
+async fn a_quoted_key_equals_the_unquoted_one() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let body = booking(id, 1);

@@ -24,7 +24,7 @@ async fn is_under_way(answer: &mut (impl Future<Output = Answer> + Unpin)) {
 }
 
 #[tokio::test]
-async fn probes_take_no_place_and_ask_the_store_once() {
+async fn probes_take_no_permit_and_ping_the_store_once() {
     let app = with_places(1).await;
     let flight = app.add_flight(9).await;
     app.faults.strike_reads(Some(ReadFault::Hangs));
@@ -70,7 +70,7 @@ async fn each_operation_of_the_api_needs_a_permit() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_awaited_takes_no_place() {
+async fn a_slow_body_takes_no_permit() {
     let app = with_places(1).await;
     let flight = app.add_flight(9).await;
     let slow = || {
@@ -103,7 +103,7 @@ async fn a_body_that_is_awaited_takes_no_place() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_payment_takes_no_place() {
+async fn a_caller_waiting_for_a_payment_takes_no_permit() {
     let app = with_places(1).await;
     let flight = app.add_flight(9).await;
     app.gateway.close();
@@ -120,7 +120,7 @@ async fn who_waits_for_a_payment_takes_no_place() {
 }
 
 #[tokio::test]
-async fn callers_that_wait_for_one_booking_are_counted_each() {
+async fn callers_waiting_for_one_booking_each_count() {
     let app = TestApp::with(|config| config.max_waiting = 1).await;
     let flight = app.add_flight(9).await;
     app.gateway.close();
@@ -138,7 +138,7 @@ async fn callers_that_wait_for_one_booking_are_counted_each() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_given_up_whatever_the_caller_prefers() {
+async fn a_hanging_request_times_out_whatever_the_caller_prefers() {
     let app = TestApp::with(|config| config.server_write_timeout = Duration::from_secs(1)).await;
     let flight = app.add_flight(9).await;
     app.faults.strike_reads(Some(ReadFault::Hangs));
@@ -161,7 +161,7 @@ async fn an_answer_that_does_not_come_is_given_up_whatever_the_caller_prefers() 
 }
 
 #[tokio::test]
-async fn a_bug_is_a_problem_of_one_request() {
+async fn a_panic_fails_only_its_request() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     let path = format!("/api/v1/flights/{flight}");

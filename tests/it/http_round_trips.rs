@@ -66,7 +66,7 @@ async fn a_flight_that_was_read_can_be_sent_back_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_whole_flight_that_somebody_else_has_changed_meanwhile_is_refused() {
+async fn a_whole_flight_with_a_stale_version_is_refused() {
     let app = TestApp::start().await;
     let id = app.add_flight(100).await;
     let mut whole = app.flight(id).await;

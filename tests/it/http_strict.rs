@@ -39,7 +39,7 @@ fn faults(answer: &Answer) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_known_is_refused_by_name() {
+async fn an_unknown_field_is_refused_by_name() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let path = format!("{FLIGHTS}/{id}");
@@ -134,7 +134,7 @@ async fn a_price_in_another_currency_is_refused() {
 }
 
 #[tokio::test]
-async fn null_takes_away_what_a_flight_may_lack_and_nothing_else() {
+async fn null_clears_only_optional_fields() {
     let app = TestApp::start().await;
     let mut new = flight(9);
     new["flight_number"] = json!("AB101");
@@ -175,7 +175,7 @@ async fn null_takes_away_what_a_flight_may_lack_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_given_twice_is_named() {
+async fn a_duplicate_field_is_refused_by_name() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let sound = booking(id, 1).to_string();
@@ -191,7 +191,7 @@ async fn a_field_that_is_given_twice_is_named() {
 }
 
 #[tokio::test]
-async fn numbers_count_for_what_they_are() {
+async fn numbers_are_read_by_value_not_by_notation() {
     let app = TestApp::start().await;
     let body = r#"{"source":"Delhi","destination":"Mumbai","timestamp":"2025-01-20T10:00:00Z",
                    "available_seats":1E+2,"total_seats":180.0,"price":25e2}"#;
@@ -225,7 +225,7 @@ async fn numbers_count_for_what_they_are() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_not_known_is_refused_by_name() {
+async fn an_unknown_parameter_is_refused_by_name() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let booked = app.book(id, 1).await.booking_id();
@@ -302,7 +302,7 @@ async fn only_plain_utf_8_is_read() {
 }
 
 #[tokio::test]
-async fn tags_are_read_over_lines_and_lists() {
+async fn etags_are_read_from_lists_and_repeated_headers() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     let path = format!("{FLIGHTS}/{id}");

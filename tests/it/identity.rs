@@ -2,7 +2,7 @@
 
 use crate::support::jwt::base64url;
 use crate::support::jwt::{public_key, token};
-use crate::support::{Answer, TestApp, booking, flight, start_of_test};
+use crate::support::{Answer, TestApp, booking, eventually, flight, start_of_test};
 use airline_booking::config::{Config, JwtSettings, KeySource, RateLimit};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -222,7 +222,7 @@ fn unacceptable() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn no_endpoint_but_the_open_ones_takes_a_token_that_is_not_in_order() {
+async fn every_protected_endpoint_refuses_an_invalid_token() {
     let app = TestApp::with(by_secret).await;
     let (flight, booked) = prepare(&app).await;
     for (kind, token) in unacceptable() {
@@ -332,7 +332,7 @@ async fn after_the_departure_staff_alone_cancels_a_completed_booking() {
 }
 
 #[tokio::test]
-async fn what_is_anothers_can_not_be_told_from_what_is_not_there() {
+async fn another_users_booking_looks_like_a_missing_one() {
     let app = TestApp::with(by_secret).await;
     let (_, booked) = prepare(&app).await;
     let stranger = signed(&claims(7, ""));
@@ -352,7 +352,7 @@ async fn what_is_anothers_can_not_be_told_from_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_refusal_comes_before_anything_is_read() {
+async fn an_unauthorized_request_is_refused_before_its_body_is_read() {
     let app = TestApp::with(by_secret).await;
     let nonsense = json!("nonsense");
     let path = "/api/v1/bookings/nonsense";
@@ -378,7 +378,7 @@ fn set(keys: &[(&EncodingKey, Algorithm, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn a_token_is_of_the_type_that_is_wanted_and_no_longer_than_allowed() {
+async fn a_token_of_another_type_or_beyond_the_size_limit_is_refused() {
     let path = format!("/api/v1/users/{OWNER}/bookings");
     let sound = claims(OWNER, "");
     let any: &[_] = &[None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("application/AT+JWT")];
@@ -409,7 +409,7 @@ async fn a_token_is_of_the_type_that_is_wanted_and_no_longer_than_allowed() {
 }
 
 #[tokio::test]
-async fn public_keys_are_for_the_algorithm_of_their_kind_alone() {
+async fn a_public_key_verifies_only_its_own_algorithm() {
     let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
     let other_rsa = EncodingKey::from_rsa_pem(OTHER_RSA).expect("a key");
     let ec = EncodingKey::from_ec_pem(EC).expect("a key");
@@ -477,7 +477,7 @@ async fn key_server(document: Arc<Mutex<String>>) -> (String, Arc<AtomicUsize>) 
 }
 
 #[tokio::test]
-async fn keys_of_a_url_are_read_once_and_again_when_a_new_one_comes() {
+async fn keys_of_a_url_are_fetched_once_and_again_for_an_unknown_key() {
     let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
     let ed = EncodingKey::from_ed_pem(ED).expect("a key");
     let document = Arc::new(Mutex::new(String::new()));
@@ -540,12 +540,15 @@ async fn keys_of_a_url_are_read_once_and_again_when_a_new_one_comes() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
+async fn a_hanging_issuer_delays_no_caller_with_a_known_key() {
     let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
     let (hangs, is_hung) = tokio::sync::watch::channel(false);
+    let waits = Arc::new(AtomicUsize::new(0));
+    let waiting = waits.clone();
     let document = set(&[(&rsa, Algorithm::RS256, "known")]).to_string();
     let keys = async move || {
         if *is_hung.borrow() {
+            waiting.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
         }
         document.clone()
@@ -567,8 +570,9 @@ async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
     app.pass(Duration::from_secs(300)).await;
     let tokens = app.app.tokens.clone().expect("AUTH=jwt");
     let keeping = tokio::spawn(async move { tokens.keep_keys().await });
-    // Under way; a key that is not known is worth the wait, and its caller may go.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let is_asked = async || waits.load(Ordering::SeqCst) > 0;
+    eventually("an issuer that was asked for its keys", is_asked).await;
+    // A key that is not known is worth the wait, and its caller may go.
     let impatient = tokio::time::timeout(Duration::from_millis(50), status(&unknown)).await;
     assert!(impatient.is_err(), "{impatient:?}");
     app.pass(Duration::from_secs(300)).await;
@@ -582,7 +586,7 @@ async fn an_issuer_that_hangs_delays_no_one_whose_key_is_known() {
 }
 
 #[tokio::test]
-async fn callers_wait_for_one_answer_of_an_issuer_and_take_no_place_meanwhile() {
+async fn callers_share_one_request_to_the_issuer_and_take_no_permit_meanwhile() {
     let rsa = EncodingKey::from_rsa_pem(RSA).expect("a key");
     let asked = Arc::new(AtomicUsize::new(0));
     let (answer, answered) = tokio::sync::watch::channel(false);

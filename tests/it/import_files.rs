@@ -49,7 +49,7 @@ async fn blank_rows_are_skipped_and_lines_are_counted_as_an_editor_counts() {
 }
 
 #[tokio::test]
-async fn column_names_and_delimiters_are_taken_as_they_are_written() {
+async fn column_names_in_any_case_and_other_delimiters_are_accepted() {
     let price = |text: &str| format!("{HEAD}\n{LINE}\n").replace(',', ";").replace("2500.00", text);
     is_imported(price("2500,00").as_bytes(), 1).await;
     is_imported(price("2500.00").as_bytes(), 1).await;
@@ -67,7 +67,7 @@ async fn column_names_and_delimiters_are_taken_as_they_are_written() {
 }
 
 #[tokio::test]
-async fn what_is_no_csv_text_is_told_how_to_be_saved() {
+async fn a_file_that_is_not_csv_is_refused_with_advice() {
     let wide: Vec<u8> = HEAD.encode_utf16().flat_map(u16::to_le_bytes).collect();
     is_refused(&wide, &["UTF-16", "CSV UTF-8"]).await;
     is_refused(&[&b"\xff\xfe"[..], &wide].concat(), &["UTF-16", "CSV UTF-8"]).await;
@@ -76,7 +76,7 @@ async fn what_is_no_csv_text_is_told_how_to_be_saved() {
 }
 
 #[tokio::test]
-async fn a_pipe_is_imported_as_a_file_is() {
+async fn a_pipe_can_be_imported() {
     let text = format!("{HEAD}\n{LINE}\n");
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(text.as_bytes()).expect("packed");
@@ -99,7 +99,7 @@ async fn a_pipe_is_imported_as_a_file_is() {
 }
 
 #[tokio::test]
-async fn a_missing_column_is_told_with_what_was_found() {
+async fn a_missing_column_is_reported_with_the_columns_found() {
     let text = "src,destinaton,timestamp,seats,price,\nDelhi,Mumbai,,1,1,\n";
     let words = ["lacks source, destination, total_seats", "`,`", "\"destinaton\" to destination"];
     is_refused(text.as_bytes(), &words).await;
@@ -108,7 +108,7 @@ async fn a_missing_column_is_told_with_what_was_found() {
 }
 
 #[tokio::test]
-async fn a_timestamp_is_told_what_it_lacks() {
+async fn a_timestamp_without_an_offset_is_explained() {
     for (text, word) in [
         ("2030-03-01T10:00:00", "lacks the offset"),
         ("2030-03-01 10:00", "lacks the seconds and the offset"),
@@ -129,7 +129,7 @@ async fn a_timestamp_is_told_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_flight_number_is_known_however_it_is_written() {
+async fn an_import_recognises_a_flight_number_in_any_notation() {
     let directory = tempfile::tempdir().expect("a directory");
     for (number, imported) in [("AI101", 1), ("ai 101", 0), ("AI-101", 0), (" Ai101 ", 0)] {
         let text = format!("{HEAD}\n{}\n", LINE.replace("AI101", number));

@@ -88,7 +88,7 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn flights_that_are_stored_become_what_the_file_says_and_searches_show_it() {
+async fn an_update_changes_stored_flights_and_searches_show_it() {
     let desk = Desk::open().await;
     let old = [
         "AI101,Delhi,Mumbai,2030-01-20T10:00:00Z,180,150,2500",
@@ -125,7 +125,7 @@ async fn flights_that_are_stored_become_what_the_file_says_and_searches_show_it(
 }
 
 #[tokio::test]
-async fn lines_that_a_rule_refuses_are_told_by_number_and_the_others_are_carried_out() {
+async fn refused_lines_are_reported_by_number_and_the_others_are_imported() {
     let desk = Desk::open().await;
     desk.import(&[
         "AI101,Delhi,Mumbai,2030-01-20T10:00:00Z,180,180,2500",
@@ -166,7 +166,7 @@ async fn lines_that_a_rule_refuses_are_told_by_number_and_the_others_are_carried
 }
 
 #[tokio::test]
-async fn an_id_names_the_flight_and_a_version_what_it_must_be() {
+async fn an_update_finds_a_flight_by_id_and_checks_its_version() {
     let desk = Desk::open().await;
     desk.import(&["AI101,Delhi,Mumbai,2030-01-20T10:00:00Z,180,180,2500"]).await;
     let head = format!("id,version,{HEAD}");

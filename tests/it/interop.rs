@@ -35,7 +35,7 @@ async fn ends_as(replicas: &Replicas, booking: &Value, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_teams_provider_takes_the_payments() {
+async fn another_teams_payment_provider_can_settle_bookings() {
     // Without our own payment worker.
     let roles = "api,relay,settlement,sweeper";
     let replicas = Replicas::new().await.with("ROLES", roles).start(1).await;
@@ -161,7 +161,7 @@ async fn kcat_reads_both_topics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn inventory_systems_read_what_was_sold_and_given_back() {
+async fn the_inventory_topic_shows_sold_and_returned_seats() {
     let replicas = Replicas::new().await.start(1).await;
     let flight = replicas.add_flight(10).await;
     let placed = book(&replicas, flight).await;

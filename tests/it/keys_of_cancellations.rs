@@ -20,7 +20,7 @@ async fn paid(app: &TestApp, flight: i64) -> i64 {
 }
 
 #[tokio::test]
-async fn a_cancellation_dropped_at_any_step_is_made_with_its_key_or_not_at_all() {
+async fn a_cancellation_dropped_at_any_step_stores_both_itself_and_its_key_or_neither() {
     let app = TestApp::start().await;
     let flight = app.add_flight(1_000).await;
     let other = paid(&app, flight).await;
@@ -66,7 +66,7 @@ async fn a_refused_cancellation_dropped_at_any_step_leaves_its_key_free() {
 }
 
 #[tokio::test]
-async fn a_cancellation_whose_commit_is_lost_or_panics_is_made_once() {
+async fn a_cancellation_whose_commit_is_lost_or_panics_happens_once() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     let other = paid(&app, flight).await;
@@ -87,7 +87,7 @@ async fn a_cancellation_whose_commit_is_lost_or_panics_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_booking_that_was_cancelled_without_a_key_takes_the_key_of_a_later_request() {
+async fn a_repeat_with_a_key_of_a_keyless_cancellation_stores_the_key() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     let (booking, other) = (paid(&app, flight).await, paid(&app, flight).await);

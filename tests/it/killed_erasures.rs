@@ -113,8 +113,7 @@ impl Subject {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_that_is_killed_again_and_again_ends_when_it_is_run_once_more_and_leaves_nothing()
- {
+async fn an_erasure_killed_repeatedly_completes_on_the_next_run() {
     let mut subject = Subject::start().await;
     let other = subject.book(&booking(subject.flight, 1), "of-another-user").await;
     subject.book_more().await;

@@ -19,7 +19,7 @@ async fn silent_port() -> (TcpListener, String) {
 }
 
 #[tokio::test]
-async fn a_service_on_all_three_books_and_says_that_each_of_them_answers() {
+async fn serve_services_uses_all_three_services_and_reports_their_health() {
     let replicas = Replicas::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     let arguments = ["serve", "--services"];
@@ -40,7 +40,7 @@ async fn a_service_on_all_three_books_and_says_that_each_of_them_answers() {
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_answer_is_named_with_the_command_that_starts_it_and_waited_for() {
+async fn a_missing_service_is_awaited_and_named_with_its_start_command() {
     let replicas = Replicas::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     // It takes connections, as Docker does for a container that has not come up, and says nothing.
@@ -85,7 +85,7 @@ async fn a_service_that_does_not_answer_is_named_with_the_command_that_starts_it
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_no_reason_to_wait() {
+async fn a_missing_database_is_reported_without_waiting() {
     let TestDatabase::Postgres(url) = TestDatabase::empty_postgres().await else { unreachable!() };
     let (server, _) = url.rsplit_once('/').expect("a URL");
     let missing = format!("{server}/no_such_database");

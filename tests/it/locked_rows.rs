@@ -128,7 +128,7 @@ fn is_locked(outcome: &Result<Outcome, Error>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flight_that_another_session_keeps_refuses_its_own_holds_and_no_others() {
+async fn a_locked_flight_row_refuses_only_its_own_holds() {
     let mut fixture = Fixture::start().await;
     let (kept, free) = (fixture.flight().await, fixture.flight().await);
     let keep = format!("BEGIN; SELECT FROM flights WHERE id = {kept} FOR UPDATE");
@@ -146,7 +146,7 @@ async fn a_flight_that_another_session_keeps_refuses_its_own_holds_and_no_others
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_they_are_free() {
+async fn flights_with_locked_rows_are_batched_apart_until_they_are_free() {
     let mut fixture = Fixture::start().await;
     let kept = [fixture.flight().await, fixture.flight().await, fixture.flight().await];
     let free = fixture.flight().await;
@@ -211,7 +211,7 @@ async fn flights_that_another_session_was_found_to_keep_hold_up_no_others_until_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_that_another_session_keeps_refuses_its_own_cancellation_and_no_others() {
+async fn a_locked_payment_row_refuses_only_its_own_cancellation() {
     let mut fixture = Fixture::start().await;
     let mut cancellations = Vec::new();
     let mut kept = None;
@@ -238,7 +238,7 @@ async fn a_payment_that_another_session_keeps_refuses_its_own_cancellation_and_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flight_of_the_same_version_that_was_changed_elsewhere_is_decided_again() {
+async fn a_flight_changed_elsewhere_without_a_new_version_is_decided_again() {
     let mut fixture = Fixture::start().await;
     let flight = fixture.flight().await;
     let holds = vec![fixture.hold(flight, 1).await];
@@ -255,7 +255,7 @@ async fn a_flight_of_the_same_version_that_was_changed_elsewhere_is_decided_agai
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_commit_takes_too_long_is_refused_alone() {
+async fn a_command_whose_commit_takes_too_long_fails_alone() {
     let mut fixture = Fixture::start().await;
     fixture
         .execute(
@@ -279,7 +279,7 @@ async fn a_command_whose_commit_takes_too_long_is_refused_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_complete_while_another_session_keeps_a_flight_whose_payment_is_settled() {
+async fn other_bookings_complete_while_a_settled_flights_row_is_locked() {
     let url = TestDatabase::postgres().await.url();
     let directory = tempfile::tempdir().expect("a directory");
     let settings =
@@ -316,7 +316,7 @@ async fn bookings_complete_while_another_session_keeps_a_flight_whose_payment_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_simulated_gateway_gives_up_a_connection_that_leads_nowhere() {
+async fn the_simulated_gateway_times_out_on_a_silent_database_connection() {
     let url = TestDatabase::postgres().await.url();
     let (user, place) = url.split_once('@').expect("a user");
     let (server, name) = place.split_once('/').expect("a database");

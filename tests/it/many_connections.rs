@@ -64,7 +64,7 @@ async fn refusals(server: Server, directory: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_client_may_hold_so_many_connections_and_others_still_come_in() {
+async fn one_client_cannot_take_the_connections_of_others() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = [("MAX_CONNECTIONS_PER_CLIENT", "3"), ("TRUSTED_PROXIES", "127.0.0.3")];
     let server = start(directory.path(), &settings).await;
@@ -100,7 +100,7 @@ async fn a_client_may_hold_so_many_connections_and_others_still_come_in() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_refused_without_end_does_not_fill_the_log() {
+async fn refusals_of_one_client_do_not_fill_the_log() {
     const TRIES: u64 = 600;
     let directory = tempfile::tempdir().expect("a directory");
     let settings = [("RATE_LIMIT_RPS", "1"), ("RATE_LIMIT_BURST", "1")];

@@ -99,7 +99,7 @@ impl FlightLocks for MoodyLocks {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_searches_and_sales_are_counted_where_they_happen() {
+async fn requests_searches_and_sales_are_counted() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     app.run_until_idle().await;
@@ -156,7 +156,7 @@ async fn requests_searches_and_sales_are_counted_where_they_happen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_and_what_is_put_aside_is_told() {
+async fn queues_and_dead_letters_have_metrics() {
     let mood = watch::Sender::new(Mood::Free);
     let (mine, unanswered) = (MemoryLocks::default(), AtomicUsize::new(0));
     let locks = Arc::new(MoodyLocks { locks: mine, mood: mood.clone(), unanswered });
@@ -272,7 +272,7 @@ async fn spans_are_counted_when_they_end_and_when_they_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_replicas_share_is_told_and_all_that_is_told_is_documented_with_its_unit() {
+async fn shared_services_have_metrics_and_every_metric_is_documented_with_its_unit() {
     let replicas = Replicas::new().await.start(1).await;
     let flight = replicas.add_flight(9).await;
     let place = replicas.client.post(replicas.url(0, "/api/v1/bookings")).json(&booking(flight, 1));

@@ -10,7 +10,7 @@ async fn ask(base: &str, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn metrics_have_a_port_of_their_own_and_are_gone_from_the_public_one() {
+async fn metrics_move_from_the_public_port_to_their_own() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut server = Server::start(directory.path(), &[("METRICS_PORT", "0")]).await;
     let line = server.said("metrics:").await;
@@ -38,7 +38,7 @@ async fn metrics_have_a_port_of_their_own_and_are_gone_from_the_public_one() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_by_its_setting() {
+async fn a_metrics_port_in_use_is_reported_by_its_setting() {
     let directory = tempfile::tempdir().expect("a directory");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();

@@ -24,7 +24,7 @@ async fn flights(replicas: &Replicas) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kafka_away_for_twenty_seconds() {
+async fn no_booking_is_lost_while_kafka_is_away_for_twenty_seconds() {
     let broker = Broker::start().await;
     let database = TestDatabase::postgres().await.url();
     let redis = required("TEST_REDIS_URL");
@@ -47,7 +47,7 @@ async fn kafka_away_for_twenty_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_flushed_hung_for_twenty_seconds_and_restarted() {
+async fn no_booking_is_lost_when_redis_is_flushed_hangs_for_twenty_seconds_and_restarts() {
     let mut redis = RedisServer::start().await;
     let database = TestDatabase::postgres().await.url();
     let brokers = required("TEST_KAFKA_BROKERS");
@@ -70,7 +70,7 @@ async fn redis_flushed_hung_for_twenty_seconds_and_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_crashed_and_restarted() {
+async fn no_booking_is_lost_when_postgresql_crashes_and_restarts() {
     let postgres = Service::start("postgres").await;
     let database = postgres.address("TEST_DATABASE_URL");
     let (redis, brokers) = (required("TEST_REDIS_URL"), required("TEST_KAFKA_BROKERS"));
@@ -89,7 +89,7 @@ async fn postgresql_crashed_and_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_replicas_killed() {
+async fn no_booking_is_lost_when_one_of_two_replicas_is_killed() {
     let mut replicas = Replicas::new().await.start(2).await;
     let load = Load::start(&replicas, &flights(&replicas).await, CLIENTS);
     load.accepts(200).await;

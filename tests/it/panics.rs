@@ -35,7 +35,7 @@ impl FlightLocks for BrokenLocks {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_of_the_locks_costs_at_most_its_own_batch() {
+async fn a_panic_in_the_locks_fails_at_most_its_own_batch() {
     let locks = Arc::new(BrokenLocks::default());
     let app = TestApp::with_parts(|_| {}, |parts| parts.locks = locks.clone()).await;
     let id = app.add_flight(9).await;
@@ -68,7 +68,7 @@ impl Gateway for BuggyGateway {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_whose_call_panicked_is_counted_and_asked_for_again() {
+async fn a_payment_whose_gateway_call_panicked_is_counted_and_retried() {
     let replace = |parts: &mut airline_booking::app::Parts| {
         let (gateway, has_panicked) = (parts.gateway.clone(), AtomicBool::default());
         parts.gateway = Arc::new(BuggyGateway { gateway, has_panicked });

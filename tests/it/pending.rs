@@ -71,7 +71,7 @@ async fn a_party_beyond_the_limit_is_refused_and_a_repeat_of_a_booking_is_not() 
 }
 
 #[tokio::test]
-async fn a_limit_that_only_the_commit_sees_is_no_version_conflict() {
+async fn a_pending_seat_limit_found_at_commit_is_not_a_version_conflict() {
     let app = limited().await;
     let flight = app.add_flight(100).await;
     app.gateway.close();
@@ -86,7 +86,7 @@ async fn a_limit_that_only_the_commit_sees_is_no_version_conflict() {
 }
 
 #[tokio::test]
-async fn without_a_limit_any_number_is_held() {
+async fn without_a_limit_a_user_can_hold_any_number_of_seats() {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.gateway.close();
@@ -106,7 +106,7 @@ fn accepted(answers: &[(u16, Value)]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_at_once_do_not_pass_the_limit_together() {
+async fn concurrent_holds_do_not_exceed_the_limit_together() {
     let app = limited().await;
     let flight = app.add_flight(200).await;
     app.gateway.close();
@@ -121,7 +121,7 @@ async fn holds_at_once_do_not_pass_the_limit_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_through_two_replicas_do_not_pass_the_limit_together() {
+async fn holds_through_two_replicas_do_not_exceed_the_limit_together() {
     for locks in ["true", "false"] {
         let replicas = Replicas::new()
             .await

@@ -77,7 +77,7 @@ async fn exported(app: &TestApp) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_in_every_state_are_exported_and_erased_and_nothing_of_them_is_left() {
+async fn bookings_in_every_state_are_exported_and_erased_completely() {
     let app = TestApp::start().await;
     let bookings = in_every_state(&app).await;
     let other = app.book(app.add_flight(9).await, 1).await.booking_id();
@@ -138,7 +138,7 @@ async fn bookings_in_every_state_are_exported_and_erased_and_nothing_of_them_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_that_end_while_they_are_erased_end_as_ever_and_stay_erased() {
+async fn bookings_that_end_during_an_erasure_stay_erased() {
     let app = TestApp::start().await;
     app.gateway.close();
     let flight = app.add_flight(1_000).await;
@@ -169,7 +169,7 @@ async fn bookings_that_end_while_they_are_erased_end_as_ever_and_stay_erased() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_that_was_cut_off_is_gone_on_with_by_the_next_under_the_same_record() {
+async fn an_interrupted_erasure_continues_under_the_same_record() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9_000).await;
     let mut bookings = Vec::new();
@@ -197,7 +197,7 @@ async fn an_erasure_that_was_cut_off_is_gone_on_with_by_the_next_under_the_same_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_can_not_be_read_is_kept_and_named_and_the_others_are_erased() {
+async fn an_unreadable_booking_is_reported_and_the_others_are_erased() {
     let app = TestApp::start().await;
     let (flight, ill) = (app.add_flight(9).await, app.add_flight(9).await);
     let body = party(ill, 1, "ill");
@@ -328,7 +328,7 @@ async fn no_topic_holds_anything_of_a_passenger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_another_session_keeps_delays_its_own_erasure_alone() {
+async fn a_locked_row_delays_only_its_own_erasure() {
     let app = TestApp::start().await;
     let TestDatabase::Postgres(url) = &app.database else {
         // A file has one writer, for which an erasure waits.
@@ -366,7 +366,7 @@ async fn a_row_that_another_session_keeps_delays_its_own_erasure_alone() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_not_made_by_an_export_or_an_erasure() {
+async fn export_and_erase_do_not_create_a_missing_database() {
     let directory = tempfile::tempdir().expect("a directory");
     for command in ["export", "erase"] {
         let arguments = [command, "--user", "1"];
@@ -379,7 +379,7 @@ async fn a_database_that_is_not_there_is_not_made_by_an_export_or_an_erasure() {
 }
 
 #[tokio::test]
-async fn a_file_is_written_again_beside_no_service_and_its_log_is_empty() {
+async fn without_a_service_an_erasure_rewrites_the_file_and_empties_its_log() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = TestDatabase::Sqlite(directory);
     let clock = std::sync::Arc::new(airline_booking::clock::SystemClock);
@@ -391,7 +391,7 @@ async fn a_file_is_written_again_beside_no_service_and_its_log_is_empty() {
 }
 
 #[tokio::test]
-async fn a_large_file_is_written_again_only_where_no_service_runs_on_it() {
+async fn a_large_file_is_not_rewritten_while_a_service_uses_it() {
     let database = TestDatabase::sqlite();
     let clock = std::sync::Arc::new(airline_booking::clock::SystemClock);
     let opened = database.open(Duration::ZERO, clock).await;

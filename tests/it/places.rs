@@ -27,7 +27,7 @@ async fn found(app: &TestApp, source: &str, destination: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_place_is_found_however_it_is_written() {
+async fn a_place_is_found_in_any_spelling() {
     let app = TestApp::start().await;
     for (given, asked) in [
         ("São Paulo", &["Sa\u{303}o Paulo", "sao paulo", "SAO\u{a0}PAULO", "São  Paulo"][..]),
@@ -50,7 +50,7 @@ async fn a_place_is_found_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn one_place_written_in_two_ways_is_no_route() {
+async fn two_spellings_of_one_place_make_no_route() {
     let app = TestApp::start().await;
     for (source, destination) in [("São", "Sa\u{303}o"), ("İzmir", "izmir"), ("Straße", "STRASSE")]
     {
@@ -64,7 +64,7 @@ async fn one_place_written_in_two_ways_is_no_route() {
 }
 
 #[tokio::test]
-async fn keys_of_an_earlier_release_are_made_anew_at_the_start() {
+async fn route_keys_of_an_earlier_release_are_rewritten_at_the_start() {
     let app = TestApp::start().await;
     let id = add(&app, "São Paulo", "Lima").await.json["id"].as_i64().expect("an id");
     let plain = add(&app, "Quito", "Lima").await.json["id"].as_i64().expect("an id");

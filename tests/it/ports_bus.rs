@@ -155,7 +155,7 @@ fn assert_ordered(messages: &[Message]) {
     }
 }
 
-async fn each_keys_messages_arrive_as_they_were_published(subject: Subject) {
+async fn messages_of_one_key_arrive_in_order(subject: Subject) {
     let mut consumer = subject.consume("a").await;
     let sent = numbered(500, 7);
     let published = subject.publish(sent.clone());
@@ -169,7 +169,7 @@ async fn each_keys_messages_arrive_as_they_were_published(subject: Subject) {
     assert_eq!(bare, sent);
 }
 
-async fn what_was_not_committed_comes_again_to_the_groups_next_consumer(subject: Subject) {
+async fn uncommitted_messages_go_to_the_next_consumer_of_the_group(subject: Subject) {
     let mut first = subject.consume("a").await;
     let published = subject.publish(numbered(6, 1));
     collect(&mut *first, 3).await;
@@ -209,7 +209,7 @@ async fn a_listener_sees_what_is_published_after_it_began(subject: Subject) {
     }
 }
 
-async fn a_dead_letter_tells_why_and_from_where(subject: Subject) {
+async fn a_dead_letter_names_its_reason_and_origin(subject: Subject) {
     let mut consumer = subject.consume("a").await;
     let published = subject.publish(vec![message("k", "no payment at all")]);
     let received = collect(&mut *consumer, 1).await.remove(0);
@@ -241,7 +241,7 @@ async fn a_dead_letter_tells_why_and_from_where(subject: Subject) {
     assert_eq!(origin.is_some(), matches!(subject.kind, Kind::Kafka(..)));
 }
 
-async fn a_big_batch_arrives_whole(subject: Subject) {
+async fn a_large_batch_arrives_completely(subject: Subject) {
     const COUNT: usize = 10_000;
     let mut consumer = subject.consume("a").await;
     let published = subject.publish(numbered(COUNT, 50));
@@ -252,7 +252,7 @@ async fn a_big_batch_arrives_whole(subject: Subject) {
     assert_ordered(&received);
 }
 
-async fn nothing_to_publish_is_published_and_a_ping_is_answered(subject: Subject) {
+async fn an_empty_batch_can_be_published_and_a_ping_succeeds(subject: Subject) {
     subject.bus.publish(&[]).await.expect("published");
     subject.bus.ping().await.expect("answered");
 }
@@ -276,13 +276,13 @@ macro_rules! on_every_bus {
 }
 
 on_every_bus! {
-    each_keys_messages_arrive_as_they_were_published,
-    what_was_not_committed_comes_again_to_the_groups_next_consumer,
+    messages_of_one_key_arrive_in_order,
+    uncommitted_messages_go_to_the_next_consumer_of_the_group,
     every_group_sees_every_message,
     a_listener_sees_what_is_published_after_it_began,
-    a_dead_letter_tells_why_and_from_where,
-    a_big_batch_arrives_whole,
-    nothing_to_publish_is_published_and_a_ping_is_answered,
+    a_dead_letter_names_its_reason_and_origin,
+    a_large_batch_arrives_completely,
+    an_empty_batch_can_be_published_and_a_ping_succeeds,
 }
 
 /// What one consumer has received, and committed.
@@ -337,7 +337,7 @@ async fn consumers_of_a_group_share_the_work_and_a_rebalance_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_others_write_comes_through_and_does_not_parse() {
+async fn foreign_messages_are_received_and_fail_to_parse() {
     let subject = Subject::kafka();
     let KafkaSettings { brokers, topics, .. } = subject.settings().clone();
     subject.publish(vec![message("k", "0")]).await.expect("no panic").expect("published");
@@ -373,7 +373,7 @@ async fn whatever_others_write_comes_through_and_does_not_parse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_are_there_stay_as_they_are_and_the_lag_is_told() {
+async fn existing_topics_keep_their_settings_and_the_lag_is_reported() {
     let subject = Subject::kafka();
     subject.publish(numbered(40, 40)).await.expect("no panic").expect("published");
     let mut settings = subject.settings().clone();
@@ -421,7 +421,7 @@ async fn a_listener_finds_partitions_that_were_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_hangs_is_found_out_and_holds_nobody_up() {
+async fn a_hanging_broker_is_detected_and_blocks_no_caller() {
     let broker = kafka::Broker::start().await;
     let subject = Subject::kafka_at(&broker.brokers);
     let mut consumer = subject.consume("a").await;
@@ -447,7 +447,7 @@ async fn a_broker_that_hangs_is_found_out_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_loses_nothing_that_was_acknowledged_and_everyone_goes_on() {
+async fn after_an_outage_of_kafka_every_acknowledged_message_arrives() {
     let broker = kafka::Broker::start().await;
     broker.stop().await;
 

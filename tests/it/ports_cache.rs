@@ -83,7 +83,7 @@ pub async fn get(cache: &dyn SearchCache, key: &DayKey) -> Option<Bytes> {
     cache.fetch(key, generation).await
 }
 
-async fn a_generation_stands_until_it_ends(replicas: Replicas) {
+async fn a_generation_is_valid_until_it_is_invalidated(replicas: Replicas) {
     let cache = replicas.first();
     let (ended, other) = (day(1), day(2));
     let before = [cache.current(&ended).await, cache.current(&other).await];
@@ -95,7 +95,7 @@ async fn a_generation_stands_until_it_ends(replicas: Replicas) {
     assert_ne!(cache.current(&ended).await, before[0]);
 }
 
-async fn what_one_replica_keeps_the_other_fetches(replicas: Replicas) {
+async fn an_answer_kept_by_one_replica_is_fetched_by_the_other(replicas: Replicas) {
     let key = day(1);
     assert_eq!(get(replicas.last(), &key).await, None);
     put(replicas.first(), &key, "answer").await;
@@ -104,7 +104,7 @@ async fn what_one_replica_keeps_the_other_fetches(replicas: Replicas) {
     assert_eq!(get(replicas.first(), &day(2)).await, None);
 }
 
-async fn after_an_end_its_process_fetches_nothing_older(replicas: Replicas) {
+async fn after_an_invalidation_its_process_fetches_nothing_older(replicas: Replicas) {
     for round in 0..50 {
         let key = day(round);
         put(replicas.first(), &key, "older").await;
@@ -115,7 +115,7 @@ async fn after_an_end_its_process_fetches_nothing_older(replicas: Replicas) {
     }
 }
 
-async fn an_end_reaches_the_other_replica(replicas: Replicas) {
+async fn an_invalidation_reaches_the_other_replica(replicas: Replicas) {
     let key = day(1);
     put(replicas.first(), &key, "older").await;
     let before = replicas.last().current(&key).await;
@@ -127,7 +127,7 @@ async fn an_end_reaches_the_other_replica(replicas: Replicas) {
     assert_eq!(get(replicas.last(), &key).await, None);
 }
 
-async fn the_relays_end_reaches_everyone(replicas: Replicas) {
+async fn the_relays_invalidation_reaches_every_replica(replicas: Replicas) {
     for what in [outdated(&day(1)), Invalidation::All] {
         put(replicas.first(), &day(1), "older").await;
         let before =
@@ -143,7 +143,7 @@ async fn the_relays_end_reaches_everyone(replicas: Replicas) {
     }
 }
 
-async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
+async fn a_fill_that_began_before_an_invalidation_replaces_nothing(replicas: Replicas) {
     let key = day(1);
     let (slow, fast) = (replicas.first(), replicas.last());
     let slow_began = slow.current(&key).await;
@@ -165,7 +165,7 @@ async fn a_fill_that_began_before_an_end_replaces_nothing(replicas: Replicas) {
 
 /// The truth is a number that only grows. Writers add to it and end the answer; readers load it
 /// slowly and share it. Nobody is given less than what its own process had written before it asked.
-async fn whatever_the_interleaving_nobody_reads_its_own_past(replicas: Replicas) {
+async fn no_process_reads_an_answer_older_than_its_own_write(replicas: Replicas) {
     let key = day(1);
     let truth = AtomicU64::new(0);
     let until = Instant::now() + Duration::from_millis(2_500);
@@ -252,11 +252,11 @@ macro_rules! on_each_cache {
 }
 
 on_each_cache!(
-    a_generation_stands_until_it_ends,
-    what_one_replica_keeps_the_other_fetches,
-    after_an_end_its_process_fetches_nothing_older,
-    an_end_reaches_the_other_replica,
-    the_relays_end_reaches_everyone,
-    a_fill_that_began_before_an_end_replaces_nothing,
-    whatever_the_interleaving_nobody_reads_its_own_past,
+    a_generation_is_valid_until_it_is_invalidated,
+    an_answer_kept_by_one_replica_is_fetched_by_the_other,
+    after_an_invalidation_its_process_fetches_nothing_older,
+    an_invalidation_reaches_the_other_replica,
+    the_relays_invalidation_reaches_every_replica,
+    a_fill_that_began_before_an_invalidation_replaces_nothing,
+    no_process_reads_an_answer_older_than_its_own_write,
 );

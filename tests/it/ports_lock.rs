@@ -45,7 +45,7 @@ fn sorted(taken: &Taken) -> Vec<FlightId> {
     flights
 }
 
-async fn a_flight_is_taken_once_until_it_is_released(replicas: Replicas) {
+async fn a_flight_is_locked_once_until_it_is_released(replicas: Replicas) {
     let [one, two] = &replicas.locks;
     let first = one.take(&flights([1, 2])).await;
     assert_eq!(sorted(&first), flights([1, 2]));
@@ -61,7 +61,7 @@ async fn a_flight_is_taken_once_until_it_is_released(replicas: Replicas) {
     assert_eq!(sorted(&one.take(&all).await), all);
 }
 
-async fn a_whole_batch_is_taken_in_one_call(replicas: Replicas) {
+async fn one_call_locks_a_whole_batch(replicas: Replicas) {
     let [one, two] = &replicas.locks;
     let (evens, all) = (flights((0..512).map(|n| 2 * n)), flights(0..1_024));
     let first = one.take(&evens).await;
@@ -74,7 +74,7 @@ async fn a_whole_batch_is_taken_in_one_call(replicas: Replicas) {
     assert_eq!(two.take(&evens).await.flights.len(), 512);
 }
 
-async fn what_is_kept_does_not_lapse_and_what_is_not_does(replicas: Replicas) {
+async fn a_renewed_lock_does_not_expire_and_an_abandoned_one_does(replicas: Replicas) {
     let [one, two] = &replicas.locks;
     let wanted = flights([7]);
     let taken = one.take(&wanted).await;
@@ -102,7 +102,7 @@ async fn what_is_kept_does_not_lapse_and_what_is_not_does(replicas: Replicas) {
 
 /// Two busy replicas want the same flight, as two engines do: each takes, works, releases, and asks
 /// again at once; who is refused comes back after 2 ms.
-async fn both_replicas_get_on(replicas: Replicas) {
+async fn two_replicas_that_lock_one_flight_take_turns(replicas: Replicas) {
     let wanted = flights([5]);
     let until = Instant::now() + Duration::from_millis(1_200);
     let is_held = AtomicBool::new(false);
@@ -156,8 +156,8 @@ macro_rules! on_each_lock {
 }
 
 on_each_lock!(
-    a_flight_is_taken_once_until_it_is_released,
-    a_whole_batch_is_taken_in_one_call,
-    what_is_kept_does_not_lapse_and_what_is_not_does,
-    both_replicas_get_on,
+    a_flight_is_locked_once_until_it_is_released,
+    one_call_locks_a_whole_batch,
+    a_renewed_lock_does_not_expire_and_an_abandoned_one_does,
+    two_replicas_that_lock_one_flight_take_turns,
 );

@@ -40,29 +40,29 @@ macro_rules! on_each_store {
 }
 
 on_each_store! {
-    what_is_committed_is_loaded
+    committed_rows_are_loaded
     a_stale_flight_stops_its_commands_and_no_others
-    what_hangs_together_is_written_whole_or_not_at_all
+    a_commit_is_written_completely_or_not_at_all
     a_taken_booking_number_is_stale
-    a_taken_key_is_stale_and_a_lapsed_one_is_replaced
-    a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps
+    a_used_key_is_stale_and_an_expired_one_is_replaced
+    a_flights_idempotency_key_is_kept_for_a_day_and_deleted_in_steps
     a_commit_counts_the_seats_that_a_user_holds_unpaid
     a_request_whose_key_another_commit_took_writes_nothing
-    a_broken_rule_is_refused_and_leaves_nothing
+    a_commit_that_breaks_a_rule_writes_nothing
     the_outbox_keeps_the_order_of_events
     only_the_named_rows_leave_the_outbox
-    a_search_sees_its_day_and_what_is_for_sale
+    a_search_returns_the_flights_on_sale_of_its_day
     a_repeated_import_creates_nothing
-    flights_with_given_numbers_are_told_from_the_others
-    numbers_of_bookings_are_drawn_once
-    overdue_payments_are_found_and_driven_once
-    what_was_sent_leaves_though_others_wait
-    pages_leave_out_rows_that_cannot_be_read_and_reach_all_others
-    lists_and_searches_leave_out_rows_that_cannot_be_read
-    a_batch_is_told_which_of_its_rows_cannot_be_read
-    a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other
-    old_keys_are_forgotten_some_at_a_time
-    what_waits_is_counted
+    flights_are_found_by_their_numbers
+    booking_numbers_are_drawn_once
+    overdue_payments_are_found_and_retried_once
+    sent_rows_leave_the_outbox_while_others_wait
+    pages_skip_unreadable_rows_and_reach_all_others
+    lists_and_searches_leave_out_unreadable_rows
+    loading_a_batch_names_its_unreadable_rows
+    an_unreadable_outbox_row_delays_no_other
+    old_keys_are_deleted_in_steps
+    waiting_outbox_rows_are_counted
     bookings_of_a_cancelled_flight_are_found_until_they_have_ended
     a_payment_keeps_the_trace_in_which_it_began
     concurrent_commits_of_one_flight_count_every_seat
@@ -221,7 +221,7 @@ fn captured(hold: &Hold, amount: &str) -> Command {
     })
 }
 
-async fn what_is_committed_is_loaded(on: Fixture) {
+async fn committed_rows_are_loaded(on: Fixture) {
     let flight = on.flight(10).await;
     let hold = on.hold(flight.id, 2).await;
     let changes = on.decide(&[Command::Hold(hold.clone())]).await;
@@ -264,7 +264,7 @@ async fn a_stale_flight_stops_its_commands_and_no_others(on: Fixture) {
     }
 }
 
-async fn what_hangs_together_is_written_whole_or_not_at_all(on: Fixture) {
+async fn a_commit_is_written_completely_or_not_at_all(on: Fixture) {
     let flight = on.flight(10).await.id;
     let hold = on.hold(flight, 1).await;
     on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
@@ -300,7 +300,7 @@ async fn a_taken_booking_number_is_stale(on: Fixture) {
     }
 }
 
-async fn a_taken_key_is_stale_and_a_lapsed_one_is_replaced(mut on: Fixture) {
+async fn a_used_key_is_stale_and_an_expired_one_is_replaced(mut on: Fixture) {
     let flight = on.flight(10).await.id;
     let key = airline_booking::rules::IdempotencyKey {
         key: "once".into(),
@@ -393,7 +393,7 @@ fn request_of(key: &str, hash: &str) -> RequestKey {
     }
 }
 
-async fn a_key_of_a_flight_is_kept_a_day_and_forgotten_in_steps(on: Fixture) {
+async fn a_flights_idempotency_key_is_kept_for_a_day_and_deleted_in_steps(on: Fixture) {
     let create = async |key: &str, hash: &str, now| {
         let day = DayKey { route: route_key("Delhi", "Mumbai"), date: on.now.date_naive() };
         let currency = "INR".parse().expect("a currency");
@@ -474,7 +474,7 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
     assert_eq!(made().await, [0; 0]);
 }
 
-async fn a_broken_rule_is_refused_and_leaves_nothing(on: Fixture) {
+async fn a_commit_that_breaks_a_rule_writes_nothing(on: Fixture) {
     let flight = on.flight(10).await.id;
     let hold = on.hold(flight, 1).await;
     let mut changes = on.decide(&[Command::Hold(hold.clone())]).await;
@@ -545,7 +545,7 @@ async fn only_the_named_rows_leave_the_outbox(on: Fixture) {
     assert_eq!(all.into_iter().map(|(_, ended)| ended).collect::<Vec<_>>(), [Invalidation::All]);
 }
 
-async fn a_search_sees_its_day_and_what_is_for_sale(on: Fixture) {
+async fn a_search_returns_the_flights_on_sale_of_its_day(on: Fixture) {
     let zone = ScheduleZone("Asia/Kolkata".parse().expect("a zone"));
     let date = "2025-01-15".parse().expect("a date");
     let (from, until) = zone.bounds(date);
@@ -596,7 +596,7 @@ async fn a_repeated_import_creates_nothing(on: Fixture) {
     assert_eq!(on.violations().await, 0);
 }
 
-async fn flights_with_given_numbers_are_told_from_the_others(on: Fixture) {
+async fn flights_are_found_by_their_numbers(on: Fixture) {
     let numbers = ["AB1", "AB2"].map(str::to_owned);
     let numbered = async || on.store.numbered(&numbers).await.expect("an answer");
     assert_eq!(numbered().await, Numbered { others: 0, newest: None });
@@ -621,7 +621,7 @@ async fn flights_with_given_numbers_are_told_from_the_others(on: Fixture) {
     assert_eq!(numbered().await, Numbered { others: OTHERS_MAX, newest: None });
 }
 
-async fn numbers_of_bookings_are_drawn_once(on: Fixture) {
+async fn booking_numbers_are_drawn_once(on: Fixture) {
     let draws = (0..600).map(|_| on.store.draw_booking_id());
     let drawn: Vec<BookingId> =
         futures::future::try_join_all(draws).await.expect("numbers").into_iter().collect();
@@ -629,7 +629,7 @@ async fn numbers_of_bookings_are_drawn_once(on: Fixture) {
     assert_eq!(different.len(), 600);
 }
 
-async fn overdue_payments_are_found_and_driven_once(on: Fixture) {
+async fn overdue_payments_are_found_and_retried_once(on: Fixture) {
     let flight = on.flight(10).await.id;
     let hold = on.hold(flight, 1).await;
     on.commit(&on.decide(&[Command::Hold(hold.clone())]).await).await;
@@ -686,7 +686,7 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
     assert_eq!(stranded().await, BTreeSet::new(), "the flight is forgotten");
 }
 
-async fn what_was_sent_leaves_though_others_wait(on: Fixture) {
+async fn sent_rows_leave_the_outbox_while_others_wait(on: Fixture) {
     for _ in 0..40 {
         on.flight(1).await;
     }
@@ -698,7 +698,7 @@ async fn what_was_sent_leaves_though_others_wait(on: Fixture) {
     assert_eq!(backlog.outbox, 5);
 }
 
-async fn what_waits_is_counted(on: Fixture) {
+async fn waiting_outbox_rows_are_counted(on: Fixture) {
     let flight = on.flight(10).await.id;
     let ids: Vec<i64> = on.outbox(Lane::Facts).await.iter().map(|entry| entry.id).collect();
     assert_eq!(on.store.outbox(Lane::Facts, &ids, 99).await.expect("the outbox"), []);
@@ -779,7 +779,7 @@ async fn a_schema_of_a_later_release_is_served(on: Fixture) {
 }
 
 #[tokio::test]
-async fn one_replica_at_a_time_has_a_job() {
+async fn one_replica_at_a_time_leads_a_job() {
     let database = TestDatabase::postgres().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let one = database.open(Duration::ZERO, clock.clone()).await.store;
@@ -792,7 +792,7 @@ async fn one_replica_at_a_time_has_a_job() {
     other.wait_for(Job::Relay).await;
 }
 
-async fn pages_leave_out_rows_that_cannot_be_read_and_reach_all_others(on: Fixture) {
+async fn pages_skip_unreadable_rows_and_reach_all_others(on: Fixture) {
     let flight = on.flight(50).await.id;
     let mut holds = Vec::new();
     for _ in 0..6 {
@@ -839,7 +839,7 @@ async fn pages_leave_out_rows_that_cannot_be_read_and_reach_all_others(on: Fixtu
     assert_eq!((unreadable["payments"], unreadable["bookings"]), (3, 1), "{unreadable:?}");
 }
 
-async fn lists_and_searches_leave_out_rows_that_cannot_be_read(on: Fixture) {
+async fn lists_and_searches_leave_out_unreadable_rows(on: Fixture) {
     let (mut flights, mut bookings) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         flights.push(on.flight(50).await);
@@ -887,7 +887,7 @@ async fn lists_and_searches_leave_out_rows_that_cannot_be_read(on: Fixture) {
     assert!(alone.starts_with("bookings.created_at of row"), "{alone}");
 }
 
-async fn a_batch_is_told_which_of_its_rows_cannot_be_read(on: Fixture) {
+async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     let (sound, damaged) = (on.flight(50).await.id, on.flight(50).await.id);
     let mut holds = Vec::new();
     for key in ["one", "two", "three", "four"] {
@@ -952,7 +952,7 @@ async fn a_batch_is_told_which_of_its_rows_cannot_be_read(on: Fixture) {
     assert_eq!(on.store.unreadable()["flights"], 1);
 }
 
-async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) {
+async fn an_unreadable_outbox_row_delays_no_other(on: Fixture) {
     for _ in 0..4 {
         on.flight(1).await;
     }
@@ -977,7 +977,7 @@ async fn a_row_of_the_outbox_that_cannot_be_read_holds_up_no_other(on: Fixture) 
     assert!(outdated.iter().all(|(_, ended)| *ended == Invalidation::All), "{outdated:?}");
 }
 
-async fn old_keys_are_forgotten_some_at_a_time(on: Fixture) {
+async fn old_keys_are_deleted_in_steps(on: Fixture) {
     let flight = on.flight(50).await.id;
     for key in 0..5 {
         let mut hold = on.hold(flight, 1).await;

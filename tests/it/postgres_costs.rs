@@ -13,7 +13,7 @@ async fn column(database: &TestDatabase, statement: &'static str) -> Vec<String>
 }
 
 #[tokio::test]
-async fn no_index_reads_what_a_booking_changes() {
+async fn no_index_covers_a_column_that_a_booking_updates() {
     let database = TestDatabase::postgres().await;
     database.open(Duration::ZERO, Arc::new(SystemClock)).await;
     // An index that reads a column, be it in its condition alone, makes each update of that column
@@ -53,7 +53,7 @@ async fn statistics_follow_a_table_that_grows() {
 }
 
 #[tokio::test]
-async fn a_look_for_requests_reads_no_facts_that_wait() {
+async fn reading_payment_requests_skips_waiting_events() {
     let database = TestDatabase::postgres().await;
     database.open(Duration::ZERO, Arc::new(SystemClock)).await;
     database

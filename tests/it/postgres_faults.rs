@@ -91,7 +91,7 @@ impl Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_postgresql_broke_off_once_is_done_by_the_second_try() {
+async fn a_transaction_that_aborts_once_succeeds_on_retry() {
     let mut faulty = Faulty::new().await;
     for (state, sold) in [("40P01", 1), ("40001", 2), ("57014", 3)] {
         faulty
@@ -105,7 +105,7 @@ async fn what_postgresql_broke_off_once_is_done_by_the_second_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_postgresql_breaks_off_each_time_is_a_503_and_sells_nothing() {
+async fn a_transaction_that_always_aborts_is_answered_with_503_and_sells_nothing() {
     let mut faulty = Faulty::new().await;
     for state in ["40P01", "40001", "57014", "55P03", "28000", "53300"] {
         faulty.strike(&format!("RAISE 'struck' USING ERRCODE = '{state}';")).await;
@@ -116,7 +116,7 @@ async fn what_postgresql_breaks_off_each_time_is_a_503_and_sells_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_hangs_is_broken_off_and_tried_again() {
+async fn a_hanging_statement_times_out_and_is_retried() {
     let mut faulty = Faulty::new().await;
     faulty.strike("IF nextval('struck') = 1 THEN PERFORM pg_sleep(300); END IF;").await;
     let asked_at = Instant::now();
@@ -125,7 +125,7 @@ async fn a_statement_that_hangs_is_broken_off_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_another_session_keeps_is_a_503_and_no_fault_of_ours() {
+async fn a_locked_table_is_answered_with_503() {
     let mut faulty = Faulty::new().await;
     faulty.execute("BEGIN; LOCK TABLE flights").await;
     faulty.expect_unavailable().await;
@@ -134,7 +134,7 @@ async fn a_table_that_another_session_keeps_is_a_503_and_no_fault_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_cannot_be_heard_is_given_up_and_found_again() {
+async fn a_silent_primary_is_abandoned_and_found_again() {
     let url = TestDatabase::postgres().await.url();
     let (user, place) = url.split_once('@').expect("a user");
     let (server, name) = place.split_once('/').expect("a database");
@@ -172,7 +172,7 @@ async fn a_primary_that_cannot_be_heard_is_given_up_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn searches_read_a_replica_while_it_answers_and_all_else_the_primary() {
+async fn only_searches_read_the_replica_and_they_fall_back_to_the_primary() {
     let url = TestDatabase::postgres().await.url();
     let (_, place) = url.split_once('@').expect("a user");
     let (server, name) = place.split_once('/').expect("a database");
@@ -219,7 +219,7 @@ async fn searches_read_a_replica_while_it_answers_and_all_else_the_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commits_are_durable_where_the_server_would_not_make_them_so() {
+async fn commits_are_durable_even_if_the_server_turns_synchronous_commit_off() {
     let url = TestDatabase::postgres().await.url();
     let mut session = PgConnection::connect(&url).await.expect("a connection");
     let name = url.rsplit_once('/').expect("a database").1;

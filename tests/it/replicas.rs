@@ -47,7 +47,7 @@ async fn rush(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clients_through_both_buy_exactly_the_seats_there_are() {
+async fn a_thousand_clients_through_two_replicas_buy_exactly_the_available_seats() {
     let replicas = Replicas::new().await.start(2).await;
     rush(&replicas, CLIENTS, async |_| {}).await;
     let mut waits = 0.0;
@@ -58,7 +58,7 @@ async fn a_thousand_clients_through_both_buy_exactly_the_seats_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_locks_versions_alone_keep_it_exact() {
+async fn without_locks_versions_alone_prevent_overselling() {
     let replicas = Replicas::new().await.with("FLIGHT_LOCKS", "false").start(2).await;
     rush(&replicas, CLIENTS, async |_| {}).await;
     let mut conflicts = 0.0;
@@ -89,7 +89,7 @@ async fn redis_that_dies_in_the_middle_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_on_one_replica_is_found_on_the_other() {
+async fn a_change_on_one_replica_is_visible_on_the_other() {
     let replicas = Replicas::new().await.start(2).await;
     let flight = replicas.add_flight(9).await;
     let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
@@ -120,7 +120,7 @@ async fn a_change_on_one_replica_is_found_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_setting_names_its_part() {
+async fn each_connection_setting_reaches_its_service() {
     let database = TestDatabase::postgres().await.url();
     let place = database.strip_prefix("postgres://").expect("a URL");
     let (user, place) = place.split_once('@').expect("a user");

@@ -87,7 +87,7 @@ async fn without_a_retention_passengers_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_booking_that_the_store_refuses_to_erase_holds_up_no_other_and_is_tried_again() {
+async fn a_booking_that_cannot_be_erased_delays_no_other_and_is_retried() {
     let app = keeping_for(1).await;
     let soon = add_flight(&app, "2025-01-02T10:00:00Z").await;
     let mut bookings = Vec::new();
@@ -156,7 +156,7 @@ async fn more_flights_and_bookings_than_a_page_takes_are_erased_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bookings_go_on_while_the_file_is_written_again() {
+async fn bookings_succeed_while_the_file_is_rewritten() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9_000).await;
     let is_booked = AtomicBool::new(false);

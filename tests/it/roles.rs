@@ -20,7 +20,7 @@ async fn apart() -> Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn processes_of_one_role_each_make_one_service() {
+async fn one_process_per_role_makes_a_complete_service() {
     let replicas = apart().await;
     let flight = replicas.add_flight(9).await;
     let mut placed = Vec::new();
@@ -42,7 +42,7 @@ async fn processes_of_one_role_each_make_one_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_role_api_a_process_answers_its_operators_only() {
+async fn without_the_api_role_a_process_serves_only_health_and_metrics() {
     let replicas = apart().await;
     for replica in 1..ROLES.len() {
         let ask = async |path| replicas.client.get(replicas.url(replica, path)).send().await;
@@ -68,7 +68,7 @@ async fn without_the_role_api_a_process_answers_its_operators_only() {
 }
 
 #[tokio::test]
-async fn sample_flights_are_made_by_who_sells_them() {
+async fn only_the_api_role_creates_sample_flights() {
     let replicas = Replicas::new().await.with("ROLES", "relay,sweeper").with("SERVER_PORT", "0");
     let directory = tempfile::tempdir().expect("a directory");
     let mut process = binary(directory.path(), &replicas.settings())

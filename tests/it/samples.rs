@@ -21,7 +21,7 @@ async fn add(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn sample_flights_go_on_as_the_days_pass() {
+async fn new_sample_flights_are_added_as_days_pass() {
     let app = TestApp::start().await;
     add(&app).await;
     let first = tomorrow(&app, 0).await.len();
@@ -42,7 +42,7 @@ async fn sample_flights_go_on_as_the_days_pass() {
 }
 
 #[tokio::test]
-async fn the_specifications_examples_work_in_whatever_year() {
+async fn the_specifications_examples_work_in_any_year() {
     let app = TestApp::start().await;
     app.clock.advance(TimeDelta::days(700));
     add(&app).await;
@@ -104,7 +104,7 @@ async fn a_database_with_flights_of_its_own_gets_no_samples() {
 }
 
 #[tokio::test]
-async fn samples_end_with_the_first_flight_that_is_none() {
+async fn samples_stop_after_the_first_real_flight() {
     for number in [None, Some("XY7")] {
         let app = TestApp::start().await;
         add(&app).await;

@@ -26,7 +26,7 @@ async fn somebody_waits(watcher: &mut PgConnection) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_that_waits_for_a_table_lets_others_use_it_and_says_who_keeps_it() {
+async fn a_migration_waiting_for_a_lock_blocks_nobody_and_names_the_holder() {
     let url = TestDatabase::empty_postgres().await.url();
     let specified = include_str!("../../migrations/postgres/0001_specified.sql");
     let mut watcher = session(&url, specified).await;
@@ -55,7 +55,7 @@ async fn a_migration_that_waits_for_a_table_lets_others_use_it_and_says_who_keep
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn checks_of_large_tables_are_validated_while_a_session_keeps_a_row() {
+async fn constraints_are_validated_while_a_session_locks_a_row() {
     let url = TestDatabase::postgres().await.url();
     let open = "ALTER TABLE flights DROP CONSTRAINT flights_price_in_range;
                 ALTER TABLE flights ADD CONSTRAINT flights_price_in_range

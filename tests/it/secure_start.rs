@@ -34,7 +34,7 @@ async fn refused(settings: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_files_of_the_database_are_their_owners_alone() {
+async fn database_files_are_readable_by_their_owner_only() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |ending: &str| (format!("airline_booking.db{ending}"), 0o600);
     let all = [file(""), file("-shm"), file("-wal"), file(".lock")];
@@ -69,7 +69,7 @@ async fn the_files_of_the_database_are_their_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_start_that_others_reach_needs_a_word_on_who_may_call() {
+async fn a_public_port_requires_an_explicit_auth_setting() {
     for unchosen in [&[("SERVER_HOST", "0.0.0.0")][..], &[("SERVER_HOST", "::"), ("AUTH", "")]] {
         let told = refused(unchosen).await;
         assert!(told.contains("AUTH must be set where SERVER_HOST is not a loopback"), "{told}");
@@ -78,7 +78,7 @@ async fn a_start_that_others_reach_needs_a_word_on_who_may_call() {
 }
 
 #[tokio::test]
-async fn a_start_that_every_web_page_could_use_is_refused() {
+async fn a_start_that_any_web_page_could_call_is_refused() {
     for settings in [&[("CORS_ORIGINS", "*")][..], &[("CORS_ORIGINS", "*"), ("AUTH", "off")]] {
         let told = refused(settings).await;
         assert!(told.contains("CORS_ORIGINS must not be *"), "{told}");
@@ -86,7 +86,7 @@ async fn a_start_that_every_web_page_could_use_is_refused() {
 }
 
 #[tokio::test]
-async fn a_secret_that_can_be_guessed_or_is_given_twice_is_refused_and_not_repeated() {
+async fn a_weak_or_duplicate_secret_is_refused_and_never_shown() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("hush");
     let sound = "hush 7c9f0a3b5e1d48268fb2c4d6e0913a57";
@@ -109,7 +109,7 @@ async fn a_secret_that_can_be_guessed_or_is_given_twice_is_refused_and_not_repea
 }
 
 #[tokio::test]
-async fn a_parameter_of_a_url_that_means_nothing_is_refused_and_its_value_is_in_no_log() {
+async fn an_unknown_url_parameter_is_refused_without_logging_its_value() {
     let log = [("RUST_LOG", "trace"), ("LOG_FORMAT", "json")];
     for (name, url, told) in [
         ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d?sslmod=marked-value", ": sslmod;"),

@@ -34,7 +34,7 @@ async fn statuses(app: &TestApp, answers: &[Answer]) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_seat_for_everyone_all_complete() {
+async fn with_enough_seats_every_booking_completes() {
     let app = TestApp::start().await;
     let flight = app.add_flight(1_000).await;
     let answers = rush(&app, flight, 1_000, |_| "pm_card_visa").await;
@@ -46,7 +46,7 @@ async fn with_a_seat_for_everyone_all_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_half_the_seats_exactly_half_complete_and_the_rest_are_told() {
+async fn with_half_the_seats_exactly_half_complete_and_the_rest_are_refused() {
     let app = TestApp::start().await;
     let flight = app.add_flight(500).await;
     let answers = rush(&app, flight, 1_000, |_| "pm_card_visa").await;
@@ -79,7 +79,7 @@ async fn seats_of_declined_payments_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_sheds_and_what_was_accepted_still_completes() {
+async fn a_full_queue_sheds_new_bookings_and_accepted_ones_complete() {
     let app = TestApp::with(|config| config.max_queued_holds = 64).await;
     let flight = app.add_flight(10_000).await;
     let answers = rush(&app, flight, 2_000, |_| "pm_card_visa").await;

@@ -7,7 +7,7 @@ use crate::support::redis::Server as RedisServer;
 use crate::support::redis::command_at;
 use crate::support::replicas::Replicas;
 use crate::support::services::Service;
-use crate::support::{TestDatabase, booking, eventually, flight, within};
+use crate::support::{TestDatabase, booking, equal, eventually, flight, within};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
@@ -57,14 +57,20 @@ async fn shared_for(base: &str, database: &str) -> i64 {
     .await
 }
 
-async fn parts(base: &str) -> [String; 3] {
-    let checks = &get(base, "/api/v1/health").await["checks"];
-    ["database", "redis", "kafka"]
-        .map(|part| checks[part]["status"].as_str().expect("a status").to_owned())
+/// Waits until health shows these statuses of the database, Redis and Kafka: on a busy machine a first
+/// answer may take longer than health waits for it.
+async fn health_shows(base: &str, statuses: [&str; 3]) {
+    eventually(format!("{statuses:?} in the health answer"), async || {
+        let checks = &get(base, "/api/v1/health").await["checks"];
+        let found = ["database", "redis", "kafka"]
+            .map(|part| checks[part]["status"].as_str().expect("a status").to_owned());
+        equal(found, statuses)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_of_postgresql_is_asked_for_and_given() {
+async fn the_postgresql_password_setting_is_used() {
     let postgres = Service::start("postgres").await;
     let server = postgres.address("TEST_DATABASE_URL");
     let mut admin = PgConnection::connect(server).await.expect("a connection");
@@ -98,7 +104,7 @@ async fn a_password_of_postgresql_is_asked_for_and_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_password_its_database_and_how_long_answers_are_kept() {
+async fn redis_password_database_and_cache_ttl_settings_are_used() {
     let redis = RedisServer::start_with(&["--requirepass", "p@ss/1"]).await;
     let directory = tempfile::tempdir().expect("a directory");
     let port = redis.port();
@@ -107,7 +113,7 @@ async fn redis_password_its_database_and_how_long_answers_are_kept() {
         [&place[..], &[("REDIS_PASSWORD", password), ("CACHE_TTL", "10m")]].concat()
     };
     let server = Server::start(directory.path(), &with("p@ss/1")).await;
-    assert_eq!(parts(&server.base).await[1], "ok");
+    health_shows(&server.base, ["ok", "ok", "embedded"]).await;
     sells(&server.base, 9).await;
 
     let database = |number| format!("redis://:p%40ss%2F1@127.0.0.1:{port}/{number}");
@@ -118,12 +124,12 @@ async fn redis_password_its_database_and_how_long_answers_are_kept() {
     assert!(server.terminate().await);
 
     let server = Server::start(directory.path(), &with("another")).await;
-    assert_eq!(parts(&server.base).await[1], "down");
+    health_shows(&server.base, ["ok", "down", "embedded"]).await;
     assert!(server.terminate().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_port_is_the_one_that_was_asked_for() {
+async fn the_port_setting_is_used() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = free.local_addr().expect("an address").port().to_string();
     drop(free);
@@ -135,7 +141,7 @@ async fn the_port_is_the_one_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traces_go_where_they_are_wanted_under_the_name_and_in_the_share_that_were_set() {
+async fn tracing_endpoint_service_name_and_ratio_settings_are_used() {
     let directory = tempfile::tempdir().expect("a directory");
     for (enabled, ratio, is_sent) in
         [("true", "1", true), ("true", "0", false), ("false", "1", false)]
@@ -161,7 +167,7 @@ async fn traces_go_where_they_are_wanted_under_the_name_and_in_the_share_that_we
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_and_redis_and_two_of_them_on_one_redis_keep_apart() {
+async fn two_sqlite_services_on_one_redis_share_no_answers() {
     let redis = RedisServer::start().await;
     let url = redis.url();
     let settings = [("REDIS_URL", url.as_str())];
@@ -172,7 +178,7 @@ async fn sqlite_and_redis_and_two_of_them_on_one_redis_keep_apart() {
     }
     // The same route and day, in numbers of seats that tell whose answer it is.
     for (server, seats) in servers.iter().zip([9, 50]) {
-        assert_eq!(parts(&server.base).await, ["ok", "ok", "embedded"]);
+        health_shows(&server.base, ["ok", "ok", "embedded"]).await;
         sells(&server.base, seats).await;
     }
     for _ in 0..3 {
@@ -196,30 +202,30 @@ async fn sqlite_and_redis_and_two_of_them_on_one_redis_keep_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_and_kafka() {
+async fn sqlite_works_with_kafka() {
     let replicas =
         Replicas::new().await.with("DATABASE_URL", "").with("REDIS_URL", "").start(1).await;
     let base = &replicas.servers[0].base;
-    assert_eq!(parts(base).await, ["ok", "embedded", "ok"]);
+    health_shows(base, ["ok", "embedded", "ok"]).await;
     sells(base, 9).await;
     replicas.audit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_alone() {
+async fn postgresql_works_without_redis_and_kafka() {
     let directory = tempfile::tempdir().expect("a directory");
     let url = TestDatabase::postgres().await.url();
     let server = Server::start(directory.path(), &[("DATABASE_URL", &url)]).await;
-    assert_eq!(parts(&server.base).await, ["ok", "embedded", "embedded"]);
+    health_shows(&server.base, ["ok", "embedded", "embedded"]).await;
     sells(&server.base, 9).await;
     assert!(server.terminate().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_replicas_without_redis() {
+async fn two_replicas_work_without_redis() {
     let replicas = Replicas::new().await.with("REDIS_URL", "").start(2).await;
     let [one, other] = &replicas.servers[..] else { panic!("two") };
-    assert_eq!(parts(&one.base).await, ["ok", "embedded", "ok"]);
+    health_shows(&one.base, ["ok", "embedded", "ok"]).await;
     sells(&one.base, 9).await;
     shows(&other.base, 8).await;
     let placed = post(&other.base, "/api/v1/bookings", &booking(1, 2)).await;
@@ -229,7 +235,7 @@ async fn two_replicas_without_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_on_a_cluster_of_redis() {
+async fn replicas_share_answers_on_a_redis_cluster() {
     let nodes = required("TEST_REDIS_CLUSTER_URL");
     let nodes: Vec<_> = nodes.split(',').map(|url| url.trim_start_matches("redis://")).collect();
     let replicas = Replicas::new()
@@ -240,7 +246,7 @@ async fn replicas_on_a_cluster_of_redis() {
         .start(2)
         .await;
     let [one, other] = &replicas.servers[..] else { panic!("two") };
-    assert_eq!(parts(&one.base).await, ["ok"; 3]);
+    health_shows(&one.base, ["ok"; 3]).await;
     sells(&one.base, 9).await;
     shows(&other.base, 8).await;
     // What one replica has shared the other fetches.

@@ -39,7 +39,7 @@ async fn tell(app: &TestApp, booking: i64, amount: &str, status: PaymentOutcome)
 }
 
 #[tokio::test]
-async fn a_pending_payment_only_holds_and_a_captured_one_sells() {
+async fn seats_are_held_while_a_payment_is_pending_and_sold_once_captured() {
     let app = TestApp::start().await;
     let flight = app.add_flight(10).await;
     app.gateway.close();
@@ -67,7 +67,7 @@ async fn a_declined_payment_gives_the_seats_back() {
 }
 
 #[tokio::test]
-async fn a_hold_lapses_and_a_capture_that_comes_late_is_reversed() {
+async fn a_capture_after_its_hold_expired_is_reversed() {
     let app = TestApp::start().await;
     let flight = app.add_flight(2).await;
     app.gateway.close();
@@ -86,7 +86,7 @@ async fn a_hold_lapses_and_a_capture_that_comes_late_is_reversed() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_fails_every_time_lapses_with_the_hold() {
+async fn a_payment_that_always_fails_expires_with_its_hold() {
     let app = TestApp::start().await;
     let flight = app.add_flight(2).await;
     let booking = app.book_paid_by(flight, 2, "pm_card_error").await.booking_id();
@@ -102,7 +102,7 @@ async fn a_gateway_that_fails_every_time_lapses_with_the_hold() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_times_out_after_capturing_is_asked_again_and_charges_once() {
+async fn a_capture_that_timed_out_is_retried_and_charged_once() {
     let app = TestApp::start().await;
     let flight = app.add_flight(2).await;
     let booking = app.book_paid_by(flight, 1, "pm_card_timeout").await.booking_id();
@@ -164,7 +164,7 @@ async fn a_cancelled_flight_cancels_and_refunds_its_bookings() {
 }
 
 #[tokio::test]
-async fn the_same_event_twice_and_events_out_of_order_change_nothing() {
+async fn duplicate_and_out_of_order_events_change_nothing() {
     let app = TestApp::start().await;
     let flight = app.add_flight(5).await;
     let booking = app.book(flight, 2).await.booking_id();
@@ -178,7 +178,7 @@ async fn the_same_event_twice_and_events_out_of_order_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_applied_is_put_aside_with_its_reason() {
+async fn an_event_that_cannot_be_applied_becomes_a_dead_letter_with_its_reason() {
     let app = TestApp::start().await;
     let flight = app.add_flight(5).await;
     app.gateway.close();
@@ -210,7 +210,7 @@ async fn what_cannot_be_applied_is_put_aside_with_its_reason() {
 }
 
 #[tokio::test]
-async fn every_change_is_told_on_its_topic_without_passengers() {
+async fn every_change_is_published_without_passenger_data() {
     let app = TestApp::start().await;
     let mut airline = app.bus.listen(Topic::AirlineEvents).await.expect("a listener");
     let mut seats_moved = app.bus.listen(Topic::FlightBookings).await.expect("a listener");

@@ -74,7 +74,7 @@ async fn only_signed_events_complete_a_booking_where_signatures_are_required() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unsigned_event_passes_and_a_wrongly_signed_one_does_not_where_none_is_required() {
+async fn without_required_signatures_an_unsigned_event_passes_and_a_forged_one_does_not() {
     let replicas = Replicas::new()
         .await
         .with("ROLES", "api,relay,settlement,sweeper")
@@ -94,7 +94,7 @@ async fn an_unsigned_event_passes_and_a_wrongly_signed_one_does_not_where_none_i
 
 /// Replicas of each step side by side with those of the step before, all of which require signatures.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_changed_replica_by_replica_and_every_booking_completes() {
+async fn every_booking_completes_during_a_rolling_secret_change() {
     let steps =
         [SECRET.into(), format!("{SECRET},{NEXT}"), format!("{NEXT},{SECRET}"), NEXT.into()];
     let mut replicas = Replicas::new().await.with("EVENTS_REQUIRE", "true");
@@ -117,7 +117,7 @@ async fn a_secret_is_changed_replica_by_replica_and_every_booking_completes() {
 }
 
 #[tokio::test]
-async fn a_forged_end_of_a_booking_does_not_end_a_callers_wait() {
+async fn a_forged_completion_event_does_not_end_a_callers_wait() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     app.gateway.close();

@@ -45,7 +45,7 @@ async fn end(session: &mut PgConnection, pid: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_whose_session_ended_is_taken_again() {
+async fn a_server_whose_claim_session_ended_claims_again() {
     let (server, _, mut session, _directory) = start().await;
     let first = claimant(&mut session, true, 0).await;
     end(&mut session, first).await;
@@ -54,7 +54,7 @@ async fn a_claim_whose_session_ended_is_taken_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_claim_another_took_stops_with_an_error() {
+async fn a_server_that_lost_its_claim_to_another_stops_with_an_error() {
     let (server, url, mut session, _directory) = start().await;
     let first = claimant(&mut session, true, 0).await;
     let mut other = PgConnection::connect(&url).await.expect("a session");

@@ -137,7 +137,7 @@ fn cells(line: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_cell_of_the_table_is_what_decide_does() {
+fn every_cell_of_the_state_table_matches_decide() {
     let document = include_str!("../../docs/states.md");
     let mut table = document.lines().filter(|line| line.starts_with('|'));
     let columns = cells(table.next().expect("a head"));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_stop_first_says_that_it_is_not_ready_and_goes_on_serving() {
+async fn during_a_shutdown_readyz_fails_first_while_requests_are_still_served() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[("SHUTDOWN_DELAY", "1500ms")]).await;
     let client = http_client();
@@ -41,7 +41,7 @@ async fn a_stop_first_says_that_it_is_not_ready_and_goes_on_serving() {
 }
 
 #[tokio::test]
-async fn the_health_command_says_whether_the_service_of_this_machine_is_ready() {
+async fn the_health_command_reports_whether_the_local_service_is_ready() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &[]).await;
     let port = server.port().to_owned();

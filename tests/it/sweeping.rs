@@ -56,7 +56,7 @@ async fn an_expiry_that_the_store_refuses_stops_neither_other_expiries_nor_rever
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_behind_more_refused_ones_than_a_page_takes_expires() {
+async fn a_hold_expires_behind_more_than_a_page_of_refused_ones() {
     let app = TestApp::start().await;
     let flights = join_all((0..4).map(|_| app.add_flight(9_000))).await;
     app.gateway.close();
@@ -80,7 +80,7 @@ async fn a_hold_behind_more_refused_ones_than_a_page_takes_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payments_that_a_crash_left_at_the_gateway_are_asked_for_once_the_outbox_has_gone_out() {
+async fn payments_left_by_a_crash_are_requested_again_after_the_outbox_is_sent() {
     let app = TestApp::with(|config| {
         config.sweep_interval = Duration::from_millis(10);
         // A crash leaves rows: nobody takes them out but this test.
@@ -123,7 +123,7 @@ async fn payments_that_a_crash_left_at_the_gateway_are_asked_for_once_the_outbox
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_set_back_and_forth_silences_no_gauge() {
+async fn gauges_are_updated_when_the_clock_is_set_back_or_forward() {
     let app = TestApp::with(|config| {
         config.sweep_interval = Duration::from_millis(10);
         // Nobody takes messages out of the outbox.

@@ -43,7 +43,7 @@ impl Authority {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_is_reached_by_the_name_that_its_certificate_bears() {
+async fn postgresql_tls_checks_the_name_in_the_certificate() {
     let authority = Authority::new();
     let postgres = Service::start("postgres").await;
     let url = postgres.address("TEST_DATABASE_URL");
@@ -112,7 +112,7 @@ async fn postgresql_is_reached_by_the_name_that_its_certificate_bears() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_is_reached_by_the_name_that_its_certificate_bears() {
+async fn redis_tls_checks_the_name_in_the_certificate() {
     let authority = Authority::new();
     let (_redis, port) = redis_with_tls(&authority, &[]).await;
     let directory = tempfile::tempdir().expect("a directory");
@@ -130,7 +130,7 @@ async fn redis_is_reached_by_the_name_that_its_certificate_bears() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_is_reached_by_user_password_tls_and_authorities_from_parts() {
+async fn redis_user_password_tls_and_ca_settings_are_used() {
     let authority = Authority::new();
     let stranger = Authority::new();
     let directory = tempfile::tempdir().expect("a directory");

@@ -139,7 +139,7 @@ async fn one_trace_follows_a_booking_over_replicas_and_kafka() {
 }
 
 #[tokio::test]
-async fn a_batch_of_many_is_a_trace_of_its_own_linked_to_and_from_each() {
+async fn a_batch_has_its_own_trace_with_links_to_and_from_each_command() {
     let collector = Collector::start().await;
     let (app, tracing) = traced(&collector).await;
     let flight = app.add_flight(99).await;
@@ -206,7 +206,7 @@ async fn a_search_names_the_layer_that_answered() {
 }
 
 #[tokio::test]
-async fn a_span_holds_nothing_of_the_path_and_little_of_what_callers_send() {
+async fn spans_hold_no_path_and_little_caller_input() {
     const MARK: &str = "john.secret@example.com";
     let collector = Collector::start().await;
     let (app, tracing) = traced(&collector).await;
@@ -237,7 +237,7 @@ async fn a_span_holds_nothing_of_the_path_and_little_of_what_callers_send() {
 }
 
 #[tokio::test]
-async fn what_the_caller_does_not_keep_and_what_probes_ask_makes_no_spans() {
+async fn unsampled_requests_and_probes_make_no_spans() {
     let collector = Collector::start().await;
     let (app, tracing) = traced(&collector).await;
     let flight = app.add_flight(9).await;
@@ -255,7 +255,7 @@ async fn what_the_caller_does_not_keep_and_what_probes_ask_makes_no_spans() {
 }
 
 #[tokio::test]
-async fn a_stranger_joins_no_trace_and_does_not_decide_what_is_kept() {
+async fn an_untrusted_callers_trace_context_is_ignored() {
     let collector = Collector::start().await;
     let (app, tracing) = traced(&collector).await;
     let ask = async |peer: [u8; 4], traceparent: &str| {
@@ -282,7 +282,7 @@ async fn a_stranger_joins_no_trace_and_does_not_decide_what_is_kept() {
 }
 
 #[tokio::test]
-async fn without_tracing_a_context_is_neither_read_nor_handed_on() {
+async fn without_tracing_a_trace_context_is_neither_read_nor_propagated() {
     use airline_booking::bus::Bus;
     use airline_booking::messages::Topic;
     let app = TestApp::start().await;

@@ -112,7 +112,7 @@ async fn a_collector_that_hangs_costs_spans_one_warning_and_a_bounded_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_comes_back_is_told_of_once() {
+async fn the_return_of_a_collector_is_logged_once() {
     let away = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = away.local_addr().expect("an address");
     drop(away);

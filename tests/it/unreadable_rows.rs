@@ -38,7 +38,7 @@ fn corrupt(outcome: &Result<Outcome, Error>) -> Option<String> {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_read_cost_their_own_commands_and_others_go_on_in_the_same_commit() {
+async fn unreadable_rows_fail_only_their_own_commands_in_a_commit() {
     let app = TestApp::start().await;
     let (damaged, sound) = (app.add_flight(9).await, app.add_flight(9).await);
     app.gateway.close();
@@ -87,7 +87,7 @@ async fn rows_that_cannot_be_read_cost_their_own_commands_and_others_go_on_in_th
 }
 
 #[tokio::test]
-async fn a_payment_of_a_booking_that_cannot_be_read_is_put_aside_and_no_other_waits_for_it() {
+async fn a_payment_of_an_unreadable_booking_becomes_a_dead_letter_and_delays_no_other() {
     let app = TestApp::start().await;
     let flight = app.add_flight(9).await;
     app.gateway.close();

@@ -69,7 +69,7 @@ impl SearchCache for Panics {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_lets_gateway_calls_end_and_settles_what_they_say() {
+async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
     let database = TestDatabase::create().await;
     let mut config = config();
     config.database = database.setting();
@@ -110,7 +110,7 @@ async fn post(router: axum::Router, path: &str, body: &Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_has_work_and_finishes_none_degrades_the_service_until_it_does() {
+async fn a_stalled_worker_degrades_the_service_until_it_makes_progress() {
     let app = TestApp::with(|config| config.stalled_after = Duration::from_millis(1)).await;
     let is = async |worker: &str, condition: &str| {
         let status = if condition == "ok" { "ok" } else { "degraded" };
@@ -150,7 +150,7 @@ async fn a_worker_that_has_work_and_finishes_none_degrades_the_service_until_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_panics_ends_the_process_in_order_and_with_an_error() {
+async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
     let database = TestDatabase::create().await;
     let mut config = config();
     config.database = database.setting();
