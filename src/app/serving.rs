@@ -56,8 +56,8 @@ impl App {
         }
     }
 
-    /// Starts the workers and serves until `stop` resolves; then drains and stops. Does the same when
-    /// a worker panics, and then fails.
+    /// Starts the workers and serves until `stop` resolves; then drains and stops. Stops the same way when a
+    /// worker panics or the claim on the database is lost, and then fails.
     pub async fn serve(
         mut self,
         listeners: Vec<TcpListener>,
@@ -71,14 +71,14 @@ impl App {
         let closing = CancellationToken::new();
         let limits = http::ConnectionLimits {
             connections_max: self.config.max_connections,
-            by_client: http::ConnectionsByClient::by(&self.config),
+            by_client: http::ConnectionsByClient::from_config(&self.config),
             head_timeout: self.config.server_read_timeout,
             idle_timeout: self.config.server_idle_timeout,
             write_timeout: self.config.server_write_timeout,
         };
         let (router, metrics) = (self.router(), self.metrics.clone());
-        // A rush of callers leaves those who watch their own connections.
-        let watched = self.operators.take().map(|listener| {
+        // Operators have connections of their own, so a rush of callers takes none of them.
+        let operators = self.operators.take().map(|listener| {
             let limits = http::ConnectionLimits {
                 connections_max: OPERATORS_CONNECTIONS_MAX,
                 by_client: http::ConnectionsByClient::unlimited(),
@@ -88,7 +88,7 @@ impl App {
             http::serve(vec![listener], router, limits, metrics.clone(), closing.clone())
         });
         let server = http::serve(listeners, router, limits, metrics, closing.clone());
-        let server = async { tokio::join!(server, OptionFuture::from(watched)) };
+        let server = async { tokio::join!(server, OptionFuture::from(operators)) };
         let panicked = self.workers.panicked();
         let mut claims = std::mem::take(&mut self.claims);
         let mut broken = None;
@@ -108,7 +108,7 @@ impl App {
                 tokio::time::sleep(self.config.shutdown_delay).await;
             }
             info!("stopping: no new requests; those under way are finished");
-            // Callers that wait for a payment are answered as it stands.
+            // Callers that wait for a payment are answered with the state so far.
             stopping.cancel();
             closing.cancel();
             tokio::time::sleep(self.config.shutdown_timeout).await;

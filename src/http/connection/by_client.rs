@@ -1,4 +1,4 @@
-//! How many connections each client has.
+//! Bounds the connections of each client.
 
 use crate::config::{Config, Network};
 use crate::http::edge::client_ip;
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 /// The connections of each client, counted.
 ///
-/// A proxy that `TRUSTED_PROXIES` names brings the connections of many, and is no client.
+/// A proxy of `TRUSTED_PROXIES` carries the connections of many clients, so it is not counted.
 #[derive(Debug)]
 pub struct ConnectionsByClient {
-    /// Of one client at most; `None`: any number, and nobody is counted.
+    /// Maximum of one client; `None`: no limit, and nothing is counted.
     max: Option<usize>,
     /// Whether clients on this machine are counted.
     counts_this_machine: bool,
@@ -21,8 +21,8 @@ pub struct ConnectionsByClient {
 }
 
 impl ConnectionsByClient {
-    /// As the settings want it.
-    pub fn by(config: &Config) -> Arc<Self> {
+    /// The bound in the settings.
+    pub fn from_config(config: &Config) -> Arc<Self> {
         let limit = config.connections_per_client;
         Arc::new(Self {
             max: limit.map(|limit| limit.max),
@@ -32,18 +32,18 @@ impl ConnectionsByClient {
         })
     }
 
-    /// Any number of every client.
+    /// No limit.
     pub fn unlimited() -> Arc<Self> {
         let held = Mutex::default();
         Arc::new(Self { max: None, counts_this_machine: false, proxies: Vec::new(), held })
     }
 
-    /// A place for one connection more of a client; `None` where it has as many as it may.
-    pub(super) fn take(self: &Arc<Self>, client: IpAddr) -> Option<ClientPlace> {
+    /// A permit for one more connection of a client; `None` if the client has its maximum.
+    pub(super) fn acquire(self: &Arc<Self>, client: IpAddr) -> Option<ClientPermit> {
         let is_proxy = || self.proxies.iter().any(|proxies| proxies.contains(client));
         let is_exempt = !self.counts_this_machine && client.to_canonical().is_loopback();
         let Some(max) = self.max.filter(|_| !is_exempt && !is_proxy()) else {
-            return Some(ClientPlace(None));
+            return Some(ClientPermit(None));
         };
         let key = client_ip::key(client);
         let mut held = self.held.lock().expect("no holder of the counts panics");
@@ -52,15 +52,15 @@ impl ConnectionsByClient {
             return None;
         }
         *count += 1;
-        Some(ClientPlace(Some((self.clone(), key))))
+        Some(ClientPermit(Some((self.clone(), key))))
     }
 }
 
-/// A client's place for one connection, until it is dropped; of one that is not counted, nothing.
+/// One connection of a client, counted until the permit is dropped; empty for a client that is not counted.
 #[derive(Debug)]
-pub(super) struct ClientPlace(Option<(Arc<ConnectionsByClient>, u64)>);
+pub(super) struct ClientPermit(Option<(Arc<ConnectionsByClient>, u64)>);
 
-impl Drop for ClientPlace {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
         let Some((connections, key)) = &self.0 else { return };
         let mut held = connections.held.lock().expect("no holder of the counts panics");
@@ -78,34 +78,37 @@ mod tests {
     use super::*;
 
     fn by(variables: &[(&str, &str)]) -> Arc<ConnectionsByClient> {
-        ConnectionsByClient::by(&Config::of(variables).expect("sound"))
+        ConnectionsByClient::from_config(&Config::of(variables).expect("sound"))
     }
 
-    /// The places that a client gets of a hundred.
-    fn places(connections: &Arc<ConnectionsByClient>, client: &str) -> Vec<ClientPlace> {
+    /// The permits that a client gets when it asks for a hundred.
+    fn permits(connections: &Arc<ConnectionsByClient>, client: &str) -> Vec<ClientPermit> {
         let client: IpAddr = client.parse().expect("an address");
-        (0..100).filter_map(|_| connections.take(client)).collect()
+        (0..100).filter_map(|_| connections.acquire(client)).collect()
     }
 
     #[test]
-    fn a_client_has_its_part_of_the_connections_and_gets_back_what_it_gives_up() {
+    fn a_client_has_a_quarter_of_the_connections_and_may_open_new_ones_when_it_closes_some() {
         let connections = by(&[("MAX_CONNECTIONS", "40")]);
-        let mut held = places(&connections, "203.0.113.9");
+        let mut held = permits(&connections, "203.0.113.9");
         assert_eq!(held.len(), 10);
-        assert_eq!(places(&connections, "::ffff:203.0.113.9").len(), 0, "the same client");
-        assert_eq!(places(&connections, "203.0.113.10").len(), 10);
+        assert_eq!(permits(&connections, "::ffff:203.0.113.9").len(), 0, "the same client");
+        assert_eq!(permits(&connections, "203.0.113.10").len(), 10);
         held.truncate(7);
-        assert_eq!(places(&connections, "203.0.113.9").len(), 3);
+        assert_eq!(permits(&connections, "203.0.113.9").len(), 3);
         drop(held);
-        assert!(connections.held.lock().expect("whole").is_empty(), "nobody is remembered");
+        assert!(
+            connections.held.lock().expect("whole").is_empty(),
+            "clients without connections are forgotten"
+        );
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_client() {
         let connections = by(&[("MAX_CONNECTIONS_PER_CLIENT", "3")]);
-        let _held = places(&connections, "2001:db8::1");
-        assert_eq!(places(&connections, "2001:db8::2").len(), 0);
-        assert_eq!(places(&connections, "2001:db8:0:1::2").len(), 3);
+        let _held = permits(&connections, "2001:db8::1");
+        assert_eq!(permits(&connections, "2001:db8::2").len(), 0);
+        assert_eq!(permits(&connections, "2001:db8:0:1::2").len(), 3);
     }
 
     #[test]
@@ -115,12 +118,12 @@ mod tests {
         for (client, expected) in
             [("10.1.2.3", 100), ("127.0.0.1", 100), ("::1", 100), ("11.0.0.1", 10)]
         {
-            assert_eq!(places(&usual, client).len(), expected, "{client}");
+            assert_eq!(permits(&usual, client).len(), expected, "{client}");
         }
         let set = by(&[("MAX_CONNECTIONS_PER_CLIENT", "5"), proxies]);
         for (client, expected) in [("10.1.2.3", 100), ("127.0.0.1", 5), ("11.0.0.1", 5)] {
-            assert_eq!(places(&set, client).len(), expected, "{client}");
+            assert_eq!(permits(&set, client).len(), expected, "{client}");
         }
-        assert_eq!(places(&by(&[("MAX_CONNECTIONS_PER_CLIENT", "0")]), "11.0.0.1").len(), 100);
+        assert_eq!(permits(&by(&[("MAX_CONNECTIONS_PER_CLIENT", "0")]), "11.0.0.1").len(), 100);
     }
 }

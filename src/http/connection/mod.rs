@@ -1,7 +1,7 @@
-//! Connections: accepted up to a bound, given up when their client is slow, closed at the stop.
+//! Connections: accepted up to a bound, closed when their client is too slow, closed at the stop.
 //!
-//! Drives hyper itself, since `axum::serve` bounds neither the time of a request's head nor that of
-//! a connection at rest. One router for all connections; what is per connection is its I/O, its
+//! Drives hyper itself, because `axum::serve` bounds neither the time of a request's head nor that of an idle
+//! connection, and no library bounds slow readers. All connections share one router; each has a stream, a
 //! timer and a task.
 
 mod by_client;
@@ -9,11 +9,11 @@ mod timeouts;
 
 pub use by_client::ConnectionsByClient;
 
-use super::edge::refusals::Refusals;
+use crate::http::edge::refusals::Refusals;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::ConnectInfo;
-use by_client::ClientPlace;
+use by_client::ClientPermit;
 use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,7 +25,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use timeouts::{Activity, Patience, Unhurried};
+use timeouts::{Activity, TimeoutStream, Timeouts};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -33,37 +33,37 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, info, warn};
 
-/// Bytes of a request's head at most; beyond it, 431.
+/// Maximum bytes of a request's head; a larger one gets 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// Headers of a request at most; beyond it, 431.
+/// Maximum headers of a request; more get 431.
 const HEADERS_MAX: usize = 100;
 
-/// After an accept that failed, for want of file descriptors say.
+/// Pause after an accept that failed, for example for lack of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a connection must have said nothing to be closed for another's sake.
-const REST: Duration = Duration::from_millis(100);
+/// How long a connection must be idle before it is closed to make room for another.
+const IDLE_MIN: Duration = Duration::from_millis(100);
 
-/// How long a connection that says nothing may take to notice the stop.
+/// How long an idle connection may take to notice the stop.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Bounds of the connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// At once (`MAX_CONNECTIONS`).
+    /// Maximum at the same time (`MAX_CONNECTIONS`).
     pub connections_max: usize,
-    /// Of one client at once (`MAX_CONNECTIONS_PER_CLIENT`).
+    /// Maximum of one client at the same time (`MAX_CONNECTIONS_PER_CLIENT`).
     pub by_client: Arc<ConnectionsByClient>,
-    /// For a request's head (`SERVER_READ_TIMEOUT`).
+    /// How long a request's head may take to arrive (`SERVER_READ_TIMEOUT`).
     pub head_timeout: Duration,
-    /// Between requests (`SERVER_IDLE_TIMEOUT`).
+    /// How long a connection may be idle between requests (`SERVER_IDLE_TIMEOUT`).
     pub idle_timeout: Duration,
-    /// For a client that does not take its answer (`SERVER_WRITE_TIMEOUT`).
+    /// How long a client may leave its answer unread (`SERVER_WRITE_TIMEOUT`).
     pub write_timeout: Duration,
 }
 
-/// Serves until `closing`; returns when every connection has ended.
+/// Serves until `closing` is cancelled; returns when every connection has ended.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
@@ -71,8 +71,8 @@ pub async fn serve(
     metrics: Metrics,
     closing: CancellationToken,
 ) {
-    // Made ready once: a bare router would be built anew for each connection.
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    // Prepared once: a router without its state would be built again for each connection.
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
     let server = Arc::new(Server {
         router: router.with_state(()),
         limits,
@@ -84,20 +84,20 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
-            let place = server.place(&places).await;
+            let permit = server.permit(&permits).await;
             let Some((stream, peer)) = server.accept(&listeners).await else { continue };
-            let Some(of_client) = server.limits.by_client.take(peer.ip()) else {
+            let Some(of_client) = server.limits.by_client.acquire(peer.ip()) else {
                 server.refuse(peer);
                 continue;
             };
-            connections.spawn(server.clone().converse(stream, peer, (place, of_client)));
+            connections.spawn(server.clone().serve_connection(stream, peer, (permit, of_client)));
         }
     };
     tokio::select! {
         () = accepting => {}
         () = closing.cancelled() => {}
     }
-    // No longer listening: who comes now is refused at once.
+    // Closes the sockets, so new connections are refused at once.
     drop(listeners);
     connections.close();
     connections.wait().await;
@@ -108,25 +108,25 @@ struct Server {
     router: Router,
     limits: ConnectionLimits,
     metrics: Metrics,
-    /// Which refusals have a log line.
+    /// Bounds the log lines about refusals.
     refusals: Refusals,
-    /// Told when there is no room for one more.
+    /// Notified when there is no room for one more connection.
     crowded: Notify,
     closing: CancellationToken,
 }
 
 impl Server {
-    /// Room for one connection more; where there is none, those at rest are asked to go.
-    async fn place(&self, places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            return place;
+    /// A permit for one more connection. While there is none, idle connections are asked to close.
+    async fn permit(&self, permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return permit;
         }
-        let mut waiting = pin!(places.clone().acquire_owned());
+        let mut waiting = pin!(permits.clone().acquire_owned());
         loop {
             self.crowded.notify_waiters();
             tokio::select! {
-                place = &mut waiting => return place.expect("the semaphore is never closed"),
-                // Those that have come to rest meanwhile.
+                permit = &mut waiting => return permit.expect("the semaphore is never closed"),
+                // Asks those that have become idle meanwhile.
                 () = tokio::time::sleep(ACCEPT_AGAIN_AFTER) => {}
             }
         }
@@ -139,16 +139,16 @@ impl Server {
         });
         match accepted.await {
             Ok((stream, peer)) => {
-                // Answers are small and whole: waiting to fill a packet would only delay them.
+                // Answers are small and written at once: waiting to fill a packet would only delay them.
                 let set = stream.set_nodelay(true);
                 set.inspect_err(|error| debug!(%error, "TCP_NODELAY")).ok()?;
                 Some((stream, peer))
             }
             Err(error) => {
-                // One that was given up by its client is no reason to wait; too few files are.
-                debug!(%error, "a connection was not accepted");
+                // A client that closed its connection is no reason to pause; a lack of files is.
+                debug!(%error, "accept failed");
                 if error.raw_os_error().is_some_and(is_out_of_files) {
-                    warn!(%error, "no connection can be accepted; those at rest are closed");
+                    warn!(%error, "out of file descriptors, closing idle connections");
                     self.crowded.notify_waiters();
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
@@ -157,12 +157,12 @@ impl Server {
         }
     }
 
-    /// Answers one connection's requests until it ends; keeps its place meanwhile.
-    async fn converse(
+    /// Answers the requests of one connection until it ends; holds its permits meanwhile.
+    async fn serve_connection(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _places: (OwnedSemaphorePermit, ClientPlace),
+        _permits: (OwnedSemaphorePermit, ClientPermit),
     ) {
         let activity = Arc::new(Activity::default());
         let answer = service_fn(|mut request: http::Request<Incoming>| {
@@ -175,12 +175,12 @@ impl Server {
                 answered
             }
         });
-        let patience = Patience {
+        let timeouts = Timeouts {
             head: self.limits.head_timeout,
             idle: self.limits.idle_timeout,
             write: self.limits.write_timeout,
         };
-        let io = TokioIo::new(Unhurried::new(stream, patience, activity.clone()));
+        let io = TokioIo::new(TimeoutStream::new(stream, timeouts, activity.clone()));
         let mut connection = pin!(
             http1::Builder::new()
                 .max_headers(HEADERS_MAX)
@@ -190,8 +190,8 @@ impl Server {
         loop {
             tokio::select! {
                 ended = &mut connection => return self.ended_by(ended, peer),
-                // Who is being served, or has just been, goes on.
-                () = self.crowded.notified() => if activity.has_rested(REST) { break },
+                // A connection that is being served, or was a moment ago, stays open.
+                () = self.crowded.notified() => if activity.is_idle_for(IDLE_MIN) { break },
                 () = self.closing.cancelled() => break,
             }
         }
@@ -199,17 +199,17 @@ impl Server {
         loop {
             tokio::select! {
                 ended = &mut connection => return self.ended_by(ended, peer),
-                // Whoever has sent half a request has not been promised an answer.
-                () = tokio::time::sleep(LINGER) => if activity.is_at_rest() { return },
+                // Half a request has no claim to an answer.
+                () = tokio::time::sleep(LINGER) => if activity.is_idle() { return },
             }
         }
     }
 
-    /// Most end so: the client went, or was too slow. What hyper itself has refused, because it is
-    /// no HTTP or its head is too large, has no route and no id; it is counted and told of here.
+    /// Counts and logs a request that hyper itself refused, because it is not HTTP or its head is too large:
+    /// it has no route and no id. Other connections end because the client left or was too slow.
     fn ended_by(&self, ended: Result<(), hyper::Error>, peer: SocketAddr) {
         let Err(error) = ended else { return };
-        debug!(%error, "a connection ended early");
+        debug!(%error, "connection ended early");
         if !error.is_parse() {
             return;
         }
@@ -219,17 +219,17 @@ impl Server {
             StatusCode::BAD_REQUEST
         };
         self.metrics.route("other", "unmatched").observe(status, Duration::ZERO);
-        self.tell_refused(peer, Some(status.as_u16()), "its head can't be read");
+        self.log_refused(peer, Some(status.as_u16()), "its head can't be read");
     }
 
-    /// Closes, unanswered, a connection of a client that has as many as it may: an answer would have to
-    /// wait for its request.
+    /// Closes a connection of a client that has its maximum, without an answer: an answer would have to wait
+    /// for the request.
     fn refuse(&self, peer: SocketAddr) {
         self.metrics.connections_refused.inc();
-        self.tell_refused(peer, None, "it has MAX_CONNECTIONS_PER_CLIENT connections");
+        self.log_refused(peer, None, "it has MAX_CONNECTIONS_PER_CLIENT connections");
     }
 
-    fn tell_refused(&self, peer: SocketAddr, status: Option<u16>, reason: &'static str) {
+    fn log_refused(&self, peer: SocketAddr, status: Option<u16>, reason: &'static str) {
         let client = peer.ip();
         let Some(left_out) = self.refusals.take(client, Instant::now()) else { return };
         let left_out = (left_out > 0).then_some(left_out);

@@ -1,7 +1,7 @@
-//! A connection's I/O that gives up on a client that is too slow.
+//! A connection's stream that fails when its client is too slow.
 //!
-//! One timer a connection, which is set again only when it fires: a request costs no change of a
-//! timer, only a look at the clock.
+//! Each connection has one timer, which is reset only when it fires: a request costs a look at the clock and
+//! no change of a timer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,25 +14,25 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct Timeouts {
     /// To send a request's head once it has begun.
     pub head: Duration,
     /// To begin one.
     pub idle: Duration,
-    /// To take the next [`TAKEN_MIN`] bytes of an answer, or its rest.
+    /// To read the next [`PROGRESS_MIN`] bytes of an answer, or its rest.
     pub write: Duration,
 }
 
-/// Bytes of an answer that a client must take in time: one that takes single bytes could keep its
-/// connection, and what is written for it, for ever.
-const TAKEN_MIN: usize = 16 * 1024;
+/// Bytes of an answer that a client must read in time. A client that reads single bytes could otherwise keep
+/// its connection, and the answer's memory, for ever.
+const PROGRESS_MIN: usize = 16 * 1024;
 
-/// What a connection is doing; its service and its I/O both say.
+/// What a connection is doing, as its service and its stream report it.
 pub(crate) struct Activity {
     began: Instant,
-    /// Requests so far, whose heads had come.
+    /// Requests so far whose heads have arrived.
     requests: AtomicU64,
-    /// When the last of them was answered, in milliseconds from the beginning.
+    /// When the last of them was answered, in milliseconds since `began`.
     answered_ms: AtomicU64,
     serving: AtomicBool,
     writing: AtomicBool,
@@ -51,7 +51,7 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// A request is being answered, until the value is dropped.
+    /// Marks a request as being answered, until the value is dropped.
     pub(crate) fn serve(self: &Arc<Self>) -> Serving {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.serving.store(true, Ordering::Relaxed);
@@ -62,14 +62,15 @@ impl Activity {
         self.began + Duration::from_millis(self.answered_ms.load(Ordering::Relaxed))
     }
 
-    /// Whether no request is being answered and no answer is on its way.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    /// Whether no request is being answered and no answer is being written.
+    pub(crate) fn is_idle(&self) -> bool {
         !self.serving.load(Ordering::Relaxed) && !self.writing.load(Ordering::Relaxed)
     }
 
-    /// Whether that is so since a while: one that has just come, or just asked, may ask at once.
-    pub(crate) fn has_rested(&self, a_while: Duration) -> bool {
-        self.is_at_rest() && self.answered_at().elapsed() >= a_while
+    /// Whether the connection has been idle for this long. A client that has just connected, or has just been
+    /// answered, may be about to send a request.
+    pub(crate) fn is_idle_for(&self, time: Duration) -> bool {
+        self.is_idle() && self.answered_at().elapsed() >= time
     }
 }
 
@@ -84,86 +85,86 @@ impl Drop for Serving {
     }
 }
 
-/// What the client is waited for.
+/// What the stream waits for the client to send.
 #[derive(Clone, Copy)]
-enum Awaited {
+enum Expected {
     /// The first byte of a request, since then.
     Request(Instant),
     /// The rest of its head, since then.
     Head(Instant),
-    /// Nothing: it is our turn, or its body's, which has a bound of its own.
+    /// Nothing: a request is being answered, or its body arrives, which has a time-out of its own.
     Nothing,
 }
 
-/// An answer that the client does not take as fast as it is written.
+/// An answer that the client does not read as fast as it is written.
 #[derive(Clone, Copy)]
-struct Stuck {
+struct Stalled {
     since: Instant,
-    /// Bytes taken since then.
-    taken: usize,
+    /// Bytes that the client has read since then.
+    progress: usize,
 }
 
 /// A stream that fails with `TimedOut` when its client is too slow.
-pub(crate) struct Unhurried<S> {
+pub(crate) struct TimeoutStream<S> {
     stream: S,
-    patience: Patience,
+    timeouts: Timeouts,
     activity: Arc<Activity>,
-    awaited: Awaited,
-    /// Requests that had come when it was last noted.
+    expected: Expected,
+    /// Requests that had arrived when the stream was last read.
     requests: u64,
-    /// Where an answer waits for its client.
-    stuck: Option<Stuck>,
+    /// Set while an answer waits for its client.
+    stalled: Option<Stalled>,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Unhurried<S> {
-    pub(crate) fn new(stream: S, patience: Patience, activity: Arc<Activity>) -> Self {
+impl<S> TimeoutStream<S> {
+    pub(crate) fn new(stream: S, timeouts: Timeouts, activity: Arc<Activity>) -> Self {
         let now = Instant::now();
         Self {
             stream,
-            patience,
+            timeouts,
             activity,
-            awaited: Awaited::Request(now),
+            expected: Expected::Request(now),
             requests: 0,
-            stuck: None,
-            timer: Box::pin(tokio::time::sleep_until(now + patience.idle)),
+            stalled: None,
+            timer: Box::pin(tokio::time::sleep_until(now + timeouts.idle)),
         }
     }
 
-    /// Notes that nothing came, or how many bytes.
+    /// Notes how many bytes a read gave; 0 for none.
     fn note_read(&mut self, bytes: usize) {
         let requests = self.activity.requests.load(Ordering::Relaxed);
         if requests != self.requests {
             self.requests = requests;
-            self.awaited = Awaited::Nothing;
+            self.expected = Expected::Nothing;
         }
-        self.awaited = match self.awaited {
-            _ if self.activity.serving.load(Ordering::Relaxed) => Awaited::Nothing,
-            Awaited::Head(since) => Awaited::Head(since),
-            Awaited::Request(_) | Awaited::Nothing if bytes > 0 => Awaited::Head(Instant::now()),
-            Awaited::Nothing => Awaited::Request(self.activity.answered_at()),
-            Awaited::Request(since) => Awaited::Request(since),
+        self.expected = match self.expected {
+            _ if self.activity.serving.load(Ordering::Relaxed) => Expected::Nothing,
+            Expected::Head(since) => Expected::Head(since),
+            Expected::Request(_) | Expected::Nothing if bytes > 0 => Expected::Head(Instant::now()),
+            Expected::Nothing => Expected::Request(self.activity.answered_at()),
+            Expected::Request(since) => Expected::Request(since),
         };
     }
 
-    /// When the client has taken too long, if it is waited for.
+    /// When the client has taken too long; `None` while nothing is expected of it.
     fn deadline(&self) -> Option<Instant> {
-        let read = match self.awaited {
-            Awaited::Request(since) => Some(since + self.patience.idle),
-            Awaited::Head(since) => Some(since + self.patience.head),
-            Awaited::Nothing => None,
+        let read = match self.expected {
+            Expected::Request(since) => Some(since + self.timeouts.idle),
+            Expected::Head(since) => Some(since + self.timeouts.head),
+            Expected::Nothing => None,
         };
-        let write = self.stuck.map(|stuck| stuck.since + self.patience.write);
+        let write = self.stalled.map(|stalled| stalled.since + self.timeouts.write);
         [read, write].into_iter().flatten().min()
     }
 
-    /// Wakes the connection no later than at the deadline; ready if that has passed.
+    /// Wakes the connection at the deadline at the latest; ready once the deadline has passed.
     ///
-    /// Where there is none, it is woken too: hyper does not read again when an answer is ready, so
-    /// nothing else would tell that the client is waited for now.
+    /// The connection is woken without a deadline too: hyper does not read again when an answer is ready, so
+    /// nothing else would notice that the next request is expected now.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline();
-        let wake = deadline.unwrap_or_else(|| Instant::now() + self.patience.head);
+        let wake = deadline.unwrap_or_else(|| Instant::now() + self.timeouts.head);
         if self.timer.deadline() > wake {
             self.timer.as_mut().reset(wake);
         }
@@ -182,24 +183,24 @@ impl<S> Unhurried<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written
-            && let Some(stuck) = &mut self.stuck
+            && let Some(stalled) = &mut self.stalled
         {
-            stuck.taken += bytes;
-            if stuck.taken >= TAKEN_MIN {
-                *stuck = Stuck { since: Instant::now(), taken: 0 };
+            stalled.progress += bytes;
+            if stalled.progress >= PROGRESS_MIN {
+                *stalled = Stalled { since: Instant::now(), progress: 0 };
             }
         }
         if written.is_ready() {
             return written;
         }
         self.activity.writing.store(true, Ordering::Relaxed);
-        self.stuck.get_or_insert_with(|| Stuck { since: Instant::now(), taken: 0 });
+        self.stalled.get_or_insert_with(|| Stalled { since: Instant::now(), progress: 0 });
         ready!(self.poll_deadline(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unhurried<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -217,7 +218,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unhurried<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unhurried<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -242,10 +243,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unhurried<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes once all that it has is written: nothing of an answer waits any more.
+    /// hyper flushes once it has written everything, so no answer waits for its client any more.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.stuck.take().is_some() {
+        if this.stalled.take().is_some() {
             this.activity.writing.store(false, Ordering::Relaxed);
         }
         Pin::new(&mut this.stream).poll_flush(context)
@@ -261,20 +262,20 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    const PATIENCE: Patience = Patience {
+    const TIMEOUTS: Timeouts = Timeouts {
         head: Duration::from_millis(80),
         idle: Duration::from_millis(400),
         write: Duration::from_millis(80),
     };
 
-    fn connection() -> (Unhurried<DuplexStream>, DuplexStream, Arc<Activity>) {
+    fn connection() -> (TimeoutStream<DuplexStream>, DuplexStream, Arc<Activity>) {
         let (ours, theirs) = duplex(64);
         let activity = Arc::new(Activity::default());
-        (Unhurried::new(ours, PATIENCE, activity.clone()), theirs, activity)
+        (TimeoutStream::new(ours, TIMEOUTS, activity.clone()), theirs, activity)
     }
 
-    /// Reads until it fails; how long that took.
-    async fn given_up_after(connection: &mut Unhurried<DuplexStream>) -> Duration {
+    /// Reads until the stream fails; how long that took.
+    async fn times_out_after(connection: &mut TimeoutStream<DuplexStream>) -> Duration {
         let began = Instant::now();
         let error = loop {
             match connection.read_u8().await {
@@ -287,9 +288,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_drips_is_given_up_and_a_rest_has_longer() {
+    async fn a_head_that_arrives_too_slowly_times_out_sooner_than_an_idle_connection() {
         let (mut connection, mut client, _) = connection();
-        assert!(given_up_after(&mut connection).await >= PATIENCE.idle);
+        assert!(times_out_after(&mut connection).await >= TIMEOUTS.idle);
 
         let (mut connection, mut dripping, _) = self::connection();
         let drip = async {
@@ -301,8 +302,8 @@ mod tests {
             }
         };
         tokio::select! {
-            took = given_up_after(&mut connection) => {
-                assert!(took >= PATIENCE.head && took < PATIENCE.idle, "{took:?}");
+            took = times_out_after(&mut connection) => {
+                assert!(took >= TIMEOUTS.head && took < TIMEOUTS.idle, "{took:?}");
             }
             () = drip => {}
         }
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_follow_one_another_have_each_their_own_time() {
+    async fn each_request_on_a_connection_has_a_time_out_of_its_own() {
         let (mut connection, mut client, activity) = connection();
         for _ in 0..20 {
             client.write_all(b"G").await.expect("it is open");
@@ -318,16 +319,16 @@ mod tests {
             drop(activity.serve());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Nothing is awaited while we are at it.
+        // Nothing is expected of the client while a request is being answered.
         let serving = activity.serve();
-        let patient = tokio::time::timeout(PATIENCE.idle * 2, connection.read_u8()).await;
+        let patient = tokio::time::timeout(TIMEOUTS.idle * 2, connection.read_u8()).await;
         assert!(patient.is_err(), "{patient:?}");
         drop(serving);
-        assert!(given_up_after(&mut connection).await >= PATIENCE.idle / 2);
+        assert!(times_out_after(&mut connection).await >= TIMEOUTS.idle / 2);
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_single_bytes_is_given_up_as_well() {
+    async fn a_client_that_reads_single_bytes_times_out() {
         let (mut connection, mut dripping, _) = connection();
         let drip = async {
             while dripping.read_u8().await.is_ok() {
@@ -342,23 +343,23 @@ mod tests {
             }
             () = drip => {}
         }
-        assert!(began.elapsed() >= PATIENCE.write && began.elapsed() < PATIENCE.write * 5);
+        assert!(began.elapsed() >= TIMEOUTS.write && began.elapsed() < TIMEOUTS.write * 5);
     }
 
     #[tokio::test]
-    async fn a_client_that_is_slow_and_steady_gets_its_whole_answer() {
-        const ANSWER: usize = 40 * TAKEN_MIN;
+    async fn a_client_that_reads_slowly_and_steadily_gets_its_whole_answer() {
+        const ANSWER: usize = 40 * PROGRESS_MIN;
         // More than a busy machine delays one piece; all of them take longer.
         const WRITE: Duration = Duration::from_secs(2);
-        let (ours, mut steady) = duplex(TAKEN_MIN);
+        let (ours, mut steady) = duplex(PROGRESS_MIN);
         let activity = Arc::new(Activity::default());
-        let mut connection = Unhurried::new(
+        let mut connection = TimeoutStream::new(
             ours,
-            Patience { idle: WRITE * 30, write: WRITE, ..PATIENCE },
+            Timeouts { idle: WRITE * 30, write: WRITE, ..TIMEOUTS },
             activity.clone(),
         );
         let take = async {
-            let (mut taken, mut part) = (0, vec![0; TAKEN_MIN]);
+            let (mut taken, mut part) = (0, vec![0; PROGRESS_MIN]);
             while taken < ANSWER {
                 taken += steady.read(&mut part).await.expect("it is open");
                 tokio::time::sleep(WRITE / 30).await;
@@ -368,18 +369,18 @@ mod tests {
         let answer = vec![0; ANSWER];
         let write = async {
             connection.write_all(&answer).await.expect("it is taken");
-            assert!(!activity.is_at_rest());
+            assert!(!activity.is_idle());
             connection.flush().await.expect("it is taken");
         };
         tokio::join!(write, take);
-        assert!(began.elapsed() > WRITE && activity.is_at_rest());
+        assert!(began.elapsed() > WRITE && activity.is_idle());
     }
 
     #[tokio::test]
-    async fn a_client_that_takes_nothing_is_given_up() {
+    async fn a_client_that_reads_nothing_times_out() {
         let (mut connection, _client, activity) = connection();
         let error = connection.write_all(&[0; 1_000]).await.expect_err("no one reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(!activity.is_at_rest());
+        assert!(!activity.is_idle());
     }
 }

@@ -10,10 +10,10 @@ const HOPS_MAX: usize = 32;
 
 /// The client's address.
 ///
-/// Only a connection from one of the `trusted` may speak for another address. Then it is the
-/// right-most that is not one of them: what stands left of it, the client may have written itself.
-/// Where the two headers differ, the proxy sets only one of them and lets the other pass, so neither
-/// is believed and the proxy itself counts as the client.
+/// Only a connection from one of the `trusted` networks may name another address. The client is then the
+/// right-most address outside these networks; the client may have written those left of it itself. If the two
+/// headers differ, the proxy sets one and passes the other on, so neither is believed and the proxy itself
+/// counts as the client.
 pub(crate) fn address(request: &Request, trusted: &[Network]) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     // A request without a connection is a test's.
@@ -34,7 +34,7 @@ pub(crate) fn address(request: &Request, trusted: &[Network]) -> IpAddr {
     }
 }
 
-/// The right-most hop that is not trusted; the last that is, where the next can't be read.
+/// The right-most hop that is not trusted. If a hop can't be read, the trusted hop before it.
 fn right_most(hops: &[&str], peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
     for hop in hops.iter().rev().take(HOPS_MAX) {
@@ -47,7 +47,7 @@ fn right_most(hops: &[&str], peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) 
     client
 }
 
-/// The addresses of `X-Forwarded-For`, in order over all its lines.
+/// The addresses of all `X-Forwarded-For` lines, in order.
 fn forwarded_for(headers: &HeaderMap) -> Vec<&str> {
     let lines = headers.get_all("x-forwarded-for").iter();
     lines.flat_map(|line| line.to_str().unwrap_or("?").split(',')).collect()

@@ -1,5 +1,5 @@
-//! How a request says where its body ends. A proxy that reads it another way would take a part of the
-//! body for the next request.
+//! How a request says where its body ends. A proxy that reads it differently would take a part of the body
+//! for the next request (request smuggling).
 
 use crate::http::wire::problem::{Code, Problem};
 use axum::body::HttpBody as _;
@@ -7,11 +7,11 @@ use axum::extract::Request;
 use http::HeaderValue;
 use http::header::TRANSFER_ENCODING;
 
-/// The problem with a request's `Transfer-Encoding`, if there is one: only `chunked`, once, is decoded
-/// here. The server below refuses what does not end in `chunked`; a body that was coded before it was
-/// cut into chunks would be read as it came.
+/// The problem with a request's `Transfer-Encoding`: only `chunked`, once and alone, is decoded. hyper refuses
+/// encodings that do not end in `chunked`; a body that was encoded before it was cut into chunks would be read
+/// encoded.
 ///
-/// A request without a body costs no look at its headers.
+/// Only a request with a body costs a look at its headers.
 pub(crate) fn fault(request: &Request) -> Option<Problem> {
     if request.body().is_end_stream() {
         return None;

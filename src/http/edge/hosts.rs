@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Refuses requests whose `Host` or `Transfer-Encoding` is malformed, and those to other hosts.
+/// Refuses requests whose `Host` or `Transfer-Encoding` is malformed, and those that name another host.
 #[derive(Clone)]
 pub(super) struct CheckHost {
     /// The service's names; `None`: any.

@@ -1,5 +1,5 @@
-//! Which refusals have a log line. A caller can be refused without end, and lines for all of it would
-//! fill the log and hide what else is in it.
+//! Bounds the log lines about refusals. A client can send refused requests without end; a line for each would
+//! fill the log and hide everything else in it.
 
 use super::client_ip;
 use std::collections::hash_map::RandomState;
@@ -14,10 +14,10 @@ const LINES_MAX: u32 = 40;
 /// Maximum lines a second about one client.
 const CLIENT_LINES_MAX: u8 = 10;
 
-/// Counts of clients; those that share one share its lines.
+/// Number of counters; clients whose keys share one share its lines.
 const COUNTS: usize = 256;
 
-/// The lines of the second that passes.
+/// The lines of the current second.
 pub(crate) struct Refusals {
     started: Instant,
     /// Seeded at random, so that no caller can choose with whom to share a count.
@@ -26,11 +26,11 @@ pub(crate) struct Refusals {
 }
 
 struct Written {
-    /// The second, from the start.
+    /// The second, counted from the start.
     second: u64,
     lines: u32,
     of_clients: [u8; COUNTS],
-    /// Refusals without a line since the last one that has one.
+    /// Refusals without a line since the last line.
     left_out: u64,
 }
 
@@ -42,7 +42,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Whether a refusal of this client has a line; then how many before it had none.
+    /// If a refusal of this client gets a line, how many refusals before it got none; `None`: no line.
     pub(crate) fn take(&self, client: IpAddr, at: Instant) -> Option<u64> {
         let second = at.saturating_duration_since(self.started).as_secs();
         let count = self.hasher.hash_one(client_ip::key(client)) as usize % COUNTS;
