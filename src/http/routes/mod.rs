@@ -1,6 +1,7 @@
 //! The resources. Each file parses requests, makes one call, and shapes the answers.
 
 pub(crate) mod bookings;
+mod errors;
 pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;

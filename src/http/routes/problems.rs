@@ -1,4 +1,4 @@
-//! What each problem's `type` leads to: a short page for people, or the same as JSON.
+//! `/problems/{code}`, the `type` of each problem: its explanation as a page, or as JSON.
 
 use super::Api;
 use crate::http::wire::header_list;
@@ -9,23 +9,23 @@ use http::{HeaderMap, header};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// A kind of problem.
+/// The explanation of a kind of problem.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ProblemKind {
-    /// What a problem's `type` is.
+    /// The `type` of its problems.
     #[serde(rename = "type")]
     #[schema(example = "/problems/insufficient_seats")]
     kind: String,
     /// The code of its problems.
     #[schema(value_type = String, example = "insufficient_seats")]
     code: &'static str,
-    /// The kind in words.
+    /// The kind in a few words.
     #[schema(value_type = String)]
     title: &'static str,
     /// The HTTP status.
     #[schema(example = 409)]
     status: u16,
-    /// When it is answered, and what to do.
+    /// What causes it, and what the caller can do.
     #[schema(value_type = String)]
     description: &'static str,
 }
@@ -56,7 +56,7 @@ pub(crate) async fn explain(
         code: code.as_str(),
         title: code.title(),
         status: code.status().as_u16(),
-        description: description(code),
+        description: code.description(),
     };
     let varies = [(header::VARY, "accept")];
     Ok(if header_list::wants_page(&headers) {
@@ -66,7 +66,7 @@ pub(crate) async fn explain(
     })
 }
 
-/// Plain words of this file alone, so that nothing needs escaping.
+/// Needs no escaping: all texts are constants without special characters.
 fn page(kind: &ProblemKind, has_docs: bool) -> String {
     let ProblemKind { code, title, status, description, .. } = kind;
     let docs =
@@ -76,84 +76,4 @@ fn page(kind: &ProblemKind, has_docs: bool) -> String {
          <h1>{title}</h1>\n<p><code>{code}</code>, status {status}</p>\n<p>{description}</p>\n\
          {docs}</html>\n"
     )
-}
-
-/// When a problem is answered, and what to do.
-const fn description(code: Code) -> &'static str {
-    match code {
-        Code::MalformedRequest => {
-            "The body is not JSON, or the path or query can't be read. The detail says where. Mend the \
-             request; a repeat is refused again."
-        }
-        Code::Unauthenticated => {
-            "There is no token, or one that is not accepted. Send a valid one as Authorization: Bearer."
-        }
-        Code::Forbidden => {
-            "The token lacks a scope, or names another user, or a page of another origin asks. Ask as \
-             someone who may."
-        }
-        Code::NotFound => {
-            "There is no such path, flight or booking, or the booking is another user's."
-        }
-        Code::MethodNotAllowed => "The path does not take this method. Allow names those it takes.",
-        Code::RequestTimeout => {
-            "The body did not arrive within SERVER_READ_TIMEOUT. Nothing was done; send it again."
-        }
-        Code::InsufficientSeats => {
-            "The flight has fewer free seats than were asked for. Ask for fewer, or choose another \
-             flight."
-        }
-        Code::FlightNotBookable => {
-            "The flight has departed, is cancelled, or is too close to departure to be sold."
-        }
-        Code::TooManyPending => {
-            "The user holds as many seats of the flight unpaid as one may (MAX_PENDING_PER_USER). Ask \
-             again when a payment has ended, or give a pending booking up."
-        }
-        Code::VersionConflict => {
-            "The flight has changed since the version in the body. Read it again and decide anew."
-        }
-        Code::SeatsInUse => {
-            "The new seat counts would take seats that are sold or held. The detail counts them."
-        }
-        Code::BookingNotCancellable => {
-            "The booking has failed, or its flight has departed. There is nothing to give up."
-        }
-        Code::FlightCancelled => "A cancelled flight stays cancelled, and can't be changed.",
-        Code::PreconditionFailed => {
-            "If-Match names no version that the flight has. Read it again and decide anew."
-        }
-        Code::BodyTooLarge => "A body is at most 64 KiB.",
-        Code::UnsupportedMediaType => {
-            "A body is sent as Content-Type: application/json, in UTF-8 and without compression."
-        }
-        Code::MisdirectedRequest => {
-            "The Host is no name of this service: a page of another name asks, or a proxy passes its \
-             own on. ALLOWED_HOSTS lists the names, besides localhost and addresses."
-        }
-        Code::ValidationFailed => {
-            "The request is well-formed, but fields break rules. The list of errors names each field \
-             and its rule."
-        }
-        Code::IdempotencyKeyReused => {
-            "The Idempotency-Key came with another request within the last 24 hours. A new request \
-             needs a new key."
-        }
-        Code::VersionRequired => {
-            "Seat counts change only against a known version: send the flight's version in the body, \
-             or its ETag as If-Match."
-        }
-        Code::RateLimited => {
-            "The client asks more often than RATE_LIMIT_RPS and RATE_LIMIT_BURST allow. Wait for \
-             Retry-After seconds."
-        }
-        Code::Internal => "A fault of the service. Its log names the cause under the request's id.",
-        Code::Overloaded => {
-            "More is asked than can be done now. Nothing was done; ask again after Retry-After seconds."
-        }
-        Code::Unavailable => {
-            "The store or the issuer of keys does not answer, or not in time. Ask again after \
-             Retry-After seconds, with the same Idempotency-Key: what was asked may have been done."
-        }
-    }
 }

@@ -1,10 +1,10 @@
-//! Checking a body's fields: all that are wrong are named in one answer.
+//! Checks of fields. Broken rules are collected, so that one problem names them all.
 
 use super::shape::{Kind, Shape};
 use crate::domain::{Invalid, Passenger, Timestamp};
 use serde::Deserialize;
 
-/// Notes `/name` as missing, or gives its value.
+/// Returns the value, or notes that `/name` is required.
 pub(crate) fn required<T>(invalid: &mut Invalid, name: &str, value: Option<T>) -> Option<T> {
     if value.is_none() {
         note_missing(invalid, format!("/{name}"));
@@ -12,25 +12,25 @@ pub(crate) fn required<T>(invalid: &mut Invalid, name: &str, value: Option<T>) -
     value
 }
 
-/// Notes a field as missing, unless it is there with a wrong type, which has been noted.
+/// Notes a field as missing, unless it is noted already: it was sent with a wrong type.
 fn note_missing(invalid: &mut Invalid, pointer: String) {
     if invalid.0.iter().all(|noted| noted.pointer != pointer) {
         invalid.add(pointer, "is required");
     }
 }
 
-/// Reads an instant with its offset, as RFC 3339 writes it.
+/// Reads a date and time with an offset (RFC 3339).
 pub(crate) fn instant(invalid: &mut Invalid, name: &str, text: &str) -> Option<Timestamp> {
     let parsed = chrono::DateTime::parse_from_rfc3339(text).ok();
     let Some(instant) = parsed.map(|instant| instant.to_utc()) else {
         invalid.add(format!("/{name}"), "must be a date and time as in 2025-01-20T10:00:00Z");
         return None;
     };
-    // Kept to the microsecond, as the stores do.
+    // The stores keep microseconds.
     Timestamp::from_timestamp_micros(instant.timestamp_micros())
 }
 
-/// A passenger as it is sent.
+/// A passenger.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PassengerBody {
@@ -52,7 +52,6 @@ pub(crate) struct PassengerBody {
 }
 
 impl PassengerBody {
-    /// What a passenger may hold.
     pub(crate) const SHAPE: Shape = Shape {
         fields: &[
             ("name", Kind::Text),
@@ -64,7 +63,7 @@ impl PassengerBody {
         ignored: &[],
     };
 
-    /// The passenger, if every field keeps its rule; `at` is its place in the body.
+    /// The passenger; `None` if a field breaks its rule. `at` is its pointer in the body.
     pub(crate) fn check(self, invalid: &mut Invalid, at: &str) -> Option<Passenger> {
         let before = invalid.0.len();
         let mut text = |name: &str, value: Option<String>, sound: fn(&str) -> bool, rule: &str| {
@@ -80,15 +79,20 @@ impl PassengerBody {
                 "name",
                 self.name,
                 is_name,
-                "must be 1 to 100 characters, none a control or unseen",
+                "must be 1 to 100 characters, without control and invisible characters",
             ),
             email: text("email", self.email, is_email, "must be an e-mail address"),
-            phone: text("phone", self.phone, is_phone, "must be 3 to 32 digits, +-(). and spaces"),
+            phone: text(
+                "phone",
+                self.phone,
+                is_phone,
+                "must be 3 to 32 characters: digits, spaces and +-().",
+            ),
             gender: text(
                 "gender",
                 self.gender,
                 is_gender,
-                "must be 1 to 20 characters, none a control or unseen",
+                "must be 1 to 20 characters, without control and invisible characters",
             ),
             age: self.age.unwrap_or_default(),
         };
@@ -102,12 +106,12 @@ impl PassengerBody {
 }
 
 fn is_text(text: &str, chars_max: usize) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(is_unseen)
+    !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(is_invisible)
 }
 
-/// Whether nobody sees it, or it turns the text around it: names that look alike would differ. The
-/// joiners and marks that Persian, Indic and Hebrew names are written with are not among them.
-fn is_unseen(character: char) -> bool {
+/// Whether a character is invisible or changes the direction of text, so that different names would look
+/// the same. Joiners and marks, which Persian, Indic and Hebrew names need, are allowed.
+fn is_invisible(character: char) -> bool {
     let is_format = |c| {
         matches!(c, '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -123,10 +127,10 @@ fn is_gender(text: &str) -> bool {
     is_text(text, 20)
 }
 
-/// A mailbox of RFC 5321 without quotes, in any script (RFC 6531). Whether mail arrives, only mail tells.
+/// Whether it is a mailbox of RFC 5321, without quotes and in any script (RFC 6531).
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
-    let is_foreign = |c: char| !c.is_ascii() && !c.is_whitespace() && !is_unseen(c);
+    let is_foreign = |c: char| !c.is_ascii() && !c.is_whitespace() && !is_invisible(c);
     let is_atom =
         |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_foreign(c);
     let is_local = local.len() <= 64
@@ -157,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_mailbox_without_quotes() {
+    fn an_email_address_is_a_mailbox_without_quotes() {
         for sound in [
             "john@example.com",
             "first.last+tag@sub.example.co.in",
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_nothing_that_nobody_sees() {
+    fn a_name_has_no_invisible_characters() {
         for sound in ["John Doe", "علی‌رضا", "ക്‍ഷ", "Łukasz O'Neil-Đỗ", "李小龍", "Dr. X"]
         {
             assert!(is_name(sound), "{sound}");

@@ -1,12 +1,12 @@
-//! The nearest known name to one that is not known.
+//! Hints for unknown names: the known name that is most similar.
 
-/// How alike two names must be for one to be a hint at the other: 1 is the same.
+/// Minimum similarity (Jaro-Winkler) of a hint; 1 means equal.
 const ALIKE: f64 = 0.8;
 
-/// Characters of an unknown name that are compared and repeated.
+/// Maximum characters of an unknown name that are compared and sent back.
 pub(crate) const NAME_CHARS_MAX: usize = 64;
 
-/// What is wrong with a name that is not known, with the nearest one that is.
+/// The rule that an unknown name breaks, with the most similar known name.
 pub(crate) fn unknown<'a>(
     what: &str,
     name: &str,
@@ -24,13 +24,13 @@ pub(crate) fn unknown<'a>(
     }
 }
 
-/// A name without what separates its words: `maxPrice` and `max_price` are the same.
+/// A name without case and separators: `maxPrice` and `max_price` are equal.
 fn folded(name: &str) -> String {
     let name = name.chars().take(NAME_CHARS_MAX).filter(|c| c.is_alphanumeric());
     name.flat_map(char::to_lowercase).collect()
 }
 
-/// A name as a JSON pointer's token (RFC 6901), shortened to what can be read.
+/// A name as a token of a JSON pointer (RFC 6901), shortened to [`NAME_CHARS_MAX`].
 pub(crate) fn token(name: &str) -> String {
     let shown: String = name.chars().take(NAME_CHARS_MAX).collect();
     let dots = if shown.len() < name.len() { "…" } else { "" };
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_a_hint() {
+    fn the_most_similar_name_is_a_hint() {
         let known = ["source", "destination", "timestamp", "price", "max_price", "seats_booked"];
         for (name, nearest) in [
             ("prize", "price"),

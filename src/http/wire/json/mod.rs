@@ -1,4 +1,4 @@
-//! Reading requests: JSON bodies and paths, each refused with a problem that says why.
+//! JSON bodies and numbers in paths. A refusal says what is wrong and where.
 
 pub(crate) mod fields;
 pub(crate) mod flight_body;
@@ -19,12 +19,12 @@ use serde::de::IgnoredAny;
 use shape::Shaped;
 use tokio::time::timeout;
 
-/// Bytes of a request's body at most.
+/// Maximum length of a request's body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// A JSON body, and its fields whose type is wrong: they are noted, and absent from the value.
+/// A JSON body, and what is wrong with the fields that can't be read, which the value lacks.
 ///
-/// So that one answer can name them together with the fields that break a rule.
+/// The handler adds the fields that break a rule, so that one problem names all.
 pub(crate) struct Json<T>(pub T, pub Invalid);
 
 impl<T: Shaped, S: ExtractorState> FromRequest<S> for Json<T> {
@@ -32,7 +32,7 @@ impl<T: Shaped, S: ExtractorState> FromRequest<S> for Json<T> {
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         supported(request.headers())?;
-        // Here and not as a layer, which each cached search would pass as well.
+        // Not a layer of the router: every cached search would pay for it.
         DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
         let arriving = timeout(state.read_timeout(), Bytes::from_request(request, state));
         let arrived = arriving.await.map_err(|_| {
@@ -52,7 +52,7 @@ fn supported(headers: &HeaderMap) -> Result<(), Problem> {
     if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return refused("send the body with Content-Type: application/json");
     }
-    // JSON between systems is UTF-8 (RFC 8259, 8.1), of which US-ASCII is a part.
+    // JSON between systems is UTF-8 (RFC 8259, 8.1); US-ASCII is a subset.
     let is_charset = |name: &str| name.trim().eq_ignore_ascii_case("charset");
     let mut charsets = parts.filter_map(|part| part.split_once('=')).filter(|(n, _)| is_charset(n));
     let is_read = |charset: &str| {
@@ -73,9 +73,9 @@ fn supported(headers: &HeaderMap) -> Result<(), Problem> {
 /// Reads a JSON object; 400 if it is not JSON, 422 if it is another value.
 fn parse<T: Shaped>(bytes: &[u8]) -> Result<(T, Invalid), Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
-        Problem::new(Code::MalformedRequest, "the body is not JSON: it is not UTF-8 (RFC 8259)")
+        Problem::new(Code::MalformedRequest, "the body is not JSON: it is not UTF-8")
     })?;
-    // serde would take an array for an object, its fields by position.
+    // serde would read an array as a struct, by position.
     if !text.trim_ascii_start().starts_with('{') {
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
         return Err(Invalid::one("", "must be an object").into());
@@ -89,9 +89,9 @@ pub(crate) fn not_json(error: &serde_json::Error) -> Problem {
 
 fn unread(error: &BytesRejection) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(Code::BodyTooLarge, "a body is at most 64 KiB")
+        Problem::new(Code::BodyTooLarge, "the body is larger than 64 KiB")
     } else {
-        Problem::new(Code::MalformedRequest, "the body could not be read to its end")
+        Problem::new(Code::MalformedRequest, "the body ended early or is malformed")
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_so_and_what_is_no_json_is_malformed() {
+    fn other_json_must_be_an_object_and_anything_else_is_malformed() {
         for body in ["[1]", "null", "7", "\"x\""] {
             let problem = parse::<Seats>(body.as_bytes()).expect_err(body);
             assert_eq!(problem.errors()[0].detail, "must be an object", "{body}");

@@ -1,26 +1,25 @@
-//! Numbers as JSON writes them, read exactly: `1`, `1.0` and `1e0` are one number.
+//! JSON numbers, read exactly: `1`, `1.0` and `1e0` are the same number.
 
-/// Decimal digits that matter here: an `i64` has 19, and no amount has more.
+/// Maximum zeros written for an exponent. An `i64` has 19 digits, so more zeros change no outcome.
 const DIGITS_MAX: i64 = 30;
 
-/// A number of JSON: digits without zeros around them, and a power of ten.
+/// A JSON number: its digits without leading and trailing zeros, and a power of ten.
 pub(crate) struct Number {
     is_negative: bool,
     digits: String,
     exponent: i64,
 }
 
-/// Why a number is no 64-bit integer.
+/// Why a number is not a 64-bit integer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoInteger {
-    /// It has a fraction.
     Fraction,
     /// It is beyond 64 bits.
     TooLarge,
 }
 
 impl Number {
-    /// Reads a JSON number; `None` is another value.
+    /// Reads a JSON value; `None` if it is not a number.
     pub(crate) fn read(json: &str) -> Option<Self> {
         let (is_negative, text) = match json.strip_prefix('-') {
             Some(text) => (true, text),
@@ -31,7 +30,7 @@ impl Number {
         }
         let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        // Far beyond any length of a body, and far from the bounds of the type.
+        // An exponent beyond 32 bits: more zeros than a body has bytes, and far from overflowing `i64`.
         let beyond = if power.starts_with('-') { -1_000_000_000 } else { 1_000_000_000 };
         let power = power.parse::<i32>().map_or(beyond, i64::from);
         let digits = format!("{whole}{fraction}");
@@ -42,7 +41,7 @@ impl Number {
         Some(Self { is_negative: is_negative && !digits.is_empty(), digits, exponent })
     }
 
-    /// The integer that it is.
+    /// The number as an integer.
     pub(crate) fn integer(&self) -> Result<i64, NoInteger> {
         if self.exponent < 0 {
             return Err(NoInteger::Fraction);
@@ -50,8 +49,8 @@ impl Number {
         self.plain().parse().map_err(|_| NoInteger::TooLarge)
     }
 
-    /// Itself without a power of ten. Beyond [`DIGITS_MAX`] zeros it is still as large, or as fine,
-    /// as to be refused, and no longer exact.
+    /// The number in decimal notation without an exponent. Beyond [`DIGITS_MAX`] zeros the text is not
+    /// exact, but still too large or too fine for every field.
     pub(crate) fn plain(&self) -> String {
         let sign = if self.is_negative { "-" } else { "" };
         let digits = if self.digits.is_empty() { "0" } else { &self.digits };
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_shown_without_its_power_and_never_at_length() {
+    fn decimal_notation_has_no_exponent_and_a_bounded_length() {
         for (json, plain) in [
             ("1e2", "100"),
             ("2500.50", "2500.5"),

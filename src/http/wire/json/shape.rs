@@ -1,8 +1,9 @@
-//! What the objects of a body may hold, and the reading of those that hold something else.
+//! The shapes of bodies, and how a body that does not deserialize is read.
 //!
-//! A sound body is read by serde alone. Any other is walked by its shape: each field that is unknown,
-//! named twice or of a wrong type is noted, what is written in another way (`1.0` for an integer) is
-//! written plainly, and the rest is read.
+//! serde alone reads a sound body. Any other is walked field by field: a field that is unknown, given
+//! twice or of a wrong type is noted; a value in an unusual notation (`1.0` for an integer) is rewritten;
+//! then serde reads the rest. So one problem names all fields that are wrong, and valid requests pay
+//! nothing for it.
 
 use super::number::{NoInteger, Number};
 use super::{hints, not_json};
@@ -12,10 +13,10 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Faults that one answer names at most.
+/// Maximum fields that one problem names.
 pub(crate) const NOTED_MAX: usize = 64;
 
-/// What a field holds.
+/// The type of a field.
 pub(crate) enum Kind {
     Integer32,
     Integer64,
@@ -26,19 +27,18 @@ pub(crate) enum Kind {
 
 /// The fields of an object.
 pub(crate) struct Shape {
-    /// What a request can set.
+    /// Fields that a request sets.
     pub fields: &'static [(&'static str, Kind)],
-    /// What only answers show. It is ignored, so that what was read can be sent back.
+    /// Fields of responses alone. They are ignored, so that a client can send back what it read.
     pub ignored: &'static [&'static str],
 }
 
-/// A body of a known shape. Its `Deserialize` refuses unknown fields.
+/// A body of a known shape. Its `Deserialize` must refuse unknown fields.
 pub(crate) trait Shaped: DeserializeOwned {
-    /// The shape.
     const SHAPE: Shape;
 }
 
-/// An optional field of a body, where `null` differs from absence.
+/// An optional field that may be `null`, which differs from absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Sent<T> {
     #[default]
@@ -48,7 +48,7 @@ pub(crate) enum Sent<T> {
 }
 
 impl<T> Sent<T> {
-    /// The value, if there is one.
+    /// The value; `None` for `null` too.
     pub(crate) fn value(&self) -> Option<&T> {
         match self {
             Self::Value(value) => Some(value),
@@ -63,7 +63,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
     }
 }
 
-/// Reads a JSON object, and notes the fields that can't be read: they are absent from the value.
+/// Reads a JSON object. Notes the fields that can't be read, and leaves them out of the value.
 pub(crate) fn read<T: Shaped>(text: &str) -> Result<(T, Invalid), Problem> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok((value, Invalid::default()));
@@ -81,12 +81,12 @@ pub(crate) fn read<T: Shaped>(text: &str) -> Result<(T, Invalid), Problem> {
     }
 }
 
-/// A body on its way to be read.
+/// The state of walking a body.
 struct Reading {
-    /// What could be read of it, written plainly.
+    /// The fields that can be read, as JSON that serde accepts.
     plain: String,
     invalid: Invalid,
-    /// False if something can't be read that can't be left out: an element of a list.
+    /// False after an element of a list that is no object: leaving it out would shift the others.
     is_whole: bool,
 }
 
@@ -126,7 +126,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Writes a field as its type wants it, or notes what it must be.
+    /// Writes a field in the notation of its type, or notes the rule that it breaks.
     fn field(&mut self, name: &str, json: &str, kind: &Kind, at: &str) -> Result<(), Problem> {
         let begin = self.plain.len();
         let comma = if self.plain.ends_with('{') { "" } else { "," };
@@ -172,25 +172,21 @@ impl Reading {
     }
 
     fn money(&mut self, json: &str) -> Result<Option<String>, Problem> {
-        let plain = match Number::read(json) {
-            Some(number) => number.plain(),
+        // A number is its value, a string keeps the decimals that it is written with.
+        let (amount, plain) = match Number::read(json) {
+            Some(number) => (number.plain(), number.plain()),
             None if json.starts_with('"') => {
                 let text: String = serde_json::from_str(json).map_err(|error| not_json(&error))?;
-                serde_json::Value::from(text).to_string()
+                let plain = serde_json::Value::from(&*text).to_string();
+                (text, plain)
             }
-            None => json.to_owned(),
+            None => (json.to_owned(), json.to_owned()),
         };
-        Ok(match serde_json::from_str::<Money>(&plain) {
-            Ok(_) => {
-                self.plain.push_str(&plain);
-                None
-            }
-            // What was expected, without where it stands in what was written for it.
-            Err(error) => {
-                let message = error.to_string();
-                Some(message.split(" at line ").next().unwrap_or_default().to_owned())
-            }
-        })
+        let rule = amount.parse::<Money>().err().map(|error| error.to_string());
+        if rule.is_none() {
+            self.plain.push_str(&plain);
+        }
+        Ok(rule)
     }
 
     fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
@@ -213,7 +209,7 @@ impl Reading {
     }
 }
 
-/// An object's fields as they are written, the same name as often as it stands there.
+/// The fields of an object in order, repeated names included.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {

@@ -1,0 +1,50 @@
+//! The engine's errors as problems: which code and status each has.
+
+use crate::engine::Error;
+use crate::http::wire::problem::{Code, Problem};
+use crate::rules::Refusal;
+use crate::store::StoreError;
+
+impl From<Error> for Problem {
+    // No `_` arm: a new error does not compile before it has a code.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Overloaded => Self::new(Code::Overloaded, error.to_string()),
+            Error::Stopping => Self::new(Code::Unavailable, error.to_string()),
+            Error::Panicked => Self::new(Code::Internal, error.to_string()),
+            Error::Store(
+                StoreError::Unavailable(cause)
+                | StoreError::Locked(cause)
+                | StoreError::TimedOut(cause),
+            ) => Self::new(Code::Unavailable, "the store does not answer just now; ask again")
+                .because(format!("{cause:#}")),
+            Error::Store(cause @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {
+                Self::internal(format!("{:#}", anyhow::Error::new(cause)))
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::FlightNotFound(_)
+            | Refusal::BookingNotFound(_)
+            | Refusal::UnknownPayment(_) => Code::NotFound,
+            Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
+            Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
+            Refusal::TooManyPending { .. } => Code::TooManyPending,
+            Refusal::BookingNotCancellable(_) => Code::BookingNotCancellable,
+            Refusal::FlightCancelled(_) => Code::FlightCancelled,
+            Refusal::VersionConflict { .. } => Code::VersionConflict,
+            Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
+            Refusal::VersionRequired => Code::VersionRequired,
+            Refusal::SeatsInUse { .. } => Code::SeatsInUse,
+            Refusal::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Refusal::Invalid(invalid) => return invalid.clone().into(),
+            Refusal::AmountMismatch { .. } | Refusal::BookingMismatch(_) => Code::ValidationFailed,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}

@@ -1,0 +1,99 @@
+//! The kinds of problem. One table: a new kind is one row here.
+
+use http::StatusCode;
+
+/// Makes [`Code`] from rows of variant, code, status, title and description.
+macro_rules! codes {
+    ($($variant:ident $code:literal $status:ident $title:literal $description:literal)+) => {
+        /// The kind of a problem, for programs.
+        #[expect(clippy::doc_markdown, reason = "responses show the descriptions as plain text")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$variant),+];
+
+            /// The code on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The HTTP status of its responses.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)+ }
+            }
+
+            /// The kind in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+
+            /// What causes the problem, and what the caller can do.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "malformed_request" BAD_REQUEST "The request cannot be read"
+        "The body is not JSON, or the path or the query can't be read. The detail says where. Correct the \
+         request: the same request is refused again."
+    Unauthenticated "unauthenticated" UNAUTHORIZED "A token is needed"
+        "The request has no token, or one that is not accepted. Send a valid token as Authorization: Bearer."
+    Forbidden "forbidden" FORBIDDEN "Not allowed"
+        "The token lacks a scope or belongs to another user, or a page of another origin sent the request."
+    NotFound "not_found" NOT_FOUND "Not found"
+        "There is no such path, flight or booking, or the booking is another user's."
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
+        "The path does not support this method. The Allow header lists the methods that it supports."
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too slowly"
+        "The body did not arrive within SERVER_READ_TIMEOUT. Nothing was done; send the request again."
+    InsufficientSeats "insufficient_seats" CONFLICT "Not enough seats left"
+        "The flight has fewer free seats than were asked for. Ask for fewer, or choose another flight."
+    FlightNotBookable "flight_not_bookable" CONFLICT "The flight can't be booked"
+        "The flight has departed, is cancelled, or departs too soon to be booked."
+    TooManyPending "too_many_pending" CONFLICT "Too many seats are held unpaid"
+        "The user would hold more unpaid seats of the flight than MAX_PENDING_PER_USER. Repeat the request \
+         after a payment has ended, or cancel a pending booking."
+    VersionConflict "version_conflict" CONFLICT "The flight has changed"
+        "The flight has changed since the version in the body. Read it again and repeat the change."
+    SeatsInUse "seats_in_use" CONFLICT "The seats are in use"
+        "The new seat counts leave fewer seats than are sold or held. The detail has the counts."
+    BookingNotCancellable "booking_not_cancellable" CONFLICT "The booking can't be cancelled"
+        "The booking has failed, or its flight has departed: there is nothing to cancel."
+    FlightCancelled "flight_cancelled" CONFLICT "The flight is cancelled"
+        "A cancelled flight can't be changed."
+    PreconditionFailed "precondition_failed" PRECONDITION_FAILED "The flight has changed"
+        "If-Match does not list the flight's version. Read the flight again and repeat the change."
+    BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
+        "The body is larger than 64 KiB."
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE
+        "The body must be application/json"
+        "Send the body as Content-Type: application/json, in UTF-8 and without compression."
+    MisdirectedRequest "misdirected_request" MISDIRECTED_REQUEST "Not a name of this service"
+        "The Host is not a name of this service: a page under another name sent the request, or a proxy \
+         passed its own name on. ALLOWED_HOSTS lists the names, beside localhost and addresses."
+    ValidationFailed "validation_failed" UNPROCESSABLE_ENTITY "Some fields are invalid"
+        "Fields of the request break rules. The list of errors has each field and its rule."
+    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The idempotency key was used before"
+        "A different request used the Idempotency-Key within the last 24 hours. Send a new request with a \
+         new key."
+    VersionRequired "version_required" PRECONDITION_REQUIRED "The flight's version is needed"
+        "A change of seat counts needs the flight's version: send it in the body, or its ETag as If-Match."
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
+        "The client sends more requests than RATE_LIMIT_RPS and RATE_LIMIT_BURST allow. Wait for the \
+         seconds in Retry-After."
+    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
+        "A fault of the service. Its log has the cause under the id of the request."
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "Too busy just now"
+        "The service has more requests than it can handle. Nothing was done; repeat the request after the \
+         seconds in Retry-After."
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "Unavailable just now"
+        "The store or the issuer of the tokens' keys does not answer, or not in time. Repeat the request \
+         after the seconds in Retry-After, with the same Idempotency-Key: it may have been carried out."
+}
