@@ -128,15 +128,16 @@ impl Bookings {
     /// Gives a booking up. A key is written by the commit that cancels; a refusal leaves it free.
     pub async fn cancel(
         &self,
-        booking_id: BookingId,
+        read: Booking,
         by: CancelledBy,
         request: Option<RequestKey>,
     ) -> Result<CancelledBooking, Error> {
         let has_key = request.is_some();
-        let command = Command::Cancel(Cancel { booking_id, by, request });
+        let command = Command::Cancel(Cancel { booking_id: read.id, by, request });
         match self.engine.submit(command).await? {
-            Outcome::Booking { replayed, .. } => {
-                let booking = self.booking(booking_id).await?;
+            Outcome::Booking { booking, replayed } => {
+                // The engine's rows have no passengers, and no command changes them.
+                let booking = Booking { passengers: read.passengers, ..booking };
                 Ok(CancelledBooking { booking, replayed: has_key && replayed })
             }
             Outcome::Flight(flight) => {

@@ -1,5 +1,6 @@
-//! The keys that tokens are signed with: a shared secret, or a set of public keys (RFC 7517) that is
-//! read again when a token names a key that is not in it.
+//! The keys of tokens: a shared secret, or a set of public keys (RFC 7517) from a file or a URL.
+//!
+//! A set is read again when it gets old, and when a token names a key that it lacks.
 
 use super::Refused;
 use crate::clock::Clock;
@@ -19,48 +20,53 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// Keys of a set that are kept, and bytes of the document.
+/// Maximum keys that are used of a set.
 const KEYS_MAX: usize = 64;
+
+/// Maximum length of a set's document, in bytes.
 const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Characters of an RSA modulus in base64: 2,048 bits (RFC 7518, 3.3) to 8,192, which bounds the
-/// work of one signature.
+/// Length of an RSA modulus in base64: 2,048 bits (RFC 7518, 3.3) to 8,192, which bounds the time to check
+/// a signature.
 const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
-/// For reading the set from its URL.
+/// How long a request to the set's URL may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Maximum redirects that are followed from the set's URL.
 const REDIRECTS_MAX: usize = 2;
 
-/// When a set is read again, so that it is new before it is old.
-const NEW_FOR: TimeDelta = TimeDelta::minutes(5);
+/// Age at which a set is read again in the background, well before [`OLD_AFTER`].
+const REFRESH_AFTER: TimeDelta = TimeDelta::minutes(5);
 
-/// How long a set is believed: a key that was withdrawn is accepted no longer than that, unless its
-/// issuer can't be asked.
-const KEPT_FOR: TimeDelta = TimeDelta::minutes(10);
+/// Age at which a set must be read again before it is used: the longest time that a withdrawn key is
+/// accepted, unless the issuer does not answer.
+const OLD_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// How long it is believed then: an outage of the issuer, and not a way to keep a withdrawn key.
-const KEPT_WITHOUT_ISSUER_FOR: TimeDelta = TimeDelta::hours(1);
+/// Age at which a set is no longer used while the issuer does not answer. Bridges an outage, and bounds how
+/// long a withdrawn key is accepted.
+const EXPIRED_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// How often it is read again at most, however many tokens name keys that are not in it.
-const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// Minimum time between two attempts to read the set again, however many tokens name keys that it lacks.
+const RETRY_AFTER: TimeDelta = TimeDelta::seconds(30);
 
-/// And how often where none was read yet.
-const TRY_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(1);
+/// The same while no set was read yet.
+const FIRST_RETRY_AFTER: TimeDelta = TimeDelta::seconds(1);
 
-/// A key and the one algorithm that it is for.
+/// A key, and the only algorithm that it is used with.
 pub(super) struct Key {
     id: Option<String>,
     pub algorithm: Algorithm,
     pub key: DecodingKey,
 }
 
-/// All keys, wherever they are.
+/// The source of keys.
 pub(super) enum Keys {
     Secret(Arc<Key>),
     Set(Arc<KeySet>),
 }
 
-/// A set that is kept elsewhere.
+/// A set of public keys that is kept elsewhere.
 pub(super) struct KeySet {
     source: KeySource,
     clock: Arc<dyn Clock>,
@@ -68,12 +74,12 @@ pub(super) struct KeySet {
     attempts: Mutex<Attempts>,
 }
 
-/// Attempts to read a set; one at a time.
+/// Attempts to read a set, one at a time.
 #[derive(Default)]
 struct Attempts {
-    /// Ends when the running one has, for all who wait for it; says why it failed.
+    /// The running attempt, shared by all callers that wait for it. Resolves to the error, if it fails.
     running: Option<Attempt>,
-    /// When the last one ended.
+    /// When the last attempt ended.
     ended: Option<Timestamp>,
 }
 
@@ -103,21 +109,24 @@ impl Keys {
         }
     }
 
-    /// Reads a set for the first time. A file must be there; a URL may answer later.
+    /// Reads a set for the first time. A file must exist; a URL may answer later.
     pub(super) async fn prepare(&self, now: Timestamp) -> anyhow::Result<()> {
         let Self::Set(set) = self else { return Ok(()) };
         let read = set.read_again(now).await;
         set.attempts().ended = Some(set.clock.now());
         match (read, &set.source) {
             (Err(error), KeySource::Url(_)) => {
-                warn!(error = format!("{error:#}"), "JWT_JWKS cannot be read; tokens wait for it");
+                warn!(
+                    error = format!("{error:#}"),
+                    "JWT_JWKS cannot be read yet, so no token is accepted"
+                );
                 Ok(())
             }
             (result, _) => result.context("JWT_JWKS cannot be used"),
         }
     }
 
-    /// Reads a set again before it is old.
+    /// Reads a set again if it is due.
     pub(super) async fn keep_new(&self, now: Timestamp) {
         if let Self::Set(set) = self {
             set.keep_new(now).await;
@@ -146,13 +155,13 @@ impl KeySet {
         id: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Key>, Refused> {
-        let kept = self.read().filter(|read| now < read.at + KEPT_WITHOUT_ISSUER_FOR);
-        let is_old = kept.as_ref().is_none_or(|read| now >= read.at + KEPT_FOR);
+        let kept = self.read().filter(|read| now < read.at + EXPIRED_AFTER);
+        let is_old = kept.as_ref().is_none_or(|read| now >= read.at + OLD_AFTER);
         let known = kept.and_then(|read| read.find(algorithm, id));
         let attempt = match &known {
             Some(_) if !is_old => None,
-            // An issuer that does not answer delays no one whose key is known: it is asked by one at
-            // a time, and seldom.
+            // The set is old: one caller at a time waits for the issuer, and seldom. The others use the
+            // known key, so an issuer that does not answer does not delay them.
             Some(_) => self.begin(now),
             None => self.begin_or_join(now),
         };
@@ -161,16 +170,16 @@ impl KeySet {
             None => None,
         };
         match self.read() {
-            Some(read) if now < read.at + KEPT_WITHOUT_ISSUER_FOR => {
+            Some(read) if now < read.at + EXPIRED_AFTER => {
                 read.find(algorithm, id).ok_or(Refused::Token("its key is not known"))
             }
             _ => Err(Refused::NoKeys(failed.as_deref().unwrap_or("not yet").to_owned())),
         }
     }
 
-    /// Reads the set again when it is due, unless someone is at it.
+    /// Reads the set again if it is due and no attempt is running.
     async fn keep_new(self: &Arc<Self>, now: Timestamp) {
-        if self.read().is_none_or(|read| now >= read.at + NEW_FOR)
+        if self.read().is_none_or(|read| now >= read.at + REFRESH_AFTER)
             && let Some(attempt) = self.begin(now)
         {
             attempt.await;
@@ -185,19 +194,18 @@ impl KeySet {
         self.attempts.lock().expect("no holder of the attempts panics")
     }
 
-    /// The running attempt, or a new one if it is due. Those who wait share it, so that none waits
-    /// longer than for one answer.
+    /// The running attempt, or a new one if one is due. Callers share it, so none waits for more than one
+    /// response.
     fn begin_or_join(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
         let running = self.attempts().running.clone();
         running.filter(|attempt| attempt.peek().is_none()).or_else(|| self.begin(now))
     }
 
-    /// A new attempt to read the set, unless one is running or has ended just now.
+    /// A new attempt to read the set, unless one is running or has just ended.
     ///
-    /// A task of its own: a caller that goes away must not take an attempt with it, or callers that
-    /// always do could keep the set from ever being read.
+    /// It is a task of its own: if callers that disconnect ended the attempt, the set might never be read.
     fn begin(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
-        let pause = if self.read().is_some() { READ_AGAIN_AFTER } else { TRY_AGAIN_AFTER };
+        let pause = if self.read().is_some() { RETRY_AFTER } else { FIRST_RETRY_AFTER };
         let mut attempts = self.attempts();
         let is_running = attempts.running.as_ref().is_some_and(|running| running.peek().is_none());
         if is_running || attempts.ended.is_some_and(|ended| now < ended + pause) {
@@ -207,7 +215,7 @@ impl KeySet {
         let reading = tokio::spawn(async move {
             let failed = set.read_again(now).await.err().map(|error| format!("{error:#}"));
             if let Some(error) = &failed {
-                warn!(error, "the keys that tokens are signed with could not be read again");
+                warn!(error, "reading the keys of tokens failed");
             }
             let mut attempts = set.attempts();
             attempts.running = None;
@@ -223,7 +231,7 @@ impl KeySet {
 
     async fn read_again(&self, now: Timestamp) -> anyhow::Result<()> {
         let document = match &self.source {
-            // Small, on a disk, and seldom: not worth a thread.
+            // A small local file, read seldom: not worth a blocking thread.
             KeySource::File(file) => {
                 std::fs::read(file).with_context(|| file.display().to_string())?
             }
@@ -231,7 +239,7 @@ impl KeySet {
             KeySource::Secret(_) => Vec::new(),
         };
         let keys = keys_of(&document)?;
-        info!(keys = keys.len(), "read the keys that tokens are signed with");
+        info!(keys = keys.len(), "read the keys of tokens");
         let read = Read { keys: keys.into(), at: now };
         *self.read.write().expect("no holder of the keys panics") = Some(read);
         Ok(())
@@ -239,7 +247,7 @@ impl KeySet {
 }
 
 impl Read {
-    /// The key of this name for this algorithm; the only one for it where no name is given.
+    /// The key with this id and algorithm; without an id, the only key of the algorithm.
     fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Option<Arc<Key>> {
         let mut fitting = self
             .keys
@@ -250,8 +258,8 @@ impl Read {
     }
 }
 
-/// Follows two redirects at most, and none that leaves TLS or the issuer's host: they would have keys of
-/// somebody else.
+/// Follows up to [`REDIRECTS_MAX`] redirects, and none from https to http or to another host, where the
+/// keys could be someone else's.
 fn redirects() -> Policy {
     Policy::custom(|attempt| {
         let from = attempt.previous().last();
@@ -272,33 +280,33 @@ fn leaves_issuer(from: &Url, to: &Url) -> bool {
 async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
     crate::tls::provide();
     let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(redirects()).build()?;
-    // The URL may hold a password: errors are told without it.
+    // The URL may contain a password, so errors are reported without it.
     let answer = client.get(url).send().await.map_err(reqwest::Error::without_url)?;
     let mut answer = answer.error_for_status().map_err(reqwest::Error::without_url)?;
     let mut document = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
         document.extend_from_slice(&chunk);
-        ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is too long");
+        ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is longer than 256 KiB");
     }
     Ok(document)
 }
 
-/// The keys of a set that we can use; an error if there are none.
+/// The usable keys of a set; an error if there are none.
 fn keys_of(document: &[u8]) -> anyhow::Result<Vec<Arc<Key>>> {
     #[derive(Deserialize)]
     struct Document {
         keys: Vec<Value>,
     }
-    ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is too long");
-    let Document { keys } = serde_json::from_slice(document).context("it is no JWK set")?;
-    // Keys of kinds that we do not know are for others (RFC 7517, 5).
+    ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is longer than 256 KiB");
+    let Document { keys } = serde_json::from_slice(document).context("it is not a JWK set")?;
+    // Keys of unknown types must be ignored (RFC 7517, 5).
     let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let keys: Vec<_> = keys.filter_map(|jwk| usable(&jwk)).take(KEYS_MAX).map(Arc::new).collect();
-    ensure!(!keys.is_empty(), "it has no key for RS256, ES256 or EdDSA");
+    ensure!(!keys.is_empty(), "it has no usable key for RS256, ES256 or EdDSA");
     Ok(keys)
 }
 
-/// A key with the algorithm of its kind, if it is for signatures by that algorithm.
+/// The key with the algorithm of its type; `None` if it is not for signatures of that algorithm.
 fn usable(jwk: &Jwk) -> Option<Key> {
     let algorithm = match &jwk.algorithm {
         AlgorithmParameters::RSA(key) if MODULUS_CHARS.contains(&key.n.len()) => Algorithm::RS256,
@@ -308,7 +316,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
             Algorithm::EdDSA
         }
-        // A secret has no place in a document of public keys.
+        // A set of public keys must not contain secrets.
         _ => return None,
     };
     let common = &jwk.common;

@@ -1,7 +1,7 @@
-//! Who calls, and what they may do: JSON Web Tokens (RFC 7519) that someone else has issued.
+//! Who calls, and what the caller may do: JSON Web Tokens (RFC 7519) of an external issuer.
 //!
-//! Knows no HTTP and no users: a token's `sub` is the user's number, its scopes are what staff may
-//! do. The algorithm is the key's, never the token's word alone (RFC 8725, 3.1).
+//! The service has no table of users: a token's `sub` is the user's number, and its scopes are the
+//! permissions of staff. The key decides the algorithm, never the token alone (RFC 8725, 3.1).
 
 mod keys;
 mod signatures;
@@ -16,15 +16,15 @@ use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes of a token at most.
+/// Maximum length of a token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// What staff may do beyond what users may.
+/// A permission of staff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Create and change flights.
     FlightsWrite,
-    /// See, make and cancel the bookings of others.
+    /// Read, place and cancel bookings of any user.
     BookingsAdmin,
 }
 
@@ -41,15 +41,15 @@ impl Scope {
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// There are no identities (`AUTH=off`): may do all.
+    /// Any caller, with `AUTH=off`: may do everything.
     Anyone,
     /// The holder of a token.
     Known {
-        /// Who it is.
+        /// The user in `sub`.
         user: UserId,
-        /// Has [`Scope::FlightsWrite`].
+        /// Whether it has [`Scope::FlightsWrite`].
         flights_write: bool,
-        /// Has [`Scope::BookingsAdmin`].
+        /// Whether it has [`Scope::BookingsAdmin`].
         bookings_admin: bool,
     },
 }
@@ -64,12 +64,12 @@ impl Caller {
         }
     }
 
-    /// Whether a token says that the caller is staff with this scope. Without identities nobody is.
+    /// Whether the caller has a token with this scope. With `AUTH=off` nobody is staff.
     pub fn is_staff(&self, scope: Scope) -> bool {
         *self != Self::Anyone && self.may(scope)
     }
 
-    /// Whether a user's bookings are the caller's own, or of no concern because it is staff.
+    /// Whether the caller may act for this user: it is that user, or staff.
     pub fn may_act_for(&self, owner: UserId) -> bool {
         match self {
             Self::Known { user, .. } if *user == owner => true,
@@ -78,13 +78,13 @@ impl Caller {
     }
 }
 
-/// Why a token tells us nobody.
+/// Why a token identifies no caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It is no token that we accept; in words that repeat nothing of it.
+    /// The token is not accepted. The reason repeats nothing of the token.
     #[error("{0}")]
     Token(&'static str),
-    /// The keys to check it with cannot be had just now.
+    /// The keys to check it with are not available at the moment.
     #[error("the keys that tokens are signed with cannot be read: {0}")]
     NoKeys(String),
 }
@@ -100,7 +100,7 @@ pub struct Tokens {
     clock: Arc<dyn Clock>,
 }
 
-/// What a token says, of which the rest is ignored.
+/// The claims that are checked; others are ignored.
 #[derive(Deserialize)]
 struct Claims {
     exp: Option<f64>,
@@ -110,14 +110,15 @@ struct Claims {
     #[serde(default)]
     aud: Words,
     sub: Option<Subject>,
-    /// As RFC 8693 has it: words in one text. Some issuers send a list.
+    /// Words in one string (RFC 8693, 4.2). Some issuers send a list.
     #[serde(default)]
     scope: Words,
-    /// What others call it.
+    /// The scopes, under the name that some issuers use.
     #[serde(default)]
     scp: Words,
-    /// What ID tokens alone have (`OpenID` Connect Core, 3.1.3.6 and 3.3.2.11).
+    /// Only ID tokens have it (`OpenID` Connect Core, 3.1.3.6).
     at_hash: Option<IgnoredAny>,
+    /// Only ID tokens have it (`OpenID` Connect Core, 3.3.2.11).
     c_hash: Option<IgnoredAny>,
 }
 
@@ -149,14 +150,14 @@ impl Words {
         }
     }
 
-    /// Whether the word is among them, alone or between spaces.
+    /// Whether one of the strings is the word, or has it between spaces.
     fn have(&self, word: &str) -> bool {
         self.all().iter().any(|text| text.split(' ').any(|one| one == word))
     }
 }
 
 impl Tokens {
-    /// Checks tokens as the settings want it; the keys are read when they are first needed.
+    /// Reads no keys yet: see [`Self::prepare`].
     pub fn new(settings: &JwtSettings, clock: Arc<dyn Clock>) -> Self {
         signatures::provide();
         Self {
@@ -170,12 +171,12 @@ impl Tokens {
         }
     }
 
-    /// Reads the keys now, so that the first caller need not wait and a wrong setting is told.
+    /// Reads the keys at the start, so that the first caller does not wait and a wrong setting is an error.
     pub async fn prepare(&self) -> anyhow::Result<()> {
         self.keys.prepare(self.clock.now()).await
     }
 
-    /// Reads the keys again when they are due, so that no caller waits for their issuer.
+    /// Reads the keys again when they are due, so that callers do not wait for the issuer.
     pub async fn keep_keys(&self) {
         self.keys.keep_new(self.clock.now()).await;
     }
@@ -185,29 +186,28 @@ impl Tokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Token("it is too long"));
         }
-        let header = decode_header(token).map_err(|_| {
-            Refused::Token("it is no JWT, or of an algorithm that is never accepted")
-        })?;
+        let header = decode_header(token)
+            .map_err(|_| Refused::Token("it is not a JWT, or its algorithm is never accepted"))?;
         if header.crit.is_some() {
             return Err(Refused::Token("it has critical headers"));
         }
         if !self.is_access_token(header.typ.as_deref()) {
-            return Err(Refused::Token("its type is not one of an access token"));
+            return Err(Refused::Token("its type is not that of an access token"));
         }
         let now = self.clock.now();
         let key = self.keys.find(header.alg, header.kid.as_deref(), now).await?;
-        let mut signed_alone = Validation::new(key.algorithm);
-        // What it claims is checked below, by our clock.
-        signed_alone.required_spec_claims.clear();
-        signed_alone.validate_exp = false;
-        signed_alone.validate_aud = false;
-        let token = decode::<Claims>(token, &key.key, &signed_alone)
-            .map_err(|_| Refused::Token("its signature or its claims are not sound"))?;
+        let mut signature_only = Validation::new(key.algorithm);
+        // `check` does the claims, by the service's own clock.
+        signature_only.required_spec_claims.clear();
+        signature_only.validate_exp = false;
+        signature_only.validate_aud = false;
+        let token = decode::<Claims>(token, &key.key, &signature_only)
+            .map_err(|_| Refused::Token("its signature or its claims are invalid"))?;
         self.check(&token.claims, now).map_err(Refused::Token)
     }
 
-    /// Whether a header's `typ` is that of a token for a service: an ID token or a logout token of the same
-    /// issuer is signed with the same key (RFC 8725, 3.11).
+    /// Whether a header's `typ` is that of an access token. ID tokens and logout tokens of the same issuer
+    /// are signed with the same key (RFC 8725, 3.11).
     fn is_access_token(&self, typ: Option<&str>) -> bool {
         let bare = |typ: &str| {
             let typ = typ.to_ascii_lowercase();
@@ -230,7 +230,7 @@ impl Tokens {
             return Err("it is not valid yet");
         }
         if claims.iat.is_some_and(|issued| now < issued - leeway) {
-            return Err("it was issued later than now");
+            return Err("it was issued in the future");
         }
         let lifetime = expires - claims.iat.unwrap_or(now).min(now);
         if self.lifetime_max.is_some_and(|most| lifetime > most.as_secs_f64() + leeway) {
@@ -240,20 +240,20 @@ impl Tokens {
             return Err("it is an ID token");
         }
         if self.issuer.as_ref().is_some_and(|issuer| claims.iss.as_ref() != Some(issuer)) {
-            return Err("it is of another issuer");
+            return Err("it is from another issuer");
         }
         if self.audience.as_ref().is_some_and(|audience| !claims.aud.all().contains(audience)) {
-            return Err("it is meant for another audience");
+            return Err("it is for another audience");
         }
         let user = match &claims.sub {
             Some(Subject::Number(number)) => Some(*number),
-            // In one way only: "+7" and "007" may be other users to those who compare texts.
+            // Only the canonical form: "+7" and "007" are different users to a service that compares strings.
             Some(Subject::Text(text)) => {
                 text.parse().ok().filter(|number: &i64| number.to_string() == *text)
             }
             None => None,
         };
-        let user = user.filter(|user| *user > 0).ok_or("its subject is no user's number")?;
+        let user = user.filter(|user| *user > 0).ok_or("its subject is not a user's number")?;
         let has =
             |scope: Scope| claims.scope.have(scope.as_str()) || claims.scp.have(scope.as_str());
         Ok(Caller::Known {

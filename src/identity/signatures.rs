@@ -1,6 +1,6 @@
-//! Signatures of tokens, checked by ring, which checks those of TLS as well.
+//! Checks the signatures of tokens with ring, which TLS uses as well.
 //!
-//! `jsonwebtoken` takes the cryptography from the process: see [`provide`]. It checks here and signs nothing.
+//! `jsonwebtoken` uses the provider that the process installs: see [`provide`]. This one signs nothing.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -12,33 +12,33 @@ use ring::signature::{
     UnparsedPublicKey, VerificationAlgorithm,
 };
 
-static BY_RING: CryptoProvider = CryptoProvider {
+static RING: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| {
-        Ok(Box::new(ByRing { algorithm: *algorithm, key: key.clone() }))
+        Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
     },
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes ring the process' cryptography for tokens, before the first is checked.
+/// Installs ring as the provider for tokens. Must run before the first token is checked.
 pub(super) fn provide() {
-    // Fails where the process has a provider already, which is as good.
-    let _ = BY_RING.install_default();
+    // Fails if the process has a provider already, which will do.
+    let _ = RING.install_default();
 }
 
-/// Checks signatures of one algorithm by one key.
-struct ByRing {
+/// Checks signatures of one algorithm with one key.
+struct RingVerifier {
     algorithm: Algorithm,
     key: DecodingKey,
 }
 
-impl JwtVerifier for ByRing {
+impl JwtVerifier for RingVerifier {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 }
 
-impl Verifier<Vec<u8>> for ByRing {
+impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
         let by = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
             UnparsedPublicKey::new(algorithm, key).verify(message, signature)
@@ -58,7 +58,7 @@ impl Verifier<Vec<u8>> for ByRing {
                 by(&ECDSA_P256_SHA256_FIXED, point)
             }
             (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(key)) => by(&ED25519, key),
-            // No key of ours is for another algorithm.
+            // No key is made for another algorithm.
             _ => return Err(signature::Error::new()),
         };
         checked.map_err(|_| signature::Error::new())

@@ -219,7 +219,7 @@ async fn refused_callers_are_logged_without_what_they_sent() {
         [
             (401, Some("no token")),
             (401, Some("it has expired")),
-            (401, Some("its signature or its claims are not sound")),
+            (401, Some("its signature or its claims are invalid")),
             (404, Some("the booking is another user's")),
             (403, Some("its token is another user's")),
             (403, Some("its token lacks flights:write")),

@@ -1,0 +1,222 @@
+//! The JSON of bookings: the request to place one, and what is sent back.
+
+use crate::booking::PlaceBooking;
+use crate::domain::{
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
+    PaymentMethod, PaymentReference, Timestamp, UserId,
+};
+use crate::http::wire::json::fields::{PassengerBody, required};
+use crate::http::wire::json::shape::{Kind, Shape, Shaped};
+use crate::http::wire::request_key;
+use http::HeaderMap;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// A booking to place.
+///
+/// Fields of responses are accepted and ignored.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
+#[schema(example = json!({
+    "flight_id": 1, "user_id": 123, "seats_booked": 2,
+    "passenger_details": [
+        {"name": "John Doe", "email": "john@example.com", "phone": "1234567890", "age": 30, "gender": "male"},
+        {"name": "Jane Doe", "email": "jane@example.com", "phone": "0987654321", "age": 28, "gender": "female"}
+    ]
+}))]
+pub(crate) struct PlaceBookingBody {
+    /// The flight.
+    #[schema(required, nullable = false, minimum = 1)]
+    flight_id: Option<i64>,
+    /// The user who books.
+    #[schema(required, nullable = false, minimum = 1)]
+    user_id: Option<i64>,
+    /// Number of seats: 1 to `MAX_PARTY_SIZE`.
+    #[schema(required, nullable = false, minimum = 1)]
+    seats_booked: Option<i32>,
+    /// The passengers, one for each seat.
+    #[schema(required, nullable = false)]
+    passenger_details: Option<Vec<PassengerBody>>,
+    /// The payment gateway's token of the payment method; `pm_card_visa` by default.
+    #[schema(example = "pm_card_visa", max_length = 64)]
+    payment_method: Option<String>,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    id: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_id: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    status: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    failure_reason: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    payment_reference_id: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    message: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_price: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    booking_metadata: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    hold_expires_at: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    created_at: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    updated_at: IgnoredAny,
+}
+
+impl Shaped for PlaceBookingBody {
+    const SHAPE: Shape = Shape {
+        fields: &[
+            ("flight_id", Kind::Integer64),
+            ("user_id", Kind::Integer64),
+            ("seats_booked", Kind::Integer32),
+            ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
+            ("payment_method", Kind::Text),
+        ],
+        ignored: &[
+            "id",
+            "booking_id",
+            "status",
+            "failure_reason",
+            "payment_reference_id",
+            "message",
+            "booking_price",
+            "booking_metadata",
+            "hold_expires_at",
+            "created_at",
+            "updated_at",
+        ],
+    };
+}
+
+/// A booking that was placed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct BookingPlacedBody {
+    booking_id: BookingId,
+    status: BookingStatus,
+    #[schema(value_type = String, example = "PAY-0123456789abcdef0123456789abcdef")]
+    payment_reference_id: PaymentReference,
+    #[schema(value_type = String, example = "Booking created, processing payment")]
+    message: &'static str,
+    booking_price: Money,
+    #[schema(value_type = String, format = DateTime)]
+    hold_expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+}
+
+impl From<Booking> for BookingPlacedBody {
+    fn from(booking: Booking) -> Self {
+        Self {
+            booking_id: booking.id,
+            status: booking.status,
+            payment_reference_id: booking.payment_reference,
+            message: match booking.status {
+                BookingStatus::Pending => "Booking created, processing payment",
+                BookingStatus::Completed => "Booking completed, payment captured",
+                BookingStatus::Failed => "Booking failed, no payment was taken",
+                BookingStatus::Cancelled => "Booking cancelled",
+            },
+            booking_price: booking.booking_price,
+            hold_expires_at: booking.hold_expires_at,
+            failure_reason: booking.failure_reason,
+        }
+    }
+}
+
+/// A user's bookings.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct BookingList {
+    /// Newest first.
+    pub(super) bookings: Vec<Booking>,
+    /// Number of bookings in this list.
+    pub(super) count: usize,
+    /// The `cursor` of the next request, if there are more bookings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
+}
+
+impl PlaceBookingBody {
+    /// The booking to place, or all broken rules, those in `invalid` included.
+    pub(super) fn check(
+        self,
+        mut invalid: Invalid,
+        seats_max: i32,
+        headers: &HeaderMap,
+    ) -> Result<PlaceBooking, Invalid> {
+        let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
+        let user_id = positive(&mut invalid, "user_id", self.user_id);
+        let seats = required(&mut invalid, "seats_booked", self.seats_booked).unwrap_or_default();
+        if self.seats_booked.is_some() && !(1..=seats_max).contains(&seats) {
+            invalid.add("/seats_booked", format!("must be 1 to {seats_max}"));
+        }
+        let details = required(&mut invalid, "passenger_details", self.passenger_details);
+        let is_another_count =
+            details.as_ref().is_some_and(|details| i32::try_from(details.len()) != Ok(seats));
+        if self.seats_booked.is_some() && is_another_count {
+            invalid.add("/passenger_details", "must name as many passengers as seats_booked");
+        }
+        // Passengers beyond the largest party are not checked one by one.
+        let passengers: Vec<Passenger> = details
+            .into_iter()
+            .flatten()
+            .take(seats_max.unsigned_abs() as usize)
+            .enumerate()
+            .filter_map(|(at, body)| body.check(&mut invalid, &format!("/passenger_details/{at}")))
+            .collect();
+        let method = self.payment_method.as_deref().unwrap_or(PaymentMethod::DEFAULT);
+        let method = PaymentMethod::new(method);
+        if method.is_none() {
+            invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
+        }
+        let request = PlaceBooking {
+            flight_id: FlightId(flight_id),
+            user_id: UserId(user_id),
+            seats,
+            passengers,
+            method: method.unwrap_or_default(),
+            idempotency: None,
+            pending_max: None,
+        };
+        let asked = (
+            request.flight_id,
+            request.user_id,
+            request.seats,
+            &request.passengers,
+            request.method.as_str(),
+        );
+        let idempotency = request_key::of(headers, &asked, &mut invalid);
+        invalid.or(PlaceBooking { idempotency, ..request })
+    }
+}
+
+fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
+    let value = required(invalid, name, value);
+    if value.is_some_and(|value| value < 1) {
+        invalid.add(format!("/{name}"), "must be at least 1");
+    }
+    value.unwrap_or_default()
+}
