@@ -19,7 +19,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The route that flights are created at.
+/// The path of flights; part of the idempotency keys in the store.
 const PATH: &str = "/api/v1/flights";
 
 /// The answer to a change.
@@ -28,13 +28,13 @@ pub(crate) struct FlightPutBody {
     /// `Flight updated successfully`.
     #[schema(value_type = String)]
     message: &'static str,
-    /// The flight as it is now.
+    /// The flight after the change.
     flight: Flight,
 }
 
 /// Creates a flight.
 ///
-/// With an `Idempotency-Key` a repeat within 24 hours makes nothing new.
+/// With an `Idempotency-Key`, a repeat within 24 hours gets the flight of the first request.
 #[utoipa::path(
     post, path = "/api/v1/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
@@ -61,7 +61,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let _permit = api.permit()?;
     let flight = body.into_new(mistyped, api.flights.currency)?;
-    let key = request_key::of_caller(PATH, &caller, &headers, &asked(&flight))?;
+    let key = request_key::of_caller(PATH, &caller, &headers, &content(&flight))?;
     let mut deed = watch.begin(&caller, "flight.create");
     let created = api.flights.create(flight, key).await;
     deed.flight = created.as_ref().ok().map(|created| created.flight.id);
@@ -72,8 +72,8 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, head, replayed, axum::Json(flight)).into_response())
 }
 
-/// What a new flight's request asks for, however it was written.
-fn asked(flight: &NewFlight) -> impl Serialize + use<> {
+/// The content of the request, whatever its notation: a repeat with the same key must have the same.
+fn content(flight: &NewFlight) -> impl Serialize + use<> {
     let price = flight.price.stored();
     let seats = (flight.available_seats, flight.total_seats);
     let times = (flight.departs_at, flight.arrives_at);
@@ -86,7 +86,7 @@ fn asked(flight: &NewFlight) -> impl Serialize + use<> {
     get, path = "/api/v1/flights/{id}", tag = "flights",
     params(
         ("id" = i64, Path, example = 1),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier response"),
     ),
     responses(
         (status = 200, body = Flight, headers(("ETag" = String))),
@@ -109,16 +109,16 @@ pub(crate) async fn get(
     Ok(([(header::ETAG, etag)], axum::Json(flight)).into_response())
 }
 
-/// Changes the fields that are named; the others stay. `null` takes `flight_number` and
-/// `arrival_timestamp` away.
+/// Changes the fields in the body and keeps the others. `null` removes `flight_number` and
+/// `arrival_timestamp`.
 ///
-/// A flight as it was read can be changed and sent back whole: what only answers show is ignored.
-/// Seat counts change only against a known version: `version` in the body, or `If-Match`.
+/// A client can read a flight, change it and send it back whole: fields of responses are ignored. A change of
+/// seat counts needs the flight's version, as `version` in the body or as `If-Match`.
 #[utoipa::path(
     put, path = "/api/v1/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(
         ("id" = i64, Path, example = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change was decided on",
+        ("If-Match" = Option<String>, Header, description = "The ETag of the flight that is changed",
             nullable = false, example = "\"1\""),
     ),
     request_body = FlightBody,
@@ -156,14 +156,14 @@ pub(crate) async fn put(
     Ok((head, axum::Json(body)).into_response())
 }
 
-/// A flight's tag: its version, quoted.
+/// The tag of a flight: its version, quoted.
 fn etag(flight: &Flight) -> String {
     format!("\"{}\"", flight.version)
 }
 
-/// The versions that `If-Match` names; `*` asks for no version.
+/// The versions that `If-Match` lists; `None` without the header, and for `*`.
 ///
-/// A tag that is none of ours, weak ones among them (RFC 9110, 13.1.1), names no version.
+/// Tags of other forms match no version, weak tags included (RFC 9110, 13.1.1).
 fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
     headers.get(header::IF_MATCH)?;
     let tags: Vec<&str> = header_list::items(headers, &header::IF_MATCH).collect();
@@ -172,7 +172,7 @@ fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
     }
     let version = |tag: &str| -> Option<i64> {
         let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-        // As we write it: "+1" and "01" are other tags.
+        // Only as `etag` writes it: "+1" and "01" are other tags.
         digits.parse().ok().filter(|version: &i64| version.to_string() == digits)
     };
     Some(ExpectedVersion::IfMatch(tags.into_iter().filter_map(version).collect()))

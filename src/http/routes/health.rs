@@ -1,4 +1,4 @@
-//! What operators and their machines ask: is it up, is it ready, what has it counted.
+//! Health, liveness, readiness and metrics, for operators and their machines.
 
 use super::Api;
 use crate::health;
@@ -13,34 +13,35 @@ use std::sync::atomic::Ordering;
 /// The service's health.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct HealthBody {
-    /// `ok`; `degraded` while Redis or Kafka does not answer, which costs speed and no booking, or a
-    /// worker has had work for 30 seconds and finished none, so that bookings stay pending; `down` where the store does not.
+    /// `down` while the database does not answer. `degraded` while Redis or Kafka does not answer, which slows
+    /// the service down but loses no booking, or while a worker has had work for 30 seconds and finished
+    /// none, so that bookings stay pending. Otherwise `ok`.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
     checks: Checks,
 }
 
-/// One check for each dependency, and for each worker that this process has.
+/// A check for each dependency, and for each worker of this process.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Checks {
     database: Check,
     redis: Check,
     kafka: Check,
-    /// Brings bookings to their ends; absent where another process does (`ROLES`).
+    /// The worker that completes bookings; absent if another process has it (`ROLES`).
     #[serde(skip_serializing_if = "Option::is_none")]
     settlement: Option<Check>,
-    /// Asks the payment gateway; absent where another process does (`ROLES`).
+    /// The worker that calls the payment gateway; absent if another process has it (`ROLES`).
     #[serde(skip_serializing_if = "Option::is_none")]
     payments: Option<Check>,
 }
 
-/// One dependency's or worker's health.
+/// The health of one dependency or worker.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Check {
-    /// `ok`, `down`, or `embedded` where this process does the work itself.
+    /// `ok`, `down`, or `embedded` if this process does the work of the dependency itself.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
-    /// How long the answer took, in milliseconds; of a worker, for how long it has had work and
+    /// How long the dependency took to answer, in milliseconds; for a worker, how long it has had work and
     /// finished none.
     latency_ms: f64,
 }
@@ -52,7 +53,7 @@ impl From<health::Check> for Check {
             Condition::Down => "down",
             Condition::Embedded => "embedded",
         };
-        // Microseconds are fine enough, and exact in JSON's decimals.
+        // Whole microseconds have at most three decimals in JSON.
         Self { status, latency_ms: check.took.as_micros() as f64 / 1_000.0 }
     }
 }
@@ -84,13 +85,13 @@ pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Js
     (code, axum::Json(HealthBody { status, checks }))
 }
 
-/// Whether the process lives.
+/// Whether the process runs.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = String)))]
 pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Whether to send requests here: not while it stops, nor without its store.
+/// Whether the process accepts requests: not while it stops, nor while its database does not answer.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses((status = 200, body = String), (status = 503, body = String))

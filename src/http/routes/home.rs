@@ -1,4 +1,4 @@
-//! `GET /`: what there is here, for who comes by. A page for browsers, a text for everything else.
+//! `GET /`: what this service is and how to use it. HTML for browsers, text for other clients.
 
 use super::Api;
 use crate::http::wire::{header_list, host};
@@ -7,10 +7,10 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};
 use std::sync::Arc;
 
-/// What a proxy that speaks TLS for us says of it.
+/// The header in which a proxy that ends TLS sends the scheme of the request.
 const FORWARDED_SCHEME: &str = "x-forwarded-proto";
 
-/// The page or the text, with addresses as the caller knows them.
+/// The page or the text, with the host and scheme that the caller used.
 pub(crate) async fn home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
     let is_tls = headers.get(FORWARDED_SCHEME).is_some_and(|scheme| scheme == "https");
     let scheme = if is_tls { "https" } else { "http" };
@@ -26,28 +26,24 @@ pub(crate) async fn home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     }
 }
 
-/// Needs no escaping but of `&`: a `Host` that has come so far has no characters that mean something.
+/// Escapes `&` alone: a `Host` with other special characters was refused before.
 fn page(search: &str, has_docs: bool) -> String {
-    let docs = if has_docs {
-        "<li><a href=\"docs\">All requests and their answers</a></li>\n"
-    } else {
-        ""
-    };
+    let docs = if has_docs { "<li><a href=\"docs\">API reference</a></li>\n" } else { "" };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>Airline booking</title>\n<h1>Airline booking</h1>\n\
-         <p>This service searches flights, holds seats and takes payments. It talks to programs.</p>\n\
-         <ul>\n{docs}<li><a href=\"api/v1/health\">How it is</a></li>\n</ul>\n\
+         <p>This service searches flights, holds seats and takes payments. It is an API for programs.</p>\n\
+         <ul>\n{docs}<li><a href=\"api/v1/health\">Health</a></li>\n</ul>\n\
          <p>A first request:</p>\n<pre>curl \"{}\"</pre>\n</html>\n",
         search.replace('&', "&amp;")
     )
 }
 
 fn text(base: &str, search: &str, has_docs: bool) -> String {
-    let docs = if has_docs { format!("  all requests: {base}/docs\n") } else { String::new() };
+    let docs = if has_docs { format!("  API reference: {base}/docs\n") } else { String::new() };
     format!(
         "airline-booking: searches flights, holds seats and takes payments.\n\n\
-         {docs}  how it is:    {base}/api/v1/health\n\nTry it:\n  curl \"{search}\"\n"
+         {docs}  health:        {base}/api/v1/health\n\nTry it:\n  curl \"{search}\"\n"
     )
 }

@@ -69,8 +69,7 @@ pub(crate) async fn explain(
 /// Needs no escaping: all texts are constants without special characters.
 fn page(kind: &ProblemKind, has_docs: bool) -> String {
     let ProblemKind { code, title, status, description, .. } = kind;
-    let docs =
-        if has_docs { "<p><a href=\"/docs\">All requests and their answers</a></p>\n" } else { "" };
+    let docs = if has_docs { "<p><a href=\"/docs\">API reference</a></p>\n" } else { "" };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
          <h1>{title}</h1>\n<p><code>{code}</code>, status {status}</p>\n<p>{description}</p>\n\

@@ -1,10 +1,9 @@
-//! Headers that hold a list: several lines, several elements a line, commas within quotes.
+//! Headers with a list of elements, over several lines, with commas inside quotes.
 
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderName};
 
-/// The elements of a header over all its lines, without blanks around them; empty ones are skipped
-/// (RFC 9110, 5.6.1).
+/// The elements of a header, of all its lines, trimmed. Empty elements are skipped (RFC 9110, 5.6.1).
 pub(crate) fn items<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -14,7 +13,7 @@ pub(crate) fn items<'a>(
     items.map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty())
 }
 
-/// Whether the caller names HTML among what it reads: browsers do, other programs hardly ever.
+/// Whether `Accept` lists HTML: browsers do, other programs hardly ever.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     items(headers, &ACCEPT).any(|range| {
         let essence = range.split(';').next().unwrap_or_default();
@@ -22,16 +21,16 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What a backslash means within quotes.
+/// The meaning of a backslash inside quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escapes {
-    /// Itself, as in an entity tag.
+    /// None, as in an entity tag.
     None,
-    /// That the next character is meant as it stands, as in a quoted string.
+    /// It escapes the next character, as in a quoted string.
     Backslash,
 }
 
-/// The parts of a text between separators that stand outside quotes.
+/// Splits a text at the separators outside quotes.
 pub(crate) fn split(text: &str, separator: char, escapes: Escapes) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |character| {
@@ -49,7 +48,7 @@ mod tests {
     use http::header::IF_NONE_MATCH;
 
     #[test]
-    fn a_list_goes_over_lines_and_its_quotes_hold_commas() {
+    fn a_list_can_have_several_lines_and_commas_inside_quotes() {
         let mut headers = HeaderMap::new();
         for line in ["\"a,b\", W/\"c\" ,,", "", " * "] {
             headers.append(IF_NONE_MATCH, line.parse().expect(line));

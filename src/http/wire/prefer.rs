@@ -1,16 +1,15 @@
-//! `Prefer` (RFC 7240): how long a caller is ready to wait.
+//! `Prefer: wait=N` (RFC 7240): how long a caller wants to wait for a payment.
 
 use super::header_list::{Escapes, split};
 use http::HeaderMap;
 use std::time::Duration;
 
-/// How long `Prefer: wait` may make a request last beyond its own time-out.
+/// Maximum time that a caller can ask to wait.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long the caller is ready to wait (`Prefer: wait=N`), 60 s at most.
+/// How long the caller wants to wait, up to [`WAIT_MAX`]; zero without the preference.
 ///
-/// Of several such preferences the first counts; one that is no number of seconds is ignored
-/// (RFC 7240, 2).
+/// The first of several counts, and one that is not a number of seconds means zero (RFC 7240, 2).
 pub(crate) fn wait(headers: &HeaderMap) -> Duration {
     let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
     let preferences = lines.flat_map(|line| split(line, ',', Escapes::Backslash));
@@ -27,7 +26,7 @@ fn seconds(value: &str) -> Option<Duration> {
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     let value = quoted.unwrap_or(value);
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // More digits than a number holds are still more than the bound.
+    // A number beyond 64 bits is beyond the maximum as well.
     is_number.then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)))
 }
 

@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a caller's own name for a request, bare or as the quoted string (RFC 8941)
-//! that draft-ietf-httpapi-idempotency-key-header wants.
+//! `Idempotency-Key`: bare, or as a quoted string (RFC 8941) as in
+//! draft-ietf-httpapi-idempotency-key-header.
 
 use crate::domain::{Invalid, UserId};
 use crate::identity::Caller;
@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Characters of a key at most.
+/// Maximum length of a key, in characters.
 const CHARS_MAX: usize = 255;
 
-/// The key of a request with this content, if it has one; an unsound one is noted.
+/// The key of a request with this content, if it has one. Notes a malformed key.
 pub(crate) fn of(
     headers: &HeaderMap,
     content: &impl Serialize,
@@ -22,13 +22,13 @@ pub(crate) fn of(
     let sent = headers.get("idempotency-key")?;
     let key = sent.to_str().ok().and_then(read);
     if key.is_none() {
-        let rule = "must be 1 to 255 visible ASCII characters, or a quoted string of as many";
+        let rule = "must be 1 to 255 visible ASCII characters, or a quoted string of that length";
         invalid.add("/headers/Idempotency-Key", rule);
     }
     Some(IdempotencyKey { key: key?.into(), request_hash: fingerprint(content).into() })
 }
 
-/// The key of a request to a route whose body names no user.
+/// The key of a request whose body names no user: it belongs to the caller.
 pub(crate) fn of_caller(
     route: &'static str,
     caller: &Caller,
@@ -44,24 +44,24 @@ pub(crate) fn of_caller(
     invalid.or(key.map(|key| RequestKey { route, owner, key }))
 }
 
-/// The name that a header's value gives: `k1` and `"k1"` are the same.
+/// The key in a header's value; `k1` and `"k1"` are the same key.
 fn read(value: &str) -> Option<Cow<'_, str>> {
     let value = value.trim_matches([' ', '\t']);
     let Some(quoted) = value.strip_prefix('"') else {
         let is_bare = value.bytes().all(|b| b.is_ascii_graphic());
-        return is_sound(value, is_bare).then_some(Cow::Borrowed(value));
+        return is_valid(value, is_bare).then_some(Cow::Borrowed(value));
     };
     let (key, rest) = unquoted(quoted)?;
-    // Parameters of the item say nothing about its value.
+    // Parameters of the structured field are ignored.
     let is_whole = rest.is_empty() || rest.trim_start_matches(' ').starts_with(';');
-    is_sound(&key, is_whole).then_some(Cow::Owned(key))
+    is_valid(&key, is_whole).then_some(Cow::Owned(key))
 }
 
-fn is_sound(key: &str, has_form: bool) -> bool {
-    has_form && (1..=CHARS_MAX).contains(&key.len())
+fn is_valid(key: &str, is_well_formed: bool) -> bool {
+    is_well_formed && (1..=CHARS_MAX).contains(&key.len())
 }
 
-/// A string without its opening quote: its content, and what stands behind the closing quote.
+/// Reads a quoted string after its opening quote: its content, and the text behind the closing quote.
 fn unquoted(quoted: &str) -> Option<(String, &str)> {
     let mut content = String::new();
     let mut characters = quoted.chars();
@@ -78,7 +78,7 @@ fn unquoted(quoted: &str) -> Option<(String, &str)> {
     }
 }
 
-/// SHA-256 of what is asked, however it was written, in hexadecimal.
+/// SHA-256 of the content of a request, in hexadecimal.
 fn fingerprint(content: &impl Serialize) -> String {
     let json = super::to_json(content);
     let digest: [u8; 32] = Sha256::digest(&json).into();
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quoted_key_names_what_the_bare_one_names() {
+    fn a_quoted_key_equals_the_bare_one() {
         for (value, key) in [
             ("k1", "k1"),
             (" k1 ", "k1"),
@@ -109,11 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_form_or_bounds_is_refused() {
+    fn a_malformed_or_overlong_key_is_refused() {
         let long = "x".repeat(256);
         let quoted = format!("\"{long}\"");
-        let unsound = ["", "\"", "\"\"", "\"k1", "\"k1\"x", r#""a\b""#, "a b", "\"a\tb\"", "é"];
-        for value in unsound.into_iter().chain([&*long, &*quoted]) {
+        let malformed = ["", "\"", "\"\"", "\"k1", "\"k1\"x", r#""a\b""#, "a b", "\"a\tb\"", "é"];
+        for value in malformed.into_iter().chain([&*long, &*quoted]) {
             assert_eq!(read(value), None, "{value}");
         }
         assert!(read(&quoted.replacen('x', "", 1)).is_some());

@@ -1,4 +1,4 @@
-//! A flight as it is sent: created with all its fields, changed with some.
+//! The JSON of a flight to create or to change.
 
 use super::fields::{instant, required};
 use super::shape::{Kind, Sent, Shape, Shaped};
@@ -9,18 +9,18 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
-/// A flight's fields as they are sent. What only answers show is accepted and ignored, so that a flight
-/// as it was read can be sent back whole; a field that no flight has is refused.
+/// The fields of a flight. Fields of responses are accepted and ignored, so that a client can read a flight
+/// and send it back whole; unknown fields are refused.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "what is ignored is named, so that nothing else is")]
+#[allow(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
 #[schema(example = json!({
     "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
     "available_seats": 150, "total_seats": 180, "price": 2500.00
 }))]
 pub(crate) struct FlightBody {
-    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`);
-    /// `null` takes it away.
+    /// 1 to 20 letters and digits, stored in capitals without blanks and hyphens (`ai 101` is `AI101`).
+    /// `null` removes it.
     #[schema(value_type = Option<String>)]
     #[serde(default)]
     flight_number: Sent<String>,
@@ -32,15 +32,15 @@ pub(crate) struct FlightBody {
     #[schema(value_type = String, required = false)]
     #[serde(default)]
     destination: Sent<String>,
-    /// Departure, RFC 3339 with its offset.
+    /// Departure: date, time and offset (RFC 3339).
     #[schema(value_type = String, required = false, format = DateTime)]
     #[serde(default)]
     timestamp: Sent<String>,
-    /// Arrival, after departure; `null` takes it away.
+    /// Arrival, after the departure. `null` removes it.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     arrival_timestamp: Sent<String>,
-    /// Seats to sell here, at most `total_seats`.
+    /// Seats that this service sells: at most `total_seats`.
     #[schema(value_type = i32, required = false, minimum = 0)]
     #[serde(default)]
     available_seats: Sent<i32>,
@@ -48,7 +48,7 @@ pub(crate) struct FlightBody {
     #[schema(value_type = i32, required = false, minimum = 1, maximum = 10000)]
     #[serde(default)]
     total_seats: Sent<i32>,
-    /// Where the flight is in its life; an empty text says nothing.
+    /// The status; an empty string leaves it as it is.
     #[schema(schema_with = status_or_empty, required = false)]
     #[serde(default)]
     flight_status: Sent<String>,
@@ -60,27 +60,27 @@ pub(crate) struct FlightBody {
     #[schema(value_type = String, required = false)]
     #[serde(default)]
     currency: Sent<String>,
-    /// What a change was decided on; needed to change seat counts.
+    /// The version of the flight that is changed; needed to change seat counts.
     #[schema(value_type = i64, required = false)]
     #[serde(default)]
     version: Sent<i64>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     id: IgnoredAny,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     held_seats: IgnoredAny,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     blocked_seats: IgnoredAny,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     created_at: IgnoredAny,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     updated_at: IgnoredAny,
@@ -105,32 +105,33 @@ impl Shaped for FlightBody {
     };
 }
 
-/// The words of a status, and none: the existing service's clients send an empty one.
+/// The schema of a status in a change: a status, or the empty string that clients of the existing service
+/// send.
 fn status_or_empty() -> Object {
     let words = FlightStatus::ALL.map(FlightStatus::as_str).into_iter().chain([""]);
     let status = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
-    status.description(Some("Where the flight is in its life; an empty text says nothing.")).build()
+    status.description(Some("The status; an empty string leaves it as it is.")).build()
 }
 
-/// The same, and `null`, which is as good as absent where nothing was before.
+/// The schema of a status in a new flight: `null` is allowed as well and means absent.
 fn first_status() -> Object {
     let words = FlightStatus::ALL.map(|status| Some(status.as_str()));
     let status = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .enum_values(Some(words.into_iter().chain([Some(""), None])));
-    status.description(Some("`scheduled` unless it says otherwise.")).build()
+    status.description(Some("`scheduled` by default.")).build()
 }
 
-/// A new flight's fields: [`FlightBody`] as `POST` wants it. Only its schema is used.
+/// The fields of a new flight: the schema of [`FlightBody`] in a `POST`, where some fields are required.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "the schema says what is required, which one type for both can not")]
+#[allow(dead_code, reason = "one type can't have two schemas")]
 #[schema(example = json!({
     "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
     "available_seats": 150, "total_seats": 180, "price": 2500.00
 }))]
 pub(crate) struct NewFlightBody {
-    /// 1 to 20 letters and digits, kept in capitals without blanks and hyphens (`ai 101` is `AI101`).
+    /// 1 to 20 letters and digits, stored in capitals without blanks and hyphens (`ai 101` is `AI101`).
     #[schema(min_length = 1, pattern = "^[ -]*([A-Za-z0-9][ -]*){1,20}$")]
     flight_number: Option<String>,
     /// 1 to 100 characters.
@@ -139,47 +140,46 @@ pub(crate) struct NewFlightBody {
     /// 1 to 100 characters; differs from `source`.
     #[schema(min_length = 1, max_length = 100)]
     destination: String,
-    /// Departure, RFC 3339 with its offset.
+    /// Departure: date, time and offset (RFC 3339).
     #[schema(format = DateTime)]
     timestamp: String,
-    /// Arrival, after departure.
+    /// Arrival, after the departure.
     #[schema(format = DateTime)]
     arrival_timestamp: Option<String>,
-    /// Seats to sell here, at most `total_seats`.
+    /// Seats that this service sells: at most `total_seats`.
     #[schema(minimum = 0, maximum = 10000)]
     available_seats: i32,
     /// Seats on board.
     #[schema(minimum = 1, maximum = 10000)]
     total_seats: i32,
-    /// `scheduled` unless it says otherwise.
+    /// `scheduled` by default.
     #[schema(schema_with = first_status, required = false)]
     flight_status: Option<String>,
     /// Price of one seat: a number or a string, with no more decimals than the currency has.
     price: Money,
     /// The currency of `price`, which must be the service's (`CURRENCY`).
     currency: Option<String>,
-    /// A new flight's is 1, whatever is sent.
+    /// Ignored: the version of a new flight is 1.
     version: Option<i64>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     id: Option<serde_json::Value>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     held_seats: Option<serde_json::Value>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     blocked_seats: Option<serde_json::Value>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     created_at: Option<serde_json::Value>,
-    /// As answers show it; ignored.
+    /// A field of responses; ignored.
     updated_at: Option<serde_json::Value>,
 }
 
 impl FlightBody {
-    /// The version that a change was decided on.
+    /// The version of the flight that is changed.
     pub(crate) fn version(&self) -> Option<i64> {
         self.version.value().copied()
     }
 
-    /// The flight to create, or all that is wrong with it, with what was noted before. What is `null`
-    /// is absent.
+    /// The flight to create, or all broken rules, those in `invalid` included. `null` means absent.
     pub(crate) fn into_new(
         self,
         mut invalid: Invalid,
@@ -198,7 +198,7 @@ impl FlightBody {
         let departs_at = self.instant("timestamp", &mut invalid);
         let arrives_at = self.instant("arrival_timestamp", &mut invalid);
         let flight_status = self.status(&mut invalid);
-        // Stand-ins that keep every rule where a field is missing, so that only what is wrong is named.
+        // Missing fields get a valid value, so that `checked` names only fields that were sent.
         let (default_source, default_destination) = stand_ins(source, destination);
         let flight = NewFlight {
             flight_number: text(&self.flight_number).map(Into::into),
@@ -221,8 +221,7 @@ impl FlightBody {
         }
     }
 
-    /// What a change names; what can't be read is noted, and so is `null` where a flight must have a
-    /// value.
+    /// The fields to change. Notes what can't be read, and `null` in fields that a flight must have.
     pub(crate) fn into_patch(self, invalid: &mut Invalid) -> FlightPatch {
         for (name, is_null) in [
             ("source", self.source == Sent::Null),
@@ -263,13 +262,13 @@ impl FlightBody {
         }
     }
 
-    /// One of the two instants, read; one that can't be read is noted.
+    /// One of the two instants, parsed. Notes one that can't be read.
     fn instant(&self, name: &str, invalid: &mut Invalid) -> Option<Timestamp> {
         let sent = if name == "timestamp" { &self.timestamp } else { &self.arrival_timestamp };
         text(sent).and_then(|text| instant(invalid, name, text))
     }
 
-    /// The status, if one is named; an unknown word is noted.
+    /// The status, if there is one. Notes an unknown one.
     fn status(&self, invalid: &mut Invalid) -> Option<FlightStatus> {
         let word = text(&self.flight_status).filter(|word| !word.is_empty())?;
         let status = FlightStatus::parse(word);
