@@ -122,6 +122,27 @@ async fn bookings_that_cannot_be_cancelled_are_refused() {
 }
 
 #[tokio::test]
+async fn a_cancellation_answers_with_the_booking_as_it_is_read_afterwards() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(9).await;
+    for is_paid in [false, true] {
+        let booking = app.book(id, 2).await.booking_id();
+        if is_paid {
+            app.run_until_idle().await;
+        }
+        for _repeat in 0..2 {
+            let path = format!("{PATH}/{booking}");
+            let cancelled = app.post(&format!("{path}/cancel"), &json!({})).await;
+            assert_eq!(cancelled.status, 200);
+            assert!(cancelled.text.contains("asha@example.com"), "{}", cancelled.text);
+            assert_eq!(cancelled.text, app.get(&path).await.text);
+        }
+        app.run_until_idle().await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn a_users_bookings_are_listed_newest_first_page_by_page() {
     let app = TestApp::start().await;
     let id = app.add_flight(50).await;
