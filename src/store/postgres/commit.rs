@@ -113,7 +113,8 @@ async fn write(
     let is_one = rewritten.is_empty() && !updates.has_more() && folded.requests.is_empty();
     if is_one && !changes.waits_briefly {
         let mut connection = pool.acquire().await?;
-        let written = sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *connection).await;
+        let written =
+            sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *connection).await;
         if written.as_ref().is_err_and(is_locked) {
             // The error comes before the statement's own locks are given up, which `locked` would find.
             let _ = connection.ping().await;
@@ -126,7 +127,7 @@ async fn write(
             sqlx::raw_sql(WAIT_BRIEFLY).execute(&mut *tx).await?;
         }
         let mut stale: Vec<StaleRow> =
-            sqlx::query_as_with(WRITE, arguments).fetch_all(&mut *tx).await?;
+            sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {
             updates.write_more(&mut tx).await?;
             for flight in rewritten {

@@ -7,9 +7,16 @@
 use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
 use crate::rules::NetChanges;
 use crate::store::rows::micros;
-use sqlx::postgres::PgArguments;
-use sqlx::{Arguments, PgConnection};
+use sqlx::PgConnection;
 use std::collections::HashMap;
+
+const UPDATE_BOOKINGS: &str = "
+UPDATE bookings SET status = $3, failure_reason = $4, updated_at = instant($5)
+ WHERE id = ANY($1) AND status = $2";
+
+const UPDATE_PAYMENTS: &str = "
+UPDATE payments SET status = $3, updated_at = instant($4)
+ WHERE reference = ANY($1) AND status = $2";
 
 /// The updates of one commit; the largest of each table first.
 #[derive(Debug, Default)]
@@ -21,24 +28,21 @@ pub(super) struct StatusUpdates {
 /// Bookings that go the same way.
 #[derive(Debug, Default)]
 pub(super) struct BookingUpdate {
-    ids: Vec<i64>,
-    was: Option<BookingStatus>,
-    status: Option<BookingStatus>,
-    reason: Option<FailureReason>,
-    at: Timestamp,
+    pub(super) ids: Vec<i64>,
+    pub(super) was: Option<BookingStatus>,
+    pub(super) status: Option<BookingStatus>,
+    pub(super) reason: Option<FailureReason>,
+    pub(super) at: Timestamp,
 }
 
 /// Payments that go the same way.
 #[derive(Debug, Default)]
 pub(super) struct PaymentUpdate {
-    references: Vec<String>,
-    was: Option<PaymentStatus>,
-    status: Option<PaymentStatus>,
-    at: Timestamp,
+    pub(super) references: Vec<String>,
+    pub(super) was: Option<PaymentStatus>,
+    pub(super) status: Option<PaymentStatus>,
+    pub(super) at: Timestamp,
 }
-
-/// What adding a statement's arguments comes to.
-pub(super) type Added = Result<(), sqlx::error::BoxDynError>;
 
 impl StatusUpdates {
     pub(super) fn of(folded: &NetChanges) -> Self {
@@ -82,48 +86,27 @@ impl StatusUpdates {
     /// Writes those; fails with [`sqlx::Error::RowNotFound`] if a row had moved.
     pub(super) async fn write_more(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         for group in self.bookings.iter().skip(1) {
-            let mut arguments = PgArguments::default();
-            group.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
-            let update = "UPDATE bookings SET status = $3, failure_reason = $4, \
-                          updated_at = instant($5) WHERE id = ANY($1) AND status = $2";
-            write(connection, update, arguments, group.ids.len()).await?;
+            let update = sqlx::query(UPDATE_BOOKINGS)
+                .bind(&group.ids)
+                .bind(group.was.map(BookingStatus::as_str))
+                .bind(group.status.map(BookingStatus::as_str))
+                .bind(group.reason.map(FailureReason::as_str))
+                .bind(micros(group.at));
+            check(group.ids.len(), update.execute(&mut *connection).await?.rows_affected())?;
         }
         for group in self.payments.iter().skip(1) {
-            let mut arguments = PgArguments::default();
-            group.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
-            let update = "UPDATE payments SET status = $3, updated_at = instant($4) \
-                          WHERE reference = ANY($1) AND status = $2";
-            write(connection, update, arguments, group.references.len()).await?;
+            let update = sqlx::query(UPDATE_PAYMENTS)
+                .bind(&group.references)
+                .bind(group.was.map(PaymentStatus::as_str))
+                .bind(group.status.map(PaymentStatus::as_str))
+                .bind(micros(group.at));
+            check(group.references.len(), update.execute(&mut *connection).await?.rows_affected())?;
         }
         Ok(())
     }
 }
 
-async fn write(
-    connection: &mut PgConnection,
-    update: &'static str,
-    arguments: PgArguments,
-    rows: usize,
-) -> sqlx::Result<()> {
-    let done = sqlx::query_with(update, arguments).execute(connection).await?;
-    if done.rows_affected() == rows as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
-}
-
-impl BookingUpdate {
-    pub(super) fn add_to(&self, arguments: &mut PgArguments) -> Added {
-        arguments.add(&self.ids)?;
-        arguments.add(self.was.map(BookingStatus::as_str))?;
-        arguments.add(self.status.map(BookingStatus::as_str))?;
-        arguments.add(self.reason.map(FailureReason::as_str))?;
-        arguments.add(micros(self.at))
-    }
-}
-
-impl PaymentUpdate {
-    pub(super) fn add_to(&self, arguments: &mut PgArguments) -> Added {
-        arguments.add(&self.references)?;
-        arguments.add(self.was.map(PaymentStatus::as_str))?;
-        arguments.add(self.status.map(PaymentStatus::as_str))?;
-        arguments.add(micros(self.at))
-    }
+/// Fails unless every row was written.
+fn check(rows: usize, written: u64) -> sqlx::Result<()> {
+    if written == rows as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
