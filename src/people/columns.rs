@@ -1,5 +1,5 @@
-//! Every column of the schema, by whether it says anything of a person. A test compares the lists with
-//! both databases, so that a new column can't be forgotten; SECURITY.md shows the first.
+//! Every column of the schema: those with personal data and all others. A test compares the lists with both
+//! databases, so that no new column is forgotten. SECURITY.md shows the first list.
 
 /// A column that holds personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,25 +8,25 @@ pub struct PersonalColumn {
     pub table: &'static str,
     /// The column.
     pub column: &'static str,
-    /// What it holds.
+    /// Its content.
     pub holds: &'static str,
-    /// What becomes of it when a user's data are erased.
+    /// What an erasure of a user's data does with it.
     pub on_erasure: OnErasure,
 }
 
 /// What an erasure does with a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnErasure {
-    /// Placeholders take its place.
+    /// Its value is replaced by placeholders.
     Replaced,
     /// Its row is deleted.
     Deleted,
-    /// It stays, for this reason.
+    /// Its value stays, for this reason.
     Kept(&'static str),
 }
 
 impl OnErasure {
-    /// In the words of the data map.
+    /// The wording in the data map.
     pub fn words(&self) -> String {
         match self {
             Self::Replaced => "replaced by a placeholder for each seat".to_owned(),
@@ -114,7 +114,7 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
     ),
 ];
 
-/// All other columns, by table.
+/// The columns without personal data, by table.
 pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     (
         "flights",

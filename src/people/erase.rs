@@ -1,5 +1,5 @@
-//! Erases what is held of a user: in bounded steps, each a transaction of its own, so that a run that
-//! stopped half-way is gone on with by the next, and a service beside it waits for none for long.
+//! Erases a user's personal data in bounded steps of a transaction each: the next run resumes an interrupted
+//! one, and a service beside it never waits long.
 
 use super::rows::{PAGE, Rows, Walk, load};
 use crate::domain::{BookingId, BookingStatus, City, Timestamp, UserId};
@@ -7,89 +7,89 @@ use crate::store::{HeldBooking, HeldKey, Scrub, Scrubbed, Store, StoreError};
 use std::time::Duration;
 use tracing::warn;
 
-/// Kept bookings that are named at most.
+/// Maximum kept bookings that are named.
 pub const NAMED_MAX: usize = 50;
 
-/// Keys in a step.
+/// Maximum keys per step.
 const KEYS_STEP: usize = 1_000;
 
-/// The pause between two steps, in which a service beside this process gets to write.
+/// The pause between two steps, in which a service beside this process can write.
 const STEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// How often the bookings are gone through, where another session keeps some of them.
+/// Maximum passes over the bookings, if other sessions lock some of them.
 const PASSES_MAX: u32 = 50;
 
-/// The pause before the next pass.
+/// The pause between two passes.
 const PASS_PAUSE: Duration = Duration::from_millis(200);
 
-/// Whose data to erase, and which of it.
+/// An erasure of a user's data.
 #[derive(Clone, Copy)]
 pub struct Erase<'a> {
-    /// The store.
+    /// Holds the data.
     pub store: &'a dyn Store,
-    /// Whose.
+    /// The user whose data are erased.
     pub user: UserId,
-    /// Also of bookings that are yet to fly.
+    /// Whether to erase the passengers of bookings that have not flown yet too.
     pub all: bool,
-    /// The present time.
+    /// The time that the erasure records.
     pub now: Timestamp,
 }
 
-/// What is held of a user, by what an erasure does with it.
+/// A user's data, by what an erasure does with them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Bookings whose passengers it erases.
+    /// Bookings whose passengers are due for erasure.
     pub due: usize,
     /// Bookings whose passengers are erased already.
     pub erased: usize,
-    /// Bookings that it keeps.
+    /// Bookings whose passengers are kept.
     pub kept: usize,
-    /// The first [`NAMED_MAX`] of those.
+    /// The first [`NAMED_MAX`] kept bookings.
     pub named: Vec<Kept>,
-    /// Idempotency keys, all of which it deletes.
+    /// Idempotency keys. All are deleted.
     pub keys: usize,
 }
 
-/// A booking that is kept.
+/// A booking whose passengers are kept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The booking.
+    /// The booking's number.
     pub booking: BookingId,
-    /// Why.
+    /// The reason.
     pub why: Why,
 }
 
 /// Why a booking is kept.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It is yet to fly.
+    /// The booking has not flown yet.
     YetToFly {
-        /// Its status.
+        /// The booking's status.
         status: BookingStatus,
-        /// From where.
+        /// The flight's origin.
         source: City,
-        /// To where.
+        /// The flight's destination.
         destination: City,
-        /// When.
+        /// The flight's departure.
         departs_at: Timestamp,
     },
-    /// A row of it can't be read, so that nobody knows.
+    /// A row is unreadable, so that its departure is unknown.
     Unreadable,
 }
 
-/// What was erased.
+/// The outcome of an erasure.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Bookings whose passengers were replaced.
     pub bookings: usize,
     /// Idempotency keys that were deleted.
     pub keys: usize,
-    /// What is left of them in files.
+    /// Copies that are left in files.
     pub scrubbed: Option<Scrubbed>,
 }
 
 impl Erase<'_> {
-    /// Looks, and changes nothing.
+    /// Counts what an erasure would do. Changes nothing.
     pub async fn look(&self) -> Result<Held, StoreError> {
         let mut held = Held::default();
         let mut walk = Walk::over(self.store, self.user);
@@ -116,7 +116,7 @@ impl Erase<'_> {
         }
     }
 
-    /// Erases what is due, notes that it was done, and removes what is left in files.
+    /// Erases the data that are due, records it, and removes copies in files.
     pub async fn run(&self) -> anyhow::Result<Erased> {
         let mut erased = Erased::default();
         let mut passes = 0;
@@ -129,8 +129,8 @@ impl Erase<'_> {
             passes += 1;
             anyhow::ensure!(
                 passes < PASSES_MAX,
-                "another session keeps {} bookings (pg_stat_activity shows it); run it again later, and it \
-                 goes on where it stopped",
+                "another session locks {} bookings (pg_stat_activity shows it); run it again later, and it \
+                 resumes where it stopped",
                 pass.missed
             );
             tokio::time::sleep(PASS_PAUSE).await;
@@ -148,7 +148,7 @@ impl Erase<'_> {
         Ok(erased)
     }
 
-    /// Goes through all bookings once.
+    /// Walks over all bookings once.
     async fn pass(&self) -> Result<Pass, StoreError> {
         let mut pass = Pass::default();
         let mut walk = Walk::over(self.store, self.user);
@@ -169,7 +169,7 @@ impl Erase<'_> {
         }
     }
 
-    /// The bookings of a page that are due, and those that are kept; the rest is erased already.
+    /// The bookings of a page that are due, and those that are kept. The others are erased already.
     async fn sort(&self, page: &[HeldBooking]) -> Result<(Vec<BookingId>, Vec<Kept>), StoreError> {
         debug_assert!(page.len() <= PAGE);
         let present: Vec<_> =
@@ -198,18 +198,18 @@ impl Erase<'_> {
                 })
             }
             Err(error) => {
-                warn!(%error, "a booking is kept, since a row of it can't be read");
+                warn!(%error, "keeping a booking with an unreadable row");
                 Some(Why::Unreadable)
             }
         }
     }
 }
 
-/// What one walk over the bookings did.
+/// The outcome of a walk over the bookings.
 #[derive(Default)]
 struct Pass {
     erased: usize,
     kept: usize,
-    /// Bookings that another session kept, or that another erasure was faster with.
+    /// Bookings that another session locked or another erasure reached first.
     missed: usize,
 }

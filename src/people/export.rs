@@ -1,4 +1,4 @@
-//! Everything that is held of a user, as JSON. `docs/operations.md` shows its shape.
+//! A user's personal data as JSON. `docs/operations.md` shows the format.
 
 use super::rows::{Rows, Walk, load};
 use crate::domain::{
@@ -10,15 +10,15 @@ use serde_json::Value;
 use std::io::Write;
 use std::sync::Arc;
 
-/// Keys in a page.
+/// Maximum keys per page.
 const KEYS_PAGE: usize = 1_000;
 
-/// Records of erasures at most.
+/// Maximum records of erasures.
 const ERASURES_MAX: usize = 10_000;
 
-/// Writes it, a page at a time; says how many bookings it has.
+/// Writes the export, a page at a time. Returns the number of bookings.
 ///
-/// Fails where a row can't be read, since what is left out would not be missed.
+/// Fails on an unreadable row: a silent gap would go unnoticed.
 pub async fn export(
     store: &dyn Store,
     user: UserId,
@@ -63,7 +63,7 @@ fn text(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value)
 }
 
-/// The items of a list, each on a line of its own.
+/// The items of a list, one per line.
 #[derive(Default)]
 struct List {
     written: usize,
@@ -78,12 +78,12 @@ impl List {
     }
 }
 
-/// A booking as the API shows it, with its flight, its payment, and when its passengers were erased.
+/// A booking as the API shows it, with its flight, its payment, and the time of its erasure.
 #[derive(Serialize)]
 struct ExportedBooking<'a> {
     #[serde(flatten)]
     booking: &'a Booking,
-    /// As it is stored.
+    /// The passengers as stored.
     booking_metadata: Value,
     erased_at: Option<Timestamp>,
     flight: ExportedFlight<'a>,
@@ -142,7 +142,7 @@ impl<'a> ExportedBooking<'a> {
 struct ExportedKey<'a> {
     route: &'a str,
     key: &'a str,
-    /// The number of what the request made or changed.
+    /// The number of the booking or flight that the request created or changed.
     made: BookingId,
     created_at: Option<Timestamp>,
 }

@@ -1,7 +1,7 @@
-//! People's data: which columns hold any, and how a user's are exported and erased.
+//! Personal data: which columns hold them, and how a user's are exported and erased.
 //!
-//! Works on the store alone, beside a running service. Money, seats and the user's number stay; who flies
-//! and what callers named their requests go. Data go out through a writer that the caller gives.
+//! Uses the store alone, beside a running service. An erasure removes passengers and idempotency keys; amounts,
+//! seats and the user's number stay. The caller passes the writer for an export.
 
 mod columns;
 pub mod erase;

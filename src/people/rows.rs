@@ -1,10 +1,10 @@
-//! A user's bookings, a page at a time.
+//! Pages of a user's bookings.
 
 use crate::domain::{Booking, BookingId, Flight, Payment, UserId};
 use crate::rules::{State, Wanted};
 use crate::store::{Commits, HeldBooking, PersonalData, StoreError};
 
-/// Bookings in a page: what is in memory at once, and erased in one transaction.
+/// Maximum bookings per page: held in memory at once, and erased in one transaction.
 pub(super) const PAGE: usize = 256;
 
 /// A walk over a user's bookings, by number.
@@ -19,7 +19,7 @@ impl<'a> Walk<'a> {
         Self { store, user, after: BookingId(i64::MIN) }
     }
 
-    /// The next page; empty behind the last one.
+    /// The next page; empty after the last one.
     pub(super) async fn page(&mut self) -> Result<Vec<HeldBooking>, StoreError> {
         let page = self.store.bookings_held(self.user, self.after, PAGE).await?;
         if let Some(last) = page.last() {
@@ -29,8 +29,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The rows of a page's bookings, in its order. Where a row can't be read the others are: each booking
-/// comes with its own outcome.
+/// The rows of a page's bookings, in its order. Each booking has its own outcome: an unreadable row does not
+/// affect the others.
 pub(super) async fn load(
     store: &dyn Commits,
     page: &[HeldBooking],

@@ -1,14 +1,14 @@
-//! The invariants I1 to I5 over the whole database, each a statement that finds what breaks it.
+//! The invariants I1 to I5 over the whole database: a statement each finds the rows that break it.
 //!
-//! The statements are the same for every database; a store runs them all in one transaction, so
-//! that they look at the same moment.
+//! The statements are the same for both databases. A store runs them in one transaction, so that all see
+//! the same moment.
 
 use chrono::TimeDelta;
 
 /// How long past its hold a pending booking may wait for the sweeper (I5).
 pub(super) const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
-/// Examples that a finding names at most.
+/// Maximum examples of a finding.
 const EXAMPLES_MAX: usize = 5;
 
 /// The outcome of one rule of the audit.
@@ -26,13 +26,13 @@ pub struct Finding {
     pub examples: Vec<String>,
 }
 
-/// One rule: how many rows it is about, and those that break it, by name.
+/// A rule: a count of its rows, and the names of those that break it.
 pub(super) struct Rule {
     invariant: &'static str,
     rule: &'static str,
-    /// Counts the rows that the rule is about.
+    /// Counts the rows that the rule covers.
     pub(super) checked: &'static str,
-    /// Names those that break it. Where it has a parameter, that is the instant before which a hold
+    /// Names the rows that break the rule. Its parameter, if any, is the instant before which a lapsed hold
     /// must have been swept.
     pub(super) broken: &'static str,
 }

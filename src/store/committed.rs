@@ -1,25 +1,24 @@
-//! What a commit did, and why commands wrote nothing.
+//! The outcome of a commit: the commands that wrote nothing, and why.
 
 use crate::rules::{ChangeSet, Changes, Stale};
 use std::collections::HashSet;
 
-/// What a commit did: positions of commands in the change set.
+/// The commands that wrote nothing, by their positions in the change set.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Commands that wrote nothing because a row was stale.
+    /// All of them: a row of each was stale.
     pub stale: Vec<usize>,
-    /// Those among them that wrote nothing because another session keeps a row of theirs, and has kept it
-    /// for as long as the store waits for a lock.
+    /// Those of which another session held a row for longer than the store waits for a lock.
     pub locked: Vec<usize>,
-    /// Those among them that only a user's limit on pending seats stopped: holds beyond it, and what was
-    /// decided after them on the same rows.
+    /// Those that only a user's limit on pending seats stopped: holds beyond it, and later commands on the
+    /// same rows.
     pub limited: Vec<usize>,
-    /// Holds among them whose number or payment reference another booking has.
+    /// Holds whose booking number or payment reference another booking has.
     pub taken: Vec<usize>,
 }
 
 impl Committed {
-    /// What came of a commit that found these rows stale, some of them since another session keeps them.
+    /// The outcome of a commit that found these rows stale, some because another session locks them.
     pub(in crate::store) fn of(changes: &ChangeSet, stale: &Stale, locked: &Stale) -> Self {
         if *stale == Stale::default() {
             return Self::default();

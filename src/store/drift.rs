@@ -1,18 +1,19 @@
-//! What a look for drift asks of a store: seats as flights count them, beside their bookings'.
+//! Samples for the drift check: seats as flights count them and as their bookings do; bookings beside their
+//! payments.
 
 use crate::domain::{BookingId, FlightId};
 
-/// The newest bookings whose flights are looked at.
+/// How many of the newest bookings each sample includes.
 pub(super) const NEWEST_BOOKINGS: i64 = 256;
 
-/// Which flights to count seats of; besides those of the newest bookings.
+/// Flights to sample, besides those of the newest bookings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeatsAsked {
-    /// The first flights after this one, by number.
+    /// Sample flights after this one, by number.
     pub after: FlightId,
-    /// How many of those.
+    /// How many after `after`.
     pub walk: usize,
-    /// These as well.
+    /// Further ones to sample.
     pub also: Vec<FlightId>,
 }
 
@@ -21,11 +22,11 @@ pub struct SeatsAsked {
 pub struct SeatCount {
     /// The flight.
     pub flight: FlightId,
-    /// Its seats.
+    /// All its seats.
     pub total: i64,
-    /// Of those, seats that are not paid for.
+    /// Seats that are not paid for; `held` is part of them.
     pub available: i64,
-    /// Of those, seats kept for pending bookings.
+    /// Seats held for pending bookings.
     pub held: i64,
     /// Seats sold elsewhere.
     pub blocked: i64,
@@ -35,19 +36,19 @@ pub struct SeatCount {
     pub completed: i64,
 }
 
-/// Which bookings to compare with their payments; besides the newest.
+/// Bookings to compare with their payments, besides the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentsCompared {
-    /// The first bookings after this one, by number.
+    /// Sample bookings after this one, by number.
     pub after: BookingId,
-    /// How many of those.
+    /// How many after `after`.
     pub walk: usize,
-    /// These as well.
+    /// Further ones to sample.
     pub also: Vec<BookingId>,
 }
 
-/// Whether a booking is completed exactly where its payment is captured, and the simulated gateway has
-/// captured that amount. An empty ledger says nothing: then another team's provider takes the money.
+/// Whether a booking is completed exactly if its payment is captured, and the simulated gateway has captured
+/// that amount. An empty ledger is ignored: then another provider takes the payments.
 macro_rules! agrees {
     () => {
         "((b.status = 'completed') = (coalesce(p.status, '') = 'captured')
@@ -58,7 +59,7 @@ macro_rules! agrees {
 }
 pub(super) use agrees;
 
-/// A row of it, in this order.
+/// The fields of a [`SeatCount`], in their order.
 pub(super) type SeatCountRow = (i64, i64, i64, i64, i64, i64, i64);
 
 impl From<SeatCountRow> for SeatCount {

@@ -1,25 +1,25 @@
-//! What the store holds of people, and how it is erased. `people` carries it out.
+//! The role for personal data: list and erase them. The room `people` uses it.
 //!
-//! The engine writes passengers once, with a new booking, and never reads or writes them afterwards: an
-//! erasure beside it loses nothing and is undone by nothing.
+//! The engine writes passengers once, with a new booking, and never reads or writes them again: a concurrent
+//! erasure loses nothing and stays.
 
 use super::StoreError;
 use super::rows::instant;
 use crate::domain::{BookingId, FlightId, Passenger, Timestamp, UserId};
 use async_trait::async_trait;
 
-/// Which keys of other routes belong to a user's booking: those whose route begins so.
+/// Matches the routes whose keys belong to a booking.
 pub(super) const ROUTES_OF_BOOKINGS: &str = "/api/v1/bookings/%";
 
-/// The name of the route of keys that made a booking.
+/// The route of keys that created a booking.
 pub(super) const ROUTE_OF_NEW_BOOKINGS: &str = "/api/v1/bookings";
 
-/// Deletes a user's keys of `POST /bookings`: at most so many.
+/// Deletes at most `$2` of a user's keys of `POST /bookings`.
 pub(super) const ERASE_BOOKING_KEYS: &str = "
 DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN (
     SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)";
 
-/// Deletes a user's keys of other routes: at most so many.
+/// Deletes at most `$3` of a user's keys of other routes.
 pub(super) const ERASE_REQUEST_KEYS: &str = "
 DELETE FROM request_keys WHERE (route, owner, key) IN (
     SELECT route, owner, key FROM request_keys
@@ -27,13 +27,13 @@ DELETE FROM request_keys WHERE (route, owner, key) IN (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))
      LIMIT $3)";
 
-/// Flights whose bookings one look for departed ones reads at most.
+/// Maximum flights whose bookings one page of departed bookings reads.
 pub(super) const FLIGHTS_MAX: i64 = 32;
 
-/// The part of the store that is about people. Every call is bounded by its limit.
+/// Lists and erases personal data. `limit` bounds each call.
 #[async_trait]
 pub trait PersonalData: Send + Sync + 'static {
-    /// A user's bookings with a number above `after`, by number.
+    /// A user's bookings with numbers above `after`, in their order.
     async fn bookings_held(
         &self,
         user: UserId,
@@ -41,8 +41,8 @@ pub trait PersonalData: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<HeldBooking>, StoreError>;
 
-    /// The idempotency keys of a user behind `after`: those under its number, and those of requests
-    /// about its bookings.
+    /// A user's idempotency keys after `after`: those under the user's number, and those of requests about
+    /// the user's bookings.
     async fn keys_held(
         &self,
         user: UserId,
@@ -50,13 +50,13 @@ pub trait PersonalData: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<HeldKey>, StoreError>;
 
-    /// What was erased of a user before, the oldest first.
+    /// Records of earlier erasures of a user, oldest first.
     async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError>;
 
-    /// Replaces the passengers of these bookings, in one transaction; says of which. Left out are those
-    /// that are erased already, and those that another session keeps for now.
+    /// Replaces the passengers of these bookings with placeholders, in one transaction. Returns the bookings
+    /// that it changed: not those erased before, nor those that another session locks.
     ///
-    /// `of`: the user whose erasure counts them, in the same transaction.
+    /// The same transaction counts them in the erasure record of user `of`.
     async fn erase_passengers(
         &self,
         bookings: &[BookingId],
@@ -64,7 +64,8 @@ pub trait PersonalData: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<BookingId>, StoreError>;
 
-    /// Deletes idempotency keys of a user and counts them, in one transaction; says how many.
+    /// Deletes a user's idempotency keys and counts them in the erasure record, in one transaction. Returns
+    /// how many.
     async fn erase_keys(
         &self,
         user: UserId,
@@ -72,7 +73,7 @@ pub trait PersonalData: Send + Sync + 'static {
         limit: usize,
     ) -> Result<usize, StoreError>;
 
-    /// Ends a user's erasure, if one has begun: `kept` of its bookings are yet to fly.
+    /// Ends a user's erasure record, if one is open. `kept` bookings have not flown yet.
     async fn end_erasure(
         &self,
         user: UserId,
@@ -80,8 +81,8 @@ pub trait PersonalData: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Bookings that are not pending, that were made and whose flights departed until `until`, and whose
-    /// passengers are kept; by departure. A page of at most `limit` rows, behind `after`.
+    /// Bookings with passengers that are not pending, and were created and departed at or before `until`, by
+    /// departure: a page of at most `limit` rows after `after`.
     async fn departed_bookings(
         &self,
         until: Timestamp,
@@ -89,36 +90,36 @@ pub trait PersonalData: Send + Sync + 'static {
         limit: usize,
     ) -> Result<DepartedPage, StoreError>;
 
-    /// Removes what deleted values leave behind in files, as far as the store can beside a service.
+    /// Removes the copies that deleted values leave in files, as far as possible beside a service.
     async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError>;
 }
 
-/// How much of what deleted values leave behind is removed.
+/// Which copies of deleted values to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrub {
-    /// The log's copies alone, in a fraction of a second.
+    /// Those in the log, in a fraction of a second.
     Log,
-    /// Those of free space too, by writing the file again where no service would wait long for it. A
-    /// reader that keeps the log keeps it: a later call empties it.
+    /// Those in free space too, by rewriting the file if no service would wait long for it. A log that a
+    /// reader uses stays: a later call empties it.
     Rewrite,
-    /// The same for an operator, who waits up to ten seconds for readers of the log.
+    /// The same, but waits up to ten seconds for readers of the log.
     RewriteAndWait,
 }
 
-/// What a booking's row holds of people. Its other columns are [`super::Store::load`]'s.
+/// The personal data in a booking's row. [`Commits::load`](super::Commits::load) reads the other columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBooking {
-    /// Its number.
+    /// The booking's number.
     pub id: BookingId,
-    /// Its flight.
+    /// The flight that it is on.
     pub flight_id: FlightId,
-    /// The passengers as they are stored: JSON, of any shape where a database was adopted.
+    /// The passengers as stored: JSON, of any shape in an adopted database.
     pub passengers: Option<String>,
-    /// When they were erased.
+    /// When the passengers were erased.
     pub erased_at: Option<Timestamp>,
 }
 
-/// Number, flight, passengers, and when they were erased in microseconds since 1970.
+/// Number, flight, passengers, and `erased_at` in microseconds since 1970.
 pub(super) type HeldBookingRow = (i64, i64, Option<String>, Option<i64>);
 
 impl From<HeldBookingRow> for HeldBooking {
@@ -128,22 +129,22 @@ impl From<HeldBookingRow> for HeldBooking {
     }
 }
 
-/// A caller's own name for a request.
+/// An idempotency key that a caller chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldKey {
     /// The route's template.
     pub route: String,
-    /// Under whose number it is kept; 0 where the caller gave none.
+    /// The user that it is stored under; 0 if the caller gave none.
     pub owner: UserId,
     /// The key.
     pub key: String,
-    /// The number of what the request made or changed.
+    /// The number of the booking or flight that the request created or changed.
     pub made: i64,
-    /// When it was used.
+    /// When the key was used.
     pub created_at: Option<Timestamp>,
 }
 
-/// Route, owner, key, what it made, and when in microseconds since 1970.
+/// Route, owner, key, `made`, and `created_at` in microseconds since 1970.
 pub(super) type HeldKeyRow = (String, i64, String, i64, i64);
 
 impl From<HeldKeyRow> for HeldKey {
@@ -155,19 +156,19 @@ impl From<HeldKeyRow> for HeldKey {
 /// The record of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
-    /// When it began.
+    /// When the erasure began.
     pub began_at: Option<Timestamp>,
-    /// When it had come to its end; `None` while it has not.
+    /// When it ended; `None` before.
     pub ended_at: Option<Timestamp>,
     /// Bookings whose passengers were replaced.
     pub bookings: i64,
     /// Keys that were deleted.
     pub keys: i64,
-    /// Bookings that were kept.
+    /// Bookings that were kept, since they had not flown yet.
     pub kept: Option<i64>,
 }
 
-/// Beginning and end in microseconds since 1970, bookings, keys, and bookings kept.
+/// `began_at` and `ended_at` in microseconds since 1970, bookings, keys, kept.
 pub(super) type ErasureRow = (i64, Option<i64>, i64, i64, Option<i64>);
 
 impl From<ErasureRow> for Erasure {
@@ -177,7 +178,7 @@ impl From<ErasureRow> for Erasure {
     }
 }
 
-/// A place in the order of departures.
+/// A position in the order of departures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Departed {
     /// The departure in microseconds since 1970.
@@ -187,40 +188,40 @@ pub struct Departed {
 }
 
 impl Departed {
-    /// Before all that departed at this instant or later.
+    /// The position before all bookings that departed at this instant or later.
     pub fn from(at: Timestamp) -> Self {
         Self { at: at.timestamp_micros(), flight: i64::MIN, booking: i64::MIN }
     }
 
-    /// Before all.
+    /// The position before all bookings.
     const START: Self = Self { at: i64::MIN, flight: i64::MIN, booking: i64::MIN };
 
-    /// Where a page begins.
+    /// `after`, or the start.
     pub(super) fn or_start(after: Option<Self>) -> Self {
         after.unwrap_or(Self::START)
     }
 }
 
-/// A part of the bookings whose passengers are due.
+/// A page of bookings whose passengers are due for erasure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DepartedPage {
-    /// The bookings.
+    /// The bookings that are due.
     pub found: Vec<BookingId>,
-    /// Where the next page begins; `None` behind the last one.
+    /// Where the next page begins; `None` after the last one.
     pub next: Option<Departed>,
 }
 
-/// A row of a look for them: departure, flight, and a booking, if the flight has one that is due.
+/// Departure, flight, and a booking that is due, if the flight has one.
 pub(super) type DepartedRow = (i64, i64, Option<i64>);
 
 impl DepartedPage {
-    /// The page of these rows, which are as the look's order has them.
+    /// The page of these rows, in the order of departures.
     pub(super) fn of(rows: &[DepartedRow], limit: usize) -> Self {
         let mut flights: Vec<i64> = rows.iter().map(|(_, flight, _)| *flight).collect();
         flights.dedup();
         let may_have_more = rows.len() >= limit || flights.len() as i64 >= FLIGHTS_MAX;
         let behind = |&(at, flight, booking): &DepartedRow| {
-            // A flight without a booking that is due is done.
+            // A flight without due bookings is done.
             Departed { at, flight, booking: booking.unwrap_or(i64::MAX) }
         };
         Self {
@@ -230,21 +231,21 @@ impl DepartedPage {
     }
 }
 
-/// What is left in files of values that were erased.
+/// Copies of erased values that are left in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrubbed {
-    /// Nothing: the file was written again without them.
+    /// None: the file was rewritten.
     Whole,
-    /// A service runs on a large file, which would wait too long for it to be written again. Free space
-    /// of its pages may hold old copies of rows that were moved.
+    /// Possibly in the free space of pages, from moved rows: a service runs on the file, which is too large
+    /// to be rewritten meanwhile.
     LogAlone,
-    /// Another connection kept the log from being emptied.
+    /// Possibly in the log too, which another connection uses.
     Neither,
-    /// The server removes old rows by itself (`VACUUM`).
+    /// The server removes them by itself (`VACUUM`).
     ByServer,
 }
 
-/// As many placeholders as a booking has seats, each this JSON.
+/// The JSON of a placeholder. An erased booking has one per seat.
 pub(super) fn placeholder() -> String {
     serde_json::to_string(&Passenger::erased()).expect("plain data is always JSON")
 }

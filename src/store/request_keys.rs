@@ -1,4 +1,4 @@
-//! Records of requests with a key, to routes other than that of bookings.
+//! Records of idempotent requests to the routes other than `POST /bookings`.
 
 use super::StoreError;
 use super::rows::instant;
@@ -6,11 +6,11 @@ use crate::domain::Timestamp;
 use crate::rules::{Claim, IdempotencyKey, RequestKey, RequestName, RequestRecord};
 use std::collections::BTreeSet;
 
-/// A record as it is stored: which of the names it was looked for by, the request's hash, what it made,
-/// and when; `None` for an instant that is none.
+/// A record as stored: the position of its name in the query, the request's hash, the number that it created,
+/// and when (`None` for an infinite instant).
 pub(in crate::store) type RequestRow = (i64, String, i64, Option<i64>);
 
-/// Records of stored rows, by name.
+/// The records of rows, by name.
 pub(in crate::store) fn records(
     names: &BTreeSet<RequestName>,
     rows: Vec<RequestRow>,
@@ -35,7 +35,7 @@ pub(in crate::store) fn records(
     rows.into_iter().map(record).collect()
 }
 
-/// What the key of one request means, by the row that is stored under its name.
+/// Whether a request is new, by the row with its name.
 pub(in crate::store) fn claim(
     request: &RequestKey,
     rows: Vec<RequestRow>,
@@ -46,8 +46,8 @@ pub(in crate::store) fn claim(
     Ok(request.meets(record.as_ref(), now))
 }
 
-/// Statements that forget keys used before an instant (`$1`, which the store reads as it is told here), the
-/// oldest `$2` at most: those of bookings, then those of other routes.
+/// Statements that delete at most `$2` keys used before `$1`, the oldest first: keys of bookings, then of other
+/// routes. `$instant` converts `$1` to the column's type.
 macro_rules! forget_keys {
     ($instant:literal) => {
         [

@@ -1,7 +1,7 @@
-//! Rows as the stores read them, and the way to domain values.
+//! Rows as the stores read them, and their conversion to domain values.
 //!
-//! Instants are microseconds since 1970 and money is as [`Money::from_stored`] counts it; each
-//! store's columns say how it gets there.
+//! Instants are microseconds since 1970; money is counted as in [`Money::from_stored`]. Each store's
+//! columns convert its own types.
 
 use super::unreadable::Unreadable;
 use super::{Position, StoreError};
@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use std::collections::HashMap;
 
-/// An instant as a column holds it.
+/// An instant in microseconds since 1970.
 pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
     instant.timestamp_micros()
 }
@@ -52,7 +52,7 @@ macro_rules! row {
     };
 }
 
-/// Names the row and column of a value that makes no sense.
+/// Names the row and column of an unreadable value.
 struct Cell {
     table: &'static str,
     row: String,
@@ -198,7 +198,7 @@ impl TryFrom<PaymentRow> for Payment {
     }
 }
 
-/// A payment's place among payments by their last change.
+/// A payment's position in the order of last changes.
 pub(in crate::store) fn position_of_payment<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
 where
     D: sqlx::Row,
@@ -215,25 +215,25 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
     cell.read("reference", text.parse().ok())
 }
 
-/// A payment as the payment worker needs it: what the gateway is asked for comes from here.
+/// A payment as the payment worker needs it. The call to the gateway is made from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentAsked {
-    /// How much.
+    /// The amount to charge.
     pub amount: Money,
-    /// In what.
+    /// The currency of `amount`.
     pub currency: Currency,
-    /// How it is paid.
+    /// How the customer pays.
     pub method: PaymentMethod,
-    /// Where it is.
+    /// Its present status.
     pub status: PaymentStatus,
-    /// Until when the booking holds its seats.
+    /// When the booking's hold ends.
     pub hold_expires_at: Timestamp,
 }
 
-/// Reference, amount, currency, method, status and the hold's end, in this order.
+/// Reference, amount, currency, method, status, and the end of the hold.
 pub(in crate::store) type PaymentAskedRow = (String, i64, String, String, String, Option<i64>);
 
-/// The payments of rows; rows that can't be read are left out.
+/// The payments of rows. Unreadable rows are left out.
 pub(in crate::store) fn payments_asked(
     unreadable: &Unreadable,
     rows: Vec<PaymentAskedRow>,
@@ -256,8 +256,8 @@ fn payment_asked(
     Ok((reference(&text)?, payment))
 }
 
-/// The domain value of a row as the driver has it. A column whose value has another type than it should,
-/// or is beyond it, is as corrupt as one that says something unknown.
+/// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an
+/// unknown one.
 pub(in crate::store) fn read<'r, R, T, D>(row: &'r D) -> Result<T, StoreError>
 where
     D: sqlx::Row,
@@ -271,7 +271,7 @@ where
         Ok(row) => return T::try_from(row),
         Err(error) => error.to_string(),
     };
-    // The first column is the key. The longest name that the error has is the column's.
+    // The first column is the key. The error names the column: the longest name that it contains.
     let key = row.try_get::<i64, _>(0).map(|id| id.to_string()).or_else(|_| row.try_get(0));
     let named = R::COLUMNS.iter().filter(|column| error.contains(**column));
     Err(StoreError::Corrupt {
@@ -284,8 +284,8 @@ where
 /// A booking's number, and why it failed.
 pub(in crate::store) type FailureRow = (i64, Option<String>);
 
-/// The adopted bookings of a page of at most `limit` rows, and the number behind which the next page
-/// begins; `None` behind the last one.
+/// The adopted bookings of a page of at most `limit` rows, and the number after which the next page begins;
+/// `None` after the last one.
 pub(in crate::store) fn adopted(
     page: &[FailureRow],
     limit: usize,

@@ -1,13 +1,13 @@
-//! The steps of a schema, from the files in `migrations`.
+//! Migrations, from the files in `migrations`.
 
 use super::StoreError;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// One step: its file's name without `.sql`, which is its number and its name, and its SQL.
+/// A migration: its file's name without `.sql` (number and name), and its SQL.
 pub(in crate::store) type Step = (&'static str, &'static str);
 
-/// Steps from the files of a folder in `migrations`.
+/// Migrations from a folder in `migrations`.
 macro_rules! steps {
     ($folder:literal: $($file:literal),+ $(,)?) => {
         &[$(($file, include_str!(concat!("../../../migrations/", $folder, "/", $file, ".sql")))),+]
@@ -16,10 +16,11 @@ macro_rules! steps {
 
 pub(in crate::store) use steps;
 
-/// The steps as `sqlx` applies and records them: its own way from a folder, which needs no macro crate.
+/// The migrations as `sqlx` applies and records them. Equals its own reading of a folder, without its macro
+/// crate.
 ///
-/// Steps of a later release are ignored: while replicas are replaced one after the other, and after a way
-/// back, this release runs on a schema that a later one has brought up to date.
+/// Applied migrations of a later release are ignored: during a rolling upgrade, and after a downgrade, this
+/// release runs on a later release's schema.
 pub(in crate::store) fn migrator(steps: &[Step]) -> Migrator {
     let migration = |(file, sql): &Step| {
         let (number, name) =
@@ -49,7 +50,7 @@ pub(in crate::store) fn schema_of_service(
     )))
 }
 
-/// Holds a list of steps and its folder together: numbers, names and SQL as `sqlx` itself reads them.
+/// Asserts that a list equals its folder: numbers, names and SQL as `sqlx` itself reads them.
 #[cfg(test)]
 pub(in crate::store) async fn assert_in_step_with(folder: &str, ours: &Migrator) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);

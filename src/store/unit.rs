@@ -1,22 +1,22 @@
-//! The decimals of a database's amounts: settled by `CURRENCY` at its first start, and kept.
+//! The decimals of a database's amounts: set by `CURRENCY` at the first start, and fixed from then on.
 //!
-//! Rows of another currency stay as they are, as long as it has as many decimals. With another
-//! number the same digits would mean another amount, so the start is refused.
+//! Rows of another currency with the same decimals stay as they are. With other decimals the same digits
+//! would mean another amount, so the start fails.
 
 use super::StoreError;
 use crate::domain::Currency;
 
-/// The decimals that a database is known to have.
+/// The stored decimals.
 pub(in crate::store) const KEPT: &str = "SELECT decimals FROM money_unit";
 
-/// Whether any amount is kept.
+/// Whether any amount is stored.
 pub(in crate::store) const HAS_AMOUNTS: &str = "SELECT EXISTS (SELECT 1 FROM flights)";
 
-/// The currencies of all amounts: read once, before the decimals are settled.
+/// The currencies of all amounts. Read once, before the decimals are set.
 pub(in crate::store) const CURRENCIES: &str =
     "SELECT currency FROM flights UNION SELECT currency FROM payments";
 
-/// Notes the decimals.
+/// Stores the decimals.
 pub(in crate::store) const SETTLE: &str = "
 INSERT INTO money_unit (decimals) VALUES ($1)
     ON CONFLICT (id) DO UPDATE SET decimals = excluded.decimals";
@@ -45,7 +45,7 @@ pub(in crate::store) fn check_kept(kept: i32, ours: Currency) -> Result<(), Stor
     Err(refusal(ours, &format!("amounts with {}", decimals_in_words(kept))))
 }
 
-/// Refuses a database that keeps fractions of a currency without decimals.
+/// Refuses a database with fractions of a currency without decimals.
 pub(in crate::store) fn check_fractions(
     has_fractions: bool,
     ours: Currency,

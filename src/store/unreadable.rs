@@ -1,4 +1,4 @@
-//! Rows that a read of many leaves out because they can't be read, so that they hold up no others.
+//! Unreadable rows. A read of many rows leaves them out, so that they do not stop the others.
 
 use super::StoreError;
 use super::rows::{Columns, read};
@@ -8,19 +8,19 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// Maximum rows that are remembered, and so logged: damage of a whole table fills no log.
+/// Maximum rows that are remembered and so logged: a damaged table does not flood the log.
 const ROWS_MAX: usize = 1_024;
 
-/// How long after it was last met a row counts as unreadable. Longer than the sweeper and the relay
-/// need to meet it again.
+/// How long a row counts as unreadable after its last read. Longer than the sweeper and the relay need to read
+/// it again.
 const KEPT_FOR: Duration = Duration::from_secs(120);
 
-/// The unreadable rows that this process has met lately. Each is logged once.
+/// The unreadable rows that this process has read lately. Each is logged once.
 #[derive(Default)]
 pub(in crate::store) struct Unreadable(Mutex<HashMap<(&'static str, String), Instant>>);
 
 impl Unreadable {
-    /// Domain values of the rows that can be read, of rows as the driver has them.
+    /// Domain values of the readable rows.
     pub(in crate::store) fn readable<'r, R, T, D>(&self, rows: &'r [D]) -> Vec<T>
     where
         D: sqlx::Row,
@@ -33,7 +33,7 @@ impl Unreadable {
         rows.iter().filter_map(|row| self.leave_out(read::<R, T, D>(row))).collect()
     }
 
-    /// What was read; `None` where the row can't be read.
+    /// The value; `None`, and a note, if the row is unreadable.
     pub(in crate::store) fn leave_out<T>(&self, read: Result<T, StoreError>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
@@ -44,7 +44,7 @@ impl Unreadable {
         }
     }
 
-    /// Notes a row that a batch needs; says what is wrong with it. Of other errors, nothing.
+    /// Notes an unreadable row that a batch needs and describes its damage; `None` for other errors.
     pub(in crate::store) fn damage(&self, error: StoreError) -> Option<Damage> {
         self.note(&error, Instant::now());
         let StoreError::Corrupt { table, column, row } = error else { return None };
@@ -63,12 +63,12 @@ impl Unreadable {
             rows.retain(|_, met_at| is_recent(*met_at, now));
         }
         if rows.len() < ROWS_MAX {
-            error!(%error, "the row is passed over until it can be read");
+            error!(%error, "skipping an unreadable row until it is repaired");
             rows.insert(name, now);
         }
     }
 
-    /// How many unreadable rows were met lately, for each table that ever had one.
+    /// Unreadable rows read lately, for each table that ever had one.
     pub(in crate::store) fn count(&self) -> BTreeMap<&'static str, usize> {
         self.count_at(Instant::now())
     }

@@ -134,7 +134,7 @@ async fn a_rewrite_gives_up_while_another_session_locks_the_table() {
     sqlx::raw_sql(keeps).execute(&mut other).await.expect("a lock");
     let (code, printed) = place.run(&REWRITE).await;
     assert_eq!(code, 1, "{printed}");
-    assert!(printed.contains("another session keeps the table `flights`"), "{printed}");
+    assert!(printed.contains("another session locks the table `flights`"), "{printed}");
     assert_eq!(place.column_type().await, "integer");
     other.close().await.expect("closed");
     let (code, printed) = place.run(&REWRITE).await;

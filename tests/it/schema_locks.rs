@@ -50,7 +50,7 @@ async fn a_migration_waiting_for_a_lock_blocks_nobody_and_names_the_holder() {
 
     let (code, printed) = migrating.await.expect("no panic");
     assert_eq!(code, 0, "{printed}");
-    let told = ["session", "(long report, idle in transaction) keeps flights"];
+    let told = ["session", "(long report, idle in transaction) locks flights"];
     assert!(told.iter().all(|told| printed.contains(told)), "{printed}");
 }
 

@@ -1,8 +1,8 @@
-//! A payment gateway for trying and testing: another party with books of its own.
+//! A simulated payment gateway for trials and tests. It keeps its own ledger, as an external one does.
 //!
-//! It decides by the method's token, never by chance: `pm_card_visa` is captured,
-//! `pm_card_declined` declined, `pm_card_timeout` captured but answered only when asked again,
-//! `pm_card_error` fails before anything happens. Other tokens are declined.
+//! The method's token decides: `pm_card_visa` is captured, `pm_card_declined` declined, `pm_card_timeout`
+//! captured but answered only on a repeat, and `pm_card_error` fails without effect. Other tokens are
+//! declined.
 
 mod postgres;
 mod sqlite;
@@ -20,20 +20,20 @@ use tokio::sync::oneshot;
 pub use postgres::PostgresLedger;
 pub use sqlite::SqliteLedger;
 
-/// One line of the gateway's books.
+/// An entry of the gateway's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
-    /// As [`Money::stored`](crate::domain::Money::stored) counts it; `None` where a reversal came
-    /// before any capture.
+    /// Counted as in [`Money::stored`](crate::domain::Money::stored); `None` if a reversal came before any
+    /// capture.
     amount: Option<i64>,
     method: Option<String>,
     state: LineState,
 }
 
-/// Lines, each under its reference.
+/// Entries with their references.
 type Lines = Vec<(PaymentReference, Line)>;
 
-/// What the gateway did with a reference.
+/// The state of a payment at the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineState {
     Captured,
@@ -59,14 +59,14 @@ impl LineState {
     }
 }
 
-/// The gateway's books.
+/// The gateway's ledger.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Judges calls in their order and writes what they change, durably, before they are answered.
+    /// Decides calls in their order and writes their entries durably before it answers.
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
 }
 
-/// A line as its row's columns say it.
+/// An entry from its row's columns.
 fn line(
     (text, amount, method, state): (String, Option<i64>, Option<String>, String),
 ) -> Result<(PaymentReference, Line), StoreError> {
@@ -77,12 +77,12 @@ fn line(
     Ok((reference, Line { amount, method, state }))
 }
 
-/// What the gateway is asked.
+/// A call to the gateway.
 #[derive(Debug, Clone)]
 pub enum Call {
-    /// Take the money.
+    /// Charge an amount.
     Capture(Capture),
-    /// Void or refund it.
+    /// Void or refund a payment.
     Reverse(PaymentReference),
 }
 
@@ -98,7 +98,7 @@ impl Call {
 /// The gateway's answer to a call.
 pub type Answer = Result<Captured, GatewayError>;
 
-/// The gateway's rules: the line as it is and a call make the line as it becomes and an answer.
+/// The gateway's rules: given an entry and a call, the new entry, if it changes, and the answer.
 fn judge(line: Option<&Line>, call: &Call) -> (Option<Line>, Answer) {
     match (call, line) {
         (Call::Capture(capture), None) => first_capture(capture),
@@ -139,8 +139,8 @@ fn repeated_capture(capture: &Capture, line: &Line) -> Answer {
     })
 }
 
-/// The lines and answers of calls that nobody made before, as nearly all are: written in one
-/// statement, and not at all if one was. `None` if they are not all such that leave a line.
+/// The entries and answers of calls with new references, as nearly all are. One statement inserts them all, or
+/// none if a reference exists. `None` if a call leaves no entry or a reference repeats.
 fn first_calls(calls: &[Call]) -> Option<(Lines, Vec<Answer>)> {
     let references: HashSet<_> = calls.iter().map(Call::reference).collect();
     if references.len() < calls.len() {
@@ -153,13 +153,13 @@ fn first_calls(calls: &[Call]) -> Option<(Lines, Vec<Answer>)> {
     calls.iter().map(first).collect()
 }
 
-/// A call that waits to be written.
+/// A call that waits for its write.
 struct Waiting {
     call: Call,
     reply: oneshot::Sender<Answer>,
 }
 
-/// The gateway. Calls that come while another is written are written together after it.
+/// The gateway. Calls that arrive during a write share the next one.
 pub struct SimulatedGateway {
     ledger: Box<dyn Ledger>,
     latency: Duration,
@@ -169,7 +169,7 @@ pub struct SimulatedGateway {
 }
 
 impl SimulatedGateway {
-    /// A gateway with these books that takes `latency` for each answer.
+    /// A gateway with this ledger, which takes `latency` per answer.
     pub fn new(ledger: impl Ledger, latency: Duration, clock: Arc<dyn Clock>) -> Self {
         let ledger = Box::new(ledger);
         let (waiting, turn) = (Mutex::default(), tokio::sync::Mutex::default());
@@ -182,10 +182,10 @@ impl SimulatedGateway {
         }
         let (reply, answer) = oneshot::channel();
         self.waiting().push(Waiting { call, reply });
-        // Calls that began together are written together.
+        // Lets calls that began together share a write.
         tokio::task::yield_now().await;
         let turn = self.turn.lock().await;
-        // Whoever has the turn writes for all who wait; an earlier one may have written for us.
+        // The holder of the lock writes all waiting calls; an earlier holder may have written this one.
         let waiting = std::mem::take(&mut *self.waiting());
         if !waiting.is_empty() {
             self.write(waiting).await;
@@ -200,12 +200,12 @@ impl SimulatedGateway {
         let answers = match self.ledger.write(&calls, self.clock.now()).await {
             Ok(answers) => answers,
             Err(error) => {
-                let failed = || Err(GatewayError(format!("its books are away: {error}")));
+                let failed = || Err(GatewayError(format!("its ledger is unavailable: {error}")));
                 calls.iter().map(|_| failed()).collect()
             }
         };
         for (reply, answer) in replies.into_iter().zip(answers) {
-            // The caller may be gone; it will ask again.
+            // Fails if the caller has left; it repeats the call.
             let _ = reply.send(answer);
         }
     }
@@ -244,7 +244,7 @@ mod tests {
         Call::Reverse(PaymentReference::from_bits(1))
     }
 
-    /// Plays calls against one line; gives the last answer and the line's state.
+    /// Plays calls against one entry. Returns the last answer and the entry's state.
     fn play(calls: &[Call]) -> (Result<Captured, String>, Option<LineState>) {
         let mut line = None;
         let mut last = Err("no call".to_owned());

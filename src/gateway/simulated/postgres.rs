@@ -1,4 +1,4 @@
-//! The simulated gateway's books, in PostgreSQL, where all replicas find them.
+//! The simulated gateway's ledger in PostgreSQL, shared by all replicas.
 
 use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
 use crate::domain::{PaymentReference, Timestamp};
@@ -9,10 +9,10 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// How often calls are judged again because another replica wrote the same reference first.
+/// Maximum repeats after another replica wrote the same reference first.
 const RACES_MAX: u32 = 5;
 
-/// The books: a table of their own, written in transactions of their own.
+/// The ledger: its own table, written in its own transactions.
 #[derive(Debug, Clone)]
 pub struct PostgresLedger {
     pool: PgPool,
@@ -20,7 +20,7 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// The ledger in the store's database. Its calls are bounded like the store's.
+    /// The ledger in the store's database. Its calls have the store's time limits.
     pub fn of(store: &PostgresStore) -> Self {
         let (pool, guard) = store.connections();
         Self { pool, guard }
@@ -67,7 +67,7 @@ impl PostgresLedger {
     }
 }
 
-/// The only way in which a line changes.
+/// The only change of an entry.
 async fn refund(
     connection: &mut PgConnection,
     lines: &[(PaymentReference, Line)],
@@ -88,8 +88,7 @@ async fn refund(
     Ok(())
 }
 
-/// A line that came into being since it was looked for is not overwritten: the statement fails on
-/// its key, and the calls are judged again.
+/// Fails on the key of an entry that another replica wrote meanwhile. The calls are then decided again.
 async fn insert(
     connection: impl PgExecutor<'_>,
     lines: &[(PaymentReference, Line)],
@@ -123,7 +122,7 @@ impl PostgresLedger {
         if let Some((lines, answers)) = first_calls(calls) {
             match insert(&self.pool, &lines, now).await {
                 Ok(()) => return Ok(answers),
-                // Some were asked for before.
+                // Some references exist already.
                 Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {}
                 Err(error) => return Err(error.into()),
             }

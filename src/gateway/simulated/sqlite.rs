@@ -1,4 +1,4 @@
-//! The simulated gateway's books, in SQLite.
+//! The simulated gateway's ledger in SQLite.
 
 use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
 use crate::domain::{PaymentReference, Timestamp};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
-/// Writes lines that are not there yet.
+/// Inserts entries.
 macro_rules! insert_lines {
     () => {
         "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
@@ -17,7 +17,7 @@ macro_rules! insert_lines {
     };
 }
 
-/// The books: a table of their own, written in transactions of their own.
+/// The ledger: its own table, written in its own transactions.
 #[derive(Debug, Clone)]
 pub struct SqliteLedger {
     writer: Writer,
@@ -29,8 +29,7 @@ impl SqliteLedger {
         Self { writer: store.writer() }
     }
 
-    /// Writes lines that nobody asked for before, as nearly all are; says no, and writes none, if
-    /// one was.
+    /// Inserts entries, or none and returns `false` if one of their references exists.
     async fn write_first(
         &self,
         lines: &[(PaymentReference, Line)],

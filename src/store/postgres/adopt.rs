@@ -1,26 +1,26 @@
-//! What is found in a database of the specified schema before it is adopted: rows that no rule can
-//! hold, which stop the adoption, and rows that it changes.
+//! Checks a database of the specified schema before it is adopted: rows that break a rule stop the
+//! adoption, other rows are changed by it.
 
 use crate::store::StoreError;
 use sqlx::PgConnection;
 
-/// Examples that a symptom names at most.
+/// Maximum examples of a symptom.
 const EXAMPLES_MAX: usize = 5;
 
-/// Something about rows of another service.
+/// A property of another service's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symptom {
-    /// What it is.
+    /// The property, in words.
     pub what: &'static str,
-    /// What adoption makes of it; `None`: it stands in the way of adoption.
+    /// What adoption does with the rows; `None` if they stop it.
     pub treatment: Option<&'static str>,
-    /// How many rows have it.
+    /// How many rows have the property.
     pub rows: i64,
-    /// Some of them.
+    /// Some of the rows.
     pub examples: Vec<String>,
 }
 
-/// What to look for: the symptom, its treatment, and a statement that names the rows.
+/// The checks: the symptom, its treatment, and a statement that names the rows.
 const LOOKS: &[(&str, Option<&str>, &str)] = &[
     (
         "flights whose seats are negative or more than there are",
@@ -102,7 +102,7 @@ const LOOKS: &[(&str, Option<&str>, &str)] = &[
     ),
 ];
 
-/// Everything that is found.
+/// Runs every check. Symptoms without rows are left out.
 pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Symptom>, StoreError> {
     let mut symptoms = Vec::new();
     for (what, treatment, rows) in LOOKS {
@@ -119,7 +119,7 @@ pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Symptom
     Ok(symptoms)
 }
 
-/// Fails with a list of what stands in the way, if anything does.
+/// Fails with a list of the symptoms that stop the adoption, if there are any.
 pub(super) async fn refuse_what_is_ill(connection: &mut PgConnection) -> Result<(), StoreError> {
     let symptoms = examine(connection).await?;
     let ill = symptoms.iter().filter(|symptom| symptom.treatment.is_none());

@@ -1,15 +1,15 @@
-//! Looks at the database's clock, which all replicas follow.
+//! The database's clock, which all replicas follow.
 
 use super::PostgresStore;
 use crate::clock::Sample;
 use crate::store::StoreError;
 use std::time::Instant;
 
-/// How often one look asks it.
+/// How often the clock is read to follow it once.
 const SAMPLES: usize = 4;
 
 impl PostgresStore {
-    /// Looks at the database's clock some times, and follows the answer that took least.
+    /// Reads the database's clock several times and follows the fastest answer.
     pub async fn set_clock(&self) -> Result<(), StoreError> {
         let mut samples = Vec::with_capacity(SAMPLES);
         for _ in 0..SAMPLES {
@@ -24,7 +24,7 @@ impl PostgresStore {
         let mut asked = Instant::now();
         let answer = async {
             let mut connection = self.primary.acquire().await?;
-            // The way to a connection says nothing of the clock.
+            // The wait for a connection must not count as the answer's delay.
             asked = Instant::now();
             theirs.fetch_one(&mut *connection).await.map_err(StoreError::from)
         };

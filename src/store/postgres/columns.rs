@@ -1,15 +1,15 @@
-//! The columns of rows, for every statement that reads them: instants as microseconds, money as
-//! hundredths, or thousandths of a currency with three decimals. Infinity, NaN and what is beyond any
-//! amount are NULL, so that they spoil no statement that reads other rows as well.
+//! The columns of rows, for every statement that reads them: instants as microseconds, money in
+//! hundredths, or thousandths of a currency with three decimals. Infinity, NaN and amounts out of range
+//! read as NULL, so that they fail no statement that also reads other rows.
 
-/// A column of instants.
+/// A column of instants, in microseconds.
 macro_rules! instant_column {
     ($name:literal) => {
         concat!("CASE WHEN isfinite(", $name, ") THEN micros(", $name, ") END AS ", $name)
     };
 }
 
-/// A column of amounts, with the bounds of its check.
+/// A column of amounts, within the bounds of its check.
 macro_rules! money_column {
     ($name:literal) => {
         concat!("CASE WHEN abs(", $name, ") <= 9999999999 THEN minor(", $name, ") END AS ", $name)
@@ -34,7 +34,7 @@ macro_rules! flight_columns {
     };
 }
 
-/// The columns of a booking's row, with who flies or (`NULL`) without.
+/// The columns of a booking's row, with passengers or (`"NULL"`) without.
 macro_rules! booking_columns {
     () => {
         booking_columns!("booking_metadata")

@@ -1,11 +1,11 @@
-//! A batch's commit: one statement, which locks the flights, finds what is stale, and writes only if
-//! nothing is.
+//! A batch's commit: one statement that locks the flights, finds stale rows, and writes only if there
+//! are none.
 //!
-//! What is stale comes back by name; the rest is then summed up without it and sent again. Flights
-//! are locked in the order of their ids, so that two commits cannot wait for each other; the outbox'
-//! ids are drawn after that. Bookings and payments hardly ever move but with their flight, so they
-//! are not locked or read before they are written: the statement fails if one of them had moved, and
-//! only then it is looked up which.
+//! The statement names stale rows; the other commands are then folded without them and sent again.
+//! Flights are locked in the order of their ids, so that two commits cannot deadlock; the ids of outbox
+//! rows are drawn after that. Bookings and payments almost never change without their flight, so they
+//! are neither locked nor read first: the statement fails if one of them has changed, and a second
+//! statement finds out which.
 
 use super::error::{is_locked, is_taken_key, is_timed_out, is_worth_repeating};
 use super::locked::locked;
@@ -19,14 +19,14 @@ use crate::store::rows::{micros, reference};
 use crate::store::{Committed, StoreError};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-/// How often a statement is repeated that the database broke off (deadlock, serialization).
+/// Maximum repeats of a statement after a deadlock or serialization failure.
 const REPEATS_MAX: u32 = 5;
 
-/// How long a commit waits for rows that another session kept before: those of other replicas' commits are
-/// free by then, and settlement, which has such commands among others, is held up no longer.
+/// How long a commit waits for rows that another session held before. Other replicas' commits release theirs
+/// within this time, and settlement, whose batches hold such commands too, is delayed no longer.
 const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = '250ms'";
 
-/// What `all_written` fails with: a booking or payment had moved though its flight had not.
+/// The error of `all_written`: a booking or payment had changed though its flight had not.
 const OVERTAKEN: &str = "AB001";
 
 pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committed, StoreError> {
@@ -41,11 +41,11 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
         match write(pool, &folded, changes).await {
             Ok(rows) if rows.is_empty() => return Ok(Committed::of(changes, &stale, &kept)),
             Ok(rows) => add(&mut stale, rows, &folded)?,
-            // The row is named neither by the error nor by us; look which it was.
+            // The error does not name the row: look it up.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
                 let moved = moved(pool, &folded).await?;
                 if moved.is_empty() {
-                    // It moved back, or another row's key was meant than those that may be taken.
+                    // The row changed back, or the key is of a table without stale rows.
                     if repeats >= REPEATS_MAX {
                         return Err(error.into());
                     }
@@ -53,7 +53,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
                 }
                 add(&mut stale, moved, &folded)?;
             }
-            // The others do without the rows that another session keeps.
+            // The other commands go on without the rows that another session holds.
             Err(error) if is_locked(&error) => {
                 let rows = locked(pool, &folded, changes).await.unwrap_or_default();
                 if rows.is_empty() {
@@ -69,7 +69,7 @@ pub(super) async fn commit(pool: &PgPool, changes: &ChangeSet) -> Result<Committ
     }
 }
 
-/// A stale row: its table and its key; of a request its position among those to be written.
+/// A stale row: its table and key; for a request, its position among the requests to write.
 pub(super) type StaleRow = (String, Option<i64>, Option<String>);
 
 fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &NetChanges) -> Result<(), StoreError> {
@@ -93,10 +93,10 @@ fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &NetChanges) -> Result<()
 }
 
 fn unreadable(kind: &str) -> StoreError {
-    StoreError::Refused(anyhow::anyhow!("a stale {kind} without a key"))
+    StoreError::Refused(anyhow::anyhow!("a stale {kind} has no key"))
 }
 
-/// Writes all or, if anything is stale, nothing; names what is stale.
+/// Writes everything and returns no rows, or writes nothing and returns the stale rows.
 async fn write(
     pool: &PgPool,
     folded: &NetChanges,
@@ -116,7 +116,7 @@ async fn write(
         let written =
             sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *connection).await;
         if written.as_ref().is_err_and(is_locked) {
-            // The error comes before the statement's own locks are given up, which `locked` would find.
+            // The error arrives before the statement's own locks are released, which `locked` would find.
             let _ = connection.ping().await;
         }
         return written;
@@ -142,13 +142,13 @@ async fn write(
     if written.as_ref().is_ok_and(Vec::is_empty) {
         tx.commit().await?;
     } else {
-        // Nothing is written either way; if this fails, the connection is closed.
+        // Nothing is written either way: if this fails, the connection is closed.
         let _ = tx.roll_back().await;
     }
     written
 }
 
-/// Writes what a hold or a settlement never changes.
+/// Writes the fields that a hold or a settlement never changes.
 async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
@@ -170,7 +170,7 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     Ok(())
 }
 
-/// Whether a booking or payment had moved though its flight had not.
+/// Whether a booking or payment had changed though its flight had not.
 fn is_overtaken(error: &sqlx::Error) -> bool {
     if matches!(error, sqlx::Error::RowNotFound) {
         return true;
@@ -179,7 +179,7 @@ fn is_overtaken(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == OVERTAKEN)
 }
 
-/// Bookings and payments that are no longer as they were decided on, and new rows whose key another
+/// Bookings and payments that have changed since they were loaded, and idempotency keys that another
 /// commit took first.
 async fn moved(pool: &PgPool, folded: &NetChanges) -> Result<Vec<StaleRow>, sqlx::Error> {
     let (bookings, payments) = (&folded.bookings, &folded.payments);

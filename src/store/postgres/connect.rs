@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: where they lead, what their sessions are told, and pools of them.
+//! Connections to PostgreSQL: options, session settings, pools.
 
 use super::stall_guard::StallGuard;
 use crate::config::{PostgresSettings, SslMode};
@@ -11,14 +11,14 @@ use std::time::Duration;
 /// How long a statement waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What every session is told: that a commit is durable before it is acknowledged; how long it bears with a statement, a lock, an idle transaction; when
-/// it takes a client for lost, whose leases then end (a Unix socket has no such thing, and ignores
-/// it); and how to plan. All that a session asks goes by keys, and its plans are kept. A plan that was
-/// made while a table was empty would read the whole of it, for as long as the table's statistics lag
-/// behind: so no plan reads a whole table where an index will do, be it to hash or to merge it.
+/// The settings of every session. A commit is durable before it is acknowledged. Statements, waits for
+/// locks and idle transactions have time limits. A lost client is noticed, which ends its leases (a Unix
+/// socket ignores this). The planner keeps generic plans and prefers indexes: a plan made while a table
+/// was empty would otherwise scan, hash or merge the whole table until its statistics catch up.
 ///
-/// A row that a stranger keeps holds up its batch for `lock_timeout`, and commands of other flights may
-/// meet it in some batches running: several of it are less than a request's time (`SERVER_WRITE_TIMEOUT`).
+/// A row that a foreign session locks delays its batch by `lock_timeout`, and commands on other flights may
+/// share several such batches in a row: several times `lock_timeout` is still less than a request's time
+/// (`SERVER_WRITE_TIMEOUT`).
 const SESSION: [(&str, &str); 13] = [
     ("synchronous_commit", "on"),
     ("statement_timeout", "10s"),
@@ -35,10 +35,10 @@ const SESSION: [(&str, &str); 13] = [
     ("jit", "off"),
 ];
 
-/// Where the settings lead.
+/// The connection options of the settings.
 pub(super) fn options(settings: &PostgresSettings) -> Result<PgConnectOptions, StoreError> {
     let options: PgConnectOptions = if let Some(url) = &settings.url {
-        // The error may repeat the URL, and with it a password.
+        // The parser's error may repeat the URL, and with it a password.
         url.expose().parse().map_err(|_| {
             StoreError::Refused(anyhow::anyhow!("DATABASE_URL is not a URL of PostgreSQL"))
         })?
@@ -66,14 +66,14 @@ pub(super) fn options(settings: &PostgresSettings) -> Result<PgConnectOptions, S
     Ok(options.application_name("airline-booking").options(SESSION).disable_statement_logging())
 }
 
-/// Whether the server answered and will say the same again: wrong credentials (class 28), or no such
-/// database (3D000).
+/// Whether the server refused and will refuse again: wrong credentials (class 28) or no such database
+/// (3D000).
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
-/// Connects once; the error says where to, and why not.
+/// Connects once. The error names the server, the settings and the cause.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options));
     let (is_refused, cause) = match connecting.await {
@@ -89,7 +89,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
     Err(if is_refused { StoreError::Refused(cause) } else { StoreError::Unavailable(cause) })
 }
 
-/// A pool of connections, none of which is made yet.
+/// A pool without open connections.
 pub(super) fn pool(settings: &PostgresSettings, guard: &Arc<StallGuard>) -> PgPoolOptions {
     let (taken, given_back) = (guard.clone(), guard.clone());
     PgPoolOptions::new()

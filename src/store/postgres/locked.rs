@@ -1,4 +1,4 @@
-//! Rows that another session keeps: which of a commit's they are, once `lock_timeout` has passed.
+//! Finds a commit's rows that another session holds, after `lock_timeout` has passed.
 
 use super::commit::StaleRow;
 use super::statement::column;
@@ -6,8 +6,8 @@ use super::transaction::begin;
 use crate::rules::{ChangeSet, NetChanges};
 use tracing::{debug, warn};
 
-/// Looks without waiting, in a transaction that ends at once. A table that is kept as a whole is none of
-/// its rows.
+/// Does not wait, and runs in a transaction that ends at once. Finds no row of a table that is locked as a
+/// whole.
 const LOCKED: &str = "
 WITH
 f AS MATERIALIZED (SELECT id FROM flights WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED),
@@ -20,7 +20,7 @@ SELECT 'booking', id, NULL FROM unnest($2::bigint[]) AS id WHERE id NOT IN (SELE
 UNION ALL
 SELECT 'payment', NULL, r FROM unnest($3::text[]) AS r WHERE r NOT IN (SELECT reference FROM p)";
 
-/// The rows to be changed that another session keeps.
+/// The rows to change that another session holds.
 pub(super) async fn locked(
     pool: &sqlx::PgPool,
     folded: &NetChanges,
@@ -37,11 +37,11 @@ pub(super) async fn locked(
         .fetch_all(&mut *tx)
         .await?;
     tx.roll_back().await?;
-    // What is known is not news.
+    // Logged as a warning the first time only.
     if changes.waits_briefly {
-        debug!(rows = rows.len(), "another session still keeps rows");
+        debug!(rows = rows.len(), "another session still locks rows");
     } else if !rows.is_empty() {
-        warn!(rows = rows.len(), "another session keeps rows; commands that need them are refused");
+        warn!(rows = rows.len(), "another session locks rows; commands that need them are refused");
     }
     Ok(rows)
 }

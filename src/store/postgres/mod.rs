@@ -1,8 +1,8 @@
 //! PostgreSQL: the store that any number of replicas share.
 //!
-//! Every commit is one statement whatever the batch ([`commit`]). Sessions give up on statements
-//! and locks after some seconds, so that a hung server is an outage and not a standstill; calls give
-//! up a little later on a server that is not to be heard at all ([`stall_guard`]).
+//! Every commit is one statement, whatever the batch ([`commit`]). Sessions give up on statements and
+//! locks after some seconds, so that a hung server is an outage and not a standstill; calls give up a
+//! little later on a server that does not answer at all ([`stall_guard`]).
 
 mod adopt;
 mod advisory_locks;
@@ -50,10 +50,10 @@ pub(in crate::store) use error::is_away;
 pub(crate) use stall_guard::StallGuard;
 pub(crate) use transaction::begin;
 
-/// A server that replicas share.
+/// A PostgreSQL database, which replicas share.
 pub struct PostgresStore {
     primary: PgPool,
-    /// Where searches read.
+    /// Reads searches from a replica while it answers.
     reader: Reader,
     options: PgConnectOptions,
     numbers: Numbers,
@@ -64,11 +64,10 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, and brings the service's own schema up to date. A database of the specified
-    /// schema, with the specification's two tables alone, is adopted only if `adopt` says so.
+    /// Connects and brings the schema up to date. A database with the specification's two tables alone is
+    /// adopted if `adopt` is set, and refused otherwise.
     ///
-    /// New columns of adopted flights say `currency`. A database whose amounts have other decimals
-    /// is refused.
+    /// Adopted flights get `currency`. A database whose amounts have other decimals is refused.
     pub async fn open(
         settings: &PostgresSettings,
         currency: Currency,
@@ -79,7 +78,7 @@ impl PostgresStore {
         schema::bring_up_to_date(&mut first, currency, adopt).await?;
         route_keys::renew(&mut first).await?;
         let version_limit = rewrite::version_limit(&mut first).await?;
-        // It was only for the start; the server closes what is not said goodbye to.
+        // Needed for the start only. If this fails, the server closes the connection.
         let _ = first.close().await;
         let guard = Arc::default();
         let primary = connect::pool(settings, &guard).connect_lazy_with(options.clone());
@@ -95,15 +94,16 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Connects once and changes nothing; a server that answers and will not have us has refused.
+    /// Connects once and changes nothing. Fails with [`StoreError::Refused`] if the server answers and
+    /// rejects the connection.
     pub async fn try_out(settings: &PostgresSettings) -> Result<(), StoreError> {
         let connection = connect::connect(&connect::options(settings)?).await?;
         let _ = connection.close().await;
         Ok(())
     }
 
-    /// What stands in the way of adopting a database of the specified schema, and what adoption
-    /// would change; `None` if the database is not one.
+    /// What stops the adoption of a database of the specified schema, and what adoption would change;
+    /// `None` if the database has another schema.
     pub async fn examine(settings: &PostgresSettings) -> Result<Option<Vec<Symptom>>, StoreError> {
         let options = connect::options(settings)?;
         let mut connection = connect::connect(&options).await?;
@@ -113,13 +113,13 @@ impl PostgresStore {
         adopt::examine(&mut connection).await.map(Some)
     }
 
-    /// The database's clock, as it was when [`Self::set_clock`] last looked at it.
+    /// The database's clock, as [`Self::set_clock`] last read it.
     pub fn clock(&self) -> Arc<dyn Clock> {
         self.clock.clone()
     }
 
-    /// What no other database is called, be it of the same name on another server or a clone of this
-    /// one: keeps apart what databases share elsewhere.
+    /// A globally unique id of the database: cluster system identifier and database OID. Prefixes what
+    /// several databases share elsewhere.
     pub async fn identity(&self) -> Result<String, StoreError> {
         sqlx::query_scalar(
             "SELECT s.system_identifier || '-' || d.oid
@@ -131,7 +131,7 @@ impl PostgresStore {
         .map_err(StoreError::from)
     }
 
-    /// The pool and the guard of its calls, for adapters that keep their rows in the same database.
+    /// The pool and its stall guard, for adapters that keep rows in the same database.
     pub(crate) fn connections(&self) -> (PgPool, Arc<StallGuard>) {
         (self.primary.clone(), self.guard.clone())
     }

@@ -1,4 +1,4 @@
-//! Numbers of bookings, drawn in blocks from the database's sequence.
+//! Booking numbers, drawn in blocks from the database's sequence.
 
 use super::stall_guard::StallGuard;
 use crate::domain::BookingId;
@@ -9,25 +9,25 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// Numbers drawn in one round trip; those that a process leaves unused are gaps.
+/// Numbers drawn per round trip. Those that a process leaves unused are gaps.
 const DRAWN: i32 = 256;
 
-/// What was drawn and is not used yet.
+/// Numbers that are drawn and not used yet.
 #[derive(Default)]
 pub(super) struct Numbers(Mutex<Block>);
 
 #[derive(Default)]
 struct Block {
-    /// The smallest last.
+    /// In descending order.
     numbers: Vec<i64>,
     drawn_at: Option<Instant>,
-    /// The highest stored number when the sequence was last set on.
+    /// The highest stored number when the sequence was last advanced.
     highest: i64,
 }
 
 impl Numbers {
-    /// The next number. A block is dropped once a connection was lost after it was drawn: a server that
-    /// took over from another may give the same numbers to other bookings.
+    /// The next number. A block is dropped if a connection was lost after it was drawn: after a failover
+    /// the new server may draw the same numbers again.
     pub(super) async fn draw(
         &self,
         pool: &PgPool,
@@ -36,8 +36,8 @@ impl Numbers {
         self.0.lock().await.next(pool, guard).await
     }
 
-    /// A number in place of a taken one. The sequence is set on behind the highest stored number: once for
-    /// all numbers that were drawn before.
+    /// A number in place of a taken one. Advances the sequence past the highest stored number, once for all
+    /// numbers drawn before.
     pub(super) async fn draw_instead_of(
         &self,
         taken: BookingId,
@@ -47,18 +47,15 @@ impl Numbers {
         let mut block = self.0.lock().await;
         let next = block.numbers.last().copied();
         if taken.0 > block.highest || next.is_none_or(|next| next <= block.highest) {
-            let set_on = AssertSqlSafe(format!(
+            let advance = AssertSqlSafe(format!(
                 "SELECT coalesce(b.highest, 0),
                         CASE WHEN b.highest > nextval(s.name) THEN setval(s.name, b.highest) END
                    FROM (SELECT pg_get_serial_sequence('bookings', 'id')::regclass AS name) AS s,
                         ({HIGHEST_BOOKING}) AS b (highest)"
             ));
-            let answer = sqlx::query_as(set_on).fetch_one(pool);
+            let answer = sqlx::query_as(advance).fetch_one(pool);
             let (highest, _): (i64, Option<i64>) = guard.bound(answer).await?;
-            warn!(
-                taken = taken.0,
-                highest, "a booking's drawn number is taken; higher ones are drawn"
-            );
+            warn!(taken = taken.0, highest, "a drawn booking number is taken; drawing higher ones");
             block.numbers.clear();
             block.highest = highest;
         }

@@ -1,5 +1,5 @@
-//! Changes of the schema while others use the database. A session that waits for a table
-//! keeps every later one from it: so each wait is short, and between two of them the others go on.
+//! Changes of the schema while other sessions use the database. A session that waits for a table blocks
+//! every later session: so each wait is short, and other sessions go on between two waits.
 
 use super::error::is_locked;
 use crate::store::StoreError;
@@ -12,16 +12,16 @@ use tracing::warn;
 /// [`for_whole_tables`](super::advisory_locks::for_whole_tables).
 const SHORT_WAITS: &str = "SET LOCAL lock_timeout = '500ms'";
 
-/// The pause in which others go on.
+/// The pause between two waits, in which other sessions go on.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// How long it is tried in all. Longer than a backup of a small database takes, shorter than an operator
-/// waits for a start.
+/// Total time of all attempts. Longer than the backup of a small database, shorter than an operator waits
+/// for a start.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The sessions that keep tables of the schema, the oldest transaction first.
+/// The sessions that lock tables of the schema, the oldest transaction first.
 const KEEPERS: &str = "
-SELECT format('session %s (%s, %s) keeps %s', a.pid, coalesce(nullif(a.application_name, ''), 'no name'),
+SELECT format('session %s (%s, %s) locks %s', a.pid, coalesce(nullif(a.application_name, ''), 'no name'),
               coalesce(a.state, 'state unknown'),
               string_agg(DISTINCT c.relname::text, ', ' ORDER BY c.relname::text))
   FROM pg_locks AS l
@@ -33,13 +33,13 @@ SELECT format('session %s (%s, %s) keeps %s', a.pid, coalesce(nullif(a.applicati
  GROUP BY a.pid, a.application_name, a.state, a.xact_start
  ORDER BY a.xact_start LIMIT 5";
 
-/// From here on, the transaction's statements wait only shortly for tables.
+/// Shortens the transaction's further waits for tables.
 pub(super) async fn wait_shortly(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::raw_sql(SHORT_WAITS).execute(connection).await?;
     Ok(())
 }
 
-/// Patience with others that keep a table which a transaction needs.
+/// Repeats a transaction that waits in vain for tables, up to [`PATIENCE`].
 pub(super) struct Patience {
     began: Instant,
     tries: u32,
@@ -50,9 +50,9 @@ impl Patience {
         Self { began: Instant::now(), tries: 0 }
     }
 
-    /// Whether the transaction with this outcome is done: `false`, after a pause, if it waited in vain
-    /// for a table and is to be tried again. An error, with the names of those who keep the table, once
-    /// that has taken too long.
+    /// Whether the transaction with this outcome is done. Returns `false` after a pause if it waited in
+    /// vain for a table and must be repeated. After [`PATIENCE`] it fails and names the sessions that lock
+    /// the table.
     pub(super) async fn is_over(
         &mut self,
         outcome: Result<(), StoreError>,
@@ -65,12 +65,12 @@ impl Patience {
         let keepers = keepers(connection).await?;
         if self.began.elapsed() >= PATIENCE {
             return Err(StoreError::Refused(anyhow::anyhow!(
-                "others keep tables that have to be changed, and nothing was changed: {keepers}; end \
+                "other sessions lock tables that have to be changed, and nothing was changed: {keepers}; end \
                  them, or try again later"
             )));
         }
         self.tries += 1;
-        // Soon, then ever more seldom.
+        // At once, then at doubling intervals.
         if self.tries.is_power_of_two() {
             warn!(%keepers, "waiting for tables that have to be changed");
         }
@@ -82,7 +82,7 @@ impl Patience {
 async fn keepers(connection: &mut PgConnection) -> Result<String, StoreError> {
     let keepers: Vec<String> = sqlx::query_scalar(KEEPERS).fetch_all(connection).await?;
     let none = keepers.is_empty();
-    Ok(if none { "by now none of them does".to_owned() } else { keepers.join("; ") })
+    Ok(if none { "none of them does now".to_owned() } else { keepers.join("; ") })
 }
 
 fn waited_in_vain(error: &StoreError) -> bool {

@@ -1,5 +1,5 @@
-//! What the database holds of people. What it deletes or writes over stays in its pages until `VACUUM`,
-//! and in its log and backups until they go.
+//! Personal data in the database. Deleted and overwritten values stay in its pages until `VACUUM`, and in its
+//! log and backups until these expire.
 
 use super::PostgresStore;
 use super::transaction::{Transaction, begin};
@@ -14,7 +14,7 @@ use crate::store::rows::micros;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-/// A user's keys: of bookings, and of other routes. Compared byte by byte, as no language would.
+/// A user's keys: of bookings, and of other routes. Compared byte by byte, whatever the collation.
 const KEYS_HELD: &str = "
 SELECT route, owner, key, made, micros(created_at) FROM (
     SELECT $5 AS route, user_id AS owner, key, booking_id AS made, created_at
@@ -26,7 +26,7 @@ SELECT route, owner, key, made, micros(created_at) FROM (
  WHERE (route COLLATE \"C\", owner, key COLLATE \"C\") > ($2, $3, $4)
  ORDER BY route COLLATE \"C\", owner, key COLLATE \"C\" LIMIT $7";
 
-/// The placeholder once for each seat. It waits for no other session, so that it blocks none in turn.
+/// Writes the placeholder once per seat. Skips locked rows, so that it never waits while it holds locks.
 const ERASE_PASSENGERS: &str = "
 WITH free AS MATERIALIZED (
     SELECT id FROM bookings WHERE id = ANY ($1) AND erased_at IS NULL
@@ -139,7 +139,7 @@ impl PersonalData for PostgresStore {
         let after = Departed::or_start(after);
         let query = sqlx::query_as(DEPARTED_BOOKINGS)
             .bind(micros(until))
-            // Before all time there is no instant.
+            // No instant stands for "before every departure".
             .bind((after.at != i64::MIN).then_some(after.at))
             .bind(after.flight)
             .bind(after.booking)
@@ -200,7 +200,7 @@ async fn erase_keys(
     Ok(erased as usize)
 }
 
-/// Adds bookings and keys to the user's erasure, which begins with the first.
+/// Adds bookings and keys to the user's erasure record, which the first of them creates.
 async fn count(
     tx: &mut Transaction,
     user: UserId,

@@ -1,5 +1,5 @@
-//! Where searches read: on a replica of the database (`DB_READ_HOST`) while it answers, else on the
-//! primary.
+//! Searches read from a replica of the database (`DB_READ_HOST`) while it answers, and from the primary
+//! otherwise.
 
 use super::catalogue;
 use super::stall_guard::StallGuard;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-/// How long a replica has for an answer.
+/// How long a search waits for the replica.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a replica that failed is left alone.
+/// How long a failed replica is not asked.
 const AWAY_FOR: Duration = Duration::from_secs(5);
 
-/// The replica, if there is one, and until when it counts as away.
+/// The replica, if one is configured, and until when it is not asked.
 pub(super) struct Reader {
     replica: Option<PgPool>,
     away_until: Mutex<Option<Instant>>,
@@ -29,13 +29,13 @@ impl Reader {
         Self { replica, away_until: Mutex::default() }
     }
 
-    /// The replica's connections.
+    /// The replica's pool.
     pub(super) fn pool(&self) -> Option<&PgPool> {
         self.replica.as_ref()
     }
 
-    /// What the replica finds; `None`: ask the primary. So it is with any error, since a replica may
-    /// also be behind the schema.
+    /// The replica's answer; `None` if the primary must be asked. Every error counts, since a replica's
+    /// schema may be behind too.
     pub(super) async fn search(
         &self,
         guard: &StallGuard,
@@ -52,7 +52,7 @@ impl Reader {
             Ok(Err(corrupt)) => corrupt.into(),
             Err(_) => anyhow::anyhow!("no answer within {ANSWER_TIMEOUT:?}"),
         };
-        warn!(error = %format_args!("{error:#}"), "DB_READ_HOST does not serve; the primary does");
+        warn!(error = %format_args!("{error:#}"), "the replica (DB_READ_HOST) failed; searches read from the primary");
         *self.away_until.lock().expect("no holder panics") = Some(Instant::now() + AWAY_FOR);
         None
     }

@@ -1,4 +1,4 @@
-//! Idempotency keys of routes other than that of bookings.
+//! Idempotency keys of the routes other than `POST /bookings`.
 
 use super::statement::column;
 use crate::rules::{IdempotencyRecord, RequestName, RequestRecord};
@@ -8,7 +8,7 @@ use crate::store::rows::micros;
 use sqlx::{PgConnection, PgExecutor};
 use std::collections::BTreeSet;
 
-/// The rows that are stored under these names.
+/// The rows with these names.
 pub(super) async fn load(
     executor: impl PgExecutor<'_>,
     names: &BTreeSet<RequestName>,
@@ -30,10 +30,10 @@ pub(super) async fn load(
     .map_err(StoreError::from)
 }
 
-/// Writes records in place of those that have lapsed; gives the positions of those whose keys another
-/// request has.
+/// Writes records, over those that have lapsed. Returns the positions of records whose keys another request
+/// holds.
 ///
-/// A second request with the key waits here until the first one's transaction has ended.
+/// A second request with the same key waits here for the end of the first one's transaction.
 pub(super) async fn write(
     connection: &mut PgConnection,
     requests: &[RequestRecord],

@@ -1,4 +1,4 @@
-//! The change of a column's type, which rewrites its table: an operator asks for it.
+//! Changes a column's type, which rewrites its table: only at an operator's request.
 
 use super::advisory_locks::{AdvisoryLock, for_whole_tables, is_served, take_lock};
 use super::error::is_locked;
@@ -12,10 +12,10 @@ const WIDTH: &str = "
 SELECT t.typlen::int FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
  WHERE a.attrelid = to_regclass('flights') AND a.attname = 'version'";
 
-/// Requests would wait behind a rewrite that waits: it gives up soon.
+/// Requests wait behind a rewrite that waits for its lock, so it gives up soon.
 const WAIT: &str = "SET LOCAL lock_timeout = '3s'";
 
-/// The highest version that the column takes.
+/// Maximum version that the column can hold.
 pub(super) async fn version_limit(connection: &mut PgConnection) -> Result<i64, StoreError> {
     let is_wide = is_wide(connection).await?;
     Ok(if is_wide { i64::MAX } else { i32::MAX.into() })
@@ -27,7 +27,7 @@ async fn is_wide(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 }
 
 impl PostgresStore {
-    /// Refuses a database that a service runs on.
+    /// Fails if a service runs on the database.
     pub async fn refuse_in_use(settings: &PostgresSettings) -> Result<(), StoreError> {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
         refuse_served(&mut connection).await?;
@@ -35,8 +35,8 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Makes `flights.version` a BIGINT, which rewrites the table under an exclusive lock. `false` if it
-    /// is one. Refuses while a service runs or another session keeps the table.
+    /// Makes `flights.version` a BIGINT, which rewrites the table under an exclusive lock. Returns `false`
+    /// if it is one already. Fails while a service runs or another session locks the table.
     pub async fn widen_versions(settings: &PostgresSettings) -> Result<bool, StoreError> {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
         let mut tx = connection.begin().await?;
@@ -65,8 +65,8 @@ async fn refuse_served(connection: &mut PgConnection) -> Result<(), StoreError> 
         return Ok(());
     }
     Err(StoreError::Refused(anyhow::anyhow!(
-        "a service runs on this database, and a rewrite keeps the table `flights` from it: stop the \
-         service first"
+        "a service runs on this database, and a rewrite locks its table `flights`: stop the service \
+         first"
     )))
 }
 
@@ -75,7 +75,7 @@ fn refused(error: sqlx::Error) -> StoreError {
         return error.into();
     }
     StoreError::Refused(anyhow::anyhow!(
-        "another session keeps the table `flights`, and nothing was rewritten: end it \
+        "another session locks the table `flights`, and nothing was rewritten: end it \
          (pg_stat_activity shows it), or try again later"
     ))
 }

@@ -1,4 +1,4 @@
-//! Keys of routes, made anew.
+//! Recomputes the route keys of flights.
 
 use super::advisory_locks::for_whole_tables;
 use super::outbox::insert_invalidation;
@@ -7,19 +7,19 @@ use crate::store::StoreError;
 use crate::store::route_keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
 use sqlx::{Connection, PgConnection};
 
-/// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.
+/// Flights whose key may change. Plain ASCII with single blanks does not.
 const LOOK: &str = "
 SELECT id, source, destination, route FROM flights
  WHERE id > $1 AND (octet_length(route) <> length(route) OR position('  ' IN route) > 0)
  ORDER BY id LIMIT $2";
 
-/// Not where the flight moved meanwhile, which wrote its key.
+/// Skips flights whose route has changed since they were read: that change wrote the key.
 const WRITE: &str = "
 UPDATE flights SET route = c.key
   FROM unnest($1::bigint[], $2::text[], $3::text[]) AS c (id, was, key)
  WHERE flights.id = c.id AND flights.route = c.was";
 
-/// Makes them all anew, step by step.
+/// Recomputes every key, step by step.
 pub(super) async fn renew(connection: &mut PgConnection) -> Result<(), StoreError> {
     let done_to: Option<i64> =
         sqlx::query_scalar(DONE_TO).bind(RULE).fetch_optional(&mut *connection).await?;

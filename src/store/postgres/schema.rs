@@ -1,4 +1,4 @@
-//! The schema's steps, and the adoption of a database that has the specification's two tables.
+//! The schema's migrations, and the adoption of a database with the specification's two tables.
 
 use super::advisory_locks::{AdvisoryLock, for_whole_tables, is_served, take_lock};
 use super::patience::{Patience, wait_shortly};
@@ -12,7 +12,7 @@ use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection};
 use std::collections::HashMap;
 
-/// The schema's steps.
+/// The migrations.
 const STEPS: &[Step] = steps! { "postgres":
     "0001_specified",
     "0002_engine",
@@ -28,7 +28,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0014_erasures",
 };
 
-/// The checks that a migration left to be validated.
+/// Checks that a migration added and did not validate.
 const NOT_VALIDATED: &str = "
 SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
  WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
@@ -41,7 +41,7 @@ fn migrations() -> Migrator {
 }
 
 impl PostgresStore {
-    /// Refuses a database of an older schema that a service runs on, as [`Self::open`] would change it.
+    /// Fails if a service runs on a database of an older schema, which [`Self::open`] would change.
     pub async fn refuse_older_schema_in_use(settings: &PostgresSettings) -> Result<(), StoreError> {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
         if is_served(&mut connection).await? {
@@ -55,7 +55,7 @@ impl PostgresStore {
     }
 }
 
-/// Brings the schema up to date, replicas one after the other.
+/// Brings the schema up to date. Replicas wait for each other.
 pub(super) async fn bring_up_to_date(
     connection: &mut PgConnection,
     currency: Currency,
@@ -76,7 +76,7 @@ pub(super) async fn bring_up_to_date(
     }
 }
 
-/// All in one transaction.
+/// One transaction.
 async fn take_steps(
     connection: &mut PgConnection,
     currency: Currency,
@@ -97,7 +97,7 @@ async fn take_steps(
         keep_others_out(&mut tx).await?;
         adopt::refuse_what_is_ill(&mut tx).await?;
     }
-    // Without a notice for each thing of another service that is not there to be dropped.
+    // Suppresses a notice for every missing object that an adoption drops if it exists.
     sqlx::query(
         "SELECT set_config('airline_booking.currency', $1, true),
                 set_config('client_min_messages', 'warning', true)",
@@ -115,8 +115,8 @@ async fn take_steps(
     Ok(tx.commit().await?)
 }
 
-/// Whether there is nothing to be done, so that a role that may not change the schema serves on it. A step
-/// whose text is another than the one that was applied is for `sqlx` to refuse.
+/// Whether every migration is applied, so that a role without the right to change the schema can serve.
+/// `sqlx` refuses an applied migration whose text has changed.
 async fn has_every_step(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let is_recorded = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
     let is_recorded = sqlx::query_scalar(is_recorded).fetch_one(&mut *connection).await;
@@ -135,7 +135,7 @@ async fn has_every_step(connection: &mut PgConnection) -> Result<bool, StoreErro
     Ok(migrations().iter().all(is_applied))
 }
 
-/// Why the schema could not be brought up to date; where the role may not (42501), what to do.
+/// Why the schema could not be brought up to date; for missing rights (42501), what to do.
 fn why_not(error: MigrateError) -> StoreError {
     let code = match &error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
@@ -152,7 +152,7 @@ fn why_not(error: MigrateError) -> StoreError {
     StoreError::Refused(anyhow::Error::new(error).context(context))
 }
 
-/// Reads the rows that a migration's new checks are about, while other sessions read and write them.
+/// Validates new checks while other sessions read and write the rows.
 async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
     let open: Vec<(String, String)> =
         sqlx::query_as(NOT_VALIDATED).fetch_all(&mut *connection).await?;
@@ -167,8 +167,8 @@ async fn validate_checks(connection: &mut PgConnection) -> Result<(), StoreError
     Ok(())
 }
 
-/// To the end of the transaction, so that the other service writes nothing between the examination
-/// and the adoption.
+/// Locks the tables to the end of the transaction, so that the other service writes nothing between the
+/// examination and the adoption.
 async fn keep_others_out(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("LOCK TABLE flights, bookings IN ACCESS EXCLUSIVE MODE")
         .execute(connection)
@@ -176,7 +176,7 @@ async fn keep_others_out(connection: &mut PgConnection) -> Result<(), StoreError
     Ok(())
 }
 
-/// Whether the database has the specification's tables and not ours.
+/// Whether the database has the specification's tables and no others of this service.
 pub(super) async fn is_specified(connection: &mut PgConnection) -> Result<bool, StoreError> {
     sqlx::query_scalar(
         "SELECT to_regclass('flights') IS NOT NULL AND to_regclass('payments') IS NULL",
@@ -186,8 +186,8 @@ pub(super) async fn is_specified(connection: &mut PgConnection) -> Result<bool, 
     .map_err(StoreError::from)
 }
 
-/// Writes the routes of adopted flights by the service's own rule, whatever the database's idea of
-/// lower case.
+/// Writes the route keys of adopted flights by the service's rule, which does not depend on the database's
+/// collation.
 async fn write_routes(connection: &mut PgConnection) -> Result<(), StoreError> {
     let flights: Vec<(i64, String, String, String)> =
         sqlx::query_as("SELECT id, source, destination, route FROM flights")

@@ -1,10 +1,10 @@
-//! A server that says nothing, as behind a network that lost the way to it; and connections that are
-//! lost, as all are when it is started again.
+//! Detects an unresponsive server, e.g. during a network partition, and lost connections, e.g. after the
+//! server's restart.
 //!
-//! TCP gives a silent connection up after a quarter of an hour. Here a call has some seconds. After one
-//! was broken off, or met a connection that was lost or inside an open transaction, connections have to
-//! show for a while that they lead somewhere and are at rest, so that a pool is not filled with others,
-//! and no further call meets one.
+//! TCP drops a silent connection only after a quarter of an hour; here a call has some seconds. After a
+//! call was cancelled, or met a connection that was lost or inside an open transaction, the pool checks
+//! for a while that each connection answers and has no open transaction, so that no further call gets a
+//! broken one.
 
 use super::error::casts_doubt;
 use crate::store::StoreError;
@@ -14,31 +14,31 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// How long a call may take: the time to get a connection, a statement's own bound, and the way.
+/// Time limit of a call: the wait for a connection, the statement's own limit, and the network.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a connection has to show that it leads somewhere.
+/// Time limit of a connection's check.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a call is out of the ordinary; callers that go away sooner prove nothing.
+/// A call that is cancelled after this long suggests a broken connection; earlier cancellations do not.
 const LONG: Duration = Duration::from_millis(500);
 
-/// How long connections are suspected after a long call was broken off, or one was lost.
+/// How long connections are checked after a long call was cancelled or a connection was lost.
 const SUSPECTED_FOR: Duration = Duration::from_mins(1);
 
-/// Bounds the calls of one store, and of the books beside it.
+/// Limits the time of a store's calls, and of the gateway's ledger beside it.
 #[derive(Debug, Default)]
 pub(crate) struct StallGuard {
     suspected_at: Mutex<Option<Instant>>,
 }
 
 impl StallGuard {
-    /// A call's answer; [`StoreError::Unavailable`] if there is none in time.
+    /// Runs a call. Fails with [`StoreError::Unavailable`] if it takes longer than [`CALL_TIMEOUT`].
     pub(crate) async fn bound<T, E: Into<StoreError>>(
         &self,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, StoreError> {
-        // The call ends after what is declared later, so its connection goes back under suspicion.
+        // Dropped after `watch`, so that its connection returns to the pool under suspicion.
         let mut call = pin!(call);
         let mut watch = Watch { guard: self, began: Instant::now(), has_answer: false };
         let Ok(answer) = timeout(CALL_TIMEOUT, call.as_mut()).await else {
@@ -54,7 +54,7 @@ impl StallGuard {
         answer
     }
 
-    /// Whether a connection may be used; an error if it does not answer.
+    /// Whether a connection may be used. Fails if it does not answer.
     pub(super) async fn clears(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         if self.is_suspected() {
             let answer = timeout(PING_TIMEOUT, is_at_rest(connection)).await;
@@ -63,7 +63,7 @@ impl StallGuard {
         Ok(true)
     }
 
-    /// Whether a connection was lost since then.
+    /// Whether a connection was lost since `then`.
     pub(super) fn was_suspected_since(&self, then: Instant) -> bool {
         let suspected_at = self.suspected_at.lock().expect("no holder panics");
         suspected_at.is_some_and(|at| at >= then)
@@ -79,14 +79,14 @@ impl StallGuard {
     }
 }
 
-/// Whether the server answers, and no transaction is open. An aborted one is an error.
+/// Whether the server answers and no transaction is open. An aborted transaction is an error.
 async fn is_at_rest(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // As a simple query, which begins its own transaction, if there is none, with the statement.
+    // A simple query begins its own transaction with the statement, unless one is open.
     let statement = sqlx::raw_sql("SELECT now() = statement_timestamp()");
     statement.fetch_one(connection).await?.try_get(0)
 }
 
-/// Notes a long call that ends without an answer, be it that its caller went away.
+/// Notes a long call that ends without an answer, also when its caller drops it.
 struct Watch<'a> {
     guard: &'a StallGuard,
     began: Instant,

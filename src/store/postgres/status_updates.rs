@@ -1,8 +1,8 @@
-//! How a commit's rows change their status: grouped, so that each group is one update by key.
+//! Status changes of a commit's bookings and payments, grouped so that each group is one update by key.
 //!
-//! Most commits have one group a table: held bookings that were paid for. A join with the set of
-//! changes would leave the order of the two to the planner, which takes the table first if it was
-//! empty when it last looked.
+//! Most commits have one group per table: held bookings that were paid for. A join with the set of changes
+//! would leave the join order to the planner, which scans the table first if it was empty at the last
+//! ANALYZE.
 
 use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
 use crate::rules::NetChanges;
@@ -18,14 +18,14 @@ const UPDATE_PAYMENTS: &str = "
 UPDATE payments SET status = $3, updated_at = instant($4)
  WHERE reference = ANY($1) AND status = $2";
 
-/// The updates of one commit; the largest of each table first.
+/// The groups of one commit, the largest of each table first.
 #[derive(Debug, Default)]
 pub(super) struct StatusUpdates {
     pub(super) bookings: Vec<BookingUpdate>,
     pub(super) payments: Vec<PaymentUpdate>,
 }
 
-/// Bookings that go the same way.
+/// Bookings with the same change.
 #[derive(Debug, Default)]
 pub(super) struct BookingUpdate {
     pub(super) ids: Vec<i64>,
@@ -35,7 +35,7 @@ pub(super) struct BookingUpdate {
     pub(super) at: Timestamp,
 }
 
-/// Payments that go the same way.
+/// Payments with the same change.
 #[derive(Debug, Default)]
 pub(super) struct PaymentUpdate {
     pub(super) references: Vec<String>,
@@ -78,12 +78,12 @@ impl StatusUpdates {
         updates
     }
 
-    /// Whether there are more than the commit's one statement writes.
+    /// Whether there are more groups than the commit's one statement writes.
     pub(super) fn has_more(&self) -> bool {
         self.bookings.len() > 1 || self.payments.len() > 1
     }
 
-    /// Writes those; fails with [`sqlx::Error::RowNotFound`] if a row had moved.
+    /// Writes the further groups. Fails with [`sqlx::Error::RowNotFound`] if a row has changed.
     pub(super) async fn write_more(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         for group in self.bookings.iter().skip(1) {
             let update = sqlx::query(UPDATE_BOOKINGS)

@@ -1,16 +1,15 @@
 //! Transactions on pooled connections: the only place where one begins.
 //!
-//! A future may be dropped at any of its awaits: its caller went away, or its time was up. The driver
-//! then gives the connection back to the pool, and does not see that the server may have begun a
-//! transaction on it. The next statement on that connection would run inside this transaction: it would
-//! be acknowledged, and never committed.
+//! A future may be dropped at any await: its caller left or its time was up. The driver then returns the
+//! connection to the pool without noticing that the server may have begun a transaction on it. The next
+//! statement on that connection would run inside this transaction: acknowledged, but never committed.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor, PgConnection, PgPool, Postgres};
 use std::ops::{Deref, DerefMut};
 
-/// A transaction that has begun. Its connection goes back to the pool only after the server has said
-/// that the transaction has ended; dropped before that, the connection is closed, which rolls back.
+/// An open transaction. Its connection returns to the pool only after the server has confirmed the end of
+/// the transaction. Dropping it earlier closes the connection, which rolls back.
 pub(crate) struct Transaction {
     connection: PoolConnection<Postgres>,
     has_ended: bool,
@@ -21,7 +20,7 @@ pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction, sqlx::Error> {
     begin_with(pool, "BEGIN").await
 }
 
-/// Begins a transaction by a statement of its own, such as one that names the isolation level.
+/// Begins a transaction with this statement, e.g. one that sets the isolation level.
 pub(super) async fn begin_with(
     pool: &PgPool,
     statement: &'static str,
@@ -32,14 +31,14 @@ pub(super) async fn begin_with(
 }
 
 impl Transaction {
-    /// Makes what it wrote durable.
+    /// Commits, durably.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.connection.execute("COMMIT").await?;
         self.has_ended = true;
         Ok(())
     }
 
-    /// Undoes what it wrote, and keeps the connection, which dropping it does not.
+    /// Rolls back and keeps the connection, unlike a drop.
     pub(crate) async fn roll_back(mut self) -> Result<(), sqlx::Error> {
         self.connection.execute("ROLLBACK").await?;
         self.has_ended = true;

@@ -1,15 +1,15 @@
-//! The decimals of the database's amounts.
+//! Checks and settles the decimals of the database's amounts.
 
 use crate::domain::Currency;
 use crate::store::{StoreError, unit};
 use sqlx::PgConnection;
 
-/// Finer than a whole unit.
+/// Whether an amount has a fraction.
 const HAS_FRACTIONS: &str = "
 SELECT EXISTS (SELECT 1 FROM flights WHERE price <> trunc(price))
     OR EXISTS (SELECT 1 FROM bookings WHERE booking_price <> trunc(booking_price))";
 
-/// What [`crate::domain::Money::from_stored`] counts: thousandths or hundredths.
+/// Amounts as [`crate::domain::Money::from_stored`] counts them: in thousandths or hundredths.
 const IN_THOUSANDTHS: &str = "
 CREATE OR REPLACE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT ($1 * 1000)::bigint $$;
@@ -21,7 +21,7 @@ CREATE OR REPLACE FUNCTION minor(numeric) RETURNS bigint LANGUAGE sql IMMUTABLE 
 CREATE OR REPLACE FUNCTION major(bigint) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT $1 * 0.01 $$";
 
-/// Settles the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
+/// Stores the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
 pub(super) async fn settle(
     connection: &mut PgConnection,
     currency: Currency,

@@ -1,23 +1,23 @@
-//! The claim of the one process that serves from a file.
+//! The lock of the one process that serves from a file.
 
 use super::private;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// The ending of the file that a claim locks.
+/// The suffix of the lock file.
 const LOCK: &str = ".lock";
 
-/// The right to serve from a database; given back when dropped, or by the operating system when
-/// the process dies.
+/// The right to serve from a file. A drop gives it back, and so does the operating system when the process
+/// dies.
 #[derive(Debug)]
 pub struct ServiceClaim {
     _lock: File,
 }
 
-/// Why a database cannot be claimed.
+/// Why a file cannot be claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// Another process serves from it.
+    /// Another process serves from the file.
     #[error(
         "another airline-booking serves from {0} already; stop it, or set DATABASE_URL to another file"
     )]
@@ -61,6 +61,6 @@ pub(super) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
 /// Whether a process has claimed the file to serve from it.
 pub(super) fn is_claimed(file: &Path) -> bool {
     let lock = file.canonicalize().and_then(|file| File::open(private::beside(&file, LOCK)));
-    // Shared, so that two who only ask don't take each other for a service.
+    // A shared lock, so that two processes that only check do not take each other for a service.
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -9,7 +9,7 @@ macro_rules! flight_columns {
     };
 }
 
-/// The columns of a booking's row, with who flies or (`NULL`) without.
+/// The columns of a booking's row, with passengers or (`"NULL"`) without.
 macro_rules! booking_columns {
     () => {
         booking_columns!("booking_metadata")

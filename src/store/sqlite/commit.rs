@@ -1,5 +1,5 @@
-//! A batch's commit: write it; only if a row was stale, find out which, sum up the rest and write
-//! that.
+//! A batch's commit: one statement writes it all. Only if that fails, a transaction finds the stale rows,
+//! folds the other commands and writes those.
 
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
@@ -16,23 +16,23 @@ use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A set as one statement's parameter.
+/// Rows as one parameter of a statement.
 pub(crate) fn json(rows: &impl Serialize) -> String {
     serde_json::to_string(rows).expect("rows of numbers and texts are always JSON")
 }
 
 pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Committed, StoreError> {
-    // Made before the writer is taken, so that others have it meanwhile.
+    // Prepared before the writer is taken, so that other commits have it meanwhile.
     let all = changes.fold(&Stale::default());
     let writes = Writes::of(&all, changes);
     let mut writing = writer.take().await?;
-    // Nearly always all is as it was decided on; what is not, the statement itself finds out.
+    // Stale rows are rare, and the statement itself fails on them.
     let refused = match writes.write(&mut writing).await {
         Ok(()) => return Ok(Committed::default()),
         Err(refused @ StoreError::Refused(_)) => refused,
         Err(error) => return Err(error),
     };
-    // All is looked at in the transaction that then writes.
+    // The transaction that finds the stale rows also writes the rest.
     let mut tx = begin(&mut writing).await?;
     let stale = find_stale(&mut tx, &all).await?;
     let rest = changes.fold(&stale);
@@ -44,7 +44,7 @@ pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Commi
     Ok(Committed::of(changes, &stale, &Stale::default()))
 }
 
-/// The rows that are not as they were decided on.
+/// The rows that have changed since they were loaded.
 async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, StoreError> {
     let mut stale = Stale {
         keys: taken_keys(tx, folded).await?,
@@ -102,7 +102,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     Ok(stale)
 }
 
-/// Idempotency keys that another commit took first: writing them would replace its record.
+/// Idempotency keys that another commit took first. Writing them would replace its records.
 async fn taken_keys(
     tx: &mut Tx<'_>,
     folded: &NetChanges,
@@ -123,7 +123,7 @@ async fn taken_keys(
     Ok(rows.into_iter().map(|(user, key)| (UserId(user), key.into())).collect())
 }
 
-/// The same of requests to other routes.
+/// The same for keys of other routes.
 async fn taken_requests(
     tx: &mut Tx<'_>,
     folded: &NetChanges,
@@ -133,7 +133,7 @@ async fn taken_requests(
     let known: HashMap<_, _> = records(&names, known).into_iter().collect();
     let is_taken = |record: &&RequestRecord| match known.get(&record.request.name()) {
         Some(Ok(known)) => record.request.meets(Some(known), record.created_at) != Claim::New(()),
-        // Loaded again, it is named.
+        // The next load names the unreadable row.
         Some(Err(_)) => true,
         None => false,
     };

@@ -1,7 +1,7 @@
-//! The embedded store: one SQLite file, durable and alone.
+//! The embedded store: one durable SQLite file, for one process.
 //!
-//! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: a commit that was
-//! answered survives a power cut; the engine's batches make that cheap.
+//! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: an acknowledged commit
+//! survives a power cut. The engine's batches make that cheap.
 
 mod bookings;
 mod catalogue;
@@ -40,7 +40,7 @@ pub(crate) use commit::json;
 pub(in crate::store) use error::is_away;
 pub(crate) use writer::{Writer, begin};
 
-/// The schema's steps.
+/// The migrations.
 const STEPS: &[Step] = steps! { "sqlite":
     "0001_initial",
     "0003_payment_traces",
@@ -58,20 +58,20 @@ fn migrations() -> Migrator {
     migrator(STEPS)
 }
 
-/// Pages in the write-ahead log that start a checkpoint: 32 MiB. At SQLite's own 1,000 every batch
+/// Pages in the write-ahead log that start a checkpoint: 32 MiB. At SQLite's default of 1,000 every batch
 /// would pay for one.
 const CHECKPOINT_PAGES: &str = "8192";
 
-/// The writer's page cache at most, as SQLite writes 16 MiB; the readers have its default of 2.
+/// Maximum page cache of the writer in SQLite's notation: 16 MiB. The readers have the default of 2.
 const WRITER_CACHE_KIB: &str = "-16384";
 
-/// Connections that read.
+/// Maximum connections that read.
 const READERS: u32 = 4;
 
 /// How long a statement waits for another process' write lock, or for a free connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One SQLite file.
+/// A SQLite file, for one process.
 pub struct SqliteStore {
     writer: Writer,
     reader: SqlitePool,
@@ -82,8 +82,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file beside a service that may run on it: its schema is brought up to date only if
-    /// none does.
+    /// Opens the file beside a service that may run on it. Brings its schema up to date only if none does,
+    /// and fails if a running service's schema is older.
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         if file.exists() && claim::is_claimed(file) {
             let options = SqliteConnectOptions::new().filename(file);
@@ -95,10 +95,10 @@ impl SqliteStore {
         Self::open(file, currency).await
     }
 
-    /// Opens the file, made for its owner alone if it is missing, and brings its schema up to date.
+    /// Opens the file and brings its schema up to date. A missing file is created, for its owner alone.
     /// Refuses a file whose amounts have other decimals than `currency`.
     pub async fn open(file: &Path, currency: Currency) -> Result<Self, StoreError> {
-        // Where that fails, SQLite says why it cannot have the file.
+        // If this fails, so does SQLite, with the reason.
         let _ = private::prepare(file);
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -108,11 +108,11 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            // What a statement over a set sorts or may have to take back: a batch's, not a file's.
+            // Statements sort and keep undo data of a batch at most, which fits in memory.
             .pragma("temp_store", "memory")
             .disable_statement_logging();
-        // Deleted values are overwritten where their page is written anyway: passengers would else stay in
-        // the free space of pages.
+        // Overwrites deleted values in pages that are written anyway. Otherwise passengers would stay in the
+        // free space of pages.
         let writer = options.clone().pragma("secure_delete", "FAST");
         let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await;
         let writer = writer.map_err(|error| error::of_file(error, file))?;
@@ -139,15 +139,15 @@ impl SqliteStore {
         })
     }
 
-    /// Claims a database for one serving process: booking numbers are counted in memory. By the file,
-    /// whatever links its path follows, with a lock beside it. A file of several names (hard links) is
-    /// refused: SQLite keeps the log beside the name, so two names are two logs.
+    /// Claims the file for one serving process, since booking numbers are counted in memory. Locks a file
+    /// beside it, after following symbolic links. Refuses a file with several hard links: SQLite keeps
+    /// the log beside the name, so two names would be two logs.
     pub fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
         claim::claim(file)
     }
 
-    /// What no other file is called: a number that was drawn once and is kept in the file's own
-    /// header, so a copy of the file has it too. Keeps apart what databases share elsewhere.
+    /// The file's id: a random number in its header, drawn once. A copy of the file has the same. Prefixes
+    /// what several databases share elsewhere.
     pub async fn identity(&self) -> Result<String, StoreError> {
         let mut writing = self.writer.take().await?;
         let kept = "PRAGMA user_version";
@@ -155,7 +155,7 @@ impl SqliteStore {
         if number != 0 {
             return Ok(number.to_string());
         }
-        // Never zero, which is what a new file says, and never negative.
+        // Not zero, which is a new file's value, and not negative.
         let drawn = "SELECT (random() & 0x7ffffffe) + 1";
         let drawn: i32 = sqlx::query_scalar(drawn).fetch_one(&mut *writing).await?;
         let keep = AssertSqlSafe(format!("PRAGMA user_version = {drawn}"));
@@ -163,25 +163,25 @@ impl SqliteStore {
         Ok(drawn.to_string())
     }
 
-    /// The writer, for adapters that keep their rows in the same file.
+    /// The writer, for adapters that keep rows in the same file.
     pub(crate) fn writer(&self) -> Writer {
         self.writer.clone()
     }
 
-    /// Closes all connections; the log is folded into the file.
+    /// Closes all connections. SQLite then folds the log into the file.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
     }
 }
 
-/// The highest number of a booking; 0 without any.
+/// The highest booking number; 0 without bookings.
 async fn highest_booking(reader: &SqlitePool) -> Result<i64, StoreError> {
     let highest: Option<i64> = sqlx::query_scalar(HIGHEST_BOOKING).fetch_one(reader).await?;
     Ok(highest.unwrap_or_default())
 }
 
-/// The schema's steps that the file has taken.
+/// Versions of the applied migrations.
 async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let versions = "SELECT version FROM _sqlx_migrations WHERE success";
     sqlx::query_scalar(versions).fetch_all(connection).await.map_err(StoreError::from)

@@ -1,9 +1,9 @@
-//! What the file holds of people.
+//! Personal data in the file.
 //!
-//! `secure_delete` has SQLite overwrite what it deletes. The writer always has it as far as that costs no
-//! further page (`FAST`); while people's data are erased, it holds for every page. What neither reaches:
-//! where a page is split, SQLite leaves a copy of a row that it moved in the page's free space, and pages
-//! that were freed before keep what they had. Writing the file again (`VACUUM`) drops both.
+//! `secure_delete` makes SQLite overwrite deleted values. The writer always uses it where that costs no
+//! further page (`FAST`), and for every page while personal data are erased. Two kinds of copies remain:
+//! where SQLite splits a page, it leaves moved rows in the page's free space; and pages freed earlier keep
+//! their content. Rewriting the file (`VACUUM`) removes both.
 
 use super::commit::json;
 use super::writer::{Tx, begin};
@@ -21,17 +21,17 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::time::Duration;
 
-/// Bytes of a file up to which it is written again beside a service. Its bookings wait meanwhile, and are
-/// refused once they have waited for [`BUSY_TIMEOUT`], so that a slow disk must write it by then.
+/// Maximum size in bytes of a file that is rewritten beside a service. Bookings wait meanwhile, and fail after
+/// [`BUSY_TIMEOUT`], so even a slow disk must finish by then.
 const REWRITTEN_BESIDE_MAX: u64 = 64 << 20;
 
-/// How long emptying the log waits for readers, while writers wait for it.
+/// How long emptying the log waits for readers. Writers wait meanwhile.
 const LOG_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How often it is tried for an operator.
+/// Maximum attempts to empty the log for an operator.
 const LOG_ATTEMPTS_MAX: u32 = 40;
 
-/// For the writer's connection.
+/// Settings of the writer's connection.
 const OVERWRITE_ALL: &str = "PRAGMA secure_delete = ON";
 const OVERWRITE_WHERE_IT_IS_FREE: &str = "PRAGMA secure_delete = FAST";
 
@@ -46,7 +46,7 @@ SELECT route, owner, key, made, created_at FROM (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1)))
  WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?7";
 
-/// The placeholder once for each seat.
+/// Writes the placeholder once per seat.
 const ERASE_PASSENGERS: &str = "
 UPDATE bookings SET erased_at = ?2,
        booking_metadata = CASE WHEN booking_metadata IS NOT NULL THEN
@@ -123,7 +123,7 @@ impl PersonalData for SqliteStore {
         let mut writing = self.writer.take().await?;
         overwrite(&mut writing, OVERWRITE_ALL).await?;
         let erased = erase_passengers(&mut writing, bookings, of, now).await;
-        // If this is not reached, later writes cost more, and leave as little.
+        // If this is not reached, later writes cost more and leave no more copies.
         overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
         self.writer.note(&erased);
         erased
@@ -180,7 +180,7 @@ impl PersonalData for SqliteStore {
         Ok(DepartedPage::of(&rows, limit))
     }
 
-    /// On a connection of its own, so that the writer is free meanwhile as far as SQLite lets it.
+    /// Uses its own connection, so that the writer is free meanwhile as far as SQLite allows.
     async fn scrub(&self, how: Scrub) -> Result<Scrubbed, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(&self.file)
@@ -191,9 +191,9 @@ impl PersonalData for SqliteStore {
         let is_small = bytes <= REWRITTEN_BESIDE_MAX;
         let is_whole = how != Scrub::Log && (is_small || !claim::is_claimed(&self.file));
         if is_whole {
-            // Commits of this process wait for their turn and do not contend for the file's lock.
+            // Commits of this process wait here and do not contend for the file's lock.
             let _writing = self.writer.take().await?;
-            // What it sorts goes to memory, and to no other file, unless it is too much.
+            // A small file is sorted in memory, so that no temporary file holds personal data.
             let rewrite = if is_small { "PRAGMA temp_store = memory; VACUUM" } else { "VACUUM" };
             sqlx::raw_sql(rewrite).execute(&mut connection).await?;
         }
@@ -259,7 +259,7 @@ async fn erase_keys(
     Ok(erased as usize)
 }
 
-/// Adds bookings and keys to the user's erasure, which begins with the first.
+/// Adds bookings and keys to the user's erasure record, which the first of them creates.
 async fn count(
     tx: &mut Tx<'_>,
     user: UserId,
@@ -284,7 +284,7 @@ async fn count(
     Ok(())
 }
 
-/// Folds the log into the file and cuts it to nothing; says whether it did.
+/// Folds the log into the file and truncates it. Returns whether it did.
 async fn empty_log(connection: &mut SqliteConnection, attempts: u32) -> Result<bool, StoreError> {
     let wait = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", LOG_TIMEOUT.as_millis()));
     sqlx::raw_sql(wait).execute(&mut *connection).await?;

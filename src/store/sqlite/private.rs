@@ -1,12 +1,12 @@
-//! Who may read the files of a database, which hold passengers' data: their owner alone.
+//! Permissions of a database's files: only the owner may read them, since they hold passengers' data.
 //!
-//! SQLite gives its log and its index the permissions of the file that they stand beside.
+//! SQLite gives its log and its index the permissions of the file beside them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What SQLite and the claim keep beside the file.
+/// Suffixes of the files beside it: SQLite's and the claim's.
 #[cfg(unix)]
 const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 
@@ -14,20 +14,20 @@ const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", ".lock"];
 const OWNER: u32 = 0o600;
 const OWNER_AND_GROUP: u32 = 0o660;
 
-/// The file's name with an ending.
+/// The file's name with a suffix.
 pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(ending);
     PathBuf::from(path)
 }
 
-/// Opens a file to write, made for its owner alone if it is missing.
+/// Opens a file to write. A missing file is created, for its owner alone.
 pub(super) fn open(file: &Path) -> io::Result<File> {
     open_with(file, OWNER)
 }
 
-/// Opens the lock of a database, made for those who may open the database if it is missing: they look
-/// whether somebody holds it.
+/// Opens a database's lock file. A missing one is created, readable for all who may open the database, so
+/// that they can check the lock.
 pub(super) fn open_lock(lock: &Path, database: &Path) -> io::Result<File> {
     #[cfg(unix)]
     let mode = std::os::unix::fs::PermissionsExt::mode(&database.metadata()?.permissions());
@@ -36,7 +36,7 @@ pub(super) fn open_lock(lock: &Path, database: &Path) -> io::Result<File> {
     open_with(lock, mode & OWNER_AND_GROUP)
 }
 
-#[cfg_attr(not(unix), allow(unused_variables, reason = "permissions are another matter there"))]
+#[cfg_attr(not(unix), allow(unused_variables, reason = "other systems have no Unix permissions"))]
 fn open_with(file: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -45,11 +45,11 @@ fn open_with(file: &Path, mode: u32) -> io::Result<File> {
     options.open(file)
 }
 
-/// Makes the file if it is missing, and takes it and those beside it from everyone but their owner,
-/// where every user of the machine has them. What only a group has besides its owner was given to it on
-/// purpose, and stays.
+/// Creates a missing file, and removes the permissions of group and others from the file and those beside it
+/// if every user of the machine may read them. Permissions for the group alone were set on purpose and
+/// stay.
 ///
-/// Where the permissions cannot be changed, a warning names the file: another user may own it.
+/// A warning names a file whose permissions cannot be changed: another user may own it.
 pub(super) fn prepare(file: &Path) -> io::Result<()> {
     drop(open(file)?);
     #[cfg(unix)]
@@ -69,7 +69,7 @@ fn close_to_others(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     use tracing::warn;
     const OTHERS: u32 = 0o007;
-    // One that is missing is made later, as private as the database.
+    // A missing one is created later, as private as the database.
     let Ok(metadata) = file.metadata() else { return };
     let mode = metadata.permissions().mode();
     if !metadata.is_file() || mode & OTHERS == 0 {

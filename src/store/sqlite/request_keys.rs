@@ -1,4 +1,4 @@
-//! Idempotency keys of routes other than that of bookings.
+//! Idempotency keys of the routes other than `POST /bookings`.
 
 use super::commit::json;
 use crate::rules::RequestName;
@@ -7,7 +7,7 @@ use crate::store::request_keys::RequestRow;
 use sqlx::SqliteConnection;
 use std::collections::BTreeSet;
 
-/// The rows that are stored under these names.
+/// The rows with these names.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     names: &BTreeSet<RequestName>,

@@ -1,4 +1,4 @@
-//! Keys of routes, made anew.
+//! Recomputes the route keys of flights.
 
 use super::outbox::insert_invalidation;
 use super::writer::begin;
@@ -7,13 +7,13 @@ use crate::store::StoreError;
 use crate::store::route_keys::{ALL, DONE_TO, Keyed, NOTE, RULE, STEP, changed, reached};
 use sqlx::SqliteConnection;
 
-/// Flights whose key may differ: what is plain ASCII with single blanks stays as it is.
+/// Flights whose key may change. Plain ASCII with single blanks does not.
 const LOOK: &str = "
 SELECT id, source, destination, route FROM flights
  WHERE id > ?1 AND (length(CAST(route AS BLOB)) <> length(route) OR instr(route, '  ') > 0)
  ORDER BY id LIMIT ?2";
 
-/// Makes them all anew, step by step.
+/// Recomputes every key, step by step.
 pub(super) async fn renew(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let done_to: Option<i64> =
         sqlx::query_scalar(DONE_TO).bind(RULE).fetch_optional(&mut *connection).await?;

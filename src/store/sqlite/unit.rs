@@ -1,11 +1,11 @@
-//! The decimals of the file's amounts.
+//! Checks and settles the decimals of the file's amounts.
 
 use super::writer::{Tx, begin};
 use crate::domain::Currency;
 use crate::store::{StoreError, unit};
 use sqlx::SqliteConnection;
 
-/// Finer than a whole unit, in hundredths.
+/// Whether an amount in hundredths has a fraction.
 const HAS_FRACTIONS: &str = "
 SELECT EXISTS (SELECT 1 FROM flights WHERE price % 100 <> 0)
     OR EXISTS (SELECT 1 FROM bookings WHERE booking_price % 100 <> 0)";
@@ -18,7 +18,7 @@ const TO_THOUSANDTHS: [&str; 4] = [
     "UPDATE gateway_ledger SET amount = amount * 10",
 ];
 
-/// Settles the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
+/// Stores the decimals at the first start, and refuses a `CURRENCY` with others afterwards.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     currency: Currency,

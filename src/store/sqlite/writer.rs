@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tracing::warn;
 
-/// How often the writer is asked at most whether it writes.
+/// Minimum interval between two probes of the writer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long it may take to answer; less than health waits.
+/// Time limit of a probe. Less than a health check's.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long others may write, an import say, before the writer counts as lost.
+/// How long other writers, e.g. an import, may delay the probe before the store counts as down.
 const OTHERS_WRITE_MAX: Duration = Duration::from_secs(30);
 
-/// The right to write; whoever drops it gives it to the next who waits, at once. (A pool would ask
-/// the connection first whether it is well: two more ways to its thread and back for each batch.)
+/// The right to write. Dropping it passes it to the next waiter at once. (A pool would first check the
+/// connection: two more round trips to its thread per batch.)
 pub(crate) type Writing<'a> = MappedMutexGuard<'a, SqliteConnection>;
 
-/// The one connection that writes, taken in turns, in the order of asking. Cheap to clone.
+/// The one connection that writes, granted in the order of requests. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer(Arc<Shared>);
 
@@ -49,11 +49,11 @@ impl Writer {
         })))
     }
 
-    /// Waits for one's turn, as long as for another process' write lock. A connection whose thread has
-    /// ended is opened anew.
+    /// Waits for the writer, as long as for another process' write lock. Reopens a connection whose thread
+    /// has ended.
     pub(crate) async fn take(&self) -> Result<Writing<'_>, StoreError> {
         let turn = tokio::time::timeout(BUSY_TIMEOUT, self.0.connection.lock()).await;
-        let turn = turn.map_err(|_| away("others write for too long"))?;
+        let turn = turn.map_err(|_| away("other writers hold the writer for too long"))?;
         let mut writing =
             MutexGuard::try_map(turn, Option::as_mut).map_err(|_| away("the store is closed"))?;
         if self.0.is_suspect.load(Ordering::Relaxed) && writing.ping().await.is_err() {
@@ -65,7 +65,7 @@ impl Writer {
         Ok(writing)
     }
 
-    /// Notes how a write went.
+    /// Records the outcome of a write.
     pub(super) fn note<T>(&self, written: &Result<T, StoreError>) {
         match written {
             Err(StoreError::Unavailable(_)) => self.0.is_suspect.store(true, Ordering::Relaxed),
@@ -74,9 +74,9 @@ impl Writer {
         }
     }
 
-    /// Answers if the file can be written: asks the writer, but at most once a second. Others that write
-    /// now are an answer too, unless they do so for too long. After a failed write it writes a page that
-    /// changes nothing, since a full disk is only noticed by that.
+    /// Succeeds if the file can be written. Asks the writer at most once a second. Other writers that hold it
+    /// count as an answer, up to [`OTHERS_WRITE_MAX`]. After a failed write the probe rewrites a page without
+    /// a change, since only a write notices a full disk.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let is_suspect = self.0.is_suspect.load(Ordering::Relaxed);
         let proved_before = self.proved_at().elapsed();
@@ -105,7 +105,7 @@ impl Writer {
                 Err(error)
             }
             Err(_) if !is_suspect && proved_before < OTHERS_WRITE_MAX => Ok(()),
-            Err(_) => Err(away("nobody else gets to write")),
+            Err(_) => Err(away("the writer stays taken")),
         }
     }
 
@@ -118,20 +118,20 @@ impl Writer {
         self.0.proved_at.lock().expect("no holder of the instant panics")
     }
 
-    /// Whether somebody writes.
+    /// Whether the writer is taken.
     pub(super) fn is_taken(&self) -> bool {
         self.0.connection.try_lock().is_err()
     }
 
     pub(super) async fn close(&self) {
         if let Some(connection) = self.0.connection.lock().await.take() {
-            // The log is folded into the file now, or when it is next opened.
+            // If this fails, the next open folds the log into the file.
             let _ = connection.close().await;
         }
     }
 }
 
-/// An open write transaction; rolls back when dropped.
+/// An open write transaction. A drop rolls it back.
 pub(crate) type Tx<'a> = Transaction<'a, Sqlite>;
 
 /// Begins a transaction that holds the file's write lock from the start.

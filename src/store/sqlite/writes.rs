@@ -1,10 +1,9 @@
-//! What a commit writes: a set of rows for each table, in one statement over all of them.
+//! A commit's writes: a set of rows per table, all in one statement.
 //!
-//! Every statement is a way to the writer's thread and back, for which all commits behind it wait. So
-//! the writer has a view with a column for each set, and a trigger that writes the sets of whatever
-//! row is inserted there: a commit is one statement, and so a transaction. (A set is JSON;
-//! `jsonb_each` gives its rows as SQLite keeps them, `json_each` as text, which each column would read
-//! again.)
+//! Every statement is a round trip to the writer's thread, for which all later commits wait. So the writer
+//! has a view with a column per set, and a trigger that writes the sets of each row inserted there: a
+//! commit is one statement, and so one transaction. (A set is JSON. `jsonb_each` returns its rows in
+//! SQLite's binary format; each column would parse the text of `json_each` again.)
 
 use super::commit::json;
 use super::outbox::NewRow;
@@ -15,20 +14,20 @@ use crate::store::{Lane, StoreError, outbox};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-/// All that a commit writes, ready to be bound.
+/// A commit's writes, ready to bind.
 pub(super) struct Writes {
     sets: [Set; 8],
-    /// For each lane, its messages.
+    /// The messages of each lane.
     outbox: [Option<NewRow>; Lane::ALL.len()],
-    /// Cached answers that end.
+    /// The invalidation of cached answers.
     outdated: Option<String>,
-    /// The seats that may be pending before, of users with a limit.
+    /// Maximum pending seats before the commit, of users with a limit.
     rooms: Option<String>,
 }
 
-/// The rows of one statement, each of which it must write: fewer, if one is not as it was decided on.
+/// The rows of one statement. It must write every row; it writes fewer if one is stale.
 struct Set {
-    /// The column that the statement reads.
+    /// The view's column that the statement reads.
     name: &'static str,
     statement: &'static str,
     rows: usize,
@@ -64,7 +63,7 @@ impl Writes {
         }
     }
 
-    /// Makes the view and its trigger, which last as long as the connection.
+    /// Creates the view and its trigger, which last as long as the connection.
     pub(super) async fn prepare(writer: &mut SqliteConnection) -> Result<(), StoreError> {
         let nothing = Self::of(&NetChanges::default(), &ChangeSet::default());
         let sql = AssertSqlSafe(nothing.view_and_trigger());
@@ -74,7 +73,7 @@ impl Writes {
 
     fn view_and_trigger(&self) -> String {
         let mut columns = Vec::new();
-        // Before anything is written, so that it counts what was there.
+        // First, so that it counts the rows before this commit.
         let mut steps = vec![format!(
             "SELECT raise(ABORT, 'a user holds more seats unpaid than the commit was decided on')
               WHERE NEW.rooms IS NOT NULL AND EXISTS (SELECT 1 FROM {});",
@@ -110,7 +109,7 @@ impl Writes {
         )
     }
 
-    /// Writes all; refused, with nothing written, if a row is not as it was decided on.
+    /// Writes everything. Fails with [`StoreError::Refused`], and writes nothing, if a row is stale.
     pub(super) async fn write(self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut insert = sqlx::query(
             "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
@@ -129,7 +128,7 @@ impl Writes {
 }
 
 impl Set {
-    /// What these changes make rows of.
+    /// A set with a row per change.
     fn new<'a, C, R: Serialize>(
         name: &'static str,
         statement: &'static str,
@@ -142,7 +141,7 @@ impl Set {
     }
 }
 
-/// What a commit must find of pending seats, as rows.
+/// The limits on pending seats, as rows.
 pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
     let row = |limit: &PendingLimit| {
         (limit.holder.0, limit.holder.1, limit.pending_max, micros(limit.at))
@@ -150,7 +149,7 @@ pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
     folded.pending_limits.iter().map(row).collect()
 }
 
-/// Those of such rows (`c`) whose user holds more.
+/// Those of such rows (`c`) whose limit is exceeded.
 pub(super) fn crowded(rows: &str) -> String {
     format!(
         "json_each({rows}) AS c
@@ -165,7 +164,7 @@ type FlightChange = Change<Flight, Flight>;
 type PaymentChange = Change<Option<PaymentStatus>, Payment>;
 type BookingChange = Change<Option<BookingStatus>, Booking>;
 
-/// A flight's inventory, which is all that a hold or a settlement changes of it.
+/// A flight's inventory, the only part that a hold or a settlement changes.
 fn inventory(Change { was, after }: &FlightChange) -> impl Serialize {
     let seats = (after.available_seats, after.held_seats, after.blocked_seats);
     (after.id, was.version, after.version, micros(after.updated_at), seats)
@@ -305,7 +304,7 @@ fn update_bookings(bookings: &[&BookingChange]) -> Set {
     )
 }
 
-/// A key that another commit took is not replaced before its record is too old to count.
+/// Replaces the record of another commit only after it has lapsed.
 fn upsert_keys(records: &[IdempotencyRecord]) -> Set {
     Set::new(
         "keys",
@@ -327,7 +326,7 @@ fn upsert_keys(records: &[IdempotencyRecord]) -> Set {
     )
 }
 
-/// As those of bookings.
+/// The same for keys of other routes.
 fn upsert_requests(records: &[RequestRecord]) -> Set {
     Set::new(
         "keys_of_requests",
