@@ -1,10 +1,10 @@
 //! `--services`: the specification's services of this machine, waited for, or named where they don't
 //! answer. Which ports are meant without a setting is a unit test's, as those may be taken here.
 
-use crate::support::booking;
 use crate::support::deployment::TestDatabase;
 use crate::support::process::{Server, binary, http_client};
 use crate::support::replicas::Replicas;
+use crate::support::{booking, eventually};
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::Duration;
@@ -27,9 +27,12 @@ async fn serve_services_uses_all_three_services_and_reports_their_health() {
     let server = Server::start_as(directory.path(), &settings, &arguments, Stdio::inherit()).await;
 
     let client = http_client();
-    let health = client.get(format!("{}/api/v1/health", server.base)).send().await;
-    let health: Value = health.expect("sent").json().await.expect("JSON");
-    assert_eq!(health["status"], "ok", "{health}");
+    let health = eventually("a service in good health", async || {
+        let health = client.get(format!("{}/api/v1/health", server.base)).send().await;
+        let health: Value = health.expect("sent").json().await.expect("JSON");
+        if health["status"] == "ok" { Ok(health) } else { Err(health) }
+    })
+    .await;
     assert!(!health.to_string().contains("embedded"), "{health}");
 
     let placed = client.post(format!("{}/api/v1/bookings", server.base)).json(&booking(1, 2));
