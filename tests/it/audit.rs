@@ -1,4 +1,4 @@
-//! The audit must be able to fail: each planted violation is found, by its invariant.
+//! Each planted violation is found and reported under its invariant.
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::{TestApp, TestDatabase, booking, flight};

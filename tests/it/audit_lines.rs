@@ -1,5 +1,5 @@
-//! Lines of the target `audit`: what is read of others, and changed for them, has a line that says who
-//! did it, and nothing of the passengers.
+//! Log lines with the target `audit`: reading or changing the data of others writes one that names the
+//! actor, and nothing about passengers.
 
 use crate::logs::log_of;
 use crate::support::jwt::token;

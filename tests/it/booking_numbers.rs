@@ -1,5 +1,4 @@
-//! Numbers of bookings that are drawn though stored bookings have them, as after a restore that set the
-//! sequence back.
+//! Booking numbers drawn from a sequence that lies behind the table, as after a restore.
 
 use crate::support::deployment::is_shared;
 use crate::support::{Answer, TestApp, booking};

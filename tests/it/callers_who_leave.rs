@@ -1,5 +1,5 @@
-//! Callers who leave in the middle of a write: what they leave behind costs no other caller anything,
-//! and what they began is done whole or not at all.
+//! Callers that disconnect during a write: other callers are unaffected, and the write happens completely
+//! or not at all.
 
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};

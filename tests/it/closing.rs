@@ -1,5 +1,5 @@
-//! What the clock ends: sale, search and a traveller's refund. A flight that had departed before it
-//! was created has no departure that would end anything.
+//! The clock ends sale, search and refunds to travellers. A flight created after its departure has no
+//! departure for these rules.
 
 use crate::support::redis::Server;
 use crate::support::{Answer, TestApp, booking, config, flight};

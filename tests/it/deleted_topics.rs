@@ -1,4 +1,4 @@
-//! Topics that are deleted while the service runs: they are made again, and everyone goes on in them.
+//! Topics deleted while the service runs are recreated, and producers and consumers go on.
 
 use crate::support::eventually;
 use crate::support::kafka::{self, Broker};

@@ -1,4 +1,4 @@
-//! The look for drift: what breaks an invariant while the service runs is told, until it is repaired.
+//! The drift check reports broken invariants while the service runs, until they are repaired.
 
 use crate::support::TestApp;
 use crate::support::{equal, eventually};

@@ -1,7 +1,7 @@
-//! One run in which everything goes wrong, one fault after the other, while callers book on two
-//! replicas: nothing that was answered is lost, and what no fault is about goes on.
+//! Faults, one after the other, while callers book on two replicas: no answered booking is lost, and flights
+//! without a fault stay bookable.
 //!
-//! `tests/faults` runs it in full length and shows what it counted.
+//! `tests/faults` runs it at full length and prints what it counted.
 
 mod cut_off;
 mod forged;

@@ -1,4 +1,4 @@
-//! A store that loses connections and refuses commits: every caller gets one true answer.
+//! A store that loses connections and refuses commits: every caller gets exactly one correct answer.
 
 use crate::support::{Fault, TestApp, booking, flight, start_of_test};
 use airline_booking::domain::{

@@ -1,4 +1,4 @@
-//! A flight's version may outgrow the specified column: its metrics, its alert, and the rewrite.
+//! A flight's version can outgrow its INTEGER column: the metrics, the alert and the rewrite to BIGINT.
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::{TestDatabase, booking};

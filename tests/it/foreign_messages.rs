@@ -1,4 +1,4 @@
-//! Messages that no consumer can use: each is put aside, bounded, and stops nothing behind it.
+//! Messages that no consumer can use: each becomes a bounded dead letter and blocks nothing behind it.
 
 use crate::support::booking;
 use crate::support::kafka::{self, Stored};

@@ -1,5 +1,5 @@
-//! Tokens as attackers write them: sound signatures over odd JSON, odd signatures over sound JSON, and
-//! a sound token in odd headers. Each is a refusal, and none is an error.
+//! Tokens as attackers write them: valid signatures over odd JSON, odd signatures over valid JSON, and a valid
+//! token in odd headers. Each is refused, none causes an error.
 
 use crate::support::jwt::token_of_texts;
 use crate::support::{Answer, TestApp, start_of_test};

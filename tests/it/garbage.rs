@@ -1,4 +1,4 @@
-//! What no reader can use, on all four topics: each is put aside once, and stops nothing.
+//! Unusable messages on all four topics: each becomes one dead letter and blocks nothing.
 
 use crate::support::booking;
 use crate::support::eventually;

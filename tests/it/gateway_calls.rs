@@ -1,4 +1,4 @@
-//! Calls of the payment gateway: for what rows say, bounded in time, refunds behind no capture.
+//! Calls to the payment gateway follow the database's rows, have a time-out, and never delay refunds.
 
 use crate::support::TestApp;
 use airline_booking::bus::Bus;

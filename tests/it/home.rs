@@ -1,4 +1,4 @@
-//! A first look at `/`, and the documents that `DOCS=off` takes away.
+//! The page at `/`, and the documents that `DOCS=off` removes.
 
 use crate::support::{Answer, TestApp};
 use airline_booking::config::{AllowedHosts, Config};

@@ -1,4 +1,4 @@
-//! What browsers are told of an answer, what they send for pages of others, and gzip.
+//! Security headers for browsers, cross-origin requests, and gzip.
 
 use crate::support::{Answer, TestApp};
 use airline_booking::config::{AllowedHosts, CorsOrigins, JwtSettings, KeySource};

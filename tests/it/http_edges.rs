@@ -1,4 +1,4 @@
-//! The edges of HTTP: bodies, paths and methods that nobody should send; ids; health; documents.
+//! Malformed bodies, unknown paths and methods, request ids, health, documents.
 
 use crate::support::{Answer, TestApp, booking, equal, within};
 use airline_booking::http::ProblemCode;

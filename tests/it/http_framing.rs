@@ -1,5 +1,4 @@
-//! Where one request ends and the next begins: no way of writing it lets a request hide in another's
-//! body (request smuggling). On the real binary.
+//! Request smuggling: no notation of a request hides another in its body. On the real binary.
 
 use crate::support::process::{Server, http_client};
 use serde_json::Value;

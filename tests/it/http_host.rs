@@ -1,4 +1,4 @@
-//! The `Host` of a request: HTTP/1.1 has one, and only one.
+//! The `Host` header: HTTP/1.1 requires exactly one.
 
 use crate::support::process::Server;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! How often one client may ask, and whose word on its address counts.
+//! The rate limit for each client, and which proxies may name the client's address.
 
 use crate::support::{Answer, TestApp};
 use airline_booking::config::RateLimit;

@@ -1,4 +1,4 @@
-//! Idempotency keys of all that is posted: a repeat makes nothing new.
+//! Idempotency keys of POST requests: a repeat creates nothing.
 
 use crate::support::{Answer, TestApp, booking, flight};
 use http::Method;

@@ -1,5 +1,5 @@
-//! Who is worked for, up to `MAX_IN_FLIGHT`, and who only waits: probes, slow bodies, callers that
-//! wait for a payment. And what becomes of requests that hang or strike a bug.
+//! Which requests need one of the `MAX_IN_FLIGHT` permits, and which do not: probes, slow bodies, callers that
+//! wait for a payment. And requests that hang or panic.
 
 use crate::support::{Answer, ReadFault, TestApp, booking};
 use axum::body::Body;

@@ -1,5 +1,5 @@
-//! What was read can be sent back: a client that changes one field sends the whole object, and the
-//! existing service's clients send every field that they know, set or not.
+//! An object that was read can be sent back: by clients that change one field of it, and by clients of the
+//! existing service, which send every field.
 
 use crate::support::TestApp;
 use http::Method;

@@ -1,4 +1,4 @@
-//! What a request may say: nothing that is not understood, and numbers however they are written.
+//! Strict reading of requests: unknown fields and parameters are refused, numbers count by value.
 
 use crate::support::{Answer, TestApp, booking, flight};
 use axum::body::Body;

@@ -1,4 +1,4 @@
-//! Who may do what: every endpoint with every kind of token.
+//! Authorization: every endpoint with every kind of token.
 
 use crate::support::jwt::base64url;
 use crate::support::jwt::{public_key, token};

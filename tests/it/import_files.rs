@@ -1,4 +1,4 @@
-//! Files to import as spreadsheets, scripts and people make them.
+//! Import of files as spreadsheets, scripts and people write them.
 
 use crate::support::process::{binary, run, run_with};
 use std::io::Write as _;

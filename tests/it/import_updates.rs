@@ -1,4 +1,4 @@
-//! `import --update`: flights that are stored become what the file says, beside a running service.
+//! `import --update` changes stored flights beside a running service.
 
 use crate::support::process::{Server, binary, http_client, run_with};
 use crate::support::{TestDatabase, booking, equal, eventually};

@@ -1,5 +1,5 @@
-//! Other teams on the topics: what they read is the contract, what they write is applied or put
-//! aside with a reason, and nothing that they write stops anything.
+//! The topics as a contract with other teams: what they read is documented, what they write is applied or
+//! becomes a dead letter, and nothing that they write stops the service.
 
 use crate::support::booking;
 use crate::support::kafka::{Stored, count, stored, write};

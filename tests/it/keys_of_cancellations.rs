@@ -1,4 +1,4 @@
-//! Idempotency keys of cancellations: written by the commit that cancels, so that nothing comes between.
+//! Idempotency keys of cancellations are written in the commit that cancels.
 
 use crate::support::{Answer, Fault, TestApp, give_up_after};
 use http::Method;

@@ -1,4 +1,4 @@
-//! `erase` that is killed (`kill -9`) at random moments beside a service, and run again: it goes on.
+//! `erase` killed (`kill -9`) at random moments beside a service continues when it is run again.
 
 use crate::support::people::{MARK, USER, all_bytes, count, party};
 use crate::support::process::{Server, binary, http_client, run_with};

@@ -1,5 +1,5 @@
-//! `--services`: the specification's services of this machine, waited for, or named where they don't
-//! answer. Which ports are meant without a setting is a unit test's, as those may be taken here.
+//! `serve --services`: uses the services on this machine's usual ports, waits for them, and names the missing
+//! ones. A unit test covers the default ports, which may be in use here.
 
 use crate::support::deployment::TestDatabase;
 use crate::support::process::{Server, binary, http_client};

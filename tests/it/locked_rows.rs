@@ -1,5 +1,5 @@
-//! Rows that another session keeps, and commands that make the database slow: they cost only the
-//! commands that need them. On PostgreSQL.
+//! Rows locked by another session, and slow commits: only the commands that need those rows are affected.
+//! On PostgreSQL.
 
 use crate::support::deployment::Opened;
 use crate::support::process::{Server, http_client};

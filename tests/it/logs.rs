@@ -1,4 +1,4 @@
-//! What the log tells, and what it must never tell: who flies, or a secret, even at `trace`.
+//! What the log says, and what it never says: passengers and secrets, even at `trace`.
 
 use crate::support::collector::Collector;
 use crate::support::process::{Server, http_client, run};

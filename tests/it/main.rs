@@ -1,4 +1,4 @@
-//! What the service promises, a module a promise. One binary, so that it links once.
+//! What the service promises, one module a promise. One binary, so that it links once.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! A client that opens connections or is refused without end: it keeps its part of the connections and of
-//! the log. On the real binary, from several addresses of this machine.
+//! One client that opens many connections or is refused repeatedly keeps to its share of the connections and
+//! of the log. On the real binary, from several addresses of this machine.
 
 use crate::support::process::{Server, http_client};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Each metric moves when what it tells of happens, has a help text, and is documented.
+//! Each metric changes when its event happens, has a help text, and is documented.
 
 use crate::support::collector::Collector;
 use crate::support::replicas::Replicas;

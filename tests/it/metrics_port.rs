@@ -1,4 +1,4 @@
-//! `METRICS_PORT`: what operators ask has a port of its own, and callers do not reach `/metrics`.
+//! `METRICS_PORT` moves `/metrics` to a port that callers do not reach.
 
 use crate::support::process::{Server, http_client, run_with};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! What two replicas on PostgreSQL, Redis and Kafka survive under load without losing a booking:
-//! no answered booking is missing or stuck, no answer is a 500, the audit is clean.
+//! Outages under load, with two replicas on PostgreSQL, Redis and Kafka: no answered booking is missing or
+//! stuck, no answer is a 500, the audit is clean.
 
 use crate::support::TestDatabase;
 use crate::support::deployment::required;

@@ -1,4 +1,4 @@
-//! Bugs beside the store: what panics fails alone, and what goes on beside it is finished.
+//! Panics outside the store: the panicking work fails alone, and work beside it completes.
 
 use crate::support::TestApp;
 use airline_booking::domain::{FlightId, PaymentReference};

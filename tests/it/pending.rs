@@ -1,4 +1,4 @@
-//! `MAX_PENDING_PER_USER`: nobody keeps more of a flight from others, unpaid, than that.
+//! `MAX_PENDING_PER_USER` limits the unpaid seats that one user holds of a flight.
 
 use crate::support::replicas::Replicas;
 use crate::support::{Answer, TestApp, booking};

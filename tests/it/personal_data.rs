@@ -1,4 +1,4 @@
-//! A user's data are exported and erased, whatever their bookings' states, and nothing of them is left.
+//! Export and erasure of a user's data, whatever their bookings' states: nothing is left.
 
 use crate::support::people::{
     MARK, USER, all_bytes, count, files_below, party, rows_of_all_tables,

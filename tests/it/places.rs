@@ -1,4 +1,4 @@
-//! Places are found however they are written, and shown as they were given.
+//! Places are found in any spelling, and shown as they were entered.
 
 use crate::support::{TestApp, eventually, flight};
 use airline_booking::clock::Clock as _;

@@ -1,4 +1,4 @@
-//! What every bus promises, on each of them; and what Kafka bears beyond it.
+//! The bus port's promises, on each adapter; and what the Kafka adapter survives beyond them.
 
 use crate::support::eventually;
 use crate::support::kafka;

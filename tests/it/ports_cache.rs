@@ -1,4 +1,5 @@
-//! The cache port's promises, for each implementation: never an older answer than one was told of.
+//! The cache port's promises, on each adapter: no answer is older than an invalidation that its reader
+//! knows of.
 
 use crate::support::redis::{cluster, prefix, single};
 use crate::support::within;

@@ -1,4 +1,4 @@
-//! The lock port's promises, for each implementation.
+//! The lock port's promises, on each adapter.
 
 use crate::support::redis::{cluster, prefix, single};
 use airline_booking::domain::FlightId;

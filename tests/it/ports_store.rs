@@ -1,4 +1,4 @@
-//! The store port's contract, on every implementation.
+//! The store port's promises, on each adapter.
 
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;

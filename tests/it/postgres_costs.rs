@@ -1,4 +1,4 @@
-//! What PostgreSQL must not be made to do for a booking.
+//! What a booking must not cost on PostgreSQL.
 
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
@@ -16,7 +16,7 @@ async fn column(database: &TestDatabase, statement: &'static str) -> Vec<String>
 async fn no_index_covers_a_column_that_a_booking_updates() {
     let database = TestDatabase::postgres().await;
     database.open(Duration::ZERO, Arc::new(SystemClock)).await;
-    // An index that reads a column, be it in its condition alone, makes each update of that column
+    // An index that covers a column, or has it in its condition, makes each update of that column
     // write to all of the table's indexes.
     let statement = "
         SELECT DISTINCT i.indexrelid::regclass || ' reads ' || a.attname

@@ -1,5 +1,5 @@
-//! PostgreSQL that breaks off, hangs, or cannot be heard: a booking is made after all, or its caller
-//! is told to come again; and a read replica that is behind, or gone.
+//! PostgreSQL aborts, hangs or is unreachable: a booking succeeds on retry, or its caller gets a 503. And a read
+//! replica that is behind or gone.
 
 use crate::support::process::{Server, http_client};
 use crate::support::proxy::Proxy;

@@ -1,4 +1,4 @@
-//! Redis hangs, dies, forgets and comes back with its past: never a stale answer, never a long wait.
+//! Redis hangs, crashes, loses its data or returns with an old copy: no stale answer and no long wait.
 
 use crate::ports_cache::{cache, day, get, outdated, put};
 use crate::support::redis::{Server, connect};

@@ -1,4 +1,4 @@
-//! Two replicas are one service: what one sells, the other does not, and what one knows, both show.
+//! Two replicas act as one service: no seat is sold twice, and both show each change.
 
 use crate::support::redis::Server as RedisServer;
 use crate::support::replicas::Replicas;

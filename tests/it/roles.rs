@@ -1,5 +1,4 @@
-//! The service's work divided among processes (`ROLES`): together they are one service, and each
-//! answers for its own part only.
+//! Processes with different `ROLES`: together they make one service, and each answers only for its part.
 
 use crate::support::booking;
 use crate::support::process::binary;

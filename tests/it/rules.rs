@@ -1,5 +1,4 @@
-//! `decide`, by itself: random command sequences keep the invariants, and saying a thing twice
-//! says the same.
+//! `decide` alone: random sequences of commands keep the invariants, and repeats change nothing.
 
 use airline_booking::domain::{
     BookingId, BookingStatus, FlightId, FlightPatch, FlightStatus, Money, NewFlight, Passenger,

@@ -1,5 +1,4 @@
-//! Sample flights: an empty database has some, and they go on as the days pass, unless it has flights
-//! of its own.
+//! Sample flights: an empty database gets some, and new ones are added daily until real flights exist.
 
 use crate::support::{TestApp, flight};
 use chrono::TimeDelta;

@@ -1,4 +1,4 @@
-//! The schema is brought up to date while another session keeps a table. On PostgreSQL.
+//! Migrations while another session locks a table. On PostgreSQL.
 
 use crate::support::TestDatabase;
 use crate::support::eventually;

@@ -1,4 +1,4 @@
-//! What a start keeps to itself and what it refuses, on the real binary.
+//! Secrets that the start hides and configurations that it refuses, on the real binary.
 
 use crate::support::process::{Server, binary, http_client};
 use crate::support::{booking, flight};

@@ -1,4 +1,4 @@
-//! A thousand people want the same flight: every seat is sold, once.
+//! A thousand callers want the same flight: every seat is sold exactly once.
 
 use crate::support::{Answer, TestApp, booking};
 use futures::future::join_all;

@@ -1,4 +1,4 @@
-//! Settings of the running binary, each seen in what it does; and every choice of parts.
+//! Each setting's effect on the running binary, and every combination of services.
 
 use crate::support::collector::Collector;
 use crate::support::deployment::required;

@@ -1,4 +1,4 @@
-//! From a hold to its end: capture, decline, expiry, cancellation, and what comes late.
+//! From a hold to its end: capture, decline, expiry, cancellation, and late events.
 
 use crate::support::TestApp;
 use airline_booking::bus::Bus;

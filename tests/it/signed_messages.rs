@@ -1,4 +1,4 @@
-//! Messages on Kafka are believed as far as their signatures go.
+//! Which messages on Kafka are believed, by their signatures.
 
 use crate::support::kafka::{count, stored, write};
 use crate::support::replicas::Replicas;

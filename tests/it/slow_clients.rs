@@ -1,4 +1,4 @@
-//! Clients that are slow, or say nothing: given up, and in nobody's way. On the real binary.
+//! Slow and silent clients time out and block nobody. On the real binary.
 
 use crate::support::process::{Server, http_client};
 use crate::support::{booking, eventually, flight};

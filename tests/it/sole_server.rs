@@ -1,4 +1,4 @@
-//! A database whose topics stay in the process is served by one process, also after its claim was lost.
+//! Without Kafka only one process serves a database, also after its claim was lost.
 
 use crate::support::TestDatabase;
 use crate::support::eventually;

@@ -1,4 +1,4 @@
-//! The table in `docs/states.md`, cell by cell: what it says is what `decide` does.
+//! Each cell of the table in `docs/states.md` matches `decide`.
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,

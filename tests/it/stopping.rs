@@ -1,4 +1,4 @@
-//! A stop behind a load balancer, and the health command. On the real binary.
+//! Shutdown behind a load balancer, and the health command. On the real binary.
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::{booking, flight};

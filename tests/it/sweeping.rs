@@ -1,4 +1,4 @@
-//! The sweeper where the store refuses some of its work, and after a crash.
+//! The sweeper when the store refuses some of its work, and after a crash.
 
 use crate::support::{Fault, TestApp, eventually};
 use airline_booking::clock::Clock as _;

@@ -1,5 +1,5 @@
-//! TLS to PostgreSQL and Redis, by an authority of the test's own: served to the host that was named,
-//! refused to another.
+//! TLS to PostgreSQL and Redis with a test certificate authority: the host in the certificate is accepted,
+//! another one is refused.
 
 use crate::support::eventually;
 use crate::support::process::{Server, http_client, run_with};

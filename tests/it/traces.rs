@@ -1,4 +1,4 @@
-//! One trace follows a booking from its request to its end, and what traces must never do.
+//! One trace follows a booking from its request to its end, without personal data.
 
 use crate::support::collector::{Collector, Received, tree};
 use crate::support::deployment::is_shared;
@@ -112,7 +112,7 @@ async fn one_trace_follows_a_booking_over_replicas_and_kafka() {
     let placed = placed.header("traceparent", TRACEPARENT).send().await.expect("an answer");
     let placed: Value = placed.json().await.expect("JSON");
     replicas.expect_ended(&[placed]).await;
-    // What was told of the settlement goes out; then a stop sends what has not been sent.
+    // Messages about the settlement go out; then a stop sends what has not been sent.
     replicas.outbox_is_empty().await;
     let names = ["KAFKA_TOPIC_PAYMENT_REQUESTS", "KAFKA_TOPIC_PAYMENTS"];
     let topics = names.map(|name| replicas.setting(name).to_owned());

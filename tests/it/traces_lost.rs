@@ -1,4 +1,4 @@
-//! A collector that does not take traces costs spans, and nothing else.
+//! A collector that does not accept traces costs only spans.
 
 use crate::support::collector::Collector;
 use crate::support::process::{Server, http_client};

@@ -1,5 +1,4 @@
-//! Rows that somebody changed by hand so that they can't be read: they cost the commands that need them,
-//! and no others of their batch.
+//! Rows changed by hand so that they cannot be read fail only the commands of a batch that need them.
 
 use crate::support::{TestApp, start_of_test};
 use airline_booking::domain::{BookingId, FlightId, PaymentMethod, PaymentReference, UserId};

@@ -1,5 +1,4 @@
-//! Workers that panic, that get nowhere, and that are stopped: none of it goes unnoticed, and a stop
-//! finishes what is under way.
+//! Workers that panic, stall or are stopped: each is noticed, and a shutdown finishes running work.
 
 use crate::support::deployment::Opened;
 use crate::support::process::http_client;

@@ -1,5 +1,4 @@
-//! Callers who leave before they are answered: they create flights, change flights and book, and close
-//! their connection within some milliseconds.
+//! Callers that disconnect before they get an answer, some milliseconds after they send a request.
 
 use crate::support::callers::{Bases, Wish};
 use crate::support::eventually;

@@ -1,4 +1,4 @@
-//! What a stranger who may write to the topics, and knows no secret, says of two bookings.
+//! Forged messages about two bookings, from a producer with write access and without a secret.
 
 use crate::support::callers::Wish;
 use crate::support::eventually;

@@ -1,4 +1,4 @@
-//! What became of everything once all is at rest: checked, and shown as counts.
+//! The state after the faults, checked and printed as counts.
 
 use super::Run;
 use crate::support::callers::{Aim, Answer, Wish};

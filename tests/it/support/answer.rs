@@ -1,4 +1,4 @@
-//! A response, read.
+//! A response, read to its end.
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};

@@ -1,5 +1,4 @@
-//! Callers that book without end and note every answer, so that a test can say afterwards what became
-//! of each: which booking it was, how long it took, and during which fault.
+//! Callers that book continuously and record every answer: which booking, how long it took, during which fault.
 
 use super::booking;
 use super::eventually;

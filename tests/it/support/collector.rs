@@ -1,4 +1,4 @@
-//! A collector of the test's own: takes OTLP over HTTP and keeps what it is given.
+//! A trace collector inside the test: accepts OTLP over HTTP and keeps the spans.
 
 use airline_booking::config::TracingSettings;
 use airline_booking::telemetry::{Metrics, Tracing};

@@ -1,4 +1,4 @@
-//! A store that fails when told to; everything else is the real one's.
+//! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,

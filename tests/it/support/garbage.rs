@@ -1,4 +1,4 @@
-//! Messages that no topic's reader can use, of every size and kind that Kafka takes.
+//! Unusable messages of every size and kind that Kafka accepts.
 
 use super::kafka::WAIT_MAX;
 use futures::future::join_all;

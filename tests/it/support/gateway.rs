@@ -1,4 +1,4 @@
-//! The simulated gateway behind a gate, so that a test says when it answers.
+//! The simulated gateway behind a gate: the test decides when it answers.
 
 use airline_booking::domain::PaymentReference;
 use airline_booking::gateway::simulated::SimulatedGateway;

@@ -1,4 +1,4 @@
-//! Kafka as tests use it: topics and groups of a test's own, and what others write and read there.
+//! Kafka for tests: topics and groups for each test, and foreign producers and consumers.
 
 use super::deployment::required;
 use super::services::Service;

@@ -1,5 +1,5 @@
-//! Replicas in this process, each a whole service on PostgreSQL, Redis and Kafka, so that a test can
-//! strike their parts: the store, the gateway, the way to PostgreSQL.
+//! Replicas inside the test process, each a complete service on PostgreSQL, Redis and Kafka, whose store,
+//! gateway and connections a test can disturb.
 
 use super::deployment::{TestDatabase, required};
 use super::proxy::Proxy;

@@ -1,4 +1,4 @@
-//! The harness: the real service on a database of its own, with a clock that the test moves.
+//! The harness: the real service on its own database, with a clock that the test moves.
 
 mod answer;
 pub mod callers;

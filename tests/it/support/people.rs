@@ -1,4 +1,4 @@
-//! A user whose every value can be told from all others', and the look for what is left of them.
+//! A user with unique values in every field, and a search for whatever is left of them.
 
 use super::{TestDatabase, booking};
 use serde_json::{Value, json};

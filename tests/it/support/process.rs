@@ -1,4 +1,4 @@
-//! The real binary as a process of its own, to be killed.
+//! The real binary as a separate process that a test can kill.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The way to a server, which a test may lose: connections that lead nowhere, stall, or are cut.
+//! A TCP proxy that a test can silence, stall or cut.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,7 +34,7 @@ impl Proxy {
         Self { address, lost, is_silent, forwarding }
     }
 
-    /// The connections that there are lead nowhere: whoever made them hears nothing more, and the
+    /// Existing connections go silent: their clients receive nothing more, and the
     /// server has noticed that they are lost. New ones are forwarded.
     pub fn lose_connections(&self) {
         self.lost.send_modify(|times| *times += 1);

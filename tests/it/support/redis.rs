@@ -1,4 +1,4 @@
-//! Redis for tests: the servers that `tests/run` started, and servers of a test's own, to be hurt.
+//! Redis for tests: the servers started by `tests/run`, and servers that a test starts and disturbs.
 
 use super::deployment::required;
 use super::eventually;

@@ -1,4 +1,4 @@
-//! Replicas as processes of their own on PostgreSQL, Redis and Kafka, and a load on them.
+//! Replicas as separate processes on PostgreSQL, Redis and Kafka, and load on them.
 
 use super::deployment::{TestDatabase, required};
 use super::process::{Server, http_client, run_with};

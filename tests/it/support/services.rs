@@ -1,4 +1,4 @@
-//! Servers of a test's own, started by the scripts of `tests/services`, which it may take away.
+//! Servers that a test starts with the scripts of `tests/services` and can stop.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
