@@ -287,7 +287,7 @@ fn time_comes_from_the_clock_alone() {
 #[test]
 fn tasks_are_started_where_the_application_can_wait_for_them() {
     let rooms = [
-        "app/mod.rs",
+        "app/pipeline.rs",
         "app/workers.rs",
         "engine/batch.rs",
         "engine/scheduler.rs",
@@ -297,8 +297,6 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "redis/mod.rs",
         // For three seconds at most, and nothing is lost with them.
         "identity/keys.rs",
-        // A thread, which takes what the others write.
-        "telemetry/logging.rs",
     ];
     only_in(&rooms, &["spawn("]);
 }

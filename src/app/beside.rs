@@ -1,6 +1,6 @@
-//! What commands that change flights and seats use beside a service that may run.
+//! A store and an engine for commands that change flights while a service may run.
 
-use super::parts::Opened;
+use super::open_store::CommandStore;
 use super::{batches, policy};
 use crate::booking::Flights;
 use crate::cache::memory::MemoryCache;
@@ -18,21 +18,22 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A store and the way to change its flights.
+/// A store and the use cases that change its flights.
 pub struct Beside {
-    /// The truth.
+    /// The source of truth.
     pub store: Arc<dyn Store>,
-    /// The time.
+    /// The current time.
     pub clock: Arc<dyn Clock>,
-    /// The use cases.
+    /// Flight use cases.
     pub flights: Flights,
 }
 
 impl Beside {
-    /// Opens the store that the settings name. Brings its schema up to date only if no service runs on it.
+    /// Opens the store that the settings name. Updates its schema only if no service uses it.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let Opened { store, clock, postgres } = Opened::by(config, false).await?;
-        // A turn with the replicas on flights that they sell all the time.
+        let CommandStore { store, clock, postgres } =
+            CommandStore::from_config(config, false).await?;
+        // With the replicas' locks, the command gets its turn on flights that they sell all the time.
         let locks: Arc<dyn FlightLocks> = match (&config.redis, &postgres) {
             (Some(settings), Some(postgres)) if config.flight_locks => {
                 let redis = Redis::new(settings, Metrics::new());
@@ -56,8 +57,8 @@ impl Beside {
     }
 }
 
-/// An engine over a store. Versions keep it and the service apart; what it tells and which answers it
-/// outdates waits in the store for the service's relay.
+/// An engine on a store that a service may use too. Flight versions detect conflicts with the service;
+/// events and invalidations wait in the store for the service's relay.
 pub fn engine_beside(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
     engine_with(config, store, clock, Arc::new(MemoryLocks::default()))
 }

@@ -1,4 +1,4 @@
-//! Asks the services that the settings name whether they answer, for a start that is meant to use them.
+//! Checks whether the services that the settings name answer, before a start that uses them.
 
 use crate::bus::Bus;
 use crate::bus::kafka::KafkaBus;
@@ -12,33 +12,33 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long Kafka may take for its first answer.
-const KAFKA_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+/// Time limit of Kafka's first answer.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// PostgreSQL, Redis and Kafka, as far as the settings name them.
+/// Those of PostgreSQL, Redis and Kafka that the settings name.
 pub struct Services<'a> {
     config: &'a Config,
     redis: Option<Redis>,
     kafka: Option<KafkaBus>,
 }
 
-/// A service that does not do what it is there for.
+/// A service that does not answer, or refuses.
 #[derive(Debug)]
 pub struct Missing {
-    /// Which one, and where it should be.
+    /// The service and its address.
     pub what: String,
-    /// What it said, or that it said nothing.
+    /// Its error, or that it did not answer.
     pub why: String,
     /// Its name in `docker-compose.yml`.
     pub container: &'static str,
-    /// The settings that say where it is.
+    /// The settings of its address.
     pub settings: &'static str,
-    /// Whether it answered, and will go on refusing until the settings or the service are changed.
+    /// It answered, and refuses until its settings or the service are changed.
     pub is_refusal: bool,
 }
 
 impl<'a> Services<'a> {
-    /// Those that the settings name. Fails for settings that can never work.
+    /// Connects lazily. Fails for settings that can never work.
     pub fn of(config: &'a Config) -> anyhow::Result<Self> {
         let redis = config.redis.as_ref().map(|redis| Redis::new(redis, Metrics::new()));
         let kafka = config.kafka.as_ref().map(|kafka| KafkaBus::connect(kafka, Metrics::new()));
@@ -49,7 +49,7 @@ impl<'a> Services<'a> {
         })
     }
 
-    /// Asks all of them at once, some seconds at most; those that do not answer.
+    /// Checks all services at once, within a few seconds. Returns those that do not answer or refuse.
     pub async fn missing(&self) -> Vec<Missing> {
         let (postgres, redis, kafka) = tokio::join!(self.postgres(), self.redis(), self.kafka());
         [postgres, redis, kafka].into_iter().flatten().collect()
@@ -81,7 +81,7 @@ impl<'a> Services<'a> {
 
     async fn kafka(&self) -> Option<Missing> {
         let (kafka, settings) = (self.kafka.as_ref()?, self.config.kafka.as_ref()?);
-        let why = match timeout(KAFKA_ANSWERS_WITHIN, kafka.ping()).await {
+        let why = match timeout(KAFKA_TIMEOUT, kafka.ping()).await {
             Ok(Ok(())) => return None,
             Ok(Err(error)) => error.0,
             Err(_) => "no answer".to_owned(),
@@ -96,7 +96,7 @@ impl<'a> Services<'a> {
     }
 }
 
-/// The cause at the end of the chain, which says what happened; those before it say where.
+/// The last cause of the chain: it says what happened, the earlier ones say where.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

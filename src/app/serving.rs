@@ -1,4 +1,4 @@
-//! The routers of a composed service, and the time from its start to its stop.
+//! The routers of the service, and its run from start to stop.
 
 use super::App;
 use crate::config::{Config, Role};
@@ -33,7 +33,7 @@ impl App {
     }
 
     fn edge(&self, config: &Config) -> http::Edge {
-        http::Edge::from_config(config, self.metrics.clone(), self.tracing.clone())
+        http::Edge::from_config(config, self.metrics.clone(), self.shared.ports.tracing.clone())
     }
 
     fn api(&self, shown: http::Shown, edge: &http::Edge) -> http::Api {
@@ -67,7 +67,6 @@ impl App {
         self.keep_keys();
         self.start_pipeline().await?;
         self.start_sweeper();
-        let (draining, stopping) = (self.draining.clone(), self.stopping.clone());
         let closing = CancellationToken::new();
         let limits = http::ConnectionLimits {
             connections_max: self.config.max_connections,
@@ -91,25 +90,25 @@ impl App {
         let server = async { tokio::join!(server, OptionFuture::from(operators)) };
         let panicked = self.workers.panicked();
         let mut claims = std::mem::take(&mut self.claims);
-        let mut broken = None;
+        let mut failure = None;
         let stopped = async {
             tokio::select! {
                 () = stop => {}
-                worker = panicked => broken = Some(anyhow::anyhow!(
+                worker = panicked => failure = Some(anyhow::anyhow!(
                     "the worker {worker} panicked; the log says why"
                 )),
-                () = claims.lost() => broken = Some(anyhow::anyhow!(
+                () = claims.lost() => failure = Some(anyhow::anyhow!(
                     "another airline-booking serves from this database; replicas need KAFKA_BROKERS"
                 )),
             }
-            draining.store(true, Ordering::Release);
+            self.draining.store(true, Ordering::Release);
             if !self.config.shutdown_delay.is_zero() {
-                info!("stopping: not ready any more; requests are taken for SHUTDOWN_DELAY");
+                info!("stopping: no longer ready; requests are accepted for SHUTDOWN_DELAY");
                 tokio::time::sleep(self.config.shutdown_delay).await;
             }
-            info!("stopping: no new requests; those under way are finished");
-            // Callers that wait for a payment are answered with the state so far.
-            stopping.cancel();
+            info!("stopping: new requests are refused, running ones are finished");
+            // Callers that wait for a payment get the booking's current state.
+            self.stopping.cancel();
             closing.cancel();
             tokio::time::sleep(self.config.shutdown_timeout).await;
         };
@@ -118,6 +117,6 @@ impl App {
             () = stopped => warn!("some requests did not finish in SHUTDOWN_TIMEOUT"),
         }
         self.stop().await;
-        broken.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), Err)
     }
 }

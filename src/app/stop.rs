@@ -1,16 +1,20 @@
-//! The end of a process: work is no longer taken in, what is under way is finished and told.
+//! The stop: no new work is accepted, running work is finished and published.
 
-use super::{App, TRACES_TIMEOUT};
+use super::App;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// How long gateway calls, batches and workers have to finish.
+/// Time limit for gateway calls, batches and workers to finish.
 const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a stop waits for the collector of traces.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
+
 impl App {
-    /// Stops in the order in which work flows, so that each part can hand on what it has: no more
-    /// requests for payment are taken, the gateway's answers are published, settlement ends, the
-    /// batches, and the relay last. What is not finished in five seconds is durable, and asked for again.
+    /// Stops in the order in which work flows, so that each part can hand on its work: the intake of
+    /// payment requests stops, the gateway's answers are published, settlement ends, then the batches,
+    /// and the relay last. Work that takes longer than five seconds is durable, and the next start
+    /// repeats it.
     pub async fn stop(self) {
         self.stopping.cancel();
         let stops = self.workers.stops();
@@ -18,17 +22,17 @@ impl App {
         let finished = async {
             self.workers.drained().await;
             stops.settlement.cancel();
-            self.tasks.close();
-            self.tasks.wait().await;
+            self.shared.tasks.close();
+            self.shared.tasks.wait().await;
             stops.relay.cancel();
             self.workers.wait().await;
         };
         if tokio::time::timeout(WORK_TIMEOUT, finished).await.is_err() {
-            warn!("some work did not finish; the next start goes on with it");
+            warn!("some work did not finish; the next start continues it");
             stops.settlement.cancel();
             stops.relay.cancel();
         }
-        self.tracing.stop(TRACES_TIMEOUT).await;
+        self.shared.ports.tracing.stop(TRACES_TIMEOUT).await;
         info!("stopped");
     }
 }

@@ -1,4 +1,4 @@
-//! The loops of a process: they run until the stop, and none of them may be missing unnoticed.
+//! The workers of a process: loops that run until the stop. If one panics, the process stops.
 
 use crate::telemetry::{Metrics, Panicked, Part};
 use std::future::Future;
@@ -7,40 +7,40 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-/// When loops stop: what brings work in first, and what others wait for last.
+/// Stop signals, in the order of the stop.
 #[derive(Default)]
 pub(super) struct Stops {
-    /// Of what brings work in: the sweeper, the payment worker's look for requests.
+    /// Stops what brings work in: the sweeper, and the payment worker's intake of requests.
     pub(super) intake: CancellationToken,
-    /// Of settlement, which takes what the payment worker publishes.
+    /// Stops settlement, which consumes what the payment worker publishes.
     pub(super) settlement: CancellationToken,
-    /// Of the relay.
+    /// Stops the relay.
     pub(super) relay: CancellationToken,
 }
 
-/// Loops that run until the stop.
+/// Runs workers until the stop.
 pub(super) struct Workers {
     stops: Stops,
     metrics: Metrics,
     tracker: TaskTracker,
     draining: TaskTracker,
-    /// The first that panicked.
+    /// The first worker that panicked.
     panicked: watch::Sender<Option<&'static str>>,
 }
 
 impl Workers {
-    pub(super) fn counted_by(metrics: Metrics) -> Self {
+    pub(super) fn new(metrics: Metrics) -> Self {
         let panicked = watch::Sender::new(None);
         let (tracker, draining) = (TaskTracker::new(), TaskTracker::new());
         Self { stops: Stops::default(), metrics, tracker, draining, panicked }
     }
 
-    /// When they stop.
+    /// The stop signals.
     pub(super) const fn stops(&self) -> &Stops {
         &self.stops
     }
 
-    /// Runs a loop until `stop` drops it.
+    /// Runs a worker until `stop`, which drops it.
     pub(super) fn spawn(
         &self,
         name: &'static str,
@@ -50,8 +50,8 @@ impl Workers {
         self.spawn_in(&self.tracker, name, stop, work);
     }
 
-    /// Runs a loop that ends by itself once the intake has stopped; what is left of it then is
-    /// dropped with the relay.
+    /// Runs a worker that ends by itself after the intake has stopped. If it has not ended when the relay
+    /// stops, it is dropped.
     pub(super) fn spawn_draining(
         &self,
         name: &'static str,
@@ -60,9 +60,9 @@ impl Workers {
         self.spawn_in(&self.draining, name, &self.stops.relay, work);
     }
 
-    /// One that panics is a bug, and what it left in memory may be anything: it is not started
-    /// again beside the others. The process stops in order and ends with an error, and whoever runs
-    /// it starts it anew from the rows, as after a crash.
+    /// A panic is a bug and may leave memory in any state, so the worker is not restarted beside the
+    /// others. The process stops in order and exits with an error; its supervisor restarts it, and it
+    /// continues from the rows, as after a crash.
     fn spawn_in(
         &self,
         tracker: &TaskTracker,
@@ -84,25 +84,25 @@ impl Workers {
         });
     }
 
-    /// Waits until one has panicked; gives its name.
+    /// Resolves to the name of the first worker that panics.
     pub(super) fn panicked(&self) -> impl Future<Output = &'static str> + Send + 'static {
         let mut panicked = self.panicked.subscribe();
         async move {
             match panicked.wait_for(Option::is_some).await.map(|name| *name) {
                 Ok(Some(name)) => name,
-                // The workers are gone, and nobody stops for them any more.
+                // The workers are gone, so none can panic.
                 _ => std::future::pending().await,
             }
         }
     }
 
-    /// Waits until those that end by themselves have ended.
+    /// Waits for the workers that end by themselves.
     pub(super) async fn drained(&self) {
         self.draining.close();
         self.draining.wait().await;
     }
 
-    /// Waits until all have noticed the stop.
+    /// Waits for all workers to end.
     pub(super) async fn wait(&self) {
         self.drained().await;
         self.tracker.close();

@@ -6,7 +6,7 @@ use crate::support::process::{Server, http_client};
 use crate::support::proxy::Proxy;
 use crate::support::{FaultyStore, TestDatabase, booking, config, equal, eventually, flight};
 
-use airline_booking::app::{App, Parts};
+use airline_booking::app::{App, Ports};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::clock::{Clock as _, SystemClock};
@@ -45,7 +45,7 @@ impl Fixture {
         let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
         let store = Arc::new(FaultyStore::new(store));
         let stranger = PgConnection::connect(&database.url()).await.expect("a session");
-        let parts = Parts {
+        let parts = Ports {
             store: store.clone(),
             gateway: Arc::new(gateway),
             bus: Arc::new(MemoryBus::default()),

@@ -254,7 +254,7 @@ async fn queues_and_dead_letters_have_metrics() {
 async fn spans_are_counted_when_they_end_and_when_they_are_sent() {
     let collector = Collector::start().await;
     let mut tracing = None;
-    let trace = |parts: &mut airline_booking::app::Parts| {
+    let trace = |parts: &mut airline_booking::app::Ports| {
         parts.tracing = collector.tracing_counted_in(parts.metrics.clone());
         tracing = Some(parts.tracing.clone());
     };

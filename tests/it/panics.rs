@@ -69,7 +69,7 @@ impl Gateway for BuggyGateway {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_gateway_call_panicked_is_counted_and_retried() {
-    let replace = |parts: &mut airline_booking::app::Parts| {
+    let replace = |parts: &mut airline_booking::app::Ports| {
         let (gateway, has_panicked) = (parts.gateway.clone(), AtomicBool::default());
         parts.gateway = Arc::new(BuggyGateway { gateway, has_panicked });
     };

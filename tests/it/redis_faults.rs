@@ -3,7 +3,7 @@
 use crate::ports_cache::{cache, day, get, outdated, put};
 use crate::support::redis::{Server, connect};
 use crate::support::{TestApp, booking, config, eventually, within};
-use airline_booking::app::{App, Parts};
+use airline_booking::app::{App, Ports};
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::cache::{CacheAway, SearchCache};
 use airline_booking::domain::{DayKey, FlightId, Invalidation, route_key};
@@ -278,7 +278,7 @@ async fn while_redis_hangs_bookings_succeed_and_searches_are_correct() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_sell_one_flight_concurrently() {
     let server = Server::start().await;
-    let replace = |parts: &mut Parts| {
+    let replace = |parts: &mut Ports| {
         parts.cache = Arc::new(cache(server.redis(), PREFIX));
         parts.locks = Arc::new(RedisLocks::new(server.redis(), "flight_lock:"));
         parts.metrics = Metrics::new();
@@ -326,7 +326,7 @@ async fn two_replicas_sell_one_flight_concurrently() {
 async fn an_invalidation_that_redis_cannot_take_waits_alone() {
     let mut server = Server::start().await;
     server.kill().await;
-    let replace = |parts: &mut Parts| parts.cache = Arc::new(cache(server.redis(), PREFIX));
+    let replace = |parts: &mut Ports| parts.cache = Arc::new(cache(server.redis(), PREFIX));
     let app = TestApp::with_parts(|_| {}, replace).await;
     // More than the relay keeps one by one.
     let mut ids = Vec::new();

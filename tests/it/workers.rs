@@ -5,7 +5,7 @@ use crate::support::process::http_client;
 use crate::support::{
     Answer, Fault, GatedGateway, TestApp, TestDatabase, booking, config, eventually, flight,
 };
-use airline_booking::app::{App, Parts};
+use airline_booking::app::{App, Ports};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::{CacheAway, Generation, SearchCache};
@@ -75,7 +75,7 @@ async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
     let clock = Arc::new(SystemClock);
     let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
     let gateway = Arc::new(GatedGateway::new(gateway));
-    let parts = Parts {
+    let parts = Ports {
         store: store.clone(),
         gateway: gateway.clone(),
         bus: Arc::new(MemoryBus::default()),
@@ -156,7 +156,7 @@ async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
     let clock = Arc::new(SystemClock);
     let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
     let cache = Arc::new(Panics::default());
-    let parts = Parts {
+    let parts = Ports {
         store,
         gateway: Arc::new(gateway),
         bus: Arc::new(MemoryBus::default()),

@@ -1,8 +1,8 @@
-//! Sample flights: given to an empty database, and to one that has no others as the days pass.
+//! Sample flights: they fill an empty database, and are added as days pass while it has no others.
 
 pub(crate) mod flights;
 
-use super::App;
+use super::{App, Ports};
 use crate::clock::Clock;
 use crate::domain::Currency;
 use crate::store::{Catalogue, StoreError};
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 
-/// How often a running service looks whether another day has come into the timetable's reach.
+/// How often a running service checks whether the timetable reaches another day.
 const INTERVAL: Duration = Duration::from_hours(1);
 
 impl App {
-    /// Fills an empty database with the sample flights, and adds the days that are missing to one that
-    /// has sample flights alone; leaves any other as it is.
+    /// Fills an empty database with the sample flights. Adds missing days to a database that has only
+    /// sample flights. Leaves any other database unchanged.
     pub async fn add_sample_flights(&self) -> Result<(), StoreError> {
         let samples = self.samples();
         if samples.store.is_empty().await? {
@@ -28,11 +28,8 @@ impl App {
     }
 
     pub(crate) fn samples(&self) -> Samples {
-        Samples {
-            store: self.parts.store.clone(),
-            clock: self.parts.clock.clone(),
-            currency: self.config.currency,
-        }
+        let Ports { store, clock, .. } = self.shared.ports.clone();
+        Samples { store, clock, currency: self.config.currency }
     }
 }
 
@@ -44,7 +41,7 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Adds them as the days pass, as long as the database has no other flights.
+    /// Adds sample flights as days pass, until the database has other flights too.
     pub(crate) async fn run(&self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
@@ -56,8 +53,8 @@ impl Samples {
         }
     }
 
-    /// Adds the sample flights of the days that have come into reach. Says whether the database has
-    /// samples alone; if not, it adds nothing.
+    /// Adds the sample flights of the days that the timetable now reaches. Returns `false`, and adds
+    /// nothing, if the database has other flights.
     async fn step(&self) -> Result<bool, StoreError> {
         let found = self.store.numbered(&flights::numbers()).await?;
         let Some(added_at) = found.newest.filter(|_| found.others <= flights::UNNUMBERED as i64)

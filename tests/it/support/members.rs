@@ -5,7 +5,7 @@ use super::deployment::{TestDatabase, required};
 use super::proxy::Proxy;
 use super::replicas::Replicas;
 use super::{FaultyStore, GatedGateway, redis};
-use airline_booking::app::{App, Parts};
+use airline_booking::app::{App, Ports};
 use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::config::{Config, Database};
@@ -94,7 +94,7 @@ impl Membership {
         let gateway = Arc::new(GatedGateway::new(gateway));
         let kafka = config.kafka.as_ref().expect("Kafka");
         let ttl = config.answers_kept_for();
-        let parts = Parts {
+        let parts = Ports {
             store: faults.clone(),
             gateway: gateway.clone(),
             bus: Arc::new(KafkaBus::connect(kafka, metrics.clone()).expect("a bus")),

@@ -25,7 +25,7 @@ pub use eventually::{equal, eventually, within};
 pub use faulty::{Fault, FaultyStore, ReadFault};
 pub use gateway::GatedGateway;
 
-use airline_booking::app::{App, Parts};
+use airline_booking::app::{App, Ports};
 use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::redis::RedisCache;
@@ -90,7 +90,7 @@ impl TestApp {
     /// With settings and parts of the test's own.
     pub async fn with_parts(
         change: impl FnOnce(&mut Config),
-        replace: impl FnOnce(&mut Parts),
+        replace: impl FnOnce(&mut Ports),
     ) -> Self {
         let database = TestDatabase::create().await;
         let mut config = config();
@@ -102,7 +102,7 @@ impl TestApp {
         let gateway = Arc::new(GatedGateway::new(gateway));
         let bus = Arc::new(MemoryBus::default());
         let faults = Arc::new(FaultyStore::new(store.clone()));
-        let mut parts = Parts {
+        let mut parts = Ports {
             store: faults.clone(),
             gateway: gateway.clone(),
             bus: bus.clone(),

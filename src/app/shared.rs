@@ -1,0 +1,163 @@
+//! Constructs the use cases and workers from what they share: one constructor each.
+
+use super::ports::{Ports, names};
+use super::{batches, delta, policy};
+use crate::booking::{Bookings, Flights, PassedOver, Retention, Sweeper, Walks};
+use crate::config::Config;
+use crate::engine::{CompletionWaiters, Engine, EngineLimits, EngineParts};
+use crate::health::Health;
+use crate::identity::Tokens;
+use crate::payments::settlement::Settlement;
+use crate::payments::worker::PaymentWorker;
+use crate::relay::Relay;
+use crate::search::{Search, SearchSettings};
+use crate::telemetry::Progress;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+/// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID` and
+/// `KAFKA_PAYMENT_GROUP_ID`.
+const SETTLEMENT_GROUP: &str = "booking-service";
+const PAYMENT_GROUP: &str = "payment-service";
+
+/// The consumer group of settlement.
+pub(super) fn settlement_group(config: &Config) -> &str {
+    config.kafka.as_ref().map_or(SETTLEMENT_GROUP, |kafka| &kafka.group_id)
+}
+
+/// The consumer group of payment workers.
+pub(super) fn payment_group(config: &Config) -> &str {
+    config.kafka.as_ref().map_or(PAYMENT_GROUP, |kafka| &kafka.payment_group_id)
+}
+
+/// What the use cases and workers of one process share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) ports: Ports,
+    pub(super) waiting: CompletionWaiters,
+    /// Notified after each commit, to wake the relay.
+    pub(super) committed: Arc<Notify>,
+    /// Runs batches, gateway calls and creations of flights, each short.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Shared {
+    pub(super) fn new(ports: Ports, waiting: CompletionWaiters) -> Self {
+        Self { ports, waiting, committed: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    /// Lets metrics watch the store, and names external systems in spans.
+    pub(super) fn watch(&self, config: &Config) {
+        let Ports { store, metrics, tracing, .. } = &self.ports;
+        tracing.set_names(names(config));
+        metrics.set_version_limit(store.version_limit());
+        let (pools, unreadable) = (store.clone(), store.clone());
+        metrics.watch_pools(move || pools.pools());
+        metrics.watch_unreadable(move || unreadable.unreadable());
+    }
+
+    pub(super) fn engine(&self, config: &Config) -> Engine {
+        let Self { ports, waiting, committed, tasks } = self.clone();
+        let Ports { store, locks, cache, clock, metrics, tracing, .. } = ports;
+        let (policy, zone) = (policy(config), config.schedule_timezone);
+        let (batches_max, between_batches) = batches(&config.database);
+        let queued_holds_max = config.max_queued_holds;
+        Engine::new(
+            EngineParts {
+                store,
+                locks,
+                cache,
+                clock,
+                policy,
+                zone,
+                metrics,
+                tracing,
+                waiting,
+                committed,
+                tasks,
+            },
+            EngineLimits { queued_holds_max, batches_max, between_batches },
+        )
+    }
+
+    pub(super) fn bookings(&self, engine: &Engine) -> Bookings {
+        let Self { ports: Ports { store, clock, .. }, waiting, .. } = self.clone();
+        Bookings::new(engine.clone(), store, waiting, clock)
+    }
+
+    pub(super) fn flights(&self, config: &Config, engine: &Engine) -> Flights {
+        let Self { ports: Ports { store, cache, clock, .. }, committed, tasks, .. } = self.clone();
+        let (engine, zone) = (engine.clone(), config.schedule_timezone);
+        Flights { engine, store, cache, clock, currency: config.currency, zone, committed, tasks }
+    }
+
+    pub(super) fn search(&self, config: &Config) -> Search {
+        let Ports { store, cache, clock, metrics, tracing, .. } = self.ports.clone();
+        let settings = SearchSettings {
+            zone: config.schedule_timezone,
+            ttl: config.answers_kept_for(),
+            entries_max: config.max_cache_entries,
+            closes_before: policy(config).closes_before,
+        };
+        Search::new(store, cache, clock, settings, metrics, tracing)
+    }
+
+    pub(super) fn health(&self, config: &Config) -> Health {
+        let Ports { store, cache, bus, metrics, .. } = self.ports.clone();
+        let cache = config.redis.is_some().then_some(cache);
+        let bus = config.kafka.is_some().then_some(bus);
+        Health::of(store, cache, bus, metrics, config.stalled_after)
+    }
+
+    /// `None` while authentication is off.
+    pub(super) fn tokens(&self, config: &Config) -> Option<Tokens> {
+        config.auth.as_ref().map(|auth| Tokens::new(auth, self.ports.clock.clone()))
+    }
+
+    pub(super) fn sweeper(&self, config: &Config, engine: &Engine) -> Sweeper {
+        let Self { ports: Ports { store, clock, metrics, .. }, committed, .. } = self.clone();
+        Sweeper {
+            engine: engine.clone(),
+            store,
+            clock,
+            interval: config.sweep_interval,
+            redrive_after: delta(config.payment_redrive_after),
+            committed,
+            metrics,
+            walks: Walks::default(),
+            passed_over: PassedOver::default(),
+            retention: config.passenger_retention.map(|kept_for| Retention::of(delta(kept_for))),
+        }
+    }
+
+    pub(super) fn settlement(&self, config: &Config, engine: &Engine) -> Settlement {
+        let Ports { bus, metrics, tracing, .. } = self.ports.clone();
+        let (engine, group) = (engine.clone(), settlement_group(config).to_owned());
+        Settlement { bus, engine, group, metrics, tracing, progress: Progress::default() }
+    }
+
+    pub(super) fn payment_worker(&self, config: &Config) -> PaymentWorker {
+        let Self { ports, tasks, .. } = self.clone();
+        let Ports { bus, store, gateway, clock, metrics, tracing, .. } = ports;
+        PaymentWorker {
+            bus,
+            store,
+            gateway,
+            clock,
+            group: payment_group(config).to_owned(),
+            timeout: config.gateway_timeout,
+            metrics,
+            tasks,
+            tracing,
+            taking: Progress::default(),
+            answering: Progress::default(),
+        }
+    }
+
+    pub(super) fn relay(&self) -> Relay {
+        let Self { ports, committed, .. } = self.clone();
+        let Ports { store, bus, cache, metrics, tracing, .. } = ports;
+        Relay { store, bus, cache, committed, metrics, tracing }
+    }
+}
