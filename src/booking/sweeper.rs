@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::engine::{Engine, Error};
 use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OutboxEvent, request};
-use crate::store::{Backlog, Job, Lane, Lease, Position, Store, StoreError};
+use crate::store::{Backlog, Job, Lane, Lease, Position, SWEEP_GRACE, Store, StoreError};
 use crate::telemetry::{Metrics, Waiting};
 use chrono::TimeDelta;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,9 +39,6 @@ const FORGETS_MAX: usize = 8;
 
 /// How often what waits in the store is measured.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-
-/// How long past its hold a booking may be pending before it counts as stuck.
-const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// How often a start looks whether the requests of an earlier run have left the outbox.
 const EARLIER_INTERVAL: Duration = Duration::from_millis(100);

@@ -5,8 +5,8 @@
 
 use chrono::TimeDelta;
 
-/// How long past its hold a pending booking may wait for the sweeper (I5).
-pub(super) const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
+/// How long past its hold a booking may be pending before it counts as stuck (I5).
+pub const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Maximum examples of a finding.
 const EXAMPLES_MAX: usize = 5;

@@ -27,7 +27,7 @@ pub mod sqlite;
 mod unit;
 mod unreadable;
 
-pub use audit::Finding;
+pub use audit::{Finding, SWEEP_GRACE};
 pub use bookings::Bookings;
 pub use catalogue::{Catalogue, Numbered, OTHERS_MAX, RouteSpan};
 pub use commits::{Commits, Located};

@@ -5,6 +5,7 @@
 //! own, so that an outage of the bus does not hold them up, nor one of the cache the messages.
 
 use super::rows::instant;
+use super::sql::json;
 use super::unreadable::Unreadable;
 use super::{Leases, StoreError};
 use crate::domain::{AirlineEvent, DayKey, Event, Flight, Invalidation, Timestamp};
@@ -159,8 +160,4 @@ pub(super) fn invalidation(
         |_| StoreError::Corrupt { table: "outdated_answers", column: "body", row: id.to_string() };
     let read = serde_json::from_str(&body).map_err(corrupt);
     (id, unreadable.leave_out(read).unwrap_or(Invalidation::All))
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("plain data is always JSON")
 }

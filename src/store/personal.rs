@@ -5,6 +5,7 @@
 
 use super::StoreError;
 use super::rows::instant;
+use super::sql::json;
 use crate::domain::{BookingId, FlightId, Passenger, Timestamp, UserId};
 use async_trait::async_trait;
 
@@ -247,7 +248,7 @@ pub enum Scrubbed {
 
 /// The JSON of a placeholder. An erased booking has one per seat.
 pub(super) fn placeholder() -> String {
-    serde_json::to_string(&Passenger::erased()).expect("plain data is always JSON")
+    json(&Passenger::erased())
 }
 
 #[cfg(test)]

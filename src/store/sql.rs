@@ -2,6 +2,13 @@
 //!
 //! Statements that read a flight or a booking get the store's columns.
 
+use serde::Serialize;
+
+/// A value as JSON: a column's text, or rows as one parameter of a statement.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data is always JSON")
+}
+
 /// Whether a flight is stored.
 pub(in crate::store) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
 

@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PendingLimit};
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use crate::store::{OutboxEntry, outbox};
 use sqlx::Arguments;
 use sqlx::error::BoxDynError;
@@ -169,8 +170,7 @@ fn new_payments(folded: &NetChanges) -> Vec<NewPayment<'_>> {
 }
 
 fn passengers(booking: &Booking) -> Option<String> {
-    let passengers = booking.passengers.as_ref();
-    passengers.map(|all| serde_json::to_string(all).expect("plain data is always JSON"))
+    booking.passengers.as_ref().map(json)
 }
 
 /// What the statement writes.

@@ -2,10 +2,9 @@
 
 use super::SqliteStore;
 use super::columns::booking_columns;
-use super::commit::json;
 use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
-use crate::store::sql::{self, booking_by_id, bookings_of_user};
+use crate::store::sql::{self, booking_by_id, bookings_of_user, json};
 use crate::store::{Bookings, PaymentAsked, StoreError};
 use async_trait::async_trait;
 use sqlx::Row as _;

@@ -2,7 +2,6 @@
 
 use super::SqliteStore;
 use super::columns::flight_columns;
-use super::commit::json;
 use super::outbox::{insert, insert_invalidation};
 use super::request_keys;
 use super::writer::{Tx, begin};
@@ -13,7 +12,7 @@ use crate::domain::{
 use crate::rules::{ChangeSet, Claim, NetChanges, RequestKey, RequestRecord};
 use crate::store::request_keys::claim;
 use crate::store::rows::{FlightRow, all, instant, micros, read};
-use crate::store::sql::{self, flight_by_id};
+use crate::store::sql::{self, flight_by_id, json};
 use crate::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError, outbox};
 use async_trait::async_trait;
 use serde::Serialize;

@@ -3,23 +3,18 @@
 
 use super::request_keys;
 use super::writer::{Tx, Writer, begin};
-use super::writes::{Writes, crowded, rooms};
+use super::writes::{Writes, exceeded, limits};
 use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
 use crate::rules::{
     ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
 };
 use crate::store::request_keys::records;
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use crate::store::{Committed, StoreError};
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-/// Rows as one parameter of a statement.
-pub(crate) fn json(rows: &impl Serialize) -> String {
-    serde_json::to_string(rows).expect("rows of numbers and texts are always JSON")
-}
 
 pub(super) async fn commit(writer: &Writer, changes: &ChangeSet) -> Result<Committed, StoreError> {
     // Prepared before the writer is taken, so that other commits have it meanwhile.
@@ -93,9 +88,9 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
 
     let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT c.value ->> 0, c.value ->> 1 FROM {}",
-        crowded("?1")
+        exceeded("?1")
     )))
-    .bind(json(&rooms(folded)))
+    .bind(json(&limits(folded)))
     .fetch_all(&mut **tx)
     .await?;
     stale.pending.extend(rows.into_iter().map(|(flight, user)| (FlightId(flight), UserId(user))));

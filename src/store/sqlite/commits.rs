@@ -1,10 +1,10 @@
 //! The booking engine's role: its parts are in [`load`] and [`commit`].
 
-use super::commit::json;
 use super::{SqliteStore, commit, highest_booking, load};
 use crate::domain::{BookingId, FlightId, PaymentReference};
 use crate::rules::{ChangeSet, State, Wanted};
 use crate::store::rows::reference;
+use crate::store::sql::json;
 use crate::store::{Commits, Committed, Located, StoreError};
 use async_trait::async_trait;
 use std::sync::atomic::Ordering;

@@ -1,13 +1,13 @@
 //! The rows that a batch needs, in a few statements over sets and one snapshot.
 
 use super::columns::{booking_columns, flight_columns, payment_columns};
-use super::commit::json;
 use super::request_keys;
 use crate::domain::{FlightId, SeatCount, UserId};
 use crate::rules::{State, Wanted};
 use crate::store::StoreError;
 use crate::store::loaded::{KeyRow, Loading};
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use crate::store::unreadable::Unreadable;
 use sqlx::SqlitePool;
 

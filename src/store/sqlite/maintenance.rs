@@ -2,7 +2,6 @@
 
 use super::SqliteStore;
 use super::columns::{booking_columns, payment_columns};
-use super::commit::json;
 use super::outbox::insert;
 use super::writer::begin;
 use crate::domain::{Booking, BookingId, FlightId, Payment, PaymentReference, Timestamp};
@@ -10,6 +9,7 @@ use crate::rules::OutboxEvent;
 use crate::store::maintenance::{paired, still_due};
 use crate::store::request_keys::forget_keys;
 use crate::store::rows::{BookingRow, PaymentRow, instant, micros, position_of_payment, reference};
+use crate::store::sql::json;
 use crate::store::{BACKLOG_MAX, Backlog, Maintenance, Page, Position, StoreError};
 use async_trait::async_trait;
 

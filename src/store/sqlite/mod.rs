@@ -35,8 +35,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+pub(crate) use super::sql::json;
 pub use claim::{ClaimError, ServiceClaim};
-pub(crate) use commit::json;
 pub(in crate::store) use error::is_away;
 pub(crate) use writer::{Writer, begin};
 

@@ -1,11 +1,11 @@
 //! Health, gauges, drift and the audit.
 
-use super::commit::json;
 use super::{READERS, SqliteStore, claim};
 use crate::domain::{BookingId, Timestamp};
 use crate::store::audit::{RULES, SWEEP_GRACE};
 use crate::store::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use crate::store::{Finding, Operations, PaymentsCompared, SeatCount, SeatsAsked, StoreError};
 use crate::telemetry::PoolUse;
 use async_trait::async_trait;

@@ -2,13 +2,12 @@
 //! deleted several at a time.
 
 use super::SqliteStore;
-use super::commit::json;
 use super::writer::{Tx, begin};
 use crate::domain::Invalidation;
 use crate::rules::OutboxEvent;
 use crate::store::outbox::OutboxRow;
 use crate::store::rows::micros;
-use crate::store::sql;
+use crate::store::sql::{self, json};
 use crate::store::{Lane, Outbox, OutboxEntry, StoreError, outbox};
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap};

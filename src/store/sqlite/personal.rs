@@ -5,7 +5,6 @@
 //! where SQLite splits a page, it leaves moved rows in the page's free space; and pages freed earlier keep
 //! their content. Rewriting the file (`VACUUM`) removes both.
 
-use super::commit::json;
 use super::writer::{Tx, begin};
 use super::{BUSY_TIMEOUT, SqliteStore, claim};
 use crate::domain::{BookingId, Timestamp, UserId};
@@ -16,6 +15,7 @@ use crate::store::personal::{
     ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrub, Scrubbed, placeholder,
 };
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};

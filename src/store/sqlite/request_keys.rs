@@ -1,9 +1,9 @@
 //! Idempotency keys of the routes other than `POST /bookings`.
 
-use super::commit::json;
 use crate::rules::RequestName;
 use crate::store::StoreError;
 use crate::store::request_keys::RequestRow;
+use crate::store::sql::json;
 use sqlx::SqliteConnection;
 use std::collections::BTreeSet;
 

@@ -5,11 +5,11 @@
 //! commit is one statement, and so one transaction. (A set is JSON. `jsonb_each` returns its rows in
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
-use super::commit::json;
 use super::outbox::NewRow;
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PendingLimit, RequestRecord};
 use crate::store::rows::micros;
+use crate::store::sql::json;
 use crate::store::{Lane, StoreError, outbox};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -22,7 +22,7 @@ pub(super) struct Writes {
     /// The invalidation of cached answers.
     outdated: Option<String>,
     /// Maximum pending seats before the commit, of users with a limit.
-    rooms: Option<String>,
+    limits: Option<String>,
 }
 
 /// The rows of one statement. It must write every row; it writes fewer if one is stale.
@@ -59,7 +59,7 @@ impl Writes {
             outdated: outbox::invalidation_of(folded, changes)
                 .as_ref()
                 .map(outbox::invalidation_body),
-            rooms: (!folded.pending_limits.is_empty()).then(|| json(&rooms(folded))),
+            limits: (!folded.pending_limits.is_empty()).then(|| json(&limits(folded))),
         }
     }
 
@@ -76,8 +76,8 @@ impl Writes {
         // First, so that it counts the rows before this commit.
         let mut steps = vec![format!(
             "SELECT raise(ABORT, 'a user holds more seats unpaid than the commit was decided on')
-              WHERE NEW.rooms IS NOT NULL AND EXISTS (SELECT 1 FROM {});",
-            crowded("NEW.rooms")
+              WHERE NEW.limits IS NOT NULL AND EXISTS (SELECT 1 FROM {});",
+            exceeded("NEW.limits")
         )];
         for Set { name, statement, .. } in &self.sets {
             columns.push(format!("NULL AS {name}, NULL AS {name}_rows"));
@@ -95,7 +95,7 @@ impl Writes {
                   WHERE NEW.{lane} IS NOT NULL;"
             ));
         }
-        columns.push("NULL AS outdated, NULL AS rooms".to_owned());
+        columns.push("NULL AS outdated, NULL AS limits".to_owned());
         steps.push(
             "INSERT INTO outdated_answers (body)
              SELECT NEW.outdated WHERE NEW.outdated IS NOT NULL;"
@@ -122,7 +122,7 @@ impl Writes {
             let (count, since) = row.as_ref().map(|row| (row.messages, row.since)).unzip();
             insert = insert.bind(row.map(|row| row.body)).bind(count).bind(since);
         }
-        insert.bind(self.outdated).bind(self.rooms).execute(writer).await?;
+        insert.bind(self.outdated).bind(self.limits).execute(writer).await?;
         Ok(())
     }
 }
@@ -142,7 +142,7 @@ impl Set {
 }
 
 /// The limits on pending seats, as rows.
-pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
+pub(super) fn limits(folded: &NetChanges) -> Vec<impl Serialize> {
     let row = |limit: &PendingLimit| {
         (limit.holder.0, limit.holder.1, limit.pending_max, micros(limit.at))
     };
@@ -150,7 +150,7 @@ pub(super) fn rooms(folded: &NetChanges) -> Vec<impl Serialize> {
 }
 
 /// Those of such rows (`c`) whose limit is exceeded.
-pub(super) fn crowded(rows: &str) -> String {
+pub(super) fn exceeded(rows: &str) -> String {
     format!(
         "json_each({rows}) AS c
           WHERE c.value ->> 2 < (
