@@ -1,30 +1,9 @@
-//! What the document shows of each operation beyond its types: a name, an answer as it looks, and
-//! where one can go on from there.
+//! Examples of responses, and links from one operation to the next, by operation id.
 
 use serde_json::{Value, json};
 use utoipa::openapi::link::{Link, LinkBuilder};
 
-/// The operation's name, by which links and generated clients call it.
-pub(super) fn name(method: &str, path: &str) -> &'static str {
-    match (method, path) {
-        ("get", "/api/v1/flights/search") => "searchFlights",
-        ("post", "/api/v1/flights") => "createFlight",
-        ("get", "/api/v1/flights/{id}") => "getFlight",
-        ("put", "/api/v1/flights/{id}") => "changeFlight",
-        ("post", "/api/v1/bookings") => "placeBooking",
-        ("get", "/api/v1/bookings/{id}") => "getBooking",
-        ("post", "/api/v1/bookings/{id}/cancel") => "cancelBooking",
-        ("get", "/api/v1/users/{user_id}/bookings") => "listBookings",
-        ("get", "/api/v1/health") => "getHealth",
-        ("get", "/problems/{code}") => "explainProblem",
-        ("get", "/livez") => "isAlive",
-        ("get", "/readyz") => "isReady",
-        ("get", "/metrics") => "getMetrics",
-        _ => "",
-    }
-}
-
-/// What an operation answers where all goes well.
+/// An example of the operation's successful response.
 pub(super) fn answer(operation: &str) -> Option<Value> {
     Some(match operation {
         "searchFlights" => json!({"flights": [flight()], "count": 1}),
@@ -83,7 +62,7 @@ fn booking(status: &str) -> Value {
     })
 }
 
-/// Where one can go on from what an operation made.
+/// Links to the operations on what this operation creates.
 pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
     let to = |operation: &'static str, parameter: &str, from: &str| {
         let link = LinkBuilder::new().operation_id(operation).parameter(parameter, from);
@@ -108,7 +87,7 @@ mod tests {
     use crate::domain::{Booking, Flight};
 
     #[test]
-    fn what_is_shown_is_what_is_answered() {
+    fn examples_are_json_that_the_service_writes() {
         let flight: Flight = serde_json::from_value(flight()).expect("a flight");
         assert_eq!(serde_json::to_value(&flight).expect("JSON"), super::flight());
         for status in ["completed", "cancelled"] {

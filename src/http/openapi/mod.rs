@@ -1,4 +1,4 @@
-//! The `OpenAPI` 3.1 document, made from the handlers.
+//! The `OpenAPI` 3.1 document, generated from the handlers.
 
 mod examples;
 
@@ -21,22 +21,21 @@ use utoipa::openapi::{
     info(
         title = "Airline booking service",
         description = "Search flights, hold seats, pay, and watch a booking complete. Every refusal is \
-            application/problem+json with a code, also of a path (404) or method (405) that there is \
-            not; only a request whose head can't be read (400) or is too large (431) is answered \
-            without a body.",
+            application/problem+json with a code, also for an unknown path (404) or method (405). Only a \
+            request whose head can't be read (400) or is too large (431) gets a response without a body.",
     ),
     tags(
         (name = "flights", description = "Dated departures and their seats"),
-        (name = "bookings", description = "Seats held, paid for, given up"),
+        (name = "bookings", description = "Seats that are held, paid for and cancelled"),
         (name = "operations", description = "For operators and their machines"),
     )
 )]
 struct Head;
 
-/// The document's head, to which the routes are added.
+/// The document without routes.
 fn head() -> OpenApi {
     let mut document = Head::openapi();
-    let description = "Needed with AUTH=jwt. `sub` is the user's number; staff has the scopes \
+    let description = "Needed with AUTH=jwt. `sub` is the user's number; the scopes of staff are \
                        flights:write and bookings:admin.";
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -61,16 +60,14 @@ fn complete(groups: impl IntoIterator<Item = (RouteTraits, OpenApi)>) -> OpenApi
         .fold(head(), |document, (route, group)| document.merge_from(complete_group(route, group)))
 }
 
-/// Adds what the handlers need not repeat: names, examples and links; the problems' media type and codes;
+/// Adds what would be the same in each handler: examples and links; the media type and codes of problems;
 /// the refusals that any route may answer, and those of routes for callers with a token.
 fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     let is_limited = route.is_limited_api();
-    for (path, item) in &mut document.paths.paths {
-        let operations = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put)];
-        for (method, operation) in operations {
-            let Some(operation) = operation else { continue };
-            let name = examples::name(method, path);
-            operation.operation_id = Some(name.to_owned());
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put];
+        for operation in operations.into_iter().flatten() {
+            let name = operation.operation_id.clone().unwrap_or_default();
             add_common_refusals(operation);
             for (status, response) in &mut operation.responses.responses {
                 let is_problem = is_problem(response);
@@ -79,7 +76,7 @@ fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
                 describe(status, response, is_problem);
                 add_headers(status, response, is_limited);
                 if (200..300).contains(&status) {
-                    illustrate(name, response);
+                    illustrate(&name, response);
                 }
             }
         }
@@ -87,7 +84,7 @@ fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// Where there are problems at all, which the operators' endpoints do not have.
+/// Adds the refusals of every route; not to the operators' routes, which answer no problems.
 fn add_common_refusals(operation: &mut Operation) {
     let responses = &mut operation.responses.responses;
     let refused = responses.values().find(|response| is_problem(response)).cloned();
@@ -103,7 +100,7 @@ fn add_common_refusals(operation: &mut Operation) {
     }
 }
 
-/// The headers that a status bears wherever it is answered.
+/// Adds the headers that every response with this status has.
 fn add_headers(status: u16, response: &mut Described, is_limited: bool) {
     let mut names = vec!["X-Request-Id"];
     if is_limited {
@@ -120,7 +117,7 @@ fn add_headers(status: u16, response: &mut Described, is_limited: bool) {
     }
 }
 
-/// An answer as it looks, and what can follow.
+/// Adds the example of a response, and its links.
 fn illustrate(operation: &str, response: &mut Described) {
     if let (Some(shown), Some(RefOr::T(content))) =
         (examples::answer(operation), response.content.get_mut("application/json"))
@@ -135,7 +132,7 @@ fn text_header() -> Header {
     HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build()
 }
 
-/// Whether a response's body is a problem. A failed health check is not: it says what is down.
+/// Whether a response's body is a problem. The body of a failed health check is a report.
 fn is_problem(response: &RefOr<Described>) -> bool {
     let RefOr::T(response) = response else { return false };
     response.content.values().any(|content| {
@@ -157,7 +154,7 @@ fn describe(status: u16, response: &mut Described, is_problem: bool) {
     }
 }
 
-/// A problem as it looks: of the first code that the description names, or of the status.
+/// An example of a problem: with the code at the start of the description, or the first of the status.
 fn problem(status: u16, description: &str) -> Option<Value> {
     let of_status = || Code::ALL.into_iter().filter(|code| code.status() == status);
     let code = of_status().find(|code| description.starts_with(code.as_str()));
@@ -165,19 +162,19 @@ fn problem(status: u16, description: &str) -> Option<Value> {
     serde_json::from_slice(&problem.body("3b1f0a6c5d8e47d2a9c4e6f7081b2c3d")).ok()
 }
 
-/// The problem codes that are answered with a status.
+/// The problem codes of a status.
 fn codes(status: u16) -> String {
     let codes = Code::ALL.iter().filter(|code| code.status() == status);
     codes.map(|code| code.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The status in words, as HTTP has them.
+/// The reason phrase of a status.
 fn reason(status: u16) -> String {
     let status = http::StatusCode::from_u16(status).ok();
     status.and_then(|status| status.canonical_reason()).unwrap_or_default().to_owned()
 }
 
-/// The whole document as it is sent: made once, since a router is copied often.
+/// The serialised document, shared by the copies of the router.
 pub(crate) fn serialized(groups: Vec<(RouteTraits, OpenApi)>) -> Arc<Text> {
     Arc::new(Text::made(complete(groups).to_json().expect("a document is JSON")))
 }
@@ -192,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_and_only_they_are_problem_json_with_their_codes() {
+    fn only_problems_are_problem_json_and_their_description_lists_codes() {
         let document = serde_json::to_value(openapi()).expect("a document is JSON");
         let responses = |path: &str| document["paths"][path]["get"]["responses"].clone();
 

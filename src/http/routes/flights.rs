@@ -36,7 +36,7 @@ pub(crate) struct FlightPutBody {
 ///
 /// With an `Idempotency-Key`, a repeat within 24 hours gets the flight of the first request.
 #[utoipa::path(
-    post, path = "/api/v1/flights", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    post, path = "/api/v1/flights", operation_id = "createFlight", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
         nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#, example = "schedule-2025-01-20-AB101")),
     request_body = NewFlightBody,
@@ -83,7 +83,7 @@ fn content(flight: &NewFlight) -> impl Serialize + use<> {
 
 /// Reads a flight.
 #[utoipa::path(
-    get, path = "/api/v1/flights/{id}", tag = "flights",
+    get, path = "/api/v1/flights/{id}", operation_id = "getFlight", tag = "flights",
     params(
         ("id" = i64, Path, example = 1),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier response"),
@@ -115,7 +115,7 @@ pub(crate) async fn get(
 /// A client can read a flight, change it and send it back whole: fields of responses are ignored. A change of
 /// seat counts needs the flight's version, as `version` in the body or as `If-Match`.
 #[utoipa::path(
-    put, path = "/api/v1/flights/{id}", tag = "flights", security((), ("bearer" = ["flights:write"])),
+    put, path = "/api/v1/flights/{id}", operation_id = "changeFlight", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(
         ("id" = i64, Path, example = 1),
         ("If-Match" = Option<String>, Header, description = "The ETag of the flight that is changed",

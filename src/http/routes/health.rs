@@ -60,7 +60,7 @@ impl From<health::Check> for Check {
 
 /// The health of the service and its dependencies.
 #[utoipa::path(
-    get, path = "/api/v1/health", tag = "operations",
+    get, path = "/api/v1/health", operation_id = "getHealth", tag = "operations",
     responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
 )]
 pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {
@@ -86,14 +86,14 @@ pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Js
 }
 
 /// Whether the process runs.
-#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/livez", operation_id = "isAlive", tag = "operations", responses((status = 200, body = String)))]
 pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// Whether the process accepts requests: not while it stops, nor while its database does not answer.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operations",
+    get, path = "/readyz", operation_id = "isReady", tag = "operations",
     responses((status = 200, body = String), (status = 503, body = String))
 )]
 pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, &'static str) {
@@ -107,7 +107,7 @@ pub(crate) async fn readyz(State(api): State<Arc<Api>>) -> (StatusCode, &'static
 }
 
 /// Metrics for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operations", responses((status = 200, body = String)))]
 pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let head = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (head, api.metrics.render()).into_response()

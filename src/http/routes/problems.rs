@@ -34,7 +34,7 @@ pub(crate) struct ProblemKind {
 ///
 /// As HTML for browsers, else as JSON.
 #[utoipa::path(
-    get, path = "/problems/{code}", tag = "operations",
+    get, path = "/problems/{code}", operation_id = "explainProblem", tag = "operations",
     params(
         ("code" = String, Path, pattern = "^[a-z_]+$", example = "insufficient_seats"),
         ("Accept" = Option<String>, Header, nullable = false, description = "text/html gives a page"),

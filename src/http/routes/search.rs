@@ -64,22 +64,22 @@ impl std::str::FromStr for Sort {
 
 /// Finds flights for sale on a route and day.
 ///
-/// The day is one of `SCHEDULE_TIMEZONE`; places match whatever their case, accents and blanks.
-/// Answers come from the cache and are fresh: a booking or a change ends them at once, and a flight
-/// that closes (`BOOKING_CLOSES_BEFORE`) leaves them at that moment.
+/// The date is a day in `SCHEDULE_TIMEZONE`. Cities match without regard to case, accents and blanks.
+/// Responses are cached but current: a booking or a change invalidates them at once, and a flight leaves them
+/// when it closes (`BOOKING_CLOSES_BEFORE`).
 #[utoipa::path(
-    get, path = "/api/v1/flights/search", tag = "flights",
+    get, path = "/api/v1/flights/search", operation_id = "searchFlights", tag = "flights",
     params(
         ("source" = String, Query, max_length = 100, pattern = r"\S", example = "Delhi"),
         ("destination" = String, Query, max_length = 100, pattern = r"\S", example = "Mumbai"),
         ("date" = String, Query, description = "YYYY-MM-DD", example = "2025-01-15", format = Date),
-        ("seats" = Option<i32>, Query, nullable = false, description = "Seats that can be bought, at least", minimum = 1),
-        ("max_price" = Option<String>, Query, description = "Price of a seat, at most, in the service's currency",
+        ("seats" = Option<i32>, Query, nullable = false, description = "Minimum free seats", minimum = 1),
+        ("max_price" = Option<String>, Query, description = "Maximum price of a seat, in the service's currency",
             nullable = false, pattern = r"^([0-9]{1,10}(\.[0-9]{1,3})?)?$", example = "2500.00"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier answer"),
-        ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip is served from 1 KiB on"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier response"),
+        ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip: compresses responses of 1 KiB or more"),
     ),
     responses(
         (status = 200, body = FlightList, headers(

@@ -1,5 +1,6 @@
-//! Lines of the log's target `audit`: what a caller with a token reads of others' bookings, and changes
-//! for others or of flights. Who, what, whose, and how it ended: numbers and words, no personal data.
+//! The audit log (target `audit`): a line for each request with a token that reads or changes bookings of
+//! another user, or changes flights. It has the caller, the action, the owner and the outcome, as numbers
+//! and words without personal data.
 
 use crate::domain::{BookingId, FlightId, UserId};
 use crate::http::wire::problem::Problem;
@@ -10,10 +11,10 @@ use std::convert::Infallible;
 use tower_http::request_id::RequestId;
 use tracing::info;
 
-/// How a deed ends that nobody ends: its caller waited too long, or it panicked.
+/// The outcome of an action that was dropped before its end: after a time-out or a panic.
 const UNKNOWN: &str = "unknown";
 
-/// Notes deeds of one request.
+/// Extractor: starts the audit of a request's action.
 pub(crate) struct Watch(Option<RequestId>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Watch {
@@ -25,12 +26,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Watch {
 }
 
 impl Watch {
-    /// Over the request that these are parts of.
+    /// For the request with these parts.
     pub(crate) fn over(parts: &Parts) -> Self {
         Self(parts.extensions.get().cloned())
     }
 
-    /// What the caller is about to do; it has a line when it is dropped, if it is anyone's concern.
+    /// Begins an action. When it is dropped, it writes its line, if it needs one.
     pub(crate) fn begin(self, caller: &Caller, action: &'static str) -> Deed {
         let subject = match caller {
             Caller::Known { user, .. } => Some(*user),
@@ -41,13 +42,13 @@ impl Watch {
     }
 }
 
-/// Something that a caller does.
+/// An action of a caller.
 pub(crate) struct Deed {
     request: Option<RequestId>,
-    /// `None`: there are no identities, and so nobody to name.
+    /// The user of the token; `None` with `AUTH=off`: no line is written.
     subject: Option<UserId>,
     action: &'static str,
-    /// Whose booking it is about; `None`: not known, or about a flight.
+    /// The owner of the booking; `None` while unknown, and for flights.
     pub(crate) user: Option<UserId>,
     pub(crate) booking: Option<BookingId>,
     pub(crate) flight: Option<FlightId>,
@@ -55,7 +56,7 @@ pub(crate) struct Deed {
 }
 
 impl Deed {
-    /// Goes on, unless it is refused here.
+    /// Passes a result on; an error becomes the outcome.
     pub(crate) fn check<T, E: Into<Problem>>(
         &mut self,
         checked: Result<T, E>,
@@ -63,15 +64,14 @@ impl Deed {
         checked.map_err(Into::into).inspect_err(|problem| self.outcome = problem.code().as_str())
     }
 
-    /// Is done, or refused.
+    /// Ends the action: done, or refused with the error.
     pub(crate) fn end<T, E: Into<Problem>>(&mut self, ended: Result<T, E>) -> Result<T, Problem> {
         self.outcome = "done";
         self.check(ended)
     }
 
-    /// A deed about the caller's own bookings has no line, nor has one about a booking without a known
-    /// owner.
-    fn is_told(&self) -> bool {
+    /// Whether the action gets a line: not for the caller's own bookings, nor for a booking of unknown owner.
+    fn is_logged(&self) -> bool {
         match self.user {
             Some(user) => Some(user) != self.subject,
             None => self.action.starts_with("flight."),
@@ -81,7 +81,7 @@ impl Deed {
 
 impl Drop for Deed {
     fn drop(&mut self) {
-        let Some(subject) = self.subject.filter(|_| self.is_told()) else { return };
+        let Some(subject) = self.subject.filter(|_| self.is_logged()) else { return };
         let request_id = self.request.as_ref().and_then(|id| id.header_value().to_str().ok());
         let (action, outcome) = (self.action, self.outcome);
         let user = self.user.map(|user| user.0);

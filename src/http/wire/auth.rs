@@ -1,4 +1,4 @@
-//! Who calls, from the `Authorization` header (RFC 6750), and what they are not allowed.
+//! The caller, from the `Authorization` header (RFC 6750), and refusals of what it may not do.
 
 use super::ExtractorState;
 use super::audit::Watch;
@@ -14,19 +14,22 @@ use tracing::warn;
 impl<S: ExtractorState> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    /// Refuses before the path, the query and the body are read.
+    /// Handlers extract the caller first: a refused caller's path, query and body are not read.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Some(tokens) = state.tokens() else { return Ok(Self::Anyone) };
         let token = bearer(&parts.headers)?;
         let caller = tokens.caller(token).await.map_err(|refused| match refused {
-            // What was sent is a secret, or was once: it is not repeated.
+            // The token may be a valid secret elsewhere, so it is not repeated.
             Refused::Token(reason) => {
                 let detail = format!("the token is not accepted: {reason}");
                 Problem::unauthenticated(detail, true, reason)
             }
             Refused::NoKeys(_) => {
-                warn!(%refused, "no token can be checked");
-                Problem::new(Code::Unavailable, "tokens cannot be checked just now; ask again")
+                warn!(%refused, "tokens cannot be checked");
+                Problem::new(
+                    Code::Unavailable,
+                    "tokens cannot be checked at the moment; repeat the request later",
+                )
             }
         })?;
         if let Self::Known { user, .. } = &caller {
@@ -36,7 +39,7 @@ impl<S: ExtractorState> FromRequestParts<S> for Caller {
     }
 }
 
-/// The one token that was sent.
+/// The token of the request; an error unless there is exactly one.
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = sent.next() else {
@@ -55,7 +58,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     }
 }
 
-/// A caller with [`Scope::FlightsWrite`]; others are refused before the body is read.
+/// Extractor: a caller with [`Scope::FlightsWrite`]. Others are refused before the body is read.
 pub(crate) struct MayWriteFlights(pub Caller);
 
 impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
@@ -71,11 +74,11 @@ impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
     }
 }
 
-/// 403 unless the user's bookings are the caller's concern.
+/// 403 unless the caller may act for this user.
 pub(crate) fn acts_for(caller: &Caller, user: UserId) -> Result<(), Problem> {
     if caller.may_act_for(user) {
         return Ok(());
     }
-    let detail = "the token is another user's, and has no bookings:admin";
+    let detail = "the token belongs to another user and lacks bookings:admin";
     Err(Problem::new(Code::Forbidden, detail).refusing("its token is another user's"))
 }

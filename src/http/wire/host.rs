@@ -6,15 +6,15 @@ use http::header::HOST;
 use http::{HeaderMap, Version};
 use std::net::Ipv6Addr;
 
-/// The problem with a request's `Host`, if there is one. What is not refused here is a name or an
-/// address of letters, digits and `.-_~:[]`, which needs no escaping in a page or a shell.
+/// The problem with a request's `Host`, if there is one. A `Host` that passes has only letters, digits and
+/// `.-_~:[]`, so pages and shell commands can contain it without escaping.
 pub(crate) fn fault(request: &Request) -> Option<Problem> {
     let detail = match (one(request.headers()), request.version()) {
         (Ok(Some(host)), _) if is_sound(host) => return None,
         (Ok(None), Version::HTTP_09 | Version::HTTP_10) => return None,
-        (Ok(Some(_)), _) => "Host must be a name or an address, and perhaps a port",
-        (Ok(None), _) => "a request names its Host",
-        (Err(MoreThanOne), _) => "a request names one Host, and not several",
+        (Ok(Some(_)), _) => "Host must be a name or an address, with an optional port",
+        (Ok(None), _) => "the request has no Host",
+        (Err(MoreThanOne), _) => "the request has more than one Host",
     };
     Some(Problem::new(Code::MalformedRequest, detail).refusing("its Host is missing or malformed"))
 }
@@ -26,14 +26,14 @@ pub(crate) fn of(headers: &HeaderMap) -> Option<&str> {
 
 struct MoreThanOne;
 
-/// What the one `Host` says; a text that is none of ASCII's is as unsound as an empty one.
+/// The only `Host`. One that is not ASCII is read as empty, which is refused as well.
 fn one(headers: &HeaderMap) -> Result<Option<&str>, MoreThanOne> {
     let mut hosts = headers.get_all(HOST).iter();
     let first = hosts.next().map(|host| host.to_str().unwrap_or_default());
     if hosts.next().is_some() { Err(MoreThanOne) } else { Ok(first) }
 }
 
-/// Whether it is a name, or an address (IPv6 in brackets), and perhaps a port.
+/// Whether it is a name or an address (IPv6 in brackets), with an optional port.
 fn is_sound(host: &str) -> bool {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (is_name, port) = match bracketed {
@@ -46,12 +46,12 @@ fn is_sound(host: &str) -> bool {
     is_name && is_port(port)
 }
 
-/// What DNS and local names are made of; other characters of a URI's host are in no name that is used.
+/// Whether it is a character of DNS and local names.
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".-_~".contains(&byte)
 }
 
-/// Nothing, or a colon and a port (RFC 3986 allows that it is empty).
+/// Whether it is empty, or a colon and a port, which may be empty (RFC 3986, 3.2.3).
 fn is_port(text: &str) -> bool {
     let Some(digits) = text.strip_prefix(':') else { return text.is_empty() };
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_version_of_http_does_without_a_host() {
+    fn only_http_1_0_needs_no_host() {
         let fault_of = |version, hosts: &[&str]| {
             let mut request = Request::builder().version(version);
             for host in hosts {

@@ -25,11 +25,11 @@ pub(crate) trait ExtractorState: Send + Sync {
     /// Checks callers' tokens; `None` with `AUTH=off`.
     fn tokens(&self) -> Option<&Tokens>;
 
-    /// Counts a request of a token's user, or refuses it because the user has asked too often.
+    /// Counts a request of a token's user, or refuses it: the user is over its rate limit.
     fn count(&self, user: UserId) -> Result<(), Problem>;
 }
 
-/// How often each user may ask.
+/// The rate limit of each user.
 pub(crate) trait UserLimit: Send + Sync {
     /// Counts a request of a user, or refuses it.
     fn count(&self, user: UserId) -> Result<(), Problem>;

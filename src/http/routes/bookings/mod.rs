@@ -40,11 +40,11 @@ const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
 /// Answers `pending` at once, or with `Prefer: wait=N` when the payment has ended. With an
 /// `Idempotency-Key`, a repeat within 24 hours gets the booking of the first request.
 #[utoipa::path(
-    post, path = "/api/v1/bookings", tag = "bookings", security((), ("bearer" = [])),
+    post, path = "/api/v1/bookings", operation_id = "placeBooking", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the user's",
             nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#),
-        ("Prefer" = Option<String>, Header, nullable = false, description = "wait=N: seconds to wait for the payment, 60 at most"),
+        ("Prefer" = Option<String>, Header, nullable = false, description = "wait=N: seconds to wait for the payment, up to 60"),
     ),
     request_body = PlaceBookingBody,
     responses(
@@ -104,7 +104,7 @@ pub(crate) async fn place(
 
 /// Reads a booking.
 #[utoipa::path(
-    get, path = "/api/v1/bookings/{id}", tag = "bookings", security((), ("bearer" = [])),
+    get, path = "/api/v1/bookings/{id}", operation_id = "getBooking", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = Booking), (status = 400, body = ProblemBody),
@@ -146,7 +146,7 @@ async fn find_owned(
 /// A completed booking can be cancelled until its flight departs; after that only by staff
 /// (`bookings:admin`).
 #[utoipa::path(
-    post, path = "/api/v1/bookings/{id}/cancel", tag = "bookings", security((), ("bearer" = [])),
+    post, path = "/api/v1/bookings/{id}/cancel", operation_id = "cancelBooking", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("id" = i64, Path, example = 1),
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
@@ -187,12 +187,12 @@ pub(crate) async fn cancel(
 
 /// Lists a user's bookings, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/users/{user_id}/bookings", tag = "bookings", security((), ("bearer" = [])),
+    get, path = "/api/v1/users/{user_id}/bookings", operation_id = "listBookings", tag = "bookings", security((), ("bearer" = [])),
     params(
         ("user_id" = i64, Path, example = 123),
-        ("status" = Option<String>, Query, nullable = false, pattern = "^(pending|completed|failed|cancelled)?$", description = "Of this status alone; all if it is empty"),
-        ("limit" = Option<i32>, Query, nullable = false, description = "100 if none is named", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of an earlier answer"),
+        ("status" = Option<String>, Query, nullable = false, pattern = "^(pending|completed|failed|cancelled)?$", description = "Only bookings with this status; all if empty"),
+        ("limit" = Option<i32>, Query, nullable = false, description = "Maximum bookings in the list; 100 by default", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of the previous list"),
     ),
     responses(
         (status = 200, body = BookingList, headers(("Content-Encoding" = String), ("Vary" = String))),
