@@ -376,6 +376,43 @@ fn the_operators_guide_names_every_metric_and_every_problem_code() {
     }
 }
 
+/// Old and literary turns: each has a plainer word that a reader understands at once.
+const RIDDLES: &[&str] =
+    &["as good as", "be it", "lest", "none of ours", "reckon", "reckoned", "told of", "to be had"];
+
+/// Whether a line has the word or words by themselves, in any case.
+fn has_words(line: &str, words: &str) -> bool {
+    let line = line.to_lowercase();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + words.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+#[test]
+fn code_and_documents_use_plain_words() {
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+    let mut files: Vec<_> = documents.iter().map(|name| root().join(name)).collect();
+    files.extend(["src", "docs"].iter().flat_map(|folder| files_below(&root().join(folder))));
+    let mut strays = Vec::new();
+    for file in files {
+        let kind = file.extension().and_then(|kind| kind.to_str());
+        if !matches!(kind, Some("rs" | "md")) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).expect("UTF-8");
+        for (number, line) in text.lines().enumerate() {
+            for words in RIDDLES.iter().filter(|words| has_words(line, words)) {
+                let file = file.strip_prefix(root()).expect("below the root").display();
+                strays.push(format!("{file}:{}: \"{words}\"", number + 1));
+            }
+        }
+    }
+    assert!(strays.is_empty(), "write these lines in plain words:\n{}", strays.join("\n"));
+}
+
 /// The names of series in a query: its words with an underscore, but those of the language.
 fn series(query: &str) -> BTreeSet<String> {
     const LANGUAGE: [&str; 2] = ["histogram_quantile", "max_over_time"];
