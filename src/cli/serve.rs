@@ -81,7 +81,7 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
         && !kafka.is_on_loopback()
     {
         warn!(
-            "EVENTS_SECRET is empty: whoever may write to Kafka's topics can complete bookings \
+            "EVENTS_SECRET is empty: anyone with write access to Kafka's topics can complete bookings \
              without a payment; set it, and grant topics by role"
         );
     }

@@ -71,7 +71,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// Whether the keys come over a network in the clear, where whoever is between can send others.
+    /// Whether the keys come unencrypted over a network, where an attacker can replace them.
     pub fn can_be_forged(&self) -> bool {
         let Self::Url(url) = self else { return false };
         url.starts_with("http://") && !links::is_this_machine(links::host_of(url))

@@ -49,8 +49,8 @@ pub struct Config {
     pub max_connections: usize,
     /// `MAX_CONNECTIONS_PER_CLIENT`: connections of one client at once; `None`: any number.
     pub connections_per_client: Option<ClientConnections>,
-    /// `SHUTDOWN_DELAY`: how long requests are still taken when a stop was asked for and `/readyz`
-    /// says so, until whoever sends them has noticed.
+    /// `SHUTDOWN_DELAY`: how long requests are still accepted after `/readyz` reports the shutdown, so
+    /// that load balancers notice it.
     pub shutdown_delay: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long a stop waits for what is under way.
     pub shutdown_timeout: Duration,

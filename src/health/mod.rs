@@ -124,7 +124,7 @@ impl Health {
 
 const EMBEDDED: Check = Check { condition: Condition::Embedded, took: Duration::ZERO };
 
-/// The last answer if it is still good, else a new one, which whoever comes meanwhile shares.
+/// The last answer if it is fresh, else a new one, which concurrent callers share.
 async fn check<E, F>(last: &LastCheck, ask: impl FnOnce() -> F) -> Check
 where
     F: Future<Output = Result<(), E>>,

@@ -1,7 +1,7 @@
 //! The bus on Kafka: durable topics that other teams read and write as well.
 //!
-//! Nothing here needs Kafka at the start: clients connect by themselves, topics are created by
-//! whoever first needs them, and a consumer waits until it can join its group. Calls of librdkafka
+//! Nothing here needs Kafka at the start: clients connect by themselves, a topic is created at its
+//! first use, and a consumer waits until it can join its group. Calls of librdkafka
 //! that block run beside the runtime.
 
 mod client;
@@ -91,7 +91,7 @@ impl Shared {
         }
     }
 
-    /// Takes note that a topic is gone, once for each loss: whoever needs it next makes it again.
+    /// Notes that a topic is gone, once for each loss: its next use creates it again.
     fn lose(&self, topic: Topic, generation: u64) {
         let producer = self.producer.current();
         if !self.topics.lose(topic, generation) {
