@@ -290,7 +290,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "app/pipeline.rs",
         "app/workers.rs",
         "engine/batch.rs",
-        "engine/scheduler.rs",
+        "engine/run.rs",
         "booking/flights.rs",
         "http/connection/mod.rs",
         "payments/worker.rs",

@@ -6,7 +6,7 @@ use crate::booking::Flights;
 use crate::cache::memory::MemoryCache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{CompletionWaiters, Engine, EngineLimits, EngineParts};
+use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
@@ -46,11 +46,10 @@ impl Beside {
         let flights = Flights {
             engine: engine_with(config, store.clone(), clock.clone(), locks),
             store: store.clone(),
-            cache: Arc::new(MemoryCache::beside_a_service()),
+            after_commit: after_commit(),
             clock: clock.clone(),
             currency: config.currency,
             zone: config.schedule_timezone,
-            committed: Arc::default(),
             tasks: TaskTracker::new(),
         };
         Ok(Self { store, clock, flights })
@@ -61,6 +60,11 @@ impl Beside {
 /// events and invalidations wait in the store for the service's relay.
 pub fn engine_beside(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Engine {
     engine_with(config, store, clock, Arc::new(MemoryLocks::default()))
+}
+
+/// Wakes no relay: the service's own relay finds what commits leave in the store.
+fn after_commit() -> AfterCommit {
+    AfterCommit { cache: Arc::new(MemoryCache::beside_a_service()), relay: Arc::default() }
 }
 
 fn engine_with(
@@ -74,16 +78,15 @@ fn engine_with(
         EngineParts {
             store,
             locks,
-            cache: Arc::new(MemoryCache::beside_a_service()),
+            after_commit: after_commit(),
             clock,
             policy: policy(config),
             zone: config.schedule_timezone,
             metrics: Metrics::new(),
             tracing: Tracing::default(),
-            waiting: CompletionWaiters::new(0, CancellationToken::new()),
-            committed: Arc::default(),
+            waiters: CompletionWaiters::new(0, CancellationToken::new()),
             tasks: TaskTracker::new(),
         },
-        EngineLimits { queued_holds_max: 1, batches_max, between_batches },
+        EngineLimits { queued_holds_max: 1, batches_max, batch_interval_min: between_batches },
     )
 }

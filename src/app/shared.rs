@@ -2,9 +2,9 @@
 
 use super::ports::{Ports, names};
 use super::{batches, delta, policy};
-use crate::booking::{Bookings, Flights, PassedOver, Retention, Sweeper, Walks};
+use crate::booking::{Bookings, FailedWork, Flights, Retention, SweepCursors, Sweeper};
 use crate::config::Config;
-use crate::engine::{CompletionWaiters, Engine, EngineLimits, EngineParts};
+use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::health::Health;
 use crate::identity::Tokens;
 use crate::payments::settlement::Settlement;
@@ -58,27 +58,30 @@ impl Shared {
     }
 
     pub(super) fn engine(&self, config: &Config) -> Engine {
-        let Self { ports, waiting, committed, tasks } = self.clone();
-        let Ports { store, locks, cache, clock, metrics, tracing, .. } = ports;
+        let Self { ports, waiting: waiters, tasks, .. } = self.clone();
+        let Ports { store, locks, clock, metrics, tracing, .. } = ports;
         let (policy, zone) = (policy(config), config.schedule_timezone);
-        let (batches_max, between_batches) = batches(&config.database);
+        let (batches_max, batch_interval_min) = batches(&config.database);
         let queued_holds_max = config.max_queued_holds;
         Engine::new(
             EngineParts {
                 store,
                 locks,
-                cache,
+                after_commit: self.after_commit(),
                 clock,
                 policy,
                 zone,
                 metrics,
                 tracing,
-                waiting,
-                committed,
+                waiters,
                 tasks,
             },
-            EngineLimits { queued_holds_max, batches_max, between_batches },
+            EngineLimits { queued_holds_max, batches_max, batch_interval_min },
         )
+    }
+
+    fn after_commit(&self) -> AfterCommit {
+        AfterCommit { cache: self.ports.cache.clone(), relay: self.committed.clone() }
     }
 
     pub(super) fn bookings(&self, engine: &Engine) -> Bookings {
@@ -87,9 +90,10 @@ impl Shared {
     }
 
     pub(super) fn flights(&self, config: &Config, engine: &Engine) -> Flights {
-        let Self { ports: Ports { store, cache, clock, .. }, committed, tasks, .. } = self.clone();
+        let Self { ports: Ports { store, clock, .. }, tasks, .. } = self.clone();
+        let after_commit = self.after_commit();
         let (engine, zone) = (engine.clone(), config.schedule_timezone);
-        Flights { engine, store, cache, clock, currency: config.currency, zone, committed, tasks }
+        Flights { engine, store, after_commit, clock, currency: config.currency, zone, tasks }
     }
 
     pub(super) fn search(&self, config: &Config) -> Search {
@@ -125,9 +129,9 @@ impl Shared {
             redrive_after: delta(config.payment_redrive_after),
             committed,
             metrics,
-            walks: Walks::default(),
-            passed_over: PassedOver::default(),
-            retention: config.passenger_retention.map(|kept_for| Retention::of(delta(kept_for))),
+            cursors: SweepCursors::default(),
+            failed_work: FailedWork::default(),
+            retention: config.passenger_retention.map(|kept_for| Retention::new(delta(kept_for))),
         }
     }
 

@@ -1,10 +1,10 @@
-//! The look for drift: whether flights and their bookings still agree about seats (I1 to I3), and
-//! bookings and payments about money (I4).
+//! Drift checks: flights and their bookings must agree about seats (I1 to I3), bookings and payments
+//! about money (I4).
 //!
-//! Each look takes the flights that were booked last and the next ones by number, so that all of
-//! them come by; what it has found broken it looks at again until it is repaired. It changes nothing.
+//! Each check covers the flights booked last and the next flights by id, so that every flight gets its
+//! turn. A broken flight is checked again until it is repaired. The checks change nothing.
 
-use super::drift_payments::PaymentsLook;
+use super::drift_payments::PaymentDrift;
 use crate::domain::FlightId;
 use crate::store::{Operations, SeatCount, SeatsAsked, StoreError};
 use crate::telemetry::Metrics;
@@ -12,78 +12,79 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tracing::{debug, error};
 
-/// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Interval between two checks.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
 
-/// Flights that one look takes in the order of their numbers.
-const WALK_SIZE: usize = 256;
+/// Flights that one check covers in the order of their ids.
+const SCAN_SIZE: usize = 256;
 
-/// Broken flights that are remembered and looked at again; there are more if this many are told.
+/// Maximum broken flights to check again. A gauge at this value means: this many or more.
 const BROKEN_MAX: usize = 256;
 
-/// Looks for drift, a bounded number of flights at a time.
+/// Checks for drift, a bounded number of flights at a time.
 #[derive(Default)]
 pub struct Drift {
-    /// By the running time of the clock port.
-    looked_at: Option<Duration>,
-    walked_to: Option<FlightId>,
+    /// When the last check started, in the clock port's running time.
+    checked_at: Option<Duration>,
+    scanned_to: Option<FlightId>,
     broken: BTreeSet<FlightId>,
-    payments: PaymentsLook,
+    payments: PaymentDrift,
 }
 
 impl Drift {
-    /// The invariants that it looks at, as ARCHITECTURE.md numbers them.
+    /// The invariants about seats, as ARCHITECTURE.md numbers them.
     pub const INVARIANTS: [&str; 3] = ["I1", "I2", "I3"];
 
-    /// Tells of nothing: from now on another process looks.
-    pub fn forget(metrics: &Metrics) {
+    /// Resets the gauges when another process takes over the checks.
+    pub fn reset(metrics: &Metrics) {
         for invariant in Self::INVARIANTS {
             metrics.set_violations(invariant, 0);
         }
-        metrics.set_violations(PaymentsLook::INVARIANT, 0);
+        metrics.set_violations(PaymentDrift::INVARIANT, 0);
     }
 
-    /// Looks, if it is time to, by the running time of the clock port.
-    pub async fn look_if_due(
+    /// Checks if the interval has passed in the clock port's running time.
+    pub async fn check_if_due(
         &mut self,
         running: Duration,
         store: &dyn Operations,
         metrics: &Metrics,
     ) {
-        if self.looked_at.is_some_and(|at| running.saturating_sub(at) < LOOK_EVERY) {
+        if self.checked_at.is_some_and(|at| running.saturating_sub(at) < CHECK_EVERY) {
             return;
         }
-        self.looked_at = Some(running);
-        if let Err(error) = self.look(store, metrics).await {
-            debug!(%error, "seats could not be compared with bookings");
+        self.checked_at = Some(running);
+        if let Err(error) = self.check_seats(store, metrics).await {
+            debug!(%error, "comparing seats with bookings failed");
         }
-        if let Err(error) = self.look_at_payments(store, metrics).await {
-            debug!(%error, "bookings could not be compared with payments");
+        if let Err(error) = self.check_payments(store, metrics).await {
+            debug!(%error, "comparing bookings with payments failed");
         }
     }
 
-    /// Looks once at bookings and payments, and tells how many bookings break I4 at two looks.
-    pub async fn look_at_payments(
+    /// Compares bookings with payments, and sets the gauge of bookings that break I4 in two checks in a
+    /// row.
+    pub async fn check_payments(
         &mut self,
         store: &dyn Operations,
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
-        self.payments.look(store, metrics).await
+        self.payments.check(store, metrics).await
     }
 
-    /// Looks once, and tells how many flights break each invariant.
-    pub async fn look(
+    /// Compares flights with their bookings, and sets the gauge of broken flights of each invariant.
+    pub async fn check_seats(
         &mut self,
         store: &dyn Operations,
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
-        let after = self.walked_to.unwrap_or(FlightId(0));
+        let after = self.scanned_to.unwrap_or(FlightId(0));
         let also = self.broken.iter().copied().collect();
-        let counts = store.count_seats(&SeatsAsked { after, walk: WALK_SIZE, also }).await?;
-        self.walked_to = end_of_walk(&counts, after);
+        let counts = store.count_seats(&SeatsAsked { after, walk: SCAN_SIZE, also }).await?;
+        self.scanned_to = end_of_scan(&counts, after);
         let mut broken = BTreeSet::new();
-        for (place, invariant) in Self::INVARIANTS.into_iter().enumerate() {
-            let flights = counts.iter().filter(|count| !holds(count)[place]);
+        for (index, invariant) in Self::INVARIANTS.into_iter().enumerate() {
+            let flights = counts.iter().filter(|count| !holds(count)[index]);
             let flights: BTreeSet<FlightId> = flights.map(|count| count.flight).collect();
             for flight in flights.difference(&self.broken) {
                 error!(flight.id = %flight, "{invariant} is broken: run `airline-booking audit`");
@@ -96,16 +97,17 @@ impl Drift {
     }
 }
 
-/// Where the walk goes on: the last of its flights, or from the beginning once there are no more.
+/// Where the next scan continues: after the last flight of this one; `None` restarts at the first
+/// flight.
 ///
-/// Flights that were looked at for another reason lie among those of the walk, or behind them.
-fn end_of_walk(counts: &[SeatCount], after: FlightId) -> Option<FlightId> {
+/// Flights that were checked for another reason have ids within the scan, or beyond it.
+fn end_of_scan(counts: &[SeatCount], after: FlightId) -> Option<FlightId> {
     let mut ahead: Vec<_> = counts.iter().map(|c| c.flight).filter(|id| *id > after).collect();
     ahead.sort_unstable();
-    ahead.get(WALK_SIZE - 1).copied()
+    ahead.get(SCAN_SIZE - 1).copied()
 }
 
-/// Whether each of [`Drift::INVARIANTS`] holds.
+/// Which of [`Drift::INVARIANTS`] hold.
 fn holds(count: &SeatCount) -> [bool; 3] {
     let SeatCount { total, available, held, blocked, pending, completed, .. } = *count;
     [
@@ -130,7 +132,7 @@ mod tests {
     };
 
     #[test]
-    fn each_invariant_is_told_from_the_others() {
+    fn each_invariant_is_checked_by_itself() {
         assert_eq!(holds(&SOUND), [true; 3]);
         let too_many_held = SeatCount { held: 6, pending: 6, ..SOUND };
         assert_eq!(holds(&too_many_held), [false, true, true]);
@@ -141,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn the_walk_goes_past_no_flight_and_begins_again() {
+    fn the_scan_skips_no_flight_and_restarts_at_the_end() {
         let flight = |id| SeatCount { flight: FlightId(id), ..SOUND };
-        let walk = WALK_SIZE as i64;
-        // Flights 11 to 266 are the walk's, 3 and 9,000 were booked last.
-        let mut counts: Vec<_> = [9_000, 3].into_iter().chain(11..11 + walk).map(flight).collect();
-        assert_eq!(end_of_walk(&counts, FlightId(10)), Some(FlightId(10 + walk)));
+        let scan = SCAN_SIZE as i64;
+        // Flights 11 to 266 belong to the scan; 3 and 9,000 were booked last.
+        let mut counts: Vec<_> = [9_000, 3].into_iter().chain(11..11 + scan).map(flight).collect();
+        assert_eq!(end_of_scan(&counts, FlightId(10)), Some(FlightId(10 + scan)));
         counts.truncate(100);
-        assert_eq!(end_of_walk(&counts, FlightId(10)), None);
+        assert_eq!(end_of_scan(&counts, FlightId(10)), None);
     }
 }

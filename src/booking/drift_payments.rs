@@ -1,5 +1,5 @@
-//! The look whether bookings and their payments agree (I4): the newest bookings, the next ones by
-//! number, and those that did not agree before. It changes nothing.
+//! The check that bookings and their payments agree (I4): the newest bookings, the next ones by id, and
+//! those that disagreed before. It changes nothing.
 
 use crate::domain::BookingId;
 use crate::store::{Operations, PaymentsCompared, StoreError};
@@ -7,49 +7,49 @@ use crate::telemetry::Metrics;
 use std::collections::BTreeSet;
 use tracing::error;
 
-/// Bookings that one look takes in the order of their numbers.
-const WALK_SIZE: usize = 256;
+/// Bookings that one check covers in the order of their ids.
+const SCAN_SIZE: usize = 256;
 
-/// Bookings that are remembered and looked at again; there are more if this many are told.
+/// Maximum broken bookings to check again. A gauge at this value means: this many or more.
 const BROKEN_MAX: usize = 256;
 
 /// Compares bookings with payments, a bounded number at a time.
 #[derive(Default)]
-pub(super) struct PaymentsLook {
-    walked_to: Option<BookingId>,
-    /// Did not agree at the last look. A gateway that gave money back by itself has done so a moment
-    /// before its event is settled, so only what is seen twice is told.
+pub(super) struct PaymentDrift {
+    scanned_to: Option<BookingId>,
+    /// Bookings that disagreed in the last check. A gateway that reverses a payment unasked does so a
+    /// moment before its event is settled, so only a booking that disagrees twice is reported.
     suspects: BTreeSet<BookingId>,
-    told: BTreeSet<BookingId>,
+    reported: BTreeSet<BookingId>,
 }
 
-impl PaymentsLook {
-    /// Its invariant, as ARCHITECTURE.md numbers it.
+impl PaymentDrift {
+    /// The invariant, as ARCHITECTURE.md numbers it.
     pub(super) const INVARIANT: &'static str = "I4";
 
-    /// Looks once, and tells how many bookings break it.
-    pub(super) async fn look(
+    /// Compares bookings with payments, and sets the gauge of broken bookings.
+    pub(super) async fn check(
         &mut self,
         store: &dyn Operations,
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
-        let after = self.walked_to.unwrap_or(BookingId(0));
+        let after = self.scanned_to.unwrap_or(BookingId(0));
         let also = self.suspects.iter().copied().collect();
         let compared =
-            store.compare_payments(&PaymentsCompared { after, walk: WALK_SIZE, also }).await?;
+            store.compare_payments(&PaymentsCompared { after, walk: SCAN_SIZE, also }).await?;
         let mut ahead: Vec<_> =
             compared.iter().map(|(booking, _)| *booking).filter(|id| *id > after).collect();
         ahead.sort_unstable();
-        self.walked_to = ahead.get(WALK_SIZE - 1).copied();
+        self.scanned_to = ahead.get(SCAN_SIZE - 1).copied();
         let broken = compared.into_iter().filter(|(_, agrees)| !agrees).map(|(booking, _)| booking);
         let broken: BTreeSet<_> = broken.take(BROKEN_MAX).collect();
-        let told: BTreeSet<_> = broken.intersection(&self.suspects).copied().collect();
-        for booking in told.difference(&self.told) {
+        let confirmed: BTreeSet<_> = broken.intersection(&self.suspects).copied().collect();
+        for booking in confirmed.difference(&self.reported) {
             error!(booking.id = %booking, "I4 is broken: run `airline-booking audit`");
         }
-        metrics.set_violations(Self::INVARIANT, told.len());
+        metrics.set_violations(Self::INVARIANT, confirmed.len());
         self.suspects = broken;
-        self.told = told;
+        self.reported = confirmed;
         Ok(())
     }
 }

@@ -1,56 +1,52 @@
 //! Flight use cases: create, change, look up.
 
-use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
-use crate::engine::{Engine, Error};
-use crate::rules::{Claim, Command, Outcome, PutFlight, Refusal, RequestKey};
+use crate::engine::{AfterCommit, Engine, Error};
+use crate::rules::{Claim, PutFlight, Refusal, RequestKey};
 use crate::store::Catalogue;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-/// A flight that was created, now or by an earlier request with the same key.
+/// A flight that this request, or an earlier one with the same key, created.
 #[derive(Debug)]
 pub struct CreatedFlight {
     /// The flight as it is now.
     pub flight: Flight,
-    /// Whether an earlier request with the same key made it.
+    /// Whether an earlier request with the same key created it.
     pub replayed: bool,
 }
 
 /// Flight use cases.
 #[derive(Clone)]
 pub struct Flights {
-    /// Where changes go.
+    /// Runs the changes.
     pub engine: Engine,
-    /// Where flights are kept.
+    /// Holds the flights.
     pub store: Arc<dyn Catalogue>,
-    /// What a new flight outdates.
-    pub cache: Arc<dyn SearchCache>,
-    /// The time.
+    /// Dates new flights.
     pub clock: Arc<dyn Clock>,
-    /// What new flights are priced in.
+    /// Currency of new flights.
     pub currency: Currency,
-    /// Whose days searches mean.
+    /// Time zone of the days in searches.
     pub zone: ScheduleZone,
-    /// Wakes the relay.
-    pub committed: Arc<Notify>,
-    /// Where creations run, so that one that has begun is finished though its caller has gone.
+    /// Follows each commit of a new flight.
+    pub after_commit: AfterCommit,
+    /// Runs creations, so that one that has started finishes even if its caller disconnects.
     pub tasks: TaskTracker,
 }
 
 impl Flights {
-    /// Creates a flight; with a key, once. Both the row and the end of the answers that it outdates
-    /// happen even if the caller does not wait for them.
+    /// Creates a flight; with a key, once. Both the insert and the invalidation of cached answers
+    /// complete even if the caller disconnects.
     pub async fn create(
         &self,
         flight: NewFlight,
         key: Option<RequestKey>,
     ) -> Result<CreatedFlight, Error> {
         let flights = self.clone();
-        let creation = self.tasks.spawn(async move { flights.create_here(flight, key).await });
+        let creation = self.tasks.spawn(async move { flights.create_now(flight, key).await });
         match creation.await.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(created) => created,
             Err(Ok(panic)) => resume_unwind(panic),
@@ -58,7 +54,7 @@ impl Flights {
         }
     }
 
-    async fn create_here(
+    async fn create_now(
         &self,
         flight: NewFlight,
         key: Option<RequestKey>,
@@ -76,8 +72,7 @@ impl Flights {
         };
         match claim {
             Claim::New(flight) => {
-                self.cache.end(&[day]);
-                self.committed.notify_one();
+                self.after_commit.run(&[day]);
                 Ok(CreatedFlight { flight, replayed: false })
             }
             Claim::Made(id) => {
@@ -89,28 +84,16 @@ impl Flights {
 
     /// Changes the fields that the command names.
     pub async fn put(&self, put: PutFlight) -> Result<Flight, Error> {
-        self.engine.submit(Command::PutFlight(put)).await.map(flight_of)
+        self.engine.put_flight(put).await
     }
 
-    /// Carries out many changes, each by itself; answers in their order.
+    /// Runs many changes, each atomic by itself; the answers are in the order of the changes.
     pub async fn put_all(&self, puts: Vec<PutFlight>) -> Result<Vec<Result<Flight, Error>>, Error> {
-        let commands = puts.into_iter().map(Command::PutFlight).collect();
-        let outcomes = self.engine.submit_all(commands, &[]).await?;
-        Ok(outcomes.into_iter().map(|outcome| outcome.map(flight_of)).collect())
+        self.engine.put_flights(puts).await
     }
 
     /// One flight.
     pub async fn flight(&self, id: FlightId) -> Result<Flight, Error> {
         Ok(self.store.flight(id).await?.ok_or(Refusal::FlightNotFound(id))?)
-    }
-}
-
-/// The flight that a change of it answers with.
-fn flight_of(outcome: Outcome) -> Flight {
-    match outcome {
-        Outcome::Flight(flight) => flight,
-        Outcome::Booking { booking, .. } => {
-            unreachable!("a flight's change answered with booking {}", booking.id)
-        }
     }
 }

@@ -1,19 +1,19 @@
 //! Use cases of bookings and flights, and the workers that follow the clock.
 //!
 //! [`Bookings`] and [`Flights`] turn calls into commands and submit them to the [engine](crate::engine).
-//! The [`Sweeper`] ends what nobody else ends; [`Drift`] compares seats with bookings.
+//! The [`Sweeper`] finishes overdue work, such as lapsed holds; [`Drift`] compares seats with bookings.
 
 mod drift;
 mod drift_payments;
+mod failed_work;
 mod flights;
-mod passed_over;
 mod retention;
 mod service;
 mod sweeper;
 
 pub use drift::Drift;
+pub use failed_work::FailedWork;
 pub use flights::{CreatedFlight, Flights};
-pub use passed_over::PassedOver;
 pub use retention::Retention;
 pub use service::{Bookings, CancelledBooking, PlaceBooking, Placed};
-pub use sweeper::{Sweeper, Walks};
+pub use sweeper::{SweepCursors, Sweeper};

@@ -1,35 +1,36 @@
-//! Erases passengers some time after departure (`PASSENGER_RETENTION`): the sweeper, a page a step.
+//! Erases passengers some time after departure (`PASSENGER_RETENTION`), one page in each step of the
+//! sweeper.
 //!
-//! A walk goes over the flights that have departed since the last one, by an index; once a day over all of
-//! them, for bookings that were made or moved since. Where it stands is kept in memory alone: a process
-//! that begins to sweep goes over all. Behind a walk the store's log is emptied and, once a day, its file is
-//! written again if it is small: both may hold copies of what was erased.
+//! A scan covers the flights that have departed since the last scan, by an index; once a day it covers all
+//! departed flights, for bookings that were created or moved since. Its progress is kept in memory only: a
+//! process that starts to sweep scans everything. After a scan the store's log is truncated and, once a
+//! day, its file is rewritten if it is small: both may hold copies of erased data.
 
-use super::passed_over::Work;
+use super::failed_work::Work;
 use super::sweeper::Sweeper;
 use crate::domain::{BookingId, Timestamp};
 use crate::store::{Departed, Scrub, Scrubbed, StoreError};
 use chrono::TimeDelta;
-use std::sync::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::time::Duration;
 use tracing::{debug, info};
 
-/// Bookings in a step: some milliseconds of the database's one writer.
+/// Maximum bookings erased in a step: keeps SQLite's only writer busy for a few milliseconds.
 const STEP_MAX: usize = 256;
 
-/// Pages of flights in a step, where no booking of them is due.
+/// Maximum pages read in a step while no booking is due.
 const PAGES_MAX: usize = 16;
 
-/// The time between two walks.
-const WALK_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two scans.
+const SCAN_EVERY: Duration = Duration::from_secs(60);
 
-/// How often all flights that have departed are gone over.
-const WHOLE_WALK_EVERY: Duration = Duration::from_secs(86_400);
+/// Interval between two scans over all departed flights.
+const FULL_SCAN_EVERY: Duration = Duration::from_secs(86_400);
 
-/// How often the store's file is written again at most: bookings wait for a second or so.
+/// Minimum interval between two rewrites of the store's file, which delay bookings by about a second.
 const REWRITE_EVERY: Duration = Duration::from_secs(86_400);
 
-/// How long passengers are kept after departure, and where the walk over them stands.
+/// How long passengers are kept after departure, and the progress of the scan.
 pub struct Retention {
     keep_for: TimeDelta,
     progress: Mutex<Progress>,
@@ -37,76 +38,78 @@ pub struct Retention {
 
 #[derive(Default)]
 struct Progress {
-    /// The walk under way.
-    walk: Option<Walk>,
-    /// When the next walk begins, by the running time of the clock port; at once where it is `None`.
+    /// The scan in progress.
+    scan: Option<Scan>,
+    /// When the next scan starts, in the clock port's running time; `None`: now.
     next_at: Option<Duration>,
-    /// Where it begins; at the first flight where it is `None`.
+    /// Where the next scan starts; `None`: at the first flight.
     next_from: Option<Departed>,
-    /// When a walk over all began, by the same.
-    whole_at: Option<Duration>,
-    /// Whether the store's log, and free space of its file, may hold what was erased.
+    /// When the last full scan started, in the clock port's running time.
+    full_scan_at: Option<Duration>,
+    /// Whether the store's log, and free space in its file, may hold erased data.
     log_holds_copies: bool,
     file_holds_copies: bool,
-    /// When it was last tried to write the file again, by the same.
+    /// When the last rewrite of the file was attempted, in the clock port's running time.
     rewritten_at: Option<Duration>,
 }
 
 #[derive(Clone, Copy)]
-struct Walk {
-    /// Where it began.
+struct Scan {
+    /// Where the scan started.
     from: Option<Departed>,
     /// Departures and bookings up to this instant are due.
     until: Timestamp,
+    /// Where the next page starts.
     after: Option<Departed>,
     erased: usize,
-    /// Bookings that are due and could not be erased.
+    /// Due bookings whose erasure failed.
     missed: usize,
 }
 
 impl Retention {
     /// Keeps passengers for this long after departure.
-    pub fn of(keep_for: TimeDelta) -> Self {
+    pub fn new(keep_for: TimeDelta) -> Self {
         Self { keep_for, progress: Mutex::default() }
     }
 
-    /// The walk under way, or one that begins now if it is time.
-    fn walk(&self, now: Timestamp, running: Duration) -> Option<Walk> {
-        let mut progress = self.progress();
-        if progress.walk.is_none() {
+    /// The scan in progress, or a new one if it is time.
+    fn scan(&self, now: Timestamp, running: Duration) -> Option<Scan> {
+        let mut progress = self.progress.lock();
+        if progress.scan.is_none() {
             if progress.next_at.is_some_and(|at| running < at) {
                 return None;
             }
-            let is_fresh = |at: Duration| running.saturating_sub(at) < WHOLE_WALK_EVERY;
-            if !progress.whole_at.is_some_and(is_fresh) {
-                progress.whole_at = Some(running);
+            let is_fresh = |at: Duration| running.saturating_sub(at) < FULL_SCAN_EVERY;
+            if !progress.full_scan_at.is_some_and(is_fresh) {
+                progress.full_scan_at = Some(running);
                 progress.next_from = None;
             }
             let from = progress.next_from;
             let until = now - self.keep_for;
-            progress.walk = Some(Walk { from, until, after: from, erased: 0, missed: 0 });
+            progress.scan = Some(Scan { from, until, after: from, erased: 0, missed: 0 });
         }
-        progress.walk
+        progress.scan
     }
 
-    /// Notes how far the walk got; a walk that has ended and what it missed decide where the next begins.
-    fn note(&self, walk: Walk, next: Option<Departed>, running: Duration) {
-        let mut progress = self.progress();
+    /// Records a page. After the last page it schedules the next scan, which starts where this one did if
+    /// an erasure failed.
+    fn record(&self, scan: Scan, next: Option<Departed>, running: Duration) {
+        let mut progress = self.progress.lock();
         if next.is_some() {
-            progress.walk = Some(Walk { after: next, ..walk });
+            progress.scan = Some(Scan { after: next, ..scan });
             return;
         }
-        progress.walk = None;
-        progress.log_holds_copies |= walk.erased > 0;
-        progress.file_holds_copies |= walk.erased > 0;
-        progress.next_at = Some(running + WALK_EVERY);
+        progress.scan = None;
+        progress.log_holds_copies |= scan.erased > 0;
+        progress.file_holds_copies |= scan.erased > 0;
+        progress.next_at = Some(running + SCAN_EVERY);
         progress.next_from =
-            if walk.missed > 0 { walk.from } else { Some(Departed::from(walk.until)) };
+            if scan.missed > 0 { scan.from } else { Some(Departed::from(scan.until)) };
     }
 
-    /// What is to be done with the store's files at the end of a walk.
+    /// How to scrub the store's files at the end of a scan, if they need it.
     fn scrub(&self, running: Duration) -> Option<Scrub> {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         let is_fresh = |at: Duration| running.saturating_sub(at) < REWRITE_EVERY;
         if progress.file_holds_copies && !progress.rewritten_at.is_some_and(is_fresh) {
             progress.rewritten_at = Some(running);
@@ -115,34 +118,30 @@ impl Retention {
         progress.log_holds_copies.then_some(Scrub::Log)
     }
 
-    /// Notes what is left in the store's files.
+    /// Records what may be left in the store's files.
     fn scrubbed(&self, scrubbed: Scrubbed) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         progress.log_holds_copies &= scrubbed == Scrubbed::Neither;
         progress.file_holds_copies &= matches!(scrubbed, Scrubbed::Neither | Scrubbed::LogAlone);
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().expect("no holder of the walk's place panics")
     }
 }
 
 impl Sweeper {
-    /// A step of the walk: some pages, of which one at most has bookings that are due. It says that nothing
-    /// was done, so that no further step follows without a pause.
+    /// A step of the scan: some pages, up to the first that has due bookings. Always returns 0, so that the
+    /// sweeper pauses before its next step.
     pub(super) async fn erase_departed(&self, now: Timestamp) -> Result<usize, StoreError> {
         let Some(retention) = &self.retention else { return Ok(0) };
         for _ in 0..PAGES_MAX {
             let running = self.clock.running();
-            let Some(mut walk) = retention.walk(now, running) else { break };
-            let page = self.store.departed_bookings(walk.until, walk.after, STEP_MAX).await?;
+            let Some(mut scan) = retention.scan(now, running) else { break };
+            let page = self.store.departed_bookings(scan.until, scan.after, STEP_MAX).await?;
             let due = page.found.len();
             let erased = self.erase_passengers(page.found, now).await?;
-            walk.erased += erased;
-            walk.missed += due - erased;
-            retention.note(walk, page.next, running);
+            scan.erased += erased;
+            scan.missed += due - erased;
+            retention.record(scan, page.next, running);
             if page.next.is_none() {
-                self.end_walk(retention, &walk, running).await;
+                self.end_scan(retention, &scan, running).await;
             }
             if due > 0 {
                 break;
@@ -151,32 +150,29 @@ impl Sweeper {
         Ok(0)
     }
 
-    async fn end_walk(&self, retention: &Retention, walk: &Walk, running: Duration) {
-        if walk.erased > 0 {
-            info!(
-                bookings = walk.erased,
-                "passengers were erased, PASSENGER_RETENTION after departure"
-            );
+    async fn end_scan(&self, retention: &Retention, scan: &Scan, running: Duration) {
+        if scan.erased > 0 {
+            info!(bookings = scan.erased, "erased passengers, PASSENGER_RETENTION after departure");
         }
         let Some(how) = retention.scrub(running) else { return };
         match self.store.scrub(how).await {
             Ok(scrubbed) => {
                 if (how, scrubbed) == (Scrub::Rewrite, Scrubbed::LogAlone) {
                     info!(
-                        "free space in the file may hold old copies of passengers that were erased: it is \
-                         too large to be written again beside a service (docs/operations.md, Personal data)"
+                        "free space in the file may hold old copies of erased passengers: the file is too \
+                         large to be rewritten beside a service (docs/operations.md, Personal data)"
                     );
                 }
                 retention.scrubbed(scrubbed);
             }
             Err(error) => {
-                debug!(%error, "the store's files may still hold passengers that were erased");
+                debug!(%error, "scrubbing failed: the store's files may still hold erased passengers");
             }
         }
     }
 
-    /// Says of how many bookings the passengers were erased. Where the store refuses, halves of them, down
-    /// to the one that it refuses, which is passed over for a while.
+    /// Returns the number of bookings whose passengers were erased. If the store refuses, each half is tried
+    /// alone, down to the booking at fault, which is skipped for a while.
     async fn erase_passengers(
         &self,
         bookings: Vec<BookingId>,
@@ -184,7 +180,7 @@ impl Sweeper {
     ) -> Result<usize, StoreError> {
         let running = self.clock.running();
         let is_due =
-            |booking: &BookingId| self.passed_over.is_due(Work::Erasure(*booking), running);
+            |booking: &BookingId| self.failed_work.is_due(Work::Erasure(*booking), running);
         let mut parts: Vec<Vec<_>> = vec![bookings.into_iter().filter(is_due).collect()];
         let mut done = 0;
         while let Some(mut part) = parts.pop() {
@@ -194,12 +190,12 @@ impl Sweeper {
                     done += erased.len();
                     self.metrics.passengers_erased.inc_by(erased.len() as u64);
                     for booking in erased {
-                        self.passed_over.done(Work::Erasure(booking));
+                        self.failed_work.done(Work::Erasure(booking));
                     }
                 }
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),
                 Err(error) if part.len() == 1 => {
-                    self.passed_over.failed(Work::Erasure(first), &error.into(), running);
+                    self.failed_work.failed(Work::Erasure(first), &error.into(), running);
                 }
                 Err(_) => {
                     let rest = part.split_off(part.len() / 2);
@@ -224,57 +220,57 @@ mod tests {
     }
 
     #[test]
-    fn walks_begin_where_the_last_one_ended_and_once_a_day_at_the_first_flight() {
-        let retention = Retention::of(TimeDelta::seconds(100));
+    fn scans_start_where_the_last_one_ended_and_once_a_day_at_the_first_flight() {
+        let retention = Retention::new(TimeDelta::seconds(100));
         let day = 86_400;
-        let walk = |second| retention.walk(at(10 * day + second), after(second));
-        let first = walk(0).expect("a walk");
+        let scan = |second| retention.scan(at(10 * day + second), after(second));
+        let first = scan(0).expect("a scan");
         assert_eq!((first.from, first.until), (None, at(10 * day - 100)));
-        retention.note(first, None, after(0));
-        assert!(walk(59).is_none(), "it pauses");
-        let second = walk(60).expect("a walk");
+        retention.record(first, None, after(0));
+        assert!(scan(59).is_none(), "it pauses");
+        let second = scan(60).expect("a scan");
         assert_eq!(second.from, Some(Departed::from(first.until)));
-        retention.note(Walk { missed: 1, ..second }, None, after(60));
-        let third = walk(120).expect("a walk");
-        assert_eq!(third.from, second.from, "what was missed is looked for again");
-        retention.note(third, None, after(120));
-        assert_eq!(walk(day).expect("a walk").from, None);
+        retention.record(Scan { missed: 1, ..second }, None, after(60));
+        let third = scan(120).expect("a scan");
+        assert_eq!(third.from, second.from, "bookings that were missed are scanned again");
+        retention.record(third, None, after(120));
+        assert_eq!(scan(day).expect("a scan").from, None);
     }
 
     #[test]
-    fn files_are_cleared_after_an_erasure_until_they_are_and_written_again_once_a_day() {
-        let retention = Retention::of(TimeDelta::seconds(100));
+    fn after_an_erasure_the_log_is_scrubbed_until_it_is_clean_and_the_file_rewritten_once_a_day() {
+        let retention = Retention::new(TimeDelta::seconds(100));
         let (day, mut now) = (86_400, 0);
-        let mut end_walk = |erased: usize, after: i64, left: Option<Scrubbed>| {
+        let mut end_scan = |erased: usize, after: i64, left: Option<Scrubbed>| {
             now += after;
-            let walk = retention.walk(at(now), self::after(now)).expect("a walk");
-            retention.note(Walk { erased, ..walk }, None, self::after(now));
+            let scan = retention.scan(at(now), self::after(now)).expect("a scan");
+            retention.record(Scan { erased, ..scan }, None, self::after(now));
             let how = retention.scrub(self::after(now));
             if let Some(left) = left {
                 retention.scrubbed(left);
             }
             how
         };
-        assert_eq!(end_walk(0, day, None), None);
-        assert_eq!(end_walk(5, 60, None), Some(Scrub::Rewrite), "and it fails");
-        assert_eq!(end_walk(0, 60, Some(Scrubbed::Neither)), Some(Scrub::Log));
-        assert_eq!(end_walk(0, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
-        assert_eq!(end_walk(0, 60, None), None, "the log is empty, and the file waits");
-        assert_eq!(end_walk(0, day, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
-        assert_eq!(end_walk(0, day, None), None);
-        assert_eq!(end_walk(1, 60, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
-        assert_eq!(end_walk(1, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
+        assert_eq!(end_scan(0, day, None), None);
+        assert_eq!(end_scan(5, 60, None), Some(Scrub::Rewrite), "the rewrite fails");
+        assert_eq!(end_scan(0, 60, Some(Scrubbed::Neither)), Some(Scrub::Log));
+        assert_eq!(end_scan(0, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
+        assert_eq!(end_scan(0, 60, None), None, "the log is clean, and the file waits for its day");
+        assert_eq!(end_scan(0, day, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
+        assert_eq!(end_scan(0, day, None), None);
+        assert_eq!(end_scan(1, 60, Some(Scrubbed::Whole)), Some(Scrub::Rewrite));
+        assert_eq!(end_scan(1, 60, Some(Scrubbed::LogAlone)), Some(Scrub::Log));
     }
 
     #[test]
-    fn a_clock_that_is_set_changes_no_pause() {
-        let retention = Retention::of(TimeDelta::zero());
-        let first = retention.walk(at(1_000_000), after(0)).expect("a walk");
-        retention.note(first, None, after(0));
+    fn setting_the_system_clock_changes_no_pause() {
+        let retention = Retention::new(TimeDelta::zero());
+        let first = retention.scan(at(1_000_000), after(0)).expect("a scan");
+        retention.record(first, None, after(0));
         for set in [5_000, 1_000_000, 9_000_000] {
-            assert!(retention.walk(at(set), after(59)).is_none(), "{set}");
+            assert!(retention.scan(at(set), after(59)).is_none(), "{set}");
         }
-        let second = retention.walk(at(5_000), after(60)).expect("a walk");
+        let second = retention.scan(at(5_000), after(60)).expect("a scan");
         assert_eq!(second.from, Some(Departed::from(first.until)));
     }
 }

@@ -6,51 +6,50 @@ use crate::domain::{
     SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
-use crate::rules::{
-    Cancel, CancelledBy, Command, Hold, IdempotencyKey, Outcome, Refusal, RequestKey,
-};
+use crate::rules::{Cancel, CancelledBy, Hold, IdempotencyKey, Refusal, RequestKey};
 use crate::store::Store;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A party's wish for seats, checked for form.
+/// A request for seats, syntactically valid.
 #[derive(Debug, Clone)]
 pub struct PlaceBooking {
     /// The flight.
     pub flight_id: FlightId,
-    /// Who books.
+    /// The user who books.
     pub user_id: UserId,
-    /// How many seats; as many as passengers.
+    /// Number of seats; equals the number of passengers.
     pub seats: SeatCount,
-    /// Who flies.
+    /// The passengers.
     pub passengers: Vec<Passenger>,
-    /// How it will be paid.
+    /// How the booking is paid.
     pub method: PaymentMethod,
-    /// The caller's own name for this request, if it gave one.
+    /// The caller's idempotency key, if it sent one.
     pub idempotency: Option<IdempotencyKey>,
-    /// Seats on the flight that the user may hold unpaid with these; `None`: any number.
+    /// Maximum number of seats that the user may hold unpaid on the flight, these included; `None`: no
+    /// limit.
     pub pending_max: Option<SeatCount>,
 }
 
-/// A booking that was placed, now or by an earlier request with the same key.
+/// A booking that this request, or an earlier one with the same key, placed.
 #[derive(Debug)]
 pub struct Placed {
     /// The booking as it is now.
     pub booking: Booking,
-    /// Whether an earlier request with the same key made it.
+    /// Whether an earlier request with the same key placed it.
     pub replayed: bool,
-    /// Whether a caller's wish to wait was granted.
+    /// Whether the caller's `Prefer: wait` was honoured.
     pub waited: bool,
-    /// Begun before the booking was there, so that its end can't be missed.
+    /// Registered before the booking exists, so that its end can't be missed.
     wait: Option<Wait>,
 }
 
-/// A booking that was given up, now or by an earlier request with the same key.
+/// A booking that this request, or an earlier one with the same key, cancelled.
 #[derive(Debug)]
 pub struct CancelledBooking {
     /// The booking as it is now.
     pub booking: Booking,
-    /// Whether an earlier request with the same key came.
+    /// Whether an earlier request with the same key cancelled it.
     pub replayed: bool,
 }
 
@@ -59,7 +58,7 @@ pub struct CancelledBooking {
 pub struct Bookings {
     engine: Engine,
     store: Arc<dyn Store>,
-    waiting: CompletionWaiters,
+    waiters: CompletionWaiters,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,16 +67,16 @@ impl Bookings {
     pub fn new(
         engine: Engine,
         store: Arc<dyn Store>,
-        waiting: CompletionWaiters,
+        waiters: CompletionWaiters,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { engine, store, waiting, clock }
+        Self { engine, store, waiters, clock }
     }
 
-    /// Holds seats. Who wants to wait for the booking's end ([`Self::until_ended`]) says so here.
+    /// Holds seats. `will_wait` registers the caller for [`Self::until_ended`].
     pub async fn place(&self, request: PlaceBooking, will_wait: bool) -> Result<Placed, Error> {
         let booking_id = self.store.draw_booking_id().await?;
-        let command = Command::Hold(Hold {
+        let hold = Hold {
             booking_id,
             reference: PaymentReference::draw(self.clock.now()),
             flight_id: request.flight_id,
@@ -87,28 +86,24 @@ impl Bookings {
             method: request.method,
             idempotency: request.idempotency,
             pending_max: request.pending_max,
-        });
-        let wait = will_wait.then(|| self.waiting.for_end_of(booking_id)).flatten();
-        match self.engine.submit(command).await? {
-            Outcome::Booking { booking, replayed } => {
-                Ok(Placed { booking, replayed, waited: false, wait })
-            }
-            Outcome::Flight(flight) => unreachable!("a hold answered with flight {}", flight.id),
-        }
+        };
+        let wait = will_wait.then(|| self.waiters.register(booking_id)).flatten();
+        let (booking, replayed) = self.engine.hold(hold).await?;
+        Ok(Placed { booking, replayed, waited: false, wait })
     }
 
-    /// What was placed once it has ended, or as it is when the time is up.
+    /// Waits until the booking has ended, for at most `time`; returns the booking as it is then.
     ///
-    /// Beyond the bound on waiting callers (`MAX_WAITING`) it comes back at once, as it is.
+    /// Returns at once if `MAX_WAITING` callers wait already.
     pub async fn until_ended(&self, mut placed: Placed, time: Duration) -> Result<Placed, Error> {
         let id = placed.booking.id;
         if placed.booking.status == BookingStatus::Pending {
-            let begun = placed.wait.take();
-            let is_new = begun.as_ref().is_some_and(|wait| wait.booking() == id);
-            let wait = begun.filter(|_| is_new).or_else(|| self.waiting.for_end_of(id));
+            let registered = placed.wait.take();
+            let is_new = registered.as_ref().is_some_and(|wait| wait.booking() == id);
+            let wait = registered.filter(|_| is_new).or_else(|| self.waiters.register(id));
             let Some(wait) = wait else { return Ok(placed) };
             if !is_new {
-                // It may have ended before we began to wait.
+                // The booking may have ended before the wait was registered.
                 placed.booking = self.booking(id).await?;
             }
             if placed.booking.status == BookingStatus::Pending {
@@ -125,25 +120,19 @@ impl Bookings {
         Ok(Placed { waited: true, ..placed })
     }
 
-    /// Gives a booking up. A key is written by the commit that cancels; a refusal leaves it free.
+    /// Cancels a booking, as [`Self::booking`] has read it. The commit that cancels it also records the key;
+    /// a refusal leaves the key unused.
     pub async fn cancel(
         &self,
-        read: Booking,
+        booking: Booking,
         by: CancelledBy,
         request: Option<RequestKey>,
     ) -> Result<CancelledBooking, Error> {
         let has_key = request.is_some();
-        let command = Command::Cancel(Cancel { booking_id: read.id, by, request });
-        match self.engine.submit(command).await? {
-            Outcome::Booking { booking, replayed } => {
-                // The engine's rows have no passengers, and no command changes them.
-                let booking = Booking { passengers: read.passengers, ..booking };
-                Ok(CancelledBooking { booking, replayed: has_key && replayed })
-            }
-            Outcome::Flight(flight) => {
-                unreachable!("a cancellation answered with flight {}", flight.id)
-            }
-        }
+        let cancel = Cancel { booking_id: booking.id, by, request };
+        let (cancelled, replayed) = self.engine.cancel(cancel, booking.flight_id).await?;
+        let booking = Booking { passengers: booking.passengers, ..cancelled };
+        Ok(CancelledBooking { booking, replayed: has_key && replayed })
     }
 
     /// One booking.
@@ -152,8 +141,8 @@ impl Bookings {
         Ok(booking.ok_or(Refusal::BookingNotFound(id))?)
     }
 
-    /// A user's bookings, newest first: those older than `before`, at most `limit`.
-    pub async fn of_user(
+    /// A user's bookings, newest first: up to `limit` bookings with an id below `before`.
+    pub async fn list_by_user(
         &self,
         user: UserId,
         status: Option<BookingStatus>,

@@ -1,413 +1,421 @@
-//! One batch: load, decide, commit, answer; again for what was stale, until all are answered.
+//! One batch: load, decide, commit, answer; and again with what was stale, until all is answered.
 //!
-//! Atomic is the command, not the batch. A commit that fails for anything but staleness or an
-//! outage, or takes too long, is split in halves until the one bad command fails alone; so is one that
-//! panics. After a commit whose outcome is unknown, what it wrote is looked up before anything is
-//! decided again.
+//! A command is atomic, a batch is not. A batch is split in halves when the store refuses its commit, when
+//! the commit takes too long, and when something panics, until the one command at fault fails alone. After
+//! a commit whose outcome is unknown, its rows are read before anything is decided again.
 
 use super::error::Error;
-use super::overtaken::{count, refuse_locked, sort_out};
+use super::job::{Job, Judged, Verdict, in_order};
+use super::needed_rows::{needed_rows, refuse_unreadable};
 use super::parts::EngineParts;
 use super::queues::Group;
-use super::renumber::{is_taken_beside, renumber};
+use super::renumber::{is_taken_in_batch, renumber};
 use super::row_cache::RowCache;
-use super::spans::{source_chain, span_over};
-use super::ticket::{
-    Decided, Pending, Ticket, answer_committed, in_doubt, last_of_each_flight, refuse_unreadable,
-    wanted,
-};
+use super::spans::{batch_span, source_chain};
+use super::stale::{count_stale, refuse_locked, split_stale};
+use super::unknown::{answer_committed, remember, unknown_outcome};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
-use crate::rules::{ChangeSet, Changes, Decision, Outcome, State, decide};
-use crate::store::StoreError;
+use crate::rules::{ChangeSet, Changes, Decision, State, decide};
+use crate::store::{Committed, StoreError};
 use crate::telemetry::{Panicked, Part, Side, Span};
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tracing::{error, warn};
 
-/// How often stale commands are decided again. Each time, somebody else's commit got through.
+/// Maximum attempts that end with stale rows. Each means that another commit came first.
 const STALE_MAX: u32 = 64;
 
-/// How often an unavailable store is tried.
-const OUTAGE_MAX: u32 = 4;
+/// Maximum attempts that find the store unavailable.
+const OUTAGES_MAX: u32 = 4;
 
-/// The pause before the first retry of an unavailable store; doubled for each further one.
+/// Base of the pause before an unavailable store is tried again; doubles with each attempt.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often a batch's commits may take too long: enough to find one bad command among all. Beyond it the
-/// store itself is slow, and the rest is given up.
-const TIME_OUTS_MAX: u32 = 16;
+/// Maximum commits of a batch that take too long: enough to find one command at fault among all. Beyond it
+/// the store itself is slow, and the rest of the batch fails.
+const TIMEOUTS_MAX: u32 = 16;
 
-/// Callers that are answered at once.
-const ANSWERS_AT_ONCE: usize = 8;
+/// Callers to wake before other tasks get their turn.
+const WAKE_CHUNK: usize = 8;
 
-/// What an attempt decides on.
+/// Where an attempt gets its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rows {
-    /// Rows as this process last wrote them, where it remembers them.
-    Remembered,
-    /// Rows as the store has them.
-    Loaded,
+enum RowSource {
+    /// The row cache, and the store for rows that it lacks.
+    Cache,
+    /// The store.
+    Store,
 }
 
-/// What one attempt came to.
+/// The rows that an attempt decides on.
+struct Rows {
+    state: State,
+    /// Flights that come from the cache.
+    cached: HashSet<FlightId>,
+    /// Whether no row comes from the cache.
+    is_all_loaded: bool,
+}
+
+/// The end of an attempt.
 enum Attempt {
-    /// Committed, except for those that were overtaken, and those that would be answered without a
-    /// commit though they were judged on what this process remembers, or whose number another has.
-    Done { overtaken: Vec<Pending>, doubtful: Vec<Pending> },
-    /// The store did not answer.
-    Outage(Vec<Pending>, StoreError),
+    /// Committed and answered, but for commands to decide again: those that were stale, and those that a
+    /// decision on cached rows would answer without a commit, or whose id another hold has.
+    Done { stale: Vec<Job>, unconfirmed: Vec<Job> },
+    /// Nothing is answered.
+    Failed(Vec<Job>, Failure),
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// The store did not answer; the outcome of a commit is unknown.
+    Outage(StoreError),
     /// The store refused; nothing was written.
-    Refused(Vec<Pending>, StoreError),
-    /// Something panicked; if it was the commit, its outcome is unknown.
-    Panicked(Vec<Pending>),
+    Refused(StoreError),
+    /// Something panicked; the outcome of a commit is unknown.
+    Panicked,
 }
 
-/// What a command came to on the state of its batch.
-struct Judged {
-    outcome: Result<Outcome, Error>,
-    /// Where its changes stand in the change set.
-    position: Option<usize>,
-    /// Whether it is a hold that was not decided, since another one has its number.
-    is_number_taken: bool,
-}
-
-/// What a batch found of rows that other sessions keep.
+/// What a batch found out about rows that other database sessions lock.
 #[derive(Debug, Default)]
-pub(crate) struct RowsKept {
-    /// Flights with such a row.
-    pub(crate) kept: HashSet<FlightId>,
-    /// Flights that were set apart for one, and were written.
-    pub(crate) free: HashSet<FlightId>,
+pub(super) struct LockedRows {
+    /// Flights with a locked row.
+    pub(super) locked: HashSet<FlightId>,
+    /// Isolated flights that were written.
+    pub(super) unlocked: HashSet<FlightId>,
 }
 
 /// Runs one batch.
-pub(crate) struct Batch<'a> {
+pub(super) struct Batch<'a> {
     parts: &'a EngineParts,
     rows: &'a RowCache,
     span: Span,
     group: Group,
-    rows_kept: Mutex<RowsKept>,
-    /// Commits of unknown outcome so far.
-    in_doubt: AtomicU32,
-    /// Cached answers that such a commit outdates, if it was made.
-    doubtful_days: Mutex<BTreeSet<DayKey>>,
-    /// How often a commit took too long.
-    time_outs: AtomicU32,
+    locked_rows: Mutex<LockedRows>,
+    /// Number of commits whose outcome is unknown.
+    unknown_commits: AtomicU32,
+    /// Cached answers that such a commit invalidates, if it was made.
+    unknown_days: Mutex<BTreeSet<DayKey>>,
+    /// Number of commits that took too long.
+    timeouts: AtomicU32,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(
+    pub(super) fn new(
         parts: &'a EngineParts,
         rows: &'a RowCache,
-        tickets: &[Ticket],
+        jobs: &[Job],
         group: Group,
     ) -> Self {
-        let span = span_over(parts, tickets);
         Self {
             parts,
             rows,
-            span,
+            span: batch_span(parts, jobs),
             group,
-            rows_kept: Mutex::default(),
-            in_doubt: AtomicU32::default(),
-            doubtful_days: Mutex::default(),
-            time_outs: AtomicU32::default(),
+            locked_rows: Mutex::default(),
+            unknown_commits: AtomicU32::default(),
+            unknown_days: Mutex::default(),
+            timeouts: AtomicU32::default(),
         }
     }
 
-    /// Answers every ticket.
-    pub(crate) async fn run(&self, tickets: Vec<Ticket>) -> RowsKept {
+    /// Answers every command.
+    pub(super) async fn run(&self, mut jobs: Vec<Job>) -> LockedRows {
         let metrics = &self.parts.metrics;
-        metrics.batch_size.observe(tickets.len() as f64);
-        for ticket in &tickets {
-            metrics.wait_seconds.observe(ticket.arrived.elapsed().as_secs_f64());
+        metrics.batch_size.observe(jobs.len() as f64);
+        for (position, job) in jobs.iter_mut().enumerate() {
+            metrics.wait_seconds.observe(job.arrived.elapsed().as_secs_f64());
+            job.position = position;
         }
-        let begin = |(place, ticket)| Pending::new(ticket, place);
-        let pending = tickets.into_iter().enumerate().map(begin).collect();
-        self.finish(pending, Rows::Remembered).await;
-        mem::take(&mut *self.rows_kept())
+        self.finish(jobs, RowSource::Cache).await;
+        mem::take(&mut *self.locked_rows.lock())
     }
 
-    async fn finish(&self, mut pending: Vec<Pending>, mut rows: Rows) {
-        let (mut stale, mut outages) = (0, 0);
+    /// Makes attempts until every job is answered.
+    async fn finish(&self, mut jobs: Vec<Job>, mut source: RowSource) {
+        let (mut stale_attempts, mut outages) = (0, 0);
         loop {
-            // Who went away before the decision is skipped, unless it may have been committed.
-            pending.retain(|p| !p.earlier.is_empty() || !p.ticket.is_abandoned());
-            if pending.is_empty() {
+            // Skips commands whose caller has disconnected, unless they may have been committed.
+            jobs.retain(|job| !job.unknown.is_empty() || !job.is_abandoned());
+            if jobs.is_empty() {
                 return;
             }
-            pending = match self.attempt(pending, rows).await {
-                Attempt::Done { mut overtaken, doubtful } => {
-                    stale += u32::from(!overtaken.is_empty());
-                    if stale >= STALE_MAX {
-                        for p in overtaken.drain(..) {
-                            p.ticket.answer(Err(Error::Overloaded));
-                        }
+            jobs = match self.attempt(jobs, source).await {
+                Attempt::Done { mut stale, unconfirmed } => {
+                    stale_attempts += u32::from(!stale.is_empty());
+                    if stale_attempts >= STALE_MAX {
+                        stale.drain(..).for_each(|job| job.answer(Err(Error::Overloaded)));
                     }
-                    // In the order in which they came.
-                    overtaken.extend(doubtful);
-                    overtaken.sort_by_key(|p| p.place);
-                    overtaken
+                    in_order(stale.into_iter().chain(unconfirmed))
                 }
-                Attempt::Outage(again, cause) => {
+                Attempt::Failed(jobs, Failure::Outage(cause)) => {
                     outages += 1;
                     warn!(error = %source_chain(&cause), outages, "the store is unavailable");
-                    if outages >= OUTAGE_MAX || self.is_slow() {
-                        self.end_doubtful_days();
-                        for p in again {
-                            let gone = StoreError::Unavailable(anyhow::anyhow!("gave up"));
-                            p.ticket.answer(Err(gone.into()));
-                        }
-                        return;
+                    if outages >= OUTAGES_MAX || self.is_slow() {
+                        return self.give_up(jobs);
                     }
                     tokio::time::sleep(OUTAGE_PAUSE * 2_u32.pow(outages)).await;
-                    again
+                    jobs
                 }
-                Attempt::Refused(again, cause) => {
-                    self.split(again, Some(cause)).await;
-                    return;
+                Attempt::Failed(jobs, Failure::Refused(cause)) => {
+                    return self.split(jobs, Some(cause)).await;
                 }
-                Attempt::Panicked(again) => {
-                    self.split(again, None).await;
-                    return;
-                }
+                Attempt::Failed(jobs, Failure::Panicked) => return self.split(jobs, None).await,
             };
-            rows = Rows::Loaded;
+            source = RowSource::Store;
         }
     }
 
-    /// Tries each half alone, so that one bad command spoils no other's booking. `cause`: why the
-    /// store refused; nothing after a panic.
-    async fn split(&self, mut pending: Vec<Pending>, cause: Option<StoreError>) {
-        if pending.len() == 1 {
-            let Some(cause) = cause else { return self.fail_after_panic(pending).await };
+    fn give_up(&self, jobs: Vec<Job>) {
+        self.invalidate_unknown();
+        for job in jobs {
+            let unavailable = StoreError::Unavailable(anyhow::anyhow!("the retries are used up"));
+            job.answer(Err(unavailable.into()));
+        }
+    }
+
+    /// Tries each half alone, so that one command at fault fails no other. `cause`: the store's refusal;
+    /// `None` after a panic.
+    async fn split(&self, mut jobs: Vec<Job>, cause: Option<StoreError>) {
+        if jobs.len() == 1 {
+            let Some(cause) = cause else { return self.fail_after_panic(jobs).await };
             error!(error = %source_chain(&cause), "the store refused a command");
-            for p in pending {
+            for job in jobs {
                 let refused = StoreError::Refused(anyhow::anyhow!("logged with its cause"));
-                p.ticket.answer(Err(refused.into()));
+                job.answer(Err(refused.into()));
             }
             return;
         }
-        let second = pending.split_off(pending.len() / 2);
-        Box::pin(self.finish(pending, Rows::Loaded)).await;
-        Box::pin(self.finish(second, Rows::Loaded)).await;
+        let second = jobs.split_off(jobs.len() / 2);
+        Box::pin(self.finish(jobs, RowSource::Store)).await;
+        Box::pin(self.finish(second, RowSource::Store)).await;
     }
 
-    /// Answers the command that panicked by itself: with a fault, unless it was written after all.
-    async fn fail_after_panic(&self, pending: Vec<Pending>) {
-        let wanted_rows = wanted(&pending, self.parts.clock.now());
-        let loaded = self.timed("store.load", self.parts.store.load(&wanted_rows)).await;
-        self.end_doubtful_days();
-        let pending = match loaded {
-            Ok(Ok(state)) => answer_committed(pending, &state),
-            Ok(Err(_)) | Err(Panicked) => pending,
+    /// Answers the command that panicked by itself with an error, unless its rows show that it was written.
+    async fn fail_after_panic(&self, jobs: Vec<Job>) {
+        let wanted = needed_rows(&jobs, self.parts.clock.now());
+        let loaded = self.call("store.load", self.parts.store.load(&wanted)).await;
+        self.invalidate_unknown();
+        let jobs = match loaded {
+            Ok(state) => answer_committed(jobs, &state),
+            Err(_) => jobs,
         };
-        for p in pending {
-            error!(command = p.ticket.command.name(), "a command panicked and was given up");
-            p.ticket.answer(Err(Error::Panicked));
+        for job in jobs {
+            error!(command = job.command.name(), "a command failed: it panicked");
+            job.answer(Err(Error::Panicked));
         }
     }
 
-    async fn attempt(&self, pending: Vec<Pending>, rows: Rows) -> Attempt {
-        let mut wanted_rows = wanted(&pending, self.parts.clock.now());
-        let mut state = match rows {
-            Rows::Remembered => self.rows.recall(&mut wanted_rows),
-            Rows::Loaded => State::default(),
+    /// Loads, decides, commits and answers.
+    async fn attempt(&self, jobs: Vec<Job>, source: RowSource) -> Attempt {
+        let mut rows = match self.load(&jobs, source).await {
+            Ok(rows) => rows,
+            Err(failure) => return Attempt::Failed(jobs, failure),
         };
-        let recalled: HashSet<FlightId> = state.flights.keys().copied().collect();
+        self.invalidate_unknown();
+        let jobs = refuse_unreadable(answer_committed(jobs, &rows.state), &rows.state);
+        let mut jobs = renumber(self.parts, jobs, &rows.state).await;
+        let judge = || self.judge(&mut jobs, &mut rows.state);
+        let Ok((verdicts, mut changes)) = self.parts.metrics.catch_now(Part::Batch, judge) else {
+            return Attempt::Failed(jobs, Failure::Panicked);
+        };
+        let judged = jobs.into_iter().zip(verdicts);
+        let mut judged: Vec<_> = judged.map(|(job, verdict)| Judged { job, verdict }).collect();
+        let is_unconfirmed = |j: &mut Judged| {
+            j.job.id_conflicts.in_batch || !rows.is_all_loaded && j.verdict.changes.is_none()
+        };
+        let unconfirmed = judged.extract_if(.., is_unconfirmed).map(|j| j.job).collect();
+        let days = self.days_of(&changes);
+        if self.parts.after_commit.cache.is_told() {
+            changes.outdated.clone_from(&days);
+        }
+        changes.waits_briefly = self.group == Group::Isolated;
+        self.commit(judged, unconfirmed, &changes, days, &rows.cached).await
+    }
+
+    /// Takes the rows from the cache, and loads what it lacks.
+    async fn load(&self, jobs: &[Job], source: RowSource) -> Result<Rows, Failure> {
+        let mut wanted = needed_rows(jobs, self.parts.clock.now());
+        let mut state = match source {
+            RowSource::Cache => self.rows.take(&mut wanted),
+            RowSource::Store => State::default(),
+        };
+        let cached: HashSet<FlightId> = state.flights.keys().copied().collect();
         let is_all_loaded =
-            recalled.is_empty() && state.payments.is_empty() && state.pending.is_empty();
-        if !wanted_rows.is_empty() {
-            match self.timed("store.load", self.parts.store.load(&wanted_rows)).await {
-                Ok(Ok(loaded)) => {
-                    self.rows.count_pending(&loaded);
-                    state.extend(loaded);
-                }
-                Ok(Err(cause @ StoreError::Unavailable(_))) => {
-                    return Attempt::Outage(pending, cause);
-                }
-                Ok(Err(cause)) => return Attempt::Refused(pending, cause),
-                Err(Panicked) => return Attempt::Panicked(pending),
-            }
+            cached.is_empty() && state.payments.is_empty() && state.pending.is_empty();
+        if !wanted.is_empty() {
+            let loaded = self.call("store.load", self.parts.store.load(&wanted)).await?;
+            self.rows.put_pending(&loaded);
+            state.extend(loaded);
         }
-        self.end_doubtful_days();
-        let pending = refuse_unreadable(answer_committed(pending, &state), &state);
-        let pending = renumber(self.parts, pending, &state).await;
-        let judge = || self.judge(&pending, &mut state);
-        let Ok((judged, mut changes)) = self.parts.metrics.catch_now(Part::Batch, judge) else {
-            return Attempt::Panicked(pending);
-        };
-        let decided = pending.into_iter().zip(judged);
-        let mut decided: Vec<_> = decided.map(|(p, judged)| judged.of(p)).collect();
-        changes.waits_briefly = self.group == Group::Apart;
-        let ended = self.outdated(&changes);
-        if self.parts.cache.is_told() {
-            changes.outdated.clone_from(&ended);
-        }
-        let leans = |d: &mut Decided| d.number.is_taken || !is_all_loaded && d.position.is_none();
-        let doubtful: Vec<_> = decided.extract_if(.., leans).map(Decided::again).collect();
-        if changes.commands.is_empty() {
-            self.answer(decided, &changes);
-            return Attempt::Done { overtaken: Vec::new(), doubtful };
-        }
-        match self.timed("store.commit", self.parts.store.commit(&changes)).await {
-            Ok(Ok(committed)) => {
-                self.parts.cache.end(&ended);
-                self.parts.committed.notify_one();
-                let (good, overtaken) = sort_out(decided, &committed.stale);
-                let changed_elsewhere = count(&self.parts.metrics, &overtaken, &committed);
-                if !recalled.is_disjoint(&changed_elsewhere) {
-                    self.rows.be_wary();
-                }
-                let written = good.iter().filter_map(|d| Some(&changes.commands[d.position?]));
-                self.rows.keep(written.clone());
-                let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
-                self.parts.waiting.tell(bookings.filter(|b| b.status != BookingStatus::Pending));
-                let written = |d: &Decided| d.position.map(|_| d.ticket.flight);
-                if self.group == Group::Apart {
-                    self.rows_kept().free.extend(good.iter().filter_map(written));
-                }
-                self.answer(good, &changes);
-                let (overtaken, kept) = refuse_locked(overtaken, &committed.locked);
-                self.rows_kept().kept.extend(kept);
-                let again = |d: Decided| d.overtaken(&committed.taken);
-                let overtaken = overtaken.into_iter().map(again).collect();
-                Attempt::Done { overtaken, doubtful }
-            }
-            Ok(Err(cause @ StoreError::Unavailable(_))) => {
-                Attempt::Outage(self.doubt(decided, doubtful, &changes, ended), cause)
-            }
-            // Nothing was written.
-            Ok(Err(cause)) => {
-                let again = in_order(decided.into_iter().map(Decided::again).chain(doubtful));
-                if matches!(cause, StoreError::TimedOut(_)) && self.is_outage(&again) {
-                    return Attempt::Outage(again, cause);
-                }
-                Attempt::Refused(again, cause)
-            }
-            Err(Panicked) => Attempt::Panicked(self.doubt(decided, doubtful, &changes, ended)),
-        }
+        Ok(Rows { state, cached, is_all_loaded })
     }
 
-    /// After a commit whose outcome is unknown: what is to be looked up. Answers that it outdates
-    /// end now, and again when more is known, since it may be made between two searches.
-    fn doubt(
+    /// Decides each command on the state that the earlier ones left.
+    fn judge(&self, jobs: &mut [Job], state: &mut State) -> (Vec<Verdict>, ChangeSet) {
+        let now = self.parts.clock.now();
+        let mut verdicts = Vec::with_capacity(jobs.len());
+        let mut changes = ChangeSet::default();
+        for job in jobs {
+            job.id_conflicts.in_batch = is_taken_in_batch(&job.command, state);
+            if job.id_conflicts.in_batch {
+                verdicts.push(Verdict { outcome: Err(unknown_outcome()), changes: None });
+                continue;
+            }
+            let Decision { outcome, changes: decided } =
+                decide(state, &job.command, now, &self.parts.policy);
+            state.apply(&decided);
+            if let Some(change) = &decided.flight {
+                self.parts.metrics.observe_version(change.after.version);
+            }
+            let index = (!decided.is_empty()).then_some(changes.commands.len());
+            if index.is_some() {
+                changes.commands.push(self.in_trace(job, decided));
+            }
+            let outcome = outcome.map_err(|refusal| {
+                if job.may_be_overwritten() { unknown_outcome() } else { refusal.into() }
+            });
+            verdicts.push(Verdict { outcome, changes: index });
+        }
+        (verdicts, changes)
+    }
+
+    /// Commits the changes, and answers the commands that were written.
+    async fn commit(
         &self,
-        decided: Vec<Decided>,
-        doubtful: Vec<Pending>,
+        judged: Vec<Judged>,
+        unconfirmed: Vec<Job>,
         changes: &ChangeSet,
-        ended: Vec<DayKey>,
-    ) -> Vec<Pending> {
-        self.doubtful_days.lock().expect("no holder of the days panics").extend(ended);
-        self.end_doubtful_days();
-        let attempt = self.in_doubt.fetch_add(1, Ordering::Relaxed);
-        let flights = last_of_each_flight(changes);
-        let again = |d: Decided| d.again_unless_committed(attempt, changes, &flights);
-        in_order(decided.into_iter().map(again).chain(doubtful))
-    }
-
-    fn end_doubtful_days(&self) {
-        let days = self.doubtful_days.lock().expect("no holder of the days panics");
-        if !days.is_empty() {
-            self.parts.cache.end(&days.iter().cloned().collect::<Vec<_>>());
-            self.parts.committed.notify_one();
+        days: Vec<DayKey>,
+        cached: &HashSet<FlightId>,
+    ) -> Attempt {
+        if changes.commands.is_empty() {
+            self.answer(judged, changes);
+            return Attempt::Done { stale: Vec::new(), unconfirmed };
+        }
+        match self.call("store.commit", self.parts.store.commit(changes)).await {
+            Ok(committed) => {
+                self.parts.after_commit.run(&days);
+                let stale = self.answer_written(judged, changes, &committed, cached);
+                Attempt::Done { stale, unconfirmed }
+            }
+            Err(Failure::Refused(cause)) => {
+                let jobs = in_order(judged.into_iter().map(|j| j.job).chain(unconfirmed));
+                let is_late = matches!(cause, StoreError::TimedOut(_));
+                let is_outage = is_late && self.is_outage(&jobs);
+                let failure =
+                    if is_outage { Failure::Outage(cause) } else { Failure::Refused(cause) };
+                Attempt::Failed(jobs, failure)
+            }
+            Err(failure @ (Failure::Outage(_) | Failure::Panicked)) => {
+                // The commit may still be made between two searches, so its answers are invalidated now,
+                // and again when its outcome is known.
+                self.unknown_days.lock().extend(days);
+                self.invalidate_unknown();
+                let commit = self.unknown_commits.fetch_add(1, Ordering::Relaxed);
+                let jobs = in_order(remember(judged, changes, commit).chain(unconfirmed));
+                Attempt::Failed(jobs, failure)
+            }
         }
     }
 
-    fn rows_kept(&self) -> MutexGuard<'_, RowsKept> {
-        self.rows_kept.lock().expect("no holder of what was found of rows panics")
+    /// Answers the commands that the commit has written, and those of locked flights; returns the others,
+    /// to be decided again.
+    fn answer_written(
+        &self,
+        judged: Vec<Judged>,
+        changes: &ChangeSet,
+        committed: &Committed,
+        cached: &HashSet<FlightId>,
+    ) -> Vec<Job> {
+        let (written, stale) = split_stale(judged, &committed.stale);
+        let changed_elsewhere = count_stale(&self.parts.metrics, &stale, committed);
+        if !cached.is_disjoint(&changed_elsewhere) {
+            self.rows.bypass_flights();
+        }
+        let all = written.iter().filter_map(|j| Some(&changes.commands[j.verdict.changes?]));
+        self.rows.put(all.clone());
+        let bookings = all.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
+        self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
+        if self.group == Group::Isolated {
+            let flight = |j: &Judged| j.verdict.changes.map(|_| j.job.flight);
+            self.locked_rows.lock().unlocked.extend(written.iter().filter_map(flight));
+        }
+        self.answer(written, changes);
+        let (stale, locked) = refuse_locked(stale, &committed.locked);
+        self.locked_rows.lock().locked.extend(locked);
+        stale.into_iter().map(|j| j.retry_stale(&committed.taken)).collect()
     }
 
-    /// Whether a commit that took too long is tried again as it is, and not split.
-    fn is_outage(&self, again: &[Pending]) -> bool {
-        self.time_outs.fetch_add(1, Ordering::Relaxed);
-        again.len() == 1 || self.is_slow()
+    /// Invalidates the answers of commits whose outcome is unknown.
+    fn invalidate_unknown(&self) {
+        let days = self.unknown_days.lock();
+        if !days.is_empty() {
+            self.parts.after_commit.run(&days.iter().cloned().collect::<Vec<_>>());
+        }
+    }
+
+    /// Whether a commit that took too long is tried again unchanged, and not split.
+    fn is_outage(&self, jobs: &[Job]) -> bool {
+        self.timeouts.fetch_add(1, Ordering::Relaxed);
+        jobs.len() == 1 || self.is_slow()
     }
 
     fn is_slow(&self) -> bool {
-        self.time_outs.load(Ordering::Relaxed) >= TIME_OUTS_MAX
+        self.timeouts.load(Ordering::Relaxed) >= TIMEOUTS_MAX
     }
 
-    /// Decides each command on the state that the ones before it left.
-    fn judge(&self, pending: &[Pending], state: &mut State) -> (Vec<Judged>, ChangeSet) {
-        let now = self.parts.clock.now();
-        let mut judged = Vec::with_capacity(pending.len());
-        let mut changes = ChangeSet::default();
-        for p in pending {
-            if is_taken_beside(&p.ticket.command, state) {
-                judged.push(Judged {
-                    outcome: Err(in_doubt()),
-                    position: None,
-                    is_number_taken: true,
-                });
-                continue;
-            }
-            let Decision { outcome, changes: wanted } =
-                decide(state, &p.ticket.command, now, &self.parts.policy);
-            state.apply(&wanted);
-            if let Some(change) = &wanted.flight {
-                self.parts.metrics.observe_version(change.after.version);
-            }
-            let position = (!wanted.is_empty()).then_some(changes.commands.len());
-            if position.is_some() {
-                changes.commands.push(self.in_trace(&p.ticket, wanted));
-            }
-            let outcome = outcome.map_err(|refusal| {
-                if p.may_have_been_written_over() { in_doubt() } else { refusal.into() }
-            });
-            judged.push(Judged { outcome, position, is_number_taken: false });
-        }
-        (judged, changes)
-    }
-
-    /// A call of the store within the batch's span; a panic in it ends there.
-    async fn timed<T>(
+    /// Calls the store in a span of the batch, and catches a panic of the call.
+    async fn call<T>(
         &self,
         name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<Result<T, StoreError>, Panicked> {
+    ) -> Result<T, Failure> {
         let span = self.parts.tracing.span(name, Side::Client, &self.span.context());
         let outcome = self.parts.metrics.catch(Part::Batch, call).await;
         if !matches!(outcome, Ok(Ok(_))) {
             span.fail("store");
         }
-        outcome
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(cause @ StoreError::Unavailable(_))) => Err(Failure::Outage(cause)),
+            Ok(Err(cause)) => Err(Failure::Refused(cause)),
+            Err(Panicked) => Err(Failure::Panicked),
+        }
     }
 
-    /// What a command changes belongs to its own trace; or, if nobody asked for it, to that in
-    /// which its payment began.
-    fn in_trace(&self, ticket: &Ticket, changes: Changes) -> Changes {
+    /// Attaches the command's trace to its changes; without a caller's trace, the trace in which the payment
+    /// began.
+    fn in_trace(&self, job: &Job, changes: Changes) -> Changes {
         if !self.parts.tracing.is_on() {
             return changes;
         }
         let began = changes.payment.as_ref().and_then(|change| change.after.traceparent.clone());
         let trace = match began {
-            Some(began) if !ticket.is_called => Some(began),
-            _ => ticket.span.context().traceparent(),
+            Some(began) if !job.has_caller_trace => Some(began),
+            _ => job.span.context().traceparent(),
         };
         changes.in_trace(trace)
     }
 
-    /// Answers a few callers at a time: each has work to do then, behind which the next batch would
-    /// wait until it is the turn of its own.
-    fn answer(&self, decided: Vec<Decided>, changes: &ChangeSet) {
-        for decided in &decided {
-            match decided.position {
-                Some(position) => self.count(&changes.commands[position]),
-                None if decided.outcome.is_err() => self.parts.metrics.count_booking("refused"),
+    /// Wakes callers in chunks and yields in between, so that their work does not delay the next batch.
+    fn answer(&self, judged: Vec<Judged>, changes: &ChangeSet) {
+        for Judged { verdict, .. } in &judged {
+            match verdict.changes {
+                Some(index) => self.count(&changes.commands[index]),
+                None if verdict.outcome.is_err() => self.parts.metrics.count_booking("refused"),
                 None => {}
             }
         }
         self.parts.tasks.spawn(async move {
-            for (answered, Decided { ticket, outcome, .. }) in decided.into_iter().enumerate() {
-                if answered > 0 && answered % ANSWERS_AT_ONCE == 0 {
+            for (answered, Judged { job, verdict }) in judged.into_iter().enumerate() {
+                if answered > 0 && answered % WAKE_CHUNK == 0 {
                     tokio::task::yield_now().await;
                 }
-                ticket.answer(outcome);
+                job.answer(verdict.outcome);
             }
         });
     }
@@ -425,8 +433,9 @@ impl<'a> Batch<'a> {
         );
     }
 
-    /// The cached answers that these changes outdate: the flights' days, before and after.
-    fn outdated(&self, changes: &ChangeSet) -> Vec<DayKey> {
+    /// The routes and days whose cached answers these changes invalidate: those of the flights before and
+    /// after.
+    fn days_of(&self, changes: &ChangeSet) -> Vec<DayKey> {
         let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
         let departures: HashSet<(&str, &str, Timestamp)> = flights
             .flat_map(|change| [&change.was, &change.after])
@@ -441,20 +450,4 @@ impl<'a> Batch<'a> {
             .collect();
         days.into_iter().collect()
     }
-}
-
-impl Judged {
-    fn of(self, pending: Pending) -> Decided {
-        let Pending { ticket, place, earlier, mut number } = pending;
-        let Self { outcome, position, is_number_taken } = self;
-        number.is_taken = is_number_taken;
-        Decided { ticket, place, earlier, number, outcome, position }
-    }
-}
-
-/// In the order in which they came.
-fn in_order(pending: impl Iterator<Item = Pending>) -> Vec<Pending> {
-    let mut pending: Vec<_> = pending.collect();
-    pending.sort_by_key(|p| p.place);
-    pending
 }

@@ -1,24 +1,24 @@
-//! Why a use case could not be carried out, in domain words. Knows nothing of HTTP.
+//! Errors of the use cases, in the words of the domain. Knows nothing of HTTP.
 
 use crate::rules::Refusal;
 use crate::store::StoreError;
 
-/// Why a use case could not be carried out.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The rules say no.
+    /// The rules refuse.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// More is asked than can be done now; nothing was changed. Ask again in a moment.
-    #[error("more bookings are asked for than can be made just now")]
+    /// Too many commands wait, or too many commits collide. Nothing was changed; a retry may succeed.
+    #[error("too many bookings are requested at the moment; try again")]
     Overloaded,
     /// The service stopped before the outcome was known.
     #[error("the service is stopping")]
     Stopping,
-    /// A bug of ours ended the work. A look afterwards did not find it done; without an answer of
-    /// the store it may have been.
+    /// A panic ended the work. The rows do not show that it was written; if the store did not answer, it
+    /// may have been.
     #[error(
-        "a fault of the service interrupted the request; look whether it was done before repeating it"
+        "a fault of the service interrupted the request; check whether it was done before repeating it"
     )]
     Panicked,
     /// The store failed.

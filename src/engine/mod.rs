@@ -1,20 +1,24 @@
-//! The booking engine: the one door to the seats. It queues commands by flight, batches them, and
-//! takes each batch through lock, load, [decide](crate::rules::decide) and commit.
+//! The booking engine: every change of a seat goes through it. It queues commands by flight, batches
+//! them, and takes each batch through lock, load, [decide](crate::rules::decide) and commit.
 
 mod batch;
+mod door;
 mod error;
-mod overtaken;
+mod job;
+mod needed_rows;
 mod parts;
 mod queues;
 mod renumber;
 mod row_cache;
+mod run;
 mod scheduler;
 mod spans;
-mod ticket;
+mod stale;
+mod unknown;
 mod waiters;
 
+pub use door::{Engine, EngineLimits};
 pub use error::Error;
-pub use parts::EngineParts;
-pub use scheduler::{Engine, EngineLimits};
+pub use parts::{AfterCommit, EngineParts};
 pub use waiters::CompletionWaiters;
 pub(crate) use waiters::Wait;

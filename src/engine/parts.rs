@@ -1,9 +1,9 @@
-//! The ports behind the engine and its batches.
+//! What the engine and its batches use.
 
 use super::waiters::CompletionWaiters;
 use crate::cache::SearchCache;
 use crate::clock::Clock;
-use crate::domain::ScheduleZone;
+use crate::domain::{DayKey, ScheduleZone};
 use crate::lock::FlightLocks;
 use crate::rules::Policy;
 use crate::store::Commits;
@@ -12,29 +12,44 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-/// What the engine works with.
+/// What the engine uses.
 #[derive(Clone)]
 pub struct EngineParts {
-    /// The truth.
+    /// The source of truth.
     pub store: Arc<dyn Commits>,
     /// Mutexes on flights.
     pub locks: Arc<dyn FlightLocks>,
-    /// What a commit outdates.
-    pub cache: Arc<dyn SearchCache>,
-    /// The time.
+    /// Follows each commit.
+    pub after_commit: AfterCommit,
+    /// Time of the decisions.
     pub clock: Arc<dyn Clock>,
     /// The operator's choices.
     pub policy: Policy,
-    /// Whose days cached searches mean.
+    /// Time zone of the days in cached searches.
     pub zone: ScheduleZone,
-    /// Counts what happens.
+    /// Metrics of commands and batches.
     pub metrics: Metrics,
-    /// Follows commands through their batches.
+    /// Traces of commands and batches.
     pub tracing: Tracing,
-    /// Who is told at once of bookings that end here.
-    pub waiting: CompletionWaiters,
-    /// Notified after each commit, to wake the relay.
-    pub committed: Arc<Notify>,
-    /// Where batches run.
+    /// Callers to wake when their booking ends.
+    pub waiters: CompletionWaiters,
+    /// Runs the batches.
     pub tasks: TaskTracker,
+}
+
+/// What follows each commit: it invalidates cached search answers and wakes the relay.
+#[derive(Clone)]
+pub struct AfterCommit {
+    /// Holds the search answers.
+    pub cache: Arc<dyn SearchCache>,
+    /// Wakes the relay.
+    pub relay: Arc<Notify>,
+}
+
+impl AfterCommit {
+    /// Runs after a commit that invalidates the answers of these routes and days.
+    pub fn run(&self, days: &[DayKey]) {
+        self.cache.end(days);
+        self.relay.notify_one();
+    }
 }

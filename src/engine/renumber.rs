@@ -1,67 +1,66 @@
-//! Holds whose number another booking has: they get others. Numbers are drawn from a sequence, which may
-//! be behind the table after a restore, or on a server that took over without its last commits.
+//! New ids for holds whose booking id or payment reference another booking has. Ids are drawn from a
+//! sequence, which may be behind the table after a restore, or on a server that took over without its last
+//! commits.
 
 use super::error::Error;
+use super::job::Job;
 use super::parts::EngineParts;
-use super::ticket::Pending;
 use crate::domain::PaymentReference;
 use crate::rules::{Command, Hold, RowName, State};
 use crate::store::StoreError;
 
-/// How often a hold gets a new number, each above all that are stored.
-const NUMBERS_MAX: u32 = 4;
+/// Maximum new ids for one hold; each is above all stored ids.
+const NEW_IDS_MAX: u32 = 4;
 
-/// Gives new numbers to holds whose number another booking has; answers those that get none.
-pub(super) async fn renumber(
-    parts: &EngineParts,
-    pending: Vec<Pending>,
-    state: &State,
-) -> Vec<Pending> {
-    if pending.iter().all(|p| p.number.times_taken == 0 && !p.number.is_taken) {
-        return pending;
+/// Gives new ids to holds whose id is taken, and answers holds that have used up their tries.
+pub(super) async fn renumber(parts: &EngineParts, jobs: Vec<Job>, state: &State) -> Vec<Job> {
+    if jobs.iter().all(|job| job.id_conflicts.stored == 0 && !job.id_conflicts.in_batch) {
+        return jobs;
     }
-    let mut rest = Vec::with_capacity(pending.len());
-    for mut p in pending {
-        match draw_if_taken(parts, &mut p, state).await {
-            Ok(()) => rest.push(p),
-            Err(error) => p.ticket.answer(Err(error)),
+    let mut rest = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        match renumber_if_taken(parts, &mut job, state).await {
+            Ok(()) => rest.push(job),
+            Err(error) => job.answer(Err(error)),
         }
     }
     rest
 }
 
-async fn draw_if_taken(parts: &EngineParts, p: &mut Pending, state: &State) -> Result<(), Error> {
-    let Command::Hold(hold) = &mut p.ticket.command else { return Ok(()) };
-    let is_stored = p.number.times_taken > 0 && is_stored(hold, p.earlier.is_empty(), state);
-    if !is_stored && !p.number.is_taken {
+async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) -> Result<(), Error> {
+    let Command::Hold(hold) = &mut job.command else { return Ok(()) };
+    let conflicts = &mut job.id_conflicts;
+    let is_taken = conflicts.in_batch
+        || conflicts.stored > 0 && is_stored(hold, job.unknown.is_empty(), state);
+    if !is_taken {
         return Ok(());
     }
-    if p.number.times_taken > NUMBERS_MAX {
+    if conflicts.stored > NEW_IDS_MAX {
         let taken = anyhow::anyhow!("booking {} is taken, as were others before", hold.booking_id);
         return Err(StoreError::Unavailable(taken).into());
     }
-    p.number.is_taken = false;
+    conflicts.in_batch = false;
     hold.booking_id = parts.store.draw_booking_id_instead_of(hold.booking_id).await?;
     hold.reference = PaymentReference::draw(parts.clock.now());
     Ok(())
 }
 
-/// Whether another stored booking has the hold's number or payment. One that can't be read is another's,
-/// unless an attempt of unknown outcome may have written it.
-fn is_stored(hold: &Hold, is_new: bool, state: &State) -> bool {
+/// Whether another stored booking has the hold's id or payment reference. An unreadable booking counts as
+/// another one, unless an earlier attempt of unknown outcome may have written it.
+fn is_stored(hold: &Hold, is_first_attempt: bool, state: &State) -> bool {
     let by_payment = state.paid_by.get(&hold.reference);
-    has_its_number(hold, state)
+    is_id_taken(hold, state)
         || by_payment.is_some_and(|booking| *booking != hold.booking_id)
-        || is_new && state.unreadable.contains_key(&RowName::Booking(hold.booking_id))
+        || is_first_attempt && state.unreadable.contains_key(&RowName::Booking(hold.booking_id))
 }
 
-/// Whether a command is a hold whose number one before it in its batch has, or a booking that the batch
-/// knows: to the commit they would be one.
-pub(super) fn is_taken_beside(command: &Command, state: &State) -> bool {
-    matches!(command, Command::Hold(hold) if has_its_number(hold, state))
+/// Whether the command is a hold whose id an earlier hold of the batch, or a loaded booking, has: the commit
+/// would take the two for one booking.
+pub(super) fn is_taken_in_batch(command: &Command, state: &State) -> bool {
+    matches!(command, Command::Hold(hold) if is_id_taken(hold, state))
 }
 
-fn has_its_number(hold: &Hold, state: &State) -> bool {
+fn is_id_taken(hold: &Hold, state: &State) -> bool {
     let booking = state.bookings.get(&hold.booking_id);
     booking.is_some_and(|booking| booking.payment_reference != hold.reference)
 }

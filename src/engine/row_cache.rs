@@ -1,7 +1,8 @@
-//! Rows as this process last wrote them, so that most batches read nothing.
+//! A cache of rows as this process last wrote them, so that most batches read nothing.
 //!
-//! Never the truth: a commit checks every row against what it was decided on, and what would be
-//! answered without a commit is decided again on loaded rows. Bounded: what falls out is loaded.
+//! Cached rows may be stale: a commit checks every row against the one it was decided on, and a command
+//! that would be answered without a commit is decided again on loaded rows. The cache is bounded; evicted
+//! rows are loaded.
 
 use crate::domain::{
     Booking, BookingStatus, Flight, FlightId, Payment, PaymentReference, SeatCount,
@@ -14,43 +15,44 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Flights that are remembered at most.
+/// Maximum cached flights.
 const FLIGHTS_MAX: usize = 16_384;
 
-/// Pending bookings that are remembered at most, each with its payment: some 10 MiB.
+/// Maximum cached pending bookings, each with its payment: about 10 MiB.
 const BOOKINGS_MAX: usize = 16_384;
 
-/// Users on flights whose pending seats are remembered at most.
+/// Maximum cached counts of pending seats, by user and flight.
 const HOLDERS_MAX: usize = 16_384;
 
-/// How long a flight is remembered. Whoever changes one by hand, and not its version, is heard by
-/// then.
-const FLIGHT_FOR: Duration = Duration::from_secs(1);
+/// How long a flight is cached. A manual SQL change that does not bump `version` goes unnoticed for at
+/// most this long.
+const FLIGHT_TTL: Duration = Duration::from_secs(1);
 
-/// Batches that load their flights after one was found that another process had changed: where
-/// replicas share the flights, a remembered one is mostly a wasted commit.
-const WARY_FOR: u32 = 256;
+/// Number of batches that load their flights after another process has changed a cached one: where
+/// replicas share flights, a cached flight mostly wastes a commit.
+const BYPASSED_BATCHES: u32 = 256;
 
-/// What is remembered. Batches of one process never share a flight, so what one takes, no other
-/// misses.
+/// The cache. A batch takes rows out; since the batches of a process never share a flight, no other batch
+/// misses them.
 #[derive(Default)]
-pub(crate) struct RowCache(Mutex<Remembered>);
+pub(crate) struct RowCache(Mutex<Rows>);
 
-struct Remembered {
+struct Rows {
     flights: Recent<FlightId, (Instant, Flight)>,
     bookings: Recent<PaymentReference, (Booking, Payment)>,
-    /// Seats that users hold unpaid, as far as this process knows.
+    /// Seats that users hold unpaid; commits of other processes are missing.
     pending: Recent<Holder, SeatCount>,
-    wary: u32,
+    /// Batches that still bypass cached flights.
+    bypassed: u32,
 }
 
-impl Default for Remembered {
+impl Default for Rows {
     fn default() -> Self {
         Self {
             flights: Recent::of(FLIGHTS_MAX),
             bookings: Recent::of(BOOKINGS_MAX),
             pending: Recent::of(HOLDERS_MAX),
-            wary: 0,
+            bypassed: 0,
         }
     }
 }
@@ -58,26 +60,26 @@ impl Default for Remembered {
 impl RowCache {
     /// The flight of a payment whose booking is pending.
     pub(crate) fn flight_of(&self, payment: &PaymentReference) -> Option<FlightId> {
-        self.remembered().bookings.get(payment).map(|(booking, _)| booking.flight_id)
+        self.rows().bookings.get(payment).map(|(booking, _)| booking.flight_id)
     }
 
-    /// Takes rows out that are wanted; they are wanted no more.
-    pub(crate) fn recall(&self, wanted: &mut Wanted) -> State {
-        let mut remembered = self.remembered();
+    /// Moves wanted rows from the cache to the result, and removes them from `wanted`.
+    pub(crate) fn take(&self, wanted: &mut Wanted) -> State {
+        let mut rows = self.rows();
         let mut state = State::default();
-        if remembered.wary > 0 {
-            remembered.wary -= 1;
+        if rows.bypassed > 0 {
+            rows.bypassed -= 1;
         } else {
-            let flights = &mut remembered.flights;
+            let flights = &mut rows.flights;
             wanted.flights.retain(|id| match flights.take(id) {
-                Some((since, flight)) if since.elapsed() < FLIGHT_FOR => {
+                Some((since, flight)) if since.elapsed() < FLIGHT_TTL => {
                     state.flights.insert(*id, flight);
                     false
                 }
                 _ => true,
             });
         }
-        wanted.payments.retain(|reference| match remembered.bookings.take(reference) {
+        wanted.payments.retain(|reference| match rows.bookings.take(reference) {
             Some((booking, payment)) => {
                 state.add_booking(booking);
                 state.payments.insert(*reference, payment);
@@ -85,65 +87,65 @@ impl RowCache {
             }
             None => true,
         });
-        // No hold reads for this: its commit counts them in any case.
+        // A hold does not load these counts: its commit counts the seats anyway.
         for (holder, _) in mem::take(&mut wanted.pending) {
-            if let Some(seats) = remembered.pending.get(&holder) {
+            if let Some(seats) = rows.pending.get(&holder) {
                 state.pending.insert(holder, *seats);
             }
         }
         state
     }
 
-    /// Remembers pending seats as the store has counted them.
-    pub(crate) fn count_pending(&self, loaded: &State) {
+    /// Caches counts of pending seats that the store has loaded.
+    pub(crate) fn put_pending(&self, loaded: &State) {
         if !loaded.pending.is_empty() {
-            let mut remembered = self.remembered();
+            let mut rows = self.rows();
             for (holder, seats) in &loaded.pending {
-                remembered.pending.put(*holder, *seats);
+                rows.pending.put(*holder, *seats);
             }
         }
     }
 
-    /// Remembers what a command has written.
-    pub(crate) fn keep<'a>(&self, written: impl Iterator<Item = &'a Changes>) {
-        let mut remembered = self.remembered();
+    /// Caches the rows that commands have written.
+    pub(crate) fn put<'a>(&self, written: impl Iterator<Item = &'a Changes>) {
+        let mut rows = self.rows();
         let now = Instant::now();
         for changes in written {
             if let Some(change) = &changes.flight {
-                remembered.flights.put(change.after.id, (now, change.after.clone()));
+                rows.flights.put(change.after.id, (now, change.after.clone()));
             }
             if let (Some(booking), Some(payment)) = (&changes.booking, &changes.payment)
                 && booking.after.status == BookingStatus::Pending
             {
                 let paid = (booking.after.without_passengers(), payment.after.clone());
-                remembered.bookings.put(payment.after.reference, paid);
+                rows.bookings.put(payment.after.reference, paid);
             }
             if let Some((holder, seats)) = moved_by(changes) {
-                let known = remembered.pending.get(&holder).copied();
+                let known = rows.pending.get(&holder).copied();
                 if known.is_some() || changes.pending_max.is_some() {
-                    remembered.pending.put(holder, known.unwrap_or_default() + seats);
+                    rows.pending.put(holder, known.unwrap_or_default() + seats);
                 }
             }
         }
     }
 
-    /// A remembered flight was not as it is.
-    pub(crate) fn be_wary(&self) {
-        self.remembered().wary = WARY_FOR;
+    /// Bypasses cached flights for a while, since another process has changed one.
+    pub(crate) fn bypass_flights(&self) {
+        self.rows().bypassed = BYPASSED_BATCHES;
     }
 
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(|poisoned| {
-            // A panic left it half written: better nothing than that.
-            let mut remembered = poisoned.into_inner();
-            *remembered = Remembered::default();
+            // A panic may have left the rows inconsistent: start with an empty cache.
+            let mut rows = poisoned.into_inner();
+            *rows = Rows::default();
             self.0.clear_poison();
-            remembered
+            rows
         })
     }
 }
 
-/// A bounded map that forgets its older half when it is full.
+/// A bounded map that drops its older half when it is full.
 struct Recent<K, V> {
     new: HashMap<K, V>,
     old: HashMap<K, V>,
@@ -177,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_last_is_found_and_no_more_than_the_bound_is_kept() {
+    fn recent_entries_are_found_and_the_number_of_entries_is_bounded() {
         let mut recent = Recent::of(8);
         for key in 0..100 {
             recent.put(key, key);
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_gone_also_where_an_older_one_was_put() {
+    fn taking_an_entry_removes_older_entries_of_its_key_too() {
         let mut recent = Recent::of(4);
         recent.put(1, "older");
         recent.put(2, "");

@@ -1,33 +1,34 @@
-//! How a batch shows in traces and in the log.
+//! Batches in traces, and errors in the log.
 
+use super::job::Job;
 use super::parts::EngineParts;
-use super::ticket::Ticket;
 use crate::store::StoreError;
 use crate::telemetry::{Side, Span, TraceContext};
 
-/// The span of a batch: below its command if it has only one, else a trace of its own, linked to
-/// and from each. Each command's time in its line ends here.
-pub(super) fn span_over(parts: &EngineParts, tickets: &[Ticket]) -> Span {
+/// The span of a batch: a child of its command if there is only one, else the root of a new trace, linked
+/// with each command. Also records each command's time in its queue.
+pub(super) fn batch_span(parts: &EngineParts, jobs: &[Job]) -> Span {
     let tracing = &parts.tracing;
     if !tracing.is_on() {
         return Span::NONE;
     }
-    for ticket in tickets {
-        let (line, waited) = (ticket.span.context(), ticket.arrived.elapsed());
-        drop(tracing.span_since("booking.wait", Side::Internal, &line, waited));
+    for job in jobs {
+        let (command, waited) = (job.span.context(), job.arrived.elapsed());
+        drop(tracing.span_since("booking.wait", Side::Internal, &command, waited));
     }
-    let span = match tickets {
+    let span = match jobs {
         [alone] => tracing.span("booking.batch", Side::Internal, &alone.span.context()),
         _ => {
-            let sampled = tickets.iter().map(|t| t.span.context()).filter(TraceContext::is_sampled);
+            let sampled =
+                jobs.iter().map(|job| job.span.context()).filter(TraceContext::is_sampled);
             let span = tracing.linked_span("booking.batch", Side::Internal, sampled);
-            for ticket in tickets {
-                ticket.span.link(&span.context());
+            for job in jobs {
+                job.span.link(&span.context());
             }
             span
         }
     };
-    span.note("booking.batch.size", tickets.len() as i64);
+    span.note("booking.batch.size", jobs.len() as i64);
     span
 }
 

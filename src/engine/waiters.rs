@@ -1,37 +1,40 @@
-//! Callers that wait for a booking to end (`Prefer: wait`): a bounded register, woken by the engine
-//! when the booking ends in this process, and else by `airline-events`, which every replica hears.
+//! Callers that wait for a booking to end (`Prefer: wait`): a bounded register. The engine wakes them when
+//! the booking ends in this process, the topic `airline-events` when it ends on another replica.
 
 use crate::bus::{Bus, BusError, Consumer};
 use crate::domain::{Booking, BookingId};
 use crate::messages::{Message, Topic};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+/// Messages received at once.
 const BATCH_SIZE_MAX: usize = 512;
 
-/// The pause after the bus failed.
+/// Pause after a failure of the bus.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
-/// The pause after a look at a booking that had not ended, whatever messages say.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// Minimum interval between two reads of a booking that has not ended, whatever messages say: anyone who
+/// can write to the topic could otherwise cause reads.
+const READ_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// Who waits for which booking.
+/// The register of waiting callers, by booking.
 #[derive(Clone)]
 pub struct CompletionWaiters {
     register: Arc<Mutex<Register>>,
-    waiting_max: usize,
+    callers_max: usize,
     stopping: CancellationToken,
 }
 
 #[derive(Default)]
 struct Register {
-    bookings: HashMap<BookingId, Waiters>,
-    /// Callers over all bookings: many may wait for one, each by a repeat of its request.
+    bookings: HashMap<BookingId, BookingWaiters>,
+    /// Callers of all bookings. Many may wait for one booking, each with a repeat of the request.
     callers: usize,
 }
 
@@ -43,46 +46,45 @@ impl Register {
     }
 }
 
-struct Waiters {
+struct BookingWaiters {
     news: watch::Sender<News>,
     count: usize,
 }
 
-/// What is known of a booking that is waited for.
+/// News of a booking.
 #[derive(Default)]
 struct News {
-    /// As the engine ended it.
+    /// The booking as the engine ended it.
     ended: Option<Booking>,
-    /// How often a message said that it ended: a reason to look, and no more.
-    told: u64,
+    /// Number of messages that name the booking. Each is only a reason to read it from the store.
+    messages: u64,
 }
 
 impl CompletionWaiters {
-    /// A register with room for `waiting_max` callers; all waits end when `stopping` is cancelled.
-    pub fn new(waiting_max: usize, stopping: CancellationToken) -> Self {
-        Self { register: Arc::default(), waiting_max, stopping }
+    /// A register of at most `callers_max` callers; all waits end when `stopping` is cancelled.
+    pub fn new(callers_max: usize, stopping: CancellationToken) -> Self {
+        Self { register: Arc::default(), callers_max, stopping }
     }
 
-    /// Begins to wait for a booking's end; `None` if the register is full.
-    pub(crate) fn for_end_of(&self, booking: BookingId) -> Option<Wait> {
-        let mut register = self.register();
-        if register.callers >= self.waiting_max {
+    /// Registers a caller that waits for a booking's end; `None` if the register is full.
+    pub(crate) fn register(&self, booking: BookingId) -> Option<Wait> {
+        let mut register = self.register.lock();
+        if register.callers >= self.callers_max {
             return None;
         }
         register.callers += 1;
-        let nobody = || Waiters { news: watch::Sender::default(), count: 0 };
-        let waiters = register.bookings.entry(booking).or_insert_with(nobody);
+        let empty = || BookingWaiters { news: watch::Sender::default(), count: 0 };
+        let waiters = register.bookings.entry(booking).or_insert_with(empty);
         waiters.count += 1;
-        Some(Wait { booking, news: waiters.news.subscribe(), waiting: self.clone() })
+        Some(Wait { booking, news: waiters.news.subscribe(), waiters: self.clone() })
     }
 
-    /// Hears `airline-events` and has those who wait look at their booking. Listens anew if the bus
-    /// fails; what was told meanwhile is missed, and those who wait for it read their booking when
-    /// their time is up.
+    /// Consumes `airline-events` and wakes the callers of the bookings in it. Subscribes again after a
+    /// failure of the bus; callers that miss a message read their booking when their time is up.
     pub async fn run(&self, bus: Arc<dyn Bus>, mut events: Box<dyn Consumer>) {
         loop {
-            let Err(error) = self.hear(&mut *events).await;
-            warn!(%error, "callers that wait are not woken early until the bus answers");
+            let Err(error) = self.consume(&mut *events).await;
+            warn!(%error, "the bus failed: waiting callers are not woken early until it recovers");
             events = loop {
                 tokio::time::sleep(OUTAGE_PAUSE).await;
                 if let Ok(events) = bus.listen(Topic::AirlineEvents).await {
@@ -92,7 +94,7 @@ impl CompletionWaiters {
         }
     }
 
-    async fn hear(&self, events: &mut dyn Consumer) -> Result<Infallible, BusError> {
+    async fn consume(&self, events: &mut dyn Consumer) -> Result<Infallible, BusError> {
         loop {
             for message in events.receive(BATCH_SIZE_MAX).await? {
                 self.wake(&message);
@@ -102,35 +104,31 @@ impl CompletionWaiters {
     }
 
     fn wake(&self, message: &Message) {
-        let register = self.register();
+        let register = self.register.lock();
         let kind = message.headers.get("ce_type").unwrap_or_default();
         let is_of_booking = kind.starts_with("booking.") && message.fault().is_none();
         if register.callers == 0 || !is_of_booking {
             return;
         }
-        // Others can write to the topic too: all but the number is read from the store.
-        let named = serde_json::from_str::<Named>(&message.payload).ok();
-        if let Some(waiters) = named.and_then(|named| register.bookings.get(&named.id)) {
-            waiters.news.send_modify(|news| news.told += 1);
+        // Other systems can write to the topic too, so everything but the id is read from the store.
+        let event = serde_json::from_str::<BookingEvent>(&message.payload).ok();
+        if let Some(waiters) = event.and_then(|event| register.bookings.get(&event.id)) {
+            waiters.news.send_modify(|news| news.messages += 1);
         }
     }
 
-    /// Wakes those who wait for these bookings, each of which has ended.
-    pub(crate) fn tell<'a>(&self, ended: impl Iterator<Item = &'a Booking>) {
-        let register = self.register();
+    /// Wakes the callers of bookings that have ended.
+    pub(crate) fn notify<'a>(&self, ended: impl Iterator<Item = &'a Booking>) {
+        let register = self.register.lock();
         if register.callers > 0 {
             ended.for_each(|booking| register.wake(booking));
         }
     }
-
-    fn register(&self) -> MutexGuard<'_, Register> {
-        self.register.lock().expect("no holder of the register panics")
-    }
 }
 
-/// What is taken from a message of `airline-events`.
+/// The part of a message of `airline-events` that is used.
 #[derive(serde::Deserialize)]
-struct Named {
+struct BookingEvent {
     id: BookingId,
 }
 
@@ -138,46 +136,44 @@ struct Named {
 pub(crate) struct Wait {
     booking: BookingId,
     news: watch::Receiver<News>,
-    waiting: CompletionWaiters,
+    waiters: CompletionWaiters,
 }
 
 impl Wait {
-    /// For which booking.
+    /// The booking that the caller waits for.
     pub(crate) fn booking(&self) -> BookingId {
         self.booking
     }
 
-    /// The booking once it has ended, without who flies; nothing if the time is up or the service
-    /// stops. `look` reads it from the store, when a message says that it ended, and gives it only if
-    /// it did.
+    /// The booking once it has ended, without passengers; `None` if the time is up or the service stops.
+    /// `read` reads the booking from the store after a message, and returns it only if it has ended.
     pub(crate) async fn within<F: Future<Output = Option<Booking>>>(
         mut self,
         time: Duration,
-        look: impl Fn() -> F,
+        read: impl Fn() -> F,
     ) -> Option<Booking> {
         let news = &mut self.news;
         let ended = async {
-            let mut looked = 0;
+            let mut seen = 0;
             loop {
-                let is_new = |news: &News| news.ended.is_some() || news.told > looked;
-                let told = {
+                let is_new = |news: &News| news.ended.is_some() || news.messages > seen;
+                seen = {
                     let news = news.wait_for(is_new).await.ok()?;
                     if news.ended.is_some() {
                         return news.ended.clone();
                     }
-                    news.told
+                    news.messages
                 };
-                looked = told;
-                if let Some(booking) = look().await {
+                if let Some(booking) = read().await {
                     return Some(booking.without_passengers());
                 }
-                tokio::time::sleep(LOOK_PAUSE).await;
+                tokio::time::sleep(READ_INTERVAL_MIN).await;
             }
         };
         tokio::select! {
             ended = ended => ended,
             () = tokio::time::sleep(time) => None,
-            () = self.waiting.stopping.cancelled() => None,
+            () = self.waiters.stopping.cancelled() => None,
         }
     }
 }
@@ -190,7 +186,7 @@ impl std::fmt::Debug for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let mut register = self.waiting.register();
+        let mut register = self.waiters.register.lock();
         register.callers -= 1;
         if let Some(waiters) = register.bookings.get_mut(&self.booking) {
             waiters.count -= 1;
@@ -207,21 +203,21 @@ mod tests {
     use crate::bus::memory::MemoryBus;
 
     #[test]
-    fn callers_are_bounded_and_not_the_bookings_that_they_wait_for() {
-        let waiting = CompletionWaiters::new(2, CancellationToken::new());
-        let first = waiting.for_end_of(BookingId(1)).expect("room");
-        let _second = waiting.for_end_of(BookingId(1)).expect("room");
-        assert!(waiting.for_end_of(BookingId(1)).is_none());
-        assert!(waiting.for_end_of(BookingId(2)).is_none());
+    fn the_bound_is_on_callers_and_not_on_bookings() {
+        let waiters = CompletionWaiters::new(2, CancellationToken::new());
+        let first = waiters.register(BookingId(1)).expect("room");
+        let _second = waiters.register(BookingId(1)).expect("room");
+        assert!(waiters.register(BookingId(1)).is_none());
+        assert!(waiters.register(BookingId(2)).is_none());
         drop(first);
-        assert!(waiting.for_end_of(BookingId(2)).is_some());
+        assert!(waiters.register(BookingId(2)).is_some());
     }
 
-    /// Of a bus that has just gone away.
-    struct Gone;
+    /// A consumer of a bus that has just failed.
+    struct FailedConsumer;
 
     #[async_trait::async_trait]
-    impl Consumer for Gone {
+    impl Consumer for FailedConsumer {
         async fn receive(&mut self, _max: usize) -> Result<Vec<Message>, BusError> {
             Err(BusError("gone".into()))
         }
@@ -232,45 +228,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_the_bus_failed_callers_are_woken_by_the_topic_again() {
+    async fn after_a_failure_of_the_bus_the_topic_wakes_callers_again() {
         let (ended, message) = ended();
-        let waiting = CompletionWaiters::new(9, CancellationToken::new());
-        let wait = waiting.for_end_of(BookingId(1)).expect("room");
+        let waiters = CompletionWaiters::new(9, CancellationToken::new());
+        let wait = waiters.register(BookingId(1)).expect("room");
         let bus = Arc::new(MemoryBus::default());
-        let look = || std::future::ready(Some(ended.clone()));
+        let read = || std::future::ready(Some(ended.clone()));
         let publishing = async {
-            // Until somebody listens again.
+            // Until the register has subscribed again.
             loop {
                 bus.publish(&[(Topic::AirlineEvents, message.clone())]).await.expect("published");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::select! {
-            woken = wait.within(Duration::from_secs(60), look) => {
+            woken = wait.within(Duration::from_secs(60), read) => {
                 assert_eq!(woken, Some(ended.clone()));
             }
-            () = waiting.run(bus.clone(), Box::new(Gone)) => {}
+            () = waiters.run(bus.clone(), Box::new(FailedConsumer)) => {}
             () = publishing => {}
         }
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_told_by_the_engine_or_by_the_topic() {
+    async fn waiting_callers_are_woken_by_the_engine_or_by_the_topic() {
         let (ended, message) = ended();
-        let waiting = CompletionWaiters::new(9, CancellationToken::new());
-        let tell = || waiting.tell([&ended].into_iter());
-        let hear = || waiting.wake(&message);
-        for end in [&tell as &dyn Fn(), &hear] {
-            let wait = waiting.for_end_of(BookingId(1)).expect("room");
-            let other = waiting.for_end_of(BookingId(9)).expect("room");
+        let waiters = CompletionWaiters::new(9, CancellationToken::new());
+        let engine = || waiters.notify([&ended].into_iter());
+        let topic = || waiters.wake(&message);
+        for end in [&engine as &dyn Fn(), &topic] {
+            let wait = waiters.register(BookingId(1)).expect("room");
+            let other = waiters.register(BookingId(9)).expect("room");
             end();
-            let look = || std::future::ready(Some(ended.clone()));
-            assert_eq!(wait.within(Duration::from_secs(9), look).await, Some(ended.clone()));
-            assert_eq!(other.within(Duration::ZERO, look).await, None);
+            let read = || std::future::ready(Some(ended.clone()));
+            assert_eq!(wait.within(Duration::from_secs(9), read).await, Some(ended.clone()));
+            assert_eq!(other.within(Duration::ZERO, read).await, None);
         }
     }
 
-    /// A booking that has ended, and what the topic tells of it.
+    /// A booking that has ended, and its message on the topic.
     fn ended() -> (Booking, Message) {
         let ended: Booking = serde_json::from_value(serde_json::json!({
             "id": 1, "flight_id": 2, "user_id": 3, "status": "completed",

@@ -8,7 +8,7 @@ use airline_booking::messages::{Headers, Message, Topic};
 use futures::stream::{self, StreamExt as _};
 
 async fn look(app: &TestApp, drift: &mut Drift) {
-    drift.look(&*app.store, &app.app.metrics).await.expect("a look");
+    drift.check_seats(&*app.store, &app.app.metrics).await.expect("a look");
 }
 
 /// Flights that break I1, I2, I3, as `/metrics` tells.
@@ -79,7 +79,7 @@ async fn the_sweeper_runs_the_drift_check() {
 /// Bookings that break I4, as `/metrics` tells, after two looks.
 async fn unpaid(app: &TestApp, drift: &mut Drift) -> String {
     for _ in 0..2 {
-        drift.look_at_payments(&*app.store, &app.app.metrics).await.expect("a look");
+        drift.check_payments(&*app.store, &app.app.metrics).await.expect("a look");
     }
     let metrics = app.get("/metrics").await.text;
     let name = "invariant_violations{invariant=\"I4\"} ";

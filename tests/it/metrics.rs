@@ -211,7 +211,7 @@ async fn queues_and_dead_letters_have_metrics() {
     app.add_flight(9).await;
     slow.receive(1).await.expect("what is told");
     app.clock.advance(chrono::TimeDelta::seconds(310));
-    app.app.sweeper.tell_backlog(app.clock.now()).await;
+    app.app.sweeper.measure_backlog(app.clock.now()).await;
     let after = Told::by(&app).await;
     after.have_grown(
         &before,
@@ -236,7 +236,7 @@ async fn queues_and_dead_letters_have_metrics() {
     app.pass(Duration::ZERO).await;
     app.gateway.open();
     app.run_until_idle().await;
-    app.app.sweeper.tell_backlog(app.clock.now()).await;
+    app.app.sweeper.measure_backlog(app.clock.now()).await;
     let rested = Told::by(&app).await;
     for name in ["outbox_depth", "outbox_oldest_age_seconds", "bookings_stuck"] {
         assert_eq!(rested.count(name, &[]), 0, "{name}");

@@ -1,0 +1,249 @@
+//! The engine's door: a method for each kind of call. A command is answered after its commit, never
+//! before.
+//!
+//! Bounds: when the queue for holds is full, holds are shed ([`Error::Overloaded`]); urgent commands wait
+//! for room.
+
+use super::error::Error;
+use super::job::{Job, priority_of};
+use super::parts::EngineParts;
+use super::queues::Priority;
+use super::row_cache::RowCache;
+use super::scheduler::Scheduler;
+use crate::domain::{Booking, BookingId, Flight, FlightId, PaymentReference};
+use crate::rules::{Cancel, Command, Hold, Outcome, PutFlight, Refusal};
+use crate::store::Located;
+use crate::telemetry::{Side, Span, TraceContext};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Maximum urgent commands in the queues; beyond it their producers wait.
+const URGENT_MAX: usize = 8_192;
+
+/// The engine's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineLimits {
+    /// Maximum holds in the queues; beyond it holds are refused.
+    pub queued_holds_max: usize,
+    /// Maximum batches that run at once; they never share a flight.
+    pub batches_max: usize,
+    /// Minimum time between the starts of two batches; a full batch starts earlier.
+    pub batch_interval_min: Duration,
+}
+
+/// The booking engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) parts: EngineParts,
+    pub(super) scheduler: Mutex<Scheduler>,
+    pub(super) rows: RowCache,
+    hold_permits: Arc<Semaphore>,
+    urgent_permits: Arc<Semaphore>,
+}
+
+type Answer = oneshot::Receiver<Result<Outcome, Error>>;
+
+impl Engine {
+    /// An idle engine.
+    pub fn new(parts: EngineParts, limits: EngineLimits) -> Self {
+        let shared = Shared {
+            hold_permits: Arc::new(Semaphore::new(limits.queued_holds_max)),
+            urgent_permits: Arc::new(Semaphore::new(URGENT_MAX)),
+            scheduler: Mutex::new(Scheduler::new(limits)),
+            rows: RowCache::default(),
+            parts,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Holds seats. Returns the booking, and whether an earlier request with the same key made it.
+    pub async fn hold(&self, hold: Hold) -> Result<(Booking, bool), Error> {
+        let flight = hold.flight_id;
+        self.run_one(Command::Hold(hold), flight).await.and_then(booking_of)
+    }
+
+    /// Cancels a booking of `flight`. Returns the booking without passengers, and whether it was cancelled
+    /// before.
+    pub async fn cancel(&self, cancel: Cancel, flight: FlightId) -> Result<(Booking, bool), Error> {
+        self.run_one(Command::Cancel(cancel), flight).await.and_then(booking_of)
+    }
+
+    /// Changes a flight's fields.
+    pub async fn put_flight(&self, put: PutFlight) -> Result<Flight, Error> {
+        let flight = put.flight_id;
+        self.run_one(Command::PutFlight(put), flight).await.and_then(flight_of)
+    }
+
+    /// Changes many flights, each change atomic by itself; the answers are in the order of the changes.
+    pub async fn put_flights(
+        &self,
+        puts: Vec<PutFlight>,
+    ) -> Result<Vec<Result<Flight, Error>>, Error> {
+        let commands = puts.into_iter().map(Command::PutFlight).collect();
+        let outcomes = self.submit_all(commands, &[]).await?;
+        Ok(outcomes.into_iter().map(|outcome| outcome.and_then(flight_of)).collect())
+    }
+
+    /// Runs any one command.
+    pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
+        let located = self.locate(std::slice::from_ref(&command)).await?;
+        let flight = located.flight_of(&command)?;
+        self.run_one(command, flight).await
+    }
+
+    /// Runs many commands, located in one read; the answers are in the order of the commands. A command
+    /// continues the trace at its position in `callers`, if there is one.
+    pub async fn submit_all(
+        &self,
+        commands: Vec<Command>,
+        callers: &[TraceContext],
+    ) -> Result<Vec<Result<Outcome, Error>>, Error> {
+        let located = self.locate(&commands).await?;
+        let mut answers = Vec::with_capacity(commands.len());
+        for (position, command) in commands.into_iter().enumerate() {
+            let caller = callers.get(position).unwrap_or(&TraceContext::NONE);
+            answers.push(match located.flight_of(&command) {
+                Ok(flight) => Ok(self.enqueue(command, flight, caller).await?),
+                Err(refusal) => Err(refusal),
+            });
+            if self.shared.urgent_permits.available_permits() == 0 {
+                self.dispatch();
+            }
+        }
+        self.dispatch();
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            outcomes.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(Error::Stopping)),
+                Err(refusal) => Err(refusal.into()),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Whether no command waits and no batch runs.
+    pub fn is_idle(&self) -> bool {
+        self.shared.scheduler.lock().is_idle()
+    }
+
+    async fn run_one(&self, command: Command, flight: FlightId) -> Result<Outcome, Error> {
+        let caller = self.shared.parts.tracing.current();
+        let answer = self.enqueue(command, flight, &caller).await?;
+        self.dispatch();
+        answer.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Finds the flights of commands that name a payment or a booking: in the row cache, and the rest in
+    /// one read of the store.
+    async fn locate(&self, commands: &[Command]) -> Result<Located, Error> {
+        let mut cached: HashMap<PaymentReference, FlightId> = HashMap::new();
+        let mut payments: Vec<PaymentReference> = Vec::new();
+        let mut bookings: Vec<BookingId> = Vec::new();
+        let mut look_up = |reference: PaymentReference| match self.shared.rows.flight_of(&reference)
+        {
+            Some(flight) => _ = cached.insert(reference, flight),
+            None => payments.push(reference),
+        };
+        for command in commands {
+            match command {
+                Command::Settle(settle) => look_up(settle.reference),
+                Command::Expire(reference) => look_up(*reference),
+                Command::Cancel(cancel) => bookings.push(cancel.booking_id),
+                Command::Release(booking) => bookings.push(*booking),
+                Command::Hold(_) | Command::PutFlight(_) => {}
+            }
+        }
+        let mut located = Located::default();
+        if !payments.is_empty() || !bookings.is_empty() {
+            located = self.shared.parts.store.locate(&payments, &bookings).await?;
+        }
+        located.payments.extend(cached);
+        Ok(located)
+    }
+
+    /// Adds a command to its flight's queue, once there is room.
+    async fn enqueue(
+        &self,
+        command: Command,
+        flight: FlightId,
+        caller: &TraceContext,
+    ) -> Result<Answer, Error> {
+        let span = self.span_of(&command, flight, caller);
+        let permit = self.permit(priority_of(&command)).await?;
+        let (mut job, answer) = Job::new(command, flight, span, *caller != TraceContext::NONE);
+        job.permit = Some(permit);
+        self.shared.scheduler.lock().push(job);
+        Ok(answer)
+    }
+
+    async fn permit(&self, priority: Priority) -> Result<OwnedSemaphorePermit, Error> {
+        match priority {
+            Priority::Hold => {
+                let permit = self.shared.hold_permits.clone().try_acquire_owned();
+                permit.map_err(|_| Error::Overloaded)
+            }
+            Priority::Urgent => {
+                let permit = self.shared.urgent_permits.clone().acquire_owned().await;
+                permit.map_err(|_| Error::Stopping)
+            }
+        }
+    }
+
+    /// The span of a command's time in the engine: in its queue and in its batch.
+    fn span_of(&self, command: &Command, flight: FlightId, caller: &TraceContext) -> Span {
+        let tracing = &self.shared.parts.tracing;
+        let span = tracing.span(command.name(), Side::Internal, caller);
+        span.note("flight.id", flight.0);
+        match command {
+            Command::Hold(hold) => span.note("booking.id", hold.booking_id.0),
+            Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
+            Command::Release(booking) => span.note("booking.id", booking.0),
+            Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
+        }
+        span
+    }
+}
+
+impl Located {
+    /// The flight whose queue a command joins.
+    fn flight_of(&self, command: &Command) -> Result<FlightId, Refusal> {
+        let payment = |reference: &PaymentReference| {
+            self.payments.get(reference).copied().ok_or(Refusal::UnknownPayment(*reference))
+        };
+        let booking = |booking: &BookingId| {
+            self.bookings.get(booking).copied().ok_or(Refusal::BookingNotFound(*booking))
+        };
+        match command {
+            Command::Settle(settle) => payment(&settle.reference),
+            Command::Expire(reference) => payment(reference),
+            Command::Cancel(cancel) => booking(&cancel.booking_id),
+            Command::Release(released) => booking(released),
+            Command::Hold(hold) => Ok(hold.flight_id),
+            Command::PutFlight(put) => Ok(put.flight_id),
+        }
+    }
+}
+
+/// The booking in a command's answer, and whether the command is a repeat. The rules answer no such command
+/// with a flight.
+fn booking_of(outcome: Outcome) -> Result<(Booking, bool), Error> {
+    match outcome {
+        Outcome::Booking { booking, replayed } => Ok((booking, replayed)),
+        Outcome::Flight(_) => Err(Error::Panicked),
+    }
+}
+
+/// The flight in the answer to a change of it. The rules never answer one with a booking.
+fn flight_of(outcome: Outcome) -> Result<Flight, Error> {
+    match outcome {
+        Outcome::Flight(flight) => Ok(flight),
+        Outcome::Booking { .. } => Err(Error::Panicked),
+    }
+}

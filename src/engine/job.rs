@@ -1,0 +1,162 @@
+//! A command on its way through the engine: queued, decided, and answered, or decided again.
+
+use super::error::Error;
+use super::queues::{Priority, Queued};
+use super::unknown::UnknownCommit;
+use crate::domain::FlightId;
+use crate::rules::{Command, Outcome};
+use crate::telemetry::Span;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+/// A command on its way through the engine.
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) flight: FlightId,
+    /// Takes the answer; `None` afterwards.
+    reply: Option<oneshot::Sender<Result<Outcome, Error>>>,
+    pub(super) arrived: Instant,
+    /// Ends when the command is answered.
+    pub(super) span: Span,
+    /// Whether the span belongs to a caller's trace.
+    pub(super) has_caller_trace: bool,
+    /// Room in the queue; returned when a batch takes the command.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Position in the batch.
+    pub(super) position: usize,
+    /// Earlier attempts whose commits may have written the command. Bounded by the number of attempts while
+    /// the store is unavailable.
+    pub(super) unknown: Vec<UnknownCommit>,
+    pub(super) id_conflicts: IdConflicts,
+}
+
+/// Conflicts of a hold's booking id or payment reference with another booking.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IdConflicts {
+    /// Number of commits that found the id in the store.
+    pub(super) stored: u32,
+    /// Whether another hold of the batch has the id.
+    pub(super) in_batch: bool,
+}
+
+/// A decided command.
+pub(super) struct Judged {
+    pub(super) job: Job,
+    pub(super) verdict: Verdict,
+}
+
+/// What the rules say to a command.
+pub(super) struct Verdict {
+    pub(super) outcome: Result<Outcome, Error>,
+    /// Index of the command's changes in the change set; `None` if it writes nothing.
+    pub(super) changes: Option<usize>,
+}
+
+impl Job {
+    /// A job, and the receiver of its answer.
+    pub(super) fn new(
+        command: Command,
+        flight: FlightId,
+        span: Span,
+        has_caller_trace: bool,
+    ) -> (Self, oneshot::Receiver<Result<Outcome, Error>>) {
+        let (reply, answer) = oneshot::channel();
+        let job = Self {
+            command,
+            flight,
+            reply: Some(reply),
+            arrived: Instant::now(),
+            span,
+            has_caller_trace,
+            permit: None,
+            position: 0,
+            unknown: Vec::new(),
+            id_conflicts: IdConflicts::default(),
+        };
+        (job, answer)
+    }
+
+    pub(super) fn answer(mut self, outcome: Result<Outcome, Error>) {
+        match &outcome {
+            Ok(_) => {}
+            Err(Error::Refused(_)) => self.span.note("booking.refused", true),
+            Err(_) => self.span.fail("unavailable"),
+        }
+        // The caller may have disconnected; a committed command stands.
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+    }
+
+    /// Whether the caller has disconnected.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Whether an earlier attempt may have written the command and left no trace of it: later commits
+    /// replace all that a change of a flight writes.
+    pub(super) fn may_be_overwritten(&self) -> bool {
+        !self.unknown.is_empty() && matches!(self.command, Command::PutFlight(_))
+    }
+
+    fn has_key(&self) -> bool {
+        match &self.command {
+            Command::Hold(hold) => hold.idempotency.is_some(),
+            Command::Cancel(cancel) => cancel.request.is_some(),
+            Command::Settle(_)
+            | Command::Expire(_)
+            | Command::Release(_)
+            | Command::PutFlight(_) => false,
+        }
+    }
+}
+
+impl Queued for Job {
+    fn flight(&self) -> FlightId {
+        self.flight
+    }
+
+    fn priority(&self) -> Priority {
+        priority_of(&self.command)
+    }
+}
+
+pub(super) fn priority_of(command: &Command) -> Priority {
+    match command {
+        Command::Hold(_) => Priority::Hold,
+        _ => Priority::Urgent,
+    }
+}
+
+impl Drop for Job {
+    /// Answers the caller after a panic that nothing else caught.
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(reply) = self.reply.take()
+        {
+            let _ = reply.send(Err(Error::Panicked));
+        }
+    }
+}
+
+impl Judged {
+    /// The job, to be decided again because a row was stale. `taken`: indices of changes whose booking id
+    /// or payment reference another booking has.
+    pub(super) fn retry_stale(mut self, taken: &[usize]) -> Job {
+        let is_taken = self.verdict.changes.is_some_and(|index| taken.contains(&index));
+        self.job.id_conflicts.stored += u32::from(is_taken);
+        self.job
+    }
+
+    /// Whether the decision rests on the record of an idempotency key, which only a commit can confirm.
+    pub(super) fn relies_on_key(&self) -> bool {
+        self.verdict.changes.is_none() && self.job.has_key()
+    }
+}
+
+/// In the order in which the commands came.
+pub(super) fn in_order(jobs: impl Iterator<Item = Job>) -> Vec<Job> {
+    let mut jobs: Vec<_> = jobs.collect();
+    jobs.sort_by_key(|job| job.position);
+    jobs
+}

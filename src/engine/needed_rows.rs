@@ -1,0 +1,87 @@
+//! The rows that commands need: which to load, and the commands whose rows can't be read.
+
+use super::error::Error;
+use super::job::Job;
+use super::unknown::unknown_outcome;
+use crate::domain::{BookingId, Timestamp};
+use crate::rules::{Command, Damage, RequestKey, RowName, Settle, State, Wanted};
+use crate::store::StoreError;
+
+/// The rows that these commands need at `now`.
+pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
+    let mut wanted = Wanted::default();
+    for job in jobs {
+        wanted.flights.insert(job.flight);
+        match &job.command {
+            Command::Hold(hold) => {
+                let has_conflict = job.id_conflicts.stored > 0;
+                if has_conflict || !job.unknown.is_empty() {
+                    wanted.payments.insert(hold.reference);
+                }
+                if has_conflict {
+                    wanted.bookings.insert(hold.booking_id);
+                }
+                if hold.pending_max.is_some() {
+                    wanted.pending.insert((hold.flight_id, hold.user_id), now);
+                }
+                let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));
+                wanted.idempotency.extend(key);
+            }
+            Command::Settle(settle) => _ = wanted.payments.insert(settle.reference),
+            Command::Expire(reference) => _ = wanted.payments.insert(*reference),
+            Command::Cancel(cancel) => {
+                wanted.bookings.insert(cancel.booking_id);
+                wanted.requests.extend(cancel.request.as_ref().map(RequestKey::name));
+            }
+            Command::Release(booking) => _ = wanted.bookings.insert(*booking),
+            Command::PutFlight(_) => {}
+        }
+    }
+    wanted
+}
+
+/// Answers the commands that need an unreadable row, and returns the rest.
+pub(super) fn refuse_unreadable(jobs: Vec<Job>, state: &State) -> Vec<Job> {
+    if state.unreadable.is_empty() {
+        return jobs;
+    }
+    let mut rest = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match error_of(&job, state) {
+            Some(error) => job.answer(Err(error)),
+            None => rest.push(job),
+        }
+    }
+    rest
+}
+
+fn error_of(job: &Job, state: &State) -> Option<Error> {
+    let Damage { table, column, row } = damage(job, state)?;
+    if !job.unknown.is_empty() {
+        return Some(unknown_outcome());
+    }
+    Some(StoreError::Corrupt { table, column, row: row.clone() }.into())
+}
+
+/// The damage of a row that the command needs.
+fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
+    let of = |name: RowName| state.unreadable.get(&name);
+    let of_booking = |id: BookingId| {
+        let paid_by = || Some(state.bookings.get(&id)?.payment_reference);
+        of(RowName::Booking(id)).or_else(|| of(RowName::Payment(paid_by()?)))
+    };
+    of(RowName::Flight(job.flight)).or_else(|| match &job.command {
+        Command::Hold(hold) => {
+            let name = (hold.user_id, hold.idempotency.as_ref()?.key.clone());
+            let made = || Some(state.idempotency.get(&name)?.booking_id);
+            of(RowName::Key(name.0, name.1.clone())).or_else(|| of(RowName::Booking(made()?)))
+        }
+        Command::Settle(Settle { reference, .. }) | Command::Expire(reference) => {
+            of(RowName::Payment(*reference))
+        }
+        Command::Cancel(cancel) => of_booking(cancel.booking_id)
+            .or_else(|| of(RowName::Request(cancel.request.as_ref()?.name()))),
+        Command::Release(booking) => of_booking(*booking),
+        Command::PutFlight(_) => None,
+    })
+}

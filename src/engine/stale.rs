@@ -1,0 +1,73 @@
+//! Commands that a commit did not write because a row was stale: which they are, why, and what happens to
+//! them.
+
+use super::job::Judged;
+use crate::domain::FlightId;
+use crate::store::{Committed, StoreError};
+use crate::telemetry::Metrics;
+use std::collections::HashSet;
+
+/// Splits the commands into those that stand and those to decide again: commands that a stale row kept
+/// from being written, and all that were decided after them on the same flight.
+pub(super) fn split_stale(judged: Vec<Judged>, stale: &[usize]) -> (Vec<Judged>, Vec<Judged>) {
+    if stale.is_empty() {
+        return (judged, Vec::new());
+    }
+    let flights = flights_of(&judged, stale);
+    judged.into_iter().partition(|j| !flights.contains(&j.job.flight) && !j.relies_on_key())
+}
+
+/// Counts the stale commands by cause: a user's limit that the commit found exceeded, or another commit
+/// that came first. Returns the flights of the latter.
+pub(super) fn count_stale(
+    metrics: &Metrics,
+    judged: &[Judged],
+    committed: &Committed,
+) -> HashSet<FlightId> {
+    let mut flights = flights_of(judged, &committed.stale);
+    if flights.is_empty() {
+        return flights;
+    }
+    let limited = flights_of(judged, &committed.limited);
+    for others in [&committed.locked, &committed.taken] {
+        for flight in flights_of(judged, others) {
+            flights.remove(&flight);
+        }
+    }
+    flights.retain(|flight| !limited.contains(flight));
+    let count = |flights: &HashSet<FlightId>| {
+        judged.iter().filter(|j| flights.contains(&j.job.flight)).count() as u64
+    };
+    metrics.limit_conflicts.inc_by(count(&limited));
+    metrics.version_conflicts.inc_by(count(&flights));
+    flights
+}
+
+/// Answers the commands of flights with a row that another database session has locked: a retry would
+/// delay the batch's other flights. Returns the rest, and those flights.
+pub(super) fn refuse_locked(
+    judged: Vec<Judged>,
+    locked: &[usize],
+) -> (Vec<Judged>, HashSet<FlightId>) {
+    let flights = flights_of(&judged, locked);
+    if flights.is_empty() {
+        return (judged, flights);
+    }
+    let (refused, rest): (Vec<_>, Vec<_>) =
+        judged.into_iter().partition(|j| flights.contains(&j.job.flight));
+    for Judged { job, .. } in refused {
+        let flight = job.flight;
+        let locked = StoreError::Locked(anyhow::anyhow!("flight {flight}, or a row of it"));
+        job.answer(Err(locked.into()));
+    }
+    (rest, flights)
+}
+
+/// The flights of the commands whose changes have these indices.
+fn flights_of(judged: &[Judged], indices: &[usize]) -> HashSet<FlightId> {
+    if indices.is_empty() {
+        return HashSet::new();
+    }
+    let is_named = |j: &&Judged| j.verdict.changes.is_some_and(|index| indices.contains(&index));
+    judged.iter().filter(is_named).map(|j| j.job.flight).collect()
+}

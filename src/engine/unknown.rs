@@ -1,0 +1,132 @@
+//! Commits whose outcome is unknown, because the store did not answer or the call panicked: before a
+//! command is decided again, its rows show whether an earlier commit has written it.
+
+use super::error::Error;
+use super::job::{Job, Judged};
+use crate::domain::{Booking, Flight, FlightId};
+use crate::rules::{ChangeSet, Changes, Outcome, State};
+use crate::store::StoreError;
+use std::collections::{HashMap, HashSet};
+
+/// A command's part of a commit whose outcome is unknown.
+pub(super) struct UnknownCommit {
+    outcome: Outcome,
+    changes: Changes,
+    /// Number of the commit within its batch.
+    commit: u32,
+    /// The flight as the last command of the commit would leave it.
+    flight: Option<Flight>,
+}
+
+/// The jobs of a commit whose outcome is unknown, each with what the commit would have written for it.
+pub(super) fn remember(
+    judged: Vec<Judged>,
+    changes: &ChangeSet,
+    commit: u32,
+) -> impl Iterator<Item = Job> {
+    let flights = last_of_each_flight(changes);
+    judged.into_iter().map(move |Judged { mut job, verdict }| {
+        if let (Ok(outcome), Some(index)) = (verdict.outcome, verdict.changes) {
+            let changes = changes.commands[index].clone();
+            let flight = flights.get(&job.flight).copied().cloned();
+            job.unknown.push(UnknownCommit { outcome, changes, commit, flight });
+        }
+        job
+    })
+}
+
+/// Each flight as its last command would leave it.
+fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
+    let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
+    flights.map(|change| (change.after.id, &change.after)).collect()
+}
+
+/// Answers the commands that an earlier commit of unknown outcome has written, and returns the rest.
+///
+/// A commit writes its changes of one flight all together or not at all, so one command that is found
+/// proves the others of its flight: their own rows may have changed since.
+pub(super) fn answer_committed(jobs: Vec<Job>, state: &State) -> Vec<Job> {
+    if jobs.iter().all(|job| job.unknown.is_empty()) {
+        return jobs;
+    }
+    let all = jobs.iter().flat_map(|job| &job.unknown);
+    let written: HashSet<(u32, FlightId)> = all
+        .filter(|earlier| earlier.has_written_its_flight(state))
+        .filter_map(|earlier| Some((earlier.commit, earlier.flight.as_ref()?.id)))
+        .collect();
+    let mut rest = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        let is_written = |earlier: &UnknownCommit| {
+            let flight = earlier.changes.flight.as_ref().map(|change| change.after.id);
+            flight.is_some_and(|flight| written.contains(&(earlier.commit, flight)))
+                || already_applied(&earlier.changes, state)
+        };
+        match job.unknown.iter().position(is_written) {
+            Some(index) => {
+                let earlier = job.unknown.swap_remove(index);
+                job.answer(Ok(earlier.into_answer(state)));
+            }
+            None => rest.push(job),
+        }
+    }
+    rest
+}
+
+/// The error where later commits hide whether an earlier one has written the command.
+pub(super) fn unknown_outcome() -> Error {
+    StoreError::Unavailable(anyhow::anyhow!("an earlier attempt's outcome stays unknown")).into()
+}
+
+impl UnknownCommit {
+    /// Whether the rows show that this commit, and no other, has written its change of the flight.
+    fn has_written_its_flight(&self, state: &State) -> bool {
+        let (Some(last), true) = (&self.flight, self.changes.flight.is_some()) else {
+            return false;
+        };
+        let Some(flight) = state.flights.get(&last.id) else { return false };
+        if flight == last {
+            return true;
+        }
+        let is_its_own = |after: &Booking| {
+            let booking = state.bookings.get(&after.id);
+            booking.is_some_and(|booking| booking.created_at == after.created_at)
+        };
+        flight.version >= last.version
+            && self.changes.booking.as_ref().is_some_and(|change| is_its_own(&change.after))
+            && already_applied(&self.changes, state)
+    }
+
+    /// The answer. A new booking is shown as stored, since another attempt may have written it.
+    fn into_answer(self, state: &State) -> Outcome {
+        match self.outcome {
+            Outcome::Booking { booking, replayed: false } => {
+                let booking = match state.bookings.get(&booking.id) {
+                    Some(stored) => Booking { passengers: booking.passengers, ..stored.clone() },
+                    None => booking,
+                };
+                Outcome::Booking { booking, replayed: false }
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether the rows are as these changes leave them, or have changed further since.
+fn already_applied(changes: &Changes, state: &State) -> bool {
+    if let Some(change) = &changes.booking {
+        let after = &change.after;
+        return state.bookings.get(&after.id).is_some_and(|booking| match change.was {
+            // The id and the reference are this booking's alone; it may have been paid for since.
+            None => booking.payment_reference == after.payment_reference,
+            Some(_) => booking.status == after.status && booking.updated_at == after.updated_at,
+        });
+    }
+    if let Some(change) = &changes.payment {
+        return state.payments.get(&change.after.reference) == Some(&change.after);
+    }
+    if let (None, Some(record)) = (&changes.flight, &changes.request) {
+        return state.requests.get(&record.request.name()) == Some(record);
+    }
+    let flight = changes.flight.as_ref();
+    flight.is_some_and(|change| state.flights.get(&change.after.id) == Some(&change.after))
+}
