@@ -80,8 +80,8 @@ pub struct ChangeSet {
     pub commands: Vec<Changes>,
     /// The days whose cached answers these changes invalidate, where other processes must learn of it.
     pub outdated: Vec<DayKey>,
-    /// Whether another session was found to keep rows of these flights, so that the store waits for them
-    /// only a moment.
+    /// Whether another database session was found to lock rows of these flights, so that the store waits for
+    /// the locks only briefly.
     pub waits_briefly: bool,
 }
 

@@ -8,8 +8,8 @@ use crate::domain::{BookingId, FailureReason, Timestamp};
 
 /// Ends an adopted booking like a hold that lapsed.
 ///
-/// Its seats are among the flight's blocked seats, since nobody paid for them here. They can be bought
-/// afterwards, and the failure reason shows that the release is done.
+/// Its seats are among the flight's blocked seats, since no payment ran for them here. The release puts them
+/// on sale, and the failure reason shows that it is done.
 pub(super) fn decide(state: &State, id: BookingId, now: Timestamp) -> Result<Decision, Refusal> {
     let end = Ending::of_booking(state, id, now)?;
     let is_adopted = end.booking.failure_reason == Some(FailureReason::Adopted);

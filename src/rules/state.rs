@@ -27,11 +27,11 @@ pub struct State {
     pub pending: HashMap<Holder, SeatCount>,
     /// Records of callers' idempotency keys at other routes.
     pub requests: HashMap<RequestName, RequestRecord>,
-    /// Rows that can't be read.
+    /// Rows that exist and can't be read.
     pub unreadable: HashMap<RowName, Damage>,
 }
 
-/// What a command asks for a row by.
+/// The name of a row that a command needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RowName {
     /// A flight.
@@ -40,13 +40,13 @@ pub enum RowName {
     Booking(BookingId),
     /// A payment, or the booking that it pays.
     Payment(PaymentReference),
-    /// What a caller's key made before.
+    /// The record of a caller's idempotency key, or the booking that it names.
     Key(UserId, Arc<str>),
-    /// What a caller's key did before at another route.
+    /// The record of a caller's idempotency key at another route.
     Request(RequestName),
 }
 
-/// A stored value that does not say what it should.
+/// A stored value that can't be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     /// The table.
