@@ -377,8 +377,18 @@ fn the_operators_guide_names_every_metric_and_every_problem_code() {
 }
 
 /// Old and literary turns: each has a plainer word that a reader understands at once.
-const RIDDLES: &[&str] =
-    &["as good as", "be it", "lest", "none of ours", "reckon", "reckoned", "told of", "to be had"];
+const RIDDLES: &[&str] = &[
+    "anew",
+    "as good as",
+    "be it",
+    "lest",
+    "none of ours",
+    "reckon",
+    "reckoned",
+    "told of",
+    "to be had",
+    "whoever",
+];
 
 /// Whether a line has the word or words by themselves, in any case.
 fn has_words(line: &str, words: &str) -> bool {
