@@ -56,16 +56,13 @@ pub async fn stored(brokers: &str, topic: &str, count: usize) -> Vec<Stored> {
             .set("enable.auto.commit", "false")
             .create()
             .expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(&topic), WAIT_MAX).expect("metadata");
-        let mut all = rdkafka::TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            let start = rdkafka::Offset::Beginning;
-            all.add_partition_offset(&topic, partition.id(), start).expect("a partition");
-        }
-        consumer.assign(&all).expect("assigned");
         let (began, mut messages) = (Instant::now(), Vec::new());
         while messages.len() < count && began.elapsed() < WAIT_MAX {
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            // A topic that was just made shows its partitions one after the other.
+            assign_new_partitions(&consumer, &topic);
+            while messages.len() < count
+                && let Some(Ok(message)) = consumer.poll(Duration::from_millis(100))
+            {
                 let headers = message.headers().map(|headers| {
                     let texts = headers.iter().map(|header| {
                         let value = String::from_utf8_lossy(header.value.unwrap_or_default());
@@ -84,6 +81,22 @@ pub async fn stored(brokers: &str, topic: &str, count: usize) -> Vec<Stored> {
         messages
     });
     reading.await.expect("no panic")
+}
+
+/// Reads partitions that are not read yet, from their beginning.
+fn assign_new_partitions(consumer: &BaseConsumer, topic: &str) {
+    let metadata = consumer.fetch_metadata(Some(topic), WAIT_MAX).expect("metadata");
+    let known = consumer.assignment().expect("an assignment");
+    let mut new = rdkafka::TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        if known.find_partition(topic, partition.id()).is_none() {
+            let start = rdkafka::Offset::Beginning;
+            new.add_partition_offset(topic, partition.id(), start).expect("a partition");
+        }
+    }
+    if new.count() > 0 {
+        consumer.incremental_assign(&new).expect("assigned");
+    }
 }
 
 /// How many messages lie in a topic.
