@@ -40,6 +40,8 @@ async fn an_expiry_that_the_store_refuses_stops_neither_other_expiries_nor_rever
     let other = app.book(flight, 2).await.booking_id();
     app.faults.plan([Fault::RefusesSeats(7)]);
 
+    // A capture that is taken only after its hold has lapsed is a reversal.
+    eventually("both captures at the gate", async || app.gateway.held_back() == 2).await;
     app.run_until_idle().await;
     app.pass(HOLD).await;
     assert_eq!(app.booking(struck).await["status"], "pending");
