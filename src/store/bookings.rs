@@ -4,6 +4,7 @@ use super::{PaymentAsked, StoreError};
 use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::future::Future;
 
 /// Reads bookings and payments.
 #[async_trait]
@@ -34,4 +35,36 @@ pub trait Bookings: Send + Sync + 'static {
         after: BookingId,
         limit: usize,
     ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError>;
+}
+
+/// One page of a user's bookings.
+pub(super) struct BookingPage {
+    /// The readable ones.
+    pub(super) readable: Vec<Booking>,
+    /// Number of rows, the unreadable ones among them.
+    pub(super) rows: usize,
+    /// Id of the last row.
+    pub(super) last: Option<i64>,
+}
+
+/// Up to `limit` readable bookings. `page` reads up to `limit` rows before an id; further pages take the place
+/// of unreadable rows.
+pub(super) async fn readable_bookings<F>(
+    before: Option<BookingId>,
+    limit: usize,
+    page: impl Fn(i64) -> F,
+) -> Result<Vec<Booking>, StoreError>
+where
+    F: Future<Output = Result<BookingPage, StoreError>>,
+{
+    let mut before = before.map_or(i64::MAX, |id| id.0);
+    let mut found = Vec::new();
+    loop {
+        let BookingPage { readable, rows, last } = page(before).await?;
+        found.extend(readable);
+        found.truncate(limit);
+        let is_last = rows < limit || found.len() >= limit;
+        let Some(last) = last.filter(|_| !is_last) else { return Ok(found) };
+        before = last;
+    }
 }

@@ -13,6 +13,10 @@ use crate::messages::{Message, Topic};
 use crate::rules::{ChangeSet, NetChanges, OutboxEvent};
 use crate::telemetry::TRACEPARENT;
 use async_trait::async_trait;
+use std::future::Future;
+
+/// Maximum rows in one page of the outbox, however few messages they hold.
+pub(super) const ROWS_MAX: i64 = 1_024;
 
 /// Drains the outbox, for the process that holds [`Job::Relay`](super::Job::Relay).
 #[async_trait]
@@ -111,12 +115,30 @@ impl OutboxEntry {
 pub(super) type OutboxRow = (i64, i64, String);
 
 /// A lane's readable rows.
-pub(super) fn entries(
+fn entries(unreadable: &Unreadable, lane: Lane, rows: Vec<OutboxRow>) -> Vec<OutboxEntry> {
+    rows.into_iter().filter_map(|row| unreadable.leave_out(entry(lane, row))).collect()
+}
+
+/// A lane's next entries. `page` reads the rows after an id; a page of nothing but unreadable rows is followed
+/// by the next.
+pub(super) async fn readable_entries<F>(
     unreadable: &Unreadable,
     lane: Lane,
-    rows: Vec<OutboxRow>,
-) -> Vec<OutboxEntry> {
-    rows.into_iter().filter_map(|row| unreadable.leave_out(entry(lane, row))).collect()
+    page: impl Fn(i64) -> F,
+) -> Result<Vec<OutboxEntry>, StoreError>
+where
+    F: Future<Output = Result<Vec<OutboxRow>, sqlx::Error>>,
+{
+    let mut after = i64::MIN;
+    loop {
+        let rows = page(after).await?;
+        let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
+        after = *last;
+        let entries = entries(unreadable, lane, rows);
+        if !entries.is_empty() {
+            return Ok(entries);
+        }
+    }
 }
 
 fn entry(lane: Lane, (id, since, body): OutboxRow) -> Result<OutboxEntry, StoreError> {

@@ -4,6 +4,7 @@ use super::PostgresStore;
 use super::columns::booking_columns;
 use super::commits::texts;
 use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
+use crate::store::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::sql::{self, booking_by_id, bookings_of_user};
 use crate::store::{Bookings, PaymentAsked, StoreError};
@@ -34,7 +35,21 @@ impl Bookings for PostgresStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        self.guard.bound(self.readable_bookings(user, status, before, limit)).await
+        let page = |before: i64| async move {
+            let rows = sqlx::query(bookings_of_user!(booking_columns!()))
+                .bind(user.0)
+                .bind(before)
+                .bind(status.map(BookingStatus::as_str))
+                .bind(limit as i64)
+                .fetch_all(&self.primary)
+                .await?;
+            Ok(BookingPage {
+                readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
+                rows: rows.len(),
+                last: rows.last().map(|row| row.try_get(0)).transpose()?,
+            })
+        };
+        self.guard.bound(readable_bookings(before, limit, page)).await
     }
 
     async fn payments_asked(
@@ -54,33 +69,5 @@ impl Bookings for PostgresStore {
         let page = sqlx::query_as(sql::FAILURES).bind(after.0).bind(limit as i64);
         let rows: Vec<FailureRow> = self.guard.bound(page.fetch_all(&self.primary)).await?;
         Ok(adopted(&rows, limit))
-    }
-}
-
-impl PostgresStore {
-    /// Reads further pages in place of unreadable rows.
-    async fn readable_bookings(
-        &self,
-        user: UserId,
-        status: Option<BookingStatus>,
-        before: Option<BookingId>,
-        limit: usize,
-    ) -> Result<Vec<Booking>, StoreError> {
-        let mut before = before.map_or(i64::MAX, |id| id.0);
-        let mut found: Vec<Booking> = Vec::new();
-        loop {
-            let rows = sqlx::query(bookings_of_user!(booking_columns!()))
-                .bind(user.0)
-                .bind(before)
-                .bind(status.map(BookingStatus::as_str))
-                .bind(limit as i64)
-                .fetch_all(&self.primary)
-                .await?;
-            found.extend(self.unreadable.readable::<BookingRow, _, _>(&rows));
-            found.truncate(limit);
-            let is_last = rows.len() < limit || found.len() >= limit;
-            let Some(last) = rows.last().filter(|_| !is_last) else { return Ok(found) };
-            before = last.try_get(0)?;
-        }
     }
 }

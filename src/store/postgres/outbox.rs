@@ -4,15 +4,12 @@ use super::PostgresStore;
 use super::transaction::begin;
 use crate::domain::Invalidation;
 use crate::rules::OutboxEvent;
-use crate::store::outbox::{self, OutboxRow};
+use crate::store::outbox::{self, ROWS_MAX};
 use crate::store::rows::micros;
 use crate::store::sql;
 use crate::store::{Lane, Outbox, OutboxEntry, StoreError};
 use async_trait::async_trait;
 use sqlx::PgConnection;
-
-/// Maximum rows in one page of the outbox, however few messages they hold.
-const ROWS_MAX: i64 = 1_024;
 
 /// Deletes `$3` without waiting for durability: rows that a crash brings back go out twice.
 const NEXT: &str = "
@@ -35,7 +32,16 @@ impl Outbox for PostgresStore {
         sent: &[i64],
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        self.guard.bound(self.readable_entries(lane, sent, messages)).await
+        let page = |after: i64| {
+            sqlx::query_as(NEXT)
+                .bind(messages as i64)
+                .bind(ROWS_MAX)
+                .bind(sent)
+                .bind(lane.as_str())
+                .bind(after)
+                .fetch_all(&self.primary)
+        };
+        self.guard.bound(outbox::readable_entries(&self.unreadable, lane, page)).await
     }
 
     async fn invalidations(&self, limit: usize) -> Result<Vec<(i64, Invalidation)>, StoreError> {
@@ -50,32 +56,6 @@ impl Outbox for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Reads further pages after one of nothing but unreadable rows.
-    async fn readable_entries(
-        &self,
-        lane: Lane,
-        sent: &[i64],
-        messages: usize,
-    ) -> Result<Vec<OutboxEntry>, StoreError> {
-        let mut after = i64::MIN;
-        loop {
-            let rows: Vec<OutboxRow> = sqlx::query_as(NEXT)
-                .bind(messages as i64)
-                .bind(ROWS_MAX)
-                .bind(sent)
-                .bind(lane.as_str())
-                .bind(after)
-                .fetch_all(&self.primary)
-                .await?;
-            let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
-            after = *last;
-            let entries = outbox::entries(&self.unreadable, lane, rows);
-            if !entries.is_empty() {
-                return Ok(entries);
-            }
-        }
-    }
-
     async fn delete_invalidations(&self, ids: &[i64], all: bool) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM outdated_answers WHERE id = ANY($1)").bind(ids);
         if !all {

@@ -3,6 +3,7 @@
 use super::SqliteStore;
 use super::columns::booking_columns;
 use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
+use crate::store::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::sql::{self, booking_by_id, bookings_of_user, json};
 use crate::store::{Bookings, PaymentAsked, StoreError};
@@ -23,7 +24,6 @@ impl Bookings for SqliteStore {
         row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
     }
 
-    /// Reads further pages in place of unreadable rows.
     async fn user_bookings(
         &self,
         user: UserId,
@@ -31,9 +31,7 @@ impl Bookings for SqliteStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        let mut before = before.map_or(i64::MAX, |id| id.0);
-        let mut found: Vec<Booking> = Vec::new();
-        loop {
+        let page = |before: i64| async move {
             let rows = sqlx::query(bookings_of_user!(booking_columns!()))
                 .bind(user.0)
                 .bind(before)
@@ -41,12 +39,13 @@ impl Bookings for SqliteStore {
                 .bind(limit as i64)
                 .fetch_all(&self.reader)
                 .await?;
-            found.extend(self.unreadable.readable::<BookingRow, _, _>(&rows));
-            found.truncate(limit);
-            let is_last = rows.len() < limit || found.len() >= limit;
-            let Some(last) = rows.last().filter(|_| !is_last) else { return Ok(found) };
-            before = last.try_get(0)?;
-        }
+            Ok(BookingPage {
+                readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
+                rows: rows.len(),
+                last: rows.last().map(|row| row.try_get(0)).transpose()?,
+            })
+        };
+        readable_bookings(before, limit, page).await
     }
 
     async fn payments_asked(

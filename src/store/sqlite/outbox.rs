@@ -5,16 +5,13 @@ use super::SqliteStore;
 use super::writer::{Tx, begin};
 use crate::domain::Invalidation;
 use crate::rules::OutboxEvent;
-use crate::store::outbox::OutboxRow;
+use crate::store::outbox::{self, ROWS_MAX};
 use crate::store::rows::micros;
 use crate::store::sql::{self, json};
-use crate::store::{Lane, Outbox, OutboxEntry, StoreError, outbox};
+use crate::store::{Lane, Outbox, OutboxEntry, StoreError};
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
-
-/// Maximum rows in one page of the outbox, however few messages they hold.
-const ROWS_MAX: i64 = 1_024;
 
 /// Maximum sent rows of a lane that wait to be deleted while there are others to send. A transaction per
 /// page would take the one writer from the bookings too often.
@@ -108,7 +105,16 @@ impl Outbox for SqliteStore {
         messages: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
         let sent = self.sent.add(lane, sent);
-        let entries = self.readable_entries(lane, &sent, messages).await?;
+        let page = |after: i64| {
+            sqlx::query_as(NEXT)
+                .bind(messages as i64)
+                .bind(ROWS_MAX)
+                .bind(lane.as_str())
+                .bind(json(&sent))
+                .bind(after)
+                .fetch_all(&self.reader)
+        };
+        let entries = outbox::readable_entries(&self.unreadable, lane, page).await?;
         if !sent.is_empty() && (entries.is_empty() || sent.len() >= SENT_MAX) {
             let delete = "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each($1))";
             let mut writing = self.writer.take().await?;
@@ -133,33 +139,5 @@ impl Outbox for SqliteStore {
             insert_invalidation(&mut tx, &Invalidation::All).await?;
         }
         Ok(tx.commit().await?)
-    }
-}
-
-impl SqliteStore {
-    /// Reads further pages after one of nothing but unreadable rows.
-    async fn readable_entries(
-        &self,
-        lane: Lane,
-        sent: &BTreeSet<i64>,
-        messages: usize,
-    ) -> Result<Vec<OutboxEntry>, StoreError> {
-        let mut after = i64::MIN;
-        loop {
-            let rows: Vec<OutboxRow> = sqlx::query_as(NEXT)
-                .bind(messages as i64)
-                .bind(ROWS_MAX)
-                .bind(lane.as_str())
-                .bind(json(sent))
-                .bind(after)
-                .fetch_all(&self.reader)
-                .await?;
-            let Some((last, ..)) = rows.last() else { return Ok(Vec::new()) };
-            after = *last;
-            let entries = outbox::entries(&self.unreadable, lane, rows);
-            if !entries.is_empty() {
-                return Ok(entries);
-            }
-        }
     }
 }
