@@ -10,7 +10,7 @@ use super::offsets::{COMMIT_INTERVAL, Offsets};
 use super::topics::{is_missing, says_missing};
 use super::{BusError, Consumer, Message, Shared, Topic, offsets, wire};
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
@@ -165,14 +165,7 @@ impl Membership {
                     continue;
                 }
             };
-            let (first, mut bytes) = self.received(&first);
-            let mut messages = vec![first];
-            while messages.len() < max && bytes < wire::BATCH_BYTES_MAX {
-                let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                let (next, size) = self.received(&next);
-                bytes += size;
-                messages.push(next);
-            }
+            let messages = wire::gather(&first, &mut stream, max, |next| self.received(next));
             return Ok(Some(messages));
         }
     }

@@ -5,7 +5,7 @@ use super::client::{DropInBackground, Log, blocking, ends, ends_before};
 use super::topics::is_missing;
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -184,14 +184,7 @@ impl Consumer for Listener {
                 }
                 continue;
             };
-            let (first, mut bytes) = self.heard(&first);
-            let mut messages = vec![first];
-            while messages.len() < max && bytes < wire::BATCH_BYTES_MAX {
-                let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
-                let (next, size) = self.heard(&next);
-                bytes += size;
-                messages.push(next);
-            }
+            let messages = wire::gather(&first, &mut stream, max, |next| self.heard(next));
             return Ok(messages);
         }
     }

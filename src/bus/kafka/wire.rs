@@ -1,6 +1,8 @@
 //! Between messages and what Kafka carries, which may be anything where others write too.
 
 use crate::messages::{Headers, Message, Origin, Original, SIGNATURE, Signatures};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +19,29 @@ const WHOLE_MAX: usize = 1_000_000;
 const HEADERS_MAX: usize = 64;
 
 /// Bytes of messages that are received at once, so that large ones don't fill the memory.
-pub(super) const BATCH_BYTES_MAX: usize = 16 << 20;
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of a key that does not come as text or is larger, in what is read of it.
 const KEY_MAX: usize = 1_024;
+
+/// A first message and those that have arrived behind it, up to `max` and [`BATCH_BYTES_MAX`]. `read` gives each
+/// with its size.
+pub(super) fn gather<'m>(
+    first: &BorrowedMessage<'_>,
+    stream: &mut (impl Stream<Item = KafkaResult<BorrowedMessage<'m>>> + Unpin),
+    max: usize,
+    mut read: impl FnMut(&BorrowedMessage<'_>) -> (Message, usize),
+) -> Vec<Message> {
+    let (first, mut bytes) = read(first);
+    let mut messages = vec![first];
+    while messages.len() < max && bytes < BATCH_BYTES_MAX {
+        let Some(Some(Ok(next))) = stream.next().now_or_never() else { break };
+        let (next, size) = read(&next);
+        bytes += size;
+        messages.push(next);
+    }
+    messages
+}
 
 /// Headers as Kafka takes them, with the signature if there is one.
 pub(super) fn headers_of(message: &Message, signature: Option<&str>) -> OwnedHeaders {
