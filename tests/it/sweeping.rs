@@ -81,11 +81,10 @@ async fn a_hold_expires_behind_more_than_a_page_of_refused_ones() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn payments_left_by_a_crash_are_requested_again_after_the_outbox_is_sent() {
-    let app = TestApp::with(|config| {
+/// A service that sweeps every 10 ms and never empties its outbox.
+async fn app_without_relay() -> TestApp {
+    TestApp::with(|config| {
         config.sweep_interval = Duration::from_millis(10);
-        // A crash leaves rows: nobody takes them out but this test.
         let apart = Config::from_env(|name| match name {
             "ROLES" => Some("api,sweeper".to_owned()),
             "DB_HOST" | "KAFKA_BROKERS" => Some("unused".to_owned()),
@@ -93,7 +92,13 @@ async fn payments_left_by_a_crash_are_requested_again_after_the_outbox_is_sent()
         });
         config.roles = apart.expect("roles").roles;
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_left_by_a_crash_are_requested_again_after_the_outbox_is_sent() {
+    // A crash leaves rows: only this test takes them out.
+    let app = app_without_relay().await;
     let flight = app.add_flight(9).await;
     let at_gateway = app.book(flight, 1).await.booking_id();
     let sent: Vec<i64> = requests(&app).await.iter().map(|entry| entry.id).collect();
@@ -126,17 +131,7 @@ async fn payments_left_by_a_crash_are_requested_again_after_the_outbox_is_sent()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gauges_are_updated_when_the_clock_is_set_back_or_forward() {
-    let app = TestApp::with(|config| {
-        config.sweep_interval = Duration::from_millis(10);
-        // Nobody takes messages out of the outbox.
-        let apart = Config::from_env(|name| match name {
-            "ROLES" => Some("api,sweeper".to_owned()),
-            "DB_HOST" | "KAFKA_BROKERS" => Some("unused".to_owned()),
-            _ => None,
-        });
-        config.roles = apart.expect("roles").roles;
-    })
-    .await;
+    let app = app_without_relay().await;
     let flight = app.add_flight(99).await;
     app.app.start_sweeper();
     let hour = chrono::TimeDelta::hours(1);
