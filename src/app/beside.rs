@@ -1,6 +1,7 @@
 //! A store and an engine for commands that change flights while a service may run.
 
 use super::open_store::CommandStore;
+use super::ports::redis_locks;
 use super::{batches, policy};
 use crate::booking::Flights;
 use crate::cache::memory::MemoryCache;
@@ -9,7 +10,6 @@ use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
-use crate::lock::redis::RedisLocks;
 use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Tracing};
@@ -38,8 +38,7 @@ impl Beside {
             (Some(settings), Some(postgres)) if config.flight_locks => {
                 let redis = Redis::new(settings, Metrics::new());
                 let redis = redis.context("REDIS_HOST or REDIS_URL")?;
-                let prefix = format!("flight_lock:{}:", postgres.identity().await?);
-                Arc::new(RedisLocks::new(redis, &prefix))
+                redis_locks(redis, &postgres.identity().await?)
             }
             _ => Arc::new(MemoryLocks::default()),
         };

@@ -68,10 +68,7 @@ impl Opening {
         let redis = config.redis.as_ref().map(|settings| Redis::new(settings, metrics.clone()));
         let redis = redis.transpose().context("REDIS_HOST or REDIS_URL")?;
         let locks: Arc<dyn FlightLocks> = match &redis {
-            Some(redis) if config.flight_locks => {
-                let prefix = format!("flight_lock:{}:", opened.identity);
-                Arc::new(RedisLocks::new(redis.clone(), &prefix))
-            }
+            Some(redis) if config.flight_locks => redis_locks(redis.clone(), &opened.identity),
             _ => Arc::new(MemoryLocks::default()),
         };
         let cache: Arc<dyn SearchCache> = match redis {
@@ -101,6 +98,11 @@ async fn sole_lease(config: &Config, store: &dyn Store) -> anyhow::Result<Option
         "another airline-booking serves from this database already; replicas need KAFKA_BROKERS",
     )?;
     Ok(Some(lease))
+}
+
+/// The locks that replicas share on the flights of a database.
+pub(super) fn redis_locks(redis: Redis, identity: &str) -> Arc<dyn FlightLocks> {
+    Arc::new(RedisLocks::new(redis, &format!("flight_lock:{identity}:")))
 }
 
 /// The names of external systems in spans.
