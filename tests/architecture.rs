@@ -343,9 +343,11 @@ fn files_can_be_read_in_one_sitting() {
 }
 
 #[test]
-fn the_readme_and_the_example_have_every_setting_with_its_default_and_no_other() {
-    let settings: BTreeSet<_> =
-        SETTINGS.iter().map(|s| (s.name.to_owned(), s.default.to_owned())).collect();
+fn the_readme_and_the_example_list_exactly_the_settings_with_defaults_and_descriptions() {
+    let settings: BTreeSet<_> = SETTINGS
+        .iter()
+        .map(|s| (s.name.to_owned(), s.default.to_owned(), s.help.to_owned()))
+        .collect();
     let readme = read("README.md");
     let table = readme.split("| Variable | Default |").nth(1).expect("the table of settings");
     let documented = table
@@ -357,18 +359,25 @@ fn the_readme_and_the_example_have_every_setting_with_its_default_and_no_other()
             let mut cell = || cells.next().expect("three cells");
             let (name, default) = (cell().trim_matches('`'), cell());
             let default = if default == "(empty)" { "" } else { default.trim_matches('`') };
-            (name.to_owned(), default.to_owned())
+            (name.to_owned(), default.to_owned(), cell().to_owned())
         })
         .collect::<BTreeSet<_>>();
     assert_eq!(documented, settings);
 
     let example = read(".env.example");
-    // What must be chosen is there as a comment, so that loading the file chooses nothing.
-    let listed = example.lines().map(|line| if line == "#AUTH=off" { &line[1..] } else { line });
-    let listed: BTreeSet<_> = listed
-        .filter_map(|line| line.split_once('='))
-        .filter(|(name, _)| !name.starts_with('#'))
-        .map(|(name, default)| (name.to_owned(), default.to_owned()))
+    // AUTH must be chosen, so it is commented out: loading the file chooses nothing.
+    let example = example.replace(
+        "# Commented out: loading this file must not choose for you where others reach the port.\n#AUTH=off",
+        "AUTH=off",
+    );
+    let entries = example.split("\n\n").skip(1).map(|entry| entry.split_once('\n'));
+    let listed: BTreeSet<_> = entries
+        .map(|entry| {
+            let (help, setting) = entry.expect("a description and a setting");
+            let help = help.strip_prefix("# ").and_then(|help| help.strip_suffix('.'));
+            let (name, default) = setting.trim_end().split_once('=').expect("a name and a value");
+            (name.to_owned(), default.to_owned(), help.expect("a sentence").to_owned())
+        })
         .collect();
     assert_eq!(listed, settings);
 }
