@@ -3,7 +3,8 @@
 //! Each module is a room. From the ground up:
 //!
 //! - [`domain`], [`messages`], [`rules`]: values, messages and decisions, without I/O;
-//! - [`config`], [`clock`], [`telemetry`], [`tls`]: settings, time, and what operators see;
+//! - [`config`], [`clock`], [`ids`], [`tasks`], [`telemetry`], [`tls`]: settings, time, fresh ids, tasks, and
+//!   what operators see;
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`gateway`]: ports, each with its adapters beside it;
 //!   [`redis`] is the connection that two of them share;
 //! - [`engine`]: the one door to the seats;
@@ -27,6 +28,7 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod identity;
+pub mod ids;
 pub mod lock;
 pub mod messages;
 pub mod payments;
@@ -36,5 +38,6 @@ pub mod relay;
 pub mod rules;
 pub mod search;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
 pub mod tls;

@@ -8,15 +8,16 @@ use crate::cache::memory::MemoryCache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
+use crate::ids::RandomIds;
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::redis::Redis;
 use crate::store::Store;
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Tracing};
 use anyhow::Context;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// A store and the use cases that change its flights.
 pub struct Beside {
@@ -49,7 +50,7 @@ impl Beside {
             clock: clock.clone(),
             currency: config.currency,
             zone: config.schedule_timezone,
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         };
         Ok(Self { store, clock, flights })
     }
@@ -79,12 +80,13 @@ fn engine_with(
             locks,
             after_commit: after_commit(),
             clock,
+            ids: Arc::new(RandomIds),
             policy: policy(config),
             zone: config.schedule_timezone,
             metrics: Metrics::new(),
             tracing: Tracing::default(),
             waiters: CompletionWaiters::new(0, CancellationToken::new()),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
         },
         EngineLimits { queued_holds_max: 1, batches_max, batch_interval_min: between_batches },
     )

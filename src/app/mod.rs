@@ -95,7 +95,7 @@ impl App {
             health: shared.health(&config),
             tokens: shared.tokens(&config).map(Arc::new),
             metrics: shared.ports.metrics.clone(),
-            workers: Workers::new(shared.ports.metrics.clone()),
+            workers: Workers::new(shared.ports.metrics.clone(), &shared.ports.tasks),
             engine,
             shared,
             config,
@@ -120,7 +120,7 @@ impl App {
 
     /// Number of running batches and gateway calls.
     pub fn running_tasks(&self) -> usize {
-        self.shared.tasks.len()
+        self.shared.ports.tasks.len()
     }
 
     fn has(&self, role: Role) -> bool {

@@ -11,6 +11,7 @@ use crate::cache::redis::RedisCache;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::gateway::Gateway;
+use crate::ids::{Ids, RandomIds};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
@@ -18,6 +19,7 @@ use crate::messages::Topic;
 use crate::redis::Redis;
 use crate::store::postgres::PostgresStore;
 use crate::store::{Job, Lease, Store};
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Names, Tracing};
 use anyhow::Context;
 use std::collections::HashMap;
@@ -38,6 +40,10 @@ pub struct Ports {
     pub cache: Arc<dyn SearchCache>,
     /// The current time.
     pub clock: Arc<dyn Clock>,
+    /// Fresh ids.
+    pub ids: Arc<dyn Ids>,
+    /// The tasks of this process.
+    pub tasks: Tasks,
     /// Metrics of this process.
     pub metrics: Metrics,
     /// Makes spans.
@@ -83,7 +89,9 @@ impl Opening {
         let OpenStore { store, gateway, clock, postgres, claim, .. } = opened;
         let database = sole.map(|lease| DatabaseClaim { lease, store: store.clone() });
         let claims = Claims { _file: claim, database };
-        let ports = Ports { store, gateway, bus, locks, cache, clock, metrics, tracing };
+        let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());
+        let ports =
+            Ports { store, gateway, bus, locks, cache, clock, ids, tasks, metrics, tracing };
         Ok(Self { ports, postgres, claims })
     }
 }

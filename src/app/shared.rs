@@ -14,7 +14,6 @@ use crate::search::{Search, SearchSettings};
 use crate::telemetry::Progress;
 use std::sync::Arc;
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 
 /// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID` and
 /// `KAFKA_PAYMENT_GROUP_ID`.
@@ -38,13 +37,11 @@ pub(super) struct Shared {
     pub(super) waiting: CompletionWaiters,
     /// Notified after each commit, to wake the relay.
     pub(super) committed: Arc<Notify>,
-    /// Runs batches, gateway calls and creations of flights, each short.
-    pub(super) tasks: TaskTracker,
 }
 
 impl Shared {
     pub(super) fn new(ports: Ports, waiting: CompletionWaiters) -> Self {
-        Self { ports, waiting, committed: Arc::default(), tasks: TaskTracker::new() }
+        Self { ports, waiting, committed: Arc::default() }
     }
 
     /// Lets metrics watch the store, and names external systems in spans.
@@ -58,8 +55,8 @@ impl Shared {
     }
 
     pub(super) fn engine(&self, config: &Config) -> Engine {
-        let Self { ports, waiting: waiters, tasks, .. } = self.clone();
-        let Ports { store, locks, clock, metrics, tracing, .. } = ports;
+        let Self { ports, waiting: waiters, .. } = self.clone();
+        let Ports { store, locks, clock, ids, tasks, metrics, tracing, .. } = ports;
         let (policy, zone) = (policy(config), config.schedule_timezone);
         let (batches_max, batch_interval_min) = batches(&config.database);
         let queued_holds_max = config.max_queued_holds;
@@ -69,6 +66,7 @@ impl Shared {
                 locks,
                 after_commit: self.after_commit(),
                 clock,
+                ids,
                 policy,
                 zone,
                 metrics,
@@ -85,12 +83,12 @@ impl Shared {
     }
 
     pub(super) fn bookings(&self, engine: &Engine) -> Bookings {
-        let Self { ports: Ports { store, clock, .. }, waiting, .. } = self.clone();
-        Bookings::new(engine.clone(), store, waiting, clock)
+        let Self { ports: Ports { store, clock, ids, .. }, waiting, .. } = self.clone();
+        Bookings::new(engine.clone(), store, waiting, clock, ids)
     }
 
     pub(super) fn flights(&self, config: &Config, engine: &Engine) -> Flights {
-        let Self { ports: Ports { store, clock, .. }, tasks, .. } = self.clone();
+        let Ports { store, clock, tasks, .. } = self.ports.clone();
         let after_commit = self.after_commit();
         let (engine, zone) = (engine.clone(), config.schedule_timezone);
         Flights { engine, store, after_commit, clock, currency: config.currency, zone, tasks }
@@ -142,8 +140,7 @@ impl Shared {
     }
 
     pub(super) fn payment_worker(&self, config: &Config) -> PaymentWorker {
-        let Self { ports, tasks, .. } = self.clone();
-        let Ports { bus, store, gateway, clock, metrics, tracing, .. } = ports;
+        let Ports { bus, store, gateway, clock, tasks, metrics, tracing, .. } = self.ports.clone();
         PaymentWorker {
             bus,
             store,

@@ -22,8 +22,7 @@ impl App {
         let finished = async {
             self.workers.drained().await;
             stops.settlement.cancel();
-            self.shared.tasks.close();
-            self.shared.tasks.wait().await;
+            self.shared.ports.tasks.ended().await;
             stops.relay.cancel();
             self.workers.wait().await;
         };

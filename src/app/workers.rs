@@ -1,10 +1,10 @@
 //! The workers of a process: loops that run until the stop. If one panics, the process stops.
 
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Panicked, Part};
 use std::future::Future;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::error;
 
 /// Stop signals, in the order of the stop.
@@ -22,17 +22,17 @@ pub(super) struct Stops {
 pub(super) struct Workers {
     stops: Stops,
     metrics: Metrics,
-    tracker: TaskTracker,
-    draining: TaskTracker,
+    running: Tasks,
+    draining: Tasks,
     /// The first worker that panicked.
     panicked: watch::Sender<Option<&'static str>>,
 }
 
 impl Workers {
-    pub(super) fn new(metrics: Metrics) -> Self {
+    pub(super) fn new(metrics: Metrics, tasks: &Tasks) -> Self {
         let panicked = watch::Sender::new(None);
-        let (tracker, draining) = (TaskTracker::new(), TaskTracker::new());
-        Self { stops: Stops::default(), metrics, tracker, draining, panicked }
+        let (running, draining) = (tasks.another_group(), tasks.another_group());
+        Self { stops: Stops::default(), metrics, running, draining, panicked }
     }
 
     /// The stop signals.
@@ -47,7 +47,7 @@ impl Workers {
         stop: &CancellationToken,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        self.spawn_in(&self.tracker, name, stop, work);
+        self.spawn_in(&self.running, name, stop, work);
     }
 
     /// Runs a worker that ends by itself after the intake has stopped. If it has not ended when the relay
@@ -65,15 +65,16 @@ impl Workers {
     /// continues from the rows, as after a crash.
     fn spawn_in(
         &self,
-        tracker: &TaskTracker,
+        tasks: &Tasks,
         name: &'static str,
         stop: &CancellationToken,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
         let (stop, panicked) = (stop.clone(), self.panicked.clone());
         let metrics = self.metrics.clone();
-        tracker.spawn(async move {
+        tasks.spawn(async move {
             let ended = tokio::select! {
+                biased;
                 ended = metrics.catch(Part::Worker, work) => ended,
                 () = stop.cancelled() => return,
             };
@@ -98,14 +99,12 @@ impl Workers {
 
     /// Waits for the workers that end by themselves.
     pub(super) async fn drained(&self) {
-        self.draining.close();
-        self.draining.wait().await;
+        self.draining.ended().await;
     }
 
     /// Waits for all workers to end.
     pub(super) async fn wait(&self) {
         self.drained().await;
-        self.tracker.close();
-        self.tracker.wait().await;
+        self.running.ended().await;
     }
 }

@@ -5,9 +5,9 @@ use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone,
 use crate::engine::{AfterCommit, Engine, Error};
 use crate::rules::{Claim, PutFlight, Refusal, RequestKey};
 use crate::store::Catalogue;
+use crate::tasks::Tasks;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use tokio_util::task::TaskTracker;
 
 /// A flight that this request, or an earlier one with the same key, created.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Flights {
     /// Follows each commit of a new flight.
     pub after_commit: AfterCommit,
     /// Runs creations, so that one that has started finishes even if its caller disconnects.
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
 }
 
 impl Flights {

@@ -2,10 +2,10 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, PaymentReference,
-    SeatCount, UserId,
+    Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
+use crate::ids::Ids;
 use crate::rules::{Cancel, CancelledBy, Hold, IdempotencyKey, Refusal, RequestKey};
 use crate::store::Store;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ pub struct Bookings {
     store: Arc<dyn Store>,
     waiters: CompletionWaiters,
     clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
 }
 
 impl Bookings {
@@ -69,8 +70,9 @@ impl Bookings {
         store: Arc<dyn Store>,
         waiters: CompletionWaiters,
         clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
     ) -> Self {
-        Self { engine, store, waiters, clock }
+        Self { engine, store, waiters, clock, ids }
     }
 
     /// Holds seats. `will_wait` registers the caller for [`Self::until_ended`].
@@ -78,7 +80,7 @@ impl Bookings {
         let booking_id = self.store.draw_booking_id().await?;
         let hold = Hold {
             booking_id,
-            reference: PaymentReference::draw(self.clock.now()),
+            reference: self.ids.payment_reference(self.clock.now()),
             flight_id: request.flight_id,
             user_id: request.user_id,
             seats: request.seats,

@@ -93,6 +93,7 @@ impl Sweeper {
                 std::future::pending::<()>().await;
             };
             tokio::select! {
+                biased;
                 () = self.run_while(lease) => {}
                 () = earlier => {}
             }

@@ -5,7 +5,8 @@ use super::{CacheAway, Generation, SearchCache};
 use crate::domain::{DayKey, Invalidation};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an answer lives if another replica may invalidate it without notice.
 const UNTOLD_FOR: Duration = Duration::from_millis(100);

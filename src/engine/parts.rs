@@ -4,13 +4,14 @@ use super::waiters::CompletionWaiters;
 use crate::cache::SearchCache;
 use crate::clock::Clock;
 use crate::domain::{DayKey, ScheduleZone};
+use crate::ids::Ids;
 use crate::lock::FlightLocks;
 use crate::rules::Policy;
 use crate::store::Commits;
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Tracing};
 use std::sync::Arc;
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 
 /// What the engine uses.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct EngineParts {
     pub after_commit: AfterCommit,
     /// Time of the decisions.
     pub clock: Arc<dyn Clock>,
+    /// New ids for holds whose ids are taken.
+    pub ids: Arc<dyn Ids>,
     /// The operator's choices.
     pub policy: Policy,
     /// Time zone of the days in cached searches.
@@ -34,7 +37,7 @@ pub struct EngineParts {
     /// Callers to wake when their booking ends.
     pub waiters: CompletionWaiters,
     /// Runs the batches.
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
 }
 
 /// What follows each commit: it invalidates cached search answers and wakes the relay.

@@ -5,7 +5,6 @@
 use super::error::Error;
 use super::job::Job;
 use super::parts::EngineParts;
-use crate::domain::PaymentReference;
 use crate::rules::{Command, Hold, RowName, State};
 use crate::store::StoreError;
 
@@ -41,7 +40,7 @@ async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) ->
     }
     conflicts.in_batch = false;
     hold.booking_id = parts.store.draw_booking_id_instead_of(hold.booking_id).await?;
-    hold.reference = PaymentReference::draw(parts.clock.now());
+    hold.reference = parts.ids.payment_reference(parts.clock.now());
     Ok(())
 }
 

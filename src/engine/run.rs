@@ -84,6 +84,7 @@ impl Engine {
         let batch = Batch::new(parts, &self.shared.rows, &jobs, group);
         let mut run = pin!(batch.run(jobs));
         tokio::select! {
+            biased;
             locked_rows = &mut run => return locked_rows,
             Err(Panicked) = parts.metrics.catch(Part::FlightLocks, parts.locks.keep(taken)) => {}
         }

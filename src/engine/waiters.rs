@@ -171,6 +171,7 @@ impl Wait {
             }
         };
         tokio::select! {
+            biased;
             ended = ended => ended,
             () = tokio::time::sleep(time) => None,
             () = self.waiters.stopping.cancelled() => None,
@@ -242,6 +243,7 @@ mod tests {
             }
         };
         tokio::select! {
+            biased;
             woken = wait.within(Duration::from_secs(60), read) => {
                 assert_eq!(woken, Some(ended.clone()));
             }

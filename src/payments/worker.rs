@@ -14,6 +14,7 @@ use crate::domain::{
 use crate::gateway::{Capture, Captured, Gateway, GatewayError};
 use crate::messages::{Message, Topic, parse_payment_request};
 use crate::store::{Bookings, PaymentAsked, StoreError};
+use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 /// Maximum number of requests taken from the bus, and of events given to it, at once.
@@ -66,7 +66,7 @@ pub struct PaymentWorker {
     /// Counts what happens.
     pub metrics: Metrics,
     /// Where gateway calls run.
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
     /// Continues the traces of the requests.
     pub tracing: Tracing,
     /// Records each batch of requests taken from the bus.
@@ -107,6 +107,7 @@ impl PaymentWorker {
             let Err(error) = self.work(stop).await else { return };
             warn!(%error, "the payment worker starts again");
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(OUTAGE_PAUSE) => {}
                 () = stop.cancelled() => {}
             }
@@ -117,6 +118,7 @@ impl PaymentWorker {
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
         let mut publishing = pin!(self.publish(outbound));
         tokio::select! {
+            biased;
             failed = &mut publishing => return failed,
             failed = self.take(events) => match failed? {},
             () = stop.cancelled() => {}

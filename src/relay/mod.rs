@@ -76,6 +76,7 @@ impl Relay {
     /// not stop the other.
     async fn run_while(&self, lease: Box<dyn Lease>) {
         tokio::select! {
+            biased;
             () = while_held(lease) => {}
             () = self.publish_all(Lane::Requests, Pace::of(TURN)) => {}
             () = self.publish_all(Lane::Facts, Pace::of(TURN_OF_FACTS)) => {}

@@ -16,9 +16,11 @@ use airline_booking::domain::{
 };
 use airline_booking::engine::Error;
 use airline_booking::gateway::{Capture, Gateway as _};
+use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, Outcome};
 use airline_booking::store::{Bookings as _, Catalogue as _, Commits as _, StoreError};
+use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -52,6 +54,8 @@ impl Fixture {
             locks: Arc::new(MemoryLocks::default()),
             cache: Arc::new(MemoryCache::default()),
             clock,
+            ids: Arc::new(RandomIds),
+            tasks: Tasks::default(),
             metrics: Metrics::new(),
             tracing: Tracing::default(),
         };

@@ -11,7 +11,9 @@ use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::{CacheAway, Generation, SearchCache};
 use airline_booking::clock::SystemClock;
 use airline_booking::domain::{BookingId, BookingStatus, DayKey, Invalidation};
+use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use async_trait::async_trait;
 use axum::body::Body;
@@ -82,6 +84,8 @@ async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
         locks: Arc::new(MemoryLocks::default()),
         cache: Arc::new(MemoryCache::default()),
         clock,
+        ids: Arc::new(RandomIds),
+        tasks: Tasks::default(),
         metrics: Metrics::new(),
         tracing: Tracing::default(),
     };
@@ -163,6 +167,8 @@ async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
         locks: Arc::new(MemoryLocks::default()),
         cache: cache.clone(),
         clock,
+        ids: Arc::new(RandomIds),
+        tasks: Tasks::default(),
         metrics: Metrics::new(),
         tracing: Tracing::default(),
     };

@@ -10,9 +10,11 @@ use airline_booking::bus::kafka::KafkaBus;
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::config::{Config, Database};
 use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway};
+use airline_booking::ids::RandomIds;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::store::Operations as _;
 use airline_booking::store::postgres::PostgresStore;
+use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -101,6 +103,8 @@ impl Membership {
             locks: Arc::new(RedisLocks::new(redis::single(), &self.locks)),
             cache: Arc::new(RedisCache::new(redis::single(), &self.searches, ttl, metrics.clone())),
             clock,
+            ids: Arc::new(RandomIds),
+            tasks: Tasks::default(),
             metrics: metrics.clone(),
             tracing: Tracing::default(),
         };

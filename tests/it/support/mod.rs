@@ -32,9 +32,11 @@ use airline_booking::cache::redis::RedisCache;
 use airline_booking::clock::{Clock as _, ManualClock};
 use airline_booking::config::Config;
 use airline_booking::domain::Timestamp;
+use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::redis::RedisLocks;
 use airline_booking::store::{Lane, Store};
+use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use axum::body::Body;
 use http::{Method, Request};
@@ -109,6 +111,8 @@ impl TestApp {
             locks: Arc::new(MemoryLocks::default()),
             cache: Arc::new(MemoryCache::default()),
             clock: clock.clone(),
+            ids: Arc::new(RandomIds),
+            tasks: Tasks::default(),
             metrics: Metrics::new(),
             tracing: Tracing::default(),
         };
