@@ -6,9 +6,10 @@
 use super::{Bus, BusError, Consumer};
 use crate::messages::{Message, Reason, Topic};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use tokio::sync::{Notify, broadcast};
 use tracing::warn;
@@ -30,23 +31,23 @@ const DEAD_LETTERS_MAX: usize = 1_024;
 impl MemoryBus {
     /// How many messages are with consumers or on their way to them.
     pub fn in_flight(&self) -> usize {
-        let groups = self.groups.lock().expect("no holder of the groups panics");
+        let groups = self.groups.lock();
         groups.values().flat_map(HashMap::values).map(|group| group.in_flight()).sum()
     }
 
     /// Takes the messages that were put aside, oldest first.
     pub fn take_dead_letters(&self) -> Vec<Message> {
-        let mut letters = self.dead_letters.lock().expect("no holder of the letters panics");
+        let mut letters = self.dead_letters.lock();
         letters.drain(..).collect()
     }
 
     fn groups_of(&self, topic: Topic) -> Vec<Arc<Group>> {
-        let groups = self.groups.lock().expect("no holder of the groups panics");
+        let groups = self.groups.lock();
         groups.get(&topic).map(|groups| groups.values().cloned().collect()).unwrap_or_default()
     }
 
     fn tell_listeners(&self, topic: Topic, message: &Message) {
-        let listeners = self.listeners.lock().expect("no holder of the listeners panics");
+        let listeners = self.listeners.lock();
         if let Some(listeners) = listeners.get(&topic) {
             // Nobody listening is no fault.
             let _ = listeners.send(message.clone());
@@ -77,7 +78,7 @@ impl Bus for MemoryBus {
     ) -> Result<(), BusError> {
         let reason = Reason::from(reason);
         warn!(topic = topic.as_str(), %reason, "a message was put aside");
-        let mut letters = self.dead_letters.lock().expect("no holder of the letters panics");
+        let mut letters = self.dead_letters.lock();
         if letters.len() == DEAD_LETTERS_MAX {
             letters.pop_front();
         }
@@ -86,22 +87,22 @@ impl Bus for MemoryBus {
     }
 
     async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {
-        let mut groups = self.groups.lock().expect("no holder of the groups panics");
+        let mut groups = self.groups.lock();
         let group = groups.entry(topic).or_default().entry(group.to_owned()).or_default();
         Ok(Box::new(GroupConsumer { group: group.clone(), received: Vec::new() }))
     }
 
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
-        let mut listeners = self.listeners.lock().expect("no holder of the listeners panics");
+        let mut listeners = self.listeners.lock();
         let sender =
             listeners.entry(topic).or_insert_with(|| broadcast::channel(LISTENER_LAG_MAX).0);
         Ok(Box::new(Listener(sender.subscribe())))
     }
 
     fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant> {
-        let groups = self.groups.lock().expect("no holder of the groups panics");
+        let groups = self.groups.lock();
         let group = groups.get(&topic)?.get(group)?;
-        group.queue().waiting_since
+        group.queue.lock().waiting_since
     }
 
     fn system(&self) -> &'static str {
@@ -159,12 +160,8 @@ impl Queue {
 }
 
 impl Group {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of the queue panics")
-    }
-
     fn push(&self, message: Message, receipt: Arc<Receipt>) {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.waiting_since.get_or_insert_with(Instant::now);
         queue.deliveries.push_back((message, receipt));
         drop(queue);
@@ -172,18 +169,18 @@ impl Group {
     }
 
     fn take(&self, max: usize) -> Vec<Delivery> {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         let count = queue.deliveries.len().min(max);
         queue.uncommitted += count;
         queue.deliveries.drain(..count).collect()
     }
 
     fn in_flight(&self) -> usize {
-        self.queue().in_flight()
+        self.queue.lock().in_flight()
     }
 
     fn commit(&self, count: usize) {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.uncommitted -= count;
         if queue.in_flight() == 0 {
             queue.waiting_since = None;
@@ -222,7 +219,7 @@ impl Consumer for GroupConsumer {
 impl Drop for GroupConsumer {
     /// What was not committed goes back to the front, for the group's next consumer.
     fn drop(&mut self) {
-        let mut queue = self.group.queue();
+        let mut queue = self.group.queue.lock();
         queue.uncommitted -= self.received.len();
         for delivery in self.received.drain(..).rev() {
             queue.deliveries.push_front(delivery);

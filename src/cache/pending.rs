@@ -3,8 +3,8 @@
 //! Bounded: beyond some thousands of keys all answers count as invalidated.
 
 use crate::domain::DayKey;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
 
 /// Maximum number of keys; beyond it all answers are invalidated.
 const KEYS_MAX: usize = 4_096;
@@ -37,7 +37,7 @@ pub(super) struct Batch {
 impl PendingInvalidations {
     /// Adds keys.
     pub(super) fn add(&self, keys: &[DayKey]) {
-        let mut list = self.list();
+        let mut list = self.list.lock();
         list.turn += 1;
         let turn = list.turn;
         if list.all.is_none() {
@@ -51,25 +51,25 @@ impl PendingInvalidations {
 
     /// Whether Redis does not know of an invalidation of the key yet.
     pub(super) fn has(&self, key: &DayKey) -> bool {
-        let list = self.list();
+        let list = self.list.lock();
         list.all.is_some() || list.keys.contains_key(key)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let list = self.list();
+        let list = self.list.lock();
         list.all.is_none() && list.keys.is_empty()
     }
 
     /// The next batch, of up to `max` keys.
     pub(super) fn batch(&self, max: usize) -> Batch {
-        let list = self.list();
+        let list = self.list.lock();
         let keys = list.keys.iter().take(max).map(|(key, turn)| (key.clone(), *turn)).collect();
         Batch { is_all: list.all.is_some(), keys, turn: list.turn }
     }
 
     /// Removes a batch that was sent. Keys that were invalidated again since stay.
     pub(super) fn forget(&self, sent: &Batch) {
-        let mut list = self.list();
+        let mut list = self.list.lock();
         if sent.is_all && list.all == Some(sent.turn) {
             list.all = None;
         }
@@ -78,10 +78,6 @@ impl PendingInvalidations {
                 list.keys.remove(key);
             }
         }
-    }
-
-    fn list(&self) -> MutexGuard<'_, List> {
-        self.list.lock().expect("no holder of the list panics")
     }
 }
 

@@ -14,8 +14,8 @@ use crate::telemetry::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
 use moka::future::Cache;
+use parking_lot::Mutex;
 use redis::Value;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -126,12 +126,12 @@ impl Windows {
     }
 
     fn opened(&self) -> Opened {
-        *self.opened.lock().expect("no holder of the window panics")
+        *self.opened.lock()
     }
 
     /// Opens a window, as of the answer to what was asked at `asked_at`.
     fn open(&self, asked_at: u64, epoch: Option<u64>) {
-        let mut opened = self.opened.lock().expect("no holder of the window panics");
+        let mut opened = self.opened.lock();
         let number = (opened.number / 2 + 1) * 2 + u64::from(epoch.is_some());
         *opened = Opened { number, epoch };
         self.number.store(number, Ordering::Release);

@@ -12,11 +12,12 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::{Mutex, RwLock};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde_json::Value;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -113,7 +114,7 @@ impl Keys {
     pub(super) async fn prepare(&self, now: Timestamp) -> anyhow::Result<()> {
         let Self::Set(set) = self else { return Ok(()) };
         let read = set.read_again(now).await;
-        set.attempts().ended = Some(set.clock.now());
+        set.attempts.lock().ended = Some(set.clock.now());
         match (read, &set.source) {
             (Err(error), KeySource::Url(_)) => {
                 warn!(
@@ -187,17 +188,13 @@ impl KeySet {
     }
 
     fn read(&self) -> Option<Read> {
-        self.read.read().expect("no holder of the keys panics").clone()
-    }
-
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
-        self.attempts.lock().expect("no holder of the attempts panics")
+        self.read.read().clone()
     }
 
     /// The running attempt, or a new one if one is due. Callers share it, so none waits for more than one
     /// response.
     fn begin_or_join(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
-        let running = self.attempts().running.clone();
+        let running = self.attempts.lock().running.clone();
         running.filter(|attempt| attempt.peek().is_none()).or_else(|| self.begin(now))
     }
 
@@ -206,7 +203,7 @@ impl KeySet {
     /// It is a task of its own: if callers that disconnect ended the attempt, the set might never be read.
     fn begin(self: &Arc<Self>, now: Timestamp) -> Option<Attempt> {
         let pause = if self.read().is_some() { RETRY_AFTER } else { FIRST_RETRY_AFTER };
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts.lock();
         let is_running = attempts.running.as_ref().is_some_and(|running| running.peek().is_none());
         if is_running || attempts.ended.is_some_and(|ended| now < ended + pause) {
             return None;
@@ -217,7 +214,7 @@ impl KeySet {
             if let Some(error) = &failed {
                 warn!(error, "reading the keys of tokens failed");
             }
-            let mut attempts = set.attempts();
+            let mut attempts = set.attempts.lock();
             attempts.running = None;
             attempts.ended = Some(set.clock.now());
             failed.map(Arc::from)
@@ -241,7 +238,7 @@ impl KeySet {
         let keys = keys_of(&document)?;
         info!(keys = keys.len(), "read the keys of tokens");
         let read = Read { keys: keys.into(), at: now };
-        *self.read.write().expect("no holder of the keys panics") = Some(read);
+        *self.read.write() = Some(read);
         Ok(())
     }
 }

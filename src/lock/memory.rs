@@ -3,9 +3,9 @@
 use super::{FlightLocks, Taken};
 use crate::domain::FlightId;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::sync::Mutex;
 
 /// The set of locked flights.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct MemoryLocks {
 #[async_trait]
 impl FlightLocks for MemoryLocks {
     async fn take(&self, flights: &[FlightId]) -> Taken {
-        let mut taken = self.taken.lock().expect("no holder of the lock panics");
+        let mut taken = self.taken.lock();
         let free = flights.iter().copied().filter(|flight| taken.insert(*flight));
         Taken { flights: free.collect(), token: None }
     }
@@ -26,7 +26,7 @@ impl FlightLocks for MemoryLocks {
     }
 
     async fn release(&self, given_back: Taken) {
-        let mut taken = self.taken.lock().expect("no holder of the lock panics");
+        let mut taken = self.taken.lock();
         for flight in &given_back.flights {
             taken.remove(flight);
         }

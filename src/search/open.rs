@@ -3,7 +3,8 @@
 use super::Answer;
 use crate::domain::{Flight, Timestamp};
 use chrono::Duration;
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// A cached answer of the store. A flight that closes is left out here and costs no load: the store's
 /// answer does not depend on the time.
@@ -37,7 +38,7 @@ impl KeptAnswer {
     }
 
     fn remaining(&self, now: Timestamp) -> Arc<Answer> {
-        let mut latest = self.latest.lock().expect("no holder of an answer panics");
+        let mut latest = self.latest.lock();
         match &*latest {
             Some(open) if open.is_open(now) => open.answer.clone(),
             _ => {

@@ -3,8 +3,8 @@
 use super::StoreError;
 use super::rows::{Columns, read};
 use crate::rules::Damage;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::error;
 
@@ -54,7 +54,7 @@ impl Unreadable {
     fn note(&self, error: &StoreError, now: Instant) {
         let StoreError::Corrupt { table, row, .. } = error else { return };
         let name = (*table, row.clone());
-        let mut rows = self.rows();
+        let mut rows = self.0.lock();
         if let Some(met_at) = rows.get_mut(&name) {
             *met_at = now;
             return;
@@ -75,14 +75,10 @@ impl Unreadable {
 
     fn count_at(&self, now: Instant) -> BTreeMap<&'static str, usize> {
         let mut count = BTreeMap::new();
-        for ((table, _), met_at) in &*self.rows() {
+        for ((table, _), met_at) in &*self.0.lock() {
             *count.entry(*table).or_default() += usize::from(is_recent(*met_at, now));
         }
         count
-    }
-
-    fn rows(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Instant>> {
-        self.0.lock().expect("no holder of the unreadable rows panics")
     }
 }
 

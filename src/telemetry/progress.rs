@@ -3,9 +3,10 @@
 use super::Metrics;
 use super::registrar::Registrar;
 use crate::messages::Topic;
+use parking_lot::Mutex;
 use prometheus::IntGaugeVec;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a worker has begun and when it last finished something. Cheap to clone.
@@ -35,12 +36,12 @@ impl Default for Progress {
 impl Progress {
     /// A piece of work is finished.
     pub fn step(&self) {
-        self.steps().last = Instant::now();
+        self.0.lock().last = Instant::now();
     }
 
     /// Starts a piece of work.
     pub fn begin(&self) -> Open {
-        let mut steps = self.steps();
+        let mut steps = self.0.lock();
         steps.open += 1;
         steps.open_since.get_or_insert_with(Instant::now);
         Open(self.clone())
@@ -49,19 +50,15 @@ impl Progress {
     /// How long there has been work without any being finished. `waiting_since` is when the oldest
     /// work that has not been started arrived.
     pub fn stalled_for(&self, waiting_since: Option<Instant>, now: Instant) -> Duration {
-        let steps = self.steps();
+        let steps = self.0.lock();
         let since = [steps.open_since, waiting_since].into_iter().flatten().min();
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since.max(steps.last)))
-    }
-
-    fn steps(&self) -> MutexGuard<'_, Steps> {
-        self.0.lock().expect("no holder of the steps panics")
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut steps = self.0.steps();
+        let mut steps = self.0.0.lock();
         steps.open -= 1;
         if steps.open == 0 {
             steps.open_since = None;
@@ -90,7 +87,7 @@ impl Stalls {
 
     /// Sets whether messages of a group wait in this process's partitions.
     pub(super) fn set_lagging(&self, topic: Topic, group: &str, is_behind: bool) {
-        let mut lagging = self.lagging.lock().expect("no holder of the times panics");
+        let mut lagging = self.lagging.lock();
         let key = (topic, group.to_owned());
         if is_behind {
             lagging.entry(key).or_insert_with(Instant::now);
@@ -106,7 +103,7 @@ impl Stalls {
     }
 
     fn all(&self) -> Vec<(&'static str, Duration)> {
-        let workers = self.workers.lock().expect("no holder of the workers panics");
+        let workers = self.workers.lock();
         let now = Instant::now();
         workers.iter().map(|(name, stall)| (*name, stall(now))).collect()
     }
@@ -119,7 +116,7 @@ impl Metrics {
         name: &'static str,
         stall: impl Fn(Instant) -> Duration + Send + Sync + 'static,
     ) {
-        let mut workers = self.stalls.workers.lock().expect("no holder of the workers panics");
+        let mut workers = self.stalls.workers.lock();
         workers.push((name, Box::new(stall)));
     }
 
@@ -130,7 +127,7 @@ impl Metrics {
 
     /// Since when messages of a group have been waiting in this process's partitions without a break.
     pub fn lagging_since(&self, topic: Topic, group: &str) -> Option<Instant> {
-        let lagging = self.stalls.lagging.lock().expect("no holder of the times panics");
+        let lagging = self.stalls.lagging.lock();
         lagging.get(&(topic, group.to_owned())).copied()
     }
 }

@@ -1,9 +1,10 @@
 //! Requests by route: each route's handles are resolved once.
 
 use super::registrar::Registrar;
+use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) struct Routes {
@@ -38,7 +39,7 @@ impl Routes {
 
     pub(super) fn route(&self, method: &'static str, path: &str) -> Arc<Route> {
         let known = {
-            let routes = self.known.read().expect("no holder of the routes panics");
+            let routes = self.known.read();
             routes.get(method).and_then(|paths| paths.get(path)).cloned()
         };
         known.unwrap_or_else(|| self.add(method, path))
@@ -52,7 +53,7 @@ impl Routes {
             by_status: RwLock::default(),
             seconds: self.seconds.with_label_values(&[method, path]),
         };
-        let mut routes = self.known.write().expect("no holder of the routes panics");
+        let mut routes = self.known.write();
         let paths = routes.entry(method).or_default();
         paths.entry(path.to_owned()).or_insert_with(|| Arc::new(route)).clone()
     }
@@ -63,7 +64,7 @@ impl Route {
     pub fn observe(&self, status: http::StatusCode, took: Duration) {
         self.seconds.observe(took.as_secs_f64());
         let known = {
-            let counters = self.by_status.read().expect("no holder of the counters panics");
+            let counters = self.by_status.read();
             counters.get(&status.as_u16()).map(IntCounter::inc)
         };
         if known.is_none() {
@@ -76,7 +77,7 @@ impl Route {
         let labels = [self.method, &*self.path, code, status.as_str()];
         let counter = self.requests.with_label_values(&labels);
         counter.inc();
-        let mut counters = self.by_status.write().expect("no holder of the counters panics");
+        let mut counters = self.by_status.write();
         counters.insert(status.as_u16(), counter);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::BusError;
 use crate::config::KafkaSettings;
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{Consumer, ConsumerContext};
@@ -10,7 +11,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
@@ -106,7 +107,7 @@ pub(super) struct Log(Arc<Mutex<HashMap<String, Instant>>>);
 impl Log {
     /// Whether a line of this kind is due.
     pub(super) fn is_due(&self, kind: &str) -> bool {
-        let mut said = self.0.lock().expect("no holder of the log panics");
+        let mut said = self.0.lock();
         let is_due = said.get(kind).is_none_or(|last| last.elapsed() >= QUIET);
         if is_due {
             // The kinds are librdkafka's facilities and error codes: a bounded set.

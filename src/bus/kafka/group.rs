@@ -11,6 +11,7 @@ use super::topics::{is_missing, says_missing};
 use super::{BusError, Consumer, Message, Shared, Topic, offsets, wire};
 use async_trait::async_trait;
 use futures::StreamExt;
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
@@ -20,8 +21,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -106,7 +107,7 @@ impl Consumer for GroupConsumer {
 
     async fn commit(&mut self) -> Result<(), BusError> {
         if let Some(membership) = &self.membership {
-            membership.member().offsets().finish();
+            membership.member().offsets.lock().finish();
             membership.commit_done();
         }
         Ok(())
@@ -152,7 +153,8 @@ impl Membership {
             }
             self.commit_done();
             // An error that passes is librdkafka's to get over; the log has it.
-            let tick = if self.member().offsets().is_all_sent() { TICK } else { COMMIT_INTERVAL };
+            let tick =
+                if self.member().offsets.lock().is_all_sent() { TICK } else { COMMIT_INTERVAL };
             let first = match tokio::time::timeout(tick, stream.next()).await {
                 Ok(Some(Ok(first))) => first,
                 Ok(Some(Err(error))) => {
@@ -171,7 +173,7 @@ impl Membership {
     }
 
     fn received(&self, message: &BorrowedMessage<'_>) -> (Message, usize) {
-        if self.member().offsets().receive(message.partition(), message.offset()) {
+        if self.member().offsets.lock().receive(message.partition(), message.offset()) {
             self.member().begin_with_new_topic();
         }
         wire::message_of(message, self.member().shared.signatures.as_ref())
@@ -182,7 +184,7 @@ impl Membership {
     async fn look_for_topic(&self) {
         let member = self.member();
         {
-            let mut looked_at = self.looked_at.lock().expect("no holder of the time panics");
+            let mut looked_at = self.looked_at.lock();
             let is_due = looked_at.elapsed() >= LOOK_INTERVAL;
             if !is_due && !member.misses_topic.swap(false, Ordering::AcqRel) {
                 return;
@@ -200,7 +202,7 @@ impl Membership {
     /// Sends what is done on its way, once in a while.
     fn commit_done(&self) {
         let member = self.member();
-        let next = member.offsets().next_commit(Instant::now());
+        let next = member.offsets.lock().next_commit(Instant::now());
         if !next.is_empty() {
             member.commit(&**self.consumer, &next);
         }
@@ -218,7 +220,7 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let member = self.member();
-        let last = member.offsets().last_commit();
+        let last = member.offsets.lock().last_commit();
         if !last.is_empty() {
             member.commit(&**self.consumer, &last);
         }
@@ -240,10 +242,6 @@ pub(super) struct Member {
 }
 
 impl Member {
-    fn offsets(&self) -> MutexGuard<'_, Offsets> {
-        self.offsets.lock().expect("no holder of the offsets panics")
-    }
-
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -270,14 +268,14 @@ impl Member {
     /// deleted topic.
     fn has_lost_topic(&self, consumer: &StreamConsumer<Self>) -> KafkaResult<bool> {
         let answer = consumer.fetch_metadata(Some(&self.name), LOOK_MAX)?;
-        let next = self.offsets().next();
+        let next = self.offsets.lock().next();
         if answer.topics().iter().any(is_missing)
             || ends_before(consumer, &self.name, &next, LOOK_MAX)?
         {
             return Ok(true);
         }
         let mut asked = TopicPartitionList::new();
-        for partition in self.offsets().committed() {
+        for partition in self.offsets.lock().committed() {
             asked.add_partition(&self.name, partition);
         }
         if asked.count() == 0 {
@@ -289,7 +287,7 @@ impl Member {
         });
         let forgotten: Vec<_> = forgotten.map(|element| element.partition()).collect();
         // Those that became another consumer's meanwhile say nothing.
-        let still = self.offsets().committed();
+        let still = self.offsets.lock().committed();
         Ok(forgotten.iter().any(|partition| still.contains(partition)))
     }
 
@@ -303,7 +301,7 @@ impl Member {
             .and_then(|list| consumer.commit(&list, CommitMode::Async));
         if let Err(error) = sent {
             debug!(%error, topic = self.name, "a commit was not taken");
-            self.offsets().answer([], offsets.iter().copied());
+            self.offsets.lock().answer([], offsets.iter().copied());
         }
     }
 }
@@ -317,11 +315,11 @@ impl ConsumerContext for Member {
         match rebalance {
             Rebalance::Assign(list) => {
                 info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions assigned");
-                self.offsets().assign(partitions(list));
+                self.offsets.lock().assign(partitions(list));
             }
             Rebalance::Revoke(list) => {
                 info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions revoked");
-                let last = self.offsets().revoke(partitions(list));
+                let last = self.offsets.lock().revoke(partitions(list));
                 if !last.is_empty() {
                     // Ahead of the message that gives the partitions away, to the same broker.
                     self.commit(consumer, &last);
@@ -347,7 +345,7 @@ impl ConsumerContext for Member {
                 }
             }
         }
-        self.offsets().answer(done, failed);
+        self.offsets.lock().answer(done, failed);
     }
 }
 

@@ -3,10 +3,10 @@
 use super::producer::may_lack_its_topic;
 use super::{BusError, Shared, Topic};
 use crate::messages::{Message, Original, Reason};
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
@@ -25,12 +25,12 @@ pub(super) struct Letters(Mutex<HashMap<Topic, Instant>>);
 
 impl Letters {
     fn are_given_up(&self, topic: Topic) -> bool {
-        let given_up = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let given_up = self.0.lock();
         given_up.get(&topic).is_some_and(|since| since.elapsed() < GIVEN_UP_FOR)
     }
 
     fn give_up(&self, topic: Topic) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic, Instant::now());
+        self.0.lock().insert(topic, Instant::now());
     }
 }
 

@@ -4,6 +4,7 @@ use super::client::{Clients, DropInBackground, Log};
 use super::topics::says_missing;
 use super::{BusError, Message, letters, wire};
 use crate::messages::{Original, Signatures};
+use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -11,8 +12,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -58,7 +59,7 @@ impl Producer {
     }
 
     pub(super) fn current(&self) -> Client {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().clone()
     }
 
     /// Sends messages, each to its topic; done when Kafka has all of them, or none is under way any
@@ -131,7 +132,7 @@ impl Producer {
     /// Puts a new client in the place of the one that was used, unless another has been put there. Says
     /// whether it did. What is under way ends with the used one.
     pub(super) fn replace(&self, clients: &Clients, used: &Client) -> Result<bool, BusError> {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.write();
         let is_current = Arc::ptr_eq(&current, used);
         if is_current {
             *current = client(clients)?;
@@ -177,7 +178,7 @@ pub(super) struct Receipt {
 
 impl Receipt {
     fn failure(&self) -> Option<KafkaError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.lock().clone()
     }
 
     fn has_failed(&self) -> bool {
@@ -186,7 +187,7 @@ impl Receipt {
 
     fn acknowledge(&self, outcome: Result<(), KafkaError>) {
         if let Err(error) = outcome {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.failure.lock().get_or_insert(error);
             self.changed.notify_one();
         }
         if self.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -8,13 +8,13 @@ use super::client::{Clients, DropInBackground, blocking};
 use super::producer::Client;
 use super::{BusError, Topic};
 use crate::config::{KafkaSettings, TopicNames};
+use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::info;
 
@@ -74,7 +74,7 @@ impl Topics {
 
     /// Whether the four are known to exist.
     pub(super) fn do_exist(&self) -> bool {
-        let known = self.known();
+        let known = self.known.lock();
         Topic::ALL.iter().all(|topic| known.contains_key(self.name(*topic)))
     }
 
@@ -112,7 +112,7 @@ impl Topics {
 
     /// Forgets that a topic exists.
     pub(super) fn forget(&self, name: &str) {
-        self.known().remove(name);
+        self.known.lock().remove(name);
     }
 
     /// The topic that the next ping is about: each in turn.
@@ -124,7 +124,7 @@ impl Topics {
     /// then it is another one of this name.
     pub(super) fn is_lost(&self, topic: Topic, answer: &Metadata) -> bool {
         let name = self.name(topic);
-        let Some(partitions) = self.known().get(name).copied() else { return false };
+        let Some(partitions) = self.known.lock().get(name).copied() else { return false };
         let found = answer.topics().iter().find(|found| found.name() == name);
         found.is_none_or(|found| is_missing(found) || shrank(found, partitions))
     }
@@ -133,10 +133,6 @@ impl Topics {
     pub(super) async fn lost(&self, client: &Client) -> Result<Vec<Topic>, BusError> {
         let answer = metadata(client, LOOK_MAX).await?;
         Ok(Topic::ALL.into_iter().filter(|topic| self.is_lost(*topic, &answer)).collect())
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees to it that a topic's dead letters have a place; few are expected.
@@ -156,14 +152,14 @@ impl Topics {
         clients: &Clients,
         client: &Client,
     ) -> Result<(), BusError> {
-        wanted.retain(|(name, _)| !self.known().contains_key(name));
+        wanted.retain(|(name, _)| !self.known.lock().contains_key(name));
         if wanted.is_empty() {
             return Ok(());
         }
         // In an outage each caller's turn takes its time; they don't add up for the last in line.
         let turn = tokio::time::timeout(ANSWER_MAX, self.making.lock()).await;
         let _turn = turn.map_err(|_| BusError("Kafka does not answer".into()))?;
-        wanted.retain(|(name, _)| !self.known().contains_key(name));
+        wanted.retain(|(name, _)| !self.known.lock().contains_key(name));
         let there = existing(client, |topic| !is_missing(topic)).await?;
         let (found, missing): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(|(name, _)| there.contains_key(name));
@@ -178,7 +174,7 @@ impl Topics {
 
     fn know(&self, wanted: &[(String, i32)], there: &BTreeMap<String, usize>) {
         let found = wanted.iter().filter_map(|(name, _)| there.get_key_value(name));
-        self.known().extend(found.map(|(name, partitions)| (name.clone(), *partitions)));
+        self.known.lock().extend(found.map(|(name, partitions)| (name.clone(), *partitions)));
     }
 
     async fn create(&self, missing: &[(String, i32)], clients: &Clients) -> Result<(), BusError> {

@@ -12,8 +12,9 @@ use crate::clock::Clock;
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -181,12 +182,12 @@ impl SimulatedGateway {
             tokio::time::sleep(self.latency).await;
         }
         let (reply, answer) = oneshot::channel();
-        self.waiting().push(Waiting { call, reply });
+        self.waiting.lock().push(Waiting { call, reply });
         // Lets calls that began together share a write.
         tokio::task::yield_now().await;
         let turn = self.turn.lock().await;
         // The holder of the lock writes all waiting calls; an earlier holder may have written this one.
-        let waiting = std::mem::take(&mut *self.waiting());
+        let waiting = std::mem::take(&mut *self.waiting.lock());
         if !waiting.is_empty() {
             self.write(waiting).await;
         }
@@ -208,10 +209,6 @@ impl SimulatedGateway {
             // Fails if the caller has left; it repeats the call.
             let _ = reply.send(answer);
         }
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().expect("no holder of the calls panics")
     }
 }
 

@@ -5,9 +5,9 @@
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use parking_lot::Mutex;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
 
 /// Keys in one bucket of the table.
 const SLOTS: usize = 8;
@@ -49,7 +49,7 @@ impl StateStore for FixedTable {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let at = self.hasher.hash_one(key) as usize % self.buckets.len();
-        let mut slots = self.buckets[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.buckets[at].lock();
         let is_known = |slot: &Slot| slot.key == *key && slot.whole_at.as_u64() > 0;
         let known = slots.iter().position(is_known);
         let (answer, whole_at) = judge(known.map(|at| slots[at].whole_at))?;

@@ -2,10 +2,10 @@
 //! fill the log and hide everything else in it.
 
 use super::client_ip;
+use parking_lot::Mutex;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::time::Instant;
 
 /// Maximum lines a second.
@@ -46,7 +46,7 @@ impl Refusals {
     pub(crate) fn take(&self, client: IpAddr, at: Instant) -> Option<u64> {
         let second = at.saturating_duration_since(self.started).as_secs();
         let count = self.hasher.hash_one(client_ip::key(client)) as usize % COUNTS;
-        let mut written = self.written.lock().expect("no holder of the counts panics");
+        let mut written = self.written.lock();
         if second > written.second {
             written.second = second;
             written.lines = 0;

@@ -6,8 +6,8 @@ use super::stall_guard::StallGuard;
 use crate::domain::{Flight, Timestamp};
 use crate::store::StoreError;
 use crate::store::unreadable::Unreadable;
+use parking_lot::Mutex;
 use sqlx::PgPool;
-use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -53,12 +53,12 @@ impl Reader {
             Err(_) => anyhow::anyhow!("no answer within {ANSWER_TIMEOUT:?}"),
         };
         warn!(error = %format_args!("{error:#}"), "the replica (DB_READ_HOST) failed; searches read from the primary");
-        *self.away_until.lock().expect("no holder panics") = Some(Instant::now() + AWAY_FOR);
+        *self.away_until.lock() = Some(Instant::now() + AWAY_FOR);
         None
     }
 
     fn is_away(&self) -> bool {
-        let until = self.away_until.lock().expect("no holder panics");
+        let until = self.away_until.lock();
         until.is_some_and(|until| Instant::now() < until)
     }
 }

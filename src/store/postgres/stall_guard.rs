@@ -8,9 +8,9 @@
 
 use super::error::casts_doubt;
 use crate::store::StoreError;
+use parking_lot::Mutex;
 use sqlx::{PgConnection, Row};
 use std::pin::pin;
-use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -65,16 +65,16 @@ impl StallGuard {
 
     /// Whether a connection was lost since `then`.
     pub(super) fn was_suspected_since(&self, then: Instant) -> bool {
-        let suspected_at = self.suspected_at.lock().expect("no holder panics");
+        let suspected_at = self.suspected_at.lock();
         suspected_at.is_some_and(|at| at >= then)
     }
 
     fn suspect(&self) {
-        *self.suspected_at.lock().expect("no holder panics") = Some(Instant::now());
+        *self.suspected_at.lock() = Some(Instant::now());
     }
 
     fn is_suspected(&self) -> bool {
-        let suspected_at = self.suspected_at.lock().expect("no holder panics");
+        let suspected_at = self.suspected_at.lock();
         suspected_at.is_some_and(|at| at.elapsed() < SUSPECTED_FOR)
     }
 }

@@ -10,8 +10,8 @@ use crate::store::rows::micros;
 use crate::store::sql::{self, json};
 use crate::store::{Lane, Outbox, OutboxEntry, StoreError};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard};
 
 /// Maximum sent rows of a lane that wait to be deleted while there are others to send. A transaction per
 /// page would take the one writer from the bookings too often.
@@ -79,18 +79,14 @@ pub(super) struct Sent(Mutex<HashMap<Lane, BTreeSet<i64>>>);
 impl Sent {
     /// Adds rows. Returns all of the lane.
     fn add(&self, lane: Lane, ids: &[i64]) -> BTreeSet<i64> {
-        let mut lanes = self.lanes();
+        let mut lanes = self.0.lock();
         let sent = lanes.entry(lane).or_default();
         sent.extend(ids);
         sent.clone()
     }
 
     fn remove(&self, lane: Lane, ids: &BTreeSet<i64>) {
-        self.lanes().entry(lane).or_default().retain(|id| !ids.contains(id));
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, BTreeSet<i64>>> {
-        self.0.lock().expect("no holder of the sent rows panics")
+        self.0.lock().entry(lane).or_default().retain(|id| !ids.contains(id));
     }
 }
 

@@ -35,7 +35,7 @@ struct Shared {
     /// A write failed, and none has succeeded since.
     is_suspect: AtomicBool,
     /// When the writer last proved that it writes.
-    proved_at: std::sync::Mutex<Instant>,
+    proved_at: parking_lot::Mutex<Instant>,
 }
 
 impl Writer {
@@ -45,7 +45,7 @@ impl Writer {
             connection: Mutex::new(Some(connection)),
             options,
             is_suspect: AtomicBool::new(false),
-            proved_at: std::sync::Mutex::new(Instant::now()),
+            proved_at: parking_lot::Mutex::new(Instant::now()),
         })))
     }
 
@@ -79,7 +79,7 @@ impl Writer {
     /// a change, since only a write notices a full disk.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let is_suspect = self.0.is_suspect.load(Ordering::Relaxed);
-        let proved_before = self.proved_at().elapsed();
+        let proved_before = self.0.proved_at.lock().elapsed();
         if !is_suspect && proved_before < PROBE_EVERY {
             return Ok(());
         }
@@ -111,11 +111,7 @@ impl Writer {
 
     fn prove(&self) {
         self.0.is_suspect.store(false, Ordering::Relaxed);
-        *self.proved_at() = Instant::now();
-    }
-
-    fn proved_at(&self) -> std::sync::MutexGuard<'_, Instant> {
-        self.0.proved_at.lock().expect("no holder of the instant panics")
+        *self.0.proved_at.lock() = Instant::now();
     }
 
     /// Whether the writer is taken.
@@ -173,10 +169,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let options = SqliteConnectOptions::new().filename(file.path());
         let writer = Writer::open(options).await.unwrap();
-        *writer.proved_at() -= PROBE_EVERY;
+        *writer.0.proved_at.lock() -= PROBE_EVERY;
         let writing = writer.take().await.unwrap();
         writer.probe().await.unwrap();
-        *writer.proved_at() -= OTHERS_WRITE_MAX;
+        *writer.0.proved_at.lock() -= OTHERS_WRITE_MAX;
         writer.probe().await.unwrap_err();
         drop(writing);
         writer.probe().await.unwrap();
