@@ -1,11 +1,12 @@
 //! Which requests need one of the `MAX_IN_FLIGHT` permits, and which do not: probes, slow bodies, callers that
 //! wait for a payment. And requests that hang or panic.
 
-use crate::support::{Answer, ReadFault, TestApp, booking};
+use crate::support::{Answer, ReadFault, TestApp, booking, eventually};
 use axum::body::Body;
 use futures::future::join_all;
 use http::{Method, Request};
 use serde_json::json;
+use std::fmt::Debug;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -15,11 +16,33 @@ async fn with_places(max: usize) -> TestApp {
     TestApp::with(|config| config.max_in_flight = max).await
 }
 
-/// A request that is sent, and not answered for the time that this looks.
-async fn is_under_way(answer: &mut (impl Future<Output = Answer> + Unpin)) {
+/// Long enough on a busy machine, and shorter than all probes take one after the other.
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// Polls a request until the service works on so many, and checks that it is not answered meanwhile.
+async fn is_under_way<T: Debug>(
+    app: &TestApp,
+    requests: usize,
+    answer: &mut (impl Future<Output = T> + Unpin),
+) {
+    let in_flight = format!("http_in_flight_requests {requests}\n");
+    let are_under_way = async || app.app.metrics.render().contains(&in_flight);
     tokio::select! {
         answer = answer => panic!("{answer:?}"),
-        () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        () = eventually(&in_flight, are_under_way) => {}
+    }
+}
+
+/// Polls a booking until so many wait for their payments, and checks that it is not answered meanwhile.
+async fn waits_for_its_payment(
+    app: &TestApp,
+    payments: usize,
+    answer: &mut (impl Future<Output = Answer> + Unpin),
+) {
+    let are_held_back = async || app.gateway.held_back() == payments;
+    tokio::select! {
+        answer = answer => panic!("{answer:?}"),
+        () = eventually("captures at the gate", are_held_back) => {}
     }
 }
 
@@ -30,10 +53,7 @@ async fn probes_take_no_permit_and_ping_the_store_once() {
     app.faults.strike_reads(Some(ReadFault::Hangs));
     let probes = (0..50).map(|number| app.get(["/readyz", "/api/v1/health"][number % 2]));
     let mut probes = Box::pin(join_all(probes));
-    tokio::select! {
-        answers = &mut probes => panic!("{answers:?}"),
-        () = tokio::time::sleep(Duration::from_millis(50)) => {}
-    }
+    is_under_way(&app, 50, &mut probes).await;
     assert_eq!(app.faults.pings(), 1);
     let placed = tokio::select! {
         answers = &mut probes => panic!("{answers:?}"),
@@ -41,7 +61,7 @@ async fn probes_take_no_permit_and_ping_the_store_once() {
     };
     assert_eq!(placed.status, 201, "{placed:?}");
     // Not one after the other: all share the answer of the first.
-    let answers = tokio::time::timeout(Duration::from_secs(5), probes).await.expect("in time");
+    let answers = tokio::time::timeout(IN_TIME, probes).await.expect("in time");
     assert!(answers.iter().all(|answer| answer.status == 503), "{answers:?}");
     app.faults.strike_reads(None);
     app.finish().await;
@@ -81,7 +101,7 @@ async fn a_slow_body_takes_no_permit() {
     };
     let (send, request) = slow();
     let mut answer = Box::pin(app.send(request));
-    is_under_way(&mut answer).await;
+    is_under_way(&app, 1, &mut answer).await;
     assert_eq!(app.book(flight, 1).await.status, 201);
     send.send(booking(flight, 1).to_string()).expect("it is awaited");
     assert_eq!(answer.await.status, 201);
@@ -89,11 +109,11 @@ async fn a_slow_body_takes_no_permit() {
     // It needs one once it is there.
     let (send, request) = slow();
     let mut answer = Box::pin(app.send(request));
-    is_under_way(&mut answer).await;
+    is_under_way(&app, 1, &mut answer).await;
     app.faults.strike_reads(Some(ReadFault::Hangs));
     let path = format!("/api/v1/flights/{flight}");
     let mut hanging = Box::pin(app.get(&path));
-    is_under_way(&mut hanging).await;
+    is_under_way(&app, 2, &mut hanging).await;
     send.send(booking(flight, 1).to_string()).expect("it is awaited");
     answer.await.assert_problem(503, "overloaded");
     drop(hanging);
@@ -110,8 +130,8 @@ async fn a_caller_waiting_for_a_payment_takes_no_permit() {
     let (body, wait) = (booking(flight, 1), [("prefer", "wait=30")]);
     let waiting = || app.send_json_with(Method::POST, PATH, &body, &wait);
     let (mut one, mut other) = (Box::pin(waiting()), Box::pin(waiting()));
-    is_under_way(&mut one).await;
-    is_under_way(&mut other).await;
+    waits_for_its_payment(&app, 1, &mut one).await;
+    waits_for_its_payment(&app, 2, &mut other).await;
     assert_eq!(app.book(flight, 1).await.json["status"], "pending");
     app.gateway.open();
     assert_eq!(one.await.json["status"], "completed");
@@ -128,7 +148,7 @@ async fn callers_waiting_for_one_booking_each_count() {
         (booking(flight, 1), [("prefer", "wait=30"), ("idempotency-key", "order-7")]);
     let waiting = || app.send_json_with(Method::POST, PATH, &body, &headers);
     let mut first = Box::pin(waiting());
-    is_under_way(&mut first).await;
+    waits_for_its_payment(&app, 1, &mut first).await;
     let second = waiting().await;
     assert_eq!(second.json["status"], "pending");
     assert_eq!(second.header("preference-applied"), None);
@@ -144,7 +164,7 @@ async fn a_hanging_request_times_out_whatever_the_caller_prefers() {
     app.faults.strike_reads(Some(ReadFault::Hangs));
     let request = Request::get(format!("/api/v1/flights/{flight}")).header("prefer", "wait=60");
     let answer = app.send(request.body(Body::empty()).expect("a request"));
-    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.expect("in time");
+    let answer = tokio::time::timeout(IN_TIME, answer).await.expect("in time");
     answer.assert_problem(503, "unavailable");
     assert!(answer.json["detail"].as_str().expect("text").contains("SERVER_WRITE_TIMEOUT"));
     app.faults.strike_reads(None);

@@ -430,14 +430,14 @@ async fn a_hanging_broker_is_detected_and_blocks_no_caller() {
     broker.freeze();
     let began = Instant::now();
     subject.bus.ping().await.expect_err("it hangs");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let refused = subject.bus.publish(&[(TOPIC, message("k", "1"))]).await;
     refused.expect_err("it hangs");
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_MAX, "{:?}", began.elapsed());
     let began = Instant::now();
     consumer.commit().await.expect("on its way");
     drop(consumer);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     broker.thaw();
     let again =
         async { while subject.bus.publish(&[(TOPIC, message("k", "2"))]).await.is_err() {} };
@@ -461,7 +461,7 @@ async fn after_an_outage_of_kafka_every_acknowledged_message_arrives() {
     let began = Instant::now();
     let refused = subject.bus.publish(&[(TOPIC, message("k", "0"))]).await;
     refused.expect_err("Kafka is away");
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < WAIT_MAX, "{:?}", began.elapsed());
 
     // Numbers in batches, each batch until it is acknowledged, as the relay does it.
     let acknowledged = Arc::new(Mutex::new(0));

@@ -168,7 +168,7 @@ async fn a_silent_primary_is_abandoned_and_found_again() {
         faulty.expect_sold(sold).await;
     }
     let waited = asked_at.elapsed();
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited < Duration::from_secs(30), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,11 +209,10 @@ async fn only_searches_read_the_replica_and_they_fall_back_to_the_primary() {
         .execute(&mut replica_database)
         .await
         .expect("it catches up");
-    let bound = Duration::from_secs(3);
+    let bound = Duration::from_secs(30);
     within(bound, "the replica's new answer", async || equal(seats(&faulty).await, 60)).await;
 
     drop(proxy);
-    let bound = Duration::from_secs(10);
     within(bound, "the primary's answer", async || equal(seats(&faulty).await, 98)).await;
     assert!(faulty.server.terminate().await);
 }

@@ -2,7 +2,7 @@
 
 use crate::ports_cache::{cache, day, get, outdated, put};
 use crate::support::redis::{Server, connect};
-use crate::support::{TestApp, booking, config, eventually, within};
+use crate::support::{TestApp, booking, config, eventually};
 use airline_booking::app::{App, Ports};
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::cache::{CacheAway, SearchCache};
@@ -20,8 +20,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// How soon a return of Redis is noticed, with room for a busy machine.
-const SOON: Duration = Duration::from_secs(4);
+/// Long enough for any call that does not wait until Redis comes back, also on a busy machine.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// A call that found Redis silent waited this long, the time limit of a call.
+const SLOW: Duration = Duration::from_millis(50);
 
 const PREFIX: &str = "search:";
 
@@ -31,6 +34,29 @@ fn replica(server: &Server, background: &mut JoinSet<()>) -> Arc<RedisCache> {
     let running = cache.clone();
     background.spawn(async move { running.run().await });
     cache
+}
+
+/// Keeps an answer until another replica fetches it: on a busy machine Redis may miss the time limit of a
+/// call, and nothing is kept.
+async fn share(one: &RedisCache, other: &RedisCache, key: &DayKey, answer: &'static str) {
+    eventually(format!("a shared answer {answer}"), async || {
+        put(one, key, answer).await;
+        get(other, key).await.as_deref() == Some(answer.as_bytes())
+    })
+    .await;
+}
+
+/// Waits until two replicas lock each other out.
+async fn lock_each_other_out(one: &RedisLocks, two: &RedisLocks, wanted: &[FlightId]) {
+    eventually("locks that exclude each other", async || {
+        let first = one.take(wanted).await;
+        let second = two.take(wanted).await;
+        let is_exclusive = first.flights == wanted && second.flights.is_empty();
+        one.release(first).await;
+        two.release(second).await;
+        is_exclusive
+    })
+    .await;
 }
 
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
@@ -44,27 +70,27 @@ async fn a_hung_redis_slows_few_answers_and_serves_no_stale_one() {
     let mut background = JoinSet::new();
     // The first says nothing in the background until told to.
     let replicas = [Arc::new(cache(server.redis(), PREFIX)), replica(&server, &mut background)];
-    put(&*replicas[0], &day(1), "older").await;
-    assert!(get(&*replicas[1], &day(1)).await.is_some());
+    share(&replicas[0], &replicas[1], &day(1), "older").await;
 
     server.hang().await;
     let (mut answers, mut slow) = (0, 0);
     let until = Instant::now() + Duration::from_millis(2_500);
     while Instant::now() < until {
         let (_, took) = timed(get(&*replicas[1], &day(1))).await;
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < PROMPT, "{took:?}");
         answers += 1;
-        slow += u32::from(took > Duration::from_millis(30));
+        slow += u32::from(took >= SLOW);
+        // A reader that comes again and again, and leaves the processor to others in between.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     // Only the few that find Redis silent wait for it.
     assert!(slow * 10 < answers, "{slow} of {answers} answers were slow");
     let ((), took) = timed(async { replicas[0].end(&[day(1)]) }).await;
-    assert!(took < Duration::from_secs(1), "a commit waits for nobody: {took:?}");
+    assert!(took < PROMPT, "a commit waits for nobody: {took:?}");
 
     server.go_on().await;
     // The end has not arrived, and nobody is given the past.
-    within(SOON, "answers are shared again", async || {
+    eventually("answers are shared again", async || {
         for replica in &replicas {
             assert_ne!(get(&**replica, &day(1)).await.as_deref(), Some(&b"older"[..]));
         }
@@ -75,11 +101,7 @@ async fn a_hung_redis_slows_few_answers_and_serves_no_stale_one() {
     assert_ne!(get(&*replicas[1], &day(1)).await.as_deref(), Some(&b"older"[..]));
     let running = replicas[0].clone();
     background.spawn(async move { running.run().await });
-    within(SOON, "they share answers with each other", async || {
-        put(&*replicas[0], &day(1), "newer").await;
-        get(&*replicas[1], &day(1)).await.as_deref() == Some(b"newer")
-    })
-    .await;
+    share(&replicas[0], &replicas[1], &day(1), "newer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,9 +109,12 @@ async fn a_restart_from_an_old_snapshot_brings_no_answer_back() {
     let mut server = Server::start().await;
     let mut background = JoinSet::new();
     let replicas = [replica(&server, &mut background), replica(&server, &mut background)];
-    put(&*replicas[0], &day(1), "older").await;
+    share(&replicas[0], &replicas[1], &day(1), "older").await;
     server.command(&["SAVE"]).await;
-    replicas[0].invalidate_everywhere(&outdated(&day(1))).await.expect("it answers");
+    eventually("an invalidation that Redis took", async || {
+        replicas[0].invalidate_everywhere(&outdated(&day(1))).await
+    })
+    .await;
     server.kill().await;
     server.start_again().await;
     let names = server.command(&["HGET", &format!("{PREFIX}{}", day(1)), "a"]).await;
@@ -100,11 +125,11 @@ async fn a_restart_from_an_old_snapshot_brings_no_answer_back() {
         for replica in replicas.iter().chain([&newcomer]) {
             assert_eq!(get(&**replica, &day(1)).await, None);
         }
+        // Between two looks, so that replicas look at the shared generation at many moments.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    put(&*replicas[1], &day(1), "newer").await;
     for replica in replicas.iter().chain([&newcomer]) {
-        assert_eq!(get(&**replica, &day(1)).await.as_deref(), Some(&b"newer"[..]));
+        share(&replicas[1], replica, &day(1), "newer").await;
     }
 }
 
@@ -120,15 +145,11 @@ async fn a_flushed_redis_serves_no_stale_answer() {
     replicas[0].keep(&day(1), slow_began, &"older".into()).await;
     for replica in &replicas {
         let is_new = async || replica.current(&day(1)).await != slow_began;
-        within(SOON, "a new generation", is_new).await;
+        eventually("a new generation", is_new).await;
         assert_eq!(get(&**replica, &day(1)).await, None);
     }
     // Each replica looks at the shared generation at a moment of its own.
-    within(SOON, "answers are shared", async || {
-        put(&*replicas[0], &day(1), "newer").await;
-        get(&*replicas[1], &day(1)).await.is_some()
-    })
-    .await;
+    share(&replicas[0], &replicas[1], &day(1), "newer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,27 +165,25 @@ async fn the_service_starts_without_redis_and_finds_it_later() {
     assert_eq!(cache.invalidate_everywhere(&Invalidation::All).await, Err(CacheAway));
     assert_eq!(cache.invalidate_everywhere(&outdated(&day(1))).await, Err(CacheAway));
     // Without Redis an answer is good for a moment only.
-    within(SOON, "a new generation", async || cache.current(&day(1)).await != before).await;
+    eventually("a new generation", async || cache.current(&day(1)).await != before).await;
 
     server.start_again().await;
-    within(SOON, "Redis is found", async || redis.ping().await.is_ok()).await;
-    assert!(!redis.is_away());
-    within(SOON, "answers are shared", async || {
-        put(&cache, &day(1), "answer").await;
-        get(&cache, &day(1)).await.is_some()
+    eventually("Redis is found", async || redis.ping().await.is_ok() && !redis.is_away()).await;
+    share(&cache, &cache, &day(1), "answer").await;
+    eventually("an invalidation that Redis took", async || {
+        cache.invalidate_everywhere(&Invalidation::All).await
     })
     .await;
-    cache.invalidate_everywhere(&Invalidation::All).await.expect("it answers");
     assert_eq!(get(&cache, &day(1)).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_connection_to_redis_is_reopened_at_once() {
     let server = Server::start().await;
-    let redis = server.redis();
+    let redis = server.patient();
     redis.ping().await.expect("it answers");
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
-    within(SOON, "it answers again", async || redis.ping().await.is_ok()).await;
+    eventually("it answers again", async || redis.ping().await.is_ok()).await;
     assert_eq!(redis.returns(), 0, "it was never away");
 }
 
@@ -173,32 +192,24 @@ async fn without_redis_a_lock_is_granted_at_once() {
     let mut server = Server::start().await;
     let [one, two] = [(); 2].map(|()| RedisLocks::new(server.redis(), "flight_lock:"));
     let wanted = [FlightId(1), FlightId(2)];
+    lock_each_other_out(&one, &two, &wanted).await;
     let taken = one.take(&wanted).await;
-    assert_eq!(two.take(&wanted).await.flights, []);
     server.hang().await;
     for _ in 0..5 {
         let (taken, took) = timed(two.take(&wanted)).await;
         assert_eq!(taken.flights, wanted);
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < PROMPT, "{took:?}");
         two.release(taken).await;
     }
     server.go_on().await;
     server.kill().await;
     let (again, took) = timed(two.take(&wanted)).await;
     assert_eq!(again.flights, wanted);
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < PROMPT, "{took:?}");
     one.release(taken).await;
     server.start_again().await;
     // Whatever was left half-done, they lock each other out again, at the latest after the lease.
-    within(SOON, "they lock each other out", async || {
-        let first = one.take(&wanted).await;
-        let second = two.take(&wanted).await;
-        let is_exclusive = first.flights == wanted && second.flights.is_empty();
-        one.release(first).await;
-        two.release(second).await;
-        is_exclusive
-    })
-    .await;
+    lock_each_other_out(&one, &two, &wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +220,7 @@ async fn an_answer_from_redis_has_the_same_bytes_and_etag() {
     let metrics = Metrics::new();
     let search = || {
         let cache =
-            RedisCache::new(server.redis(), PREFIX, Duration::from_secs(60), metrics.clone());
+            RedisCache::new(server.patient(), PREFIX, Duration::from_secs(60), metrics.clone());
         let store: Arc<dyn Store> = app.store.clone();
         let config = config();
         Search::new(

@@ -1,14 +1,17 @@
 //! Shutdown behind a load balancer, and the health command. On the real binary.
 
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::{booking, flight};
+use crate::support::{booking, eventually, flight};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+
+/// Time for all that this test does between the signal and the end, also on a busy machine.
+const DELAY: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn during_a_shutdown_readyz_fails_first_while_requests_are_still_served() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = Server::start(directory.path(), &[("SHUTDOWN_DELAY", "1500ms")]).await;
+    let server = Server::start(directory.path(), &[("SHUTDOWN_DELAY", "4s")]).await;
     let client = http_client();
     let url = |path: &str| format!("{}{path}", server.base);
     let created = client.post(url("/api/v1/flights")).json(&flight(5)).send().await;
@@ -17,17 +20,11 @@ async fn during_a_shutdown_readyz_fails_first_while_requests_are_still_served() 
 
     let began = Instant::now();
     server.ask_to_stop().await;
-    let not_ready = async {
-        loop {
-            let answer = client.get(url("/readyz")).send().await.expect("it is served");
-            if answer.status() == 503 {
-                return answer.text().await.expect("text");
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let told = tokio::time::timeout(Duration::from_secs(1), not_ready).await.expect("in time");
-    assert_eq!(told, "stopping\n");
+    let not_ready = eventually("503 from /readyz", async || {
+        let answer = client.get(url("/readyz")).send().await.expect("it is served");
+        if answer.status() == 503 { Ok(answer) } else { Err(answer.status()) }
+    });
+    assert_eq!(not_ready.await.text().await.expect("text"), "stopping\n");
     let settings = [("SERVER_PORT", server.port())];
     let (code, printed) = run_with(directory.path(), &settings, &["health"]).await;
     assert_eq!((code, printed.as_str()), (1, "stopping\n"));
@@ -36,8 +33,7 @@ async fn during_a_shutdown_readyz_fails_first_while_requests_are_still_served() 
     let placed = http_client().post(url("/api/v1/bookings")).json(&body).send().await;
     assert_eq!(placed.expect("an answer").status(), 201);
     assert!(server.ended().await, "a clean end");
-    let took = began.elapsed();
-    assert!(took >= Duration::from_millis(1_500) && took < Duration::from_secs(6), "{took:?}");
+    assert!(began.elapsed() >= DELAY, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -84,9 +84,14 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A connection to it.
+    /// A connection to it, with the service's own bounds.
     pub fn redis(&self) -> Redis {
         connect(&[&self.url()], false)
+    }
+
+    /// A connection to it that a busy machine does not break.
+    pub fn patient(&self) -> Redis {
+        patient(&self.url(), false)
     }
 
     /// Stops answering, as a hung server does: connections stay open.
