@@ -88,11 +88,11 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
     if let Some(JwtSettings { audience: None, .. }) = &config.auth {
         warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
     }
-    for link in config.links_in_the_clear() {
+    for link in config.links_without_tls() {
         warn!("{link}");
     }
-    if config.has_known_password() {
-        warn!("DB_PASSWORD is the default, which everyone knows; set another");
+    if config.has_default_password() {
+        warn!("DB_PASSWORD is the public default; set another");
     }
 }
 

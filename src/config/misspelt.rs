@@ -1,11 +1,12 @@
-//! Variables that look like a setting and are none: a misspelt name would leave its default in force.
+//! Misspelt settings: a variable whose name is almost a setting's has no effect, and the default applies.
 
 use super::SETTINGS;
 
-/// Names this short take one wrong letter, longer ones two: more would find other programs' variables.
+/// Names up to this length may differ in one letter, longer ones in two. More would match variables of other
+/// programs.
 const SHORT: usize = 8;
 
-/// Each of these variables that is no setting but nearly one, with that setting. No value is read.
+/// The variables that are almost a setting, each with that setting. Reads no values.
 pub fn misspelt(variables: impl IntoIterator<Item = String>) -> Vec<(String, &'static str)> {
     let mut found: Vec<_> =
         variables.into_iter().filter_map(|name| Some((meant(&name)?, name))).collect();
@@ -13,7 +14,7 @@ pub fn misspelt(variables: impl IntoIterator<Item = String>) -> Vec<(String, &'s
     found.into_iter().map(|(setting, name)| (name, setting)).collect()
 }
 
-/// The setting that the name nearly is.
+/// The setting that a name almost is; `None` for a setting itself.
 fn meant(name: &str) -> Option<&'static str> {
     let settings = || SETTINGS.iter().map(|setting| setting.name);
     if settings().any(|setting| setting == name) {
@@ -37,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_wrong_letter_or_two_leads_to_its_setting() {
+    fn a_name_with_one_or_two_wrong_letters_is_matched_to_its_setting() {
         for (name, setting) in [
             ("SERVER_PROT", "SERVER_PORT"),
             ("JWT_ISUER", "JWT_ISSUER"),
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_and_what_other_programs_read_are_left_alone() {
+    fn settings_and_variables_of_other_programs_are_not_misspelt() {
         for setting in SETTINGS {
             assert_eq!(found(setting.name), None, "{}", setting.name);
         }

@@ -1,20 +1,21 @@
-//! Secrets: texts that are never shown, the files that hold them, and what makes one easy to guess.
+//! Secrets: texts that are never printed, the files that contain them, and a check that they are random.
 
-use super::{Environment, SETTINGS};
+use super::SETTINGS;
+use super::environment::Environment;
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 
-/// Bytes of a secret's file at most: a mistaken path, such as a database or a device, is not read
-/// whole.
+/// Maximum size of a secret's file: a wrong path, such as a database or a device, is not read whole.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Different bytes of a random secret at least. 32 random hexadecimal digits have fewer once in 8,000
-/// times.
+/// Minimum number of distinct bytes in a random secret. 32 random hexadecimal digits have fewer once in
+/// 8,000 times.
 const DIFFERENT_BYTES_MIN: usize = 10;
 
-/// What manuals and generators write where a secret belongs, without hyphens, underscores and spaces.
+/// Placeholders that manuals and generators put in place of a secret, without hyphens, underscores and
+/// spaces.
 const EXAMPLES: [&str; 11] = [
     "256bit",
     "changeme",
@@ -29,12 +30,12 @@ const EXAMPLES: [&str; 11] = [
     "qwerty",
 ];
 
-/// A text that is never shown.
+/// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(super) String);
 
 impl Secret {
-    /// The text itself, for those who must send it.
+    /// The text itself, to be sent to the service that asks for it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -52,8 +53,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether a secret looks drawn at random: neither an example, nor a repetition, nor letters or digits
-/// in their order. Its length is checked elsewhere.
+/// Whether a secret looks random: it is no placeholder, no repetition, and no sequence of letters or digits.
+/// The caller checks its length.
 pub(super) fn is_random(text: &str) -> bool {
     let bytes = text.as_bytes();
     let different = bytes.iter().collect::<HashSet<_>>().len();
@@ -67,27 +68,27 @@ pub(super) fn is_random(text: &str) -> bool {
         && !EXAMPLES.iter().any(|example| plain.contains(example))
 }
 
-impl<F: Fn(&str) -> Option<String>> Environment<F> {
-    /// Reads each file that a variable `NAME_FILE` names as the value of `NAME`.
+impl Environment<'_> {
+    /// Reads the file that a variable `NAME_FILE` names, as the value of `NAME`.
     ///
-    /// What a file or its path holds is repeated nowhere: the path may be a secret by mistake.
+    /// Errors contain neither the text nor the path, which may be the secret itself by mistake.
     pub(super) fn read_files(&mut self) {
         for setting in SETTINGS {
             let Some(name) = setting.name.strip_suffix("_FILE") else { continue };
             let Some(path) = self.value(setting.name) else { continue };
             if self.value(name).is_some() {
-                self.problems.push(format!("{name} and {name}_FILE must not both be set"));
+                self.problem(format!("{name} and {name}_FILE must not both be set"));
                 continue;
             }
             match one_line(&path) {
                 Ok(line) => drop(self.files.insert(name, line)),
-                Err(why) => self.problems.push(format!("{name}_FILE must name a file {why}")),
+                Err(why) => self.problem(format!("{name}_FILE must name a file {why}")),
             }
         }
     }
 }
 
-/// The file's only line, without its end; an error goes on from "must name a file".
+/// The only line of a file, without its line break. An error continues "must name a file".
 fn one_line(path: &str) -> Result<String, String> {
     let mut text = String::new();
     let read = File::open(path)
@@ -95,7 +96,7 @@ fn one_line(path: &str) -> Result<String, String> {
         .map_err(|error| format!("that can be read: {error}"))?;
     let line = text.trim_end_matches(['\r', '\n']);
     if read as u64 > FILE_BYTES_MAX || line.contains(['\r', '\n', '\0']) {
-        return Err("of one line of text, at most 64 KiB".into());
+        return Err("with a single line of text, up to 64 KiB".into());
     }
     if line.trim().is_empty() {
         return Err("that is not empty".into());
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_from_the_one_line_of_its_file() {
+    fn a_secret_is_the_only_line_of_its_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("password");
         let path = path.to_str().expect("UTF-8");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_a_secret_is_refused_and_neither_it_nor_its_path_is_repeated() {
+    fn an_unusable_secret_file_is_refused_without_repeating_text_or_path() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("hush-path");
         let path = path.to_str().expect("UTF-8");
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_that_is_a_secret_can_be_a_file() {
+    fn every_secret_can_be_read_from_a_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("secret");
         let path = path.to_str().expect("UTF-8");
@@ -173,18 +174,15 @@ mod tests {
             assert_eq!(file.is_some(), is_secret, "{name}");
             let Some(file) = file else { continue };
             std::fs::write(path, "bad:hush").expect("written");
-            let mut environment = Environment {
-                lookup: |name: &str| (name == file.name).then(|| path.to_owned()),
-                problems: Vec::new(),
-                files: std::collections::HashMap::new(),
-            };
+            let lookup = |name: &str| (name == file.name).then(|| path.to_owned());
+            let mut environment = Environment::new(&lookup);
             environment.read_files();
             assert_eq!(environment.value(name).as_deref(), Some("bad:hush"), "{name}");
         }
     }
 
     #[test]
-    fn a_secret_that_can_be_guessed_is_told_from_a_random_one() {
+    fn a_guessable_secret_is_not_random() {
         for weak in [
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
             "0123456789abcdef0123456789abcdef",
@@ -205,12 +203,5 @@ mod tests {
         ] {
             assert!(is_random(sound), "{sound}");
         }
-    }
-
-    #[test]
-    fn a_set_of_keys_is_shown_without_the_password_of_its_url() {
-        let url = ("JWT_JWKS", "https://user:hush@id.example/keys");
-        let shown = format!("{:?}", config(&[("AUTH", "jwt"), url]).expect("sound"));
-        assert!(!shown.contains("hush") && shown.contains("JWT_JWKS"), "{shown}");
     }
 }

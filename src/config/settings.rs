@@ -1,17 +1,17 @@
-//! The list of settings: names, defaults and what they are for.
+//! The list of settings: names, defaults and descriptions.
 
 /// One environment variable.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// The variable.
     pub name: &'static str,
-    /// Its value where it is unset or blank; blank means what `help` says.
+    /// The value if the variable is unset or blank. `help` explains an empty default.
     pub default: &'static str,
-    /// What it does, in a line.
+    /// The description, in a line.
     pub help: &'static str,
 }
 
-/// Every setting, in the order in which they are shown.
+/// Every setting, in the order of `--help` and README.
 pub const SETTINGS: &[Setting] = &[
     setting(
         "SERVER_HOST",
@@ -271,7 +271,7 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
     Setting { name, default, help }
 }
 
-/// Whether a setting's value is never repeated: URLs may hold a password.
+/// Whether a setting's value must not be printed. URLs may contain a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
     ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
 }

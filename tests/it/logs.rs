@@ -254,7 +254,7 @@ async fn the_start_warns_of_open_access_and_clear_text() {
     assert_eq!(log_at(&[]).await, "");
     let open = log_at(&[("SERVER_HOST", "0.0.0.0"), ("AUTH", "off")]).await;
     assert!(open.contains("AUTH is off") && open.contains("set AUTH=jwt"), "{open}");
-    assert!(open.contains("callers reach 0.0.0.0 in the clear"), "{open}");
+    assert!(open.contains("callers reach 0.0.0.0 without TLS"), "{open}");
     let keys = ("JWT_JWKS", "http://user:marked-password@192.0.2.1:9/keys");
     let clear = log_at(&[("AUTH", "jwt"), keys, ("JWT_AUDIENCE", "us")]).await;
     assert!(clear.contains("over plain http"), "{clear}");

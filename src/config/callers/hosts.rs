@@ -1,38 +1,39 @@
 //! `ALLOWED_HOSTS`: the names by which callers may reach the service.
 
-use super::{Config, Environment};
+use crate::config::Config;
+use crate::config::environment::Environment;
 
 const NAME: &str = "ALLOWED_HOSTS";
 
-/// Names that a request's `Host` may have, besides `localhost` and IP addresses.
+/// Names that a request's `Host` may have besides `localhost` and IP addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHosts {
-    /// In small letters, without a port.
+    /// In lower case, without ports.
     pub names: Vec<String>,
-    /// Whether the setting was set, and is no default.
+    /// Whether the setting is set; otherwise the names are the default.
     pub is_set: bool,
 }
 
 impl Config {
-    /// The names that a request's `Host` may have; `None`: any.
+    /// The names that a request's `Host` may have; `None`: any name.
     ///
-    /// A page whose author lets a name point to this machine (DNS rebinding) is the service's own page to
-    /// a browser. A token would keep it out, and no browser of others reaches a loopback address, so
-    /// names are looked at where there is neither, and where they are set.
+    /// The check stops DNS rebinding: an attacker's page whose name resolves to this machine has the
+    /// service's origin in a browser. It applies with `AUTH=off` on a loopback address, and if
+    /// `ALLOWED_HOSTS` is set. Elsewhere the page lacks a token or cannot reach the port.
     pub fn checked_hosts(&self) -> Option<&[String]> {
         let is_open = self.auth.is_none() && self.is_on_loopback();
         (is_open || self.allowed_hosts.is_set).then_some(&self.allowed_hosts.names)
     }
 }
 
-impl<F: Fn(&str) -> Option<String>> Environment<F> {
-    pub(super) fn allowed_hosts(&mut self) -> AllowedHosts {
+impl Environment<'_> {
+    pub(in crate::config) fn allowed_hosts(&mut self) -> AllowedHosts {
         let is_set = self.value(NAME).is_some();
         AllowedHosts { names: self.read(NAME, names), is_set }
     }
 }
 
-/// A comma list of names.
+/// A comma-separated list of names.
 fn names(text: &str) -> Result<Vec<String>, String> {
     let listed = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     let listed = listed.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
@@ -43,7 +44,8 @@ fn names(text: &str) -> Result<Vec<String>, String> {
     if listed.iter().all(is_name) {
         return Ok(listed);
     }
-    Err("must be a comma list of names such as shop.example, without scheme and port".into())
+    Err("must be a comma-separated list of names such as shop.example, without scheme and port"
+        .into())
 }
 
 #[cfg(test)]
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_names_and_looked_at_where_nothing_else_keeps_pages_out() {
+    fn hosts_are_checked_with_auth_off_on_a_loopback_address_and_if_set() {
         let checked = |variables: &[(&str, &str)]| {
             Config::of(variables).expect("sound").checked_hosts().map(<[_]>::to_vec)
         };
@@ -67,7 +69,7 @@ mod tests {
         assert_eq!(checked(&[&open[..], &[listed]].concat()), names);
         for wrong in ["*", "http://shop.example", "shop.example:80", "a b", "[::1]", "."] {
             let error = Config::of(&[(NAME, wrong)]).expect_err(wrong).to_string();
-            assert!(error.contains("ALLOWED_HOSTS must be a comma list of names"), "{error}");
+            assert!(error.contains("ALLOWED_HOSTS must be a comma-separated list"), "{error}");
         }
     }
 }
