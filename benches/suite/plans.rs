@@ -20,7 +20,7 @@ struct Question {
     is_upkeep: bool,
 }
 
-/// The conditions, order and limits of `src/store/postgres/upkeep.rs`.
+/// The conditions, order and limits of `src/store/postgres/roles/maintenance.rs`.
 const QUESTIONS: [Question; 5] = [
     Question {
         name: "user_bookings",

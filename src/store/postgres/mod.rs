@@ -1,54 +1,35 @@
 //! PostgreSQL: the store that any number of replicas share.
 //!
-//! Every commit is one statement, whatever the batch ([`commit`]). Sessions give up on statements and
+//! Every commit is one statement, whatever the batch ([`batch::commit`]). Sessions give up on statements and
 //! locks after some seconds, so that a hung server is an outage and not a standstill; calls give up a
-//! little later on a server that does not answer at all ([`stall_guard`]).
+//! little later on a server that does not answer at all ([`connection::stall_guard`]).
 
-mod adopt;
-mod advisory_locks;
-mod bookings;
-mod catalogue;
+mod batch;
 mod clock;
 mod columns;
-mod commit;
-mod commits;
-mod connect;
-mod error;
-mod leases;
-mod load;
-mod locked;
-mod maintenance;
-mod numbers;
-mod operations;
-mod outbox;
-mod patience;
-mod personal;
+mod connection;
 mod reader;
-mod request_keys;
-mod rewrite;
-mod route_keys;
+mod roles;
 mod schema;
-mod stall_guard;
-mod statement;
-mod status_updates;
-mod transaction;
-mod unit;
+mod sets;
 
 use super::StoreError;
-use super::unreadable::Unreadable;
+use super::rows::unreadable::Unreadable;
 use crate::clock::{Clock, OffsetClock};
 use crate::config::PostgresSettings;
 use crate::domain::Currency;
-use numbers::Numbers;
+use batch::numbers::Numbers;
+use connection::connect;
 use reader::Reader;
+use schema::{adopt, rewrite, route_keys};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgPool};
 use std::sync::Arc;
 
-pub use adopt::Symptom;
-pub(in crate::store) use error::is_away;
-pub(crate) use stall_guard::StallGuard;
-pub(crate) use transaction::begin;
+pub(in crate::store) use connection::error::is_away;
+pub(crate) use connection::stall_guard::StallGuard;
+pub(crate) use connection::transaction::begin;
+pub use schema::adopt::Symptom;
 
 /// A PostgreSQL database, which replicas share.
 pub struct PostgresStore {

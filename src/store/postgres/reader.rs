@@ -1,11 +1,11 @@
 //! Searches read from a replica of the database (`DB_READ_HOST`) while it answers, and from the primary
 //! otherwise.
 
-use super::catalogue;
-use super::stall_guard::StallGuard;
 use crate::domain::{Flight, Timestamp};
 use crate::store::StoreError;
-use crate::store::unreadable::Unreadable;
+use crate::store::postgres::connection::stall_guard::StallGuard;
+use crate::store::postgres::roles::catalogue;
+use crate::store::rows::unreadable::Unreadable;
 use parking_lot::Mutex;
 use sqlx::PgPool;
 use std::time::Duration;

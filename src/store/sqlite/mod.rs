@@ -3,60 +3,31 @@
 //! One connection writes, a few read. Write-ahead log with `synchronous = FULL`: an acknowledged commit
 //! survives a power cut. The engine's batches make that cheap.
 
-mod bookings;
-mod catalogue;
-mod claim;
+mod batch;
 mod columns;
-mod commit;
-mod commits;
-mod error;
-mod leases;
-mod load;
-mod maintenance;
-mod operations;
-mod outbox;
-mod personal;
-mod private;
-mod request_keys;
-mod route_keys;
-mod unit;
-mod writer;
-mod writes;
+mod connection;
+mod roles;
+mod schema;
 
 use super::StoreError;
-use super::schema::{Step, migrator, schema_of_service, steps};
-use super::sql::HIGHEST_BOOKING;
-use super::unreadable::Unreadable;
+use super::rows::sql::HIGHEST_BOOKING;
+use super::rows::unreadable::Unreadable;
+use super::schema::schema_of_service;
 use crate::domain::Currency;
-use sqlx::migrate::Migrator;
+use batch::writes::Writes;
+use connection::{claim, error, private};
+use roles::outbox;
+use schema::{applied, migrations, route_keys, unit};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlitePool};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-pub(crate) use super::sql::json;
-pub use claim::{ClaimError, ServiceClaim};
-pub(in crate::store) use error::is_away;
-pub(crate) use writer::{Writer, begin};
-
-/// The migrations.
-const STEPS: &[Step] = steps! { "sqlite":
-    "0001_initial",
-    "0003_payment_traces",
-    "0005_outbox_lanes",
-    "0006_outbox_by_lane",
-    "0007_bookings_by_flight",
-    "0009_request_keys",
-    "0010_money",
-    "0011_route_keys",
-    "0013_bookings_by_holder",
-    "0014_erasures",
-};
-
-fn migrations() -> Migrator {
-    migrator(STEPS)
-}
+pub(crate) use super::rows::sql::json;
+pub use connection::claim::{ClaimError, ServiceClaim};
+pub(in crate::store) use connection::error::is_away;
+pub(crate) use connection::writer::{Writer, begin};
 
 /// Pages in the write-ahead log that start a checkpoint: 32 MiB. At SQLite's default of 1,000 every batch
 /// would pay for one.
@@ -120,7 +91,7 @@ impl SqliteStore {
         migrated.map_err(|error| StoreError::Refused(error.into()))?;
         unit::settle(&mut *writer.take().await?, currency).await?;
         route_keys::renew(&mut *writer.take().await?).await?;
-        writes::Writes::prepare(&mut *writer.take().await?).await?;
+        Writes::prepare(&mut *writer.take().await?).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
@@ -179,18 +150,4 @@ impl SqliteStore {
 async fn highest_booking(reader: &SqlitePool) -> Result<i64, StoreError> {
     let highest: Option<i64> = sqlx::query_scalar(HIGHEST_BOOKING).fetch_one(reader).await?;
     Ok(highest.unwrap_or_default())
-}
-
-/// Versions of the applied migrations.
-async fn applied(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
-    let versions = "SELECT version FROM _sqlx_migrations WHERE success";
-    sqlx::query_scalar(versions).fetch_all(connection).await.map_err(StoreError::from)
-}
-
-#[cfg(test)]
-mod tests {
-    #[tokio::test]
-    async fn the_steps_are_those_of_the_folder() {
-        crate::store::schema::assert_in_step_with("sqlite", &super::migrations()).await;
-    }
 }

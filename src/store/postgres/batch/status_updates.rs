@@ -1,0 +1,112 @@
+//! Status changes of a commit's bookings and payments, grouped so that each group is one update by key.
+//!
+//! Most commits have one group per table: held bookings that were paid for. A join with the set of changes
+//! would leave the join order to the planner, which scans the table first if it was empty at the last
+//! ANALYZE.
+
+use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
+use crate::rules::NetChanges;
+use crate::store::rows::micros;
+use sqlx::PgConnection;
+use std::collections::HashMap;
+
+const UPDATE_BOOKINGS: &str = "
+UPDATE bookings SET status = $3, failure_reason = $4, updated_at = instant($5)
+ WHERE id = ANY($1) AND status = $2";
+
+const UPDATE_PAYMENTS: &str = "
+UPDATE payments SET status = $3, updated_at = instant($4)
+ WHERE reference = ANY($1) AND status = $2";
+
+/// The groups of one commit, the largest of each table first.
+#[derive(Debug, Default)]
+pub(super) struct StatusUpdates {
+    pub(in crate::store) bookings: Vec<BookingUpdate>,
+    pub(in crate::store) payments: Vec<PaymentUpdate>,
+}
+
+/// Bookings with the same change.
+#[derive(Debug, Default)]
+pub(super) struct BookingUpdate {
+    pub(in crate::store) ids: Vec<i64>,
+    pub(in crate::store) was: Option<BookingStatus>,
+    pub(in crate::store) status: Option<BookingStatus>,
+    pub(in crate::store) reason: Option<FailureReason>,
+    pub(in crate::store) at: Timestamp,
+}
+
+/// Payments with the same change.
+#[derive(Debug, Default)]
+pub(super) struct PaymentUpdate {
+    pub(in crate::store) references: Vec<String>,
+    pub(in crate::store) was: Option<PaymentStatus>,
+    pub(in crate::store) status: Option<PaymentStatus>,
+    pub(in crate::store) at: Timestamp,
+}
+
+impl StatusUpdates {
+    pub(in crate::store) fn of(folded: &NetChanges) -> Self {
+        let mut bookings: HashMap<_, BookingUpdate> = HashMap::new();
+        for change in folded.bookings.iter().filter(|change| change.was.is_some()) {
+            let (was, after) = (change.was, &change.after);
+            let way = (was, after.status, after.failure_reason, after.updated_at);
+            let group = bookings.entry(way).or_insert_with(|| BookingUpdate {
+                ids: Vec::new(),
+                was,
+                status: Some(after.status),
+                reason: after.failure_reason,
+                at: after.updated_at,
+            });
+            group.ids.push(after.id.0);
+        }
+        let mut payments: HashMap<_, PaymentUpdate> = HashMap::new();
+        for change in folded.payments.iter().filter(|change| change.was.is_some()) {
+            let (was, after) = (change.was, &change.after);
+            let group =
+                payments.entry((was, after.status, after.updated_at)).or_insert_with(|| {
+                    let (status, at) = (Some(after.status), after.updated_at);
+                    PaymentUpdate { references: Vec::new(), was, status, at }
+                });
+            group.references.push(after.reference.to_string());
+        }
+        let mut updates = Self {
+            bookings: bookings.into_values().collect(),
+            payments: payments.into_values().collect(),
+        };
+        updates.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
+        updates.payments.sort_by_key(|group| std::cmp::Reverse(group.references.len()));
+        updates
+    }
+
+    /// Whether there are more groups than the commit's one statement writes.
+    pub(super) fn has_more(&self) -> bool {
+        self.bookings.len() > 1 || self.payments.len() > 1
+    }
+
+    /// Writes the further groups. Fails with [`sqlx::Error::RowNotFound`] if a row has changed.
+    pub(super) async fn write_more(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        for group in self.bookings.iter().skip(1) {
+            let update = sqlx::query(UPDATE_BOOKINGS)
+                .bind(&group.ids)
+                .bind(group.was.map(BookingStatus::as_str))
+                .bind(group.status.map(BookingStatus::as_str))
+                .bind(group.reason.map(FailureReason::as_str))
+                .bind(micros(group.at));
+            check(group.ids.len(), update.execute(&mut *connection).await?.rows_affected())?;
+        }
+        for group in self.payments.iter().skip(1) {
+            let update = sqlx::query(UPDATE_PAYMENTS)
+                .bind(&group.references)
+                .bind(group.was.map(PaymentStatus::as_str))
+                .bind(group.status.map(PaymentStatus::as_str))
+                .bind(micros(group.at));
+            check(group.references.len(), update.execute(&mut *connection).await?.rows_affected())?;
+        }
+        Ok(())
+    }
+}
+
+/// Fails unless every row was written.
+fn check(rows: usize, written: u64) -> sqlx::Result<()> {
+    if written == rows as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}

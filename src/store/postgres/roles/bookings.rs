@@ -1,0 +1,73 @@
+//! Bookings and payments, as callers and the payment worker read them.
+
+use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::columns::booking_columns;
+use crate::store::postgres::sets::texts;
+use crate::store::roles::bookings::{BookingPage, readable_bookings};
+use crate::store::rows::sql::{self, booking_by_id, bookings_of_user};
+use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
+use crate::store::{Bookings, PaymentAsked, StoreError};
+use async_trait::async_trait;
+use sqlx::Row as _;
+use std::collections::HashMap;
+
+/// Adopted payments have no `hold_expires_at`; their booking has.
+const PAYMENTS_ASKED: &str = "
+SELECT reference, minor(amount), currency, method, status,
+       CASE WHEN isfinite(hold_end) THEN micros(hold_end) END
+  FROM (SELECT *, coalesce(hold_expires_at, (SELECT b.hold_expires_at FROM bookings AS b
+                              WHERE b.payment_reference_id = reference)) AS hold_end
+          FROM payments WHERE reference = ANY($1)) AS asked";
+
+#[async_trait]
+impl Bookings for PostgresStore {
+    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        let booking = sqlx::query(booking_by_id!(booking_columns!())).bind(id.0);
+        let row = self.guard.bound(booking.fetch_optional(&self.primary)).await?;
+        row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
+    }
+
+    async fn user_bookings(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        let page = |before: i64| async move {
+            let rows = sqlx::query(bookings_of_user!(booking_columns!()))
+                .bind(user.0)
+                .bind(before)
+                .bind(status.map(BookingStatus::as_str))
+                .bind(limit as i64)
+                .fetch_all(&self.primary)
+                .await?;
+            Ok(BookingPage {
+                readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
+                rows: rows.len(),
+                last: rows.last().map(|row| row.try_get(0)).transpose()?,
+            })
+        };
+        self.guard.bound(readable_bookings(before, limit, page)).await
+    }
+
+    async fn payments_asked(
+        &self,
+        payments: &[PaymentReference],
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError> {
+        let asked = sqlx::query_as(PAYMENTS_ASKED).bind(texts(payments));
+        let rows: Vec<PaymentAskedRow> = self.guard.bound(asked.fetch_all(&self.primary)).await?;
+        Ok(rows::payments_asked(&self.unreadable, rows))
+    }
+
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError> {
+        let page = sqlx::query_as(sql::FAILURES).bind(after.0).bind(limit as i64);
+        let rows: Vec<FailureRow> = self.guard.bound(page.fetch_all(&self.primary)).await?;
+        Ok(adopted(&rows, limit))
+    }
+}

@@ -1,0 +1,88 @@
+//! The role for bookings and payments as callers and the payment worker read them.
+
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Currency, Money, PaymentMethod, PaymentReference,
+    PaymentStatus, Timestamp, UserId,
+};
+use crate::store::StoreError;
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::future::Future;
+
+/// Reads bookings and payments.
+#[async_trait]
+pub trait Bookings: Send + Sync + 'static {
+    /// One booking, with its passengers.
+    async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError>;
+
+    /// A user's bookings, newest first, with passengers: at most `limit`, all older than `before`.
+    /// Unreadable rows are left out, and logged and counted by the store.
+    async fn user_bookings(
+        &self,
+        user: UserId,
+        status: Option<BookingStatus>,
+        before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError>;
+
+    /// Amount, method and status of payments. Unknown and unreadable ones are left out.
+    async fn payments_asked(
+        &self,
+        payments: &[PaymentReference],
+    ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError>;
+
+    /// Bookings of an earlier service whose payment never ran, by number: those among the `limit`
+    /// bookings after `after`, and where the next page begins.
+    async fn adopted_bookings(
+        &self,
+        after: BookingId,
+        limit: usize,
+    ) -> Result<(Vec<BookingId>, Option<BookingId>), StoreError>;
+}
+
+/// A payment as the payment worker needs it. The call to the gateway is made from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentAsked {
+    /// The amount to charge.
+    pub amount: Money,
+    /// The currency of `amount`.
+    pub currency: Currency,
+    /// How the customer pays.
+    pub method: PaymentMethod,
+    /// Its present status.
+    pub status: PaymentStatus,
+    /// When the booking's hold ends.
+    pub hold_expires_at: Timestamp,
+}
+
+/// One page of a user's bookings.
+pub(in crate::store) struct BookingPage {
+    /// The readable ones.
+    pub(in crate::store) readable: Vec<Booking>,
+    /// Number of rows, the unreadable ones among them.
+    pub(in crate::store) rows: usize,
+    /// Id of the last row.
+    pub(in crate::store) last: Option<i64>,
+}
+
+/// Up to `limit` readable bookings. `page` reads up to `limit` rows before an id; further pages take the place
+/// of unreadable rows.
+pub(in crate::store) async fn readable_bookings<F>(
+    before: Option<BookingId>,
+    limit: usize,
+    page: impl Fn(i64) -> F,
+) -> Result<Vec<Booking>, StoreError>
+where
+    F: Future<Output = Result<BookingPage, StoreError>>,
+{
+    let mut before = before.map_or(i64::MAX, |id| id.0);
+    let mut found = Vec::new();
+    loop {
+        let BookingPage { readable, rows, last } = page(before).await?;
+        found.extend(readable);
+        found.truncate(limit);
+        let is_last = rows < limit || found.len() >= limit;
+        let Some(last) = last.filter(|_| !is_last) else { return Ok(found) };
+        before = last;
+    }
+}

@@ -1,0 +1,71 @@
+//! Samples for the drift check: seats as flights count them and as their bookings do; bookings beside their
+//! payments.
+
+use crate::domain::{BookingId, FlightId};
+
+/// How many of the newest bookings each sample includes.
+pub(in crate::store) const NEWEST_BOOKINGS: i64 = 256;
+
+/// Flights to sample, besides those of the newest bookings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatsAsked {
+    /// Sample flights after this one, by number.
+    pub after: FlightId,
+    /// How many after `after`.
+    pub walk: usize,
+    /// Further ones to sample.
+    pub also: Vec<FlightId>,
+}
+
+/// A flight's seats, and those of its bookings at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeatCount {
+    /// The flight.
+    pub flight: FlightId,
+    /// All its seats.
+    pub total: i64,
+    /// Seats that are not paid for; `held` is part of them.
+    pub available: i64,
+    /// Seats held for pending bookings.
+    pub held: i64,
+    /// Seats sold elsewhere.
+    pub blocked: i64,
+    /// Seats of its pending bookings.
+    pub pending: i64,
+    /// Seats of its completed bookings.
+    pub completed: i64,
+}
+
+/// Bookings to compare with their payments, besides the newest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentsCompared {
+    /// Sample bookings after this one, by number.
+    pub after: BookingId,
+    /// How many after `after`.
+    pub walk: usize,
+    /// Further ones to sample.
+    pub also: Vec<BookingId>,
+}
+
+/// Whether a booking is completed exactly if its payment is captured, and the simulated gateway has captured
+/// that amount. An empty ledger is ignored: then another provider takes the payments.
+macro_rules! agrees {
+    () => {
+        "((b.status = 'completed') = (coalesce(p.status, '') = 'captured')
+          AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted'
+               OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount)
+               OR NOT EXISTS (SELECT 1 FROM gateway_ledger)))"
+    };
+}
+pub(in crate::store) use agrees;
+
+/// The fields of a [`SeatCount`], in their order.
+pub(in crate::store) type SeatCountRow = (i64, i64, i64, i64, i64, i64, i64);
+
+impl From<SeatCountRow> for SeatCount {
+    fn from(row: SeatCountRow) -> Self {
+        let (flight, total, available, held, blocked, pending, completed) = row;
+        let flight = FlightId(flight);
+        Self { flight, total, available, held, blocked, pending, completed }
+    }
+}

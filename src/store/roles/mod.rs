@@ -1,0 +1,12 @@
+//! What consumers ask of a store: a trait a role, with the values that it takes and gives.
+
+pub(in crate::store) mod bookings;
+pub(in crate::store) mod catalogue;
+pub(in crate::store) mod commits;
+pub(in crate::store) mod committed;
+pub(in crate::store) mod drift;
+pub(in crate::store) mod leases;
+pub(in crate::store) mod maintenance;
+pub(in crate::store) mod operations;
+pub(in crate::store) mod outbox;
+pub(in crate::store) mod personal;

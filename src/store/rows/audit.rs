@@ -1,0 +1,123 @@
+//! The invariants I1 to I5 over the whole database: a statement each finds the rows that break it.
+//!
+//! The statements are the same for both databases. A store runs them in one transaction, so that all see
+//! the same moment.
+
+use crate::store::Finding;
+
+/// Maximum examples of a finding.
+const EXAMPLES_MAX: usize = 5;
+
+/// A rule: a count of its rows, and the names of those that break it.
+pub(in crate::store) struct Rule {
+    invariant: &'static str,
+    rule: &'static str,
+    /// Counts the rows that the rule covers.
+    pub(in crate::store) checked: &'static str,
+    /// Names the rows that break the rule. Its parameter, if any, is the instant before which a lapsed hold
+    /// must have been swept.
+    pub(in crate::store) broken: &'static str,
+}
+
+pub(in crate::store) const RULES: &[Rule] = &[
+    Rule {
+        invariant: "I1",
+        rule: "0 <= held <= available <= total, blocked >= 0, sold >= 0",
+        checked: "SELECT count(*) FROM flights",
+        broken: "SELECT 'flight ' || id FROM flights
+                  WHERE NOT (0 <= held_seats AND held_seats <= available_seats
+                        AND available_seats <= total_seats AND blocked_seats >= 0
+                        AND available_seats + blocked_seats <= total_seats)",
+    },
+    Rule {
+        invariant: "I2",
+        rule: "held seats are those of pending bookings",
+        checked: "SELECT count(*) FROM flights",
+        broken: "SELECT 'flight ' || f.id FROM flights AS f
+                   LEFT JOIN (SELECT flight_id, sum(seats_booked) AS seats FROM bookings
+                               WHERE status = 'pending' GROUP BY flight_id) AS b
+                     ON b.flight_id = f.id
+                  WHERE f.held_seats <> coalesce(b.seats, 0)",
+    },
+    Rule {
+        invariant: "I3",
+        rule: "seats neither blocked nor available are those of completed bookings",
+        checked: "SELECT count(*) FROM flights",
+        broken: "SELECT 'flight ' || f.id FROM flights AS f
+                   LEFT JOIN (SELECT flight_id, sum(seats_booked) AS seats FROM bookings
+                               WHERE status = 'completed' GROUP BY flight_id) AS b
+                     ON b.flight_id = f.id
+                  WHERE f.total_seats - f.blocked_seats - f.available_seats
+                        <> coalesce(b.seats, 0)",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a payment's amount is the price of what it pays",
+        checked: "SELECT count(*) FROM payments",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
+                                FROM bookings GROUP BY payment_reference_id) AS b
+                     ON b.payment_reference_id = p.reference
+                  WHERE p.amount IS DISTINCT FROM b.price",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a booking is completed if and only if its payment is captured",
+        checked: "SELECT count(*) FROM bookings",
+        broken: "SELECT 'booking ' || b.id FROM bookings AS b
+                   LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
+                  WHERE (b.status = 'completed') IS DISTINCT FROM (coalesce(p.status, '') = 'captured')",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a booking is pending if and only if its payment is requested",
+        checked: "SELECT count(*) FROM bookings",
+        broken: "SELECT 'booking ' || b.id FROM bookings AS b
+                   LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
+                  WHERE (b.status = 'pending') IS DISTINCT FROM (coalesce(p.status, '') = 'requested')",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "the gateway has captured what we call captured, for the same amount",
+        checked: "SELECT count(*) FROM payments
+                   WHERE status = 'captured' AND method <> 'adopted'",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN gateway_ledger AS g ON g.reference = p.reference
+                  WHERE p.status = 'captured' AND p.method <> 'adopted'
+                    AND (g.state IS DISTINCT FROM 'captured' OR g.amount IS DISTINCT FROM p.amount)",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "what the gateway keeps is captured here, or about to be settled or reversed",
+        checked: "SELECT count(*) FROM gateway_ledger WHERE state = 'captured'",
+        broken: "SELECT 'payment ' || g.reference FROM gateway_ledger AS g
+                   LEFT JOIN payments AS p ON p.reference = g.reference
+                  WHERE g.state = 'captured'
+                    AND coalesce(p.status, '') NOT IN
+                        ('captured', 'requested', 'reversal_requested')",
+    },
+    Rule {
+        invariant: "I5",
+        rule: "no booking stays pending past its hold",
+        checked: "SELECT count(*) FROM bookings WHERE status = 'pending'",
+        broken: "SELECT 'booking ' || id FROM bookings
+                  WHERE status = 'pending' AND hold_expires_at < $1",
+    },
+];
+
+impl Rule {
+    /// Whether [`Rule::broken`] has a parameter.
+    pub(in crate::store) fn is_timed(&self) -> bool {
+        self.broken.contains("$1")
+    }
+
+    pub(in crate::store) fn finding(&self, checked: i64, broken: Vec<String>) -> Finding {
+        Finding {
+            invariant: self.invariant,
+            rule: self.rule,
+            checked,
+            violations: broken.len() as i64,
+            examples: broken.into_iter().take(EXAMPLES_MAX).collect(),
+        }
+    }
+}

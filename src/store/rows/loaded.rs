@@ -1,0 +1,178 @@
+//! A batch's rows on their way into its state. Unreadable rows are named there, so that only the commands
+//! that need them fail.
+
+use super::request_keys::{RequestRow, records};
+use super::unreadable::Unreadable;
+use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
+use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
+use crate::store::StoreError;
+use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
+use std::collections::BTreeSet;
+
+/// A booking's idempotency key as stored: user, key, the request's hash, the booking, and when it was used
+/// (`None` for an infinite instant).
+pub(in crate::store) type KeyRow = (i64, String, String, i64, Option<i64>);
+
+/// A state during its load.
+pub(in crate::store) struct Loading<'u> {
+    pub(in crate::store) state: State,
+    unreadable: &'u Unreadable,
+}
+
+impl<'u> Loading<'u> {
+    pub(in crate::store) fn new(unreadable: &'u Unreadable) -> Self {
+        Self { state: State::default(), unreadable }
+    }
+
+    pub(in crate::store) fn flights<'r, D>(&mut self, rows: &'r [D])
+    where
+        D: sqlx::Row,
+        FlightRow: sqlx::FromRow<'r, D>,
+        usize: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        self.state.flights.reserve(rows.len());
+        for row in rows {
+            if let Some(flight) = self.read::<FlightRow, Flight, D>(row, flight_names) {
+                self.state.flights.insert(flight.id, flight);
+            }
+        }
+    }
+
+    pub(in crate::store) fn bookings<'r, D>(&mut self, rows: &'r [D])
+    where
+        D: sqlx::Row,
+        BookingRow: sqlx::FromRow<'r, D>,
+        usize: sqlx::ColumnIndex<D>,
+        &'static str: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        for row in rows {
+            if let Some(booking) = self.read::<BookingRow, Booking, D>(row, booking_names) {
+                self.state.add_booking(booking);
+            }
+        }
+    }
+
+    /// The bookings to load: those that are wanted and those that the loaded keys made.
+    pub(in crate::store) fn bookings_wanted(&self, wanted: &Wanted) -> BTreeSet<BookingId> {
+        let mut ids = wanted.bookings.clone();
+        ids.extend(self.state.idempotency.values().map(|record| record.booking_id));
+        ids
+    }
+
+    pub(in crate::store) fn payments<'r, D>(&mut self, rows: &'r [D])
+    where
+        D: sqlx::Row,
+        PaymentRow: sqlx::FromRow<'r, D>,
+        usize: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        for row in rows {
+            if let Some(payment) = self.read::<PaymentRow, Payment, D>(row, payment_names) {
+                self.state.payments.insert(payment.reference, payment);
+            }
+        }
+    }
+
+    /// Adds idempotency keys of bookings.
+    pub(in crate::store) fn keys(&mut self, rows: Vec<KeyRow>) {
+        for (user, key, request_hash, booking, created_at) in rows {
+            let Some(created_at) = created_at.and_then(instant) else {
+                let (table, column) = ("idempotency_keys", "created_at");
+                self.leave_out(
+                    StoreError::Corrupt { table, column, row: key.clone() },
+                    [RowName::Key(UserId(user), key.into())],
+                );
+                continue;
+            };
+            let record = IdempotencyRecord {
+                user_id: UserId(user),
+                key: key.into(),
+                request_hash: request_hash.into(),
+                booking_id: BookingId(booking),
+                created_at,
+            };
+            self.state.idempotency.insert(record.name(), record);
+        }
+    }
+
+    /// Adds idempotency keys of other routes.
+    pub(in crate::store) fn requests(
+        &mut self,
+        names: &BTreeSet<RequestName>,
+        rows: Vec<RequestRow>,
+    ) {
+        for (name, record) in records(names, rows) {
+            match record {
+                Ok(record) => _ = self.state.requests.insert(name, record),
+                Err(error) => self.leave_out(error, [RowName::Request(name)]),
+            }
+        }
+    }
+
+    fn read<'r, R, T, D>(&mut self, row: &'r D, names: impl Fn(&'r D) -> Vec<RowName>) -> Option<T>
+    where
+        D: sqlx::Row,
+        R: Columns + sqlx::FromRow<'r, D>,
+        T: TryFrom<R, Error = StoreError>,
+        usize: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        match read::<R, T, D>(row) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.leave_out(error, names(row));
+                None
+            }
+        }
+    }
+
+    fn leave_out(&mut self, error: StoreError, names: impl IntoIterator<Item = RowName>) {
+        if let Some(damage) = self.unreadable.damage(error) {
+            let named = names.into_iter().map(|name| (name, damage.clone()));
+            self.state.unreadable.extend(named);
+        }
+    }
+}
+
+fn flight_names<'r, D>(row: &'r D) -> Vec<RowName>
+where
+    D: sqlx::Row,
+    usize: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    row.try_get(0).ok().map(FlightId).map(RowName::Flight).into_iter().collect()
+}
+
+fn booking_names<'r, D>(row: &'r D) -> Vec<RowName>
+where
+    D: sqlx::Row,
+    usize: sqlx::ColumnIndex<D>,
+    &'static str: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let number = row.try_get(0).ok().map(BookingId).map(RowName::Booking);
+    let payment = row.try_get("payment_reference_id").ok();
+    let payment = payment.and_then(|text: String| name_of_payment(&text));
+    number.into_iter().chain(payment).collect()
+}
+
+fn payment_names<'r, D>(row: &'r D) -> Vec<RowName>
+where
+    D: sqlx::Row,
+    usize: sqlx::ColumnIndex<D>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let name = row.try_get(0).ok().and_then(|text: String| name_of_payment(&text));
+    name.into_iter().collect()
+}
+
+fn name_of_payment(text: &str) -> Option<RowName> {
+    text.parse::<PaymentReference>().ok().map(RowName::Payment)
+}

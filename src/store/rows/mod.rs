@@ -1,0 +1,296 @@
+//! What both adapters share: statements that both run, and rows and their conversion to domain values.
+//!
+//! Instants are microseconds since 1970; money is counted as in [`Money::from_stored`]. Each store's
+//! columns convert its own types.
+
+pub(in crate::store) mod audit;
+pub(in crate::store) mod loaded;
+pub(in crate::store) mod request_keys;
+pub(in crate::store) mod sql;
+pub(in crate::store) mod unreadable;
+
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Currency, FailureReason, Flight, FlightId, FlightStatus,
+    Money, Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
+    stored_flight_number,
+};
+use crate::store::{PaymentAsked, Position, StoreError};
+use std::collections::HashMap;
+use unreadable::Unreadable;
+
+/// An instant in microseconds since 1970.
+pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
+    instant.timestamp_micros()
+}
+
+pub(in crate::store) fn instant(micros: i64) -> Option<Timestamp> {
+    Timestamp::from_timestamp_micros(micros)
+}
+
+/// A table's row: its table and columns.
+pub(in crate::store) trait Columns {
+    const TABLE: &'static str;
+    const COLUMNS: &'static [&'static str];
+}
+
+/// A row whose columns are read by the names of its fields.
+macro_rules! row {
+    (struct $name:ident of $table:literal { $($column:ident: $type:ty,)+ }) => {
+        #[derive(Debug)]
+        pub(in crate::store) struct $name {
+            $($column: $type,)+
+        }
+
+        impl Columns for $name {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($column),)+];
+        }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)+
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($column: row.try_get(stringify!($column))?,)+ })
+            }
+        }
+    };
+}
+
+/// Names the row and column of an unreadable value.
+struct Cell {
+    table: &'static str,
+    row: String,
+}
+
+impl Cell {
+    fn read<T>(&self, column: &'static str, value: Option<T>) -> Result<T, StoreError> {
+        value.ok_or_else(|| StoreError::Corrupt {
+            table: self.table,
+            column,
+            row: self.row.clone(),
+        })
+    }
+}
+
+row! {
+    struct FlightRow of "flights" {
+        id: i64,
+        flight_number: Option<String>,
+        source: String,
+        destination: String,
+        timestamp: i64,
+        arrival_timestamp: Option<i64>,
+        available_seats: i32,
+        held_seats: i32,
+        blocked_seats: i32,
+        total_seats: i32,
+        flight_status: String,
+        price: i64,
+        currency: String,
+        version: i64,
+        created_at: i64,
+        updated_at: i64,
+    }
+}
+
+impl TryFrom<FlightRow> for Flight {
+    type Error = StoreError;
+
+    fn try_from(row: FlightRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: FlightRow::TABLE, row: row.id.to_string() };
+        let arrives_at =
+            row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
+        let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
+        Ok(Self {
+            id: FlightId(row.id),
+            flight_number: row.flight_number.map(|text| stored_flight_number(text).into()),
+            source: row.source.into(),
+            destination: row.destination.into(),
+            departs_at: cell.read("timestamp", instant(row.timestamp))?,
+            arrives_at: arrives_at.transpose()?,
+            available_seats: row.available_seats,
+            held_seats: row.held_seats,
+            blocked_seats: row.blocked_seats,
+            total_seats: row.total_seats,
+            flight_status: cell.read("flight_status", FlightStatus::parse(&row.flight_status))?,
+            price: Money::from_stored(row.price, currency.decimals()),
+            currency,
+            version: row.version,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+row! {
+    struct BookingRow of "bookings" {
+        id: i64,
+        flight_id: i64,
+        user_id: i64,
+        status: String,
+        failure_reason: Option<String>,
+        payment_reference_id: String,
+        booking_price: i64,
+        seats_booked: i32,
+        booking_metadata: Option<String>,
+        hold_expires_at: i64,
+        created_at: i64,
+        updated_at: i64,
+        decimals: i32,
+    }
+}
+
+impl TryFrom<BookingRow> for Booking {
+    type Error = StoreError;
+
+    fn try_from(row: BookingRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: BookingRow::TABLE, row: row.id.to_string() };
+        let passengers = row
+            .booking_metadata
+            .map(|json| cell.read("booking_metadata", serde_json::from_str(&json).ok()));
+        let failure_reason = row
+            .failure_reason
+            .map(|reason| cell.read("failure_reason", FailureReason::parse(&reason)));
+        let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
+        Ok(Self {
+            id: BookingId(row.id),
+            flight_id: FlightId(row.flight_id),
+            user_id: UserId(row.user_id),
+            status: cell.read("status", BookingStatus::parse(&row.status))?,
+            failure_reason: failure_reason.transpose()?,
+            payment_reference: cell
+                .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
+            booking_price: Money::from_stored(row.booking_price, decimals),
+            seats_booked: row.seats_booked,
+            passengers: passengers.transpose()?,
+            hold_expires_at: cell.read("hold_expires_at", instant(row.hold_expires_at))?,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+row! {
+    struct PaymentRow of "payments" {
+        reference: String,
+        amount: i64,
+        currency: String,
+        method: String,
+        status: String,
+        created_at: i64,
+        updated_at: i64,
+        traceparent: Option<String>,
+    }
+}
+
+impl TryFrom<PaymentRow> for Payment {
+    type Error = StoreError;
+
+    fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: PaymentRow::TABLE, row: row.reference.clone() };
+        let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
+        Ok(Self {
+            reference: cell.read("reference", row.reference.parse().ok())?,
+            amount: Money::from_stored(row.amount, currency.decimals()),
+            currency,
+            method: cell.read("method", PaymentMethod::new(&row.method))?,
+            status: cell.read("status", PaymentStatus::parse(&row.status))?,
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+            traceparent: row.traceparent.map(Into::into),
+        })
+    }
+}
+
+/// A payment's position in the order of last changes.
+pub(in crate::store) fn position_of_payment<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
+where
+    D: sqlx::Row,
+    &'static str: sqlx::ColumnIndex<D>,
+    Option<i64>: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("reference")? })
+}
+
+/// A stored payment reference.
+pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
+    let cell = Cell { table: "payments", row: text.to_owned() };
+    cell.read("reference", text.parse().ok())
+}
+
+/// Reference, amount, currency, method, status, and the end of the hold.
+pub(in crate::store) type PaymentAskedRow = (String, i64, String, String, String, Option<i64>);
+
+/// The payments of rows. Unreadable rows are left out.
+pub(in crate::store) fn payments_asked(
+    unreadable: &Unreadable,
+    rows: Vec<PaymentAskedRow>,
+) -> HashMap<PaymentReference, PaymentAsked> {
+    rows.into_iter().filter_map(|row| unreadable.leave_out(payment_asked(row))).collect()
+}
+
+fn payment_asked(
+    (text, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
+) -> Result<(PaymentReference, PaymentAsked), StoreError> {
+    let cell = Cell { table: "payments", row: text.clone() };
+    let currency: Currency = cell.read("currency", currency.parse().ok())?;
+    let payment = PaymentAsked {
+        amount: Money::from_stored(amount, currency.decimals()),
+        currency,
+        method: cell.read("method", PaymentMethod::new(&method))?,
+        status: cell.read("status", PaymentStatus::parse(&status))?,
+        hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
+    };
+    Ok((reference(&text)?, payment))
+}
+
+/// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an
+/// unknown one.
+pub(in crate::store) fn read<'r, R, T, D>(row: &'r D) -> Result<T, StoreError>
+where
+    D: sqlx::Row,
+    R: Columns + sqlx::FromRow<'r, D>,
+    T: TryFrom<R, Error = StoreError>,
+    usize: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let error = match R::from_row(row) {
+        Ok(row) => return T::try_from(row),
+        Err(error) => error.to_string(),
+    };
+    // The first column is the key. The error names the column: the longest name that it contains.
+    let key = row.try_get::<i64, _>(0).map(|id| id.to_string()).or_else(|_| row.try_get(0));
+    let named = R::COLUMNS.iter().filter(|column| error.contains(**column));
+    Err(StoreError::Corrupt {
+        table: R::TABLE,
+        column: named.max_by_key(|column| column.len()).unwrap_or(&"a column"),
+        row: key.unwrap_or_else(|_| "without a key".to_owned()),
+    })
+}
+
+/// A booking's number, and why it failed.
+pub(in crate::store) type FailureRow = (i64, Option<String>);
+
+/// The adopted bookings of a page of at most `limit` rows, and the number after which the next page begins;
+/// `None` after the last one.
+pub(in crate::store) fn adopted(
+    page: &[FailureRow],
+    limit: usize,
+) -> (Vec<BookingId>, Option<BookingId>) {
+    let next = page.last().filter(|_| page.len() >= limit).map(|(id, _)| BookingId(*id));
+    let is_adopted =
+        |reason: &Option<String>| reason.as_deref() == Some(FailureReason::Adopted.as_str());
+    let adopted = page.iter().filter(|(_, reason)| is_adopted(reason));
+    (adopted.map(|(id, _)| BookingId(*id)).collect(), next)
+}
+
+/// Domain values of rows.
+pub(in crate::store) fn all<R, T: TryFrom<R, Error = StoreError>>(
+    rows: Vec<R>,
+) -> Result<Vec<T>, StoreError> {
+    rows.into_iter().map(T::try_from).collect()
+}

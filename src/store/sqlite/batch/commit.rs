@@ -1,0 +1,139 @@
+//! A batch's commit: one statement writes it all. Only if that fails, a transaction finds the stale rows,
+//! folds the other commands and writes those.
+
+use super::request_keys;
+use super::writes::{Writes, exceeded, limits};
+use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
+use crate::rules::{
+    ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
+};
+use crate::store::rows::micros;
+use crate::store::rows::request_keys::records;
+use crate::store::rows::sql::json;
+use crate::store::sqlite::connection::writer::{Tx, Writer, begin};
+use crate::store::{Committed, StoreError};
+use sqlx::AssertSqlSafe;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+pub(in crate::store) async fn commit(
+    writer: &Writer,
+    changes: &ChangeSet,
+) -> Result<Committed, StoreError> {
+    // Prepared before the writer is taken, so that other commits have it meanwhile.
+    let all = changes.fold(&Stale::default());
+    let writes = Writes::of(&all, changes);
+    let mut writing = writer.take().await?;
+    // Stale rows are rare, and the statement itself fails on them.
+    let refused = match writes.write(&mut writing).await {
+        Ok(()) => return Ok(Committed::default()),
+        Err(refused @ StoreError::Refused(_)) => refused,
+        Err(error) => return Err(error),
+    };
+    // The transaction that finds the stale rows also writes the rest.
+    let mut tx = begin(&mut writing).await?;
+    let stale = find_stale(&mut tx, &all).await?;
+    let rest = changes.fold(&stale);
+    if rest.stale == all.stale {
+        return Err(refused);
+    }
+    Writes::of(&rest, changes).write(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Committed::of(changes, &stale, &Stale::default()))
+}
+
+/// The rows that have changed since they were loaded.
+async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, StoreError> {
+    let mut stale = Stale {
+        keys: taken_keys(tx, folded).await?,
+        requests: taken_requests(tx, folded).await?,
+        ..Stale::default()
+    };
+    let flights: Vec<_> = folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "SELECT c.value ->> 0 FROM json_each(?1) AS c
+           LEFT JOIN flights AS f ON f.id = c.value ->> 0
+          WHERE f.version IS NOT c.value ->> 1",
+    )
+    .bind(json(&flights))
+    .fetch_all(&mut **tx)
+    .await?;
+    stale.flights.extend(rows.into_iter().map(FlightId));
+
+    let bookings: Vec<_> =
+        folded.bookings.iter().map(|c| (c.after.id.0, c.was.map(BookingStatus::as_str))).collect();
+    let rows: Vec<i64> = sqlx::query_scalar(
+        "SELECT c.value ->> 0 FROM json_each(?1) AS c
+           LEFT JOIN bookings AS b ON b.id = c.value ->> 0
+          WHERE b.status IS NOT c.value ->> 1",
+    )
+    .bind(json(&bookings))
+    .fetch_all(&mut **tx)
+    .await?;
+    stale.bookings.extend(rows.into_iter().map(BookingId));
+
+    let payments: Vec<_> = folded
+        .payments
+        .iter()
+        .map(|c| (c.after.reference, c.was.map(PaymentStatus::as_str)))
+        .collect();
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT c.value ->> 0 FROM json_each(?1) AS c
+           LEFT JOIN payments AS p ON p.reference = c.value ->> 0
+          WHERE p.status IS NOT c.value ->> 1",
+    )
+    .bind(json(&payments))
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        stale.payments.insert(crate::store::rows::reference(&row)?);
+    }
+
+    let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT c.value ->> 0, c.value ->> 1 FROM {}",
+        exceeded("?1")
+    )))
+    .bind(json(&limits(folded)))
+    .fetch_all(&mut **tx)
+    .await?;
+    stale.pending.extend(rows.into_iter().map(|(flight, user)| (FlightId(flight), UserId(user))));
+    Ok(stale)
+}
+
+/// Idempotency keys that another commit took first. Writing them would replace its records.
+async fn taken_keys(
+    tx: &mut Tx<'_>,
+    folded: &NetChanges,
+) -> Result<HashSet<(UserId, Arc<str>)>, StoreError> {
+    let keys: Vec<_> = folded
+        .idempotency
+        .iter()
+        .map(|r| (r.user_id, &*r.key, micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
+        .collect();
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT k.user_id, k.key FROM json_each(?1) AS c
+           JOIN idempotency_keys AS k ON k.user_id = c.value ->> 0 AND k.key = c.value ->> 1
+          WHERE k.created_at > c.value ->> 2",
+    )
+    .bind(json(&keys))
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|(user, key)| (UserId(user), key.into())).collect())
+}
+
+/// The same for keys of other routes.
+async fn taken_requests(
+    tx: &mut Tx<'_>,
+    folded: &NetChanges,
+) -> Result<HashSet<RequestName>, StoreError> {
+    let names = folded.requests.iter().map(|record| record.request.name()).collect();
+    let known = request_keys::load(tx, &names).await?;
+    let known: HashMap<_, _> = records(&names, known).into_iter().collect();
+    let is_taken = |record: &&RequestRecord| match known.get(&record.request.name()) {
+        Some(Ok(known)) => record.request.meets(Some(known), record.created_at) != Claim::New(()),
+        // The next load names the unreadable row.
+        Some(Err(_)) => true,
+        None => false,
+    };
+    Ok(folded.requests.iter().filter(is_taken).map(|record| record.request.name()).collect())
+}

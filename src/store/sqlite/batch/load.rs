@@ -1,0 +1,84 @@
+//! The rows that a batch needs, in a few statements over sets and one snapshot.
+
+use super::request_keys;
+use crate::domain::{FlightId, SeatCount, UserId};
+use crate::rules::{State, Wanted};
+use crate::store::StoreError;
+use crate::store::rows::loaded::{KeyRow, Loading};
+use crate::store::rows::micros;
+use crate::store::rows::sql::json;
+use crate::store::rows::unreadable::Unreadable;
+use crate::store::sqlite::columns::{booking_columns, flight_columns, payment_columns};
+use sqlx::SqlitePool;
+
+const FLIGHTS: &str = concat!(
+    "SELECT ",
+    flight_columns!(),
+    " FROM flights WHERE id IN (SELECT value FROM json_each($1))"
+);
+
+const KEYS: &str = "
+SELECT k.user_id, k.key, k.request_hash, k.booking_id, k.created_at
+  FROM json_each($1) AS c
+  JOIN idempotency_keys AS k ON k.user_id = c.value ->> 0 AND k.key = c.value ->> 1";
+
+/// Without passengers: no rule reads them.
+const BOOKINGS: &str = concat!(
+    "SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE id IN (SELECT value FROM json_each($1))
+      UNION
+      SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each($2))"
+);
+
+const PAYMENTS: &str = concat!(
+    "SELECT ",
+    payment_columns!(),
+    " FROM payments WHERE reference IN (SELECT value FROM json_each($1))"
+);
+
+/// Seats in a user's pending bookings of a flight whose holds end after an instant.
+const PENDING_SEATS: &str = "
+SELECT c.value ->> 0, c.value ->> 1, (
+       SELECT min(coalesce(sum(b.seats_booked), 0), 2147483647) FROM bookings AS b
+        WHERE b.flight_id = c.value ->> 0 AND b.user_id = c.value ->> 1
+          AND b.hold_expires_at > c.value ->> 2 AND b.status = 'pending')
+  FROM json_each($1) AS c";
+
+pub(in crate::store) async fn load(
+    reader: &SqlitePool,
+    unreadable: &Unreadable,
+    wanted: &Wanted,
+) -> Result<State, StoreError> {
+    let mut tx = reader.begin().await?;
+    let mut loading = Loading::new(unreadable);
+    let flights = sqlx::query(FLIGHTS).bind(json(&wanted.flights));
+    loading.flights(&flights.fetch_all(&mut *tx).await?);
+    if !wanted.idempotency.is_empty() {
+        let keys = sqlx::query_as::<_, KeyRow>(KEYS).bind(json(&wanted.idempotency));
+        loading.keys(keys.fetch_all(&mut *tx).await?);
+    }
+    if !wanted.requests.is_empty() {
+        let rows = request_keys::load(&mut tx, &wanted.requests).await?;
+        loading.requests(&wanted.requests, rows);
+    }
+    let ids = loading.bookings_wanted(wanted);
+    if !wanted.payments.is_empty() || !ids.is_empty() {
+        let bookings = sqlx::query(BOOKINGS).bind(json(&ids)).bind(json(&wanted.payments));
+        loading.bookings(&bookings.fetch_all(&mut *tx).await?);
+        let references: Vec<_> = loading.state.paid_by.keys().collect();
+        let payments = sqlx::query(PAYMENTS).bind(json(&references));
+        loading.payments(&payments.fetch_all(&mut *tx).await?);
+    }
+    if !wanted.pending.is_empty() {
+        let holders: Vec<_> =
+            wanted.pending.iter().map(|((flight, user), at)| (flight, user, micros(*at))).collect();
+        let pending = sqlx::query_as(PENDING_SEATS).bind(json(&holders));
+        let rows: Vec<(i64, i64, SeatCount)> = pending.fetch_all(&mut *tx).await?;
+        let seats = |(flight, user, seats)| ((FlightId(flight), UserId(user)), seats);
+        loading.state.pending = rows.into_iter().map(seats).collect();
+    }
+    Ok(loading.state)
+}

@@ -1,0 +1,6 @@
+//! A batch of the engine: its rows are loaded, its changes written.
+
+pub(super) mod commit;
+pub(super) mod load;
+pub(super) mod request_keys;
+pub(super) mod writes;
