@@ -1,4 +1,4 @@
-//! `audit`: checks the invariants over the whole database and prints what it found.
+//! `audit`: checks the invariants over the whole database and prints the findings.
 
 use super::{existing_store, say};
 use crate::config::Config;
@@ -6,10 +6,10 @@ use crate::store::Finding;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// Checks everything; the exit code is 1 if anything is violated.
+/// The exit code is 1 if an invariant is violated.
 pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
     let (store, clock) = existing_store(config).await?;
-    // Before the audit: a service that starts meanwhile has ended nothing yet.
+    // Asked before the audit: a service that starts during it has expired no hold yet.
     let is_served = store.is_served().await?;
     let mut findings = store.audit(clock.now()).await?;
     let lapsed = if is_served { 0 } else { forgive_lapsed(&mut findings) };
@@ -17,16 +17,15 @@ pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
     say(&match lapsed {
         0 => table,
         n => format!(
-            "{table}\nno service is running: {n} bookings whose hold has ended will be ended by the \
-             next start"
+            "{table}\nno service is running; the next start will expire {n} bookings whose hold has lapsed"
         ),
     })?;
     let clean = findings.iter().all(|finding| finding.violations == 0);
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Takes out the bookings pending past their hold: without a service nobody could have ended them. Says
-/// how many they are.
+/// Removes the violations of I5, bookings pending past their hold: without a running service nothing expires
+/// them. Returns their number.
 fn forgive_lapsed(findings: &mut [Finding]) -> i64 {
     let mut lapsed = 0;
     for finding in findings.iter_mut().filter(|finding| finding.invariant == "I5") {
@@ -75,17 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_audit_says_so() {
+    fn an_audit_without_violations_is_clean() {
         assert!(table(&[finding(0, &[])]).ends_with("15           0\n\nclean"));
     }
 
     #[test]
-    fn what_nobody_could_end_is_no_violation() {
+    fn lapsed_holds_are_no_violation_while_no_service_runs() {
         let lapsed = Finding { invariant: "I5", ..finding(3, &["booking 7"]) };
         let mut findings = [finding(1, &["flight 3"]), lapsed];
         assert_eq!(forgive_lapsed(&mut findings), 3);
         assert_eq!(findings[1], Finding { invariant: "I5", ..finding(0, &[]) });
-        assert_eq!(findings[0].violations, 1, "another rule stays broken");
+        assert_eq!(findings[0].violations, 1, "other violations remain");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `doctor`: looks at a database of the specified schema before `migrate` adopts it.
+//! `doctor`: checks the database of an earlier service before `migrate` adopts it.
 
 use super::say;
 use crate::config::{Config, Database};
@@ -7,14 +7,16 @@ use anyhow::bail;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// Prints what was found; the exit code is 1 if anything stands in the way of adoption.
+/// Prints the findings. The exit code is 1 if one of them prevents the adoption.
 pub(super) async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
     let Database::Postgres(settings) = &config.database else {
-        bail!("doctor looks at PostgreSQL; set DB_HOST or DATABASE_URL");
+        bail!("doctor checks a PostgreSQL database; set DB_HOST or DATABASE_URL");
     };
     let Some(symptoms) = PostgresStore::examine(settings).await? else {
-        say("the database is not another service's: there is nothing to adopt. `airline-booking \
-             audit` checks this one's own")?;
+        say(
+            "there is nothing to adopt: this is not the database of an earlier service. To check this \
+             service's own database, run `airline-booking audit`",
+        )?;
         return Ok(ExitCode::SUCCESS);
     };
     say(&report(&symptoms))?;
@@ -25,15 +27,15 @@ pub(super) async fn doctor(config: &Config) -> anyhow::Result<ExitCode> {
 fn report(symptoms: &[Symptom]) -> String {
     let mut report = String::new();
     for Symptom { what, treatment, rows, examples } in symptoms {
-        let treatment = treatment.unwrap_or("IN THE WAY: put these right first");
+        let treatment = treatment.unwrap_or("IN THE WAY: correct these rows first");
         // Writing to a String cannot fail.
         let _ = write!(report, "{rows} {what}\n    {treatment}\n    {}\n", examples.join(", "));
     }
     let ill = symptoms.iter().filter(|symptom| symptom.treatment.is_none()).count();
     report
         + match ill {
-            0 => "\n`airline-booking migrate` can adopt this database; no row is lost",
-            _ => "\nthe database cannot be adopted as it is",
+            0 => "\n`airline-booking migrate` can adopt this database; no row will be lost",
+            _ => "\nthe database cannot be adopted until these rows are corrected",
         }
 }
 
@@ -46,10 +48,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_told_apart_from_what_is_treated() {
+    fn the_report_distinguishes_obstacles_from_rows_that_migrate_treats() {
         let ill = report(&[symptom(Some("cured")), symptom(None)]);
         assert!(ill.contains("cured") && ill.contains("IN THE WAY"), "{ill}");
-        assert!(ill.ends_with("cannot be adopted as it is"));
-        assert!(report(&[symptom(Some("cured"))]).ends_with("no row is lost"));
+        assert!(ill.ends_with("cannot be adopted until these rows are corrected"));
+        assert!(report(&[symptom(Some("cured"))]).ends_with("no row will be lost"));
     }
 }

@@ -1,8 +1,8 @@
 //! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `export`, `erase`, `health`,
 //! `openapi`.
 //!
-//! Reads the environment once, calls [`crate::app`] for the parts, and speaks to a person: results
-//! on stdout, problems on stderr. Exit codes: 0 done, 1 failed or violated, 2 wrong usage.
+//! Reads the environment once and calls [`crate::app`]. Results go to stdout, problems to stderr. Exit codes:
+//! 0 success, 1 failure or a violated invariant, 2 wrong usage.
 
 mod audit;
 mod doctor;
@@ -31,63 +31,66 @@ use std::sync::Arc;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Use PostgreSQL on localhost:5432, Redis on localhost:6379 and Kafka on localhost:9092, but for
-    /// those that a setting names
+    /// Use PostgreSQL on localhost:5432, Redis on localhost:6379 and Kafka on localhost:9092, unless a setting
+    /// names another address
     #[arg(long, global = true)]
     services: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the HTTP API (this is what happens without a command)
+    /// Serve the HTTP API (the default command)
     Serve(ServeArgs),
-    /// Import flights from a CSV file, plain or gzip; all of them or, if a line is bad, none
+    /// Import flights from a CSV file, plain or gzip; imports nothing if a line is invalid
     Import(import::ImportArgs),
-    /// Bring the database to this version's schema and stop; adopts one of the specified schema
+    /// Update the database to this version's schema and exit; adopts the database of an earlier service
     Migrate(MigrateArgs),
-    /// Look at a PostgreSQL database of the specified schema before `migrate` adopts it
+    /// Check the PostgreSQL database of an earlier service before `migrate` adopts it
     Doctor,
-    /// Check invariants I1 to I5 over the whole database; exit 1 if one is violated
+    /// Check invariants I1 to I5 over the whole database; exit code 1 if one is violated
     Audit,
-    /// Write everything that is held of a user as JSON
+    /// Write all stored data of a user as JSON
     Export(people::ExportArgs),
-    /// Erase the personal data of a user; only says what would be erased, unless --yes is given
+    /// Erase the personal data of a user; without --yes only report what would be erased
     #[command(after_help = people::ERASE_HELP)]
     Erase(people::EraseArgs),
-    /// Ask the service of this machine whether it is ready; exit 1 if not
+    /// Ask the service on this machine whether it is ready; exit code 1 if not
     Health,
-    /// Print the API's OpenAPI document as JSON
+    /// Print the OpenAPI document as JSON
     Openapi,
 }
 
 #[derive(Debug, Default, clap::Args)]
 struct ServeArgs {
-    /// Add no sample flights: neither to an empty database, nor as the days pass to one that has no
-    /// others
+    /// Add no sample flights. By default an empty database gets some, and new ones each day until it contains
+    /// other flights
     #[arg(long)]
     no_sample: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct MigrateArgs {
-    /// Widen `flights.version` to 64 bits too: PostgreSQL rewrites the table, so no service may run
+    /// Also widen `flights.version` to 64 bits; PostgreSQL rewrites the table, so no service may run meanwhile
     #[arg(long)]
     rewrite: bool,
-    /// Put seats of adopted bookings whose payment never ran back on sale; only says which, unless --yes
-    /// is given
+    /// Put the seats of adopted bookings whose payment never ran back on sale; without --yes only report
+    /// them
     #[arg(long)]
     release_stuck: bool,
-    /// Do it
+    /// Carry out --release-stuck
     #[arg(long, requires = "release_stuck")]
     yes: bool,
 }
 
-/// Runs what the arguments ask for; tells a person what went wrong, if something did.
+/// Runs the command that the arguments name. Prints an error to stderr.
 pub async fn run() -> ExitCode {
-    let matches = Cli::command().after_help(settings_help()).get_matches();
+    let matches = Cli::command()
+        .after_help("Settings are environment variables; --help lists them.")
+        .after_long_help(settings_help())
+        .get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let command = cli.command.unwrap_or(Command::Serve(ServeArgs::default()));
-    // On the heap: what it runs holds the whole service.
+    // On the heap, because the future holds the whole service.
     match Box::pin(command.run(cli.services)).await {
         Ok(code) => code,
         Err(error) => {
@@ -97,8 +100,8 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// The error and its causes on one line, without a cause that the text before it ends with: drivers
-/// repeat theirs.
+/// The error and its causes on one line. Leaves out a cause that the preceding text ends with already, because
+/// drivers repeat their causes.
 fn causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -148,7 +151,7 @@ async fn migrate(config: &Config, args: &MigrateArgs) -> anyhow::Result<ExitCode
         say(match postgres {
             None => "nothing to rewrite: SQLite keeps flight versions in 64 bits",
             Some(settings) if PostgresStore::widen_versions(settings).await? => {
-                "flights.version is rewritten, and has 64 bits now"
+                "flights.version is rewritten and has 64 bits now"
             }
             Some(_) => "nothing to rewrite: flights.version has 64 bits",
         })?;
@@ -159,13 +162,13 @@ async fn migrate(config: &Config, args: &MigrateArgs) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The store of a database that is there, beside a service that may run on it.
+/// Opens an existing database, on which a service may be running.
 async fn existing_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Clock>)> {
-    // Opening would create it, and an empty database holds nothing to look at.
+    // Opening would create the file, and an empty database has nothing to report.
     if let Database::Sqlite(file) = &config.database
         && !file.exists()
     {
-        bail!("there is no database {} (DATABASE_URL)", file.display());
+        bail!("there is no database {}; set DATABASE_URL or DB_HOST", file.display());
     }
     Ok(app::open_store(config, false).await?)
 }
@@ -177,36 +180,36 @@ fn config(services: bool) -> Result<Config, ConfigError> {
 /// Gives the value of a setting by its name.
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
-/// Where settings come from; `services`: with the usual places for those that it does not name.
+/// The process's environment. `services`: adds the default addresses of services that it does not name.
 fn environment(services: bool) -> Lookup {
     let variable = |name: &str| std::env::var(name).ok();
     if services { Box::new(services::with_defaults(variable)) } else { Box::new(variable) }
 }
 
-/// Begins to write the log.
+/// Starts logging.
 fn logs(config: &Config) -> anyhow::Result<impl Sized> {
     telemetry::logging::init(config.log_format, &config.log_filter)
         .context("RUST_LOG must be a filter such as info or warn,airline_booking=debug")
 }
 
-/// Writes a line, or many, to stdout.
+/// Prints text and a line break to stdout.
 fn say(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
-        // The reader has seen enough (`| head`).
+        // The reader has closed the pipe (`| head`).
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
 fn settings_help() -> String {
-    let mut help = String::from("Settings, from the environment:\n");
+    let mut help = String::from("Settings (environment variables):\n");
     for setting in SETTINGS {
         let default = match setting.default {
             "" => String::new(),
             default => format!(" [default: {default}]"),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(help, "  {:<22} {}{default}", setting.name, setting.help);
+        let _ = writeln!(help, "  {}{default}\n          {}", setting.name, setting.help);
     }
     help
 }
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_setting_and_its_default() {
+    fn help_lists_every_setting_with_its_default() {
         let help = settings_help();
         for setting in SETTINGS {
             assert!(help.contains(setting.name) && help.contains(setting.default));

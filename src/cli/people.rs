@@ -1,4 +1,4 @@
-//! `export` and `erase`: what is held of a user, for that user, and away.
+//! `export` and `erase`: a user's data, written out or erased.
 
 use super::{existing_store, say};
 use crate::config::Config;
@@ -14,32 +14,32 @@ use tempfile::NamedTempFile;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// The user's number
+    /// User id (`user_id` of bookings)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     user: i64,
-    /// The file to write, readable by you alone; without it, or as -, standard output
+    /// File to write, readable only by you; default, and -: standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct EraseArgs {
-    /// The user's number
+    /// User id (`user_id` of bookings)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     user: i64,
-    /// Erase the passengers of bookings that are yet to fly, too
+    /// Also erase the passengers of bookings that have not flown yet
     #[arg(long)]
     all: bool,
-    /// Do it; without this, only say what would be erased
+    /// Erase; without --yes only report what would be erased
     #[arg(long)]
     yes: bool,
 }
 
-/// What `--help` says beyond the arguments.
+/// The end of `erase --help`.
 pub(super) const ERASE_HELP: &str = "\
-Passengers are replaced by placeholders and idempotency keys are deleted; seats, money and the user's
-number stay. A run that was stopped is gone on with by the next. Topics, logs and traces hold no
-passengers; backups do: docs/operations.md, Personal data.";
+Passengers are replaced by placeholders, and idempotency keys are deleted. Seats, money and the user id
+stay. An interrupted run is resumed by running the command again. Topics, logs and traces contain no
+passengers; backups do. See docs/operations.md, Personal data.";
 
 pub(super) async fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let (store, clock) = existing_store(config).await?;
@@ -48,14 +48,14 @@ pub(super) async fn export(config: &Config, args: &ExportArgs) -> anyhow::Result
         let mut out = BufWriter::new(std::io::stdout());
         let exported = export::export(&*store, user, now, &mut out).await;
         return match exported.and_then(|_| Ok(out.flush()?)) {
-            // The reader has seen enough (`| head`).
+            // The reader has closed the pipe (`| head`).
             Err(error) if is_broken_pipe(&error) => Ok(()),
             exported => exported,
         };
     };
     let named = || format!("{} (--output)", file.display());
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // Mode 0600, and in its place only once it is whole.
+    // A temporary file has mode 0600. It gets its name only when it is complete.
     let draft = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(named)?;
     let mut out = BufWriter::new(draft);
     let bookings = export::export(&*store, user, now, &mut out).await?;
@@ -79,18 +79,18 @@ pub(super) async fn erase(config: &Config, args: &EraseArgs) -> anyhow::Result<(
     if args.yes {
         say(&what_was_erased(&erase.run().await?))
     } else {
-        say("\nnothing was erased: repeat it with --yes")
+        say("\nnothing was erased; add --yes to erase")
     }
 }
 
 fn what_is_held(user: UserId, held: &Held) -> String {
     let Held { due, erased, kept, named, keys } = held;
     let mut text = format!(
-        "user {user}\n  {due} bookings whose passengers are to be erased, {erased} erased before\n  \
-         {keys} idempotency keys to be deleted\n  {kept} bookings kept"
+        "user {user}\n  {due} bookings whose passengers will be erased, {erased} erased before\n  \
+         {keys} idempotency keys that will be deleted\n  {kept} bookings kept"
     );
     if *kept > 0 {
-        text.push_str(", being yet to fly (--all erases their passengers too):");
+        text.push_str(" because they have not flown yet (--all erases their passengers too):");
     }
     for Kept { booking, why } in named {
         // Writing to a String cannot fail.
@@ -103,7 +103,9 @@ fn what_is_held(user: UserId, held: &Held) -> String {
                 &**destination,
                 departs_at.format("%Y-%m-%dT%H:%M:%SZ"),
             ),
-            Why::Unreadable => write!(text, "\n    booking {booking}: a row of it can't be read"),
+            Why::Unreadable => {
+                write!(text, "\n    booking {booking}: one of its rows is unreadable")
+            }
         };
     }
     if *kept > NAMED_MAX {
@@ -114,16 +116,18 @@ fn what_is_held(user: UserId, held: &Held) -> String {
 
 fn what_was_erased(Erased { bookings, keys, scrubbed }: &Erased) -> String {
     let left = match scrubbed {
-        Some(Scrubbed::Whole) => "the file and its log hold nothing of them any more",
+        Some(Scrubbed::Whole) => "the database file and its log contain no copies of them",
         Some(Scrubbed::LogAlone) => {
-            "free space in the file may hold old copies: a service runs, and the file is too large to be \
-             written again beside it. Stop the service and repeat this command"
+            "free space in the database file may contain old copies: a service is running, and the file is too \
+             large to be rewritten meanwhile. Stop the service and run this command again"
         }
         Some(Scrubbed::Neither) | None => {
-            "the file's log may hold old copies: another connection kept it. Repeat this command"
+            "the log of the database file may contain old copies, because another connection used it. Run this \
+             command again"
         }
         Some(Scrubbed::ByServer) => {
-            "PostgreSQL keeps old rows until it vacuums, and its log and backups until they go"
+            "PostgreSQL keeps old copies until it vacuums the tables; its log and backups keep them until they are \
+             deleted"
         }
     };
     format!("\nerased: the passengers of {bookings} bookings, {keys} idempotency keys\n{left}")

@@ -1,4 +1,4 @@
-//! `migrate --release-stuck`: seats of adopted bookings whose payment never ran, back on sale.
+//! `migrate --release-stuck`: puts seats of adopted bookings whose payment never ran back on sale.
 
 use super::say;
 use crate::app;
@@ -14,21 +14,21 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Bookings that one read goes over.
+/// Bookings per page.
 const PAGE: usize = 4_096;
 
-/// Commands that are under way at once.
+/// Commands submitted at once.
 const AT_ONCE: usize = 256;
 
-/// Flights that are named at most.
+/// Maximum flights, and refusals, in the report.
 const NAMED_MAX: usize = 50;
 
-/// What is to be released, or was.
+/// Seats that were released, or would be.
 #[derive(Debug, Default)]
 struct Stuck {
     bookings: usize,
     seats: i64,
-    /// Bookings of whose seats not all are blocked: they were never taken, or are on sale already.
+    /// Bookings with seats that are not blocked: never taken, or on sale again already.
     without_seats: usize,
     flights: BTreeMap<FlightId, SeatCount>,
     refused: Vec<String>,
@@ -42,7 +42,7 @@ pub(super) async fn release_stuck(
 ) -> anyhow::Result<ExitCode> {
     let engine = app::engine_beside(config, store.clone(), clock);
     let mut stuck = Stuck::default();
-    // What is left of the blocked seats of each flight, as far as it was looked at.
+    // Each visited flight's blocked seats that no visited booking accounts for.
     let mut blocked = BTreeMap::new();
     let mut after = Some(BookingId(i64::MIN));
     while let Some(from) = after {
@@ -60,7 +60,7 @@ pub(super) async fn release_stuck(
     Ok(if stuck.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says what [`release`] would do.
+/// Counts what [`release`] would do. Changes nothing.
 async fn look(
     store: &dyn Commits,
     bookings: &[BookingId],
@@ -98,7 +98,7 @@ async fn release(engine: &Engine, bookings: &[BookingId], stuck: &mut Stuck) -> 
             Ok(_) => stuck.without_seats += 1,
             Err(Error::Store(away @ StoreError::Unavailable(_))) => {
                 bail!(anyhow::Error::new(away).context(
-                    "some seats are released; run it again, and it goes on where it stopped"
+                    "some seats are released already; run the command again to release the others"
                 ))
             }
             Err(error) => stuck.refused.push(format!("booking {id}: {error}")),
@@ -130,14 +130,14 @@ fn report(stuck: &Stuck, yes: bool) -> String {
     if *without_seats > 0 {
         let _ = write!(
             text,
-            "\n{without_seats} adopted bookings are left as they are: their seats are not blocked"
+            "\n{without_seats} adopted bookings stay as they are: their seats are not blocked"
         );
     }
     for refused in refused.iter().take(NAMED_MAX) {
         let _ = write!(text, "\nnot released: {refused}");
     }
     if !yes && *bookings > 0 {
-        text.push_str("\nnothing was changed: repeat it with --yes");
+        text.push_str("\nnothing was changed; add --yes to carry it out");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `serve`: binds, starts the service, says how to try it, and stops gracefully when told.
+//! `serve`: binds, starts the service, prints how to try it, and stops gracefully on a signal.
 
 use super::health::reachable;
 use super::{logs, say, services};
@@ -12,8 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-/// Serves until Ctrl-C or SIGTERM. With `services` it waits for those of this machine, and listens
-/// where their containers reach it too.
+/// Serves until Ctrl-C or SIGTERM. With `services` it waits for the services on this machine, and also
+/// listens on an address that their containers can reach.
 pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyhow::Result<()> {
     if services {
         services::wait(&config).await?;
@@ -49,29 +49,29 @@ pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyho
     app.serve(listeners, stop).await
 }
 
-/// As many open files as the system lets this process have: each connection is one, and the usual
-/// limit of 1,024 is a habit of old programs.
+/// Raises the limit of open files to the maximum that the system allows: each connection is one, and the
+/// default of 1,024 is for old programs.
 #[cfg(unix)]
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "the limit of open files stays as it is");
+        warn!(%error, "cannot raise the limit of open files");
     }
 }
 
 #[cfg(not(unix))]
 fn raise_file_limit() {}
 
-/// What an operator may not have meant, told at the start and not after the fact.
+/// Warns of settings that leave the service open to others.
 fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
     match &config.auth {
         None if !address.ip().is_loopback() => warn!(
-            "AUTH is off: anyone who reaches {address} can book, read and change all; set AUTH=jwt"
+            "AUTH is off: anyone who reaches {address} can book, read and change everything; set AUTH=jwt"
         ),
         Some(JwtSettings { keys, .. }) if keys.can_be_forged() => warn!(
-            "JWT_JWKS is read over plain http: anyone in between can have any token accepted; \
+            "JWT_JWKS is read over plain http: anyone in between can replace the keys and forge tokens; \
              use https"
         ),
         _ => {}
@@ -86,7 +86,7 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
         );
     }
     if let Some(JwtSettings { audience: None, .. }) = &config.auth {
-        warn!("JWT_AUDIENCE is empty: tokens that their issuer made for others are accepted");
+        warn!("JWT_AUDIENCE is empty: tokens for other services of the same issuer are accepted");
     }
     for link in config.links_without_tls() {
         warn!("{link}");
@@ -96,26 +96,26 @@ fn warn_of_what_is_open(config: &Config, address: SocketAddr) {
     }
 }
 
-/// Settings that are sound alone and do not go together.
+/// Warns of settings that are valid one by one and do not fit together.
 fn warn_of_what_cannot_work(config: &Config) {
     let (hold, redrive) = (config.lock_ttl, config.payment_redrive_after);
     if hold < redrive {
         warn!(
-            "LOCK_TTL ({hold:?}) is below PAYMENT_REDRIVE_AFTER ({redrive:?}): a hold ends before its \
-             payment is asked for again"
+            "LOCK_TTL ({hold:?}) is below PAYMENT_REDRIVE_AFTER ({redrive:?}): a hold lapses before an \
+             unanswered payment request is sent again"
         );
     }
-    if let Some(most) = config.max_pending_per_user
-        && most < config.max_party_size
+    if let Some(max) = config.max_pending_per_user
+        && max < config.max_party_size
     {
         let party = config.max_party_size;
         warn!(
-            "MAX_PENDING_PER_USER ({most}) is below MAX_PARTY_SIZE ({party}): larger parties are refused"
+            "MAX_PENDING_PER_USER ({max}) is below MAX_PARTY_SIZE ({party}): larger parties are refused"
         );
     }
 }
 
-/// Variables whose names are nearly a setting's: the setting has its default, which may be the less safe one.
+/// Warns of misspelt settings: the default applies, which may be less safe.
 fn warn_of_misspelt_settings() {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for (name, setting) in misspelt(names) {
@@ -123,26 +123,25 @@ fn warn_of_misspelt_settings() {
     }
 }
 
-/// Listens at a port, which is the setting's.
+/// Listens on a port; `setting` is the variable that names it.
 async fn bind(config: &Config, setting: &str, port: u16) -> anyhow::Result<TcpListener> {
     let host = config.server_host;
     TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
-            "{setting} {port} on {host} is taken by another process; \
-             choose another with {setting}=…"
+            "port {port} on {host} is taken by another process; choose another port with {setting}=…"
         ),
         ErrorKind::AddrNotAvailable => {
-            anyhow!("SERVER_HOST {host} is not an address of this machine")
+            anyhow!("SERVER_HOST {host} is not an address of this machine; 0.0.0.0 is every IPv4 address")
         }
         ErrorKind::PermissionDenied => {
-            anyhow!("{setting} {port} may not be used by this user; choose one above 1023")
+            anyhow!("this user may not listen on port {port} ({setting}); choose a port above 1023")
         }
         _ => anyhow!(error).context(format!("cannot listen on {host}, port {port}")),
     })
 }
 
-/// Prometheus and its like in containers reach the loopback address only by Docker's bridge. Left alone
-/// where `SERVER_HOST` says something else.
+/// Listens on Docker's bridge too, so that Prometheus and others in containers can reach a service on the
+/// loopback address. Does nothing with another `SERVER_HOST`.
 async fn bind_for_containers(config: &Config, bound: SocketAddr) -> Option<TcpListener> {
     if config.server_host != Ipv4Addr::LOCALHOST {
         return None;
@@ -150,17 +149,17 @@ async fn bind_for_containers(config: &Config, bound: SocketAddr) -> Option<TcpLi
     let bridge = SocketAddr::new(services::address_for_containers()?.into(), bound.port());
     match TcpListener::bind(bridge).await {
         Ok(listener) => {
-            info!("containers reach it on {bridge}, as host.docker.internal");
+            info!("containers can reach the service on {bridge}, as host.docker.internal");
             Some(listener)
         }
         Err(error) => {
-            warn!(%error, "containers can't reach it: {bridge} can't be listened on");
+            warn!(%error, "containers can't reach the service: cannot listen on {bridge}");
             None
         }
     }
 }
 
-/// Resolves at Ctrl-C, or at SIGTERM where there is one.
+/// Resolves on Ctrl-C or SIGTERM.
 ///
 /// The handlers are in place when this returns, so a signal during the start is not lost.
 #[cfg(unix)]
@@ -176,19 +175,19 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-/// Resolves at Ctrl-C.
+/// Resolves on Ctrl-C.
 #[cfg(not(unix))]
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
-        // Without a handler the process ends at Ctrl-C by itself; there is nothing to resolve.
+        // Without a handler Ctrl-C ends the process by itself.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     })
 }
 
-/// What a person sees at the start: the address, each part and why it was chosen, and commands that
-/// work as they stand.
+/// The message of a start: the address, each part and why it was chosen, and commands that work without
+/// changes.
 pub(super) fn start_message(
     config: &Config,
     address: SocketAddr,
@@ -232,7 +231,7 @@ Ctrl-C stops it.
     )
 }
 
-/// A search, or a flight to be searched for; a booking; what was booked.
+/// Commands for a search, or for a first flight if there is none; for a booking; for a user's bookings.
 fn callers_commands(config: &Config, base: &str, flight: Option<&Flight>) -> String {
     let first = if let Some(flight) = flight {
         let (source, destination) = (in_url(&flight.source), in_url(&flight.destination));
@@ -260,9 +259,9 @@ fn callers_commands(config: &Config, base: &str, flight: Option<&Flight>) -> Str
     )
 }
 
-/// A place's name as it stands in a URL.
-fn in_url(place: &str) -> String {
-    utf8_percent_encode(place, NON_ALPHANUMERIC).to_string()
+/// Encodes a city's name for a URL.
+fn in_url(city: &str) -> String {
+    utf8_percent_encode(city, NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_names_each_part_and_three_commands_with_the_real_port() {
+    fn the_start_message_has_each_part_and_three_commands_with_the_real_port() {
         let now = "2025-01-14T20:00:00Z".parse().expect("an instant");
         let inr = "INR".parse().expect("a currency");
         let sample = crate::app::samples::flights::flights(now, inr).remove(0);
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_role_api_no_command_books() {
+    fn without_the_role_api_no_command_makes_a_booking() {
         let variables = [("ROLES", "relay"), ("DB_HOST", "db"), ("KAFKA_BROKERS", "k:9092")];
         let config = Config::from_env(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn without_flights_the_first_command_makes_one() {
+    fn without_flights_the_first_command_creates_one() {
         let message = message(None);
         assert!(message.contains("curl -X POST http://127.0.0.1:4711/api/v1/flights -H"));
         assert_eq!(message.matches("  curl ").count(), 3);

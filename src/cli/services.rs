@@ -1,7 +1,7 @@
-//! `--services`: PostgreSQL, Redis and Kafka on their usual ports of this machine.
+//! `--services`: PostgreSQL, Redis and Kafka on their default ports on this machine.
 //!
-//! They have just been started, perhaps, and answer some seconds later; or they were forgotten, and
-//! then a person is told which, and how to start them.
+//! Services that were just started may need seconds to answer, so the start waits for them. It names a
+//! service that does not answer, and the command that starts it.
 
 use crate::app::{Missing, Services};
 use crate::config::Config;
@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long services may take to answer: containers that were just started need some ten seconds.
+/// How long to wait for the services: containers that were just started need about ten seconds.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Between two looks.
+/// Pause between two checks.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
-/// The environment, with these places for services that it does not name.
+/// The environment, with default addresses for services that it does not name.
 pub(super) fn with_defaults(
     lookup: impl Fn(&str) -> Option<String>,
 ) -> impl Fn(&str) -> Option<String> {
@@ -37,44 +37,44 @@ pub(super) fn with_defaults(
 pub(super) async fn wait(config: &Config) -> anyhow::Result<()> {
     let services = Services::of(config)?;
     let deadline = Instant::now() + WAIT_MAX;
-    let mut is_told = false;
+    let mut is_announced = false;
     loop {
         let missing = services.missing().await;
         if missing.is_empty() {
             return Ok(());
         }
         if Instant::now() >= deadline || missing.iter().any(|service| service.is_refusal) {
-            bail!("--services needs what does not serve:\n{}", advice(&missing));
+            bail!("--services needs services that do not answer or refuse:\n{}", advice(&missing));
         }
-        if !is_told {
-            eprintln!("airline-booking: waiting {WAIT_MAX:?} at most for\n{}", advice(&missing));
-            is_told = true;
+        if !is_announced {
+            eprintln!("airline-booking: waiting up to {WAIT_MAX:?} for\n{}", advice(&missing));
+            is_announced = true;
         }
         sleep(AGAIN_AFTER).await;
     }
 }
 
-/// What is missing, and what a person can do.
+/// The missing services, and what the operator can do.
 fn advice(missing: &[Missing]) -> String {
     let mut advice = String::new();
     // Writing to a String cannot fail.
     for Missing { what, why, settings, .. } in missing {
-        let _ = writeln!(advice, "  {what}: {why}\n    elsewhere? set {settings}");
+        let _ = writeln!(advice, "  {what}: {why}\n    if it is elsewhere, set {settings}");
     }
     let silent: Vec<_> = missing.iter().filter(|service| !service.is_refusal).collect();
     if !silent.is_empty() {
         let names: Vec<_> = silent.iter().map(|service| service.container).collect();
-        let _ = writeln!(advice, "Start it here: docker-compose up -d {}", names.join(" "));
+        let _ = writeln!(advice, "To start here: docker-compose up -d {}", names.join(" "));
     }
-    advice.push_str("Without --services the service needs none of them.");
+    advice.push_str("Without --services none of them is needed.");
     advice
 }
 
-/// The address by which containers reach this machine as `host.docker.internal`: that of Docker's
-/// bridge. `None` without one; Docker Desktop then leads them to the loopback address.
+/// The address of Docker's bridge, by which containers reach this machine as `host.docker.internal`. `None`
+/// without a bridge; Docker Desktop then uses the loopback address.
 pub(super) fn address_for_containers() -> Option<Ipv4Addr> {
     let (network, mask) = network_of("docker0", &std::fs::read_to_string("/proc/net/route").ok()?)?;
-    // Nothing is sent: the system only says from which address it would be.
+    // Nothing is sent: connecting a UDP socket only selects the local address.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::from_bits(network.to_bits() + 1), 9)).ok()?;
     match socket.local_addr().ok()?.ip() {
@@ -83,10 +83,10 @@ pub(super) fn address_for_containers() -> Option<Ipv4Addr> {
     }
 }
 
-/// The network that a device leads to, and its mask, from the lines of `/proc/net/route`.
+/// A device's network and mask, from the lines of `/proc/net/route`.
 fn network_of(device: &str, routes: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
     let route = routes.lines().find(|line| line.split_whitespace().next() == Some(device))?;
-    // In hexadecimal, in the machine's own order of bytes.
+    // Hexadecimal, in the machine's byte order.
     let address = |text: &str| {
         let bits = u32::from_str_radix(text, 16).ok()?;
         Some(Ipv4Addr::from(bits.to_ne_bytes()))
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn services_without_a_setting_are_on_this_machine_as_the_specification_has_them() {
+    fn services_without_a_setting_are_on_their_default_ports_of_this_machine() {
         for variables in [&[][..], &[("DB_HOST", ""), ("KAFKA_BROKERS", " ")]] {
             let config = config(variables);
             let database = config.database.to_string();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn services_that_the_settings_name_are_used_where_they_are() {
+    fn a_setting_that_names_a_service_overrides_its_default() {
         let config = config(&[
             ("DATABASE_URL", "sqlite:some.db"),
             ("REDIS_HOST", "cache"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_names_what_is_missing_and_the_command_that_starts_it() {
+    fn advice_names_missing_services_and_the_command_that_starts_them() {
         let missing = |container, is_refusal| Missing {
             what: format!("the {container} of this machine"),
             why: "Connection refused".to_owned(),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_of_containers_is_read_from_the_routes() {
+    fn the_network_of_a_device_is_read_from_the_routes() {
         let bits = |text: &str| u32::from_ne_bytes(text.parse::<Ipv4Addr>().expect("IP").octets());
         let (network, mask) = (bits("172.17.0.0"), bits("255.255.0.0"));
         let routes = format!(

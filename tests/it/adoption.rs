@@ -204,8 +204,8 @@ async fn seats_whose_payment_never_ran_return_to_sale_once_while_a_service_runs(
     for told in [
         "3 seats of 1 adopted bookings on 1 flights would be put back on sale",
         "flight 1: 3",
-        "1 adopted bookings are left as they are",
-        "repeat it with --yes",
+        "1 adopted bookings stay as they are",
+        "add --yes to carry it out",
     ] {
         assert!(printed.contains(told), "{told}: {printed}");
     }

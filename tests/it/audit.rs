@@ -85,8 +85,7 @@ async fn a_hold_that_lapsed_is_a_violation_only_while_a_service_runs() {
         (code, printed) = audit().await;
     }
     assert_eq!(code, 0, "{printed}");
-    let told =
-        "no service is running: 1 bookings whose hold has ended will be ended by the next start";
+    let told = "no service is running; the next start will expire 1 bookings whose hold has lapsed";
     assert!(printed.contains(told), "{printed}");
 }
 

@@ -95,7 +95,7 @@ async fn a_flight_at_the_maximum_version_sells_again_after_a_rewrite() {
     assert!(server.terminate().await);
     let (code, printed) = place.run(&REWRITE).await;
     assert_eq!(code, 0, "{printed}");
-    assert!(printed.contains("is rewritten, and has 64 bits now"), "{printed}");
+    assert!(printed.contains("is rewritten and has 64 bits now"), "{printed}");
     let (code, printed) = place.run(&REWRITE).await;
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("nothing to rewrite"), "{printed}");

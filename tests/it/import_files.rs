@@ -101,7 +101,11 @@ async fn a_pipe_can_be_imported() {
 #[tokio::test]
 async fn a_missing_column_is_reported_with_the_columns_found() {
     let text = "src,destinaton,timestamp,seats,price,\nDelhi,Mumbai,,1,1,\n";
-    let words = ["lacks source, destination, total_seats", "`,`", "\"destinaton\" to destination"];
+    let words = [
+        "source, destination, total_seats are missing",
+        "`,`",
+        "is \"destinaton\" meant as destination?",
+    ];
     is_refused(text.as_bytes(), &words).await;
     let (_, printed) = import(format!("{HEAD},gate,\n{LINE},,\n").as_bytes()).await;
     assert!(printed.contains("columns ignored: \"gate\"\n"), "{printed}");
@@ -115,9 +119,9 @@ async fn a_timestamp_without_an_offset_is_explained() {
         ("2030-03-01T10:00Z", "lacks the seconds;"),
         ("2030-03-01T10:00:00+0530", "not written as +05:30"),
         ("2030-03-01", "lacks the time of day"),
-        ("01/03/2030 10:00", "can't be told apart"),
+        ("01/03/2030 10:00", "ambiguous"),
         ("44256.4", "Excel"),
-        ("\u{1b}[2Jx", "\"\\u{1b}[2Jx\" is no instant"),
+        ("\u{1b}[2Jx", "\"\\u{1b}[2Jx\" is not a timestamp"),
         ("", "is empty"),
     ] {
         let line = LINE.replace("2030-01-20T10:00:00Z", text);
@@ -148,6 +152,6 @@ async fn two_lines_that_contradict_each_other_are_both_named() {
     for (from, to) in [("180", "181"), ("2500.00", "2600.00")] {
         let other = same.replace(from, to);
         let text = format!("{HEAD}\n\n{LINE}\n{other}\n");
-        is_refused(text.as_bytes(), &["line 4: is the flight of line 3"]).await;
+        is_refused(text.as_bytes(), &["line 4: contradicts line 3"]).await;
     }
 }

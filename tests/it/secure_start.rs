@@ -95,7 +95,7 @@ async fn a_weak_or_duplicate_secret_is_refused_and_never_shown() {
     let jwt = ("AUTH", "jwt");
     for (settings, rule) in [
         ([jwt, ("JWT_SECRET", "hush hush hush hush hush hush hush hush")], "is easy to guess"),
-        ([jwt, ("JWT_SECRET", "hush")], "at least 32 bytes"),
+        ([jwt, ("JWT_SECRET", "hush")], "at least 32 random bytes"),
         ([("JWT_SECRET", sound), ("JWT_SECRET_FILE", path)], "must not both be set"),
         ([jwt, ("JWT_SECRET_FILE", "/hush")], "a file that can be read: No such file"),
     ] {

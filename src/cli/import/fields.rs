@@ -1,9 +1,9 @@
-//! Single fields of a line, as people and spreadsheets write them.
+//! Fields of a line, as people and spreadsheets write them.
 
 use crate::domain::{Currency, FlightStatus, Invalid, Money, SeatCount, Timestamp};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-/// A value for a message: quoted, its first characters alone, nothing that moves a cursor.
+/// A value for a message: quoted, truncated, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 30;
 
@@ -12,7 +12,7 @@ pub(super) fn shown(text: &str) -> String {
     format!("\"{start}{more}\"")
 }
 
-/// An instant; what it lacks is noted.
+/// A timestamp. Notes what is missing from it.
 pub(super) fn instant(invalid: &mut Invalid, pointer: &str, text: &str) -> Timestamp {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return instant.to_utc();
@@ -22,7 +22,7 @@ pub(super) fn instant(invalid: &mut Invalid, pointer: &str, text: &str) -> Times
     } else {
         format!("{} {}", shown(text), instant_fault(text))
     };
-    invalid.add(pointer, format!("{fault}; an instant is written 2025-01-20T10:00:00Z (RFC 3339)"));
+    invalid.add(pointer, format!("{fault}; write timestamps as 2025-01-20T10:00:00Z (RFC 3339)"));
     Timestamp::default()
 }
 
@@ -55,9 +55,9 @@ fn instant_fault(text: &str) -> &'static str {
         };
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('/') {
-        return "is a date whose day and month can't be told apart";
+        return "is a date whose day and month are ambiguous";
     }
-    "is no instant"
+    "is not a timestamp"
 }
 
 /// A number of seats.
@@ -76,7 +76,7 @@ pub(super) fn natural(invalid: &mut Invalid, pointer: &str, text: &str) -> i64 {
     })
 }
 
-/// A status; capitals make no difference, and blanks and hyphens stand for underscores.
+/// A status, in any case, with spaces or hyphens in place of underscores.
 pub(super) fn status(invalid: &mut Invalid, text: &str) -> FlightStatus {
     let word = text.to_ascii_lowercase().replace([' ', '-'], "_");
     FlightStatus::parse(&word).unwrap_or_else(|| {
@@ -86,7 +86,7 @@ pub(super) fn status(invalid: &mut Invalid, text: &str) -> FlightStatus {
     })
 }
 
-/// A price; where fields are parted by semicolons, a comma may stand for the decimal point.
+/// A price. If semicolons separate the fields, the decimal point may be a comma.
 pub(super) fn price(
     invalid: &mut Invalid,
     currency: Currency,
@@ -108,7 +108,7 @@ pub(super) fn price(
     }
 }
 
-/// What was read where something else is wanted.
+/// The end of a message: the text that was read.
 fn instead_of(text: &str) -> String {
     if text.is_empty() { "; it is empty".to_owned() } else { format!(", not {}", shown(text)) }
 }

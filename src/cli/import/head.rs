@@ -1,16 +1,16 @@
-//! What stands before the lines of a file: blank rows, comments, the delimiter, the column names.
+//! The head of a file: blank lines, comments, a delimiter, the column names.
 
 use super::fields::shown;
 use std::fmt::Write as _;
 use std::io::{BufRead, Cursor, Read};
 
-/// The longest line of column names that is looked at to find the delimiter.
+/// Maximum length of the line of column names, in bytes.
 const LINE_MAX: u64 = 64 * 1024;
 
-/// The delimiters that are looked for.
+/// The delimiters that are recognised without a line `sep=`.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
-/// The names of columns that mean something; the first five are required.
+/// Known columns. The first five are required.
 pub(super) const KNOWN: [&str; 11] = [
     "source",
     "destination",
@@ -25,34 +25,34 @@ pub(super) const KNOWN: [&str; 11] = [
     "version",
 ];
 
-/// Those that mean something only where lines change stored flights.
+/// Columns that are read only with `--update`.
 pub(super) const UPDATING: [&str; 2] = ["id", "version"];
 
 /// How many of [`KNOWN`] are required.
 pub(super) const REQUIRED: usize = 5;
 
-/// Whether a byte is nothing to read: a blank, or Ctrl-Z, which ends old files.
+/// Whether a character is white space, or Ctrl-Z, which ends old DOS files.
 pub(super) const fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{1a}'
 }
 
-/// A column's name as it is compared: lower case, without blanks, underscores and hyphens.
+/// A column's name for comparison: in lower case, without white space, underscores and hyphens.
 pub(super) fn folded(name: &str) -> String {
     let kept = name.chars().filter(|c| !is_blank(*c) && !matches!(c, '_' | '-'));
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// The known column that a name means.
+/// The known column with this name.
 pub(super) fn known(name: &str) -> Option<&'static str> {
     let name = folded(name);
     KNOWN.into_iter().find(|known| folded(known) == name)
 }
 
-/// A text that begins at its column names, and how it is written.
+/// A text from its column names on, and its notation.
 pub(super) struct Head {
-    /// The text from the column names on; each of its lines ends with a line feed.
+    /// The text from the column names on, with line feeds as line ends.
     pub(super) text: Box<dyn Read>,
-    /// What stands between two fields.
+    /// Separates two fields.
     pub(super) delimiter: u8,
     /// Lines before the column names.
     pub(super) skipped: u64,
@@ -62,7 +62,7 @@ impl Head {
     /// Reads up to the column names.
     pub(super) fn read(mut text: Box<dyn BufRead>) -> anyhow::Result<Self> {
         let mut skipped = 0;
-        let mut told = None;
+        let mut set = None;
         loop {
             let (mut line, ends_in_cr) = line(&mut text)?;
             if skipped == 0 && line.starts_with(b"\xef\xbb\xbf") {
@@ -71,13 +71,13 @@ impl Head {
             let at_end = line.is_empty();
             let content = String::from_utf8_lossy(&line);
             let content = content.trim_matches(|c| is_blank(c) || matches!(c, ',' | ';' | '"'));
-            let separator = told.is_none().then(|| separator(&line)).flatten();
+            let separator = set.is_none().then(|| separator(&line)).flatten();
             if !at_end && (content.is_empty() || content.starts_with('#') || separator.is_some()) {
                 skipped += 1;
-                told = told.or(separator);
+                set = set.or(separator);
                 continue;
             }
-            let delimiter = told.unwrap_or_else(|| likely_delimiter(content));
+            let delimiter = set.unwrap_or_else(|| likely_delimiter(content));
             let rest = Cursor::new(line).chain(text).chain(&b"\n"[..]);
             let text: Box<dyn Read> =
                 if ends_in_cr { Box::new(CarriageReturns(rest)) } else { Box::new(rest) };
@@ -86,7 +86,7 @@ impl Head {
     }
 }
 
-/// The next line with its end, and whether that is a carriage return alone.
+/// The next line with its line end, and whether that is a lone carriage return.
 fn line(text: &mut dyn BufRead) -> std::io::Result<(Vec<u8>, bool)> {
     let mut line = Vec::new();
     loop {
@@ -112,28 +112,28 @@ fn line(text: &mut dyn BufRead) -> std::io::Result<(Vec<u8>, bool)> {
     }
 }
 
-/// The delimiter that a line `sep=;` tells, as spreadsheets write it.
+/// The delimiter of a line `sep=;`, which spreadsheets write.
 fn separator(line: &[u8]) -> Option<u8> {
     let line = std::str::from_utf8(line).ok()?.trim_matches(['\r', '\n', '"']);
     let (name, delimiter) = line.split_at_checked(4)?;
-    let told = *delimiter.as_bytes().first()?;
+    let set = *delimiter.as_bytes().first()?;
     let is_one = delimiter[1..].trim_matches([',', ';', '"']).is_empty();
-    (name.eq_ignore_ascii_case("sep=") && is_one && (DELIMITERS.contains(&told) || told == b'|'))
-        .then_some(told)
+    (name.eq_ignore_ascii_case("sep=") && is_one && (DELIMITERS.contains(&set) || set == b'|'))
+        .then_some(set)
 }
 
-/// The delimiter by which a line names the most known columns, else the most columns.
+/// The delimiter that splits a line into the most known columns, or else into the most columns.
 fn likely_delimiter(names: &str) -> u8 {
     let columns = |delimiter: &u8| {
         let parts = names.split(char::from(*delimiter));
         let named = parts.clone().filter(|name| known(name.trim_matches('"')).is_some()).count();
         (named, parts.count())
     };
-    // Of equals the last is taken: the comma.
+    // If several are equal, `max_by_key` returns the last: the comma.
     DELIMITERS.into_iter().rev().max_by_key(columns).unwrap_or(b',')
 }
 
-/// A text whose lines end with carriage returns, as if they ended with line feeds.
+/// Replaces carriage returns by line feeds.
 struct CarriageReturns<R>(R);
 
 impl<R: Read> Read for CarriageReturns<R> {
@@ -146,7 +146,7 @@ impl<R: Read> Read for CarriageReturns<R> {
     }
 }
 
-/// Why column names won't do: which lack, what was found, what may have been meant.
+/// The error for missing columns: those that are missing, those found, and likely misspellings.
 pub(super) fn lacking(missing: &[&str], found: &[String], delimiter: u8, line: u64) -> String {
     const LISTED_MAX: usize = 12;
 
@@ -160,21 +160,20 @@ pub(super) fn lacking(missing: &[&str], found: &[String], delimiter: u8, line: u
         b'\t' => "tab".to_owned(),
         other => format!("`{}`", char::from(other)),
     };
-    let mut told = format!(
-        "line {line} must name the columns; it lacks {}; read with the delimiter {delimiter}, it \
-         names {}{more}",
+    let mut error = format!(
+        "line {line} must name the columns: {} are missing; with the delimiter {delimiter} it names {}{more}",
         missing.join(", "),
         if listed.is_empty() { "none".to_owned() } else { listed.join(", ") },
     );
-    for lacks in missing {
+    for missing in missing {
         let others = named.iter().filter(|name| known(name).is_none());
         let likeness =
-            others.map(|name| (strsim::jaro_winkler(&folded(name), &folded(lacks)), name));
+            others.map(|name| (strsim::jaro_winkler(&folded(name), &folded(missing)), name));
         let nearest = likeness.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(like, _)| *like >= 0.85);
         if let Some((_, name)) = nearest {
             // Writing to a String cannot fail.
-            let _ = write!(told, "; rename {} to {lacks} if that is it", shown(name));
+            let _ = write!(error, "; is {} meant as {missing}?", shown(name));
         }
     }
-    told
+    error
 }

@@ -1,4 +1,4 @@
-//! Which stored flight a line means.
+//! Finds the stored flight that a line changes.
 
 use super::seen::Seen;
 use super::table::Line;
@@ -8,24 +8,24 @@ use crate::store::{RouteSpan, Store, StoreError};
 use chrono::TimeDelta;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A flight that was moved is looked for on its day, and as far as this around its new departure: a
-/// daily flight of the same number is farther away, and a delay beyond midnight is not.
+/// A rescheduled flight is looked for on its day, and within this time of its new departure: that finds a delay
+/// past midnight, but not the next day's flight of the same number.
 const NEAR: TimeDelta = TimeDelta::hours(12);
 
-/// What a line is about.
+/// The stored flight that a line is for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// A flight that is not stored.
+pub(super) enum Match {
+    /// None: the flight is new.
     New,
-    /// This one.
+    /// This flight.
     Flight(Flight),
-    /// One of these, and it does not say which.
-    Alike(Vec<Flight>),
-    /// The flight of a number that no flight has.
+    /// Several flights match.
+    Ambiguous(Vec<Flight>),
+    /// The line has an id that no flight has.
     Unknown(FlightId),
 }
 
-/// The stored flights that some lines may mean.
+/// Stored flights that may match some lines.
 pub(super) struct Stored {
     zone: ScheduleZone,
     by_id: HashMap<FlightId, Flight>,
@@ -33,7 +33,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Reads them in two statements.
+    /// Reads the flights in two queries.
     pub(super) async fn read(
         store: &dyn Store,
         lines: &[Line],
@@ -57,19 +57,19 @@ impl Stored {
         Self { zone, by_id, by_route }
     }
 
-    /// What a line is about. A flight that the file names elsewhere (`seen`), or that another line was
-    /// about (`taken`), is not meant by being near.
-    pub(super) fn meaning(&self, line: &Line, seen: &Seen, taken: &HashSet<FlightId>) -> Meaning {
+    /// The flight that a line is for. A near flight does not match if another line of the file identifies it
+    /// (`seen`) or has changed it (`taken`).
+    pub(super) fn matching(&self, line: &Line, seen: &Seen, taken: &HashSet<FlightId>) -> Match {
         if let Some(id) = line.id {
             let flight = self.by_id.get(&id).cloned();
-            return flight.map_or(Meaning::Unknown(id), Meaning::Flight);
+            return flight.map_or(Match::Unknown(id), Match::Flight);
         }
         let exact = self.exact(line);
         if !exact.is_empty() {
             return one_of(exact);
         }
         if line.flight.flight_number.is_none() {
-            return Meaning::New;
+            return Match::New;
         }
         let is_free = |flight: &&Flight| {
             flight.flight_number == line.flight.flight_number
@@ -99,15 +99,15 @@ impl Stored {
     }
 }
 
-fn one_of(flights: Vec<&Flight>) -> Meaning {
+fn one_of(flights: Vec<&Flight>) -> Match {
     match flights[..] {
-        [] => Meaning::New,
-        [flight] => Meaning::Flight(flight.clone()),
-        _ => Meaning::Alike(flights.into_iter().cloned().collect()),
+        [] => Match::New,
+        [flight] => Match::Flight(flight.clone()),
+        _ => Match::Ambiguous(flights.into_iter().cloned().collect()),
     }
 }
 
-/// Where the flights depart that lines without an id may mean; spans of a route that touch are one.
+/// Routes and times of the flights that lines without an id may match. Adjacent spans of a route are merged.
 fn spans(lines: &[Line], zone: ScheduleZone) -> Vec<RouteSpan> {
     let mut by_route: BTreeMap<String, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
     for line in lines.iter().filter(|line| line.id.is_none()) {
@@ -166,8 +166,8 @@ mod tests {
         line(0, name, at).flight.into_flight(FlightId(id), inr(), now)
     }
 
-    /// Which of the stored flights each line of a file means: an id, nothing, or several.
-    fn meant(stored: &[Flight], lines: &[Line]) -> Vec<Vec<i64>> {
+    /// The ids of the stored flights that each line of a file matches. A negative id is unknown.
+    fn matches(stored: &[Flight], lines: &[Line]) -> Vec<Vec<i64>> {
         let mut seen = Seen::default();
         for line in lines {
             seen.agrees(line).expect("no contradiction");
@@ -176,23 +176,23 @@ mod tests {
         let by_id = stored.iter().map(|flight| (flight.id, flight.clone())).collect();
         let stored = Stored::of(zone, by_id, stored.to_vec());
         let mut taken = HashSet::new();
-        let mut meant = Vec::new();
+        let mut matched = Vec::new();
         for line in lines {
-            meant.push(match stored.meaning(line, &seen, &taken) {
-                Meaning::New => vec![],
-                Meaning::Flight(flight) => {
+            matched.push(match stored.matching(line, &seen, &taken) {
+                Match::New => vec![],
+                Match::Flight(flight) => {
                     taken.insert(flight.id);
                     vec![flight.id.0]
                 }
-                Meaning::Alike(flights) => flights.iter().map(|flight| flight.id.0).collect(),
-                Meaning::Unknown(id) => vec![-id.0],
+                Match::Ambiguous(flights) => flights.iter().map(|flight| flight.id.0).collect(),
+                Match::Unknown(id) => vec![-id.0],
             });
         }
-        meant
+        matched
     }
 
     #[test]
-    fn a_flight_that_was_moved_is_known_by_its_number_on_its_day_and_beyond_midnight() {
+    fn a_rescheduled_flight_is_found_by_its_number_on_its_day_and_past_midnight() {
         let stored = [flight(1, "AI101", "2030-01-20T23:50:00Z")];
         for (at, known) in [
             ("2030-01-20T23:50:00Z", true),
@@ -202,60 +202,63 @@ mod tests {
             ("2030-01-21T11:51:00Z", false),
             ("2030-01-19T23:50:00Z", false),
         ] {
-            let found = meant(&stored, &[line(2, "AI101", at)]);
+            let found = matches(&stored, &[line(2, "AI101", at)]);
             assert_eq!(found, [if known { vec![1] } else { vec![] }], "{at}");
         }
-        assert_eq!(meant(&stored, &[line(2, "AI102", "2030-01-20T23:00:00Z")]), [vec![0_i64; 0]]);
+        assert_eq!(matches(&stored, &[line(2, "AI102", "2030-01-20T23:00:00Z")]), [vec![0_i64; 0]]);
     }
 
     #[test]
-    fn a_flight_that_the_file_names_itself_is_not_taken_for_another_that_was_moved() {
+    fn a_flight_that_another_line_identifies_is_not_a_rescheduled_one() {
         let stored = [
             flight(1, "AI101", "2030-01-20T10:00:00Z"),
             flight(2, "AI101", "2030-01-20T18:00:00Z"),
         ];
         let moved = line(2, "AI101", "2030-01-20T11:00:00Z");
         let kept = line(3, "AI101", "2030-01-20T18:00:00Z");
-        assert_eq!(meant(&stored, &[moved.clone(), kept.clone()]), [[1], [2]]);
-        assert_eq!(meant(&stored, &[kept, moved.clone()]), [[2], [1]]);
-        assert_eq!(meant(&stored, std::slice::from_ref(&moved)), [[1, 2]], "either may be meant");
+        assert_eq!(matches(&stored, &[moved.clone(), kept.clone()]), [[1], [2]]);
+        assert_eq!(matches(&stored, &[kept, moved.clone()]), [[2], [1]]);
+        assert_eq!(matches(&stored, std::slice::from_ref(&moved)), [[1, 2]], "both match");
         let third = line(3, "AI101", "2030-01-20T12:00:00Z");
         let one = &stored[..1];
-        assert_eq!(meant(one, &[moved, third]), [vec![1], vec![]], "one flight, two lines");
+        assert_eq!(matches(one, &[moved, third]), [vec![1], vec![]], "one flight, two lines");
     }
 
     #[test]
-    fn a_flight_without_a_number_is_known_by_its_departure_alone() {
+    fn a_flight_without_a_number_is_found_by_its_exact_departure_only() {
         let stored = [flight(1, "", "2030-01-20T10:00:00Z")];
-        assert_eq!(meant(&stored, &[line(2, "", "2030-01-20T10:00:00Z")]), [[1]]);
-        assert_eq!(meant(&stored, &[line(2, "", "2030-01-20T11:00:00Z")]), [vec![0_i64; 0]]);
-        assert_eq!(meant(&stored, &[line(2, "AI1", "2030-01-20T10:00:00Z")]), [vec![0_i64; 0]]);
+        assert_eq!(matches(&stored, &[line(2, "", "2030-01-20T10:00:00Z")]), [[1]]);
+        assert_eq!(matches(&stored, &[line(2, "", "2030-01-20T11:00:00Z")]), [vec![0_i64; 0]]);
+        assert_eq!(matches(&stored, &[line(2, "AI1", "2030-01-20T10:00:00Z")]), [vec![0_i64; 0]]);
     }
 
     #[test]
-    fn an_id_names_a_flight_whatever_else_the_line_says() {
+    fn an_id_identifies_a_flight_regardless_of_the_other_columns() {
         let stored = [
             flight(1, "AI101", "2030-01-20T10:00:00Z"),
             flight(2, "AI101", "2030-01-21T10:00:00Z"),
         ];
         let by_id = |id| Line { id: Some(FlightId(id)), ..line(2, "AI9", "2030-03-01T10:00:00Z") };
-        assert_eq!(meant(&stored, &[by_id(2)]), [[2]]);
-        assert_eq!(meant(&stored, &[by_id(3)]), [[-3]]);
-        // Where one is named by id, a near line means the other.
+        assert_eq!(matches(&stored, &[by_id(2)]), [[2]]);
+        assert_eq!(matches(&stored, &[by_id(3)]), [[-3]]);
+        // If one flight is identified by id, a near line matches the other.
         let near = line(3, "AI101", "2030-01-20T22:30:00Z");
-        assert_eq!(meant(&stored, std::slice::from_ref(&near)), [[1, 2]]);
-        assert_eq!(meant(&stored, &[near, by_id(2)]), [[1], [2]]);
+        assert_eq!(matches(&stored, std::slice::from_ref(&near)), [[1, 2]]);
+        assert_eq!(matches(&stored, &[near, by_id(2)]), [[1], [2]]);
     }
 
     #[test]
-    fn a_cancelled_flight_is_not_moved() {
+    fn a_cancelled_flight_is_not_rescheduled() {
         let mut stored = flight(1, "AI101", "2030-01-20T10:00:00Z");
         stored.flight_status = FlightStatus::Cancelled;
-        assert_eq!(meant(&[stored], &[line(2, "AI101", "2030-01-20T11:00:00Z")]), [vec![0_i64; 0]]);
+        assert_eq!(
+            matches(&[stored], &[line(2, "AI101", "2030-01-20T11:00:00Z")]),
+            [vec![0_i64; 0]]
+        );
     }
 
     #[test]
-    fn spans_of_a_route_that_touch_are_read_once() {
+    fn adjacent_spans_of_a_route_are_merged() {
         let lines = [
             line(2, "AI101", "2030-01-20T10:00:00Z"),
             line(3, "AI102", "2030-01-21T10:00:00Z"),

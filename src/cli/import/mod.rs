@@ -1,9 +1,9 @@
-//! `import FILE`: flights from a CSV file into the store, all of them or, if a line is bad, none.
+//! `import FILE`: imports flights from a CSV file; imports nothing if a line is invalid.
 //!
-//! The file is read twice, so that it is never in memory as a whole: first every line is checked,
-//! then they are imported in chunks. Of each line some bytes are kept, to see whether a later one
-//! contradicts it. What is stored already is left as it is, or with `--update`
-//! changed to what the file says, so an import that was interrupted is simply run again.
+//! The file is read twice, so that it is never in memory as a whole: the first pass checks every line, the
+//! second imports them in chunks. The first pass keeps a few bytes per line to find lines that contradict
+//! each other. Stored flights stay as they are, or with `--update` get the values of the file, so an
+//! interrupted import is repeated with the same command.
 
 mod fields;
 mod head;
@@ -28,49 +28,50 @@ use std::time::Instant;
 use table::{BadLine, Line, Reading, Table};
 use update::Update;
 
-/// What the file must look like, for `--help`.
+/// The format of the file: the end of `import --help`.
 const HELP: &str = "\
-The first line names the columns, in any order; columns of other names are ignored. Capitals, blanks,
-underscores and hyphens in a name make no difference:
-  source, destination   where from, where to
+The first line names the columns, in any order; other columns are ignored. Case, spaces, underscores and
+hyphens in a name make no difference:
+  source, destination   cities or airports
   timestamp             departure, RFC 3339 (2025-01-20T10:00:00Z, 2025-01-20T15:30:00+05:30)
   total_seats           seats on board
-  price                 of one seat (2500.00)
-  flight_number         optional; kept in capitals without blanks and hyphens (ai 101 is AI101)
+  price                 price of one seat (2500.00)
+  flight_number         optional; stored in capitals without spaces and hyphens (ai 101 is AI101)
   arrival_timestamp     optional, RFC 3339
-  available_seats       optional, seats to sell; total_seats if it is missing or empty
-  flight_status         optional; scheduled if it is missing or empty
-Fields stand between commas, semicolons or tabs; between semicolons 2500,00 is a price too. Blank rows,
-and comments (#) before the column names, are skipped. FILE may be - or a pipe.
-Two lines of one flight must say the same. A flight that is stored already (same number, route and departure) is left as it is.
+  available_seats       optional, seats to sell; default: total_seats
+  flight_status         optional; default: scheduled
+Commas, semicolons or tabs separate the fields; with semicolons 2500,00 is a price too. Blank lines are
+skipped, and so are comments (#) before the column names. FILE may be - (standard input) or a pipe.
+Two lines for the same flight must not differ. A flight that is stored already (same number, route and
+departure) stays as it is.
 
-With --update it is changed to what its line says: times, price, status and seats, by the rules of
-PUT /flights. Empty fields say nothing. available_seats are all seats to sell here, sold ones among them. A
-flight that departs at another time is known by its number and route on its day or within 12 hours, if only
-one can be meant. Two more columns are read:
-  id                    optional, the flight that the line is about
-  version               optional, what the flight's version must be
-Lines that a rule refuses are told by number, and the others are carried out; the exit code is 1 then. The
-same file can be imported again at any time, as after a crash, and beside a running service.";
+With --update such a flight gets the line's times, price, status and seats, by the rules of PUT /flights. An
+empty field changes nothing. available_seats counts all seats to sell here, including sold ones. A flight
+with another departure time is found by its number and route on the same day or within 12 hours, if only one
+flight matches. Two more columns are read:
+  id                    optional, the id of the flight to change
+  version               optional, the version that the flight must have
+Refused lines are reported by number, the other lines are imported, and the exit code is 1. The same file can
+be imported again at any time, for example after a crash, and while a service runs.";
 
-/// Flights in one transaction.
+/// Flights per transaction.
 const CHUNK_SIZE: usize = 5_000;
 
-/// Bad lines that are shown; the others are counted.
+/// Maximum invalid lines that are printed. The others are counted.
 const SHOWN_MAX: usize = 10;
 
-/// How a file is imported.
+/// The arguments of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct ImportArgs {
-    /// The file; - is standard input
+    /// CSV file; - is standard input
     file: PathBuf,
-    /// Change flights that are stored already to what the file says, by the rules of PUT
+    /// Change stored flights to the values of the file, by the rules of PUT /flights
     #[arg(long)]
     update: bool,
 }
 
-/// Imports a file; exit code 1 if a line is bad or refused.
+/// The exit code is 1 if a line is invalid or refused.
 pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let started_at = Instant::now();
     let in_file = || format!("cannot import {}", args.file.display());
@@ -82,7 +83,7 @@ pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result
             eprintln!("{line}");
         }
         let more = more_of(bad.count, bad.shown.len());
-        eprintln!("nothing was imported: {} of {} lines are bad{more}", bad.count, bad.lines);
+        eprintln!("nothing was imported: {} of {} lines are invalid{more}", bad.count, bad.lines);
         return Ok(ExitCode::FAILURE);
     }
 
@@ -106,7 +107,7 @@ pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Imports lines whose flights are not stored, and changes the others to what their lines say.
+/// Imports new flights, and changes stored ones to the values of their lines.
 async fn update(
     config: &Config,
     table: &mut Table,
@@ -138,30 +139,30 @@ async fn update(
 }
 
 fn stopped_after(lines: usize) -> String {
-    format!("stopped after {lines} lines, which are stored; import the file again to go on")
+    format!("stopped after {lines} lines, which are imported; run the import again to continue")
 }
 
 fn more_of(count: usize, shown: usize) -> String {
     match count - shown {
         0 => String::new(),
-        more => format!(", {more} of them not shown"),
+        more => format!(" ({more} of them not listed)"),
     }
 }
 
-/// The next lines of a file that was checked; `None` at its end.
+/// The next lines of a checked file; `None` at the end.
 fn next_chunk(table: &mut Table) -> anyhow::Result<Option<Vec<Line>>> {
     let mut chunk = Vec::with_capacity(CHUNK_SIZE);
     while chunk.len() < CHUNK_SIZE {
         match table.next_line()? {
             Some(Ok(line)) => chunk.push(line),
-            Some(Err(line)) => bail!("the file changed while it was read: {line}"),
+            Some(Err(line)) => bail!("the file changed during the import: {line}"),
             None => break,
         }
     }
     Ok((!chunk.is_empty()).then_some(chunk))
 }
 
-/// What the first reading found.
+/// The result of the first pass.
 #[derive(Default)]
 struct Checked {
     lines: usize,
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_counted_and_ten_are_shown() {
+    fn invalid_lines_are_counted_and_ten_are_printed() {
         let mut text = HEADER.to_owned();
         for _ in 0..12 {
             writeln!(text, "Delhi,Delhi,2025-01-20T10:00:00Z,180,2500").expect("a string");
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_known_by_its_first_bytes_and_a_cut_off_file_is_an_error() {
+    fn gzip_is_recognised_by_its_first_bytes_and_a_truncated_file_is_an_error() {
         let text = format!("{HEADER}Delhi,Mumbai,2025-01-20T10:00:00Z,180,2500\n");
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(text.as_bytes()).expect("packed");

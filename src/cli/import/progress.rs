@@ -1,15 +1,15 @@
-//! How far an import is: a bar on a terminal, a line now and then elsewhere.
+//! Progress of an import: a bar on a terminal, otherwise an occasional line.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
-/// Lines between two reports where there is no terminal.
+/// Lines between two reports without a terminal.
 const REPORT_EVERY: usize = 100_000;
 
-/// Lines between two updates of the bar, which costs more than a line does.
+/// Lines between two updates of the bar: an update costs more than a line.
 const UPDATE_EVERY: usize = 1_000;
 
-/// Shows on stderr how many lines of how many are done.
+/// Prints to stderr how many lines are done.
 pub(super) struct Progress {
     what: &'static str,
     bar: Option<ProgressBar>,
@@ -17,7 +17,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Begins at zero of `lines`; zero where their number is not known yet.
+    /// `lines`: their number, or zero if it is unknown.
     pub(super) fn start(what: &'static str, lines: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match lines {
@@ -33,7 +33,7 @@ impl Progress {
         Self { what, bar, reported: 0 }
     }
 
-    /// So many lines are done.
+    /// `lines` are done so far.
     pub(super) fn reached(&mut self, lines: usize) {
         let every = if self.bar.is_some() { UPDATE_EVERY } else { REPORT_EVERY };
         if lines < self.reported + every {
@@ -46,7 +46,7 @@ impl Progress {
         }
     }
 
-    /// All are done.
+    /// Removes the bar.
     pub(super) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();

@@ -1,5 +1,5 @@
-//! The flights of a file's lines, as fingerprints: some bytes a line, so that a file of any length is
-//! checked against itself.
+//! Fingerprints of a file's lines: a few bytes per line, so that even a long file can be checked for lines that
+//! contradict each other.
 
 use super::table::{BadLine, Line};
 use crate::domain::{Flight, FlightId, Timestamp, route_key};
@@ -11,14 +11,14 @@ use std::hash::BuildHasher;
 #[derive(Default)]
 pub(super) struct Seen {
     hasher: RandomState,
-    /// By number, route and departure: the line, and the rest of it.
+    /// By number, route and departure: the line number, and a hash of the other fields.
     lines: HashMap<u64, (u32, u32)>,
-    /// By id: the line, and the rest of it.
+    /// By id: the line number, and a hash of the other fields.
     ids: HashMap<FlightId, (u32, u32)>,
 }
 
 impl Seen {
-    /// A line that is the same flight as an earlier one must say the same of it.
+    /// Refuses a line that contradicts an earlier line for the same flight.
     pub(super) fn agrees(&mut self, line: &Line) -> Result<(), BadLine> {
         let flight = &line.flight;
         let key = self.key(
@@ -33,7 +33,7 @@ impl Seen {
             let whole = (entry.0, self.hasher.hash_one((key, rest)) as u32);
             let earlier = noted(self.ids.entry(id), whole);
             if let Some(earlier) = earlier {
-                return Err(contradiction(line, earlier, "same id", "another flight"));
+                return Err(contradiction(line, earlier, "same id", "a different flight"));
             }
         }
         match noted(self.lines.entry(key), entry) {
@@ -42,12 +42,12 @@ impl Seen {
                 line,
                 earlier,
                 "same number, route and departure",
-                "other seats, another price, status or arrival",
+                "different seats, price, status or arrival",
             )),
         }
     }
 
-    /// Whether an earlier line is the same flight.
+    /// Whether an earlier line is for the same flight.
     pub(super) fn is_repeat(&self, line: &Line) -> bool {
         let flight = &line.flight;
         let route = route_key(&flight.source, &flight.destination);
@@ -55,7 +55,7 @@ impl Seen {
         self.lines.get(&key).is_some_and(|(first, _)| *first != shortened(line.number))
     }
 
-    /// Whether a line names this stored flight beyond doubt: by id, or by number, route and departure.
+    /// Whether a line identifies this stored flight exactly: by id, or by number, route and departure.
     pub(super) fn names(&self, flight: &Flight) -> bool {
         let route = route_key(&flight.source, &flight.destination);
         let key = self.key(flight.flight_number.as_deref(), &route, flight.departs_at);
@@ -67,14 +67,14 @@ impl Seen {
     }
 }
 
-/// Notes a line, or says which earlier one it contradicts.
+/// Adds a line. Returns the number of an earlier line that it contradicts.
 fn noted<K>(place: Entry<'_, K, (u32, u32)>, line: (u32, u32)) -> Option<u32> {
     let earlier = *place.or_insert(line);
     (earlier.1 != line.1).then_some(earlier.0)
 }
 
 fn contradiction(line: &Line, earlier: u32, same: &str, other: &str) -> BadLine {
-    let fault = format!("is the flight of line {earlier} ({same}) with {other}");
+    let fault = format!("contradicts line {earlier}: {same}, but {other}");
     BadLine { number: line.number, faults: vec![fault] }
 }
 

@@ -1,34 +1,34 @@
-//! The bytes of a file as text: what can be read once only is kept, gzip is unpacked, and what is no
-//! CSV text is refused with what to do.
+//! The text of a file: copies a pipe, which can be read only once, unpacks gzip, and refuses formats that are
+//! not CSV with advice.
 
 use anyhow::{Context, bail};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// A file that can be read again from its start.
+/// A file that can be read several times.
 pub(super) struct Source {
     file: File,
 }
 
 impl Source {
-    /// Opens a file; `-` is standard input. A pipe is copied to a temporary file without a name, so
-    /// that it can be read twice.
+    /// Opens a file; `-` is standard input. A pipe is copied to a temporary file without a name, so that it can
+    /// be read twice.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let file = if path == Path::new("-") {
-            kept(&mut std::io::stdin().lock())?
+            copied(&mut std::io::stdin().lock())?
         } else {
             let mut opened = File::open(path)?;
             let kind = opened.metadata()?;
             if kind.is_dir() {
                 bail!("it is a directory");
             }
-            if kind.is_file() { opened } else { kept(&mut opened)? }
+            if kind.is_file() { opened } else { copied(&mut opened)? }
         };
         Ok(Self { file })
     }
 
-    /// The text from its start, unpacked if its first two bytes say gzip.
+    /// The text from the start, unpacked if the first two bytes are those of gzip.
     pub(super) fn text(&self) -> anyhow::Result<Box<dyn BufRead>> {
         let mut file = self.file.try_clone()?;
         file.seek(SeekFrom::Start(0))?;
@@ -43,9 +43,9 @@ impl Source {
     }
 }
 
-fn kept(pipe: &mut dyn Read) -> anyhow::Result<File> {
-    let mut file = tempfile::tempfile().context("there is no room for a temporary copy")?;
-    std::io::copy(pipe, &mut file).context("it can't be read and kept")?;
+fn copied(pipe: &mut dyn Read) -> anyhow::Result<File> {
+    let mut file = tempfile::tempfile().context("cannot create a temporary copy")?;
+    std::io::copy(pipe, &mut file).context("cannot copy it")?;
     Ok(file)
 }
 
@@ -55,7 +55,7 @@ fn refuse_other_formats(start: &[u8]) -> anyhow::Result<()> {
         [b'P', b'K', 3..=8, ..] => {
             bail!("it is an Excel workbook or a zip archive: {SAVE}, or unpack it")
         }
-        [0xd0, 0xcf, 0x11, 0xe0, ..] => bail!("it is a workbook of an old Excel: {SAVE}"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => bail!("it is an old Excel workbook: {SAVE}"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
             bail!("it is UTF-16 text: {SAVE}")
         }

@@ -1,4 +1,4 @@
-//! A CSV text as flights: finds the columns by the first line, and reads line after line.
+//! Reads flights from CSV text: the first line names the columns, each other line is a flight.
 
 use super::fields::{instant, natural, price, seats, status};
 use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
@@ -8,12 +8,12 @@ use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::fmt;
 use std::io::{BufRead, Read};
 
-/// A line that is no flight.
+/// An invalid line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadLine {
-    /// Counted from 1, as an editor counts.
+    /// Counted from 1, as in an editor.
     pub(super) number: u64,
-    /// Each column and what is wrong with it.
+    /// A text per fault, with its column.
     pub(super) faults: Vec<String>,
 }
 
@@ -23,24 +23,24 @@ impl fmt::Display for BadLine {
     }
 }
 
-/// A line that is a flight.
+/// A valid line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1, as an editor counts.
+    /// Counted from 1, as in an editor.
     pub(super) number: u64,
-    /// The stored flight that it names.
+    /// The column `id`: the stored flight to change.
     pub(super) id: Option<FlightId>,
-    /// The version of that flight that it was made from.
+    /// The column `version`: the version that the stored flight must have.
     pub(super) version: Option<i64>,
-    /// The flight, with defaults where the line says nothing.
+    /// The flight, with defaults for empty fields.
     pub(super) flight: NewFlight,
-    /// Whether it names `available_seats`.
+    /// Whether the line has `available_seats`.
     pub(super) says_available: bool,
-    /// Whether it names `flight_status`.
+    /// Whether the line has `flight_status`.
     pub(super) says_status: bool,
 }
 
-/// Where each column stands in a line.
+/// The position of each column.
 struct Columns {
     currency: Currency,
     comma_is_decimal: bool,
@@ -91,11 +91,11 @@ impl Columns {
         })
     }
 
-    /// A line as a flight, or what is wrong with it.
+    /// Reads a line.
     fn line(&self, number: u64, line: &StringRecord) -> Result<Line, Invalid> {
         let mut invalid = Invalid::default();
         if line.len() != self.width {
-            let detail = format!("are {}, where the first line names {}", line.len(), self.width);
+            let detail = format!("are {}, but the first line names {}", line.len(), self.width);
             return Err(Invalid::one("/columns", detail));
         }
         let field = |column: usize| line.get(column).unwrap_or_default().trim_matches(is_blank);
@@ -136,14 +136,14 @@ impl Columns {
 /// How a file is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
-    /// What prices are in.
+    /// The currency of prices.
     pub(super) currency: Currency,
-    /// Whether lines change stored flights, so that columns name these.
+    /// Whether lines change stored flights (`--update`), so that the columns of these are read.
     pub(super) updates: bool,
 }
 
 impl Reading {
-    /// The known column that a name means.
+    /// The known column with this name.
     fn known(self, name: &str) -> Option<&'static str> {
         known(name).filter(|name| self.updates || !UPDATING.contains(name))
     }
@@ -161,11 +161,11 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads up to the column names, and those.
+    /// Reads the column names and the lines before them.
     pub(super) fn new(text: Box<dyn BufRead>, reading: Reading) -> anyhow::Result<Self> {
         let Head { text, delimiter, skipped } = Head::read(text)?;
-        // Lines end at `\n` alone, and trimming takes a `\r` before it: so each line is counted as
-        // an editor counts it, whichever ending the file has.
+        // A line ends at `\n`, and trimming removes a `\r` before it, so lines are counted as in an editor,
+        // whatever line ending the file has.
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -186,14 +186,13 @@ impl Table {
         Ok(Self { reader, columns, reading, names, line, skipped })
     }
 
-    /// Columns that mean nothing here, those without a name left out.
+    /// Unknown columns that have a name.
     pub(super) fn ignored(&self) -> impl Iterator<Item = &str> {
         let unknown = |name: &&str| !name.is_empty() && self.reading.known(name).is_none();
         self.names.iter().map(String::as_str).filter(unknown)
     }
 
-    /// The next line, or what is wrong with it; `None` at the end. An error means that the file itself
-    /// can't be read on.
+    /// The next line, valid or not; `None` at the end. Fails if the file itself cannot be read further.
     pub(super) fn next_line(&mut self) -> anyhow::Result<Option<Result<Line, BadLine>>> {
         let is_empty = |line: &ByteRecord| {
             let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x1a;
@@ -214,10 +213,10 @@ impl Table {
                 let read = self.columns.line(number, &line);
                 self.line = line.into_byte_record();
                 read.map_err(|invalid| {
-                    let told = |fault: &crate::domain::Violation| {
+                    let shown = |fault: &crate::domain::Violation| {
                         format!("{} {}", fault.pointer.trim_start_matches('/'), fault.detail)
                     };
-                    bad(invalid.0.iter().map(told).collect())
+                    bad(invalid.0.iter().map(shown).collect())
                 })
             }
             Err(error) => {
@@ -229,8 +228,8 @@ impl Table {
         Ok(Some(read))
     }
 
-    /// The line in which the record begins that was read last. The reader stands behind its end, and
-    /// did not count the blank lines before it as the record's.
+    /// The line in which the last record begins. The reader is behind the record's end, and has counted the
+    /// blank lines before it.
     fn number(&self) -> u64 {
         let ends = self.line.as_slice().iter().map(|byte| u64::from(*byte == b'\n'));
         let within: u64 = ends.sum();
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_in_any_order_and_optional_ones_may_be_missing_or_empty() {
+    fn columns_may_be_in_any_order_and_optional_ones_missing_or_empty() {
         let text = b"price,gate,total_seats,timestamp,destination,source,available_seats\r\n\
             2500,A1,180,2025-01-20T15:30:00+05:30, Mumbai ,\"Delhi\",\r\n";
         let flights = lines(text);
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_hold_nothing_are_skipped_and_lines_are_counted_with_them() {
+    fn blank_lines_are_skipped_and_counted() {
         for end in ["\n", "\r\n"] {
             let text = [
                 "",
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_by_number_column_and_reason() {
+    fn an_invalid_line_is_reported_with_number_column_and_reason() {
         for end in ["\n", "\r\n"] {
             let text = [
                 "source,destination,timestamp,total_seats,price",
@@ -309,11 +308,11 @@ mod tests {
             assert_eq!(
                 told,
                 [
-                    "line 3: timestamp \"tomorrow\" is no instant; an instant is written \
+                    "line 3: timestamp \"tomorrow\" is not a timestamp; write timestamps as \
                      2025-01-20T10:00:00Z (RFC 3339); \
                      total_seats must be a whole number, not \"many\"; price must have at most 2 decimals, as INR \
                      has; thousands are not separated",
-                    "line 4: columns are 3, where the first line names 5",
+                    "line 4: columns are 3, but the first line names 5",
                     "line 5: destination must differ from source",
                 ]
             );
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf_8_is_a_bad_line() {
+    fn a_line_that_is_not_utf_8_is_invalid() {
         let text = b"source,destination,timestamp,total_seats,price\n\
             Delhi,\xff\xfe,2025-01-20T10:00:00Z,180,2500\n\
             Delhi,Mumbai,2025-01-20T10:00:00Z,180,2500\n";
@@ -334,8 +333,8 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_required_column_says_which() {
+    fn a_missing_required_column_is_named() {
         let error = table(b"source,price\n").err().expect("columns lack").to_string();
-        assert!(error.contains("it lacks destination, timestamp, total_seats"), "{error}");
+        assert!(error.contains("destination, timestamp, total_seats are missing"), "{error}");
     }
 }

@@ -1,10 +1,10 @@
-//! `import --update`: lines whose flights are stored change these, by the rules of `PUT /flights`.
+//! `import --update`: changes stored flights to the values of their lines, by the rules of `PUT /flights`.
 //!
-//! A change is decided on the flight as it was read, and written only if it is still so; else it is
-//! read and decided again. What a line asks for does not depend on what was sold meanwhile, so a file
-//! can be imported again, as after a crash.
+//! A change is decided on the flight as it was read. If the flight has changed since, it is read and decided
+//! again. What a line asks for does not depend on the seats sold meanwhile, so a file can be imported again,
+//! for example after a crash.
 
-use super::matching::{Meaning, Stored};
+use super::matching::{Match, Stored};
 use super::seen::Seen;
 use super::table::Line;
 use crate::app::Beside;
@@ -14,20 +14,20 @@ use crate::rules::{ExpectedVersion, PutFlight, Refusal, Wanted};
 use crate::store::StoreError;
 use std::collections::HashSet;
 
-/// Refused lines that are shown; the others are counted.
+/// Maximum refused lines that are printed. The others are counted.
 const SHOWN_MAX: usize = 1_000;
 
-/// How often a line is decided again whose flight changed between reading and writing.
+/// Maximum attempts for a line whose flight changes between reading and writing.
 const ROUNDS_MAX: usize = 20;
 
-/// What became of the lines so far.
+/// The outcomes of the lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) inserted: usize,
     pub(super) updated: usize,
     pub(super) unchanged: usize,
     pub(super) refused: usize,
-    /// Some of the refused lines: number and reason.
+    /// Refused lines, up to [`SHOWN_MAX`]: number and reason.
     pub(super) shown: Vec<String>,
 }
 
@@ -40,60 +40,61 @@ impl Tally {
     }
 }
 
-/// An import that changes what is stored.
+/// An import that changes stored flights.
 pub(super) struct Update<'a> {
     beside: &'a Beside,
     currency: Currency,
-    /// The flights that the file names.
+    /// The flights that lines of the file identify.
     seen: &'a Seen,
-    /// Flights that a line of this run was about: no other line means them by being near.
+    /// Flights that a line has changed: no near line matches them any more.
     taken: HashSet<FlightId>,
     pub(super) tally: Tally,
 }
 
-/// A line on its way, and the flight that it changes as it was read last.
-struct Wish {
+/// A line, and the flight that it changes, as last read.
+struct Change {
     line: Line,
     flight: Flight,
 }
 
 impl<'a> Update<'a> {
-    /// For a file that names these flights, at its beginning.
+    /// `seen`: the fingerprints of the whole file.
     pub(super) fn new(beside: &'a Beside, currency: Currency, seen: &'a Seen) -> Self {
         Self { beside, currency, seen, taken: HashSet::new(), tally: Tally::default() }
     }
 
-    /// Takes a part of the file: changes what is stored, and inserts what is not.
+    /// Imports some lines of the file: changes stored flights, and inserts new ones.
     pub(super) async fn take(&mut self, lines: Vec<Line>) -> Result<(), Error> {
         let store = &*self.beside.store;
         let stored = Stored::read(store, &lines, self.beside.flights.zone).await?;
         let mut new = Vec::new();
-        let mut wishes = Vec::new();
+        let mut changes = Vec::new();
         for line in lines {
             if self.seen.is_repeat(&line) {
                 self.tally.unchanged += 1;
                 continue;
             }
-            match stored.meaning(&line, self.seen, &self.taken) {
-                Meaning::New => new.push(line.flight),
-                Meaning::Unknown(id) => self.tally.refuse(&line, Refusal::FlightNotFound(id)),
-                Meaning::Flight(flight) => {
+            match stored.matching(&line, self.seen, &self.taken) {
+                Match::New => new.push(line.flight),
+                Match::Unknown(id) => self.tally.refuse(&line, Refusal::FlightNotFound(id)),
+                Match::Flight(flight) => {
                     self.taken.insert(flight.id);
-                    wishes.push(Wish { line, flight });
+                    changes.push(Change { line, flight });
                 }
-                Meaning::Alike(flights) if flights.iter().all(|f| self.is_as_told(&line, f)) => {
+                Match::Ambiguous(flights)
+                    if flights.iter().all(|f| self.is_up_to_date(&line, f)) =>
+                {
                     self.tally.unchanged += 1;
                 }
-                Meaning::Alike(flights) => {
+                Match::Ambiguous(flights) => {
                     let ids: Vec<_> = flights.iter().map(|f| f.id.to_string()).collect();
                     let ids = ids.join(", ");
-                    let reason =
-                        format!("it may mean any of the flights {ids}; say which in a column id");
+                    let reason = format!("flights {ids} match; name one in a column id");
                     self.tally.refuse(&line, reason);
                 }
             }
         }
-        self.change(wishes).await?;
+        self.change(changes).await?;
         if !new.is_empty() {
             let now = self.beside.clock.now();
             let inserted = store.import_flights(&new, self.currency, now).await?;
@@ -103,60 +104,61 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    fn is_as_told(&self, line: &Line, flight: &Flight) -> bool {
+    fn is_up_to_date(&self, line: &Line, flight: &Flight) -> bool {
         let patch = patch(line, flight, self.currency);
         patch.is_ok_and(|patch| patch.apply(flight).is_ok_and(|after| after == *flight))
     }
 
-    /// Makes the changes; those whose flights moved on meanwhile are decided again.
-    async fn change(&mut self, mut wishes: Vec<Wish>) -> Result<(), Error> {
+    /// Makes the changes. If a flight has changed meanwhile, its change is decided again.
+    async fn change(&mut self, mut changes: Vec<Change>) -> Result<(), Error> {
         for _ in 0..ROUNDS_MAX {
-            wishes = self.change_once(wishes).await?;
-            if wishes.is_empty() {
+            changes = self.change_once(changes).await?;
+            if changes.is_empty() {
                 return Ok(());
             }
-            let flights = wishes.iter().map(|wish| wish.flight.id).collect();
+            let flights = changes.iter().map(|change| change.flight.id).collect();
             let wanted = Wanted { flights, ..Wanted::default() };
             let mut now = self.beside.store.load(&wanted).await?.flights;
-            for wish in &mut wishes {
-                if let Some(flight) = now.remove(&wish.flight.id) {
-                    wish.flight = flight;
+            for change in &mut changes {
+                if let Some(flight) = now.remove(&change.flight.id) {
+                    change.flight = flight;
                 }
             }
         }
-        for wish in wishes {
-            let reason = format!("flight {} changes all the time; import again", wish.flight.id);
-            self.tally.refuse(&wish.line, reason);
+        for change in changes {
+            let reason =
+                format!("flight {} keeps changing; import the file again", change.flight.id);
+            self.tally.refuse(&change.line, reason);
         }
         Ok(())
     }
 
-    /// Gives back those whose flight is no longer as it was read.
-    async fn change_once(&mut self, wishes: Vec<Wish>) -> Result<Vec<Wish>, Error> {
+    /// Returns the changes whose flights are no longer as they were read.
+    async fn change_once(&mut self, changes: Vec<Change>) -> Result<Vec<Change>, Error> {
         let mut puts = Vec::new();
         let mut asked = Vec::new();
-        for wish in wishes {
-            match put(&wish.line, &wish.flight, self.currency) {
+        for change in changes {
+            match put(&change.line, &change.flight, self.currency) {
                 Ok(None) => self.tally.unchanged += 1,
                 Ok(Some(put)) => {
                     puts.push(put);
-                    asked.push(wish);
+                    asked.push(change);
                 }
-                Err(refusal) => self.tally.refuse(&wish.line, refusal),
+                Err(refusal) => self.tally.refuse(&change.line, refusal),
             }
         }
         let outcomes = self.beside.flights.put_all(puts).await?;
         let mut again = Vec::new();
-        for (wish, outcome) in asked.into_iter().zip(outcomes) {
+        for (change, outcome) in asked.into_iter().zip(outcomes) {
             match outcome {
                 Ok(_) => self.tally.updated += 1,
                 Err(Error::Refused(Refusal::VersionConflict { .. }))
-                    if wish.line.version.is_none() =>
+                    if change.line.version.is_none() =>
                 {
-                    again.push(wish);
+                    again.push(change);
                 }
-                Err(Error::Overloaded | Error::Store(StoreError::Locked(_))) => again.push(wish),
-                Err(Error::Refused(refusal)) => self.tally.refuse(&wish.line, refusal),
+                Err(Error::Overloaded | Error::Store(StoreError::Locked(_))) => again.push(change),
+                Err(Error::Refused(refusal)) => self.tally.refuse(&change.line, refusal),
                 Err(error) => return Err(error),
             }
         }
@@ -164,24 +166,24 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The change that a line asks of a flight; none if the flight is as the line says.
+/// The change that a line asks for; `None` if the flight has its values already.
 fn put(line: &Line, flight: &Flight, currency: Currency) -> Result<Option<PutFlight>, Refusal> {
     let patch = patch(line, flight, currency)?;
     let after = patch.apply(flight).map_err(Refusal::Invalid)?;
     if after == *flight {
         return Ok(None);
     }
-    // The version that the file was made from or, where the line changes seats, the one just read.
+    // The version that the line names or, if it changes seats, the one just read.
     let version = line.version.or_else(|| patch.moves_seats().then_some(flight.version));
     let expected = version.map(ExpectedVersion::Body);
     Ok(Some(PutFlight { flight_id: flight.id, patch, expected }))
 }
 
-/// What a line says of a flight, as a `PUT` would. Seats are named only if they change, since a change
-/// of seats needs a known version.
+/// A line as the body of a `PUT`. Seats are included only if they change, because a change of seats needs a
+/// known version.
 ///
-/// `available_seats` are the seats to sell here, as when the flight was created, sold ones among them: so
-/// the same line asks for the same whatever was sold since.
+/// `available_seats` are the seats to sell here, including sold ones, as when the flight was created. So the
+/// same line asks for the same seats, however many were sold since.
 fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch, Refusal> {
     let new = &line.flight;
     let mut patch = FlightPatch {
@@ -194,7 +196,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
         ..FlightPatch::default()
     };
     if line.id.is_some() {
-        // A line that is known by its number and route says nothing new of them.
+        // Without an id the flight was found by its number and route, so these do not change.
         patch.flight_number = new.flight_number.clone().map_or(FieldChange::Keep, FieldChange::Set);
         patch.source = Some(new.source.clone());
         patch.destination = Some(new.destination.clone());
@@ -257,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_imported_asks_for_nothing_whatever_was_sold_since() {
+    fn an_imported_line_changes_nothing_however_many_seats_were_sold_since() {
         for (sold, held) in [(0, 0), (40, 3), (150, 0)] {
             assert_eq!(after(&line(150, 180), &stored(sold, held)), Ok(None), "{sold} sold");
         }
     }
 
     #[test]
-    fn seats_to_sell_are_counted_with_the_sold_ones_and_never_fall_below_them() {
+    fn seats_to_sell_include_sold_ones_and_never_fall_below_them() {
         let flight = stored(40, 3);
         let more = after(&line(170, 180), &flight).expect("allowed").expect("a change");
         assert_eq!((more.available_seats, more.blocked_seats, more.sold_seats()), (130, 10, 40));
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_on_board_alone_keep_what_is_sold_elsewhere() {
+    fn a_change_of_total_seats_keeps_seats_sold_elsewhere() {
         let larger = Line { says_available: false, ..line(200, 200) };
         let flight = after(&larger, &stored(40, 3)).expect("allowed").expect("a change");
         assert_eq!(
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_seats_is_bound_to_the_version_that_was_read_or_that_the_file_names() {
+    fn a_change_of_seats_needs_the_version_that_was_read_or_named() {
         let flight = Flight { version: 5, ..stored(40, 3) };
         let expected =
             |line: &Line| put(line, &flight, inr()).expect("allowed").expect("one").expected;
@@ -300,13 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn a_price_in_another_currency_than_the_flight_is_refused() {
+    fn a_price_in_another_currency_than_the_flights_is_refused() {
         let flight = Flight { currency: "USD".parse().expect("a currency"), ..stored(0, 0) };
         assert!(matches!(after(&line(150, 180), &flight), Err(Refusal::Invalid(_))));
     }
 
     #[test]
-    fn what_a_line_leaves_open_stays_as_it_is() {
+    fn an_empty_field_changes_nothing() {
         let arrives_at = Some(at("2030-01-20T12:00:00Z"));
         let flight = Flight { arrives_at, flight_status: FlightStatus::Delayed, ..stored(0, 0) };
         assert_eq!(after(&line(150, 180), &flight), Ok(None));
