@@ -331,6 +331,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "http/connection/mod.rs",
         "payments/worker.rs",
         "redis/mod.rs",
+        "tasks.rs",
         // For three seconds at most, and nothing is lost with them.
         "identity/keys.rs",
     ];
