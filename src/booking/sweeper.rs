@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::engine::{Engine, Error};
 use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OutboxEvent, request};
 use crate::store::{Backlog, Job, Lane, Lease, Position, SWEEP_GRACE, Store, StoreError};
-use crate::telemetry::{Metrics, Waiting};
+use crate::telemetry::{BacklogGauges, Metrics};
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl Sweeper {
                 () = earlier => {}
             }
             // Another process reports these figures from now on.
-            self.metrics.set_waiting(&Waiting::default());
+            self.metrics.set_backlog(&BacklogGauges::default());
             self.metrics.set_sweep_refused(0);
             Drift::reset(&self.metrics);
         }
@@ -156,7 +156,7 @@ impl Sweeper {
     pub async fn measure_backlog(&self, now: Timestamp) {
         let (lapsed, asked) = (now - SWEEP_GRACE, now - self.redrive_after);
         match self.store.backlog(lapsed, asked).await {
-            Ok(backlog) => self.metrics.set_waiting(&waiting(&backlog, now)),
+            Ok(backlog) => self.metrics.set_backlog(&backlog_gauges(&backlog, now)),
             Err(error) => debug!(%error, "measuring the backlog failed"),
         }
     }
@@ -356,10 +356,10 @@ fn request_of(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, 
     (payment, OutboxEvent { event, traceparent })
 }
 
-/// The store's backlog as the metrics show it.
-fn waiting(backlog: &Backlog, now: Timestamp) -> Waiting {
+/// The gauges of the store's backlog.
+fn backlog_gauges(backlog: &Backlog, now: Timestamp) -> BacklogGauges {
     let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
-    Waiting {
+    BacklogGauges {
         outbox: backlog.outbox,
         outbox_age: age.unwrap_or_default(),
         stuck_bookings: backlog.stuck_bookings,

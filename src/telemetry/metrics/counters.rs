@@ -1,7 +1,7 @@
 //! Counters without labels.
 
-use super::logging;
 use super::registrar::Registrar;
+use crate::telemetry::logging;
 use prometheus::IntCounter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

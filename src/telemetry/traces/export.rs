@@ -3,9 +3,9 @@
 //! Making a span never blocks. A full queue drops spans, which are counted. An outage of the collector
 //! logs one warning when it starts and one line when it ends.
 
-use super::metrics::Metrics;
 use super::names::Names;
 use crate::config::TracingSettings;
+use crate::telemetry::Metrics;
 use anyhow::Context as _;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider};
 use opentelemetry::{Context, KeyValue};

@@ -19,9 +19,9 @@ pub struct PoolUse {
     pub max: u64,
 }
 
-/// The backlog of the store.
+/// Values of the gauges of the store's backlog.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Waiting {
+pub struct BacklogGauges {
     /// Messages in the outbox.
     pub outbox: i64,
     /// Age of the oldest of them, in seconds.
@@ -118,11 +118,11 @@ impl StoreGauges {
         }
     }
 
-    pub(super) fn set_waiting(&self, waiting: &Waiting) {
-        self.outbox_depth.set(waiting.outbox);
-        self.outbox_age.set(waiting.outbox_age.max(0.0));
-        self.stuck_bookings.set(waiting.stuck_bookings);
-        self.unanswered_payments.set(waiting.unanswered_payments);
+    pub(super) fn set_backlog(&self, backlog: &BacklogGauges) {
+        self.outbox_depth.set(backlog.outbox);
+        self.outbox_age.set(backlog.outbox_age.max(0.0));
+        self.stuck_bookings.set(backlog.stuck_bookings);
+        self.unanswered_payments.set(backlog.unanswered_payments);
     }
 
     pub(super) fn set_violations(&self, invariant: &str, flights: usize) {

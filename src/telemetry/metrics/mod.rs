@@ -1,16 +1,27 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
-use super::counters::LinesLost;
-use super::panics::Part;
-use super::progress::Stalls;
-use super::registrar::{Registrar, SECONDS, SOUND};
-use super::routes::{Route, Routes};
-use super::store_gauges::{PoolUse, StoreGauges, Waiting};
-use super::topics::TopicMetrics;
-use super::{counters, panics};
+mod counters;
+mod panics;
+mod progress;
+mod registrar;
+mod routes;
+mod store_gauges;
+mod topics;
+
+use counters::LinesLost;
+use progress::Stalls;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+use registrar::{Registrar, SECONDS, SOUND};
+use routes::Routes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use store_gauges::StoreGauges;
+use topics::TopicMetrics;
+
+pub use panics::{Panicked, Part};
+pub use progress::{Open, Progress};
+pub use routes::Route;
+pub use store_gauges::{BacklogGauges, PoolUse};
 
 /// All metrics of one service. Cheap to clone.
 #[derive(Clone)]
@@ -47,9 +58,9 @@ pub struct Metrics {
     /// Other commands waiting for the engine.
     pub urgent_queued: IntGauge,
     bookings: IntCounterVec,
-    pub(super) topics: Arc<TopicMetrics>,
+    topics: Arc<TopicMetrics>,
     panics: IntCounterVec,
-    pub(super) stalls: Arc<Stalls>,
+    stalls: Arc<Stalls>,
     spans: IntCounterVec,
     store: Arc<StoreGauges>,
     lines_lost: Arc<LinesLost>,
@@ -170,13 +181,13 @@ impl Metrics {
         self.bookings.with_label_values(&[event]).inc();
     }
 
-    pub(super) fn panics(&self, part: Part) -> IntCounter {
+    fn panics(&self, part: Part) -> IntCounter {
         self.panics.with_label_values(&[part.as_str()])
     }
 
     /// Sets the backlog of the store. Called by the process that sweeps.
-    pub fn set_waiting(&self, waiting: &Waiting) {
-        self.store.set_waiting(waiting);
+    pub fn set_backlog(&self, backlog: &BacklogGauges) {
+        self.store.set_backlog(backlog);
     }
 
     /// Sets how many flights break an invariant. Called by the process that sweeps.

@@ -4,38 +4,29 @@
 //! ([`Tracing::current`]); through queues, the outbox and the bus it travels as a value, in the form of
 //! W3C Trace Context. While tracing is off everything here is `None`, and nothing is made or read.
 
-use super::export;
-use super::export::Pipeline;
-use super::metrics::Metrics;
-use super::names::Names;
+mod context;
+mod export;
+mod names;
+mod span;
+
+use super::Metrics;
 use crate::clock::{Clock, SystemClock};
 use crate::config::TracingSettings;
 use crate::messages::Topic;
 use chrono::TimeDelta;
-use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{
-    FutureExt, Link, SpanContext, SpanKind, Status, TraceContextExt, Tracer,
-};
-use opentelemetry::{Context, KeyValue, Value};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
+use export::Pipeline;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt, Tracer};
+use opentelemetry::{Context, KeyValue};
 use std::borrow::Cow;
-use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use context::{TRACEPARENT, TraceContext};
+pub use names::Names;
+pub use span::Span;
+
 /// Prefix of the names of spans that are calls to the store.
 const STORE_PREFIX: &str = "store.";
-
-/// The header that carries a context (W3C Trace Context).
-pub const TRACEPARENT: &str = "traceparent";
-
-/// Maximum bytes of a text attribute; a longer one is cut. Thousands of spans may wait for the collector.
-const TEXT_BYTES_MAX: usize = 256;
-
-/// Maximum bytes of a caller's `tracestate`: what W3C asks to be propagated. A longer one is ignored,
-/// because each span below it keeps a copy.
-const STATE_BYTES_MAX: usize = 512;
 
 /// Makes spans, or none while tracing is off. Cheap to clone.
 #[derive(Clone, Default)]
@@ -126,9 +117,7 @@ impl Tracing {
         if !self.is_on() || header(TRACEPARENT).is_none() {
             return TraceContext::NONE;
         }
-        let context = TraceContextPropagator::new()
-            .extract_with_context(&Context::new(), &Headers(header, std::marker::PhantomData));
-        TraceContext::of(context.span().span_context())
+        TraceContext::in_headers(header)
     }
 
     /// Starts a span below `parent`, or a new trace if there is none.
@@ -190,113 +179,6 @@ impl Tracing {
         };
         let span = pipeline.tracer.build_with_context(builder, &above);
         Span(Some(Context::new().with_span(span)))
-    }
-}
-
-/// A span; it ends when dropped. Empty while tracing is off.
-pub struct Span(Option<Context>);
-
-impl Span {
-    /// No span.
-    pub const NONE: Self = Self(None);
-
-    /// The context for spans that follow from this one.
-    pub fn context(&self) -> TraceContext {
-        match &self.0 {
-            Some(context) => TraceContext::of(context.span().span_context()),
-            None => TraceContext::NONE,
-        }
-    }
-
-    /// Sets an attribute. Attributes describe the work, never a person. A text is cut to 256 bytes.
-    pub fn note(&self, name: &'static str, value: impl Into<Value>) {
-        if let Some(context) = &self.0 {
-            context.span().set_attribute(KeyValue::new(name, bounded(value.into())));
-        }
-    }
-
-    /// Marks the span as failed, with the kind of error.
-    pub fn fail(&self, kind: &'static str) {
-        if let Some(context) = &self.0 {
-            context.span().set_attribute(KeyValue::new("error.type", kind));
-            context.span().set_status(Status::error(kind));
-        }
-    }
-
-    /// Links to a related span.
-    pub fn link(&self, to: &TraceContext) {
-        if let (Some(context), Some(to)) = (&self.0, &to.0) {
-            context.span().add_link(to.clone(), Vec::new());
-        }
-    }
-
-    /// Runs a future with this span as the current one.
-    pub async fn around<F: Future>(&self, work: F) -> F::Output {
-        match &self.0 {
-            Some(context) => work.with_context(context.clone()).await,
-            None => work.await,
-        }
-    }
-}
-
-/// A position in a trace; empty while tracing is off.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TraceContext(Option<SpanContext>);
-
-impl TraceContext {
-    /// No trace.
-    pub const NONE: Self = Self(None);
-
-    fn of(context: &SpanContext) -> Self {
-        Self(context.is_valid().then(|| context.clone()))
-    }
-
-    /// The trace id in hexadecimal, as logs show it.
-    pub fn trace_id(&self) -> Option<impl fmt::Display> {
-        self.0.as_ref().map(SpanContext::trace_id)
-    }
-
-    /// The value of [`TRACEPARENT`].
-    pub fn traceparent(&self) -> Option<Arc<str>> {
-        let context = self.0.as_ref()?;
-        let (trace, span) = (context.trace_id(), context.span_id());
-        let sampled = u8::from(context.is_sampled());
-        Some(format!("00-{trace}-{span}-{sampled:02x}").into())
-    }
-
-    /// Whether the trace is sampled.
-    pub fn is_sampled(&self) -> bool {
-        self.0.as_ref().is_some_and(SpanContext::is_sampled)
-    }
-}
-
-impl fmt::Debug for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.traceparent().as_deref().unwrap_or("none"))
-    }
-}
-
-/// Cuts a text to [`TEXT_BYTES_MAX`].
-fn bounded(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.as_str().len() > TEXT_BYTES_MAX => {
-            let text = text.as_str();
-            Value::from(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned())
-        }
-        value => value,
-    }
-}
-
-/// Adapts a header lookup to the propagator.
-struct Headers<'a, F>(F, std::marker::PhantomData<&'a ()>);
-
-impl<'a, F: Fn(&str) -> Option<&'a str>> Extractor for Headers<'a, F> {
-    fn get(&self, name: &str) -> Option<&str> {
-        (self.0)(name).filter(|value| value.len() <= STATE_BYTES_MAX)
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        vec![TRACEPARENT, "tracestate"]
     }
 }
 
