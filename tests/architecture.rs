@@ -333,7 +333,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "redis/mod.rs",
         "tasks.rs",
         // For three seconds at most, and nothing is lost with them.
-        "identity/keys.rs",
+        "identity/keys/mod.rs",
     ];
     only_in(&rooms, &["spawn("]);
 }

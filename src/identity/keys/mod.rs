@@ -2,40 +2,22 @@
 //!
 //! A set is read again when it gets old, and when a token names a key that it lacks.
 
+mod document;
+mod fetch;
+
 use super::Refused;
 use crate::clock::Clock;
 use crate::config::KeySource;
 use crate::domain::Timestamp;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use chrono::TimeDelta;
+use document::Key;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::{Mutex, RwLock};
-use reqwest::Url;
-use reqwest::redirect::Policy;
-use serde::Deserialize;
-use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
 use tracing::{info, warn};
-
-/// Maximum keys that are used of a set.
-const KEYS_MAX: usize = 64;
-
-/// Maximum length of a set's document, in bytes.
-const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
-
-/// Length of an RSA modulus in base64: 2,048 bits (RFC 7518, 3.3) to 8,192, which bounds the time to check
-/// a signature.
-const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
-
-/// How long a request to the set's URL may take.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Maximum redirects that are followed from the set's URL.
-const REDIRECTS_MAX: usize = 2;
 
 /// Age at which a set is read again in the background, well before [`OLD_AFTER`].
 const REFRESH_AFTER: TimeDelta = TimeDelta::minutes(5);
@@ -53,13 +35,6 @@ const RETRY_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 /// The same while no set was read yet.
 const FIRST_RETRY_AFTER: TimeDelta = TimeDelta::seconds(1);
-
-/// A key, and the only algorithm that it is used with.
-pub(super) struct Key {
-    id: Option<String>,
-    pub algorithm: Algorithm,
-    pub key: DecodingKey,
-}
 
 /// The source of keys.
 pub(super) enum Keys {
@@ -232,10 +207,10 @@ impl KeySet {
             KeySource::File(file) => {
                 std::fs::read(file).with_context(|| file.display().to_string())?
             }
-            KeySource::Url(url) => fetch(url).await?,
+            KeySource::Url(url) => fetch::fetch(url).await?,
             KeySource::Secret(_) => Vec::new(),
         };
-        let keys = keys_of(&document)?;
+        let keys = document::keys_of(&document)?;
         info!(keys = keys.len(), "read the keys of tokens");
         let read = Read { keys: keys.into(), at: now };
         *self.read.write() = Some(read);
@@ -252,96 +227,5 @@ impl Read {
             .filter(|key| key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id));
         let first = fitting.next()?;
         (id.is_some() || fitting.next().is_none()).then(|| first.clone())
-    }
-}
-
-/// Follows up to [`REDIRECTS_MAX`] redirects, and none from https to http or to another host, where the
-/// keys could be someone else's.
-fn redirects() -> Policy {
-    Policy::custom(|attempt| {
-        let from = attempt.previous().last();
-        match from {
-            Some(from) if leaves_issuer(from, attempt.url()) => {
-                attempt.error("a redirect from https to http, or to another host")
-            }
-            _ if attempt.previous().len() > REDIRECTS_MAX => attempt.error("too many redirects"),
-            _ => attempt.follow(),
-        }
-    })
-}
-
-fn leaves_issuer(from: &Url, to: &Url) -> bool {
-    from.host() != to.host() || (from.scheme() == "https" && to.scheme() != "https")
-}
-
-async fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
-    crate::tls::provide();
-    let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).redirect(redirects()).build()?;
-    // The URL may contain a password, so errors are reported without it.
-    let answer = client.get(url).send().await.map_err(reqwest::Error::without_url)?;
-    let mut answer = answer.error_for_status().map_err(reqwest::Error::without_url)?;
-    let mut document = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-        document.extend_from_slice(&chunk);
-        ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is longer than 256 KiB");
-    }
-    Ok(document)
-}
-
-/// The usable keys of a set; an error if there are none.
-fn keys_of(document: &[u8]) -> anyhow::Result<Vec<Arc<Key>>> {
-    #[derive(Deserialize)]
-    struct Document {
-        keys: Vec<Value>,
-    }
-    ensure!(document.len() <= DOCUMENT_BYTES_MAX, "it is longer than 256 KiB");
-    let Document { keys } = serde_json::from_slice(document).context("it is not a JWK set")?;
-    // Keys of unknown types must be ignored (RFC 7517, 5).
-    let keys = keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-    let keys: Vec<_> = keys.filter_map(|jwk| usable(&jwk)).take(KEYS_MAX).map(Arc::new).collect();
-    ensure!(!keys.is_empty(), "it has no usable key for RS256, ES256 or EdDSA");
-    Ok(keys)
-}
-
-/// The key with the algorithm of its type; `None` if it is not for signatures of that algorithm.
-fn usable(jwk: &Jwk) -> Option<Key> {
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(key) if MODULUS_CHARS.contains(&key.n.len()) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            Algorithm::ES256
-        }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            Algorithm::EdDSA
-        }
-        // A set of public keys must not contain secrets.
-        _ => return None,
-    };
-    let common = &jwk.common;
-    let is_for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
-    let named = common.key_algorithm.map(|named| named.to_string());
-    let is_for_this = named.is_none_or(|named| named == format!("{algorithm:?}"));
-    if !is_for_signatures || !is_for_this {
-        return None;
-    }
-    let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: common.key_id.clone(), algorithm, key })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_leaves_neither_tls_nor_the_issuer() {
-        let url = |text: &str| text.parse().expect(text);
-        let (plain, secure) = (url("http://id.example/keys"), url("https://id.example/keys"));
-        let (other, inner) = (url("https://evil.example/keys"), url("http://169.254.169.254/keys"));
-        for (from, to) in [(&secure, &plain), (&secure, &other), (&plain, &inner), (&plain, &other)]
-        {
-            assert!(leaves_issuer(from, to), "{from} {to}");
-        }
-        for (from, to) in [(&secure, &secure), (&plain, &secure), (&plain, &plain)] {
-            assert!(!leaves_issuer(from, to), "{from} {to}");
-        }
     }
 }
