@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-/// Several threads make and drop many small texts for each booking; see `docs/benchmarks.md`.
+/// Each booking allocates and frees many small strings on several threads; see `docs/benchmarks.md`.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// As fast, and built in a few seconds.
+/// As fast as jemalloc, and builds in a few seconds.
 #[cfg(not(feature = "jemalloc"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,7 +1,7 @@
-//! Which implementation of TLS' cryptography this process uses.
+//! The cryptography of TLS in this process: ring.
 
-/// Sees to it that there is one before an HTTP client is made, which would not be made without.
+/// Installs ring as the provider. Must run before an HTTP client is built, which fails without a provider.
 pub fn provide() {
-    // Fails where the process has a provider already, which is as good.
+    // Fails if a provider is installed already, which will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -24,9 +24,9 @@ impl Config {
     pub(super) fn missing_auth(&self) -> Option<String> {
         (!self.is_auth_chosen && !self.is_on_loopback()).then(|| {
             format!(
-                "AUTH must be set where SERVER_HOST is not a loopback address (it is {}): with jwt callers \
-                 need a token signed with JWT_SECRET or a key of JWT_JWKS; with off anyone who reaches \
-                 the port may book, read passengers and change flights",
+                "AUTH must be set where SERVER_HOST is not a loopback address (it is {}). AUTH=jwt: callers \
+                 need a token; set JWT_SECRET or JWT_JWKS too. AUTH=off: anyone who reaches the port may \
+                 book, read passengers and change flights",
                 self.server_host
             )
         })

@@ -78,7 +78,7 @@ impl Caller {
     }
 }
 
-/// Why a token identifies no caller.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The token is not accepted. The reason repeats nothing of the token.
@@ -157,7 +157,7 @@ impl Words {
 }
 
 impl Tokens {
-    /// Reads no keys yet: see [`Self::prepare`].
+    /// Does not read the keys: [`Self::prepare`] does.
     pub fn new(settings: &JwtSettings, clock: Arc<dyn Clock>) -> Self {
         signatures::provide();
         Self {
@@ -181,7 +181,7 @@ impl Tokens {
         self.keys.keep_new(self.clock.now()).await;
     }
 
-    /// The holder of this token. May ask the issuer for keys, which takes a few seconds at most.
+    /// The holder of this token. May ask the issuer for keys, which takes up to a few seconds.
     pub async fn caller(&self, token: &str) -> Result<Caller, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Token("it is too long"));

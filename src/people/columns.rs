@@ -66,7 +66,7 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         OnErasure::Kept("accounts and refunds"),
     ),
     personal("idempotency_keys", "user_id", "the user's number", OnErasure::Deleted),
-    personal("idempotency_keys", "key", "what the caller named the request", OnErasure::Deleted),
+    personal("idempotency_keys", "key", "the caller's name for the request", OnErasure::Deleted),
     personal(
         "idempotency_keys",
         "request_hash",
@@ -74,7 +74,7 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         OnErasure::Deleted,
     ),
     personal("request_keys", "owner", "the user's number", OnErasure::Deleted),
-    personal("request_keys", "key", "what the caller named the request", OnErasure::Deleted),
+    personal("request_keys", "key", "the caller's name for the request", OnErasure::Deleted),
     personal("request_keys", "hash", "SHA-256 of the request", OnErasure::Deleted),
     personal(
         "payments",

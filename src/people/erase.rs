@@ -7,7 +7,7 @@ use crate::store::{HeldBooking, HeldKey, Scrub, Scrubbed, Store, StoreError};
 use std::time::Duration;
 use tracing::warn;
 
-/// Maximum kept bookings that are named.
+/// Maximum kept bookings that are listed.
 pub const NAMED_MAX: usize = 50;
 
 /// Maximum keys per step.

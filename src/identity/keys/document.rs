@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Maximum keys that are used of a set.
+/// Maximum number of a set's keys that are used. The others are ignored.
 const KEYS_MAX: usize = 64;
 
 /// Maximum length of a set's document, in bytes.

@@ -22,7 +22,7 @@ struct Steps {
     open_since: Option<Instant>,
 }
 
-/// A piece of work under way. It ends when dropped, finished or not.
+/// A piece of work in progress. It ends when dropped, finished or not.
 #[derive(Debug)]
 pub struct Open(Progress);
 
