@@ -13,7 +13,7 @@ use super::renumber::{is_taken_in_batch, renumber};
 use super::row_cache::RowCache;
 use super::spans::{batch_span, source_chain};
 use super::stale::{count_stale, refuse_locked, split_stale};
-use super::unknown::{answer_committed, remember, unknown_outcome};
+use super::unknown::{Written, remember, split_written, unknown_outcome};
 use crate::domain::{BookingStatus, DayKey, FailureReason, FlightId, Timestamp, route_key};
 use crate::rules::{ChangeSet, Changes, Decision, State, decide};
 use crate::store::{Committed, StoreError};
@@ -62,8 +62,9 @@ struct Rows {
 
 /// The end of an attempt.
 enum Attempt {
-    /// Committed and answered, but for commands to decide again: those that were stale, and those that a
-    /// decision on cached rows would answer without a commit, or whose id another hold has.
+    /// The batch was committed and its commands answered, except these, which are decided again. `stale`:
+    /// their rows had changed. `unconfirmed`: they write nothing and were decided on cached rows, or their
+    /// booking id is taken in this batch.
     Done { stale: Vec<Job>, unconfirmed: Vec<Job> },
     /// Nothing is answered.
     Failed(Vec<Job>, Failure),
@@ -200,7 +201,7 @@ impl<'a> Batch<'a> {
         let loaded = self.call("store.load", self.parts.store.load(&wanted)).await;
         self.invalidate_unknown();
         let jobs = match loaded {
-            Ok(state) => answer_committed(jobs, &state),
+            Ok(state) => self.answer_committed(jobs, &state),
             Err(_) => jobs,
         };
         for job in jobs {
@@ -216,7 +217,7 @@ impl<'a> Batch<'a> {
             Err(failure) => return Attempt::Failed(jobs, failure),
         };
         self.invalidate_unknown();
-        let jobs = refuse_unreadable(answer_committed(jobs, &rows.state), &rows.state);
+        let jobs = refuse_unreadable(self.answer_committed(jobs, &rows.state), &rows.state);
         let mut jobs = renumber(self.parts, jobs, &rows.state).await;
         let judge = || self.judge(&mut jobs, &mut rows.state);
         let Ok((verdicts, mut changes)) = self.parts.metrics.catch_now(Part::Batch, judge) else {
@@ -338,8 +339,7 @@ impl<'a> Batch<'a> {
         }
         let all = written.iter().filter_map(|j| Some(&changes.commands[j.verdict.changes?]));
         self.rows.put(all.clone());
-        let bookings = all.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
-        self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
+        self.notify_waiters(all);
         if self.group == Group::Isolated {
             let flight = |j: &Judged| j.verdict.changes.map(|_| j.job.flight);
             self.locked_rows.lock().unlocked.extend(written.iter().filter_map(flight));
@@ -348,6 +348,29 @@ impl<'a> Batch<'a> {
         let (stale, locked) = refuse_locked(stale, &committed.locked);
         self.locked_rows.lock().locked.extend(locked);
         stale.into_iter().map(|j| j.retry_stale(&committed.taken)).collect()
+    }
+
+    /// Answers and counts the commands that an earlier commit of unknown outcome has written, wakes the callers
+    /// that wait for their bookings, and returns the other commands.
+    fn answer_committed(&self, jobs: Vec<Job>, state: &State) -> Vec<Job> {
+        let (written, rest) = split_written(jobs, state);
+        if written.is_empty() {
+            return rest;
+        }
+        for Written { changes, .. } in &written {
+            self.count(changes);
+        }
+        self.notify_waiters(written.iter().map(|written| &written.changes));
+        for Written { job, outcome, .. } in written {
+            job.answer(Ok(outcome));
+        }
+        rest
+    }
+
+    /// Wakes the callers that wait for bookings that these changes ended.
+    fn notify_waiters<'c>(&self, written: impl Iterator<Item = &'c Changes>) {
+        let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
+        self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
     }
 
     /// Invalidates the answers of commits whose outcome is unknown.

@@ -18,6 +18,13 @@ pub(super) struct UnknownCommit {
     flight: Option<Flight>,
 }
 
+/// A command that a commit of unknown outcome has written.
+pub(super) struct Written {
+    pub(super) job: Job,
+    pub(super) outcome: Outcome,
+    pub(super) changes: Changes,
+}
+
 /// The jobs of a commit whose outcome is unknown, each with what the commit would have written for it.
 pub(super) fn remember(
     judged: Vec<Judged>,
@@ -41,35 +48,36 @@ fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
     flights.map(|change| (change.after.id, &change.after)).collect()
 }
 
-/// Answers the commands that an earlier commit of unknown outcome has written, and returns the rest.
+/// Separates the commands that an earlier commit of unknown outcome has written from the rest.
 ///
-/// A commit writes its changes of one flight all together or not at all, so one command that is found
-/// proves the others of its flight: their own rows may have changed since.
-pub(super) fn answer_committed(jobs: Vec<Job>, state: &State) -> Vec<Job> {
+/// If one command of a flight is found written, all commands of that flight in that commit were written.
+/// This also covers commands whose own rows were changed later and so prove nothing.
+pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec<Job>) {
     if jobs.iter().all(|job| job.unknown.is_empty()) {
-        return jobs;
+        return (Vec::new(), jobs);
     }
     let all = jobs.iter().flat_map(|job| &job.unknown);
-    let written: HashSet<(u32, FlightId)> = all
+    let commits: HashSet<(u32, FlightId)> = all
         .filter(|earlier| earlier.has_written_its_flight(state))
         .filter_map(|earlier| Some((earlier.commit, earlier.flight.as_ref()?.id)))
         .collect();
-    let mut rest = Vec::with_capacity(jobs.len());
+    let (mut written, mut rest) = (Vec::new(), Vec::with_capacity(jobs.len()));
     for mut job in jobs {
         let is_written = |earlier: &UnknownCommit| {
             let flight = earlier.changes.flight.as_ref().map(|change| change.after.id);
-            flight.is_some_and(|flight| written.contains(&(earlier.commit, flight)))
+            flight.is_some_and(|flight| commits.contains(&(earlier.commit, flight)))
                 || already_applied(&earlier.changes, state)
         };
         match job.unknown.iter().position(is_written) {
             Some(index) => {
                 let earlier = job.unknown.swap_remove(index);
-                job.answer(Ok(earlier.into_answer(state)));
+                let (outcome, changes) = earlier.into_answer(state);
+                written.push(Written { job, outcome, changes });
             }
             None => rest.push(job),
         }
     }
-    rest
+    (written, rest)
 }
 
 /// The error where later commits hide whether an earlier one has written the command.
@@ -96,9 +104,10 @@ impl UnknownCommit {
             && already_applied(&self.changes, state)
     }
 
-    /// The answer. A new booking is shown as stored, since another attempt may have written it.
-    fn into_answer(self, state: &State) -> Outcome {
-        match self.outcome {
+    /// The answer, and what was written. A new booking is shown as stored, since another attempt may have
+    /// written it.
+    fn into_answer(self, state: &State) -> (Outcome, Changes) {
+        let outcome = match self.outcome {
             Outcome::Booking { booking, replayed: false } => {
                 let booking = match state.bookings.get(&booking.id) {
                     Some(stored) => Booking { passengers: booking.passengers, ..stored.clone() },
@@ -107,7 +116,8 @@ impl UnknownCommit {
                 Outcome::Booking { booking, replayed: false }
             }
             outcome => outcome,
-        }
+        };
+        (outcome, self.changes)
     }
 }
 

@@ -24,6 +24,30 @@ async fn a_commit_whose_answer_was_lost_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn bookings_whose_commit_was_found_written_afterwards_are_counted_once() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(100).await;
+    let count = |event: &str| {
+        let metrics = app.app.metrics.render();
+        let series = format!("bookings_total{{event=\"{event}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&series));
+        value.expect("the series starts at zero").to_owned()
+    };
+    for (number, fault) in [(1, Fault::LostAfter), (2, Fault::PanicsAfter)] {
+        app.faults.plan([fault]);
+        let booking = app.book(flight, 1).await.booking_id();
+        assert_eq!(count("held"), number.to_string(), "{fault:?}");
+        app.run_until_idle().await;
+        app.faults.plan([fault]);
+        let path = format!("/api/v1/bookings/{booking}/cancel");
+        assert_eq!(app.post(&path, &json!({})).await.status, 200);
+        assert_eq!(count("cancelled"), number.to_string(), "{fault:?}");
+    }
+    assert_eq!((count("held"), count("completed")), ("2".to_owned(), "2".to_owned()));
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn a_put_whose_answer_was_lost_is_not_a_version_conflict() {
     let app = TestApp::start().await;
     let id = app.add_flight(100).await;
