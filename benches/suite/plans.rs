@@ -1,96 +1,57 @@
-//! How PostgreSQL goes about the questions that must not grow with the store, as its `EXPLAIN`
-//! tells: under the settings of the service's sessions, which keep their plans.
+//! The plans that PostgreSQL makes for the store's statements whose cost must not grow with the number of
+//! rows, as `EXPLAIN` shows them: under the settings of the service's sessions, which keep their plans.
 
+use airline_booking::store::postgres::WATCHED;
 use anyhow::Context;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// As the service's sessions have it.
+/// The settings of the service's sessions.
 const SESSION: &str =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
-/// A question of the service: its parameters' types, its text and values to try it with.
-struct Question {
-    name: &'static str,
+/// The parameters of a watched statement.
+struct Parameters {
     types: &'static str,
-    text: &'static str,
     values: &'static str,
-    /// Whether the sweeper or the relay asks it, all the time.
+    /// Whether the sweeper or the relay runs the statement, again and again.
     is_upkeep: bool,
 }
 
-/// The conditions, order and limits of `src/store/postgres/roles/maintenance.rs`.
-const QUESTIONS: [Question; 5] = [
-    Question {
-        name: "user_bookings",
-        types: "bigint, bigint, text, bigint",
-        text: "SELECT * FROM bookings
-           WHERE user_id = $1 AND id < $2 AND ($3 IS NULL OR status = $3)
-           ORDER BY id DESC LIMIT $4",
-        values: "4711, 9223372036854775807, NULL, 101",
-        is_upkeep: false,
-    },
-    Question {
-        name: "lapsed_holds",
-        types: "timestamp, bigint",
-        text: "SELECT reference FROM payments
-           WHERE status = 'requested' AND hold_expires_at <= $1
-           ORDER BY hold_expires_at LIMIT $2",
-        values: "'2100-01-01', 1000",
-        is_upkeep: true,
-    },
-    Question {
-        name: "unanswered_payments",
-        types: "timestamp, bigint",
-        text: "SELECT * FROM payments
-           WHERE status IN ('requested', 'reversal_requested') AND payments.updated_at < $1
-           ORDER BY payments.updated_at LIMIT $2",
-        values: "'2100-01-01', 1000",
-        is_upkeep: true,
-    },
-    Question {
-        name: "stranded_bookings",
-        types: "bigint",
-        text: "WITH empty AS (
-            DELETE FROM cancelled_flights AS c USING flights AS f
-             WHERE f.id = c.flight_id AND f.held_seats = 0
-               AND f.available_seats + f.blocked_seats = f.total_seats)
-         SELECT b.id FROM cancelled_flights AS c
-           JOIN bookings AS b ON b.flight_id = c.flight_id AND b.status IN ('pending', 'completed')
-          LIMIT $1",
-        values: "1000",
-        is_upkeep: true,
-    },
-    Question {
-        name: "outbox",
-        types: "bigint, bigint, bigint[], text",
-        text:
-            "WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-         sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
-         SELECT id, micros(since), body
-           FROM (SELECT *, sum(messages) OVER (ORDER BY id) - messages AS before
-                   FROM (SELECT * FROM outbox WHERE lane = $4 AND id <> ALL ($3)
-                          ORDER BY id LIMIT $2) AS oldest) AS counted
-          WHERE before < $1 ORDER BY id",
-        values: "1000, 1024, '{}', 'requests'",
-        is_upkeep: true,
-    },
-];
+/// The parameters of the statement with this name.
+fn parameters(statement: &str) -> anyhow::Result<Parameters> {
+    let (types, values, is_upkeep) = match statement {
+        "bookings_of_user" => {
+            ("bigint, bigint, text, bigint", "4711, 9223372036854775807, NULL, 101", false)
+        }
+        // Microseconds: the year 2100.
+        "lapsed_holds" | "unanswered_payments" => {
+            ("bigint, bigint, text, bigint", "4102444800000000, NULL, '', 1000", true)
+        }
+        "stranded_bookings" => ("bigint, bigint, bigint", "1000, -1, -1", true),
+        "outbox" => {
+            ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1", true)
+        }
+        other => anyhow::bail!("no parameters for {other}"),
+    };
+    Ok(Parameters { types, values, is_upkeep })
+}
 
-/// Writes every plan to a file; gives how long the slowest of sweeper and relay took, in
+/// Writes every plan to a file. Returns how long the slowest statement of the sweeper and the relay took, in
 /// milliseconds.
 pub async fn write(url: &str, file: &Path) -> anyhow::Result<f64> {
     let mut database = PgConnection::connect(url).await?;
     sqlx::raw_sql(SESSION).execute(&mut database).await?;
     let (mut text, mut slowest) = (String::new(), 0.0_f64);
-    for Question { name, types, text: question, values, is_upkeep } in QUESTIONS {
-        let prepare = format!("PREPARE {name} ({types}) AS {question}");
+    for (name, statement) in WATCHED {
+        let Parameters { types, values, is_upkeep } = parameters(name)?;
+        let prepare = format!("PREPARE {name} ({types}) AS {statement}");
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut database).await?;
         let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE {name} ({values})");
         let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut database).await?;
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name}\n\n{question}\n");
+        let _ = writeln!(text, "{name}\n\n{statement}\n");
         let mut took = None;
         for row in rows {
             let line: String = row.try_get(0)?;

@@ -144,13 +144,13 @@ impl Bookings {
     }
 
     /// A user's bookings, newest first: up to `limit` bookings with an id below `before`.
-    pub async fn list_by_user(
+    pub async fn bookings_of_user(
         &self,
         user: UserId,
         status: Option<BookingStatus>,
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, Error> {
-        Ok(self.store.user_bookings(user, status, before, limit).await?)
+        Ok(self.store.bookings_of_user(user, status, before, limit).await?)
     }
 }

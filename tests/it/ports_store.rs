@@ -232,7 +232,7 @@ async fn committed_rows_are_loaded(on: Fixture) {
     let booking = on.store.booking(hold.booking_id).await.expect("an answer").expect("a booking");
     let decided = &changes.commands[0].booking.as_ref().expect("a booking").after;
     assert_eq!(&booking, decided, "each column, to the microsecond and the paisa");
-    let listed = on.store.user_bookings(UserId(7), None, None, 9).await.expect("a list");
+    let listed = on.store.bookings_of_user(UserId(7), None, None, 9).await.expect("a list");
     assert_eq!(listed, [booking]);
 
     let settle = on.decide(&[captured(&hold, "5000.00")]).await;
@@ -871,7 +871,8 @@ async fn lists_and_searches_leave_out_unreadable_rows(on: Fixture) {
         let found: Vec<_> = found.expect("a search").iter().map(|flight| flight.id).collect();
         assert_eq!(found, [flights[3].id]);
         for limit in [1, 2, 3, 9] {
-            let list = on.store.user_bookings(UserId(7), None, None, limit).await.expect("a list");
+            let list =
+                on.store.bookings_of_user(UserId(7), None, None, limit).await.expect("a list");
             let list: Vec<_> = list.iter().map(|booking| booking.id).collect();
             let readable = [bookings[3], bookings[1], bookings[0]];
             assert_eq!(list, readable[..limit.min(3)], "a list of {limit}");

@@ -52,7 +52,7 @@ impl Bench {
         let url = deployment.database.as_deref().context("it is on PostgreSQL")?;
         let count = HumanCount(self.scale as u64).to_string();
         sell(url, self.scale).await?;
-        self.user_bookings(deployment, &count).await?;
+        self.bookings_of_user(deployment, &count).await?;
         self.beside_an_empty_store(deployment, &count).await?;
 
         std::fs::create_dir_all(&self.output)?;
@@ -71,7 +71,11 @@ impl Bench {
         Ok(())
     }
 
-    async fn user_bookings(&mut self, deployment: &Deployment, count: &str) -> anyhow::Result<()> {
+    async fn bookings_of_user(
+        &mut self,
+        deployment: &Deployment,
+        count: &str,
+    ) -> anyhow::Result<()> {
         let server = Server::start(deployment.directory.path(), &deployment.settings).await?;
         let name = format!("scale: bookings of a user, of {count}");
         let users = users(self.scale);

@@ -12,6 +12,7 @@ mod reader;
 mod roles;
 mod schema;
 mod sets;
+mod watched;
 
 use super::StoreError;
 use super::rows::unreadable::Unreadable;
@@ -30,6 +31,7 @@ pub(in crate::store) use connection::error::is_away;
 pub(crate) use connection::stall_guard::StallGuard;
 pub(crate) use connection::transaction::begin;
 pub use schema::adopt::Symptom;
+pub use watched::WATCHED;
 
 /// A PostgreSQL database, which replicas share.
 pub struct PostgresStore {

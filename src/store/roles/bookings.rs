@@ -17,7 +17,7 @@ pub trait Bookings: Send + Sync + 'static {
 
     /// A user's bookings, newest first, with passengers: at most `limit`, all older than `before`.
     /// Unreadable rows are left out, and logged and counted by the store.
-    async fn user_bookings(
+    async fn bookings_of_user(
         &self,
         user: UserId,
         status: Option<BookingStatus>,

@@ -274,7 +274,7 @@ role! {
     Bookings {}
     real {
         async fn booking(id: BookingId) -> Answer<Option<Booking>>;
-        async fn user_bookings(
+        async fn bookings_of_user(
             user: UserId, status: Option<BookingStatus>, before: Option<BookingId>, limit: usize
         ) -> Answer<Vec<Booking>>;
         async fn payments_asked(

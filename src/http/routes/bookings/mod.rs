@@ -216,7 +216,7 @@ pub(crate) async fn of_user(
     deed.check(acts_for(&caller, UserId(user)))?;
     let ListQuery { status, before, limit } = deed.check(ListQuery::read(&query))?;
     // One more than the limit shows whether there are more.
-    let bookings = api.bookings.list_by_user(UserId(user), status, before, limit + 1).await;
+    let bookings = api.bookings.bookings_of_user(UserId(user), status, before, limit + 1).await;
     let mut bookings = deed.end(bookings)?;
     let more = bookings.len() > limit;
     bookings.truncate(limit);

@@ -20,6 +20,8 @@ SELECT reference, minor(amount), currency, method, status,
                               WHERE b.payment_reference_id = reference)) AS hold_end
           FROM payments WHERE reference = ANY($1)) AS asked";
 
+pub(in crate::store::postgres) const BOOKINGS_OF_USER: &str = bookings_of_user!(booking_columns!());
+
 #[async_trait]
 impl Bookings for PostgresStore {
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
@@ -28,7 +30,7 @@ impl Bookings for PostgresStore {
         row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
     }
 
-    async fn user_bookings(
+    async fn bookings_of_user(
         &self,
         user: UserId,
         status: Option<BookingStatus>,
@@ -36,7 +38,7 @@ impl Bookings for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
         let page = |before: i64| async move {
-            let rows = sqlx::query(bookings_of_user!(booking_columns!()))
+            let rows = sqlx::query(BOOKINGS_OF_USER)
                 .bind(user.0)
                 .bind(before)
                 .bind(status.map(BookingStatus::as_str))

@@ -24,7 +24,7 @@ const OUTGROWN_AT: i64 = 4;
 /// Tables of up to this many pages count as this large: their plans hardly matter.
 const SMALL_PAGES: i32 = 8;
 
-const LAPSED_HOLDS: &str = "
+pub(in crate::store::postgres) const LAPSED_HOLDS: &str = "
 SELECT reference, CASE WHEN isfinite(hold_expires_at) THEN micros(hold_expires_at) END
   FROM payments
  WHERE status = 'requested' AND hold_expires_at <= instant($1)
@@ -32,7 +32,7 @@ SELECT reference, CASE WHEN isfinite(hold_expires_at) THEN micros(hold_expires_a
  ORDER BY hold_expires_at, reference LIMIT $4";
 
 /// Also forgets cancelled flights without sold or held seats.
-const STRANDED_BOOKINGS: &str = "
+pub(in crate::store::postgres) const STRANDED_BOOKINGS: &str = "
 WITH empty AS (
     DELETE FROM cancelled_flights AS c USING flights AS f
      WHERE f.id = c.flight_id AND f.held_seats = 0
@@ -42,7 +42,7 @@ SELECT c.flight_id, b.id FROM cancelled_flights AS c
  WHERE (c.flight_id, b.id) > ($2, $3)
  ORDER BY c.flight_id, b.id LIMIT $1";
 
-const UNANSWERED_PAYMENTS: &str = concat!(
+pub(in crate::store::postgres) const UNANSWERED_PAYMENTS: &str = concat!(
     "SELECT ",
     payment_columns!(),
     " FROM payments

@@ -1,10 +1,10 @@
 //! The roles of the port: a file per trait, named like the trait's own file.
 
-mod bookings;
+pub(super) mod bookings;
 pub(super) mod catalogue;
 mod commits;
 mod leases;
-mod maintenance;
+pub(super) mod maintenance;
 mod operations;
 pub(super) mod outbox;
 mod personal;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 
 /// Deletes `$3` without waiting for durability: rows that a crash brings back go out twice.
-const NEXT: &str = "
+pub(in crate::store::postgres) const NEXT: &str = "
 WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 sent AS (DELETE FROM outbox WHERE id = ANY ($3) AND (SELECT true FROM unhurried))
 SELECT id, micros(since), body

@@ -24,7 +24,7 @@ impl Bookings for SqliteStore {
         row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
     }
 
-    async fn user_bookings(
+    async fn bookings_of_user(
         &self,
         user: UserId,
         status: Option<BookingStatus>,
