@@ -55,7 +55,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether the caller has a scope.
+    /// Whether the caller may do what needs this scope: it has the scope, or `AUTH=off`.
     pub fn may(&self, scope: Scope) -> bool {
         match (self, scope) {
             (Self::Anyone, _) => true,
@@ -64,8 +64,11 @@ impl Caller {
         }
     }
 
-    /// Whether the caller has a token with this scope. With `AUTH=off` nobody is staff.
-    pub fn is_staff(&self, scope: Scope) -> bool {
+    /// Whether the caller has a token with this scope; never with `AUTH=off`.
+    ///
+    /// For exemptions that only staff have. [`Self::may`] is the check of a permission: this one would
+    /// refuse every caller with `AUTH=off`.
+    pub fn has_staff_token(&self, scope: Scope) -> bool {
         *self != Self::Anyone && self.may(scope)
     }
 

@@ -140,7 +140,7 @@ async fn staff_holds_as_many_seats_unpaid_as_it_wants_and_a_user_does_not() {
     app.finish().await;
 }
 
-/// Every endpoint that knows callers, with a body that is in order, and what a good token gets.
+/// Every endpoint that needs a caller: method, path and a valid body.
 fn guarded(flight: i64, booked: i64) -> Vec<(Method, String, Option<Value>)> {
     vec![
         (Method::POST, "/api/v1/flights".into(), Some(self::flight(10))),

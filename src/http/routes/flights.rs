@@ -4,7 +4,7 @@ use super::Api;
 use super::bookings::REPLAYED;
 use crate::booking::CreatedFlight;
 use crate::domain::{Flight, FlightId, NewFlight};
-use crate::http::wire::audit::Watch;
+use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::etag::is_known;
 use crate::http::wire::json::flight_body::{FlightBody, NewFlightBody};
@@ -62,7 +62,7 @@ pub(crate) async fn create(
     let _permit = api.permit()?;
     let flight = body.into_new(mistyped, api.flights.currency)?;
     let key = request_key::of_caller(PATH, &caller, &headers, &content(&flight))?;
-    let mut deed = watch.begin(&caller, "flight.create");
+    let mut deed = watch.begin(&caller, "flight.create", Logged::Always);
     let created = api.flights.create(flight, key).await;
     deed.flight = created.as_ref().ok().map(|created| created.flight.id);
     let CreatedFlight { flight, replayed } = deed.end(created)?;
@@ -148,7 +148,7 @@ pub(crate) async fn put(
     invalid.or(())?;
     let expected = if_match(&headers).or(version.map(ExpectedVersion::Body));
     let put = PutFlight { flight_id: FlightId(id), patch, expected };
-    let mut deed = watch.begin(&caller, "flight.change");
+    let mut deed = watch.begin(&caller, "flight.change", Logged::Always);
     deed.flight = Some(FlightId(id));
     let flight = deed.end(api.flights.put(put).await)?;
     let head = [(header::ETAG, etag(&flight))];

@@ -14,6 +14,20 @@ use tracing::info;
 /// The outcome of an action that was dropped before its end: after a time-out or a panic.
 const UNKNOWN: &str = "unknown";
 
+/// The outcome of an action that succeeded.
+const DONE: &str = "done";
+
+/// Which of an action's requests get a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logged {
+    /// All: the action concerns flights, or the data of many users.
+    Always,
+    /// Those about another user's bookings. [`Deed::user`] names the owner. A request that succeeds without
+    /// an owner gets a line too: its handler may have forgotten to set it. A request that fails without an
+    /// owner has found no booking and gets none.
+    UnlessOwn,
+}
+
 /// Extractor: starts the audit of a request's action.
 pub(crate) struct Watch(Option<RequestId>);
 
@@ -32,13 +46,22 @@ impl Watch {
     }
 
     /// Begins an action. When it is dropped, it writes its line, if it needs one.
-    pub(crate) fn begin(self, caller: &Caller, action: &'static str) -> Deed {
+    pub(crate) fn begin(self, caller: &Caller, action: &'static str, logged: Logged) -> Deed {
         let subject = match caller {
             Caller::Known { user, .. } => Some(*user),
             Caller::Anyone => None,
         };
         let Self(request) = self;
-        Deed { request, subject, action, user: None, booking: None, flight: None, outcome: UNKNOWN }
+        Deed {
+            request,
+            subject,
+            action,
+            logged,
+            user: None,
+            booking: None,
+            flight: None,
+            outcome: UNKNOWN,
+        }
     }
 }
 
@@ -48,6 +71,7 @@ pub(crate) struct Deed {
     /// The user of the token; `None` with `AUTH=off`: no line is written.
     subject: Option<UserId>,
     action: &'static str,
+    logged: Logged,
     /// The owner of the booking; `None` while unknown, and for flights.
     pub(crate) user: Option<UserId>,
     pub(crate) booking: Option<BookingId>,
@@ -66,15 +90,15 @@ impl Deed {
 
     /// Ends the action: done, or refused with the error.
     pub(crate) fn end<T, E: Into<Problem>>(&mut self, ended: Result<T, E>) -> Result<T, Problem> {
-        self.outcome = "done";
+        self.outcome = DONE;
         self.check(ended)
     }
 
-    /// Whether the action gets a line: not for the caller's own bookings, nor for a booking of unknown owner.
     fn is_logged(&self) -> bool {
-        match self.user {
-            Some(user) => Some(user) != self.subject,
-            None => self.action.starts_with("flight."),
+        match (self.logged, self.user) {
+            (Logged::Always, _) => true,
+            (Logged::UnlessOwn, Some(user)) => Some(user) != self.subject,
+            (Logged::UnlessOwn, None) => self.outcome == DONE,
         }
     }
 }
@@ -91,5 +115,49 @@ impl Drop for Deed {
             target: "audit", request_id, subject = subject.0, action, user, booking, flight, outcome,
             "audit"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Deed, Logged, Watch};
+    use crate::domain::UserId;
+    use crate::http::wire::problem::{Code, Problem};
+    use crate::identity::Caller;
+
+    fn list_of(owner: Option<i64>, logged: Logged) -> Deed {
+        let caller = Caller::Known { user: UserId(7), flights_write: false, bookings_admin: true };
+        let mut deed = Watch(None).begin(&caller, "bookings.list", logged);
+        deed.user = owner.map(UserId);
+        deed
+    }
+
+    fn succeeded(mut deed: Deed) -> Deed {
+        assert!(deed.end(Ok::<(), Problem>(())).is_ok());
+        deed
+    }
+
+    fn failed(mut deed: Deed) -> Deed {
+        assert!(deed.end(Err::<(), _>(Problem::new(Code::NotFound, "no such booking"))).is_err());
+        deed
+    }
+
+    #[test]
+    fn an_action_that_is_always_logged_needs_no_owner() {
+        assert!(succeeded(list_of(None, Logged::Always)).is_logged());
+        assert!(failed(list_of(None, Logged::Always)).is_logged());
+        assert!(list_of(None, Logged::Always).is_logged(), "dropped before its end");
+    }
+
+    #[test]
+    fn another_users_bookings_are_logged_and_the_callers_own_are_not() {
+        assert!(succeeded(list_of(Some(8), Logged::UnlessOwn)).is_logged());
+        assert!(!succeeded(list_of(Some(7), Logged::UnlessOwn)).is_logged());
+    }
+
+    #[test]
+    fn an_action_that_succeeds_without_an_owner_is_logged() {
+        assert!(succeeded(list_of(None, Logged::UnlessOwn)).is_logged());
+        assert!(!failed(list_of(None, Logged::UnlessOwn)).is_logged());
     }
 }

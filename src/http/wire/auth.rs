@@ -1,7 +1,7 @@
 //! The caller, from the `Authorization` header (RFC 6750), and refusals of what it may not do.
 
 use super::ExtractorState;
-use super::audit::Watch;
+use super::audit::{Logged, Watch};
 use super::problem::{Code, Problem};
 use crate::domain::UserId;
 use crate::identity::{Caller, Refused, Scope};
@@ -69,7 +69,7 @@ impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
         if caller.may(Scope::FlightsWrite) {
             return Ok(Self(caller));
         }
-        let mut deed = Watch::over(parts).begin(&caller, "flight.write");
+        let mut deed = Watch::over(parts).begin(&caller, "flight.write", Logged::Always);
         deed.check(Err(Problem::lacking(Scope::FlightsWrite)))
     }
 }

@@ -5,7 +5,7 @@ mod body;
 use super::Api;
 use crate::booking::{CancelledBooking, PlaceBooking, Placed};
 use crate::domain::{Booking, BookingId, BookingStatus, Invalid, UserId};
-use crate::http::wire::audit::{Deed, Watch};
+use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::json::{Id, Json};
 use crate::http::wire::problem::{Problem, ProblemBody};
@@ -70,10 +70,10 @@ pub(crate) async fn place(
 ) -> Result<Response, Problem> {
     let permit = api.permit()?;
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
-    let mut deed = watch.begin(&caller, "booking.place");
+    let mut deed = watch.begin(&caller, "booking.place", Logged::UnlessOwn);
     (deed.user, deed.flight) = (Some(request.user_id), Some(request.flight_id));
     deed.check(acts_for(&caller, request.user_id))?;
-    let is_staff = caller.is_staff(Scope::BookingsAdmin);
+    let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
     let pending_max = api.limits.pending_max.filter(|_| !is_staff);
     let request = PlaceBooking { pending_max, ..request };
     let wait = Some(prefer::wait(&headers)).filter(|wait| !wait.is_zero());
@@ -120,7 +120,7 @@ pub(crate) async fn get(
     Id(id): Id,
 ) -> Result<axum::Json<Booking>, Problem> {
     let _permit = api.permit()?;
-    let mut deed = watch.begin(&caller, "booking.read");
+    let mut deed = watch.begin(&caller, "booking.read", Logged::UnlessOwn);
     let booking = find_owned(&api, &caller, BookingId(id), &mut deed).await;
     Ok(axum::Json(deed.end(booking)?))
 }
@@ -170,10 +170,10 @@ pub(crate) async fn cancel(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     let _permit = api.permit()?;
-    let mut deed = watch.begin(&caller, "booking.cancel");
+    let mut deed = watch.begin(&caller, "booking.cancel", Logged::UnlessOwn);
     let booking = find_owned(&api, &caller, BookingId(id), &mut deed).await;
     let booking = deed.check(booking)?;
-    let by = if caller.is_staff(Scope::BookingsAdmin) {
+    let by = if caller.has_staff_token(Scope::BookingsAdmin) {
         CancelledBy::Staff
     } else {
         CancelledBy::Traveller
@@ -211,7 +211,7 @@ pub(crate) async fn of_user(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let _permit = api.permit()?;
-    let mut deed = watch.begin(&caller, "bookings.list");
+    let mut deed = watch.begin(&caller, "bookings.list", Logged::UnlessOwn);
     deed.user = Some(UserId(user));
     deed.check(acts_for(&caller, UserId(user)))?;
     let ListQuery { status, before, limit } = deed.check(ListQuery::read(&query))?;
