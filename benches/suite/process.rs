@@ -49,7 +49,7 @@ impl Server {
             if let Some(at) = line.find("http://") {
                 let base = line[at..].split(['"', ' ']).next().unwrap_or_default().to_owned();
                 let ready_after = asked_at.elapsed();
-                // Whoever prints more must not be stopped by a full pipe.
+                // A process that prints more must not be stopped by a full pipe.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 return Ok(Self { base, ready_after, process });
             }

@@ -131,7 +131,7 @@ impl Table {
         let members = self.members(name, roots);
         let found = members.iter().filter_map(|id| Some((id, self.processes.get(id)?)));
         let ticks = found.map(|(id, process)| {
-            // Sessions of PostgreSQL that ended, and wrk: whoever began them has their time.
+            // Sessions of PostgreSQL that ended, and wrk: their time is added to the process that began them.
             process.own_ticks + if roots.contains(id) { process.ended_ticks } else { 0 }
         });
         ticks.sum()

@@ -21,7 +21,7 @@ docker_image() {
 }
 
 # Prints a port of the loopback address on which nobody listens. It lies below those that systems
-# hand out by themselves. Somebody may still be quicker, so whoever starts a server on it tries
+# hand out by themselves. Somebody may still be quicker, so a caller that starts a server on it tries
 # again with another.
 free_port() {
     local port

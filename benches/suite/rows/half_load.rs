@@ -88,7 +88,7 @@ fn request(number: usize) -> Vec<u8> {
     http::book(flight, 1 + number % 10_000, 1, "Prefer: wait=10\r\n")
 }
 
-/// Waits until whoever waits for a booking to end is told so when it does, and not when the time is
+/// Waits until a caller that waits for a booking to end is answered when it does, and not when the time is
 /// up: replicas hear of it by an event, and Kafka lets them listen when its new topic has a leader.
 pub(super) async fn hears(server: &Server) -> anyhow::Result<()> {
     tokio::time::sleep(SETTLED).await;
