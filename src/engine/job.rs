@@ -93,8 +93,8 @@ impl Job {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Whether an earlier attempt may have written the command and left no trace of it: later commits
-    /// replace all that a change of a flight writes.
+    /// True for a flight change that an attempt of unknown outcome may have written: a later change
+    /// overwrites it, so the rows can't tell.
     pub(super) fn may_be_overwritten(&self) -> bool {
         !self.unknown.is_empty() && matches!(self.command, Command::PutFlight(_))
     }

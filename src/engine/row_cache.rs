@@ -32,8 +32,8 @@ const FLIGHT_TTL: Duration = Duration::from_secs(1);
 /// replicas share flights, a cached flight mostly wastes a commit.
 const BYPASSED_BATCHES: u32 = 256;
 
-/// The cache. A batch takes rows out; since the batches of a process never share a flight, no other batch
-/// misses them.
+/// The cache. A batch removes the rows it uses. No other batch of this process needs them, because two
+/// running batches never have the same flight.
 #[derive(Default)]
 pub(crate) struct RowCache(Mutex<Rows>);
 

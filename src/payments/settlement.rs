@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
-/// Events settled at once: several batches of the engine. Flights that a batch of holds uses are settled a
-/// batch later, and with one batch at a time they would delay all others.
+/// Events settled at once: several batches of the engine. Events of a flight that is in a running batch must
+/// wait for the next one. Taking several batches' worth at once lets the events of other flights go on
+/// meanwhile.
 const BATCH_SIZE_MAX: usize = 2_048;
 
 /// Minimum time between two turns, each of which is a batch of the engine or more.

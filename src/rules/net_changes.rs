@@ -10,8 +10,8 @@ use std::hash::Hash;
 /// The net changes of a batch: each row once, from its state before the batch to its last.
 #[derive(Debug, Default)]
 pub struct NetChanges {
-    /// Positions in the change set of commands that must write nothing: a chain of shared rows connects
-    /// them to a stale row.
+    /// Positions in the change set of the commands left out: they use a stale row, or a row that another
+    /// command left out writes.
     pub stale: Vec<usize>,
     /// Flights to update, from the version loaded to the last.
     pub flights: Vec<Change<Flight, Flight>>,
@@ -30,7 +30,7 @@ pub struct NetChanges {
 }
 
 impl ChangeSet {
-    /// Sums up the commands that no chain of shared rows connects to a stale row.
+    /// Sums up the commands, without those that use a stale row or a row of a command left out.
     pub fn fold(&self, stale: &Stale) -> NetChanges {
         let dropped = self.connected_to(stale);
         let mut net = NetChanges::default();

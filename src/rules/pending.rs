@@ -11,12 +11,13 @@ use std::collections::HashMap;
 /// A user on a flight.
 pub type Holder = (FlightId, UserId);
 
-/// A limit that a commit must check.
+/// A limit that a commit must check: it fails if the user already has more unpaid seats stored than
+/// `pending_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingLimit {
     /// The user and the flight.
     pub holder: Holder,
-    /// Maximum number of seats pending before the commit, counting holds that end after `at`.
+    /// The user's limit, less the seats that this batch adds. Holds that ended by `at` don't count.
     pub pending_max: SeatCount,
     /// When the holds were decided.
     pub at: Timestamp,

@@ -52,7 +52,8 @@ pub trait Maintenance: Leases {
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Counts bookings still pending though their hold ended at or before `lapsed`, payments unanswered
-    /// since `asked`, and the outbox. Each count stops at [`BACKLOG_MAX`] and uses an index, so that the
+    /// since `asked`, and the outbox. A booking is pending while its payment is `requested`: a store may count
+    /// either, by the index that it has. Each count stops at [`BACKLOG_MAX`] and uses an index, so that the
     /// call can be made every few seconds.
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError>;
 

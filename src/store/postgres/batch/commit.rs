@@ -25,8 +25,8 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 /// Maximum repeats of a statement after a deadlock or serialization failure.
 const REPEATS_MAX: u32 = 5;
 
-/// How long a commit waits for rows that another session held before. Other replicas' commits release theirs
-/// within this time, and settlement, whose batches hold such commands too, is delayed no longer.
+/// How long a commit waits for rows that another session held before. Long enough for another replica's
+/// commit to finish; short enough that settlement, whose commands share such batches, hardly waits.
 const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = '250ms'";
 
 /// The error of `all_written`: a booking or payment had changed though its flight had not.
@@ -51,7 +51,8 @@ pub(in crate::store) async fn commit(
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
                 let moved = moved(pool, &folded).await?;
                 if moved.is_empty() {
-                    // The row changed back, or the key is of a table without stale rows.
+                    // No stale row was found: it has changed back, or the duplicate key is in a table
+                    // that `moved` doesn't look at. Try again.
                     if repeats >= REPEATS_MAX {
                         return Err(error.into());
                     }
