@@ -329,7 +329,7 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
     let rooms = [
         "app/pipeline.rs",
         "app/workers.rs",
-        "engine/batch.rs",
+        "engine/batch/after_commit.rs",
         "engine/run.rs",
         "booking/flights.rs",
         "http/connection/mod.rs",

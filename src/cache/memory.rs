@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an answer lives if another replica may invalidate it without notice.
-const UNTOLD_FOR: Duration = Duration::from_millis(100);
+const LIFE_AMONG_REPLICAS: Duration = Duration::from_millis(100);
 
 /// Generations of one process.
 #[derive(Debug, Default)]
 pub struct MemoryCache {
-    ends: InvalidationCounts,
+    invalidations: InvalidationCounts,
     /// When it was made, if other replicas may write without notice; `None`: there are none.
     among_others_since: Option<Instant>,
     /// Whether commits write their invalidations to the outbox, for a service beside this process.
-    tells: bool,
+    needs_outbox: bool,
 }
 
 impl MemoryCache {
@@ -29,16 +29,16 @@ impl MemoryCache {
 
     /// For a command that keeps no answers, beside a service that does and whose relay invalidates them.
     pub fn beside_a_service() -> Self {
-        Self { tells: true, ..Self::default() }
+        Self { needs_outbox: true, ..Self::default() }
     }
 }
 
 #[async_trait]
 impl SearchCache for MemoryCache {
     async fn current(&self, key: &DayKey) -> Generation {
-        let spans = |since: Instant| since.elapsed().as_nanos() / UNTOLD_FOR.as_nanos();
+        let spans = |since: Instant| since.elapsed().as_nanos() / LIFE_AMONG_REPLICAS.as_nanos();
         let token = self.among_others_since.map_or(0, |since| spans(since) as u64);
-        Generation { token, is_shared: false, ends: self.ends.of(key) }
+        Generation { token, is_shared: false, invalidations: self.invalidations.of(key) }
     }
 
     async fn fetch(&self, _key: &DayKey, _generation: Generation) -> Option<Bytes> {
@@ -47,20 +47,20 @@ impl SearchCache for MemoryCache {
 
     async fn keep(&self, _key: &DayKey, _generation: Generation, _answer: &Bytes) {}
 
-    fn end(&self, keys: &[DayKey]) {
+    fn invalidate(&self, keys: &[DayKey]) {
         for key in keys {
-            self.ends.add(key);
+            self.invalidations.add(key);
         }
     }
 
-    fn is_told(&self) -> bool {
-        self.tells
+    fn needs_outbox(&self) -> bool {
+        self.needs_outbox
     }
 
-    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
-        match outdated {
-            Invalidation::All => self.ends.add_all(),
-            Invalidation::Days(days) => self.end(&super::keys_of(days)),
+    async fn invalidate_everywhere(&self, what: &Invalidation) -> Result<(), CacheAway> {
+        match what {
+            Invalidation::All => self.invalidations.add_all(),
+            Invalidation::Days(days) => self.invalidate(&super::keys_of(days)),
         }
         Ok(())
     }

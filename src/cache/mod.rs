@@ -21,7 +21,7 @@ pub struct Generation {
     /// Whether the token is known to all replicas.
     is_shared: bool,
     /// How often this process has invalidated answers of the key.
-    ends: u64,
+    invalidations: u64,
 }
 
 /// The shared cache does not answer. Invalidations must be repeated.
@@ -48,14 +48,14 @@ pub trait SearchCache: Send + Sync + 'static {
     ///
     /// Once it returns, no reader of this process gets an older answer. Other replicas are notified in the
     /// background, so that the commit does not wait.
-    fn end(&self, keys: &[DayKey]);
+    fn invalidate(&self, keys: &[DayKey]);
 
     /// Whether other processes must learn of invalidations, also after a crash. If so, commits write them to
     /// the outbox.
-    fn is_told(&self) -> bool;
+    fn needs_outbox(&self) -> bool;
 
     /// Invalidates answers for all replicas. Once it returns, each of them notices within 100 ms.
-    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway>;
+    async fn invalidate_everywhere(&self, what: &Invalidation) -> Result<(), CacheAway>;
 
     /// Notifies other replicas of invalidations, until dropped.
     async fn run(&self);

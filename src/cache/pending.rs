@@ -91,26 +91,26 @@ mod tests {
 
     #[test]
     fn a_key_that_is_invalidated_again_while_it_is_sent_is_sent_again() {
-        let unsent = PendingInvalidations::default();
-        unsent.add(&[key(1), key(2)]);
-        let batch = unsent.batch(10);
-        unsent.add(&[key(1)]);
-        unsent.forget(&batch);
-        assert!(unsent.has(&key(1)) && !unsent.has(&key(2)));
-        unsent.forget(&unsent.batch(10));
-        assert!(unsent.is_empty());
+        let pending = PendingInvalidations::default();
+        pending.add(&[key(1), key(2)]);
+        let batch = pending.batch(10);
+        pending.add(&[key(1)]);
+        pending.forget(&batch);
+        assert!(pending.has(&key(1)) && !pending.has(&key(2)));
+        pending.forget(&pending.batch(10));
+        assert!(pending.is_empty());
     }
 
     #[test]
     fn beyond_the_bound_all_answers_are_invalidated() {
-        let unsent = PendingInvalidations::default();
-        unsent.add(&(0..=KEYS_MAX).map(key).collect::<Vec<_>>());
-        let batch = unsent.batch(10);
-        assert!(batch.is_all && batch.keys.is_empty() && unsent.has(&key(KEYS_MAX + 7)));
-        unsent.add(&[key(1)]);
-        unsent.forget(&batch);
-        assert!(!unsent.is_empty(), "it ended again meanwhile");
-        unsent.forget(&unsent.batch(10));
-        assert!(unsent.is_empty());
+        let pending = PendingInvalidations::default();
+        pending.add(&(0..=KEYS_MAX).map(key).collect::<Vec<_>>());
+        let batch = pending.batch(10);
+        assert!(batch.is_all && batch.keys.is_empty() && pending.has(&key(KEYS_MAX + 7)));
+        pending.add(&[key(1)]);
+        pending.forget(&batch);
+        assert!(!pending.is_empty(), "it ended again meanwhile");
+        pending.forget(&pending.batch(10));
+        assert!(pending.is_empty());
     }
 }

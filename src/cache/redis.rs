@@ -69,9 +69,10 @@ pub struct RedisCache {
     prefix: String,
     ttl: Duration,
     metrics: Metrics,
-    ends: InvalidationCounts,
-    unsent: PendingInvalidations,
-    told: Notify,
+    invalidations: InvalidationCounts,
+    pending: PendingInvalidations,
+    /// Notified when there are pending invalidations.
+    has_pending: Notify,
     /// Generations as read from Redis, each valid in one window.
     checked: Cache<DayKey, Checked>,
     windows: Windows,
@@ -157,25 +158,25 @@ impl RedisCache {
             prefix: prefix.to_owned(),
             ttl,
             metrics,
-            ends: InvalidationCounts::default(),
-            unsent: PendingInvalidations::default(),
-            told: Notify::new(),
+            invalidations: InvalidationCounts::default(),
+            pending: PendingInvalidations::default(),
+            has_pending: Notify::new(),
             checked,
         }
     }
 
     /// Sends invalidations in one call; returns whether some are left.
     pub async fn flush(&self) -> bool {
-        let batch = self.unsent.batch(KEYS_MAX);
+        let batch = self.pending.batch(KEYS_MAX);
         let sent = if batch.is_all {
             self.end_epoch().await
         } else {
             self.unlink(batch.keys.iter().map(|(key, _)| key)).await
         };
         if sent.is_ok() {
-            self.unsent.forget(&batch);
+            self.pending.forget(&batch);
         }
-        !self.unsent.is_empty()
+        !self.pending.is_empty()
     }
 
     fn name(&self, key: &DayKey) -> String {
@@ -249,21 +250,21 @@ impl RedisCache {
 impl SearchCache for RedisCache {
     async fn current(&self, key: &DayKey) -> Generation {
         // Read first, so that a later invalidation makes this generation an old one.
-        let ends = self.ends.of(key);
+        let invalidations = self.invalidations.of(key);
         if self.windows.number().is_none() {
             self.open_window().await;
         }
         // A window that closed since is still valid: this call began before.
         let window = self.windows.number.load(Ordering::Acquire);
         if window.is_multiple_of(2) {
-            return Generation { token: window, is_shared: false, ends };
+            return Generation { token: window, is_shared: false, invalidations };
         }
         let checked = match self.checked.get(key).await {
             Some(checked) if checked.window == window => checked,
             _ => {
                 let Opened { number, epoch } = self.windows.opened();
                 let Some(epoch) = epoch else {
-                    return Generation { token: number, is_shared: false, ends };
+                    return Generation { token: number, is_shared: false, invalidations };
                 };
                 // One check at a time for each key; concurrent callers share it.
                 let check = self.check(key, number, epoch);
@@ -272,12 +273,12 @@ impl SearchCache for RedisCache {
                 entry.or_insert_with_if(check, is_old).await.into_value()
             }
         };
-        Generation { token: checked.token, is_shared: checked.is_shared, ends }
+        Generation { token: checked.token, is_shared: checked.is_shared, invalidations }
     }
 
     async fn fetch(&self, key: &DayKey, generation: Generation) -> Option<Bytes> {
         let epoch = self.windows.opened().epoch?;
-        if !generation.is_shared || self.unsent.has(key) {
+        if !generation.is_shared || self.pending.has(key) {
             return None;
         }
         let ask = Ask::script(&FETCH, vec![self.name(key)]).with(generation.token).with(epoch);
@@ -294,7 +295,7 @@ impl SearchCache for RedisCache {
     }
 
     async fn keep(&self, key: &DayKey, generation: Generation, answer: &Bytes) {
-        if !generation.is_shared || answer.len() > ANSWER_MAX || self.unsent.has(key) {
+        if !generation.is_shared || answer.len() > ANSWER_MAX || self.pending.has(key) {
             return;
         }
         let ask = Ask::script(&KEEP, vec![self.name(key)]).with(generation.token);
@@ -302,32 +303,32 @@ impl SearchCache for RedisCache {
         let _ = self.redis.ask(ask.with_bytes(answer)).await;
     }
 
-    fn end(&self, keys: &[DayKey]) {
+    fn invalidate(&self, keys: &[DayKey]) {
         if keys.is_empty() {
             return;
         }
         // In this order: a reader of the new count also sees that Redis does not know of it yet.
-        self.unsent.add(keys);
+        self.pending.add(keys);
         for key in keys {
-            self.ends.add(key);
+            self.invalidations.add(key);
         }
-        self.told.notify_one();
+        self.has_pending.notify_one();
     }
 
-    fn is_told(&self) -> bool {
+    fn needs_outbox(&self) -> bool {
         true
     }
 
-    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
-        match outdated {
+    async fn invalidate_everywhere(&self, what: &Invalidation) -> Result<(), CacheAway> {
+        match what {
             Invalidation::All => {
-                self.ends.add_all();
+                self.invalidations.add_all();
                 self.end_epoch().await
             }
             Invalidation::Days(days) => {
                 let keys = keys_of(days);
                 for key in &keys {
-                    self.ends.add(key);
+                    self.invalidations.add(key);
                 }
                 for part in keys.chunks(KEYS_MAX) {
                     self.unlink(part.iter()).await?;
@@ -340,7 +341,7 @@ impl SearchCache for RedisCache {
     async fn run(&self) {
         loop {
             if !self.flush().await {
-                self.told.notified().await;
+                self.has_pending.notified().await;
             }
             tokio::time::sleep(FLUSH_EVERY).await;
         }

@@ -1,11 +1,12 @@
 //! A command on its way through the engine: queued, decided, and answered, or decided again.
 
+use super::batch::UnknownCommit;
 use super::error::Error;
 use super::queues::{Priority, Queued};
-use super::unknown::UnknownCommit;
 use crate::domain::FlightId;
-use crate::rules::{Command, Outcome};
+use crate::rules::{ChangesId, Command, Outcome};
 use crate::telemetry::Span;
+use std::collections::BTreeSet;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
@@ -48,8 +49,8 @@ pub(super) struct Judged {
 /// What the rules say to a command.
 pub(super) struct Verdict {
     pub(super) outcome: Result<Outcome, Error>,
-    /// Index of the command's changes in the change set; `None` if it writes nothing.
-    pub(super) changes: Option<usize>,
+    /// The command's changes in the batch's change set; `None` if it writes nothing.
+    pub(super) changes: Option<ChangesId>,
 }
 
 impl Job {
@@ -140,10 +141,10 @@ impl Drop for Job {
 }
 
 impl Judged {
-    /// The job, to be decided again because a row was stale. `taken`: indices of changes whose booking id
-    /// or payment reference another booking has.
-    pub(super) fn retry_stale(mut self, taken: &[usize]) -> Job {
-        let is_taken = self.verdict.changes.is_some_and(|index| taken.contains(&index));
+    /// The job, to be decided again because a row was stale. `taken`: holds whose booking id or payment
+    /// reference another booking has.
+    pub(super) fn retry_stale(mut self, taken: &BTreeSet<ChangesId>) -> Job {
+        let is_taken = self.verdict.changes.is_some_and(|id| taken.contains(&id));
         self.job.id_conflicts.stored += u32::from(is_taken);
         self.job
     }

@@ -5,16 +5,11 @@ mod batch;
 mod door;
 mod error;
 mod job;
-mod needed_rows;
 mod parts;
 mod queues;
-mod renumber;
 mod row_cache;
 mod run;
 mod scheduler;
-mod spans;
-mod stale;
-mod unknown;
 mod waiters;
 
 pub use door::{Engine, EngineLimits};

@@ -52,7 +52,7 @@ pub struct AfterCommit {
 impl AfterCommit {
     /// Runs after a commit that invalidates the answers of these routes and days.
     pub fn run(&self, days: &[DayKey]) {
-        self.cache.end(days);
+        self.cache.invalidate(days);
         self.relay.notify_one();
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::{
     PaymentStatus, SeatCount, UserId,
 };
 use std::collections::HashSet;
+use std::ops::Index;
 use std::sync::Arc;
 
 /// A change of one row, from the state on which it was decided. `was` is `None` for a new row.
@@ -73,16 +74,46 @@ impl Changes {
     }
 }
 
+/// Names the changes of one command in their [`ChangeSet`], which gives the ids out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangesId(pub usize);
+
 /// A batch's changes, in the order in which they were decided.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeSet {
     /// One for each command that writes.
     pub commands: Vec<Changes>,
     /// The days whose cached answers these changes invalidate, where other processes must learn of it.
-    pub outdated: Vec<DayKey>,
+    pub invalidated: Vec<DayKey>,
     /// Whether another database session was found to lock rows of these flights, so that the store waits for
     /// the locks only briefly.
     pub waits_briefly: bool,
+}
+
+impl ChangeSet {
+    /// Adds the changes of one command.
+    pub fn push(&mut self, changes: Changes) -> ChangesId {
+        self.commands.push(changes);
+        ChangesId(self.commands.len() - 1)
+    }
+
+    /// The changes of each command, with their id.
+    pub fn iter(&self) -> impl Iterator<Item = (ChangesId, &Changes)> {
+        self.commands.iter().enumerate().map(|(index, changes)| (ChangesId(index), changes))
+    }
+
+    /// Each change of a flight.
+    pub fn flights(&self) -> impl Iterator<Item = &Change<Flight, Flight>> {
+        self.commands.iter().filter_map(|changes| changes.flight.as_ref())
+    }
+}
+
+impl Index<ChangesId> for ChangeSet {
+    type Output = Changes;
+
+    fn index(&self, id: ChangesId) -> &Changes {
+        &self.commands[id.0]
+    }
 }
 
 /// Rows that changed after a batch was decided.
@@ -103,6 +134,11 @@ pub struct Stale {
 }
 
 impl Stale {
+    /// Whether no row has changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether the changes were decided on one of these rows.
     pub(super) fn touches(&self, changes: &Changes) -> bool {
         changes.flight.as_ref().is_some_and(|c| self.flights.contains(&c.after.id))

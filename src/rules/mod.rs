@@ -26,7 +26,7 @@ use crate::domain::Timestamp;
 use chrono::Duration;
 
 pub use cancel::{Cancel, CancelledBy};
-pub use changes::{Change, ChangeSet, Changes, OutboxEvent, Stale};
+pub use changes::{Change, ChangeSet, Changes, ChangesId, OutboxEvent, Stale};
 pub use command::{Command, Outcome};
 pub use hold::Hold;
 pub use idempotency::{

@@ -1,18 +1,17 @@
 //! The net changes of a batch: what a commit writes.
 
-use super::changes::{Change, ChangeSet, OutboxEvent, Stale};
+use super::changes::{Change, ChangeSet, ChangesId, OutboxEvent, Stale};
 use super::idempotency::{IdempotencyRecord, RequestRecord};
 use super::pending::{PendingLimit, PendingLimits};
 use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 /// The net changes of a batch: each row once, from its state before the batch to its last.
 #[derive(Debug, Default)]
 pub struct NetChanges {
-    /// Positions in the change set of the commands left out: they use a stale row, or a row that another
-    /// command left out writes.
-    pub stale: Vec<usize>,
+    /// The commands left out: they use a stale row, or a row that another command left out writes.
+    pub stale: BTreeSet<ChangesId>,
     /// Flights to update, from the version loaded to the last.
     pub flights: Vec<Change<Flight, Flight>>,
     /// Bookings to insert or update.
@@ -32,16 +31,14 @@ pub struct NetChanges {
 impl ChangeSet {
     /// Sums up the commands, without those that use a stale row or a row of a command left out.
     pub fn fold(&self, stale: &Stale) -> NetChanges {
-        let dropped = self.connected_to(stale);
-        let mut net = NetChanges::default();
+        let mut net = NetChanges { stale: self.connected_to(stale), ..NetChanges::default() };
         let mut flights = Rows::default();
         let mut bookings = Rows::default();
         let mut payments = Rows::default();
         let mut limits = PendingLimits::default();
         let is_any_limited = self.commands.iter().any(|changes| changes.pending_max.is_some());
-        for (position, changes) in self.commands.iter().enumerate() {
-            if dropped[position] {
-                net.stale.push(position);
+        for (id, changes) in self.iter() {
+            if net.stale.contains(&id) {
                 continue;
             }
             if let Some(change) = &changes.flight {
@@ -67,26 +64,23 @@ impl ChangeSet {
         net
     }
 
-    /// Positions of the commands that a chain of shared rows connects to a stale row.
-    pub fn positions(&self, stale: &Stale) -> Vec<usize> {
-        let dropped = self.connected_to(stale);
-        (0..dropped.len()).filter(|position| dropped[*position]).collect()
-    }
-
-    /// Which commands a chain of shared rows connects to a stale row.
-    fn connected_to(&self, stale: &Stale) -> Vec<bool> {
-        let mut dropped = vec![false; self.commands.len()];
+    /// The commands that use a stale row, or a row that another of these commands writes.
+    pub fn connected_to(&self, stale: &Stale) -> BTreeSet<ChangesId> {
+        let mut connected = BTreeSet::new();
+        if stale.is_empty() {
+            return connected;
+        }
         let mut stale = stale.clone();
         loop {
-            let before = dropped.iter().filter(|d| **d).count();
-            for (position, changes) in self.commands.iter().enumerate() {
-                if !dropped[position] && stale.touches(changes) {
-                    dropped[position] = true;
+            let before = connected.len();
+            for (id, changes) in self.iter() {
+                if !connected.contains(&id) && stale.touches(changes) {
+                    connected.insert(id);
                     stale.spread_over(changes);
                 }
             }
-            if dropped.iter().filter(|d| **d).count() == before {
-                return dropped;
+            if connected.len() == before {
+                return connected;
             }
         }
     }

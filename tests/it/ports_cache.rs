@@ -95,7 +95,7 @@ async fn a_generation_is_valid_until_it_is_invalidated(replicas: Replicas) {
     let stands = [cache.current(&ended).await, cache.current(&other).await] == before;
     assert_eq!(stands, replicas.is_told, "without a word from others for 100 ms at most");
     let before = [cache.current(&ended).await, cache.current(&other).await];
-    cache.end(std::slice::from_ref(&ended));
+    cache.invalidate(std::slice::from_ref(&ended));
     assert_ne!(cache.current(&ended).await, before[0]);
 }
 
@@ -113,7 +113,7 @@ async fn after_an_invalidation_its_process_fetches_nothing_older(replicas: Repli
         let key = day(round);
         put(replicas.first(), &key, "older").await;
         let before = replicas.first().current(&key).await;
-        replicas.first().end(std::slice::from_ref(&key));
+        replicas.first().invalidate(std::slice::from_ref(&key));
         assert_ne!(replicas.first().current(&key).await, before);
         assert_eq!(get(replicas.first(), &key).await, None);
     }
@@ -123,7 +123,7 @@ async fn an_invalidation_reaches_the_other_replica(replicas: Replicas) {
     let key = day(1);
     put(replicas.first(), &key, "older").await;
     let before = replicas.last().current(&key).await;
-    replicas.first().end(std::slice::from_ref(&key));
+    replicas.first().invalidate(std::slice::from_ref(&key));
     within(NOTICED_WITHIN, "a new generation at the other replica", async || {
         replicas.last().current(&key).await != before
     })
@@ -181,7 +181,7 @@ async fn no_process_reads_an_answer_older_than_its_own_write(replicas: Replicas)
             let writer = async {
                 while Instant::now() < until {
                     let written = truth.fetch_add(1, Ordering::SeqCst) + 1;
-                    cache.end(std::slice::from_ref(key));
+                    cache.invalidate(std::slice::from_ref(key));
                     ended.fetch_max(written, Ordering::SeqCst);
                     // Bursts, and pauses long enough for answers to be shared in between.
                     let pause = if written % 7 == 0 { 330 + 110 * number } else { 3 };

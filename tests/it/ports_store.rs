@@ -10,7 +10,7 @@ use airline_booking::domain::{
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Damage, Decision, Hold,
+    Cancel, CancelledBy, ChangeSet, Changes, ChangesId, Claim, Command, Damage, Decision, Hold,
     IdempotencyKey, OutboxEvent, Policy, PutFlight, RequestKey, RequestRecord, RowName, Settle,
     State, Wanted, decide, request,
 };
@@ -70,7 +70,11 @@ on_each_store! {
 }
 
 /// No stale commands.
-const NOTHING: [usize; 0] = [];
+const NOTHING: BTreeSet<ChangesId> = BTreeSet::new();
+
+fn ids<const N: usize>(indexes: [usize; N]) -> BTreeSet<ChangesId> {
+    indexes.map(ChangesId).into()
+}
 
 struct Fixture {
     store: Arc<dyn Store>,
@@ -141,7 +145,7 @@ impl Fixture {
         changes
     }
 
-    async fn commit(&self, changes: &ChangeSet) -> Vec<usize> {
+    async fn commit(&self, changes: &ChangeSet) -> BTreeSet<ChangesId> {
         self.store.commit(changes).await.expect("a commit").stale
     }
 
@@ -255,7 +259,7 @@ async fn a_stale_flight_stops_its_commands_and_no_others(on: Fixture) {
     let faster = on.decide(&[Command::Hold(on.hold(one, 3).await)]).await;
     assert_eq!(on.commit(&faster).await, NOTHING);
 
-    assert_eq!(on.commit(&changes).await, [0, 2]);
+    assert_eq!(on.commit(&changes).await, ids([0, 2]));
     assert_eq!(on.load(one).await.held_seats, 3);
     assert_eq!(on.load(other).await.held_seats, 1);
     for (hold, written) in holds.iter().zip([false, true, false]) {
@@ -277,7 +281,7 @@ async fn a_commit_is_written_completely_or_not_at_all(on: Fixture) {
     let change = second.commands[0].flight.as_mut().expect("a flight");
     change.was = now.clone();
     change.after.version = now.version + 1;
-    assert_eq!(on.commit(&second).await, [0]);
+    assert_eq!(on.commit(&second).await, ids([0]));
     assert_eq!(on.load(flight).await, now);
     // Nobody asked a gateway, and that is all that the audit finds.
     assert_eq!(on.violations().await, 1);
@@ -291,7 +295,8 @@ async fn a_taken_booking_number_is_stale(on: Fixture) {
     let beside = on.hold(on.flight(10).await.id, 1).await;
     let changes = on.decide(&[Command::Hold(again), Command::Hold(beside.clone())]).await;
     let committed = on.store.commit(&changes).await.expect("a commit");
-    assert_eq!((committed.stale, committed.taken, committed.limited), (vec![0], vec![0], vec![]));
+    assert_eq!((committed.stale, committed.taken), (ids([0]), ids([0])));
+    assert_eq!(committed.limited, NOTHING);
     assert_eq!(on.load(flight).await.held_seats, 1);
     assert!(on.store.booking(beside.booking_id).await.expect("an answer").is_some());
     for _ in 0..2 {
@@ -315,7 +320,7 @@ async fn a_used_key_is_stale_and_an_expired_one_is_replaced(mut on: Fixture) {
     let change = raced.commands[0].flight.as_mut().expect("a flight");
     change.after.version = now.version + 1;
     change.was = now;
-    assert_eq!(on.commit(&raced).await, [0]);
+    assert_eq!(on.commit(&raced).await, ids([0]));
 
     on.now += chrono::TimeDelta::hours(25);
     let later = on.decide(&[keyed(on.hold(flight, 1).await)]).await;
@@ -351,15 +356,15 @@ async fn a_commit_counts_the_seats_that_a_user_holds_unpaid(mut on: Fixture) {
     let elsewhere = limited(on.hold(other, 4).await);
     let changes = on.decide(&[beyond.clone(), elsewhere]).await;
     let committed = on.store.commit(&changes).await.expect("a commit");
-    assert_eq!((committed.stale, committed.limited), (vec![0], vec![0]));
+    assert_eq!((committed.stale, committed.limited), (ids([0]), ids([0])));
     // Where its flight is stale as well, the limit is not what stops it.
     let changes = on.decide(&[beyond]).await;
     let first_elsewhere = Hold { user_id: UserId(9), ..on.hold(flight, 1).await };
     on.commit(&on.decide(&[Command::Hold(first_elsewhere)]).await).await;
     let committed = on.store.commit(&changes).await.expect("a commit");
-    assert_eq!((committed.stale, committed.limited), (vec![0], vec![]));
+    assert_eq!((committed.stale, committed.limited), (ids([0]), NOTHING));
     assert_eq!((on.load(flight).await.held_seats, on.load(other).await.held_seats), (4, 4));
-    for (seats, expected) in [(2, &[0][..]), (1, &NOTHING)] {
+    for (seats, expected) in [(2, ids([0])), (1, NOTHING)] {
         let changes = on.decide(&[limited(on.hold(flight, seats).await)]).await;
         assert_eq!(on.commit(&changes).await, expected, "{seats} more");
     }
@@ -447,7 +452,7 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
     let change = raced.commands[0].flight.as_mut().expect("a flight");
     change.after.version = now.version + 1;
     change.was = now;
-    assert_eq!(on.commit(&raced).await, [0]);
+    assert_eq!(on.commit(&raced).await, ids([0]));
     let left = on.store.booking(bookings[1]).await.expect("an answer").expect("a booking");
     assert_eq!(left.status, BookingStatus::Pending);
 
@@ -750,10 +755,11 @@ async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {
         let holds = [on.hold(one, 1).await, on.hold(other, 2).await];
         for _ in 0..1_000 {
             let changes = on.decide(&holds.clone().map(Command::Hold)).await;
-            match on.commit(&changes).await[..] {
+            let stale: Vec<_> = on.commit(&changes).await.into_iter().collect();
+            match stale[..] {
                 [] => return 3,
-                [0] => return 2,
-                [1] => return 1,
+                [ChangesId(0)] => return 2,
+                [ChangesId(1)] => return 1,
                 _ => {}
             }
         }

@@ -85,7 +85,7 @@ async fn a_hung_redis_slows_few_answers_and_serves_no_stale_one() {
     }
     // Only the few that find Redis silent wait for it.
     assert!(slow * 10 < answers, "{slow} of {answers} answers were slow");
-    let ((), took) = timed(async { replicas[0].end(&[day(1)]) }).await;
+    let ((), took) = timed(async { replicas[0].invalidate(&[day(1)]) }).await;
     assert!(took < PROMPT, "a commit waits for nobody: {took:?}");
 
     server.go_on().await;
@@ -141,7 +141,7 @@ async fn a_flushed_redis_serves_no_stale_answer() {
     let slow_began = replicas[0].current(&day(1)).await;
     put(&*replicas[0], &day(1), "older").await;
     server.command(&["FLUSHALL"]).await;
-    replicas[1].end(&[day(1)]);
+    replicas[1].invalidate(&[day(1)]);
     replicas[0].keep(&day(1), slow_began, &"older".into()).await;
     for replica in &replicas {
         let is_new = async || replica.current(&day(1)).await != slow_began;

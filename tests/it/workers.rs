@@ -47,16 +47,16 @@ impl SearchCache for Panics {
         self.cache.keep(key, generation, answer).await;
     }
 
-    fn end(&self, keys: &[DayKey]) {
-        self.cache.end(keys);
+    fn invalidate(&self, keys: &[DayKey]) {
+        self.cache.invalidate(keys);
     }
 
-    fn is_told(&self) -> bool {
-        self.cache.is_told()
+    fn needs_outbox(&self) -> bool {
+        self.cache.needs_outbox()
     }
 
-    async fn invalidate_everywhere(&self, outdated: &Invalidation) -> Result<(), CacheAway> {
-        self.cache.invalidate_everywhere(outdated).await
+    async fn invalidate_everywhere(&self, what: &Invalidation) -> Result<(), CacheAway> {
+        self.cache.invalidate_everywhere(what).await
     }
 
     async fn run(&self) {

@@ -166,8 +166,8 @@ pub(in crate::store) fn invalidation_of(
     folded: &NetChanges,
     changes: &ChangeSet,
 ) -> Option<Invalidation> {
-    let is_needed = !folded.flights.is_empty() && !changes.outdated.is_empty();
-    is_needed.then(|| days(&changes.outdated))
+    let is_needed = !folded.flights.is_empty() && !changes.invalidated.is_empty();
+    is_needed.then(|| days(&changes.invalidated))
 }
 
 /// The invalidation of these routes and days.

@@ -1,9 +1,9 @@
 //! The rows that commands need: which to load, and the commands whose rows can't be read.
 
-use super::error::Error;
-use super::job::Job;
 use super::unknown::unknown_outcome;
 use crate::domain::{BookingId, Timestamp};
+use crate::engine::Error;
+use crate::engine::job::Job;
 use crate::rules::{Command, Damage, RequestKey, RowName, Settle, State, Wanted};
 use crate::store::StoreError;
 

@@ -1,7 +1,7 @@
 //! Batches in traces, and errors in the log.
 
-use super::job::Job;
-use super::parts::EngineParts;
+use crate::engine::EngineParts;
+use crate::engine::job::Job;
 use crate::store::StoreError;
 use crate::telemetry::{Side, Span, TraceContext};
 

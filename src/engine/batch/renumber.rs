@@ -2,9 +2,9 @@
 //! sequence, which may be behind the table after a restore, or on a server that took over without its last
 //! commits.
 
-use super::error::Error;
-use super::job::Job;
-use super::parts::EngineParts;
+use crate::engine::EngineParts;
+use crate::engine::Error;
+use crate::engine::job::Job;
 use crate::rules::{Command, Hold, RowName, State};
 use crate::store::StoreError;
 

@@ -1,15 +1,19 @@
 //! Commands that a commit did not write because a row was stale: which they are, why, and what happens to
 //! them.
 
-use super::job::Judged;
 use crate::domain::FlightId;
+use crate::engine::job::Judged;
+use crate::rules::ChangesId;
 use crate::store::{Committed, StoreError};
 use crate::telemetry::Metrics;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Splits the commands into those that stand and those to decide again: commands that a stale row kept
 /// from being written, and all that were decided after them on the same flight.
-pub(super) fn split_stale(judged: Vec<Judged>, stale: &[usize]) -> (Vec<Judged>, Vec<Judged>) {
+pub(super) fn split_stale(
+    judged: Vec<Judged>,
+    stale: &BTreeSet<ChangesId>,
+) -> (Vec<Judged>, Vec<Judged>) {
     if stale.is_empty() {
         return (judged, Vec::new());
     }
@@ -47,7 +51,7 @@ pub(super) fn count_stale(
 /// delay the batch's other flights. Returns the rest, and those flights.
 pub(super) fn refuse_locked(
     judged: Vec<Judged>,
-    locked: &[usize],
+    locked: &BTreeSet<ChangesId>,
 ) -> (Vec<Judged>, HashSet<FlightId>) {
     let flights = flights_of(&judged, locked);
     if flights.is_empty() {
@@ -63,11 +67,11 @@ pub(super) fn refuse_locked(
     (rest, flights)
 }
 
-/// The flights of the commands whose changes have these indices.
-fn flights_of(judged: &[Judged], indices: &[usize]) -> HashSet<FlightId> {
-    if indices.is_empty() {
+/// The flights of the commands with these changes.
+fn flights_of(judged: &[Judged], changes: &BTreeSet<ChangesId>) -> HashSet<FlightId> {
+    if changes.is_empty() {
         return HashSet::new();
     }
-    let is_named = |j: &&Judged| j.verdict.changes.is_some_and(|index| indices.contains(&index));
+    let is_named = |j: &&Judged| j.verdict.changes.is_some_and(|id| changes.contains(&id));
     judged.iter().filter(is_named).map(|j| j.job.flight).collect()
 }

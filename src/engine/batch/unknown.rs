@@ -1,15 +1,15 @@
 //! Commits whose outcome is unknown, because the store did not answer or the call panicked: before a
 //! command is decided again, its rows show whether an earlier commit has written it.
 
-use super::error::Error;
-use super::job::{Job, Judged};
 use crate::domain::{Booking, Flight, FlightId};
+use crate::engine::Error;
+use crate::engine::job::{Job, Judged};
 use crate::rules::{ChangeSet, Changes, Outcome, State};
 use crate::store::StoreError;
 use std::collections::{HashMap, HashSet};
 
 /// A command's part of a commit whose outcome is unknown.
-pub(super) struct UnknownCommit {
+pub(in crate::engine) struct UnknownCommit {
     outcome: Outcome,
     changes: Changes,
     /// Number of the commit within its batch.
@@ -33,8 +33,8 @@ pub(super) fn remember(
 ) -> impl Iterator<Item = Job> {
     let flights = last_of_each_flight(changes);
     judged.into_iter().map(move |Judged { mut job, verdict }| {
-        if let (Ok(outcome), Some(index)) = (verdict.outcome, verdict.changes) {
-            let changes = changes.commands[index].clone();
+        if let (Ok(outcome), Some(id)) = (verdict.outcome, verdict.changes) {
+            let changes = changes[id].clone();
             let flight = flights.get(&job.flight).copied().cloned();
             job.unknown.push(UnknownCommit { outcome, changes, commit, flight });
         }
@@ -44,8 +44,7 @@ pub(super) fn remember(
 
 /// Each flight as its last command would leave it.
 fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
-    let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
-    flights.map(|change| (change.after.id, &change.after)).collect()
+    changes.flights().map(|change| (change.after.id, &change.after)).collect()
 }
 
 /// Separates the commands that an earlier commit of unknown outcome has written from the rest.
