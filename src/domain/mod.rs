@@ -7,7 +7,6 @@ mod booking;
 mod city;
 mod event;
 mod flight;
-mod flight_number;
 mod ids;
 mod invalid;
 mod money;
@@ -18,8 +17,9 @@ pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };
-pub use flight::{FieldChange, Flight, FlightPatch, FlightStatus, NewFlight};
-pub use flight_number::{flight_number, stored_flight_number};
+pub use flight::{
+    FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
+};
 pub use ids::{BookingId, FlightId, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};

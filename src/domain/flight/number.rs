@@ -1,6 +1,6 @@
 //! Flight numbers (the carrier's designator and a number) in their normal form.
 
-use super::Invalid;
+use crate::domain::Invalid;
 
 /// The normal form of a flight number: capitals, without blanks and hyphens, so `ai 101` and `AI-101`
 /// are `AI101`. Leading zeros stay. Every input is stored and compared in this form.
