@@ -1,11 +1,8 @@
 //! Changes of a flight.
 
-use super::Decision;
-use super::changes::{Change, Changes};
-use super::command::Outcome;
-use super::refusal::Refusal;
-use super::state::State;
+use super::{Decision, Outcome};
 use crate::domain::{AirlineEvent, Event, FlightId, FlightPatch, FlightStatus, Timestamp};
+use crate::rules::{Change, Changes, Refusal, State};
 
 /// Changes a flight's fields.
 #[derive(Debug, Clone)]

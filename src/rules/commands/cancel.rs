@@ -1,13 +1,9 @@
 //! Cancellation by the traveller, by staff, or because the flight was cancelled.
 
-use super::changes::Changes;
-use super::command::Outcome;
 use super::ending::Ending;
-use super::idempotency::{Claim, RequestKey, RequestRecord};
-use super::refusal::Refusal;
-use super::state::State;
-use super::{Decision, Policy};
+use super::{Decision, Outcome};
 use crate::domain::{BookingId, BookingStatus, PaymentStatus, Timestamp};
+use crate::rules::{Changes, Claim, Policy, Refusal, RequestKey, RequestRecord, State};
 
 /// Cancels a booking.
 #[derive(Debug, Clone)]

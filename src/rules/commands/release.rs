@@ -2,9 +2,8 @@
 
 use super::Decision;
 use super::ending::Ending;
-use super::refusal::Refusal;
-use super::state::State;
 use crate::domain::{BookingId, FailureReason, Timestamp};
+use crate::rules::{Refusal, State};
 
 /// Ends an adopted booking like a hold that lapsed.
 ///

@@ -1,16 +1,12 @@
 //! Holds: seats for a party until it has paid.
 
-use super::changes::{Change, Changes};
-use super::command::Outcome;
-use super::idempotency::{IdempotencyKey, IdempotencyRecord};
 use super::payment_request::request;
-use super::refusal::Refusal;
-use super::state::State;
-use super::{Decision, Policy};
+use super::{Decision, Outcome};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Flight, FlightId, Invalid, Money, Passenger, Payment,
     PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, SeatCount, Timestamp, UserId,
 };
+use crate::rules::{Change, Changes, IdempotencyKey, IdempotencyRecord, Policy, Refusal, State};
 use std::sync::Arc;
 
 /// Holds seats for a party until it has paid.

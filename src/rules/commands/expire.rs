@@ -2,9 +2,8 @@
 
 use super::Decision;
 use super::ending::Ending;
-use super::refusal::Refusal;
-use super::state::State;
 use crate::domain::{BookingStatus, FailureReason, PaymentReference, PaymentStatus, Timestamp};
+use crate::rules::{Refusal, State};
 
 /// Fails a pending booking whose hold has ended, and asks for the reversal of its payment, which may
 /// have been captured meanwhile.

@@ -1,15 +1,12 @@
 //! The end of a booking, or of its payment: what settlement, expiry, cancellation and release share.
 
-use super::Decision;
-use super::changes::{Change, Changes};
-use super::command::Outcome;
 use super::payment_request::request;
-use super::refusal::Refusal;
-use super::state::State;
+use super::{Decision, Outcome};
 use crate::domain::{
     AirlineEvent, Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightBooking,
     Payment, PaymentAction, PaymentReference, PaymentStatus, SeatCount, Timestamp,
 };
+use crate::rules::{Change, Changes, Refusal, State};
 
 /// A booking that ends, or whose payment does.
 pub(super) struct Ending<'a> {

@@ -1,14 +1,12 @@
 //! Settlement: what the gateway did with a payment.
 
-use super::Decision;
-use super::command::Outcome;
 use super::ending::Ending;
-use super::refusal::Refusal;
-use super::state::State;
+use super::{Decision, Outcome};
 use crate::domain::{
     BookingId, BookingStatus, FailureReason, Money, PaymentOutcome, PaymentReference,
     PaymentStatus, Timestamp,
 };
+use crate::rules::{Refusal, State};
 
 /// Applies what the gateway did with a payment.
 #[derive(Debug, Clone)]

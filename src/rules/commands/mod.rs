@@ -1,0 +1,94 @@
+//! The commands of the booking engine, a file each, and what they come to.
+
+mod cancel;
+mod ending;
+mod expire;
+mod hold;
+mod payment_request;
+mod put_flight;
+mod release;
+mod settle;
+
+use super::{Changes, Policy, Refusal, State};
+use crate::domain::{Booking, BookingId, Flight, PaymentReference, Timestamp};
+
+pub use cancel::{Cancel, CancelledBy};
+pub use hold::Hold;
+pub use payment_request::request;
+pub use put_flight::{ExpectedVersion, PutFlight};
+pub use settle::Settle;
+
+/// A change of a flight's seats or fields. Every such change is one of these.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Holds seats for a party until it has paid.
+    Hold(Hold),
+    /// Applies what the gateway did with a payment.
+    Settle(Settle),
+    /// Ends a hold whose time is up.
+    Expire(PaymentReference),
+    /// Cancels a booking.
+    Cancel(Cancel),
+    /// Puts the seats of a booking that an earlier service left without a payment back on sale.
+    Release(BookingId),
+    /// Changes a flight's fields.
+    PutFlight(PutFlight),
+}
+
+impl Command {
+    /// The name in traces.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hold(_) => "booking.hold",
+            Self::Settle(_) => "booking.settle",
+            Self::Expire(_) => "booking.expire",
+            Self::Cancel(_) => "booking.cancel",
+            Self::Release(_) => "booking.release",
+            Self::PutFlight(_) => "flight.put",
+        }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A booking.
+    Booking {
+        /// The booking as it is now.
+        booking: Booking,
+        /// Whether this is a repeat: an earlier request made the booking, or nothing changed.
+        replayed: bool,
+    },
+    /// The flight as it is now.
+    Flight(Flight),
+}
+
+/// The answer to a command, and what must be written for it to be true.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Result<Outcome, Refusal>,
+    /// Empty for a refusal and for a repeat.
+    pub changes: Changes,
+}
+
+impl Decision {
+    fn unchanged(outcome: Outcome) -> Self {
+        Self { outcome: Ok(outcome), changes: Changes::default() }
+    }
+}
+
+/// Decides one command on the state that its batch loaded. Each command's rules are the function
+/// `decide` of its file.
+pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy) -> Decision {
+    let decided = match command {
+        Command::Hold(hold) => hold::decide(state, hold, now, policy),
+        Command::Settle(settle) => settle::decide(state, settle, now),
+        Command::Expire(reference) => expire::decide(state, *reference, now),
+        Command::Cancel(cancel) => cancel::decide(state, cancel, now, policy),
+        Command::Release(booking) => release::decide(state, *booking, now),
+        Command::PutFlight(put) => put_flight::decide(state, put, now),
+    };
+    decided
+        .unwrap_or_else(|refusal| Decision { outcome: Err(refusal), changes: Changes::default() })
+}
