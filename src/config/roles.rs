@@ -1,9 +1,13 @@
 //! `ROLES`: the parts of the service's work that this process does.
 
 use std::collections::BTreeSet;
+use strum::{EnumString, VariantArray, VariantNames};
 
 /// A part of the service's work that a process can do or leave to other processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumString, VariantArray, VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// Answers requests.
     Api,
@@ -15,23 +19,6 @@ pub enum Role {
     Settlement,
     /// Expires lapsed holds, and does the other work that no request or message triggers.
     Sweeper,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 5] =
-        [Self::Api, Self::Relay, Self::Payments, Self::Settlement, Self::Sweeper];
-
-    /// The word in `ROLES`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Relay => "relay",
-            Self::Payments => "payments",
-            Self::Settlement => "settlement",
-            Self::Sweeper => "sweeper",
-        }
-    }
 }
 
 /// The roles of one process.
@@ -46,18 +33,18 @@ impl Roles {
 
     /// Whether the process has every role.
     pub fn is_all(&self) -> bool {
-        self.0.len() == Role::ALL.len()
+        self.0.len() == <Role as VariantArray>::VARIANTS.len()
     }
 }
 
 /// `all`, or a comma-separated list of roles.
 pub(super) fn roles(text: &str) -> Result<Roles, String> {
     if text == "all" {
-        return Ok(Roles(Role::ALL.into()));
+        return Ok(Roles(<Role as VariantArray>::VARIANTS.iter().copied().collect()));
     }
-    let role = |word: &str| Role::ALL.into_iter().find(|role| role.as_str() == word.trim());
+    let role = |word: &str| word.trim().parse().ok();
     text.split(',').map(role).collect::<Option<_>>().map(Roles).ok_or_else(|| {
-        let known = Role::ALL.map(Role::as_str).join(", ");
+        let known = <Role as VariantNames>::VARIANTS.join(", ");
         format!("must be all, or a comma-separated list of {known}")
     })
 }

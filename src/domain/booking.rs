@@ -3,10 +3,13 @@
 use super::{BookingId, FlightId, Money, PaymentReference, SeatCount, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// The state of a booking: pending, then one of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum BookingStatus {
     /// Its seats are held; the gateway has not answered yet.
     Pending,
@@ -19,28 +22,17 @@ pub enum BookingStatus {
 }
 
 impl BookingStatus {
-    /// Every status.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Completed, Self::Failed, Self::Cancelled];
-
     /// The word on the wire and in the databases.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// Why a booking failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum FailureReason {
     /// The gateway declined the payment.
     PaymentDeclined,
@@ -51,21 +43,9 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
-    /// Every reason.
-    pub const ALL: [Self; 3] = [Self::PaymentDeclined, Self::HoldExpired, Self::Adopted];
-
     /// The word on the wire and in the databases.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PaymentDeclined => "payment_declined",
-            Self::HoldExpired => "hold_expired",
-            Self::Adopted => "adopted",
-        }
-    }
-
-    /// The reason of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     PaymentMethod, PaymentReference, SeatCount, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// What a payment request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub struct PaymentRequest {
 /// What the gateway did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum PaymentOutcome {
     /// Captured.
     Completed,
@@ -48,20 +51,6 @@ pub enum PaymentOutcome {
     Failed,
     /// Voided or refunded.
     Reversed,
-}
-
-impl PaymentOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Completed, Self::Failed, Self::Reversed];
-
-    /// The word on the topic.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Reversed => "reversed",
-        }
-    }
 }
 
 /// A message on `payment-events`.

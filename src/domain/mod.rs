@@ -31,3 +31,26 @@ pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
 /// A number of seats. A checked value is never negative; differences may be.
 pub type SeatCount = i32;
+
+#[cfg(test)]
+mod tests {
+    use super::{BookingStatus, FailureReason, FlightStatus, PaymentOutcome};
+    use serde::Serialize;
+    use std::fmt::Debug;
+    use strum::VariantArray;
+
+    fn agree<T: VariantArray + Copy + Debug + Serialize + Into<&'static str>>() {
+        for value in T::VARIANTS {
+            let stored: &str = (*value).into();
+            assert_eq!(serde_json::to_value(value).expect("JSON"), stored, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_has_the_same_word_on_the_wire_and_in_the_databases() {
+        agree::<BookingStatus>();
+        agree::<FailureReason>();
+        agree::<FlightStatus>();
+        agree::<PaymentOutcome>();
+    }
+}

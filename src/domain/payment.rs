@@ -3,10 +3,12 @@
 use super::{Currency, Money, PaymentReference, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The state of a payment. `reversed` is final. `declined` is too, unless a late capture arrives, which is
 /// reversed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum PaymentStatus {
     /// A capture is requested from the gateway, or about to be.
     Requested,
@@ -21,24 +23,9 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
-    /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::Requested, Self::Captured, Self::Declined, Self::ReversalRequested, Self::Reversed];
-
     /// The word in the databases.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Captured => "captured",
-            Self::Declined => "declined",
-            Self::ReversalRequested => "reversal_requested",
-            Self::Reversed => "reversed",
-        }
-    }
-
-    /// The status of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -35,7 +35,8 @@ const TURN: Duration = Duration::from_millis(3);
 const CAPTURES_MAX: usize = 4_096;
 const CAPTURES_WAITING_MAX: usize = 16_384;
 
-/// The same for reversals, so that unanswered captures delay no refund.
+/// Maximum number of running and of waiting reversals. Separate, so that unanswered captures delay no
+/// refund.
 const REVERSALS_MAX: usize = 1_024;
 const REVERSALS_WAITING_MAX: usize = 8_192;
 
@@ -61,11 +62,11 @@ pub struct PaymentWorker {
     pub clock: Arc<dyn Clock>,
     /// The consumer group (`KAFKA_PAYMENT_GROUP_ID`).
     pub group: String,
-    /// Time limit of a call (`GATEWAY_TIMEOUT`).
+    /// Time limit of one call (`GATEWAY_TIMEOUT`).
     pub timeout: Duration,
-    /// Counts what happens.
+    /// Metrics of gateway calls and dead letters.
     pub metrics: Metrics,
-    /// Where gateway calls run.
+    /// Runs the gateway calls.
     pub tasks: Tasks,
     /// Continues the traces of the requests.
     pub tracing: Tracing,
@@ -88,7 +89,7 @@ struct Asked {
 /// A result of the gateway, with the span of its request.
 type Answered = (PaymentEvent, Span);
 
-/// The worker can't go on for now.
+/// Why the worker restarts.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The store does not answer.
@@ -105,7 +106,7 @@ impl PaymentWorker {
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let Err(error) = self.work(stop).await else { return };
-            warn!(%error, "the payment worker starts again");
+            warn!(%error, "the payment worker failed, restarting");
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(OUTAGE_PAUSE) => {}
@@ -158,7 +159,7 @@ impl PaymentWorker {
             let span = received(&self.tracing, &*self.bus, Topic::PaymentRequests, &message);
             match parse_payment_request(&message) {
                 Ok(request) => read.push((request, message, span)),
-                Err(malformed) => self.put_aside(message, &span, &malformed.to_string()).await?,
+                Err(malformed) => self.dead_letter(message, &span, &malformed.to_string()).await?,
             }
         }
         let references: Vec<_> = read.iter().map(|(r, ..)| r.payment_reference_id).collect();
@@ -167,11 +168,11 @@ impl PaymentWorker {
         for (request, message, span) in read {
             let reference = request.payment_reference_id;
             let Some(payment) = rows.get(&reference) else {
-                self.put_aside(message, &span, "there is no payment of this reference").await?;
+                self.dead_letter(message, &span, "there is no payment of this reference").await?;
                 continue;
             };
             if let Some(reason) = difference(&request, payment) {
-                self.put_aside(message, &span, reason).await?;
+                self.dead_letter(message, &span, reason).await?;
                 continue;
             }
             let asked_for = match request.action {
@@ -186,7 +187,12 @@ impl PaymentWorker {
         Ok(open)
     }
 
-    async fn put_aside(&self, message: Message, span: &Span, reason: &str) -> Result<(), BusError> {
+    async fn dead_letter(
+        &self,
+        message: Message,
+        span: &Span,
+        reason: &str,
+    ) -> Result<(), BusError> {
         span.fail("dead_letter");
         self.bus.dead_letter(Topic::PaymentRequests, message, reason).await?;
         self.metrics.count_dead_lettered(Topic::PaymentRequests);
@@ -209,7 +215,7 @@ impl PaymentWorker {
             let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
                 asked.span.fail("panicked");
-                warn!(booking.id = %asked.booking, "the payment stays unanswered for now");
+                warn!(booking.id = %asked.booking, "too many gateway calls wait; the sweeper repeats the request");
             }
             if let Ok(Some(event)) = answer {
                 // A closed channel means that the worker restarts; the sweeper repeats the request.
@@ -239,7 +245,7 @@ impl PaymentWorker {
                 }
                 Err(error) => {
                     self.metrics.gateway_errors.inc();
-                    debug!(%error, attempt, booking.id = %booking, "asking again");
+                    debug!(%error, attempt, booking.id = %booking, "the gateway gave no answer, retrying");
                 }
             }
             if attempt < ATTEMPTS_MAX {
@@ -250,7 +256,7 @@ impl PaymentWorker {
         span.fail("unanswered");
         let trace = span.context();
         let trace_id = trace.trace_id().map(tracing::field::display);
-        warn!(booking.id = %booking, trace_id, "the payment stays unanswered for now");
+        warn!(booking.id = %booking, trace_id, "no answer of the gateway; the sweeper repeats the request");
         None
     }
 
@@ -264,7 +270,7 @@ impl PaymentWorker {
         let answer =
             answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())));
         match &answer {
-            Ok(outcome) => call.note("payment.outcome", outcome.as_str()),
+            Ok(outcome) => call.note("payment.outcome", <&str>::from(outcome)),
             Err(_) => call.fail("unanswered"),
         }
         answer

@@ -8,6 +8,7 @@ use airline_booking::domain::{
 use airline_booking::messages::{Message, SIGNATURE, Signatures, Topic};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use strum::VariantArray as _;
 
 fn document() -> Value {
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.yaml");
@@ -103,7 +104,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
             (topic, *name, message)
         })
         .collect();
-    for status in PaymentOutcome::ALL {
+    for &status in PaymentOutcome::VARIANTS {
         let event = PaymentEvent {
             booking_id: placed.id,
             payment_reference_id: placed.payment_reference,

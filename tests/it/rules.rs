@@ -10,6 +10,7 @@ use airline_booking::rules::{
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use std::collections::HashMap;
+use strum::VariantArray as _;
 
 const FLIGHTS: i64 = 2;
 
@@ -55,8 +56,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let flight = 1..=FLIGHTS;
-    let outcome = prop::sample::select(PaymentOutcome::ALL.to_vec());
-    let status = prop::sample::select(FlightStatus::ALL.to_vec());
+    let outcome = prop::sample::select(PaymentOutcome::VARIANTS);
+    let status = prop::sample::select(FlightStatus::VARIANTS);
     prop_oneof![
         6 => (flight.clone(), 1..6_i32).prop_map(|(flight, seats)| Step::Hold { flight, seats }),
         6 => (0..20_u128, outcome).prop_map(|(payment, outcome)| Step::Settle { payment, outcome }),
@@ -189,7 +190,7 @@ proptest! {
     fn a_settled_payment_settles_once(
         steps in prop::collection::vec(step(), 1..40),
         payment in 1..20_u128,
-        outcome in prop::sample::select(PaymentOutcome::ALL.to_vec()),
+        outcome in prop::sample::select(PaymentOutcome::VARIANTS),
     ) {
         let (mut state, mut drawn) = (state(), 0);
         for step in &steps {

@@ -9,6 +9,7 @@ use airline_booking::rules::{
     Cancel, CancelledBy, Command, Decision, Outcome, Policy, Refusal, Settle, State, decide,
 };
 use chrono::TimeDelta;
+use strum::VariantArray as _;
 
 const SEATS: i32 = 2;
 const BOOKING: BookingId = BookingId(1);
@@ -148,8 +149,8 @@ fn every_cell_of_the_state_table_matches_decide() {
         let row = cells(line);
         let (booking, payment) =
             row[0].trim_end_matches('✗').trim().split_once(", ").expect("two states");
-        let booking = BookingStatus::parse(booking).expect("a booking's state");
-        let payment = PaymentStatus::parse(payment).expect("a payment's state");
+        let booking = booking.parse().expect("a booking's state");
+        let payment = payment.parse().expect("a payment's state");
         for (column, said) in columns.iter().zip(&row).skip(1) {
             let state = state(booking, payment);
             let decision = decide(&state, &command(column), after_the_hold, &policy);
@@ -166,6 +167,6 @@ fn every_cell_of_the_state_table_matches_decide() {
             checked += 1;
         }
     }
-    let states = BookingStatus::ALL.len() * PaymentStatus::ALL.len();
-    assert_eq!(checked, states * (PaymentOutcome::ALL.len() + 2), "the table is whole");
+    let states = BookingStatus::VARIANTS.len() * PaymentStatus::VARIANTS.len();
+    assert_eq!(checked, states * (PaymentOutcome::VARIANTS.len() + 2), "the table is whole");
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::{Currency, FlightStatus, Invalid, Money, SeatCount, Timestamp};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use strum::VariantNames as _;
 
 /// A value for a message: quoted, truncated, and without control characters.
 pub(super) fn shown(text: &str) -> String {
@@ -79,8 +80,8 @@ pub(super) fn natural(invalid: &mut Invalid, pointer: &str, text: &str) -> i64 {
 /// A status, in any case, with spaces or hyphens in place of underscores.
 pub(super) fn status(invalid: &mut Invalid, text: &str) -> FlightStatus {
     let word = text.to_ascii_lowercase().replace([' ', '-'], "_");
-    FlightStatus::parse(&word).unwrap_or_else(|| {
-        let known = FlightStatus::ALL.map(FlightStatus::as_str).join(", ");
+    word.parse().unwrap_or_else(|_| {
+        let known = FlightStatus::VARIANTS.join(", ");
         invalid.add("/flight_status", format!("must be one of {known}{}", instead_of(text)));
         FlightStatus::Scheduled
     })

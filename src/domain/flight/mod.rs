@@ -9,6 +9,7 @@ use super::{City, Currency, FlightId, Money, SeatCount, Timestamp};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 pub use new_flight::NewFlight;
 pub use number::{flight_number, stored_flight_number};
@@ -17,6 +18,8 @@ pub use patch::{FieldChange, FlightPatch};
 /// The state of a flight. `cancelled` is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum FlightStatus {
     /// Planned; on sale.
     Scheduled,
@@ -31,24 +34,9 @@ pub enum FlightStatus {
 }
 
 impl FlightStatus {
-    /// Every status, in the order of a flight's life.
-    pub const ALL: [Self; 5] =
-        [Self::Scheduled, Self::OnTime, Self::Delayed, Self::Departed, Self::Cancelled];
-
     /// The word on the wire and in the databases.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Scheduled => "scheduled",
-            Self::OnTime => "on_time",
-            Self::Delayed => "delayed",
-            Self::Departed => "departed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether the flight is on sale and searches list it.
@@ -82,7 +70,7 @@ pub struct Flight {
     pub arrives_at: Option<Timestamp>,
     /// Seats not yet paid for; changes only when a payment is captured or refunded.
     pub available_seats: SeatCount,
-    /// Those of them that pending bookings hold. The difference can be bought now.
+    /// Available seats that pending bookings hold. `available - held` can be bought now.
     pub held_seats: SeatCount,
     /// Seats sold elsewhere: `total - available` at creation; changed only by a PUT.
     pub blocked_seats: SeatCount,
@@ -107,7 +95,7 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Whether it differs from `earlier` at most in its seats and version, as after a hold.
+    /// Whether only its seats and version differ from `earlier`, as after a hold.
     pub fn differs_in_inventory_alone(&self, earlier: &Self) -> bool {
         let inventory_of_self = Self {
             available_seats: self.available_seats,
@@ -233,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn status_counts_beside_the_clock_and_no_margin_overflows() {
+    fn status_and_clock_decide_together_and_no_margin_overflows() {
         let mut flight = flight("2025-01-20T10:00:00Z", "2025-01-01T00:00:00Z");
         let (early, late) = (at("2025-01-02T00:00:00Z"), at("2025-01-21T00:00:00Z"));
         assert!(!flight.is_bookable(early, Some(Duration::MAX)));

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+use strum::{EnumString, IntoStaticStr};
 use tokio::sync::oneshot;
 
 pub use postgres::PostgresLedger;
@@ -35,29 +36,13 @@ struct Line {
 type Lines = Vec<(PaymentReference, Line)>;
 
 /// The state of a payment at the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum LineState {
     Captured,
     Declined,
     Voided,
     Refunded,
-}
-
-impl LineState {
-    const ALL: [Self; 4] = [Self::Captured, Self::Declined, Self::Voided, Self::Refunded];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Captured => "captured",
-            Self::Declined => "declined",
-            Self::Voided => "voided",
-            Self::Refunded => "refunded",
-        }
-    }
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
 }
 
 /// The gateway's ledger.
@@ -74,7 +59,7 @@ fn line(
     let corrupt =
         |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
     let reference = text.parse().map_err(|_| corrupt("reference"))?;
-    let state = LineState::parse(&state).ok_or_else(|| corrupt("state"))?;
+    let state = state.parse().map_err(|_| corrupt("state"))?;
     Ok((reference, Line { amount, method, state }))
 }
 

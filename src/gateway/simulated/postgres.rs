@@ -81,7 +81,7 @@ async fn refund(
           WHERE reference = ANY($1)",
     )
     .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-    .bind(LineState::Refunded.as_str())
+    .bind(<&str>::from(LineState::Refunded))
     .bind(now.timestamp_micros())
     .execute(connection)
     .await?;
@@ -103,7 +103,7 @@ async fn insert(
     .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
     .bind(lines.iter().map(|(_, line)| line.amount).collect::<Vec<_>>())
     .bind(lines.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
-    .bind(lines.iter().map(|(_, line)| line.state.as_str()).collect::<Vec<_>>())
+    .bind(lines.iter().map(|(_, line)| <&str>::from(line.state)).collect::<Vec<_>>())
     .bind(now.timestamp_micros())
     .execute(connection)
     .await?;

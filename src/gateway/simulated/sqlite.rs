@@ -104,7 +104,7 @@ async fn insert(
 ) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = lines
         .iter()
-        .map(|(reference, line)| (reference, line.amount, &line.method, line.state.as_str()))
+        .map(|(reference, line)| (reference, line.amount, &line.method, <&str>::from(line.state)))
         .collect();
     sqlx::query(statement)
         .bind(json(&rows))

@@ -10,9 +10,8 @@ pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, FailureReason, Flight, FlightId, FlightStatus,
-    Money, Payment, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, UserId,
-    stored_flight_number,
+    Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Payment, PaymentMethod,
+    PaymentReference, Timestamp, UserId, stored_flight_number,
 };
 use crate::store::{PaymentAsked, Position, StoreError};
 use std::collections::HashMap;
@@ -114,7 +113,7 @@ impl TryFrom<FlightRow> for Flight {
             held_seats: row.held_seats,
             blocked_seats: row.blocked_seats,
             total_seats: row.total_seats,
-            flight_status: cell.read("flight_status", FlightStatus::parse(&row.flight_status))?,
+            flight_status: cell.read("flight_status", row.flight_status.parse().ok())?,
             price: Money::from_stored(row.price, currency.decimals()),
             currency,
             version: row.version,
@@ -150,15 +149,14 @@ impl TryFrom<BookingRow> for Booking {
         let passengers = row
             .booking_metadata
             .map(|json| cell.read("booking_metadata", serde_json::from_str(&json).ok()));
-        let failure_reason = row
-            .failure_reason
-            .map(|reason| cell.read("failure_reason", FailureReason::parse(&reason)));
+        let failure_reason =
+            row.failure_reason.map(|reason| cell.read("failure_reason", reason.parse().ok()));
         let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
         Ok(Self {
             id: BookingId(row.id),
             flight_id: FlightId(row.flight_id),
             user_id: UserId(row.user_id),
-            status: cell.read("status", BookingStatus::parse(&row.status))?,
+            status: cell.read("status", row.status.parse().ok())?,
             failure_reason: failure_reason.transpose()?,
             payment_reference: cell
                 .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
@@ -196,7 +194,7 @@ impl TryFrom<PaymentRow> for Payment {
             amount: Money::from_stored(row.amount, currency.decimals()),
             currency,
             method: cell.read("method", PaymentMethod::new(&row.method))?,
-            status: cell.read("status", PaymentStatus::parse(&row.status))?,
+            status: cell.read("status", row.status.parse().ok())?,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
             traceparent: row.traceparent.map(Into::into),
@@ -241,7 +239,7 @@ fn payment_asked(
         amount: Money::from_stored(amount, currency.decimals()),
         currency,
         method: cell.read("method", PaymentMethod::new(&method))?,
-        status: cell.read("status", PaymentStatus::parse(&status))?,
+        status: cell.read("status", status.parse().ok())?,
         hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
     };
     Ok((reference(&text)?, payment))

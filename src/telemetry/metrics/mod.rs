@@ -16,6 +16,7 @@ use routes::Routes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store_gauges::StoreGauges;
+use strum::VariantArray as _;
 use topics::TopicMetrics;
 
 pub use panics::{Panicked, Part};
@@ -158,8 +159,8 @@ impl Metrics {
     /// Creates the series of known labels: a counter that appears with its first event has no rate for
     /// that event.
     fn start_at_zero(&self) {
-        for part in Part::ALL {
-            self.panics(part);
+        for part in Part::VARIANTS {
+            self.panics(*part);
         }
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
@@ -182,7 +183,7 @@ impl Metrics {
     }
 
     fn panics(&self, part: Part) -> IntCounter {
-        self.panics.with_label_values(&[part.as_str()])
+        self.panics.with_label_values(&[<&str>::from(part)])
     }
 
     /// Sets the backlog of the store. Called by the process that sweeps.

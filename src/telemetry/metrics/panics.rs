@@ -6,9 +6,11 @@ use futures::FutureExt as _;
 use prometheus::IntCounterVec;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use strum::{IntoStaticStr, VariantArray};
 
 /// The parts of the service whose panics are caught.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Part {
     /// A batch of the booking engine.
     Batch,
@@ -22,29 +24,6 @@ pub enum Part {
     Request,
     /// A worker's loop. The process stops then.
     Worker,
-}
-
-impl Part {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Batch,
-        Self::GatewayCall,
-        Self::FlightLocks,
-        Self::Redis,
-        Self::Request,
-        Self::Worker,
-    ];
-
-    /// The metric's label.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Batch => "batch",
-            Self::GatewayCall => "gateway_call",
-            Self::FlightLocks => "flight_locks",
-            Self::Redis => "redis",
-            Self::Request => "request",
-            Self::Worker => "worker",
-        }
-    }
 }
 
 pub(super) fn register(registrar: &Registrar) -> IntCounterVec {

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use body::{BookingList, BookingPlacedBody, PlaceBookingBody};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::sync::Arc;
+use strum::VariantNames as _;
 
 /// The path of bookings.
 pub(crate) const PATH: &str = "/api/v1/bookings";
@@ -245,9 +246,9 @@ impl ListQuery {
         if !(1..=LIMIT_MAX).contains(&limit) {
             invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
         }
-        let status = query.get("status").map(BookingStatus::parse);
+        let status = query.get("status").map(|word| word.parse().ok());
         if status == Some(None) {
-            let known = BookingStatus::ALL.map(BookingStatus::as_str).join(", ");
+            let known = BookingStatus::VARIANTS.join(", ");
             invalid.add("/status", format!("must be one of {known}"));
         }
         invalid.or(())?;

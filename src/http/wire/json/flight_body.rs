@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use strum::VariantNames as _;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
 /// The fields of a flight. Fields of responses are accepted and ignored, so that a client can read a flight
@@ -108,17 +109,17 @@ impl Shaped for FlightBody {
 /// The schema of a status in a change: a status, or the empty string that clients of the existing service
 /// send.
 fn status_or_empty() -> Object {
-    let words = FlightStatus::ALL.map(FlightStatus::as_str).into_iter().chain([""]);
+    let words = FlightStatus::VARIANTS.iter().copied().chain([""]);
     let status = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
     status.description(Some("The status; an empty string leaves it as it is.")).build()
 }
 
 /// The schema of a status in a new flight: `null` is allowed as well and means absent.
 fn first_status() -> Object {
-    let words = FlightStatus::ALL.map(|status| Some(status.as_str()));
+    let words = FlightStatus::VARIANTS.iter().copied().map(Some);
     let status = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
-        .enum_values(Some(words.into_iter().chain([Some(""), None])));
+        .enum_values(Some(words.chain([Some(""), None])));
     status.description(Some("`scheduled` by default.")).build()
 }
 
@@ -271,9 +272,9 @@ impl FlightBody {
     /// The status, if there is one. Notes an unknown one.
     fn status(&self, invalid: &mut Invalid) -> Option<FlightStatus> {
         let word = text(&self.flight_status).filter(|word| !word.is_empty())?;
-        let status = FlightStatus::parse(word);
+        let status = word.parse().ok();
         if status.is_none() {
-            let known = FlightStatus::ALL.map(FlightStatus::as_str).join(", ");
+            let known = FlightStatus::VARIANTS.join(", ");
             invalid.add("/flight_status", format!("must be one of {known}"));
         }
         status
