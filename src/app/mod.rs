@@ -47,7 +47,7 @@ pub struct App {
     pub flights: Flights,
     /// Searches.
     pub search: Search,
-    /// The sweeper; a test steps it by hand.
+    /// The sweeper; tests call its steps.
     pub sweeper: Arc<Sweeper>,
     /// The engine that decides every command.
     pub engine: Engine,

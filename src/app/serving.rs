@@ -26,7 +26,7 @@ impl App {
 
     /// The routes at the operators' port (`METRICS_PORT`).
     fn router_for_operators(&self) -> axum::Router {
-        // Operators have no limit.
+        // Operators have no rate limit.
         let edge = self.edge(&Config { rate_limit: None, ..self.config.clone() });
         let shown = http::Shown { docs: false, metrics: true };
         http::router_for_operators(self.api(shown, &edge), &edge)
@@ -76,7 +76,7 @@ impl App {
             write_timeout: self.config.server_write_timeout,
         };
         let (router, metrics) = (self.router(), self.metrics.clone());
-        // Operators have connections of their own, so a rush of callers takes none of them.
+        // Operators have their own connections, which callers can't use up.
         let operators = self.operators.take().map(|listener| {
             let limits = http::ConnectionLimits {
                 connections_max: OPERATORS_CONNECTIONS_MAX,

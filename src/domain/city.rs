@@ -8,9 +8,9 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// The key by which cities are compared.
-pub(super) fn city_key(place: &str) -> String {
-    let mut key = String::with_capacity(place.len());
-    fold_into(&mut key, place);
+pub(super) fn city_key(city: &str) -> String {
+    let mut key = String::with_capacity(city.len());
+    fold_into(&mut key, city);
     key
 }
 
@@ -19,12 +19,12 @@ pub(super) fn city_key(place: &str) -> String {
 /// Folds case, blanks, apostrophes and dashes, decomposes compatibility forms, and removes marks from
 /// Latin, Greek and Cyrillic letters. In other scripts, such as Devanagari, marks are parts of letters
 /// and stay. The punctuation of cache keys (`#{}`, and `%`) is percent-encoded.
-pub(super) fn fold_into(key: &mut String, place: &str) {
-    if place.is_ascii() {
+pub(super) fn fold_into(key: &mut String, city: &str) {
+    if city.is_ascii() {
         // The common case, and the path of cached searches: no intermediate string.
-        return append(key, place.chars().map(|c| c.to_ascii_lowercase()));
+        return append(key, city.chars().map(|c| c.to_ascii_lowercase()));
     }
-    let plain: String = place.chars().map(plain).collect();
+    let plain: String = city.chars().map(plain).collect();
     let nfkd = DecomposingNormalizerBorrowed::new_nfkd();
     let folded = CaseMapper::new().fold_string(&nfkd.normalize(&plain)).into_owned();
     // Case folding can produce composed characters again.
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_that_read_alike_are_one() {
+    fn spellings_of_one_city_have_one_key() {
         for (key, spellings) in [
             ("sao paulo", &["São Paulo", "Sa\u{303}o Paulo", "SAO\u{a0}PAULO", " Sao  Paulo "][..]),
             ("istanbul", &["İstanbul", "istanbul", "ISTANBUL", "I\u{307}stanbul", "ıstanbul"]),
@@ -119,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folded_place_folds_to_itself() {
-        for place in ["São Paulo", "İstanbul", "ᾼ", "ǅungla", "ﬃ", "Å", "ΐ", "ß", "०पुणे"]
+    fn the_key_of_a_key_is_the_key_itself() {
+        for city in ["São Paulo", "İstanbul", "ᾼ", "ǅungla", "ﬃ", "Å", "ΐ", "ß", "०पुणे"]
         {
-            let once = city_key(place);
-            assert_eq!(city_key(&once), once, "{place}");
+            let once = city_key(city);
+            assert_eq!(city_key(&once), once, "{city}");
         }
     }
 }

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_takes_its_currency_s_decimals_or_is_refused() {
+    fn a_price_is_shown_with_its_currency_s_decimals_and_refused_with_others() {
         for (code, text, shown) in [
             ("INR", "2500", Some("2500.00")),
             ("INR", "1.000", None),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_count_hundredths_and_thousandths_of_what_has_three_decimals() {
+    fn amounts_are_stored_in_hundredths_and_in_thousandths_if_the_currency_has_three_decimals() {
         for (code, count, shown) in
             [("INR", 250_050, "2500.50"), ("JPY", 250_000, "2500"), ("KWD", 2_505, "2.505")]
         {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_iso_4217_lists_as_money_is_a_currency_to_sell_in() {
+    fn a_currency_must_be_money_by_iso_4217() {
         for code in ["ABC", "XXX", "XTS", "XAU", "XDR", "CHE", "CLF", "inr", "", "INRR"] {
             assert_eq!(Currency::money(code), None, "{code}");
         }
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_a_number_whose_last_zeros_mean_nothing_or_a_text_as_it_is_written() {
+    fn trailing_zeros_count_in_a_json_text_and_not_in_a_json_number() {
         assert_eq!(serde_json::to_string(&Money::from_minor(250_000)).expect("json"), "2500.00");
         let inr = currency("INR");
         for json in ["2500.00", "2500", "\"2500.00\"", "2500.000"] {

@@ -77,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_matches_whatever_its_case_and_outer_spaces() {
+    fn a_route_matches_in_any_case_and_with_outer_spaces() {
         assert_eq!(route_key(" DELHI ", "mumbai"), route_key("Delhi", "Mumbai"));
         assert_ne!(route_key("a#b", "c"), route_key("a", "b#c"));
     }
 
     #[test]
-    fn a_day_is_as_long_as_its_time_zone_says() {
+    fn a_day_has_the_length_that_its_time_zone_gives_it() {
         let new_york = ScheduleZone(chrono_tz::America::New_York);
         let spring = NaiveDate::from_ymd_opt(2013, 3, 10).expect("a date");
         let (from, until) = new_york.bounds(spring);

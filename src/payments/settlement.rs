@@ -24,7 +24,7 @@ const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Applies the results of the gateway.
 pub struct Settlement {
-    /// Where events come from.
+    /// Delivers the events.
     pub bus: Arc<dyn Bus>,
     /// The engine.
     pub engine: Engine,
@@ -38,7 +38,7 @@ pub struct Settlement {
     pub progress: Progress,
 }
 
-/// Settlement can't go on for now. Its events come again.
+/// Why settlement restarts. The bus delivers its events again.
 #[derive(Debug, thiserror::Error)]
 enum SettlementError {
     #[error(transparent)]
@@ -52,7 +52,7 @@ impl Settlement {
     pub async fn run(&self) {
         loop {
             let Err(error) = self.work().await;
-            warn!(%error, "settlement starts again");
+            warn!(%error, "settlement failed, restarting");
             tokio::time::sleep(OUTAGE_PAUSE).await;
         }
     }
@@ -86,7 +86,7 @@ impl Settlement {
                     }));
                     sources.push((message, span));
                 }
-                Err(malformed) => self.put_aside(message, span, &malformed.to_string()).await?,
+                Err(malformed) => self.dead_letter(message, span, &malformed.to_string()).await?,
             }
         }
         let callers: Vec<_> = sources.iter().map(|(_, span)| span.context()).collect();
@@ -95,9 +95,9 @@ impl Settlement {
             match outcome {
                 Ok(_) => {}
                 Err(Error::Refused(refusal)) => {
-                    self.put_aside(message, span, &reason(&refusal)).await?;
+                    self.dead_letter(message, span, &reason(&refusal)).await?;
                 }
-                // The others must not wait for that row. Nothing is lost, as below.
+                // The other events must not wait for that row. Nothing is lost, as below.
                 Err(Error::Store(locked @ StoreError::Locked(_))) => {
                     span.fail("locked");
                     warn!(error = %locked, "a payment is not settled yet; its gateway is asked again");
@@ -106,9 +106,9 @@ impl Settlement {
                 // open, so the sweeper repeats the request, and its answer is another event.
                 Err(Error::Store(
                     fault @ (StoreError::Corrupt { .. } | StoreError::Refused(_)),
-                )) => self.put_aside(message, span, &fault.to_string()).await?,
+                )) => self.dead_letter(message, span, &fault.to_string()).await?,
                 Err(Error::Panicked) => {
-                    self.put_aside(message, span, "settling it made the service panic").await?;
+                    self.dead_letter(message, span, "settling it made the service panic").await?;
                 }
                 Err(
                     error @ (Error::Overloaded
@@ -120,7 +120,12 @@ impl Settlement {
         Ok(())
     }
 
-    async fn put_aside(&self, message: Message, span: Span, reason: &str) -> Result<(), BusError> {
+    async fn dead_letter(
+        &self,
+        message: Message,
+        span: Span,
+        reason: &str,
+    ) -> Result<(), BusError> {
         span.fail("dead_letter");
         self.bus.dead_letter(Topic::PaymentEvents, message, reason).await?;
         self.metrics.count_dead_lettered(Topic::PaymentEvents);

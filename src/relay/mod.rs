@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::warn;
 
-/// Messages of one turn: rows are added until there are this many.
+/// Messages in one turn: rows are added until there are this many.
 const BATCH_SIZE_MAX: usize = 2_048;
 
 /// Maximum number of invalidations that wait for the cache; beyond it one of all answers replaces them.
@@ -25,10 +25,10 @@ const TURN: Duration = Duration::from_millis(3);
 /// Minimum time between two turns for facts, for which no booking waits.
 const TURN_OF_FACTS: Duration = Duration::from_millis(20);
 
-/// How long a turn for requests waits for a notification. Another process may have written without one.
+/// How long a turn for requests waits for a notification: other processes write without one.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often invalidations are looked for.
+/// Interval between two reads of invalidations.
 const END_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The pause after a failed turn.
@@ -95,7 +95,7 @@ impl Relay {
                 }
                 Ok(()) => {}
                 Err(error) => {
-                    warn!(%error, "the relay could not publish; it tries again");
+                    warn!(%error, "publishing the outbox failed, retrying");
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
             }
@@ -124,14 +124,14 @@ impl Relay {
             match self.end_some().await {
                 Ok(()) => tokio::time::sleep(END_INTERVAL).await,
                 Err(error) => {
-                    warn!(%error, "the relay could not see which answers end; it tries again");
+                    warn!(%error, "reading invalidations failed, retrying");
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
             }
         }
     }
 
-    /// Applies some. Their rows stay while the cache is away.
+    /// Applies some of them. Their rows stay until the cache answers.
     async fn end_some(&self) -> Result<(), StoreError> {
         let rows = self.store.invalidations(WAITING_MAX + 1).await?;
         if rows.is_empty() {

@@ -25,7 +25,7 @@ pub struct FlightList<'a> {
     /// Flights for sale, by departure unless sorted otherwise.
     #[schema(value_type = Vec<Flight>)]
     pub flights: Vec<&'a Flight>,
-    /// How many.
+    /// Number of flights.
     pub count: usize,
 }
 

@@ -74,9 +74,9 @@ pub fn flights(now: Timestamp, currency: Currency) -> Vec<NewFlight> {
 }
 
 /// The timetable's flights of the days that have come into reach since samples were last added: none
-/// on the same day, one day's on the next, three weeks' at most.
+/// on the same day, one day's on the next, up to three weeks'.
 ///
-/// Days that were in reach then are not repeated, so a sample that somebody moved or renumbered stays
+/// Days that were in reach then are not repeated, so a sample that was moved or renumbered since stays
 /// as it is.
 pub fn further_flights(added_at: Timestamp, now: Timestamp, currency: Currency) -> Vec<NewFlight> {
     let passed = (day_of(now) - day_of(added_at)).num_days();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flight_keeps_the_rules_and_is_told_apart_by_number_and_departure() {
+    fn every_flight_keeps_the_rules_and_differs_from_others_in_number_or_departure() {
         let now = at("2025-06-02T03:00:00Z");
         let flights = flights(now, inr());
         assert!((4_500..5_500).contains(&flights.len()), "{}", flights.len());
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn further_flights_are_those_that_a_fresh_start_would_have_and_an_old_one_lacks() {
+    fn later_days_add_the_flights_that_only_a_fresh_start_would_have() {
         let names = |flights: Vec<NewFlight>| -> HashSet<_> {
             flights.into_iter().map(|flight| (flight.flight_number, flight.departs_at)).collect()
         };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_those_of_the_map() {
+    fn distances_match_the_map() {
         let km = distance_km(&CITIES[0], &CITIES[1]);
         assert!((1_100..1_200).contains(&km), "{km}");
     }

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_number_is_read_by_the_same_rule_unless_the_rule_cannot_hold_it() {
+    fn a_stored_number_is_normalised_unless_the_result_is_invalid() {
         let read = |text: &str| stored_flight_number(text.to_owned());
         assert_eq!(read("AI101"), "AI101");
         assert_eq!(read("ai 101"), "AI101");

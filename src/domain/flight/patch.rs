@@ -135,7 +135,7 @@ mod tests {
     use chrono::Duration;
 
     #[test]
-    fn a_flight_of_another_service_is_changed_and_cancelled_whatever_its_size_and_times() {
+    fn a_flight_of_another_service_that_breaks_our_rules_can_be_changed_and_cancelled() {
         let mut ferry = flight("2025-01-20T10:00:00Z", "2025-01-01T00:00:00Z");
         (ferry.available_seats, ferry.total_seats) = (11_000, 12_000);
         ferry.blocked_seats = 900;
@@ -145,7 +145,7 @@ mod tests {
             FlightPatch { flight_status: Some(FlightStatus::Cancelled), ..FlightPatch::default() };
         let after = cancelled.apply(&ferry).expect("it is cancelled");
         assert_eq!(after, Flight { flight_status: FlightStatus::Cancelled, ..ferry.clone() });
-        // What was read can be sent back, with another price and other seats for sale.
+        // A client may send back what it has read, with another price and other seats for sale.
         let sent_back = FlightPatch {
             flight_number: FieldChange::Set("no designator at all".into()),
             source: Some(ferry.source.clone()),
@@ -160,7 +160,7 @@ mod tests {
         };
         let after = sent_back.apply(&ferry).expect("it is changed");
         assert_eq!((after.available_seats, after.blocked_seats), (11_500, 400));
-        // What changes is bound to the rules.
+        // Changed fields must keep the rules.
         let larger = FlightPatch { total_seats: Some(12_001), ..FlightPatch::default() };
         assert!(larger.apply(&ferry).is_err());
         let late = FlightPatch {
