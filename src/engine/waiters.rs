@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn after_a_failure_of_the_bus_the_topic_wakes_callers_again() {
         let (ended, message) = ended();
         let waiters = CompletionWaiters::new(9, CancellationToken::new());

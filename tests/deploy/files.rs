@@ -32,7 +32,7 @@ fn is_exact(image: &str) -> bool {
 }
 
 #[test]
-fn the_compose_file_has_what_the_documents_start_by_name() {
+fn the_compose_file_has_each_service_that_documents_start_by_name() {
     let file = compose_file("docker-compose.yml");
     let names: BTreeSet<_> = services(&file).map(|(name, _)| name).collect();
     let documents = ["README.md", "docs/running.md", "docs/operations.md"].map(read).join("\n");
@@ -53,7 +53,7 @@ fn the_compose_file_has_what_the_documents_start_by_name() {
 }
 
 #[test]
-fn images_have_exact_tags_and_services_are_checked_awaited_and_kept() {
+fn images_have_exact_tags_and_services_have_health_checks_and_volumes() {
     for path in COMPOSE_FILES {
         let file = compose_file(path);
         let names: BTreeSet<_> = services(&file).map(|(name, _)| name).collect();
@@ -105,7 +105,7 @@ fn images_have_exact_tags_and_services_are_checked_awaited_and_kept() {
 }
 
 #[test]
-fn containers_have_no_rights_no_writable_image_and_bounds() {
+fn containers_have_no_capabilities_a_read_only_image_and_resource_limits() {
     for path in COMPOSE_FILES {
         for (name, service) in services(&compose_file(path)) {
             let at = format!("{path}: {name}");
@@ -127,7 +127,7 @@ fn containers_have_no_rights_no_writable_image_and_bounds() {
 }
 
 #[test]
-fn in_containers_only_the_proxy_has_a_port_and_what_keeps_data_has_no_way_out() {
+fn only_the_proxy_has_a_port_and_data_services_reach_no_outside_network() {
     let file = compose_file("deploy/compose/docker-compose.yml");
     for (name, service) in services(&file) {
         let networks = texts(&service["networks"]);

@@ -159,7 +159,7 @@ fn secret() -> (String, tempfile::TempDir) {
 }
 
 #[test]
-fn deployments_name_no_setting_that_there_is_not() {
+fn deployments_name_only_settings_that_exist() {
     for process in all() {
         for name in process.settings.keys() {
             let is_known = SETTINGS.iter().any(|setting| setting.name == name);
@@ -189,7 +189,7 @@ fn the_settings_of_every_deployed_process_start_it() {
 }
 
 #[test]
-fn secrets_of_pods_are_files_that_their_volume_has() {
+fn secrets_that_pods_read_from_files_are_in_their_volumes() {
     for process in of_kubernetes() {
         let mounts = process.container["volumeMounts"].as_sequence().expect("volumes");
         let is_mounted = mounts.iter().any(|m| m["mountPath"] == SECRETS.trim_end_matches('/'));
@@ -206,7 +206,7 @@ fn secrets_of_pods_are_files_that_their_volume_has() {
 }
 
 #[test]
-fn a_wrong_value_of_a_deployment_does_not_go_unnoticed() {
+fn an_invalid_value_in_a_deployment_is_detected() {
     let (secret, _directory) = secret();
     for mut process in all() {
         for (name, wrong) in
@@ -277,7 +277,7 @@ fn on_a_cluster_prometheus_alone_reaches_the_metrics_and_nothing_else() {
 }
 
 #[test]
-fn the_example_loaded_whole_serves_this_machine_and_leaves_the_choice_of_auth_open() {
+fn the_example_settings_start_a_local_service_and_leave_auth_unset() {
     let mut settings = example(".env.example");
     let config = |settings: &BTreeMap<String, String>| {
         Config::for_serving(|name| settings.get(name).cloned()).map_err(|error| error.to_string())

@@ -42,10 +42,10 @@ async fn each_planted_violation_is_found() {
     }
 }
 
-/// A booking stays pending: neither the gateway nor the sweeper comes to it.
+/// A booking stays pending: neither the gateway nor the sweeper gets to it in time.
 const PENDING: [(&str, &str); 2] = [("PAYMENT_LATENCY", "1h"), ("SWEEP_INTERVAL", "1h")];
 
-/// Long before a lapsed hold may wait for the sweeper no more.
+/// Sets the end of holds so far back that the sweeper is late.
 fn lapsed(database: &TestDatabase) -> &'static str {
     match database {
         TestDatabase::Sqlite(_) => "UPDATE bookings SET hold_expires_at = 0",

@@ -204,7 +204,7 @@ fn raw(method: &str, path: &str, body: &Value) -> String {
     )
 }
 
-/// Books until it is told to stop; gives the bookings that were acknowledged.
+/// Books until it is stopped; returns the acknowledged bookings.
 async fn book_on(
     base: String,
     flights: Arc<Vec<i64>>,

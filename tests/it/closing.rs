@@ -175,7 +175,7 @@ async fn a_cancelled_flight_is_refunded_though_its_departure_has_passed() {
 #[tokio::test]
 async fn a_flight_created_after_its_departure_never_closes() {
     let app = TestApp::start().await;
-    // The clock stands at the first instant of 2025: before it, and at it exactly.
+    // The clock shows the first instant of 2025: before it, and exactly then.
     for (at, date) in
         [("2024-06-01T10:00:00Z", "2024-06-01"), ("2025-01-01T00:00:00Z", "2025-01-01")]
     {

@@ -33,7 +33,7 @@ async fn create_flights(client: &reqwest::Client, base: &str) -> Vec<i64> {
     ids
 }
 
-/// Books until told to stop or refused a connection; reports each answered booking.
+/// Books until `stop` is set or the connection is refused; reports each answered booking.
 async fn load(
     client: reqwest::Client,
     base: String,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-/// Longer than anything here should take.
+/// Longer than any step here takes, also on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Messages in a batch, each with a key of its own: they spread over all partitions.
@@ -55,7 +55,7 @@ impl Subject {
         eventually(format!("{name}, published"), async || self.bus.publish(&batch).await).await;
     }
 
-    /// Until then messages may still be taken, and go with it.
+    /// Waits until it is gone: messages that it takes before are deleted with it.
     async fn delete_and_wait(&self, topic: Topic, name: &str) {
         let lost = self.lost(topic);
         kafka::delete(&self.settings.brokers, &[name], None).await;
@@ -142,7 +142,7 @@ fn a_topic_that_an_operator_recreates_at_once_is_read_from_its_beginning() {
     let runtime = Runtime::new().expect("a runtime");
     let broker = runtime.block_on(Broker::start());
     runtime.block_on(follow_a_topic_that_is_made_again_at_once(&broker));
-    // Consumers leave their groups while there is somebody to tell.
+    // Consumers leave their groups while the broker still runs.
     drop(runtime);
 }
 
@@ -153,7 +153,7 @@ async fn follow_a_topic_that_is_made_again_at_once(broker: &Broker) {
     for name in ["a", "b", "c"] {
         subject.publish(TOPIC, name).await;
     }
-    // A restart makes a leader of a later term, which the new topic has not had.
+    // After a restart the leader has a later epoch than the new topic will have.
     broker.stop().await;
     broker.start_again().await;
     subject.publish(TOPIC, "before").await;
@@ -231,7 +231,7 @@ async fn every_booking_ends_when_payment_topics_are_deleted_under_load() {
         while kafka::partitions(replicas.setting("KAFKA_BROKERS"), topics[1]).await != 4 {}
     };
     tokio::time::timeout(WAIT_MAX, is_back).await.expect("it is made again");
-    // An operator may make it again before anyone misses it.
+    // An operator may recreate it before the service notices that it is missing.
     kafka::delete(replicas.setting("KAFKA_BROKERS"), &topics[1..], Some(4)).await;
     load.accepts(200).await;
     let answered = load.stop().await;

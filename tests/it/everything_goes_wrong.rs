@@ -19,7 +19,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 
-/// A party of this many strikes the planted bug; nobody else books so many.
+/// A party of this size triggers the planted bug; no other caller books as many.
 const STRUCK: i32 = 7;
 
 /// How many others book that flight with it.
@@ -32,7 +32,7 @@ struct Scale {
     hang: Duration,
     /// Undisturbed bookings that must be accepted while a fault lasts.
     bookings: usize,
-    /// Callers who are cut off.
+    /// Callers that are cut off.
     cut_off: usize,
 }
 
@@ -54,7 +54,7 @@ struct Flights {
     /// Whose row a stranger locks.
     locked: i64,
     sold_out: i64,
-    /// Of callers who are cut off.
+    /// Of callers that are cut off.
     cut_off: i64,
     struck: i64,
 }
@@ -161,7 +161,7 @@ impl Run {
         sqlx::raw_sql("COMMIT").execute(&mut self.database).await.expect("given up");
     }
 
-    /// One booking strikes a bug in the commit, in the midst of others on its flight.
+    /// One booking triggers a bug in the commit, among others on its flight.
     async fn panic(&mut self) {
         let (member, flight) = (&self.members[1], self.flights.struck);
         member.faults.plan([Fault::PanicsAtSeats(STRUCK)]);
@@ -184,11 +184,12 @@ impl Run {
         }
     }
 
-    /// Neither replica hears of PostgreSQL for a while.
+    /// PostgreSQL answers neither replica for a while.
     async fn silence(&self) {
         for member in &self.members {
             member.way.fall_silent();
         }
+        // The length of the fault.
         tokio::time::sleep(self.scale.silence).await;
         for member in &self.members {
             member.way.speak_again();
@@ -203,6 +204,7 @@ impl Run {
         }
         let began = Instant::now();
         self.callers.accept(self.scale.bookings).await;
+        // The rest of the fault's length.
         tokio::time::sleep(self.scale.hang.saturating_sub(began.elapsed())).await;
         let held_back: usize = self.members.iter().map(|member| member.gateway.held_back()).sum();
         assert!(held_back > 0, "nobody waits for the gateway");

@@ -241,7 +241,7 @@ async fn a_caller_that_disconnects_before_the_decision_holds_no_seats() {
     let id = app.add_flight(5).await;
     let body = booking(id, 2);
     let asked = app.post("/api/v1/bookings", &body);
-    // Dropped at its first await: the command may be in its line, nobody waits for it.
+    // Dropped at its first await: the command may be in its queue, and no caller waits for it.
     assert!(futures::FutureExt::now_or_never(asked).is_none());
     app.run_until_idle().await;
     let held = app.flight(id).await["held_seats"].as_i64().expect("a count");

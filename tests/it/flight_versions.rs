@@ -42,7 +42,7 @@ impl City {
         sqlx::query_scalar(TYPE).fetch_one(&mut connection).await.expect("a type")
     }
 
-    /// A flight that nobody has booked yet, at this version.
+    /// A flight without bookings, at this version.
     async fn add_flight(&self, version: i64) -> i64 {
         let mut connection = self.connect().await;
         let flight = AssertSqlSafe(format!(

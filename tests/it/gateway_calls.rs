@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Hears captures and never answers the first of them; counts reversals.
+/// Receives captures and never answers the first of them; counts reversals.
 #[derive(Default)]
 struct Silent {
     unanswered: usize,

@@ -65,7 +65,7 @@ async fn behind_a_tls_proxy_the_shown_address_is_https() {
 }
 
 #[tokio::test]
-async fn without_docs_the_reference_is_gone_and_no_page_links_to_it() {
+async fn with_docs_off_the_reference_is_removed_and_no_page_links_to_it() {
     let app = TestApp::with(|config| {
         named(config);
         config.docs = false;

@@ -11,7 +11,7 @@ use std::time::Duration;
 const PATH: &str = "/api/v1/bookings";
 
 #[tokio::test]
-async fn the_specifications_booking_is_made_as_it_stands() {
+async fn the_booking_of_the_specification_works_unchanged() {
     let app = TestApp::start().await;
     let id = app.add_flight(150).await;
     assert_eq!(id, 1);

@@ -18,7 +18,7 @@ fn ids(answer: &crate::support::Answer) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn the_specifications_flight_is_created_as_it_stands() {
+async fn the_flight_of_the_specification_works_unchanged() {
     let app = TestApp::start().await;
     let body = r#"{"source":"Delhi","destination":"Mumbai","timestamp":"2025-01-20T10:00:00Z",
                    "available_seats":150,"total_seats":180,"price":2500.00}"#;

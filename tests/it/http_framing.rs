@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What an attacker hides: a flight that nobody else creates.
+/// What an attacker hides: a flight that nothing else creates.
 const HIDDEN: &str = "POST /api/v1/flights HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
     Content-Type: application/json\r\nContent-Length: 131\r\n\r\n";
 const FLIGHT: &str = r#"{"source":"Hidden","destination":"Away","timestamp":"2031-01-20T10:00:00Z","available_seats":1,"total_seats":1,"price":100.00     }"#;

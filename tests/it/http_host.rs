@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Sends a head as it stands; gives the status, the answer's head in lower case, and its body.
+/// Sends a head unchanged; returns the status, the answer's head in lower case, and its body.
 async fn ask(server: &Server, head: &str) -> (u16, String, String) {
     let address = server.base.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).await.expect("it listens");

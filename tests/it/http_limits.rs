@@ -75,7 +75,7 @@ async fn forwarded_addresses_count_only_from_trusted_proxies() {
         assert_eq!(get_from(&app, "10.0.0.1", SEARCH, Some(client)).await.status, 200);
         let again = get_from(&app, "10.0.0.2", SEARCH, Some(client)).await;
         again.assert_problem(429, "rate_limited");
-        // What stands left of it is the client's own word.
+        // The client itself wrote whatever is left of it.
         let forged = format!("198.51.100.1, {client}");
         let forged = get_from(&app, "10.0.0.1", SEARCH, Some(&forged)).await;
         forged.assert_problem(429, "rate_limited");

@@ -108,7 +108,7 @@ async fn send(app: &TestApp, method: Method, path: &str, body: String) -> crate:
 }
 
 #[tokio::test]
-async fn the_existing_services_whole_flight_is_created() {
+async fn a_flight_can_be_created_with_all_fields_of_the_existing_service() {
     let app = TestApp::start().await;
     let created = send(&app, Method::POST, "/api/v1/flights", marshalled(&[])).await;
     assert_eq!(created.status, 201, "{created:?}");
@@ -132,7 +132,7 @@ async fn the_existing_services_whole_flight_is_created() {
 }
 
 #[tokio::test]
-async fn the_existing_services_whole_flight_replaces_one() {
+async fn a_flight_can_be_replaced_with_all_fields_of_the_existing_service() {
     let app = TestApp::start().await;
     let created = send(&app, Method::POST, "/api/v1/flights", marshalled(&[])).await;
     assert_eq!(created.status, 201, "{created:?}");

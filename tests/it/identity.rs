@@ -164,7 +164,7 @@ fn open(flight: i64) -> Vec<String> {
     ]
 }
 
-/// Tokens that nobody accepts, each with what is wrong.
+/// Tokens that are refused, each with its fault.
 fn unacceptable() -> Vec<(&'static str, String)> {
     let sound = claims(OWNER, "flights:write bookings:admin");
     let now = start_of_test().timestamp();

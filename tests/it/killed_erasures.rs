@@ -87,8 +87,8 @@ impl Subject {
         counted.expect("a count") as usize
     }
 
-    /// Runs it, and kills it so long after it said what it is about to erase, if it has not ended by then;
-    /// says how long it ran from there on, and whether it was killed.
+    /// Runs the command, and kills it this long after it printed what it will erase, if it has not ended by
+    /// then. Returns how long it ran from there on, and whether it was killed.
     async fn erase(&self, killed_after: Option<Duration>) -> (Duration, bool) {
         let mut run = binary(self.directory.path(), &[("DATABASE_URL", &self.url)])
             .args(["erase", "--user", &USER.to_string(), "--all", "--yes"])
@@ -99,6 +99,7 @@ impl Subject {
         lines.next_line().await.expect("UTF-8").expect("what is held");
         let said = Instant::now();
         if let Some(after) = killed_after {
+            // At a chosen moment of its run: no state tells one moment from another.
             tokio::time::sleep(after).await;
             // Fails where it has ended.
             let _ = run.start_kill();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 
-/// A port of the loopback address that is ours, so that nobody serves on it.
+/// A port of the loopback address that this test occupies, so that no service answers there.
 async fn silent_port() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("bound").port().to_string();

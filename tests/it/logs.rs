@@ -269,7 +269,7 @@ async fn an_unreachable_collector_causes_one_warning_and_no_delay() {
         ("LOG_FORMAT", "json"),
         ("PAYMENT_LATENCY", "0s"),
         ("TRACING_ENABLED", "true"),
-        // Nobody listens there.
+        // No collector listens there.
         ("TRACING_ENDPOINT", "http://127.0.0.1:9"),
     ];
     let mut stopped_at = None;

@@ -176,7 +176,7 @@ async fn queues_and_dead_letters_have_metrics() {
         .await;
         let in_flight = Told::by(&app).await.sum("http_in_flight_requests", &[]);
         assert!(in_flight >= 2.0, "the booking, and this look: {in_flight}");
-        // The first is in a batch that does not get on; the others wait in the flight's line.
+        // The first is in a batch that makes no progress; the others wait in the flight's queue.
         mood.send_replace(Mood::Slow);
         eventually("an unanswered lock", async || locks.unanswered.load(Ordering::Acquire) > 0)
             .await;
@@ -204,7 +204,7 @@ async fn queues_and_dead_letters_have_metrics() {
     app.bus.publish(&[(Topic::PaymentEvents, letter)]).await.expect("published");
     assert_eq!(app.bus.take_dead_letters().len(), 1);
 
-    // A group does not commit what it is told, so it stays in the outbox; and the gateway does not
+    // A group does not commit its message, so it stays in the outbox; and the gateway does not
     // answer, so a booking stays pending past its hold.
     app.run_until_idle().await;
     let mut slow = app.bus.consume(Topic::AirlineEvents, "slow").await.expect("a consumer");
@@ -284,7 +284,7 @@ async fn shared_services_have_metrics_and_every_metric_is_documented_with_its_un
         let answer = replicas.client.get(replicas.url(0, "/metrics")).send().await;
         answer.expect("an answer").text().await.expect("text")
     };
-    // Lags are told every few seconds, and answers are shared once Redis knows their day.
+    // Lags are measured every few seconds, and answers are shared once Redis knows their day.
     let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-";
     let mut day = 10..32;
     eventually("consumer lags and a cache miss", async || {

@@ -14,7 +14,7 @@ async fn in_currency(code: &str) -> TestApp {
     TestApp::with(|config| config.currency = currency).await
 }
 
-/// Tries to create a flight whose price is this JSON text, as it stands.
+/// Tries to create a flight whose price is exactly this JSON text.
 async fn priced(app: &TestApp, price: &str) -> Answer {
     let mut body = flight(10);
     body["price"] = json!("PRICE");

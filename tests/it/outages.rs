@@ -9,7 +9,7 @@ use crate::support::replicas::{Load, Replicas};
 use crate::support::services::Service;
 use std::time::Duration;
 
-/// How long what is taken away stays away.
+/// How long an outage lasts: longer than the time-outs of clients and of groups, as the names promise.
 const AWAY_FOR: Duration = Duration::from_secs(20);
 
 const CLIENTS: usize = 8;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Locks that are taken without fault, unless they are told to panic, and that cannot be kept.
+/// Locks that can be taken, unless the test makes them panic, and that cannot be renewed.
 #[derive(Default)]
 struct BrokenLocks {
     locks: MemoryLocks,

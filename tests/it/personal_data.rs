@@ -128,7 +128,7 @@ async fn bookings_in_every_state_are_exported_and_erased_completely() {
     assert_eq!(did, [(&json!(6), &json!(10), &json!(2)), (&json!(2), &json!(0), &json!(0))]);
     assert!(erasures.iter().all(|erasure| erasure["ended_at"].is_string()));
 
-    // Payments that were under way end, and write nobody back.
+    // Payments that were under way end, and bring no passenger back.
     app.gateway.open();
     app.run_until_idle().await;
     let (pending, _) = bookings[bookings.len() - 1];

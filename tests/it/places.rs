@@ -27,7 +27,7 @@ async fn found(app: &TestApp, source: &str, destination: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_place_is_found_in_any_spelling() {
+async fn a_city_is_found_in_any_spelling() {
     let app = TestApp::start().await;
     for (given, asked) in [
         ("São Paulo", &["Sa\u{303}o Paulo", "sao paulo", "SAO\u{a0}PAULO", "São  Paulo"][..]),
@@ -50,7 +50,7 @@ async fn a_place_is_found_in_any_spelling() {
 }
 
 #[tokio::test]
-async fn two_spellings_of_one_place_make_no_route() {
+async fn a_route_between_two_spellings_of_one_city_is_refused() {
     let app = TestApp::start().await;
     for (source, destination) in [("São", "Sa\u{303}o"), ("İzmir", "izmir"), ("Straße", "STRASSE")]
     {

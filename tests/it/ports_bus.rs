@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Longer than anything here should take.
+/// Longer than any step here takes, also on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 const TOPIC: Topic = Topic::PaymentEvents;
@@ -316,6 +316,7 @@ async fn consumers_of_a_group_share_the_work_and_a_rebalance_loses_nothing() {
         for batch in numbered(6_000, 200).chunks(20) {
             let batch: Vec<_> = batch.iter().map(|message| (TOPIC, message.clone())).collect();
             publisher.publish(&batch).await.expect("published");
+            // So that the rebalances come in the midst of the messages.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
@@ -473,6 +474,7 @@ async fn after_an_outage_of_kafka_every_acknowledged_message_arrives() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             *counter.lock().expect("no panic") += batch.len();
+            // So that messages last until the end of the outages.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
@@ -482,6 +484,7 @@ async fn after_an_outage_of_kafka_every_acknowledged_message_arrives() {
         .await;
     subject.bus.ping().await.expect("Kafka is there");
 
+    // Shorter and longer than the 6 s after which a group gives up a member.
     for outage in [1, 8] {
         broker.stop().await;
         tokio::time::sleep(Duration::from_secs(outage)).await;

@@ -168,7 +168,7 @@ async fn a_fill_that_began_before_an_invalidation_replaces_nothing(replicas: Rep
 }
 
 /// The truth is a number that only grows. Writers add to it and end the answer; readers load it
-/// slowly and share it. Nobody is given less than what its own process had written before it asked.
+/// slowly and share it. No reader gets less than its own process had written before the read.
 async fn no_process_reads_an_answer_older_than_its_own_write(replicas: Replicas) {
     let key = day(1);
     let truth = AtomicU64::new(0);

@@ -96,7 +96,7 @@ impl Fixture {
         self.store.create_flight(flight, &day, currency, self.now).await.expect("a flight")
     }
 
-    /// A hold of seats that nobody has asked the store for yet.
+    /// A hold that the store does not have yet.
     async fn hold(&self, flight: FlightId, seats: i32) -> Hold {
         Hold {
             booking_id: self.store.draw_booking_id().await.expect("a number"),
@@ -283,7 +283,7 @@ async fn a_commit_is_written_completely_or_not_at_all(on: Fixture) {
     change.after.version = now.version + 1;
     assert_eq!(on.commit(&second).await, ids([0]));
     assert_eq!(on.load(flight).await, now);
-    // Nobody asked a gateway, and that is all that the audit finds.
+    // No gateway was called, and the audit finds nothing else.
     assert_eq!(on.violations().await, 1);
 }
 
@@ -368,7 +368,7 @@ async fn a_commit_counts_the_seats_that_a_user_holds_unpaid(mut on: Fixture) {
         let changes = on.decide(&[limited(on.hold(flight, seats).await)]).await;
         assert_eq!(on.commit(&changes).await, expected, "{seats} more");
     }
-    // Another user, and who has no limit.
+    // Another user, and a user without a limit.
     let stranger = limited(Hold { user_id: UserId(8), ..on.hold(flight, 4).await });
     let staff = Command::Hold(on.hold(flight, 9).await);
     let changes = on.decide(&[stranger, staff]).await;
@@ -750,7 +750,7 @@ async fn concurrent_commits_of_one_flight_count_every_seat(on: Fixture) {
     let flights = [on.flight(200).await.id, on.flight(200).await.id, on.flight(200).await.id];
     let on = &on;
     let attempts = (0..48_usize).map(|number| async move {
-        // Each takes two flights, in an order of its own.
+        // Each takes the two flights in another order.
         let (one, other) = (flights[number % 3], flights[(number + 1) % 3]);
         let holds = [on.hold(one, 1).await, on.hold(other, 2).await];
         for _ in 0..1_000 {

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// One service on a database of its own, whose faults it meets.
+/// One service on its own database, in which the test plants faults.
 struct Faulty {
     server: Server,
     client: reqwest::Client,
@@ -177,7 +177,7 @@ async fn only_searches_read_the_replica_and_they_fall_back_to_the_primary() {
     let (_, place) = url.split_once('@').expect("a user");
     let (server, name) = place.split_once('/').expect("a database");
     let port = server.rsplit(':').next().expect("a port");
-    // A replica that never hears of anything: another server with a database of the same name.
+    // A replica that receives no changes: another server with a database of the same name.
     let replica = Service::start("postgres").await;
     let replica_url = replica.address("TEST_DATABASE_URL");
     let behind = {

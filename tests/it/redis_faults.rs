@@ -68,7 +68,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
 async fn a_hung_redis_slows_few_answers_and_serves_no_stale_one() {
     let server = Server::start().await;
     let mut background = JoinSet::new();
-    // The first says nothing in the background until told to.
+    // The first does no background work until the test starts it.
     let replicas = [Arc::new(cache(server.redis(), PREFIX)), replica(&server, &mut background)];
     share(&replicas[0], &replicas[1], &day(1), "older").await;
 
@@ -89,7 +89,7 @@ async fn a_hung_redis_slows_few_answers_and_serves_no_stale_one() {
     assert!(took < PROMPT, "a commit waits for nobody: {took:?}");
 
     server.go_on().await;
-    // The end has not arrived, and nobody is given the past.
+    // The invalidation has not arrived, and still no answer is stale.
     eventually("answers are shared again", async || {
         for replica in &replicas {
             assert_ne!(get(&**replica, &day(1)).await.as_deref(), Some(&b"older"[..]));
@@ -148,7 +148,7 @@ async fn a_flushed_redis_serves_no_stale_answer() {
         eventually("a new generation", is_new).await;
         assert_eq!(get(&**replica, &day(1)).await, None);
     }
-    // Each replica looks at the shared generation at a moment of its own.
+    // The replicas read the shared generation at different moments.
     share(&replicas[0], &replicas[1], &day(1), "newer").await;
 }
 

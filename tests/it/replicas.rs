@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 const CLIENTS: usize = 1_000;
 
-/// A thousand clients, so many of them at once, on one flight with half as many seats, through both
-/// replicas; `during` is told how many were answered.
+/// A thousand clients, `at_once` of them at a time, book one flight with half as many seats through both
+/// replicas. `during` receives how many were answered.
 async fn rush(
     replicas: &Replicas,
     at_once: usize,
@@ -69,13 +69,13 @@ async fn without_locks_versions_alone_prevent_overselling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_that_dies_in_the_middle_changes_nothing() {
+async fn a_crash_of_redis_during_a_rush_oversells_and_loses_nothing() {
     let mut redis = RedisServer::start().await;
     let database = TestDatabase::postgres().await.url();
     let brokers = crate::support::kafka::brokers();
     let replicas = Replicas::on(&database, &redis.url(), &brokers).start(2).await;
     let mut before = 0;
-    // Few at once, so that most ask when it is gone.
+    // Few at once, so that most requests come after the crash.
     rush(&replicas, 50, async |mut answered| {
         answered.wait_for(|count| *count >= 200).await.expect("answers");
         redis.kill().await;

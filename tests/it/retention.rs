@@ -126,7 +126,7 @@ async fn more_flights_and_bookings_than_a_page_takes_are_erased_page_by_page() {
     for _ in 0..300 {
         app.post("/api/v1/bookings", &body(full)).await.booking_id();
     }
-    // Between departures that nobody booked.
+    // Between departures without bookings.
     for flight in flights.iter().skip(1).step_by(3) {
         app.post("/api/v1/bookings", &body(*flight)).await.booking_id();
     }

@@ -78,7 +78,7 @@ async fn a_public_port_requires_an_explicit_auth_setting() {
 }
 
 #[tokio::test]
-async fn a_start_that_any_web_page_could_call_is_refused() {
+async fn settings_that_let_any_web_page_call_stop_the_start() {
     for settings in [&[("CORS_ORIGINS", "*")][..], &[("CORS_ORIGINS", "*"), ("AUTH", "off")]] {
         let told = refused(settings).await;
         assert!(told.contains("CORS_ORIGINS must not be *"), "{told}");

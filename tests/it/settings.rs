@@ -189,7 +189,7 @@ async fn two_sqlite_services_on_one_redis_share_no_answers() {
             assert_eq!(found["flights"][0]["available_seats"], seats, "{found}");
         }
     }
-    // Who comes back finds what it had shared.
+    // A service that restarts finds the answers that it had shared.
     for server in servers {
         assert!(server.terminate().await);
     }

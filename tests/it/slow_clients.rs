@@ -1,4 +1,4 @@
-//! Slow and silent clients time out and block nobody. On the real binary.
+//! Slow and silent clients time out and block no other client. On the real binary.
 
 use crate::support::process::{Server, http_client};
 use crate::support::{booking, eventually, flight};
@@ -21,7 +21,7 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(address).await.expect("it listens")
 }
 
-/// Reads until the server closes; what it said, and how long that took.
+/// Reads until the server closes the connection; returns what it sent, and how long that took.
 async fn closed(stream: &mut TcpStream) -> (String, Duration) {
     let began = Instant::now();
     let mut said = Vec::new();

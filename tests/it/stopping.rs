@@ -28,7 +28,7 @@ async fn during_a_shutdown_readyz_fails_first_while_requests_are_still_served() 
     let settings = [("SERVER_PORT", server.port())];
     let (code, printed) = run_with(directory.path(), &settings, &["health"]).await;
     assert_eq!((code, printed.as_str()), (1, "stopping\n"));
-    // On a connection of its own: it still listens.
+    // On a new connection: the server still listens.
     let body = booking(created["id"].as_i64().expect("an id"), 1);
     let placed = http_client().post(url("/api/v1/bookings")).json(&body).send().await;
     assert_eq!(placed.expect("an answer").status(), 201);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const HOLD: Duration = Duration::from_secs(310);
 
-/// Payments that nobody has been asked for since this instant.
+/// Payments that were not requested again since this instant.
 async fn unanswered(app: &TestApp, since: Timestamp) -> Vec<(Payment, Booking)> {
     app.store.unanswered_payments(since, None, 9_999).await.expect("payments").found
 }

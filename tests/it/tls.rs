@@ -190,7 +190,7 @@ fn free_port() -> u16 {
     free.local_addr().expect("an address").port()
 }
 
-/// A server that also listens for TLS, told more; and that port.
+/// A server that also listens for TLS, with additional arguments; and that port.
 async fn redis_with_tls(authority: &Authority, more: &[&str]) -> (RedisServer, String) {
     let port = free_port().to_string();
     let files = ["server.pem", "server.key", "ca.pem"].map(|name| authority.file(name));

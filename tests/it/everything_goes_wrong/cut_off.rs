@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The last moment at which they leave, in microseconds; the others are spread evenly before it.
 const LEAVE_AFTER_MAX: usize = 4_000;
 
-/// Callers who do so until they are stopped.
+/// Callers that disconnect again and again until they are stopped.
 pub struct CutOff {
     left: Arc<AtomicUsize>,
     callers: JoinSet<()>,

@@ -29,7 +29,7 @@ pub struct Report {
     answers: Vec<Answer>,
     /// Every user's bookings.
     stored: HashMap<i64, Vec<Stored>>,
-    /// Refused callers who had a booking after all, and were given it for their key.
+    /// Refused callers that had a booking after all, and got it by repeating their key.
     replayed: usize,
     put_aside: f64,
     cut_off: usize,
@@ -87,7 +87,7 @@ impl Report {
         for wish in &self.wishes {
             self.check_wish(wish);
         }
-        // Those who were cut off know nothing, but none of them has two.
+        // Callers that were cut off know nothing, but none of them has two bookings.
         assert!(self.stored.values().all(|bookings| bookings.len() == 1));
         assert_eq!(self.violations, Vec::<String>::new());
         assert_eq!(self.idle_in_transaction, 0, "sessions are left inside a transaction");
@@ -174,7 +174,7 @@ fn counts(kinds: impl Iterator<Item = String>) -> String {
     counts.join(", ")
 }
 
-/// Until every booking has its end and all is told.
+/// Waits until every booking has ended and every message is out.
 async fn come_to_rest(database: &mut PgConnection) {
     let open = "SELECT (SELECT count(*) FROM bookings WHERE status = 'pending')
                      + (SELECT count(*) FROM payments

@@ -7,7 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
-/// Stands in every text of it, so that a test finds where a value leaks.
+/// Is part of every text of it, so that a test finds where a value leaks.
 pub const MARK: &str = "garbage-mark";
 
 /// The largest payload: with key and envelope just below what brokers take, 1,048,588 bytes.

@@ -18,7 +18,7 @@ impl GatedGateway {
         Self { gateway, is_open: watch::Sender::new(true), held_back: AtomicUsize::new(0) }
     }
 
-    /// From now on captures wait at the gate, before the gateway hears of them.
+    /// From now on captures wait at the gate, before they reach the gateway.
     pub fn close(&self) {
         self.is_open.send_replace(false);
     }

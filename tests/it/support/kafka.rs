@@ -158,7 +158,7 @@ pub async fn write_compressed(brokers: &str, topic: &str, codec: &str, payload: 
     producer.send(record, WAIT_MAX).await.map_err(|(error, _)| error).expect("written");
 }
 
-/// Makes a topic of one partition with settings of its own.
+/// Makes a topic of one partition with these settings.
 pub async fn make(brokers: &str, topic: &str, settings: &[(&str, &str)]) {
     let admin: AdminClient<_> =
         ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an administrator");
@@ -239,7 +239,7 @@ impl Broker {
         self.service.start_again().await;
     }
 
-    /// Leaves its connections open and answers nobody.
+    /// Leaves its connections open and answers no request.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use std::path::Path;
 
-/// Stands in every value that a test's passengers and keys have, and nowhere else.
+/// Is part of every value that a test's passengers and keys have, and of nothing else.
 pub const MARK: &str = "Zq9xK";
 
 pub const USER: i64 = 777;

@@ -29,7 +29,7 @@ fn patient(urls: &str, is_cluster: bool) -> Redis {
     Redis::with_patience(&settings, Metrics::new(), PATIENCE).expect("sound URLs")
 }
 
-/// A connection of its own, as another replica would have, with the service's own bounds.
+/// Another connection, as another replica would have, with the service's own bounds.
 pub fn connect(urls: &[&str], is_cluster: bool) -> Redis {
     Redis::new(&settings(urls, is_cluster), Metrics::new()).expect("sound URLs")
 }
@@ -57,7 +57,7 @@ pub struct Server {
     port: u16,
     directory: TempDir,
     process: Child,
-    /// What it was told beyond the usual.
+    /// Its additional arguments.
     more: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Server {
         Self::start_with(&[]).await
     }
 
-    /// Starts one on a free port, told more.
+    /// Starts one on a free port, with additional arguments.
     pub async fn start_with(more: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();

@@ -138,7 +138,7 @@ impl Replicas {
         statements.execute(&mut database.expect("a connection")).await.expect("statements");
     }
 
-    /// Until all that was to be told has gone out.
+    /// Waits until the outbox is empty.
     pub async fn outbox_is_empty(&self) {
         let mut database =
             PgConnection::connect(self.setting("DATABASE_URL")).await.expect("a connection");
@@ -170,7 +170,7 @@ impl Replicas {
     }
 }
 
-/// Clients that book without a pause until told to stop.
+/// Clients that book without a pause until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
@@ -251,7 +251,7 @@ impl Client {
                 body["payment_method"] = json!("pm_card_declined");
             }
             let sent = self.client.post(format!("{base}/api/v1/bookings")).json(&body).send().await;
-            // A replica that was killed answers nobody; the next one does.
+            // A killed replica does not answer; the next one does.
             let Ok(response) = sent else { continue };
             match response.status().as_u16() {
                 201 => {
