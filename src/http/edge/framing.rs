@@ -7,21 +7,22 @@ use axum::extract::Request;
 use http::HeaderValue;
 use http::header::TRANSFER_ENCODING;
 
-/// The problem with a request's `Transfer-Encoding`: only `chunked`, once and alone, is decoded. hyper refuses
+/// Checks a request's `Transfer-Encoding`: only `chunked`, once and alone, is decoded. hyper refuses
 /// encodings that do not end in `chunked`; a body that was encoded before it was cut into chunks would be read
 /// encoded.
 ///
 /// Only a request with a body costs a look at its headers.
-pub(crate) fn fault(request: &Request) -> Option<Problem> {
+pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     if request.body().is_end_stream() {
-        return None;
+        return Ok(());
     }
     let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
     let is_sound = codings.next().is_none_or(is_chunked) && codings.next().is_none();
-    (!is_sound).then(|| {
-        let detail = "Transfer-Encoding must be chunked, once and alone";
-        Problem::new(Code::MalformedRequest, detail).refusing("its Transfer-Encoding is unknown")
-    })
+    if is_sound {
+        return Ok(());
+    }
+    let detail = "Transfer-Encoding must be chunked, once and alone";
+    Err(Problem::new(Code::MalformedRequest, detail).refusing("its Transfer-Encoding is unknown"))
 }
 
 fn is_chunked(coding: &HeaderValue) -> bool {
@@ -37,7 +38,7 @@ mod tests {
         let request = codings
             .iter()
             .fold(Request::builder(), |request, coding| request.header(TRANSFER_ENCODING, *coding));
-        fault(&request.body(Body::from("{}")).expect("a request")).is_some()
+        check(&request.body(Body::from("{}")).expect("a request")).is_err()
     }
 
     #[test]

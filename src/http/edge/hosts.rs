@@ -11,7 +11,8 @@ use crate::http::wire::host;
 use crate::http::wire::problem::{Code, Problem};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::HOST;
+use http::Uri;
+use http::uri::Authority;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,15 +28,21 @@ impl Step for CheckHost {
     type Kept = ();
 
     fn enter(&self, request: &mut Request) -> ControlFlow<Response, ()> {
-        let malformed = host::fault(request).or_else(|| framing::fault(request));
-        let allowed = self.allowed.as_ref();
-        match malformed.or_else(|| allowed.and_then(|allowed| allowed.fault(request))) {
-            Some(problem) => ControlFlow::Break(problem.into_response()),
-            None => ControlFlow::Continue(()),
+        match self.check(request) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(problem) => ControlFlow::Break(problem.into_response()),
         }
     }
 
     fn leave((): (), _: &mut Response) {}
+}
+
+impl CheckHost {
+    fn check(&self, request: &Request) -> Result<(), Problem> {
+        let host = host::checked(request)?;
+        framing::check(request)?;
+        self.allowed.as_ref().map_or(Ok(()), |allowed| allowed.check(request.uri(), host))
+    }
 }
 
 /// The service's names besides `localhost` and addresses.
@@ -47,17 +54,16 @@ impl AllowedHosts {
         config.checked_hosts().map(|names| Arc::new(Self(names.to_vec())))
     }
 
-    /// The problem with the names of a request: each `Host`, and the host of a target in absolute form
-    /// (`GET http://… HTTP/1.1`). A request without any comes from no browser.
-    fn fault(&self, request: &Request) -> Option<Problem> {
-        let is_target_known = request.uri().authority().is_none_or(|at| self.know(at.as_str()));
-        let mut hosts = request.headers().get_all(HOST).iter();
-        if is_target_known && hosts.all(|host| host.to_str().is_ok_and(|host| self.know(host))) {
-            return None;
+    /// Checks the names of a request: its `Host`, and the host of a target in absolute form
+    /// (`GET http://… HTTP/1.1`). A request without either comes from no browser.
+    fn check(&self, target: &Uri, host: Option<&str>) -> Result<(), Problem> {
+        let is_known = |name: Option<&str>| name.is_none_or(|name| self.know(name));
+        if is_known(target.authority().map(Authority::as_str)) && is_known(host) {
+            return Ok(());
         }
         let detail = "the Host is no name of this service; ALLOWED_HOSTS lists those that are, besides \
                       localhost and addresses";
-        Some(Problem::new(Code::MisdirectedRequest, detail).refusing("its Host is no allowed name"))
+        Err(Problem::new(Code::MisdirectedRequest, detail).refusing("its Host is no allowed name"))
     }
 
     fn know(&self, host: &str) -> bool {
@@ -75,6 +81,8 @@ impl AllowedHosts {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use http::Version;
+    use http::header::HOST;
 
     #[test]
     fn addresses_localhost_and_listed_names_are_known_with_and_without_a_port() {
@@ -111,13 +119,13 @@ mod tests {
 
     #[test]
     fn every_name_of_a_request_must_be_known() {
-        let hosts = AllowedHosts(Vec::new());
+        let hosts = CheckHost { allowed: Some(Arc::new(AllowedHosts(Vec::new()))) };
         let is_refused = |target: &str, named: &[&str]| {
-            let mut request = Request::get(target);
+            let mut request = Request::get(target).version(Version::HTTP_10);
             for host in named {
                 request = request.header(HOST, *host);
             }
-            hosts.fault(&request.body(Body::empty()).expect("a request")).is_some()
+            hosts.check(&request.body(Body::empty()).expect("a request")).is_err()
         };
         assert!(!is_refused("/", &["localhost"]));
         assert!(!is_refused("/", &[]));

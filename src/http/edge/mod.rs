@@ -5,14 +5,13 @@ pub(crate) mod client_ip;
 mod cors;
 mod csrf;
 mod deadline;
+mod fixed_headers;
 mod fixed_table;
 mod framing;
 mod hosts;
 mod observe;
-mod problem_body;
 mod rate_limit;
 pub(crate) mod refusals;
-mod request_id;
 mod span;
 mod step;
 
@@ -22,34 +21,16 @@ use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use csrf::Csrf;
 use deadline::DeadlineLayer;
+use fixed_headers::FixedHeaders;
 use hosts::{AllowedHosts, CheckHost};
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderName, HeaderValue};
 use observe::Observe;
-use problem_body::ProblemBody;
 use rate_limit::{RateLimit, RateLimits};
 use refusals::Refusals;
-use request_id::RequestIds;
 use std::sync::Arc;
 use std::time::Duration;
 use step::StepLayer;
 use tower::ServiceBuilder;
 use tower_http::cors::CorsLayer;
-use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
-
-/// Nothing in an answer is to be run, framed or loaded; `/docs` has a policy of its own.
-const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-
-/// A page of another origin may load nothing as an image, a script or the like.
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
-
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The stack of one port: what its layers share, and those that depend on the settings.
 pub struct Edge {
@@ -82,6 +63,8 @@ pub(crate) struct RouteTraits {
     is_personal: bool,
     /// `Prefer: wait` extends the time of an answer.
     may_wait: bool,
+    /// Handlers write audit lines, which name the request's id.
+    is_audited: bool,
 }
 
 /// What a group of routes is for.
@@ -97,10 +80,12 @@ enum Kind {
 }
 
 impl RouteTraits {
-    pub(crate) const PROBE: Self = Self { kind: Kind::Probe, is_personal: false, may_wait: false };
+    pub(crate) const PROBE: Self =
+        Self { kind: Kind::Probe, is_personal: false, may_wait: false, is_audited: false };
     pub(crate) const PAGE: Self = Self { kind: Kind::Page, ..Self::PROBE };
     pub(crate) const API: Self = Self { kind: Kind::Api, ..Self::PROBE };
-    pub(crate) const PERSONAL: Self = Self { is_personal: true, ..Self::API };
+    pub(crate) const AUDITED: Self = Self { is_audited: true, ..Self::API };
+    pub(crate) const PERSONAL: Self = Self { is_personal: true, ..Self::AUDITED };
     pub(crate) const PERSONAL_AND_WAITING: Self = Self { may_wait: true, ..Self::PERSONAL };
 
     /// Whether its answers have `RateLimit` headers.
@@ -146,20 +131,8 @@ impl Edge {
         let may_wait = route.may_wait;
         routes.layer(
             ServiceBuilder::new()
-                .map_request(request_id::drop_malformed)
-                .layer(SetRequestIdLayer::x_request_id(RequestIds))
                 .layer(StepLayer(Observe { shared: shared.clone(), route }))
-                .layer(StepLayer(ProblemBody))
-                .layer(PropagateRequestIdLayer::x_request_id())
-                .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, NOSNIFF))
-                .layer(SetResponseHeaderLayer::if_not_present(CONTENT_SECURITY_POLICY, POLICY))
-                .layer(SetResponseHeaderLayer::overriding(REFERRER_POLICY, NO_REFERRER))
-                .layer(SetResponseHeaderLayer::overriding(RESOURCE_POLICY, SAME_ORIGIN))
-                .option_layer(
-                    route
-                        .is_personal
-                        .then(|| SetResponseHeaderLayer::overriding(CACHE_CONTROL, NO_STORE)),
-                )
+                .layer(StepLayer(FixedHeaders { is_personal: route.is_personal }))
                 .option_layer(self.cors.clone().map(|cors| {
                     ServiceBuilder::new()
                         .map_response(cors::without_content)

@@ -1,14 +1,17 @@
-//! Watches each request: counts, span and log line.
+//! Watches each request under its id: counts, span, log line, and the body of a problem, which names the id.
 
 use super::access_log::AccessLog;
 use super::step::Step;
-use super::{Kind, RouteTraits, Shared, client_ip, request_id, span};
+use super::{Kind, RouteTraits, Shared, client_ip, span};
 use crate::http::wire::prefer;
 use crate::http::wire::problem::Problem;
+use crate::http::wire::request_id::{RequestId, X_REQUEST_ID};
 use crate::telemetry::{Route, Span};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use http::Method;
+use http::header::CONTENT_LENGTH;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ pub(super) struct Observe {
 /// A request under way; in flight until it is dropped.
 pub(super) struct Observed {
     shared: Arc<Shared>,
+    id: RequestId,
     kind: Kind,
     started: Instant,
     method: &'static str,
@@ -47,6 +51,10 @@ impl Step for Observe {
         let shared = self.shared.clone();
         shared.metrics.http_in_flight.inc();
         let started = Instant::now();
+        let id = RequestId::of(request.headers());
+        if self.route.is_audited {
+            request.extensions_mut().insert(id.clone());
+        }
         let path = request.extensions().get::<MatchedPath>().cloned();
         let name = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
         let method = method_label(request.method());
@@ -57,24 +65,39 @@ impl Step for Observe {
             if self.route.may_wait { prefer::wait(request.headers()) } else { Duration::ZERO };
         let mut span = None;
         if self.route.kind == Kind::Api && shared.tracing.is_on() {
-            let begun = Arc::new(span::begin(&shared, request, (method, name)));
+            let begun = Arc::new(span::begin(&shared, request, &id, (method, name)));
             // The innermost layer makes it the current one of the handler.
             request.extensions_mut().insert(begun.clone());
             span = Some(begun);
         }
         let kind = self.route.kind;
-        let observed = Observed { shared, kind, started, method, path, route, client, wait, span };
-        ControlFlow::Continue(observed)
+        ControlFlow::Continue(Observed {
+            shared,
+            id,
+            kind,
+            started,
+            method,
+            path,
+            route,
+            client,
+            wait,
+            span,
+        })
     }
 
     fn leave(observed: Observed, response: &mut Response) {
         let problem = response.extensions_mut().remove::<Problem>();
+        if let Some(problem) = &problem {
+            let body = problem.body(observed.id.as_str());
+            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+            *response.body_mut() = Body::from(body);
+        }
         let (status, took) = (response.status(), observed.started.elapsed());
         observed.route.observe(status, took);
         let span = observed.span.as_deref().unwrap_or(&Span::NONE);
         span::answered(span, status);
         let line = AccessLog {
-            id: request_id::of(response.extensions()),
+            id: observed.id.as_str(),
             kind: observed.kind,
             method: observed.method,
             route: observed.path.as_ref().map_or(UNMATCHED, MatchedPath::as_str),
@@ -84,6 +107,7 @@ impl Step for Observe {
             client: observed.client,
         };
         line.write(problem.as_ref(), span, &observed.shared.refusals);
+        response.headers_mut().insert(X_REQUEST_ID, observed.id.clone().into_header());
     }
 }
 

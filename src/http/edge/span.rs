@@ -1,6 +1,7 @@
 //! A request's span, by OpenTelemetry's semantic conventions for HTTP servers.
 
-use super::{Shared, client_ip, request_id};
+use super::{Shared, client_ip};
+use crate::http::wire::request_id::RequestId;
 use crate::telemetry::{Side, Span, TraceContext};
 use axum::extract::Request;
 use http::{StatusCode, Version};
@@ -16,6 +17,7 @@ use http::{StatusCode, Version};
 pub(super) fn begin(
     shared: &Shared,
     request: &Request,
+    id: &RequestId,
     (method, route): (&'static str, &str),
 ) -> Span {
     let headers = request.headers();
@@ -32,7 +34,7 @@ pub(super) fn begin(
     span.note("url.scheme", "http");
     let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
     span.note("network.protocol.version", version);
-    span.note("http.request.header.x-request-id", request_id::of(request.extensions()).to_owned());
+    span.note("http.request.header.x-request-id", id.as_str().to_owned());
     span
 }
 

@@ -7,12 +7,13 @@ use crate::http::wire::gzip;
 use crate::http::wire::gzip::{GZIP, JSON, VARY};
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
+use crate::http::wire::response;
 use crate::search::{Answer, FlightList};
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::NaiveDate;
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -97,23 +98,26 @@ pub(crate) async fn search(
     let _permit = api.permit()?;
     let Question { day, filter } = Question::read(&query)?;
     let found = api.search.answer(day).await?;
-    Ok(match filter {
-        None if is_known(&headers, &found.etag) => {
-            let head = [(header::ETAG, &*found.etag), VARY];
-            (StatusCode::NOT_MODIFIED, head).into_response()
-        }
-        None if found.body.len() >= gzip::MIN_LENGTH && gzip::is_accepted(&headers) => {
-            // Weak: other bytes with the same meaning.
-            let etag = format!("W/{}", found.etag);
-            let head = [GZIP, (header::ETAG, &*etag), JSON, VARY];
-            (head, Body::from(found.zipped(gzip::zip_fast))).into_response()
-        }
-        None => {
-            let head = [(header::ETAG, &*found.etag), JSON, VARY];
-            (head, Body::from(found.body.clone())).into_response()
-        }
-        Some(filter) => gzip::json(&headers, &filter.apply(&found, api.flights.currency)),
-    })
+    let Some(filter) = filter else { return whole(&headers, &found) };
+    Ok(gzip::json(&headers, &filter.apply(&found, api.flights.currency)))
+}
+
+/// A cached answer as it is, or 304 if the caller has it.
+fn whole(headers: &HeaderMap, found: &Answer) -> Result<Response, Problem> {
+    let tag = |text: &str| {
+        let tag = HeaderValue::from_str(text);
+        tag.map(|tag| (header::ETAG, tag)).map_err(|error| Problem::internal(error.to_string()))
+    };
+    if is_known(headers, &found.etag) {
+        let head = [tag(&found.etag)?, VARY];
+        return Ok(response(StatusCode::NOT_MODIFIED, head, Body::empty()));
+    }
+    if found.body.len() >= gzip::MIN_LENGTH && gzip::is_accepted(headers) {
+        // Weak: other bytes with the same meaning.
+        let head = [GZIP, tag(&format!("W/{}", found.etag))?, JSON, VARY];
+        return Ok(response(StatusCode::OK, head, found.zipped(gzip::zip_fast)));
+    }
+    Ok(response(StatusCode::OK, [tag(&found.etag)?, JSON, VARY], found.body.clone()))
 }
 
 impl Question {

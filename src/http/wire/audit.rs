@@ -4,11 +4,11 @@
 
 use crate::domain::{BookingId, FlightId, UserId};
 use crate::http::wire::problem::Problem;
+use crate::http::wire::request_id::RequestId;
 use crate::identity::Caller;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use std::convert::Infallible;
-use tower_http::request_id::RequestId;
 use tracing::info;
 
 /// The outcome of an action that was dropped before its end: after a time-out or a panic.
@@ -106,7 +106,7 @@ impl Deed {
 impl Drop for Deed {
     fn drop(&mut self) {
         let Some(subject) = self.subject.filter(|_| self.is_logged()) else { return };
-        let request_id = self.request.as_ref().and_then(|id| id.header_value().to_str().ok());
+        let request_id = self.request.as_ref().map(RequestId::as_str);
         let (action, outcome) = (self.action, self.outcome);
         let user = self.user.map(|user| user.0);
         let booking = self.booking.map(|booking| booking.0);

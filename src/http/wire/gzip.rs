@@ -1,12 +1,12 @@
 //! Gzip for response bodies, where the client accepts it and the body is long enough to gain from it.
 
-use super::header_list;
-use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
+use super::{header_list, response};
+use axum::body::Bytes;
+use axum::response::Response;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use std::io::{Read as _, Write as _};
 use std::sync::OnceLock;
@@ -14,9 +14,13 @@ use std::sync::OnceLock;
 /// Minimum body length in bytes for gzip: a shorter body fits in one packet anyway.
 pub(crate) const MIN_LENGTH: usize = 1_024;
 
-pub(crate) const GZIP: (HeaderName, &str) = (header::CONTENT_ENCODING, "gzip");
-pub(crate) const JSON: (HeaderName, &str) = (header::CONTENT_TYPE, "application/json");
-pub(crate) const VARY: (HeaderName, &str) = (header::VARY, "accept-encoding");
+// Values without a copy: a `&str` would be copied into each response.
+pub(crate) const GZIP: (HeaderName, HeaderValue) =
+    (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+pub(crate) const JSON: (HeaderName, HeaderValue) =
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+pub(crate) const VARY: (HeaderName, HeaderValue) =
+    (header::VARY, HeaderValue::from_static("accept-encoding"));
 
 /// Whether the client accepts gzip: `Accept-Encoding` lists `gzip` with a weight above 0, or `*` and not
 /// `gzip` (RFC 9110, 12.5.3).
@@ -46,9 +50,9 @@ pub(crate) fn json(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = super::to_json(value);
     if body.len() >= MIN_LENGTH && is_accepted(headers) {
         let zipped = zip_fast(&body);
-        return ([GZIP, JSON, VARY], Body::from(zipped)).into_response();
+        return response(StatusCode::OK, [GZIP, JSON, VARY], zipped);
     }
-    ([JSON, VARY], Body::from(body)).into_response()
+    response(StatusCode::OK, [JSON, VARY], body)
 }
 
 /// A text that never changes; zipped once, for the first client that accepts it.
@@ -70,12 +74,12 @@ impl Text {
 
     /// A 200 with this text.
     pub(crate) fn serve(&self, headers: &HeaderMap, media_type: &'static str) -> Response {
-        let head = [(header::CONTENT_TYPE, media_type), VARY];
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if self.plain.len() >= MIN_LENGTH && is_accepted(headers) {
             let zipped = self.zipped.get_or_init(|| zip(&self.plain, Compression::best()));
-            return (head, [GZIP], Body::from(zipped.clone())).into_response();
+            return response(StatusCode::OK, [kind, VARY, GZIP], zipped.clone());
         }
-        (head, Body::from(self.plain.clone())).into_response()
+        response(StatusCode::OK, [kind, VARY], self.plain.clone())
     }
 }
 
@@ -104,11 +108,12 @@ impl Zipped {
 
     /// A 200 with this file.
     pub(crate) fn serve(&self, headers: &HeaderMap, media_type: &'static str) -> Response {
-        let head = [(header::CONTENT_TYPE, media_type), VARY];
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if is_accepted(headers) {
-            return (head, [GZIP], Body::from(Bytes::from_static(self.zipped))).into_response();
+            let zipped = Bytes::from_static(self.zipped);
+            return response(StatusCode::OK, [kind, VARY, GZIP], zipped);
         }
-        (head, Body::from(self.plain().clone())).into_response()
+        response(StatusCode::OK, [kind, VARY], self.plain().clone())
     }
 }
 

@@ -6,20 +6,20 @@ use http::header::HOST;
 use http::{HeaderMap, Version};
 use std::net::Ipv6Addr;
 
-/// The problem with a request's `Host`, if there is one. A `Host` that passes has only letters, digits and
+/// The `Host` of a request, or the problem with it. A `Host` that passes has only letters, digits and
 /// `.-_~:[]`, so pages and shell commands can contain it without escaping.
-pub(crate) fn fault(request: &Request) -> Option<Problem> {
+pub(crate) fn checked(request: &Request) -> Result<Option<&str>, Problem> {
     let detail = match (one(request.headers()), request.version()) {
-        (Ok(Some(host)), _) if is_sound(host) => return None,
-        (Ok(None), Version::HTTP_09 | Version::HTTP_10) => return None,
+        (Ok(Some(host)), _) if is_sound(host) => return Ok(Some(host)),
+        (Ok(None), Version::HTTP_09 | Version::HTTP_10) => return Ok(None),
         (Ok(Some(_)), _) => "Host must be a name or an address, with an optional port",
         (Ok(None), _) => "the request has no Host",
         (Err(MoreThanOne), _) => "the request has more than one Host",
     };
-    Some(Problem::new(Code::MalformedRequest, detail).refusing("its Host is missing or malformed"))
+    Err(Problem::new(Code::MalformedRequest, detail).refusing("its Host is missing or malformed"))
 }
 
-/// The `Host` of a request that has passed [`fault`].
+/// The `Host` of a request that has passed [`checked`].
 pub(crate) fn of(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
 }
@@ -110,7 +110,7 @@ mod tests {
             for host in hosts {
                 request = request.header(HOST, *host);
             }
-            fault(&request.body(Body::empty()).expect("a request")).is_some()
+            checked(&request.body(Body::empty()).expect("a request")).is_err()
         };
         assert!(!fault_of(Version::HTTP_10, &[]));
         assert!(fault_of(Version::HTTP_11, &[]));

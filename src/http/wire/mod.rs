@@ -10,10 +10,14 @@ pub(crate) mod json;
 pub(crate) mod prefer;
 pub(crate) mod problem;
 pub(crate) mod query;
+pub(crate) mod request_id;
 pub(crate) mod request_key;
 
 use crate::domain::UserId;
 use crate::identity::Tokens;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode};
 use problem::Problem;
 use std::time::Duration;
 
@@ -38,4 +42,21 @@ pub(crate) trait UserLimit: Send + Sync {
 /// A value of ours as JSON: structs of texts and numbers, which always serialize.
 fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
+}
+
+/// Room for the headers of a response, with those that the layers add: a map that grows rebuilds itself.
+const HEADERS: usize = 12;
+
+/// A response with these headers.
+pub(crate) fn response<const N: usize>(
+    status: StatusCode,
+    head: [(HeaderName, HeaderValue); N],
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.extend(head);
+    response
 }
