@@ -4,7 +4,7 @@
 //! the panic must be counted, and `catch-panic` would box every body.
 
 use super::Shared;
-use crate::http::wire::prefer;
+use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Code, Problem};
 use crate::telemetry::{Panicked, Part, Span};
 use axum::extract::Request;
@@ -17,12 +17,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower::{Layer, Service};
 
-/// Gives each request its time.
+/// Gives each request its time, and as much more as it asked to wait.
 #[derive(Clone)]
 pub(super) struct DeadlineLayer {
     pub(super) shared: Arc<Shared>,
-    /// Whether `Prefer: wait` extends the time.
-    pub(super) may_wait: bool,
 }
 
 impl<S> Layer<S> for DeadlineLayer {
@@ -33,7 +31,7 @@ impl<S> Layer<S> for DeadlineLayer {
     }
 }
 
-/// The inner service, given up when it takes too long.
+/// The inner service, dropped when it takes too long.
 #[derive(Clone)]
 pub(super) struct Deadline<S> {
     inner: S,
@@ -55,8 +53,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let shared = self.layer.shared.clone();
-        let wait =
-            if self.layer.may_wait { prefer::wait(request.headers()) } else { Duration::ZERO };
+        let Wait(wait) = Wait::of(request.extensions());
         let span = shared.tracing.is_on().then(|| request.extensions_mut().remove::<Arc<Span>>());
         let answer = self.inner.call(request);
         Box::pin(async move {

@@ -128,7 +128,6 @@ impl Edge {
         let (shared, is_probe) = (&self.shared, route.kind == Kind::Probe);
         let limits = self.limits.clone().filter(|_| !is_probe);
         let allowed = self.hosts.clone().filter(|_| !is_probe);
-        let may_wait = route.may_wait;
         routes.layer(
             ServiceBuilder::new()
                 .layer(StepLayer(Observe { shared: shared.clone(), route }))
@@ -142,7 +141,7 @@ impl Edge {
                 .option_layer(limits.map(|limits| StepLayer(RateLimit(limits))))
                 .layer(StepLayer(CheckHost { allowed }))
                 .option_layer(self.csrf.clone())
-                .layer(DeadlineLayer { shared: shared.clone(), may_wait }),
+                .layer(DeadlineLayer { shared: shared.clone() }),
         )
     }
 }

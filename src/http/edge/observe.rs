@@ -3,7 +3,7 @@
 use super::access_log::AccessLog;
 use super::step::Step;
 use super::{Kind, RouteTraits, Shared, client_ip, span};
-use crate::http::wire::prefer;
+use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::Problem;
 use crate::http::wire::request_id::{RequestId, X_REQUEST_ID};
 use crate::telemetry::{Route, Span};
@@ -61,8 +61,7 @@ impl Step for Observe {
         let route = shared.metrics.route(method, name);
         let is_logged = enabled!(target: "access", Level::INFO);
         let client = is_logged.then(|| client_ip::address(request, &shared.trusted_proxies));
-        let wait =
-            if self.route.may_wait { prefer::wait(request.headers()) } else { Duration::ZERO };
+        let Wait(wait) = if self.route.may_wait { Wait::note(request) } else { Wait::default() };
         let mut span = None;
         if self.route.kind == Kind::Api && shared.tracing.is_on() {
             let begun = Arc::new(span::begin(&shared, request, &id, (method, name)));

@@ -9,8 +9,8 @@ use http::{StatusCode, Version};
 /// Begins the span of a request.
 ///
 /// It is a child of the caller's span, if the caller is trusted (`TRACING_TRUST_CALLER`). Otherwise it
-/// begins a trace of its own that links to the caller's: no stranger decides which traces are kept, or
-/// joins one.
+/// begins a new trace that links to the caller's, so that an untrusted caller can neither decide which
+/// traces are kept nor join one.
 ///
 /// It names the route and never the path: that is the caller's text, of any length, and may hold
 /// personal data.

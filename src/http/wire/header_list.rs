@@ -13,7 +13,7 @@ pub(crate) fn items<'a>(
     items.map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty())
 }
 
-/// Whether `Accept` lists HTML: browsers do, other programs hardly ever.
+/// Whether `Accept` lists HTML: browsers send that, other programs seldom.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     items(headers, &ACCEPT).any(|range| {
         let essence = range.split(';').next().unwrap_or_default();

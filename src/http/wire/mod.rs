@@ -39,7 +39,7 @@ pub(crate) trait UserLimit: Send + Sync {
     fn count(&self, user: UserId) -> Result<(), Problem>;
 }
 
-/// A value of ours as JSON: structs of texts and numbers, which always serialize.
+/// A value as JSON: structs of texts and numbers, which always serialize.
 fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
 }

@@ -1,16 +1,49 @@
 //! `Prefer: wait=N` (RFC 7240): how long a caller wants to wait for a payment.
 
 use super::header_list::{Escapes, split};
-use http::HeaderMap;
+use axum::extract::{FromRequestParts, Request};
+use http::request::Parts;
+use http::{Extensions, HeaderMap};
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// Maximum time that a caller can ask to wait.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How long the caller wants to wait; zero without the preference.
+///
+/// The outermost layer reads it once, on routes that wait, and notes it in the request's extensions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl Wait {
+    /// Reads the preference, and notes it if there is one.
+    pub(crate) fn note(request: &mut Request) -> Self {
+        let wait = Self(wait(request.headers()));
+        if !wait.0.is_zero() {
+            request.extensions_mut().insert(wait);
+        }
+        wait
+    }
+
+    /// The noted wait.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or_default()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wait {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
 /// How long the caller wants to wait, up to [`WAIT_MAX`]; zero without the preference.
 ///
 /// The first of several counts, and one that is not a number of seconds means zero (RFC 7240, 2).
-pub(crate) fn wait(headers: &HeaderMap) -> Duration {
+fn wait(headers: &HeaderMap) -> Duration {
     let lines = headers.get_all("prefer").into_iter().filter_map(|line| line.to_str().ok());
     let preferences = lines.flat_map(|line| split(line, ',', Escapes::Backslash));
     let mut waits = preferences.filter_map(|preference| {

@@ -8,9 +8,10 @@ use crate::domain::{Booking, BookingId, BookingStatus, Invalid, UserId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::json::{Id, Json};
+use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{NoQuery, Query, readable};
-use crate::http::wire::{gzip, prefer, request_key};
+use crate::http::wire::{gzip, request_key};
 use crate::identity::{Caller, Scope};
 use crate::rules::{CancelledBy, Refusal};
 use axum::extract::State;
@@ -66,6 +67,7 @@ pub(crate) async fn place(
     caller: Caller,
     watch: Watch,
     _: NoQuery,
+    Wait(wait): Wait,
     headers: HeaderMap,
     Json(body, mistyped): Json<PlaceBookingBody>,
 ) -> Result<Response, Problem> {
@@ -77,7 +79,7 @@ pub(crate) async fn place(
     let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
     let pending_max = api.limits.pending_max.filter(|_| !is_staff);
     let request = PlaceBooking { pending_max, ..request };
-    let wait = Some(prefer::wait(&headers)).filter(|wait| !wait.is_zero());
+    let wait = Some(wait).filter(|wait| !wait.is_zero());
     let placed = api.bookings.place(request, wait.is_some()).await;
     deed.booking = placed.as_ref().ok().map(|placed| placed.booking.id);
     let mut placed = deed.end(placed)?;
