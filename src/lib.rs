@@ -5,8 +5,8 @@
 //! - [`domain`], [`messages`], [`rules`]: values, messages and decisions, without I/O;
 //! - [`config`], [`clock`], [`ids`], [`tasks`], [`telemetry`], [`tls`]: settings, time, fresh ids, tasks, and
 //!   what operators see;
-//! - [`store`], [`bus`], [`lock`], [`cache`], [`gateway`]: ports, each with its adapters beside it;
-//!   [`redis`] is the connection that two of them share;
+//! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
+//!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
 //! - [`booking`], [`search`], [`payments`], [`relay`], [`people`]: use cases and workers;
 //! - [`identity`], [`health`]: who calls, and which dependencies answer;
@@ -29,6 +29,7 @@ pub mod health;
 pub mod http;
 pub mod identity;
 pub mod ids;
+pub mod limits;
 pub mod lock;
 pub mod messages;
 pub mod payments;

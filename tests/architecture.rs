@@ -104,6 +104,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("redis", &["config", "telemetry"]),
     ("lock", &["domain", "redis"]),
     ("cache", &["domain", "redis", "telemetry"]),
+    ("limits", &["redis"]),
     ("gateway", &["clock", "domain", "store"]),
     (
         "engine",
@@ -158,7 +159,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("http/edge", &["config", "domain", "http/wire", "telemetry"]),
+    ("http/edge", &["config", "domain", "http/wire", "limits", "telemetry"]),
     ("http/connection", &["config", "http/edge", "telemetry"]),
     ("http", &["http/connection", "http/edge", "http/routes", "http/wire"]),
     (
@@ -313,7 +314,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["store/", "gateway/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
     let shared = ["use redis::", " redis::", "(redis::", "<redis::"];
-    only_in(&["redis/", "cache/redis.rs", "lock/redis.rs"], &shared);
+    only_in(&["redis/", "cache/redis.rs", "limits/redis.rs", "lock/redis.rs"], &shared);
     only_in(&["telemetry/"], &["prometheus::", "tracing_subscriber", "opentelemetry"]);
     only_in(&["cli/"], &["clap::", "csv::", "indicatif"]);
     only_in(&["cli/import/", "search/", "http/wire/gzip.rs"], &["flate2"]);

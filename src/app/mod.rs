@@ -18,6 +18,7 @@ use crate::domain::{Flight, FlightId};
 use crate::engine::{CompletionWaiters, Engine};
 use crate::health::Health;
 use crate::identity::Tokens;
+use crate::limits::SharedLimits;
 use crate::rules::Policy;
 use crate::search::Search;
 use crate::store::StoreError;
@@ -62,6 +63,8 @@ pub struct App {
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
     workers: Workers,
+    /// Rate limits that replicas share; `None`: this process counts alone.
+    limits: Option<Arc<dyn SharedLimits>>,
     /// The store whose clock this process follows.
     postgres: Option<Arc<PostgresStore>>,
     /// Listens on the operators' port (`METRICS_PORT`), if there is one.
@@ -72,8 +75,8 @@ pub struct App {
 impl App {
     /// Builds the service from its settings. No worker runs yet.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
-        let Opening { ports, postgres, claims } = Opening::from_config(&config).await?;
-        let app = Self { postgres, claims, ..Self::assemble(config, ports) };
+        let Opening { ports, limits, postgres, claims } = Opening::from_config(&config).await?;
+        let app = Self { limits, postgres, claims, ..Self::assemble(config, ports) };
         if let Some(tokens) = &app.tokens {
             tokens.prepare().await?;
         }
@@ -101,6 +104,7 @@ impl App {
             config,
             draining: Arc::default(),
             stopping,
+            limits: None,
             postgres: None,
             operators: None,
             claims: Claims::default(),
@@ -111,6 +115,12 @@ impl App {
     #[must_use]
     pub fn with_operators_at(self, listener: TcpListener) -> Self {
         Self { operators: Some(listener), ..self }
+    }
+
+    /// Shares the rate limits with other replicas.
+    #[must_use]
+    pub fn with_limits(self, limits: Arc<dyn SharedLimits>) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 
     /// The oldest flight, as an example to try the service with.

@@ -4,6 +4,7 @@ use super::App;
 use super::shared::{payment_group, settlement_group};
 use crate::bus::BusError;
 use crate::config::Role;
+use crate::http::Edge;
 use crate::messages::Topic;
 use std::time::Duration;
 use tracing::debug;
@@ -36,6 +37,12 @@ impl App {
         let cache = self.shared.ports.cache.clone();
         self.workers.spawn("cache", last, async move { cache.run().await });
         Ok(())
+    }
+
+    /// Shares the rate limits of a router with other replicas.
+    pub(super) fn share_limits(&self, edge: &Edge) {
+        let last = &self.workers.stops().relay;
+        self.workers.spawn("rate limits", last, edge.share_limits());
     }
 
     /// The groups exist before anything is published, so they miss no message.

@@ -12,6 +12,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::gateway::Gateway;
 use crate::ids::{Ids, RandomIds};
+use crate::limits::SharedLimits;
+use crate::limits::redis::RedisLimits;
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
@@ -53,6 +55,8 @@ pub struct Ports {
 /// The ports of a service, and what only the process itself needs.
 pub(super) struct Opening {
     pub(super) ports: Ports,
+    /// Rate limits that replicas share.
+    pub(super) limits: Option<Arc<dyn SharedLimits>>,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
     pub(super) claims: Claims,
@@ -77,6 +81,7 @@ impl Opening {
             Some(redis) if config.flight_locks => redis_locks(redis.clone(), &opened.identity),
             _ => Arc::new(MemoryLocks::default()),
         };
+        let limits = redis.clone().map(|redis| redis_limits(redis, &opened.identity));
         let cache: Arc<dyn SearchCache> = match redis {
             Some(redis) => {
                 let prefix = format!("search:{}:", opened.identity);
@@ -92,7 +97,7 @@ impl Opening {
         let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());
         let ports =
             Ports { store, gateway, bus, locks, cache, clock, ids, tasks, metrics, tracing };
-        Ok(Self { ports, postgres, claims })
+        Ok(Self { ports, limits, postgres, claims })
     }
 }
 
@@ -111,6 +116,11 @@ async fn sole_lease(config: &Config, store: &dyn Store) -> anyhow::Result<Option
 /// The locks that replicas share on the flights of a database.
 pub(super) fn redis_locks(redis: Redis, identity: &str) -> Arc<dyn FlightLocks> {
     Arc::new(RedisLocks::new(redis, &format!("flight_lock:{identity}:")))
+}
+
+/// The rate limits that the replicas of a database share.
+fn redis_limits(redis: Redis, identity: &str) -> Arc<dyn SharedLimits> {
+    Arc::new(RedisLimits::new(redis, &format!("rate_limit:{identity}:")))
 }
 
 /// The names of external systems in spans.

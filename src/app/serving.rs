@@ -21,6 +21,7 @@ impl App {
         let metrics = self.config.metrics_port.is_none();
         let shown = http::Shown { docs: self.config.docs, metrics };
         let edge = self.edge(&self.config);
+        self.share_limits(&edge);
         router(self.api(shown, &edge), &edge)
     }
 
@@ -33,7 +34,8 @@ impl App {
     }
 
     fn edge(&self, config: &Config) -> http::Edge {
-        http::Edge::from_config(config, self.metrics.clone(), self.shared.ports.tracing.clone())
+        let (tracing, limits) = (self.shared.ports.tracing.clone(), self.limits.clone());
+        http::Edge::from_config(config, self.metrics.clone(), tracing, limits)
     }
 
     fn api(&self, shown: http::Shown, edge: &http::Edge) -> http::Api {

@@ -69,6 +69,7 @@ mod secure_start;
 mod sell_out;
 mod settings;
 mod settling;
+mod shared_limits;
 mod signed_messages;
 mod slow_clients;
 mod sole_server;

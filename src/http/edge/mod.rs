@@ -17,6 +17,7 @@ mod step;
 
 use crate::config::{Config, Network};
 use crate::http::wire::UserLimit;
+use crate::limits::SharedLimits;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
 use csrf::Csrf;
@@ -95,8 +96,13 @@ impl RouteTraits {
 }
 
 impl Edge {
-    /// The stack for these settings.
-    pub fn from_config(config: &Config, metrics: Metrics, tracing: Tracing) -> Self {
+    /// The stack for these settings; its rate limits are shared with other replicas through `shared`.
+    pub fn from_config(
+        config: &Config,
+        metrics: Metrics,
+        tracing: Tracing,
+        shared: Option<Arc<dyn SharedLimits>>,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 metrics,
@@ -107,7 +113,7 @@ impl Edge {
                 request_timeout: config.server_write_timeout,
             }),
             cors: cors::layer(&config.cors_origins),
-            limits: RateLimits::from_config(config),
+            limits: RateLimits::from_config(config, shared),
             hosts: AllowedHosts::from_config(config),
             csrf: csrf::layer(config),
         }
@@ -116,6 +122,16 @@ impl Edge {
     /// The limit of each user, which is known only after its token was read.
     pub(crate) fn user_limit(&self) -> Option<Arc<dyn UserLimit>> {
         self.limits.clone().map(|limits| limits as Arc<dyn UserLimit>)
+    }
+
+    /// Shares the rate limits with other replicas, for ever; ends at once where there is nothing to share.
+    pub fn share_limits(&self) -> impl Future<Output = ()> + Send + 'static {
+        let limits = self.limits.clone();
+        async move {
+            if let Some(limits) = limits {
+                limits.share().await;
+            }
+        }
     }
 
     /// Routes inside the stack; the first layer is the outermost.

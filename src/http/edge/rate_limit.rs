@@ -2,18 +2,23 @@
 //!
 //! The narrowest bucket is asked first, because governor gives no refund: a request that a wider bucket
 //! refuses has used a part of the narrower one. A refusal itself uses nothing.
+//!
+//! Replicas with Redis share the limits ([`RateLimits::share`]); no request waits for that. While Redis is away
+//! each replica counts alone.
 
 use super::client_ip;
-use super::fixed_table::FixedTable;
+use super::fixed_table::{FixedTable, Taken};
 use super::step::Step;
 use crate::config::{Config, Network, RateLimit as Limit};
 use crate::domain::UserId;
 use crate::http::wire::UserLimit;
 use crate::http::wire::problem::{Code, Problem};
+use crate::limits::{Limit as Rate, SharedLimits, Spent};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use governor::clock::{Clock, QuantaClock};
+use governor::clock::{Clock, QuantaClock, Reference};
 use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue};
@@ -27,7 +32,7 @@ use std::time::Duration;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Clients whose requests are counted, in 2.3 MB, and as many users.
+/// Clients whose requests are counted, in 2.5 MB, and as many users.
 const CLIENTS_MAX: usize = 131_072;
 
 /// /48 networks whose requests are counted, in 0.3 MB.
@@ -35,6 +40,12 @@ const NETWORKS_MAX: usize = 16_384;
 
 /// How much more a /48 of IPv6 may ask than one client: it has 65,536 of them.
 const NETWORK_FACTOR: u32 = 10;
+
+/// How often replicas tell each other what they have admitted.
+const SHARE_EVERY: Duration = Duration::from_millis(250);
+
+/// A key is shared once it has spent this part of its burst at one replica.
+const SHARED_PART: u32 = 8;
 
 /// The limits of a port.
 pub(super) struct RateLimits {
@@ -44,25 +55,50 @@ pub(super) struct RateLimits {
     /// `RateLimit` of an admitted request, by what is left: made once, since each answer has it.
     left: Box<[HeaderValue]>,
     trusted_proxies: Vec<Network>,
+    /// `None` in a process that shares its limits with no other.
+    shared: Option<Arc<dyn SharedLimits>>,
 }
 
 impl RateLimits {
     /// `RATE_LIMIT_RPS` and `RATE_LIMIT_BURST`; `None` without a limit.
-    pub(super) fn from_config(config: &Config) -> Option<Arc<Self>> {
+    pub(super) fn from_config(
+        config: &Config,
+        shared: Option<Arc<dyn SharedLimits>>,
+    ) -> Option<Arc<Self>> {
         let limit = config.rate_limit?;
         let wide = Limit {
             per_second: limit.per_second.saturating_mul(NETWORK_FACTOR),
             burst: limit.burst.saturating_mul(NETWORK_FACTOR),
         };
         let users_max = if config.auth.is_some() { CLIENTS_MAX } else { 1 };
-        let clients = Bucket::new("client", limit, CLIENTS_MAX, QuantaClock::default());
+        let bucket = |name, limit, keys_max| {
+            Bucket::new(name, limit, keys_max, QuantaClock::default(), shared.is_some())
+        };
+        let clients = bucket("client", limit, CLIENTS_MAX);
         Some(Arc::new(Self {
             left: (0..=limit.burst).map(|left| clients.left(left)).collect(),
             clients,
-            networks: Bucket::new("network", wide, NETWORKS_MAX, QuantaClock::default()),
-            users: Bucket::new("user", limit, users_max, QuantaClock::default()),
+            networks: bucket("network", wide, NETWORKS_MAX),
+            users: bucket("user", limit, users_max),
             trusted_proxies: config.trusted_proxies.clone(),
+            shared,
         }))
+    }
+
+    /// Tells the other replicas every [`SHARE_EVERY`] what this one has admitted, and counts what they have.
+    /// Never ends; ends at once without other replicas.
+    ///
+    /// With N replicas a client may get `burst` requests from each at once, and more than the rate from one
+    /// replica until it hears of the others: in t seconds at most N × (burst + 2 × `SHARE_EVERY` × rate) +
+    /// t × rate. What was too much is paid back, since all of it delays the moment when the budget is whole.
+    pub(super) async fn share(&self) {
+        let Some(shared) = &self.shared else { return };
+        loop {
+            tokio::time::sleep(SHARE_EVERY).await;
+            for bucket in [&self.clients, &self.networks, &self.users] {
+                bucket.exchange(&**shared).await;
+            }
+        }
     }
 
     /// Counts a request; what its client may still ask at once.
@@ -107,23 +143,61 @@ impl Step for RateLimit {
     }
 }
 
+impl Taken {
+    /// What a key has spent, with the time from now until its budget is whole.
+    fn since(self, now: Nanos) -> Spent {
+        let whole_in = self.whole_at.as_u64().saturating_sub(now.as_u64());
+        let Self { key, requests, .. } = self;
+        Spent { key, requests, whole_in: Duration::from_nanos(whole_in) }
+    }
+}
+
 /// A limit, and what each key has used of it.
 struct Bucket<C: Clock = QuantaClock> {
     name: &'static str,
     limit: Limit,
     policy: HeaderValue,
     limiter: RateLimiter<u64, FixedTable, C, StateInformationMiddleware>,
+    /// The limiter's state.
+    table: FixedTable,
+    /// The moment from which the limiter counts nanoseconds.
+    start: C::Instant,
 }
 
 impl<C: Clock> Bucket<C> {
-    fn new(name: &'static str, limit: Limit, keys_max: usize, clock: C) -> Self {
+    fn new(name: &'static str, limit: Limit, keys_max: usize, clock: C, is_shared: bool) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(limit.per_second));
         let quota = quota.allow_burst(at_least_one(limit.burst));
         let window = limit.burst.div_ceil(limit.per_second);
         let policy = header(&format!("\"{name}\";q={};w={window}", limit.burst));
-        let limiter = RateLimiter::new(quota, FixedTable::new(keys_max), clock);
-        Self { name, limit, policy, limiter }
+        let from = limit.burst.div_ceil(SHARED_PART).try_into().unwrap_or(u16::MAX);
+        let table = FixedTable::new(keys_max, is_shared.then_some(from));
+        let start = clock.now();
+        let limiter = RateLimiter::new(quota, table.clone(), clock);
+        Self { name, limit, policy, limiter, table, start }
+    }
+
+    /// Tells the other replicas what this one has admitted since the last exchange, and delays each budget
+    /// by what they have. Without an answer this replica goes on alone.
+    async fn exchange(&self, shared: &dyn SharedLimits) {
+        let now = self.now();
+        let spent: Vec<_> = self.table.take().iter().map(|taken| taken.since(now)).collect();
+        if spent.is_empty() {
+            return;
+        }
+        let regain = Duration::from_secs(1) / self.limit.per_second;
+        let rate = Rate { name: self.name, regain, burst: self.limit.burst };
+        let Some(waits) = shared.exchange(&rate, &spent).await else { return };
+        let now = self.now();
+        for (spent, whole_in) in spent.iter().zip(waits) {
+            self.table.delay(spent.key, now + whole_in);
+        }
+    }
+
+    /// The time as the limiter counts it.
+    fn now(&self) -> Nanos {
+        self.limiter.clock().now().duration_since(self.start)
     }
 
     /// Counts a request of a key; what it may still ask at once.
@@ -171,14 +245,14 @@ mod tests {
     fn bucket(per_second: u32, burst: u32) -> (Bucket<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
         let limit = Limit { per_second, burst };
-        (Bucket::new("client", limit, CLIENTS_MAX, clock.clone()), clock)
+        (Bucket::new("client", limit, CLIENTS_MAX, clock.clone(), true), clock)
     }
 
     fn limits(per_second: u32, burst: u32) -> Arc<RateLimits> {
         let (per_second, burst) = (per_second.to_string(), burst.to_string());
         let variables = [("RATE_LIMIT_RPS", &*per_second), ("RATE_LIMIT_BURST", &*burst)];
         let config = Config::of(&variables).expect("sound settings");
-        RateLimits::from_config(&config).expect("a limit")
+        RateLimits::from_config(&config, None).expect("a limit")
     }
 
     fn headers_of(refused: Problem) -> (String, String, String) {
@@ -217,6 +291,52 @@ mod tests {
         assert_eq!((retry_after.as_str(), policy.as_str()), ("1", "\"client\";q=5;w=3"));
         assert_eq!(left, "\"client\";r=0;t=3");
         assert_eq!(bucket.left(5), header("\"client\";r=5;t=0"));
+    }
+
+    /// Replicas in one process, whose sum is exact and immediate.
+    #[derive(Default)]
+    struct Sum(parking_lot::Mutex<Duration>);
+
+    #[async_trait::async_trait]
+    impl SharedLimits for Sum {
+        async fn exchange(&self, rate: &Rate, spent: &[Spent]) -> Option<Vec<Duration>> {
+            let mut whole_in = self.0.lock();
+            let [Spent { key: 1, requests, whole_in: own }] = spent else { return None };
+            *whole_in = (*whole_in + rate.regain * u32::from(*requests)).max(*own);
+            Some(vec![*whole_in])
+        }
+    }
+
+    #[tokio::test]
+    async fn what_other_replicas_admitted_counts_and_too_much_is_paid_back() {
+        let ((one, clock), (other, later)) = (bucket(10, 20), bucket(10, 20));
+        let sum = Sum::default();
+        let admitted = |bucket: &Bucket<_>| (0..30).filter(|_| bucket.count(1).is_ok()).count();
+        assert_eq!((admitted(&one), admitted(&other)), (20, 20));
+        for bucket in [&one, &other] {
+            bucket.exchange(&sum).await;
+        }
+        // 40 requests take four seconds to regain; a burst may be ahead of them.
+        for clock in [&clock, &later] {
+            clock.advance(Duration::from_secs(2));
+        }
+        assert_eq!((admitted(&one), admitted(&other)), (20, 0));
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_a_replica_counts_alone() {
+        struct Away;
+        #[async_trait::async_trait]
+        impl SharedLimits for Away {
+            async fn exchange(&self, _: &Rate, _: &[Spent]) -> Option<Vec<Duration>> {
+                None
+            }
+        }
+        let (bucket, clock) = bucket(10, 20);
+        assert_eq!((0..30).filter(|_| bucket.count(1).is_ok()).count(), 20);
+        bucket.exchange(&Away).await;
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((0..30).filter(|_| bucket.count(1).is_ok()).count(), 10);
     }
 
     #[test]
@@ -260,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_million_clients_take_no_more_room_than_one_and_none_is_refused_for_another() {
-        let table = FixedTable::new(CLIENTS_MAX);
+        let table = FixedTable::new(CLIENTS_MAX, Some(1));
         assert!(table.bytes() < 2_500_000);
         let (bucket, _) = bucket(10, 20);
         assert!((0..1_000_000).all(|key| bucket.count(key).is_ok()));
