@@ -3,4 +3,5 @@
 pub(super) mod commit;
 pub(super) mod load;
 pub(super) mod request_keys;
+mod sets;
 pub(super) mod writes;

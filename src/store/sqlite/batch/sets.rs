@@ -1,0 +1,219 @@
+//! The sets of a commit's rows: for each, the statement that writes it in the trigger, and its rows as JSON.
+
+use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
+use crate::rules::{Change, IdempotencyRecord, RequestRecord};
+use crate::store::rows::micros;
+use crate::store::rows::sql::json;
+use serde::Serialize;
+
+/// The rows of one statement. It must write every row; it writes fewer if one is stale.
+pub(super) struct Set {
+    /// The view's column that the statement reads.
+    pub(super) name: &'static str,
+    pub(super) statement: &'static str,
+    pub(super) rows: usize,
+    pub(super) json: Option<String>,
+}
+
+impl Set {
+    /// A set with a row per change.
+    fn new<'a, C, R: Serialize>(
+        name: &'static str,
+        statement: &'static str,
+        changes: &'a [C],
+        row: impl Fn(&'a C) -> R,
+    ) -> Self {
+        let rows: Vec<R> = changes.iter().map(row).collect();
+        let json = (!rows.is_empty()).then(|| json(&rows));
+        Self { name, statement, rows: rows.len(), json }
+    }
+}
+
+type FlightChange = Change<Flight, Flight>;
+type PaymentChange = Change<Option<PaymentStatus>, Payment>;
+type BookingChange = Change<Option<BookingStatus>, Booking>;
+
+/// A flight's inventory, the only part that a hold or a settlement changes.
+fn inventory(Change { was, after }: &FlightChange) -> impl Serialize {
+    let seats = (after.available_seats, after.held_seats, after.blocked_seats);
+    (after.id, was.version, after.version, micros(after.updated_at), seats)
+}
+
+pub(super) fn update_seats(flights: &[&FlightChange]) -> Set {
+    Set::new(
+        "seats",
+        "UPDATE flights SET
+            version = c.value ->> 2,
+            updated_at = c.value ->> 3,
+            available_seats = c.value ->> '$[4][0]',
+            held_seats = c.value ->> '$[4][1]',
+            blocked_seats = c.value ->> '$[4][2]'
+           FROM jsonb_each(NEW.seats) AS c
+          WHERE flights.id = c.value ->> 0 AND flights.version = c.value ->> 1",
+        flights,
+        |change| inventory(change),
+    )
+}
+
+pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
+    Set::new(
+        "whole_flights",
+        "UPDATE flights SET
+            version = c.value ->> '$[0][2]',
+            updated_at = c.value ->> '$[0][3]',
+            available_seats = c.value ->> '$[0][4][0]',
+            held_seats = c.value ->> '$[0][4][1]',
+            blocked_seats = c.value ->> '$[0][4][2]',
+            flight_number = c.value ->> '$[1][0][0]',
+            source = c.value ->> '$[1][0][1]',
+            destination = c.value ->> '$[1][0][2]',
+            route = c.value ->> '$[1][1]',
+            timestamp = c.value ->> '$[1][2][0]',
+            arrival_timestamp = c.value ->> '$[1][2][1]',
+            total_seats = c.value ->> '$[1][3]',
+            flight_status = c.value ->> '$[1][4]',
+            price = c.value ->> '$[1][5]'
+           FROM jsonb_each(NEW.whole_flights) AS c
+          WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
+        flights,
+        |change| {
+            let after = &change.after;
+            let fields = (
+                (&after.flight_number, &after.source, &after.destination),
+                route_key(&after.source, &after.destination),
+                (micros(after.departs_at), after.arrives_at.map(micros)),
+                after.total_seats,
+                after.flight_status,
+                after.price.stored(),
+            );
+            (inventory(change), fields)
+        },
+    )
+}
+
+pub(super) fn insert_payments(payments: &[&PaymentChange]) -> Set {
+    Set::new(
+        "new_payments",
+        "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
+                traceparent)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                value ->> 6, value ->> 7
+           FROM jsonb_each(NEW.new_payments)",
+        payments,
+        |change| {
+            let payment = &change.after;
+            (
+                payment.reference,
+                payment.amount.stored(),
+                payment.currency,
+                &payment.method,
+                payment.status.as_str(),
+                micros(payment.created_at),
+                micros(payment.updated_at),
+                &payment.traceparent,
+            )
+        },
+    )
+}
+
+pub(super) fn update_payments(payments: &[&PaymentChange]) -> Set {
+    Set::new(
+        "payments",
+        "UPDATE payments SET status = c.value ->> 2, updated_at = c.value ->> 3
+           FROM jsonb_each(NEW.payments) AS c
+          WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1",
+        payments,
+        |change| {
+            let was = change.was.map(PaymentStatus::as_str);
+            let payment = &change.after;
+            (payment.reference, was, payment.status.as_str(), micros(payment.updated_at))
+        },
+    )
+}
+
+pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
+    Set::new(
+        "new_bookings",
+        "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
+                payment_reference_id, booking_price, seats_booked, booking_metadata,
+                hold_expires_at, created_at, updated_at)
+         SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]',
+                value ->> '$[0][3]', value ->> 1,
+                value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
+                value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]'
+           FROM jsonb_each(NEW.new_bookings)",
+        bookings,
+        |change| {
+            let booking = &change.after;
+            (
+                (booking.id, booking.flight_id, booking.user_id, booking.status),
+                booking.failure_reason,
+                (booking.payment_reference, booking.booking_price.stored(), booking.seats_booked),
+                booking.passengers.as_ref().map(json),
+                micros(booking.hold_expires_at),
+                (micros(booking.created_at), micros(booking.updated_at)),
+            )
+        },
+    )
+}
+
+pub(super) fn update_bookings(bookings: &[&BookingChange]) -> Set {
+    Set::new(
+        "bookings",
+        "UPDATE bookings SET status = c.value ->> 2, failure_reason = c.value ->> 3,
+                updated_at = c.value ->> 4
+           FROM jsonb_each(NEW.bookings) AS c
+          WHERE bookings.id = c.value ->> 0 AND bookings.status = c.value ->> 1",
+        bookings,
+        |change| {
+            let was = change.was.map(BookingStatus::as_str);
+            let booking = &change.after;
+            (booking.id, was, booking.status, booking.failure_reason, micros(booking.updated_at))
+        },
+    )
+}
+
+/// Replaces the record of another commit only after it has lapsed.
+pub(super) fn upsert_keys(records: &[IdempotencyRecord]) -> Set {
+    Set::new(
+        "keys",
+        "INSERT INTO idempotency_keys (user_id, key, request_hash, booking_id, created_at)
+         SELECT c.value ->> 0, c.value ->> 1, c.value ->> 2, c.value ->> 3, c.value ->> 4
+           FROM jsonb_each(NEW.keys) AS c
+          WHERE NOT EXISTS (
+                SELECT 1 FROM idempotency_keys AS k
+                 WHERE k.user_id = c.value ->> 0 AND k.key = c.value ->> 1
+                   AND k.created_at > c.value ->> 5)
+             ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash,
+                booking_id = excluded.booking_id, created_at = excluded.created_at",
+        records,
+        |record| {
+            let (key, hash, made_at) = (&record.key, &record.request_hash, record.created_at);
+            let old = micros(made_at - IdempotencyRecord::KEPT_FOR);
+            (record.user_id, key, hash, record.booking_id, micros(made_at), old)
+        },
+    )
+}
+
+/// The same for keys of other routes.
+pub(super) fn upsert_requests(records: &[RequestRecord]) -> Set {
+    Set::new(
+        "keys_of_requests",
+        "INSERT INTO request_keys (route, owner, key, hash, made, created_at)
+         SELECT c.value ->> 0, c.value ->> 1, c.value ->> 2, c.value ->> 3, c.value ->> 4,
+                c.value ->> 5
+           FROM jsonb_each(NEW.keys_of_requests) AS c
+          WHERE NOT EXISTS (
+                SELECT 1 FROM request_keys AS k
+                 WHERE k.route = c.value ->> 0 AND k.owner = c.value ->> 1
+                   AND k.key = c.value ->> 2 AND k.created_at > c.value ->> 6)
+             ON CONFLICT (route, owner, key) DO UPDATE SET hash = excluded.hash,
+                made = excluded.made, created_at = excluded.created_at",
+        records,
+        |RequestRecord { request, made, created_at }| {
+            let (route, owner, key) = request.name();
+            let old = micros(*created_at - IdempotencyRecord::KEPT_FOR);
+            (route, owner, key, &request.key.request_hash, made, micros(*created_at), old)
+        },
+    )
+}
