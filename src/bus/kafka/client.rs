@@ -1,4 +1,4 @@
-//! What every client of librdkafka here has in common: settings, logs, and a quiet end.
+//! What all clients of librdkafka share: settings, logs, and a bounded end.
 
 use super::BusError;
 use crate::config::KafkaSettings;
@@ -11,15 +11,16 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
-/// The least time between two lines of the log about the same kind of thing.
+/// Minimum time between two log lines of the same kind; further ones are logged at debug.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// Set for every client. Brokers that come back are found within a second.
+/// The settings of every client. Brokers that return are found within a second.
 const COMMON: [(&str, &str); 8] = [
     ("client.id", "airline-booking"),
     ("reconnect.backoff.ms", "50"),
@@ -28,7 +29,7 @@ const COMMON: [(&str, &str); 8] = [
     ("socket.timeout.ms", "10000"),
     ("socket.keepalive.enable", "true"),
     ("socket.nagle.disable", "true"),
-    // New topics and partitions are found within this time.
+    // How soon new topics and partitions are found.
     ("topic.metadata.refresh.interval.ms", "10000"),
 ];
 
@@ -57,7 +58,7 @@ impl Clients {
         }
         match &settings.ca_location {
             Some(authorities) => _ = common.set("ssl.ca.location", authorities),
-            // OpenSSL that is built in knows no system's folder; librdkafka looks where systems have it.
+            // The bundled OpenSSL knows no system folder; `probe` makes librdkafka look in the usual ones.
             None if protocol.ends_with("ssl") => _ = common.set("ssl.ca.location", "probe"),
             None => {}
         }
@@ -89,7 +90,7 @@ impl Clients {
 impl From<KafkaError> for BusError {
     fn from(error: KafkaError) -> Self {
         match error {
-            // The value may be a password.
+            // Leaves out the value, which may be a password.
             KafkaError::ClientConfig(_, description, name, _) => {
                 Self(format!("{name}: {description}"))
             }
@@ -98,9 +99,9 @@ impl From<KafkaError> for BusError {
     }
 }
 
-/// Brings librdkafka's lines to the log: one of each kind in a while, the others at debug.
+/// Logs librdkafka's lines: one of each kind per [`QUIET`], the others at debug.
 ///
-/// During an outage every client says every second that it can't connect.
+/// During an outage every client reports every second that it cannot connect.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<HashMap<String, Instant>>>);
 
@@ -129,9 +130,9 @@ impl ClientContext for Log {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if self.is_due(&error.to_string()) {
-            warn!(%error, reason, "Kafka");
+            warn!(%error, reason, "Kafka client error");
         } else {
-            debug!(%error, reason, "Kafka");
+            debug!(%error, reason, "Kafka client error");
         }
     }
 
@@ -140,7 +141,7 @@ impl ClientContext for Log {
 
 impl ConsumerContext for Log {}
 
-/// Runs a call of librdkafka that blocks beside the runtime.
+/// Runs a blocking call of librdkafka on a thread for blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> KafkaResult<T> + Send + 'static,
 ) -> Result<T, BusError> {
@@ -150,7 +151,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The end of each partition of a list, as it is now.
+/// The present end of each partition of a list.
 pub(super) fn ends<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     mut list: TopicPartitionList,
@@ -167,8 +168,7 @@ pub(super) fn ends<C: ConsumerContext>(
     Ok(ends)
 }
 
-/// Whether a partition ends before what comes next in it: then its topic is another one than that in which
-/// it was read so far.
+/// Whether a partition ends before the next offset to read. Then the topic is a new one of the same name.
 pub(super) fn ends_before<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
@@ -189,7 +189,14 @@ pub(super) fn ends_before<C: ConsumerContext>(
     }))
 }
 
-/// A client that ends beside the runtime: leaving a group or stopping threads takes its time.
+/// How long the end of the runtime waits for a client to end. Leaving a group takes milliseconds while its
+/// coordinator answers.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client that ends on a thread of its own: to leave a group and to stop its threads takes time.
+///
+/// librdkafka gives no bound for that while brokers are down. So the end of the runtime, and with it of the
+/// process, waits at most [`END_TIMEOUT`]; Kafka removes a member that could not leave after its session timeout.
 pub(super) struct DropInBackground<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> From<T> for DropInBackground<T> {
@@ -202,15 +209,25 @@ impl<T: Send + 'static> Deref for DropInBackground<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is taken at its end only")
+        self.0.as_ref().expect("only a drop takes it")
     }
 }
 
 impl<T: Send + 'static> Drop for DropInBackground<T> {
     fn drop(&mut self) {
         let client = self.0.take();
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn_blocking(move || drop(client));
+        let (ended, end) = mpsc::channel::<()>();
+        let ending = thread::Builder::new().name("kafka-end".to_owned()).spawn(move || {
+            drop(client);
+            drop(ended);
+        });
+        if let Err(error) = ending {
+            warn!(%error, "a Kafka client ended on the caller's thread");
+        }
+        let wait = move || _ = end.recv_timeout(END_TIMEOUT);
+        match Handle::try_current() {
+            Ok(runtime) => _ = runtime.spawn_blocking(wait),
+            Err(_) => wait(),
         }
     }
 }
@@ -258,8 +275,29 @@ mod tests {
         assert!(value("ssl.ca.location").starts_with("probe"));
     }
 
+    /// A client whose brokers are down: it takes far too long to end.
+    struct Stuck;
+
+    impl Drop for Stuck {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_secs(60));
+        }
+    }
+
     #[test]
-    fn one_line_of_a_kind_is_said_in_a_while() {
+    fn a_client_that_does_not_end_delays_the_end_of_the_runtime_by_seconds_only() {
+        let began = Instant::now();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async { drop(DropInBackground::from(Stuck)) });
+        drop(runtime);
+        assert!(began.elapsed() >= END_TIMEOUT, "a client that can end has time to");
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        drop(DropInBackground::from(Stuck));
+        assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn lines_of_one_kind_are_logged_once_per_interval() {
         let log = Log::default();
         let due: Vec<_> = (0..3).map(|_| log.is_due("FAIL")).collect();
         assert_eq!(due, [true, false, false]);
@@ -267,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_setting_does_not_show_its_value() {
+    fn an_error_about_a_setting_leaves_out_its_value() {
         let mut config = ClientConfig::new();
         config.set("acks", "hush").set("sasl.password", "hush");
         let error = BusError::from(config.create_native_config().err().expect("refused"));

@@ -1,13 +1,13 @@
-//! The bus on Kafka: durable topics that other teams read and write as well.
+//! The bus on Kafka: durable topics that other teams also read and write.
 //!
-//! Nothing here needs Kafka at the start: clients connect by themselves, a topic is created at its
-//! first use, and a consumer waits until it can join its group. Calls of librdkafka
-//! that block run beside the runtime.
+//! The service starts without Kafka: clients connect by themselves, topics are created at their first use, and a
+//! consumer waits until it can join its group. Blocking calls of librdkafka run on threads for blocking work.
 
 mod client;
 mod group;
 mod letters;
 mod listener;
+mod member;
 mod offsets;
 mod producer;
 mod topics;
@@ -29,10 +29,10 @@ use std::time::{Duration, Instant};
 use topics::{Generations, Topics};
 use tracing::warn;
 
-/// How long Kafka has to answer a health check.
+/// How long a health check waits for Kafka.
 const PING_MAX: Duration = Duration::from_secs(1);
 
-/// How long `listen` waits for Kafka before it leaves the rest to the listener itself.
+/// How long `listen` waits for Kafka. After that the listener takes its position when Kafka answers.
 const LISTEN_MAX: Duration = Duration::from_secs(4);
 
 /// Topics on Kafka.
@@ -49,26 +49,26 @@ struct Shared {
     letters: Letters,
     signatures: Option<Signatures>,
     pinging: Arc<tokio::sync::Mutex<()>>,
-    /// In whose name listeners ask; they join nothing.
+    /// The `group.id` of listeners, which join no group.
     group_id: String,
 }
 
 impl Shared {
-    /// Sees to it that the four topics exist.
+    /// Creates those of the four topics that do not exist.
     async fn topics_exist(&self) -> Result<(), BusError> {
         self.topics.exist(&self.clients, &self.producer.current()).await
     }
 
-    /// Whether Kafka answers, and has the topic that is next in turn. One that was lost is made again.
+    /// Whether Kafka answers, and has the next topic in turn. Recreates topics that were lost.
     async fn ping(&self) -> Result<(), BusError> {
-        // One at a time, however many ask: the call holds a thread until Kafka answers or does not.
+        // One at a time, however many callers: the call blocks a thread until Kafka answers or times out.
         let turn = self.pinging.clone().lock_owned().await;
         let generations = self.topics.generations();
         if generations.iter().any(|lost| *lost > 0) {
             self.topics_exist().await?;
         }
         let producer = self.producer.current();
-        // Asking for a topic that is not there would make brokers create it that do such things.
+        // Some brokers create a missing topic when they are asked for it.
         let topic = self.topics.do_exist().then(|| self.topics.next_to_ping());
         let name = topic.map(|topic| self.topics.name(topic).to_owned());
         let answer = blocking(move || {
@@ -82,16 +82,16 @@ impl Shared {
         Err(BusError(format!("topic {} is gone", self.topics.name(topic))))
     }
 
-    /// After messages could not be written: looks whether their topics are gone.
+    /// Checks, after a failed write, whether topics were deleted.
     async fn look_for_topics(&self, generations: Generations) {
-        // Kafka does not answer: nothing is known of the topics.
+        // Without an answer nothing is known.
         let Ok(lost) = self.topics.lost(&self.producer.current()).await else { return };
         for topic in lost {
             self.lose(topic, generations[topic as usize]);
         }
     }
 
-    /// Notes that a topic is gone, once for each loss: its next use creates it again.
+    /// Records that a topic was deleted, once per loss. The next use recreates it.
     fn lose(&self, topic: Topic, generation: u64) {
         let producer = self.producer.current();
         if !self.topics.lose(topic, generation) {
@@ -101,24 +101,23 @@ impl Shared {
         warn!(
             topic = topic.as_str(),
             name = self.topics.name(topic),
-            "a topic was deleted and is made again; payments are asked for again, its other messages \
+            "a topic was deleted and is recreated; its payments are requested again, its other messages \
              are lost"
         );
-        // The one that has used the deleted topic keeps what it knows of its leaders.
+        // A producer that has used the deleted topic keeps its leaders.
         if let Err(error) = self.producer.replace(&self.clients, &producer) {
-            warn!(%error, "no new producer");
+            warn!(%error, "a new producer cannot be created");
         }
     }
 
-    /// Sees to it that a topic's dead letters have a place.
+    /// Creates the topic for a topic's dead letters if it does not exist.
     async fn dead_letters_exist(&self, topic: Topic) -> Result<(), BusError> {
         self.topics.dead_letters_exist(topic, &self.clients, &self.producer.current()).await
     }
 }
 
 impl KafkaBus {
-    /// A bus on these brokers. Fails for settings that can never work; whether a broker answers,
-    /// later calls find out.
+    /// A bus on these brokers. Fails if the settings are invalid; does not wait for a broker.
     pub fn connect(settings: &KafkaSettings, metrics: Metrics) -> Result<Self, BusError> {
         let clients = Clients::new(settings)?;
         let producer = Producer::new(&clients)?;
@@ -175,12 +174,12 @@ impl Bus for KafkaBus {
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError> {
         let mut listener = Listener::new(self.shared.clone(), topic);
         if tokio::time::timeout(LISTEN_MAX, listener.position()).await.is_err() {
-            warn!(topic = topic.as_str(), "Kafka does not answer: listening begins later");
+            warn!(topic = topic.as_str(), "Kafka does not answer; listening begins later");
         }
         Ok(Box::new(listener))
     }
 
-    /// As of the last statistics, which come every five seconds.
+    /// As of the last statistics, which arrive every five seconds.
     fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant> {
         self.shared.metrics.lagging_since(topic, group)
     }
