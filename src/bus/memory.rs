@@ -1,7 +1,7 @@
-//! The embedded bus: queues in this process, one for each group of each topic.
+//! The embedded bus: queues in this process, one per group and topic.
 //!
-//! Publishing is done when every group has committed the messages, so that the outbox keeps them
-//! until then; a crash in between sends them again.
+//! `publish` returns when every group has committed the messages. Until then the outbox keeps them, and a crash
+//! publishes them again.
 
 use super::{Bus, BusError, Consumer};
 use crate::messages::{Message, Reason, Topic};
@@ -14,7 +14,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, broadcast};
 use tracing::warn;
 
-/// Messages that a slow listener without a group may lag behind before it loses some.
+/// Maximum messages that wait for a listener without a group. Beyond it a slow listener loses the oldest.
 const LISTENER_LAG_MAX: usize = 1_024;
 
 /// The queues of one process.
@@ -25,17 +25,17 @@ pub struct MemoryBus {
     dead_letters: Mutex<VecDeque<Message>>,
 }
 
-/// Dead letters that are kept to be looked at; the oldest make room.
+/// Maximum dead letters in memory; the oldest are dropped.
 const DEAD_LETTERS_MAX: usize = 1_024;
 
 impl MemoryBus {
-    /// How many messages are with consumers or on their way to them.
+    /// Number of messages that wait for a consumer or for its commit.
     pub fn in_flight(&self) -> usize {
         let groups = self.groups.lock();
         groups.values().flat_map(HashMap::values).map(|group| group.in_flight()).sum()
     }
 
-    /// Takes the messages that were put aside, oldest first.
+    /// Removes and returns the dead letters, oldest first.
     pub fn take_dead_letters(&self) -> Vec<Message> {
         let mut letters = self.dead_letters.lock();
         letters.drain(..).collect()
@@ -46,10 +46,10 @@ impl MemoryBus {
         groups.get(&topic).map(|groups| groups.values().cloned().collect()).unwrap_or_default()
     }
 
-    fn tell_listeners(&self, topic: Topic, message: &Message) {
+    fn send_to_listeners(&self, topic: Topic, message: &Message) {
         let listeners = self.listeners.lock();
         if let Some(listeners) = listeners.get(&topic) {
-            // Nobody listening is no fault.
+            // Fails if no listener is left.
             let _ = listeners.send(message.clone());
         }
     }
@@ -60,7 +60,7 @@ impl Bus for MemoryBus {
     async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError> {
         let receipt = Arc::new(Receipt::default());
         for (topic, message) in messages {
-            self.tell_listeners(*topic, message);
+            self.send_to_listeners(*topic, message);
             for group in self.groups_of(*topic) {
                 receipt.outstanding.fetch_add(1, Ordering::AcqRel);
                 group.push(message.clone(), receipt.clone());
@@ -77,7 +77,7 @@ impl Bus for MemoryBus {
         reason: &str,
     ) -> Result<(), BusError> {
         let reason = Reason::from(reason);
-        warn!(topic = topic.as_str(), %reason, "a message was put aside");
+        warn!(topic = topic.as_str(), %reason, "a message became a dead letter");
         let mut letters = self.dead_letters.lock();
         if letters.len() == DEAD_LETTERS_MAX {
             letters.pop_front();
@@ -114,7 +114,7 @@ impl Bus for MemoryBus {
     }
 }
 
-/// Counts the groups' commits that one publish still waits for.
+/// Counts the commits that one `publish` still waits for.
 #[derive(Default)]
 struct Receipt {
     outstanding: AtomicUsize,
@@ -147,9 +147,9 @@ struct Group {
 #[derive(Default)]
 struct Queue {
     deliveries: VecDeque<Delivery>,
-    /// Received and not committed.
+    /// Number of deliveries that are received and not committed.
     uncommitted: usize,
-    /// Since when there has been a delivery, received or not.
+    /// Since when the queue has had deliveries, received or not, without a break.
     waiting_since: Option<Instant>,
 }
 
@@ -217,7 +217,7 @@ impl Consumer for GroupConsumer {
 }
 
 impl Drop for GroupConsumer {
-    /// What was not committed goes back to the front, for the group's next consumer.
+    /// Returns uncommitted deliveries to the front, for the group's next consumer.
     fn drop(&mut self) {
         let mut queue = self.group.queue.lock();
         queue.uncommitted -= self.received.len();
@@ -247,10 +247,10 @@ impl Consumer for Listener {
             match next {
                 Ok(message) => messages.push(message),
                 Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    warn!(lost, "a listener fell behind");
+                    warn!(lost, "a listener was too slow and lost messages");
                 }
                 Err(broadcast::error::RecvError::Closed) => {
-                    return Err(BusError("the bus is gone".into()));
+                    return Err(BusError("the bus has ended".into()));
                 }
             }
             if messages.len() >= max {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn publishing_is_done_when_every_group_has_committed() {
+    async fn publish_returns_when_every_group_has_committed() {
         let bus = Arc::new(MemoryBus::default());
         let mut first = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
         let mut second = bus.consume(Topic::PaymentEvents, "b").await.expect("a consumer");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_committed_comes_again_in_order() {
+    async fn uncommitted_messages_are_delivered_again_in_order() {
         let bus = Arc::new(MemoryBus::default());
         let mut first = bus.consume(Topic::PaymentEvents, "a").await.expect("a consumer");
         let publisher = bus.clone();

@@ -1,9 +1,8 @@
 //! The bus port: topics between the booking engine, the payment worker, settlement and other teams.
 //!
-//! Whatever is published has been made durable before (the outbox, the gateway's ledger), so a bus
-//! may deliver twice, late, and again after a crash; a consumer must bear that. `memory` is the
-//! embedded implementation, `kafka` the one that replicas and other teams share; [`relay`] drains the
-//! outbox into whichever is there.
+//! Published messages are already durable elsewhere (the outbox, the gateway's ledger), so a bus may deliver
+//! late, more than once, and again after a crash: consumers are idempotent. `memory` serves one process; `kafka` is
+//! shared by replicas and other teams. The room `relay` publishes the outbox.
 
 pub mod kafka;
 pub mod memory;
@@ -15,7 +14,7 @@ use std::time::Instant;
 
 pub use spans::{publish, received};
 
-/// The bus could not take or give messages now; try again.
+/// The bus cannot take or deliver messages now. Try again.
 #[derive(Debug, thiserror::Error)]
 #[error("the bus is unavailable: {0}")]
 pub struct BusError(pub String);
@@ -23,16 +22,15 @@ pub struct BusError(pub String);
 /// Where messages are published and consumed.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes messages in order. Done when the bus is answerable for them: when it comes back
-    /// with an error, any of them may or may not be out, and the caller publishes all again.
+    /// Publishes messages in order, and returns when the bus has accepted all of them. After an error any of them
+    /// may have been published; the caller publishes all of them again.
     async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError>;
 
-    /// Puts a message aside that could not be applied, with the reason and its origin in its
-    /// headers (`dlq_reason`, `dlq_topic`, `dlq_partition`, `dlq_offset`). Durable once it is done,
-    /// where the bus is.
+    /// Keeps a message that could not be applied as a dead letter, with the reason and its origin in its headers
+    /// (`dlq_reason`, `dlq_topic`, `dlq_partition`, `dlq_offset`). As durable as the bus.
     ///
-    /// Fails only while the bus does not answer. A letter that the bus refuses for any other reason
-    /// is given up, counted and logged: one message must not stop those behind it.
+    /// Fails only while the bus does not answer. A dead letter that the bus refuses for another reason is dropped,
+    /// counted and logged: one message must not block those behind it.
     async fn dead_letter(
         &self,
         topic: Topic,
@@ -43,28 +41,27 @@ pub trait Bus: Send + Sync + 'static {
     /// Joins a group: each message goes to one consumer of each group.
     async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError>;
 
-    /// Listens from now on without a group: every listener sees every message, none is kept for it.
+    /// Listens from now on, without a group: every listener gets every message published while it listens.
     async fn listen(&self, topic: Topic) -> Result<Box<dyn Consumer>, BusError>;
 
-    /// Since when messages have waited without a break for this process's consumer in the group,
-    /// those included that it has received and not committed; `None` if none does, as far as is
-    /// known here.
+    /// Since when this process's consumer in the group has had uncommitted messages without a break, received
+    /// or not; `None` if it has none, or none is known.
     fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant>;
 
-    /// What traces call it.
+    /// The bus's name in traces (`messaging.system`).
     fn system(&self) -> &'static str;
 
-    /// Whether the bus answers, found out within about a second.
+    /// Succeeds if the bus answers within about a second.
     async fn ping(&self) -> Result<(), BusError>;
 }
 
 /// One consumer of one topic.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits for messages: at least one, at most `max`.
+    /// Waits for one message or more, and returns up to `max`.
     async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError>;
 
-    /// Says that the work of all messages received so far is done. What was received and not
-    /// committed comes again, to this group's next consumer; so may what was, after a crash.
+    /// Marks all messages received so far as processed. Messages that are not committed are delivered again to
+    /// the group's next consumer; after a crash committed ones may be too.
     async fn commit(&mut self) -> Result<(), BusError>;
 }

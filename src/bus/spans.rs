@@ -1,4 +1,4 @@
-//! Spans of messages: handed over, and worked on. They go on with the trace in a message's headers.
+//! Spans for sending and processing messages. They continue the trace in a message's headers.
 
 use super::{Bus, BusError};
 use crate::messages::{Message, Topic};
@@ -17,11 +17,11 @@ pub async fn publish(
     Ok(())
 }
 
-/// Messages that are being handed over; the spans end when this is dropped.
+/// The spans of messages that are being sent. They end when this is dropped.
 struct Sending(Vec<Span>);
 
 impl Sending {
-    /// Begins a span for each message that belongs to a trace; the message goes on below it.
+    /// Begins a span for each message that belongs to a trace; the message's header then names the span.
     fn begin(tracing: &Tracing, bus: &dyn Bus, messages: &mut [(Topic, Message)]) -> Self {
         if !tracing.is_on() {
             return Self(Vec::new());
@@ -40,7 +40,7 @@ impl Sending {
         Self(messages.iter_mut().filter_map(begin).collect())
     }
 
-    /// Notes what became of it.
+    /// Records a failure in the spans, and returns the outcome.
     fn end(self, outcome: Result<(), BusError>) -> Result<(), BusError> {
         if outcome.is_err() {
             self.0.iter().for_each(|span| span.fail("bus"));
@@ -49,7 +49,7 @@ impl Sending {
     }
 }
 
-/// Begins the work on a message; in a trace of its own if it came with none.
+/// Begins the span for processing a message, in a new trace if the message has none.
 pub fn received(tracing: &Tracing, bus: &dyn Bus, topic: Topic, message: &Message) -> Span {
     if !tracing.is_on() {
         return Span::NONE;
@@ -76,7 +76,7 @@ fn span(
     span.note("messaging.operation.name", operation);
     span.note("messaging.operation.type", operation);
     span.note("messaging.destination.name", tracing.topic_name(topic));
-    // Ours are far shorter; others may write anything.
+    // This service writes far shorter ids; other teams may write anything.
     if let Some(id) = message.headers.get("ce_id").filter(|id| id.len() <= 256) {
         span.note("messaging.message.id", id.to_owned());
     }

@@ -9,28 +9,28 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Tells the time. No SQL and no rule asks anyone else.
+/// The source of time for all rules and all SQL.
 pub trait Clock: Send + Sync + 'static {
-    /// Now, to the microsecond. A machine's or a database's clock may be set, so it may go back.
+    /// Now, to the microsecond. It may go back, since a machine's or a database's clock may be set.
     fn now(&self) -> Timestamp;
 
-    /// The time since some moment. It never goes back and does not heed how a clock is set: by it pauses
-    /// are measured.
+    /// The time since an arbitrary moment, for measuring pauses. It never goes back, and setting a clock does not
+    /// change it.
     fn running(&self) -> Duration;
 }
 
-/// How long this process has told the time.
+/// The monotonic time since this process first asked for it.
 fn running() -> Duration {
     static SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
     SINCE.elapsed()
 }
 
-/// The machine's clock. Embedded, the database shares the machine, so this is its clock too.
+/// The machine's clock. An embedded database shares it.
 #[derive(Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one room where time enters")]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         let now = chrono::Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
@@ -41,21 +41,21 @@ impl Clock for SystemClock {
     }
 }
 
-/// A difference from the database's clock, in microseconds, from which on the clock is set at once: one
-/// second. So far apart, replicas disagree on which holds have lapsed.
+/// Minimum difference from the database's clock, in microseconds, that is corrected at once: one second. With a
+/// larger one, replicas would disagree on which holds have lapsed.
 const SET_FROM: i64 = 1_000_000;
 
-/// How far one look moves the clock if it differs by less, in microseconds.
+/// Maximum correction of a smaller difference, in microseconds per call of [`OffsetClock::follow`].
 const STEP_MAX: i64 = 50_000;
 
 /// One answer of the database's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// When it was asked.
+    /// When the question was sent.
     pub asked: Instant,
-    /// When the answer came.
+    /// When the answer arrived.
     pub answered: Instant,
-    /// What it said, in microseconds since 1970.
+    /// The database's time, in microseconds since 1970.
     pub time: i64,
 }
 
@@ -67,17 +67,17 @@ impl Sample {
 
 /// The database's clock, so that replicas on machines whose clocks differ agree on when a hold ends.
 ///
-/// Between two looks at it this machine's monotonic time goes on, which nobody sets.
+/// Between two samples it advances by this machine's monotonic time, which cannot be set.
 #[derive(Debug)]
 pub struct OffsetClock {
     began: Instant,
-    /// The time when it began, in microseconds since 1970.
+    /// The time at `began`, in microseconds since 1970.
     offset: AtomicI64,
     is_set: AtomicBool,
 }
 
 impl Default for OffsetClock {
-    /// This machine's time, until the database's is known.
+    /// This machine's time, until the first sample.
     fn default() -> Self {
         let offset = AtomicI64::new(SystemClock.now().timestamp_micros());
         Self { began: Instant::now(), offset, is_set: AtomicBool::default() }
@@ -85,11 +85,11 @@ impl Default for OffsetClock {
 }
 
 impl OffsetClock {
-    /// Takes in what one look at the database's clock found: of its samples the one that took least, which
-    /// says most. It was told at some moment between question and answer, so it leaves a span possible.
+    /// Corrects the clock by the sample with the shortest round trip, the most exact one. The database read its
+    /// time at some moment between question and answer, so the sample proves a range.
     ///
-    /// The first look sets the clock to the middle of it. Later ones move it only if it stands outside,
-    /// towards the nearest end: at once if that is a second away or more, else by 50 ms a look at most.
+    /// The first call sets the clock to the middle of the range. Later calls move it only if it is outside, towards
+    /// the nearest end: at once if that is a second away or more, otherwise by at most 50 ms.
     pub fn follow(&self, samples: &[Sample]) {
         let Some(best) = samples.iter().min_by_key(|sample| sample.round_trip()) else { return };
         let doubt = micros(best.round_trip() / 2);
@@ -112,7 +112,7 @@ impl OffsetClock {
     fn at(&self, moment: Instant) -> Timestamp {
         let ran = micros(moment.saturating_duration_since(self.began));
         let time = self.offset.load(Ordering::Relaxed).saturating_add(ran);
-        // A database may tell a time that no calendar has.
+        // A database may report a time outside the calendar's range.
         Timestamp::from_timestamp_micros(time).unwrap_or_else(|| SystemClock.now())
     }
 }
@@ -131,12 +131,12 @@ impl Clock for OffsetClock {
     }
 }
 
-/// A clock that stands still until it is moved; for tests.
+/// A clock for tests. It moves only when told to.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<(Timestamp, Duration)>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
         Self(Mutex::new((start, Duration::ZERO)))
     }
@@ -148,7 +148,7 @@ impl ManualClock {
         state.1 += by.to_std().unwrap_or_default();
     }
 
-    /// Sets it forward or back, as an operator sets a machine's clock: no time passes.
+    /// Sets the time forward or back, as an operator sets a machine's clock: no time passes.
     pub fn set(&self, by: TimeDelta) {
         self.0.lock().0 += by;
     }
@@ -170,23 +170,23 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    /// A clock, the moment that counts as now, and what the clock said of it last.
+    /// A clock, and the moment that counts as now.
     struct Followed {
         clock: OffsetClock,
         now: Instant,
     }
 
     impl Followed {
-        /// Has followed a database whose clock says `time` now.
+        /// A clock that follows a database whose time is `time` now.
         fn at(time: i64) -> Self {
             let clock = OffsetClock::default();
             let mut followed = Self { now: clock.began, clock };
-            followed.hear(time, Duration::ZERO);
-            assert_eq!(followed.says(), time);
+            followed.follow(time, Duration::ZERO);
+            assert_eq!(followed.time(), time);
             followed
         }
 
-        /// An answer that comes now, `took` after its question.
+        /// An answer that arrives now, `took` after its question.
         fn answer(&self, time: i64, took: Duration) -> Sample {
             Sample {
                 asked: self.now.checked_sub(took).expect("a moment"),
@@ -195,7 +195,7 @@ mod tests {
             }
         }
 
-        fn hear(&mut self, time: i64, took: Duration) {
+        fn follow(&mut self, time: i64, took: Duration) {
             self.clock.follow(&[self.answer(time, took)]);
         }
 
@@ -203,37 +203,37 @@ mod tests {
             self.now += Duration::from_secs(seconds);
         }
 
-        fn says(&self) -> i64 {
+        fn time(&self) -> i64 {
             self.clock.at(self.now).timestamp_micros()
         }
     }
 
     #[test]
-    fn the_answer_that_took_least_says_where_the_clock_stands() {
+    fn the_sample_with_the_shortest_round_trip_sets_the_clock() {
         let clock = OffsetClock::default();
         let mut followed = Followed { now: clock.began, clock };
         followed.pass(1);
         let slow = followed.answer(9_000 * SECOND, Duration::from_millis(800));
         let quick = followed.answer(5_000 * SECOND, Duration::from_millis(2));
         followed.clock.follow(&[slow, quick, slow]);
-        assert_eq!(followed.says(), 5_000 * SECOND + 1_000);
+        assert_eq!(followed.time(), 5_000 * SECOND + 1_000);
         followed.clock.follow(&[]);
         followed.pass(7);
-        assert_eq!(followed.says(), 5_007 * SECOND + 1_000, "it goes on by itself");
+        assert_eq!(followed.time(), 5_007 * SECOND + 1_000, "it advances by itself");
     }
 
     #[test]
-    fn an_answer_that_took_long_moves_the_clock_only_as_far_as_it_proves() {
+    fn a_slow_answer_moves_the_clock_only_as_far_as_it_proves() {
         let mut followed = Followed::at(5_000 * SECOND);
-        // Told at any moment of 14 s: this clock may be right.
-        followed.hear(4_994 * SECOND, Duration::from_secs(14));
-        assert_eq!(followed.says(), 5_000 * SECOND);
-        followed.hear(5_020 * SECOND, Duration::from_secs(14));
-        assert_eq!(followed.says(), 5_020 * SECOND, "the least that is proved");
+        // The database may have read its time at any moment of 14 s: this clock may be right.
+        followed.follow(4_994 * SECOND, Duration::from_secs(14));
+        assert_eq!(followed.time(), 5_000 * SECOND);
+        followed.follow(5_020 * SECOND, Duration::from_secs(14));
+        assert_eq!(followed.time(), 5_020 * SECOND, "the least that is proved");
     }
 
     #[test]
-    fn a_small_difference_is_made_up_in_small_steps_and_a_large_one_at_once() {
+    fn a_small_difference_is_corrected_in_small_steps_and_a_large_one_at_once() {
         let mut followed = Followed::at(5_000 * SECOND);
         for (difference, moved) in [
             (0, 0),
@@ -245,39 +245,39 @@ mod tests {
             (-SECOND, -SECOND),
             (-3_600 * SECOND, -3_600 * SECOND),
         ] {
-            let before = followed.says();
-            followed.hear(before + difference, Duration::ZERO);
-            assert_eq!(followed.says() - before, moved, "{difference}");
+            let before = followed.time();
+            followed.follow(before + difference, Duration::ZERO);
+            assert_eq!(followed.time() - before, moved, "{difference}");
         }
     }
 
     #[test]
-    fn a_database_whose_clock_jumps_to_and_fro_by_less_than_a_second_moves_it_little() {
+    fn jumps_of_the_databases_clock_by_less_than_a_second_move_it_little() {
         let mut followed = Followed::at(5_000 * SECOND);
         let mut right = 5_000 * SECOND;
         for look in 0..600 {
             followed.pass(10);
             right += 10 * SECOND;
             let jump = if look % 2 == 0 { 900_000 } else { -900_000 };
-            let before = followed.says();
-            followed.hear(right + jump, Duration::from_millis(1));
-            assert!((followed.says() - before).abs() <= STEP_MAX, "look {look}");
-            assert!((followed.says() - right).abs() <= 2 * STEP_MAX, "look {look}");
+            let before = followed.time();
+            followed.follow(right + jump, Duration::from_millis(1));
+            assert!((followed.time() - before).abs() <= STEP_MAX, "look {look}");
+            assert!((followed.time() - right).abs() <= 2 * STEP_MAX, "look {look}");
         }
     }
 
     #[test]
-    fn a_time_that_no_calendar_has_is_not_told() {
+    fn a_time_outside_the_calendar_is_ignored() {
         let mut followed = Followed::at(5_000 * SECOND);
-        followed.hear(i64::MAX, Duration::ZERO);
+        followed.follow(i64::MAX, Duration::ZERO);
         let day = 86_400 * SECOND;
-        assert!((followed.says() - SystemClock.now().timestamp_micros()).abs() < day);
-        followed.hear(5_000 * SECOND, Duration::ZERO);
-        assert_eq!(followed.says(), 5_000 * SECOND);
+        assert!((followed.time() - SystemClock.now().timestamp_micros()).abs() < day);
+        followed.follow(5_000 * SECOND, Duration::ZERO);
+        assert_eq!(followed.time(), 5_000 * SECOND);
     }
 
     #[test]
-    fn a_clock_that_is_set_goes_on_running() {
+    fn setting_a_clock_does_not_change_its_running_time() {
         let clock = ManualClock::at(Timestamp::UNIX_EPOCH);
         clock.advance(TimeDelta::seconds(5));
         clock.set(TimeDelta::hours(-1));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Turns that start at least `between` after one another.
+/// Starts turns at least `between` apart.
 ///
 /// An idle worker starts at once. Under load each turn finds more work, which shares the turn's fixed
 /// cost. `tokio::time::interval` would not do: it tolerates delays of up to 5 ms, more than the pause.
@@ -14,7 +14,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace of a worker at rest.
+    /// The pace of an idle worker.
     pub fn of(between: Duration) -> Self {
         Self { between, last: None }
     }

@@ -1,4 +1,4 @@
-//! Health: which of the service's dependencies answer, and how fast, and whether its workers get on.
+//! Health: which dependencies answer, how fast, and whether the workers make progress.
 
 use crate::bus::Bus;
 use crate::cache::SearchCache;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long a dependency may take to answer.
+/// Time limit of a dependency's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long an answer is good for: however many ask, a dependency is asked four times a second.
+/// How long an answer is reused: a dependency is asked at most four times a second, whatever the number of probes.
 const GOOD_FOR: Duration = Duration::from_millis(250);
 
-/// Asks the dependencies. Cheap to clone.
+/// Checks the dependencies. Cheap to clone.
 #[derive(Clone)]
 pub struct Health(Arc<Dependencies>);
 
@@ -30,30 +30,30 @@ struct Dependencies {
     stalled_after: Duration,
 }
 
-/// A dependency's last answer and when it came; one at a time asks for another.
+/// A dependency's last check, and when it was made. Locked during a check, so that one runs at a time.
 type LastCheck = Mutex<Option<(Check, Instant)>>;
 
-/// How one dependency is.
+/// The condition of a dependency or worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// It answered.
+    /// It answered; of a worker: it makes progress.
     Ok,
-    /// It did not, within a second; of a worker: it has had work for too long and finished none.
+    /// It did not answer within a second; of a worker: it has had work for too long and finished none.
     Down,
-    /// This process does its work.
+    /// It is part of this process.
     Embedded,
 }
 
-/// One dependency's answer.
+/// The result of one check.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// How it is.
+    /// The condition.
     pub condition: Condition,
-    /// How long it took; of a worker: for how long it has had work and finished none.
+    /// How long the answer took; of a worker: how long it has had work and finished none.
     pub took: Duration,
 }
 
-/// What was found.
+/// The results of all checks.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The store.
@@ -67,9 +67,8 @@ pub struct Report {
 }
 
 impl Health {
-    /// Of the store, without which nothing can be answered, and of cache and bus, where they are
-    /// others' processes; and of the workers that the metrics watch, each of which may have work for
-    /// `stalled_after` and finish none.
+    /// Checks of the store, of cache and bus where they are separate processes, and of the workers that the
+    /// metrics watch. A worker is down if it has work for `stalled_after` and finishes none.
     pub fn of(
         store: Arc<dyn Operations>,
         cache: Option<Arc<dyn SearchCache>>,
@@ -89,7 +88,7 @@ impl Health {
         }))
     }
 
-    /// Asks all at once.
+    /// Checks all at once.
     pub async fn report(&self) -> Report {
         let Dependencies { cache, bus, cache_check, bus_check, .. } = &*self.0;
         let redis = async {
@@ -117,7 +116,7 @@ impl Health {
         self.0.metrics.stalls().into_iter().map(check).collect()
     }
 
-    /// Asks the store alone.
+    /// Checks the store alone.
     pub async fn database(&self) -> Check {
         check(&self.0.store_check, || self.0.store.ping()).await
     }
@@ -125,7 +124,7 @@ impl Health {
 
 const EMBEDDED: Check = Check { condition: Condition::Embedded, took: Duration::ZERO };
 
-/// The last answer if it is fresh, else a new one, which concurrent callers share.
+/// The last check if it is fresh, otherwise a new one, which concurrent callers share.
 async fn check<E, F>(last: &LastCheck, ask: impl FnOnce() -> F) -> Check
 where
     F: Future<Output = Result<(), E>>,
@@ -150,7 +149,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_ask_a_dependency_is_asked_once_in_a_while() {
+    async fn many_concurrent_checks_ask_a_dependency_once() {
         let (last, asked) = (LastCheck::default(), AtomicUsize::new(0));
         let ask = || async {
             asked.fetch_add(1, Ordering::Relaxed);

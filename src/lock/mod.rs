@@ -15,7 +15,7 @@ use std::convert::Infallible;
 #[async_trait]
 pub trait FlightLocks: Send + Sync + 'static {
     /// Locks those of the flights that are free and returns them. If the lock service is away, all flights
-    /// count as locked by us.
+    /// count as locked by this replica.
     ///
     /// A replica that asks again for a flight that it did not get comes before the one that had it.
     async fn take(&self, flights: &[FlightId]) -> Taken;

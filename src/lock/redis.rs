@@ -17,10 +17,10 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(5);
 
 /// How long a waiting replica's name is kept, and a lock reserved for it, until it asks again.
-const TURN: Duration = Duration::from_millis(50);
+const HANDOVER_TTL: Duration = Duration::from_millis(50);
 
-/// Takes a lock that was handed over to us or is free; else leaves our name.
-/// Arguments: our token, the lease in ms, our name, the reservation in ms.
+/// Takes a lock that is free or handed over to the caller; otherwise leaves the caller's name.
+/// Arguments: token, lease in ms, name, reservation in ms.
 static ASK_AGAIN: Script = Script::new(ASK_AGAIN_TEXT, || digest_of(ASK_AGAIN_TEXT));
 const ASK_AGAIN_TEXT: &str = r"
 local holder = redis.call('GET', KEYS[1])
@@ -33,8 +33,8 @@ local waits = redis.call('GET', KEYS[2])
 if not waits or waits == ARGV[3] then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
 return 0";
 
-/// Releases a lock if it is ours: hands it to the waiting replica, or frees it.
-/// Arguments: our token, our name, the reservation in ms.
+/// Releases a lock that holds the token: hands it to the waiting replica, or frees it.
+/// Arguments: token, name, reservation in ms.
 static RELEASE: Script = Script::new(RELEASE_TEXT, || digest_of(RELEASE_TEXT));
 const RELEASE_TEXT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -47,7 +47,7 @@ else
 end
 return 1";
 
-/// Renews a lock if it is ours. Arguments: our token, the lease in ms.
+/// Renews a lock that holds the token. Arguments: token, lease in ms.
 static RENEW: Script = Script::new(RENEW_TEXT, || digest_of(RENEW_TEXT));
 const RENEW_TEXT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -101,7 +101,7 @@ impl RedisLocks {
     async fn ask_again(&self, flights: &[FlightId], token: &str) -> Vec<bool> {
         let ask = |flight: &FlightId| {
             let ask = self.on_both(&ASK_AGAIN, *flight).with(token).with(self.lease.as_millis());
-            ask.with(&self.name).with(TURN.as_millis())
+            ask.with(&self.name).with(HANDOVER_TTL.as_millis())
         };
         let asks: Vec<_> = flights.iter().map(ask).collect();
         let replies = self.redis.ask_all(&asks).await;
@@ -137,7 +137,7 @@ impl FlightLocks for RedisLocks {
                 ask.with(token).with(self.lease.as_millis())
             };
             let asks: Vec<_> = taken.flights.iter().map(renew).collect();
-            // Without a renewal the lock lapses. Others then decide beside us, and versions protect the seats.
+            // Without a renewal the lock lapses. Another replica may then decide on the same flight, and versions protect the seats.
             self.redis.ask_all(&asks).await;
         }
     }
@@ -146,7 +146,7 @@ impl FlightLocks for RedisLocks {
         let Some(token) = &taken.token else { return };
         let release = |flight: &FlightId| {
             let ask = self.on_both(&RELEASE, *flight).with(token);
-            ask.with(&self.name).with(TURN.as_millis())
+            ask.with(&self.name).with(HANDOVER_TTL.as_millis())
         };
         let asks: Vec<_> = taken.flights.iter().map(release).collect();
         // Without a release the lock lapses.

@@ -1,6 +1,6 @@
 //! The store port: flights, bookings, payments and the outbox, durably. The source of truth.
 //!
-//! One trait a role; a consumer asks for the role that it needs. [`Store`] is all of them.
+//! One trait per role; a consumer names the role that it needs. [`Store`] is all of them.
 //! Implementations write SQL and map rows; the rules stand in [`crate::rules::decide`]. Callers pass
 //! the time: no SQL asks the database for it.
 

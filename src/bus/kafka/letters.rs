@@ -1,4 +1,5 @@
-//! Putting messages aside: the whole message, else a stub, else a count and a line in the log.
+//! Dead letters: the whole message, or a stub if it is too large, or only a log line and a count if Kafka refuses
+//! both.
 
 use super::producer::may_lack_its_topic;
 use super::{BusError, Shared, Topic};
@@ -10,16 +11,16 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
-/// How often a letter is tried that Kafka refuses while it answers otherwise.
+/// Maximum attempts to write a dead letter that Kafka refuses while it answers.
 const ATTEMPTS_MAX: usize = 3;
 
-/// The pause before the next try.
+/// The pause before the next attempt.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long no letter of a topic is tried after one was given up, so that many don't stop the topic.
+/// How long no dead letter of a topic is tried after one was dropped: many refused ones must not block the topic.
 const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
 
-/// Topics whose letters were given up, and when.
+/// When a dead letter of a topic was last dropped.
 #[derive(Default)]
 pub(super) struct Letters(Mutex<HashMap<Topic, Instant>>);
 
@@ -34,7 +35,7 @@ impl Letters {
     }
 }
 
-/// Why a letter was not written.
+/// Why a dead letter was not written.
 #[derive(Debug, thiserror::Error)]
 enum Unwritten {
     #[error("{0}")]
@@ -57,8 +58,8 @@ impl Unwritten {
 }
 
 impl Shared {
-    /// Puts a message aside. Fails only while Kafka does not answer.
-    pub(super) async fn put_aside(
+    /// Writes a dead letter. Fails only while Kafka does not answer.
+    pub(super) async fn write_dead_letter(
         &self,
         topic: Topic,
         message: &Message,
@@ -67,23 +68,23 @@ impl Shared {
         let reason = Reason::from(reason);
         let (partition, offset) =
             message.origin.as_ref().map(|origin| (origin.partition, origin.offset)).unzip();
-        if self.clients.log.is_due(&format!("put aside {}", topic.as_str())) {
-            warn!(topic = topic.as_str(), partition, offset, %reason, "a message was put aside");
+        if self.clients.log.is_due(&format!("dead letter {}", topic.as_str())) {
+            warn!(topic = topic.as_str(), partition, offset, %reason, "a message became a dead letter");
         } else {
-            debug!(topic = topic.as_str(), partition, offset, %reason, "a message was put aside");
+            debug!(topic = topic.as_str(), partition, offset, %reason, "a message became a dead letter");
         }
         let Err(error) = self.write_letter(topic, message, &reason).await? else { return Ok(()) };
         self.metrics.count_dead_letter_lost(topic);
         if self.clients.log.is_due(&format!("lost {}", topic.as_str())) {
             warn!(
                 topic = topic.as_str(), partition, offset, %error,
-                "a dead letter can't be written; its message stays where it was"
+                "a dead letter cannot be written; its message stays in its topic"
             );
         }
         Ok(())
     }
 
-    /// Writes a letter, in a few tries; gives the inner error once it is given up.
+    /// Writes a dead letter, in up to [`ATTEMPTS_MAX`] attempts. The inner error means that it is dropped.
     async fn write_letter(
         &self,
         topic: Topic,
@@ -91,7 +92,10 @@ impl Shared {
         reason: &Reason,
     ) -> Result<Result<(), Unwritten>, BusError> {
         if self.letters.are_given_up(topic) {
-            return Ok(Err(BusError("none is tried for a while".into()).into()));
+            return Ok(Err(BusError(
+                "dead letters of this topic were refused; they are tried again later".into(),
+            )
+            .into()));
         }
         let (from, origin) = (self.topics.name(topic), message.origin.as_ref());
         let whole = message.original();
@@ -120,7 +124,7 @@ impl Shared {
         let place = self.topics.dead_letters(topic);
         let sent = self.producer.send_bytes(&self.clients, &place, letter).await;
         if sent.as_ref().is_err_and(may_lack_its_topic) {
-            // The next try looks whether it is there, and makes it.
+            // The next attempt recreates the topic if it was deleted.
             self.topics.forget(&place);
         }
         Ok(sent?)

@@ -1,5 +1,5 @@
-//! A listener: it sees every message from its beginning on, belongs to no group, commits nothing. If the
-//! topic is deleted, it listens to the new one from that one's beginning.
+//! A listener: it receives every message published while it listens, belongs to no group and commits nothing.
+//! If the topic is deleted, it reads the new topic from its beginning.
 
 use super::client::{DropInBackground, Log, blocking, ends, ends_before};
 use super::topics::is_missing;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
-/// `group.id` is there because librdkafka wants one; nothing is joined. A position that is not there, in
-/// a topic that was made again or whose oldest messages are gone, becomes the first one that is.
+/// librdkafka requires a `group.id`; no group is joined. A position that does not exist, in a recreated topic or
+/// one whose oldest messages are deleted, becomes the earliest one.
 const SETTINGS: [(&str, &str); 5] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
@@ -26,16 +26,16 @@ const SETTINGS: [(&str, &str); 5] = [
     ("fetch.queue.backoff.ms", "10"),
 ];
 
-/// How long Kafka has to say where the topic ends.
+/// Time limit for Kafka to report the topic's partitions and ends.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// The pause after Kafka did not say it.
+/// The pause after a failed attempt to take a position.
 const POSITION_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a topic is looked at: whether it is still there, and for new partitions.
+/// How often a listener checks whether the topic still exists and has new partitions.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How soon it is found that others have noticed the topic's loss.
+/// How soon a listener reacts to a loss of the topic that another part has detected.
 const TICK: Duration = Duration::from_secs(1);
 
 type Client = Arc<DropInBackground<StreamConsumer<Log>>>;
@@ -44,12 +44,12 @@ type Client = Arc<DropInBackground<StreamConsumer<Log>>>;
 pub(super) struct Listener {
     shared: Arc<Shared>,
     topic: Topic,
-    /// The topic's when it took its position, at first when it was made.
+    /// The topic's generation when the listener was made, or last took a position.
     generation: u64,
-    /// None until it could take its position.
+    /// `None` until the listener has a position.
     consumer: Option<Client>,
     looked_at: Instant,
-    /// For each partition of which something was heard, what comes next.
+    /// The next offset of each partition with received messages.
     next: HashMap<i32, i64>,
 }
 
@@ -60,8 +60,8 @@ impl Listener {
         Self { shared, topic, generation, consumer: None, looked_at, next }
     }
 
-    /// Takes its place at the end of every partition, or at its beginning where the topic was deleted
-    /// since it listens.
+    /// Takes a position at the end of every partition, or at the beginning if the topic was deleted since the
+    /// listener was made.
     async fn take_position(&mut self) -> Result<(), BusError> {
         let shared = &self.shared;
         shared.topics_exist().await?;
@@ -75,19 +75,19 @@ impl Listener {
         let (asked, name) = (consumer.clone(), shared.topics.name(self.topic).to_owned());
         let is_there = blocking(move || {
             let Some(partitions) = partitions(&asked, &name)? else { return Ok(false) };
-            let mut places = TopicPartitionList::new();
+            let mut positions = TopicPartitionList::new();
             for partition in partitions {
-                places.add_partition_offset(&name, partition, Offset::Beginning)?;
+                positions.add_partition_offset(&name, partition, Offset::Beginning)?;
             }
             if !is_new {
-                places = ends(&**asked, places, ANSWER_MAX)?;
+                positions = ends(&**asked, positions, ANSWER_MAX)?;
             }
-            asked.assign(&places)?;
+            asked.assign(&positions)?;
             Ok(true)
         });
         if !is_there.await? {
             shared.lose(self.topic, generation);
-            return Err(BusError("the topic is not there".into()));
+            return Err(BusError("the topic does not exist".into()));
         }
         self.consumer = Some(consumer);
         self.generation = generation;
@@ -95,20 +95,22 @@ impl Listener {
         Ok(())
     }
 
-    /// Looks at the topic, once in a while: takes on partitions that were added since, from their
-    /// beginning. Says whether the topic was deleted since the position was taken.
+    /// Returns whether the topic was deleted since the position was taken. Every [`LOOK_INTERVAL`] it asks Kafka,
+    /// and assigns new partitions, from their beginning.
     async fn has_lost_topic(&mut self, consumer: &Client) -> bool {
         if self.looked_at.elapsed() >= LOOK_INTERVAL {
             self.looked_at = Instant::now();
             let (asked, name) = (consumer.clone(), self.shared.topics.name(self.topic).to_owned());
             let next: Vec<_> = self.next.iter().map(|(part, next)| (*part, *next)).collect();
             let is_there = blocking(move || {
-                Ok(take_on_new(&asked, &name)? && !ends_before(&**asked, &name, &next, ANSWER_MAX)?)
+                Ok(assign_new(&asked, &name)? && !ends_before(&**asked, &name, &next, ANSWER_MAX)?)
             });
             match is_there.await {
                 Ok(true) => {}
                 Ok(false) => self.shared.lose(self.topic, self.generation),
-                Err(error) => debug!(%error, topic = self.topic.as_str(), "no look at the topic"),
+                Err(error) => {
+                    debug!(%error, topic = self.topic.as_str(), "cannot check whether the topic still exists")
+                }
             }
         }
         self.shared.topics.generation(self.topic) != self.generation
@@ -119,7 +121,7 @@ impl Listener {
         wire::message_of(message, self.shared.signatures.as_ref())
     }
 
-    /// Takes its place, if it has none, however long Kafka is away.
+    /// The client, once it has a position. Waits as long as Kafka is down.
     pub(super) async fn position(&mut self) -> Client {
         loop {
             if let Some(consumer) = &self.consumer {
@@ -134,7 +136,7 @@ impl Listener {
     }
 }
 
-/// The partitions that a topic has now; `None` if there is no such topic.
+/// The partitions of a topic; `None` if it does not exist.
 fn partitions(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<Option<Vec<i32>>> {
     let metadata = consumer.fetch_metadata(Some(name), ANSWER_MAX)?;
     if metadata.topics().iter().any(is_missing) {
@@ -147,8 +149,8 @@ fn partitions(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<Option<
     Ok(Some(partitions.map(MetadataPartition::id).collect()))
 }
 
-/// Takes on partitions that were added; says whether the topic is still there, with those it had.
-fn take_on_new(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<bool> {
+/// Assigns new partitions. Returns whether the topic still exists with those it had.
+fn assign_new(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<bool> {
     let known = consumer.assignment()?;
     let there = partitions(consumer, name)?.unwrap_or_default();
     if there.len() < known.count() {
@@ -176,7 +178,7 @@ impl Consumer for Listener {
                 continue;
             }
             let mut stream = consumer.stream();
-            // An error that passes is librdkafka's to get over; the log has it.
+            // librdkafka recovers from transient errors by itself, and logs them.
             let next = tokio::time::timeout(TICK, stream.next()).await;
             let Ok(Some(Ok(first))) = next else {
                 if let Some((code, reason)) = consumer.client().fatal_error() {

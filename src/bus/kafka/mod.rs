@@ -164,7 +164,7 @@ impl Bus for KafkaBus {
         message: Message,
         reason: &str,
     ) -> Result<(), BusError> {
-        self.shared.put_aside(topic, &message, reason).await
+        self.shared.write_dead_letter(topic, &message, reason).await
     }
 
     async fn consume(&self, topic: Topic, group: &str) -> Result<Box<dyn Consumer>, BusError> {

@@ -1,45 +1,45 @@
-//! Which messages a group's consumer has received, and which of them it may commit.
+//! The offsets of a group's consumer: which messages it has received, processed and committed.
 
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// Commits that may be on their way at once; beyond it they are put together.
+/// Maximum commits in flight. Beyond it further offsets are merged into the next commit.
 const COMMITS_MAX: usize = 4;
 
-/// The least time between two commits. What a crash takes with it comes again, as it does anyway, and
-/// each commit is a message that Kafka has to keep.
+/// Minimum time between two commits. After a crash, uncommitted messages are delivered again, which consumers
+/// tolerate anyway; and each commit is a message that Kafka stores.
 pub(super) const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// For each partition, the offset after the last message.
 type Next = HashMap<i32, i64>;
 
-/// The books of one consumer.
+/// The offsets of one consumer.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
-    /// The partitions that are this consumer's.
+    /// Partitions assigned to this consumer.
     assigned: HashSet<i32>,
-    /// What comes next in each, after what was received so far.
+    /// The next offset to receive, for each partition.
     next: Next,
-    /// Received; the work is not done yet.
+    /// Received and not processed yet.
     received: Next,
-    /// The work is done; the commit is not on its way yet.
+    /// Processed; the commit is not sent yet.
     done: Next,
-    /// Partitions of which Kafka has taken a commit.
+    /// Partitions of which Kafka has accepted a commit.
     committed: BTreeSet<i32>,
     commits: usize,
     last_sent: Option<Instant>,
 }
 
 impl Offsets {
-    /// Partitions became this consumer's.
+    /// Adds assigned partitions.
     pub(super) fn assign(&mut self, partitions: impl IntoIterator<Item = i32>) {
         self.assigned.extend(partitions);
     }
 
-    /// Partitions become another consumer's. What is done in them is to be committed now; what is
-    /// not comes again, to the other one.
+    /// Removes revoked partitions. Returns what to commit now; messages that are not processed are delivered
+    /// again, to the next consumer.
     pub(super) fn revoke(&mut self, partitions: impl IntoIterator<Item = i32>) -> Vec<(i32, i64)> {
         let mut last = Vec::new();
         for partition in partitions {
@@ -53,8 +53,8 @@ impl Offsets {
         last
     }
 
-    /// Notes a message. Says whether it stands before one of its partition that was received earlier: then
-    /// the topic is another one of the same name, and nothing that was done in the other is committed.
+    /// Records a message. Returns whether its offset is below one received before in its partition: then the topic
+    /// is a new one of the same name, and offsets of the old one are not committed.
     pub(super) fn receive(&mut self, partition: i32, offset: i64) -> bool {
         let goes_back = self.next.get(&partition).is_some_and(|next| offset < *next);
         if goes_back {
@@ -67,17 +67,17 @@ impl Offsets {
         goes_back
     }
 
-    /// The work of all that was received is done.
+    /// Marks all received messages as processed.
     pub(super) fn finish(&mut self) {
         self.done.extend(self.received.drain());
     }
 
-    /// Whether every commit is on its way.
+    /// Whether the commit of every processed message is sent.
     pub(super) fn is_all_sent(&self) -> bool {
         self.done.is_empty()
     }
 
-    /// What is to be committed now, if anything.
+    /// The offsets to commit now, if a commit is due.
     pub(super) fn next_commit(&mut self, now: Instant) -> Vec<(i32, i64)> {
         let is_due = self.last_sent.is_none_or(|last| now >= last + COMMIT_INTERVAL);
         if self.done.is_empty() || self.commits >= COMMITS_MAX || !is_due {
@@ -88,23 +88,23 @@ impl Offsets {
         self.done.drain().collect()
     }
 
-    /// What is left to be committed, by who goes away.
+    /// The offsets that are left to commit when the consumer ends.
     pub(super) fn last_commit(&mut self) -> Vec<(i32, i64)> {
         self.done.drain().collect()
     }
 
-    /// What comes next in each partition of which something was received.
+    /// The next offset of each partition with received messages.
     pub(super) fn next(&self) -> Vec<(i32, i64)> {
         self.next.iter().map(|(partition, next)| (*partition, *next)).collect()
     }
 
-    /// Its partitions of which Kafka has taken a commit.
+    /// Assigned partitions of which Kafka has accepted a commit.
     pub(super) fn committed(&self) -> BTreeSet<i32> {
         self.committed.clone()
     }
 
-    /// A commit was answered: taken of some partitions. Where it failed it is tried again, unless the
-    /// partition is another consumer's by now, or it is overtaken.
+    /// Records the answer to a commit, by partition. A failed one is repeated unless the partition was revoked or a
+    /// later offset is processed.
     pub(super) fn answer(
         &mut self,
         taken: impl IntoIterator<Item = i32>,
@@ -114,7 +114,7 @@ impl Offsets {
         let assigned = &self.assigned;
         self.committed.extend(taken.into_iter().filter(|taken| assigned.contains(taken)));
         for (partition, offset) in failed {
-            // Beyond what was received: it was done in a topic that had the name before.
+            // Beyond what was received: an offset of a deleted topic of the same name.
             let is_ahead = self.next.get(&partition).is_none_or(|next| offset > *next);
             if self.assigned.contains(&partition) && !is_ahead {
                 let next = self.done.entry(partition).or_insert(offset);
@@ -124,7 +124,7 @@ impl Offsets {
     }
 }
 
-/// Offsets as librdkafka takes them.
+/// Offsets as a list for librdkafka.
 pub(super) fn list_of(topic: &str, offsets: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, offset) in offsets {
@@ -137,100 +137,100 @@ pub(super) fn list_of(topic: &str, offsets: &[(i32, i64)]) -> KafkaResult<TopicP
 mod tests {
     use super::*;
 
-    fn books() -> (Offsets, Instant) {
-        let mut books = Offsets::default();
-        books.assign([0, 1]);
-        (books, Instant::now())
+    fn offsets() -> (Offsets, Instant) {
+        let mut offsets = Offsets::default();
+        offsets.assign([0, 1]);
+        (offsets, Instant::now())
     }
 
     #[test]
-    fn only_what_was_finished_is_committed() {
-        let (mut books, now) = books();
-        books.receive(0, 6);
-        books.finish();
-        books.receive(0, 7);
-        assert_eq!(books.next_commit(now), [(0, 7)]);
-        assert_eq!(books.next_commit(now + COMMIT_INTERVAL), []);
+    fn only_processed_messages_are_committed() {
+        let (mut offsets, now) = offsets();
+        offsets.receive(0, 6);
+        offsets.finish();
+        offsets.receive(0, 7);
+        assert_eq!(offsets.next_commit(now), [(0, 7)]);
+        assert_eq!(offsets.next_commit(now + COMMIT_INTERVAL), []);
     }
 
     #[test]
-    fn what_moves_to_another_consumer_is_committed_before_and_forgotten() {
-        let (mut books, now) = books();
-        books.receive(0, 6);
-        books.finish();
-        books.receive(0, 7);
-        books.receive(1, 3);
-        assert_eq!(books.revoke([0]), [(0, 7)]);
-        books.finish();
-        assert_eq!(books.next_commit(now), [(1, 4)]);
+    fn a_revoked_partition_is_committed_and_forgotten() {
+        let (mut offsets, now) = offsets();
+        offsets.receive(0, 6);
+        offsets.finish();
+        offsets.receive(0, 7);
+        offsets.receive(1, 3);
+        assert_eq!(offsets.revoke([0]), [(0, 7)]);
+        offsets.finish();
+        assert_eq!(offsets.next_commit(now), [(1, 4)]);
     }
 
     #[test]
-    fn a_failed_commit_is_tried_again_and_takes_nothing_back() {
-        let (mut books, now) = books();
-        books.receive(0, 6);
-        books.receive(1, 1);
-        books.finish();
-        let failed = books.next_commit(now);
-        books.receive(0, 9);
-        books.finish();
-        books.revoke([1]);
-        books.answer([], failed);
-        assert_eq!(books.next_commit(now + COMMIT_INTERVAL), [(0, 10)]);
+    fn a_failed_commit_is_repeated_and_never_lowers_an_offset() {
+        let (mut offsets, now) = offsets();
+        offsets.receive(0, 6);
+        offsets.receive(1, 1);
+        offsets.finish();
+        let failed = offsets.next_commit(now);
+        offsets.receive(0, 9);
+        offsets.finish();
+        offsets.revoke([1]);
+        offsets.answer([], failed);
+        assert_eq!(offsets.next_commit(now + COMMIT_INTERVAL), [(0, 10)]);
     }
 
     #[test]
-    fn a_commit_is_known_to_be_taken_while_its_partition_is_this_consumers() {
-        let (mut books, _) = books();
-        books.answer([0, 1, 2], []);
-        assert_eq!(books.committed(), [0, 1].into());
-        books.revoke([0]);
-        assert_eq!(books.committed(), [1].into());
+    fn committed_partitions_are_known_until_they_are_revoked() {
+        let (mut offsets, _) = offsets();
+        offsets.answer([0, 1, 2], []);
+        assert_eq!(offsets.committed(), [0, 1].into());
+        offsets.revoke([0]);
+        assert_eq!(offsets.committed(), [1].into());
     }
 
     #[test]
-    fn what_was_done_in_a_topic_of_the_same_name_before_is_not_committed() {
-        let (mut books, now) = books();
+    fn offsets_of_a_deleted_topic_are_not_committed_in_its_successor() {
+        let (mut offsets, now) = offsets();
         for partition in [0, 1] {
-            assert!(!books.receive(partition, 99));
+            assert!(!offsets.receive(partition, 99));
         }
-        books.finish();
-        let failed = books.next_commit(now);
-        books.receive(1, 100);
-        books.finish();
-        assert!(books.receive(0, 0), "the topic begins again");
-        assert!(!books.receive(1, 0), "which is said once");
-        books.answer([], failed);
-        books.finish();
-        let mut next = books.next_commit(now + COMMIT_INTERVAL);
+        offsets.finish();
+        let failed = offsets.next_commit(now);
+        offsets.receive(1, 100);
+        offsets.finish();
+        assert!(offsets.receive(0, 0), "the topic begins again");
+        assert!(!offsets.receive(1, 0), "which is reported once");
+        offsets.answer([], failed);
+        offsets.finish();
+        let mut next = offsets.next_commit(now + COMMIT_INTERVAL);
         next.sort_unstable();
         assert_eq!(next, [(0, 1), (1, 1)]);
     }
 
     #[test]
-    fn commits_that_are_not_answered_have_a_bound() {
-        let (mut books, now) = books();
+    fn commits_in_flight_are_bounded() {
+        let (mut offsets, now) = offsets();
         for offset in 0..10 {
-            books.receive(0, offset);
-            books.finish();
-            let commit = books.next_commit(now + COMMIT_INTERVAL * offset as u32);
+            offsets.receive(0, offset);
+            offsets.finish();
+            let commit = offsets.next_commit(now + COMMIT_INTERVAL * offset as u32);
             assert_eq!(commit.is_empty(), offset >= 4);
         }
-        books.answer([], []);
-        assert_eq!(books.next_commit(now + COMMIT_INTERVAL * 10), [(0, 10)]);
+        offsets.answer([], []);
+        assert_eq!(offsets.next_commit(now + COMMIT_INTERVAL * 10), [(0, 10)]);
     }
 
     #[test]
-    fn commits_are_put_together_for_a_while_but_for_the_last() {
-        let (mut books, now) = books();
-        books.receive(0, 1);
-        books.finish();
-        assert_eq!(books.next_commit(now), [(0, 2)]);
-        books.receive(0, 2);
-        books.finish();
-        assert_eq!(books.next_commit(now + COMMIT_INTERVAL / 2), []);
-        assert!(!books.is_all_sent());
-        assert_eq!(books.last_commit(), [(0, 3)]);
-        assert!(books.is_all_sent());
+    fn commits_are_merged_per_interval_except_the_last() {
+        let (mut offsets, now) = offsets();
+        offsets.receive(0, 1);
+        offsets.finish();
+        assert_eq!(offsets.next_commit(now), [(0, 2)]);
+        offsets.receive(0, 2);
+        offsets.finish();
+        assert_eq!(offsets.next_commit(now + COMMIT_INTERVAL / 2), []);
+        assert!(!offsets.is_all_sent());
+        assert_eq!(offsets.last_commit(), [(0, 3)]);
+        assert!(offsets.is_all_sent());
     }
 }

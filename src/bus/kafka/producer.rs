@@ -1,4 +1,4 @@
-//! Publishing: a whole batch is handed to librdkafka at once, then all its receipts are awaited.
+//! The producer: hands a whole batch to librdkafka, then waits for the acknowledgement of each message.
 
 use super::client::{Clients, DropInBackground, Log};
 use super::topics::says_missing;
@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::warn;
 
-/// Idempotence implies `acks=all` and keeps the order of each partition across retries. The
-/// partitioner is that of Java clients, so that other teams' messages of a key go where ours go.
-/// Batches arrive as batches, and are handed over within the half millisecond that each partition
-/// waits for more: without it a request leaves with the first message of each, and Kafka works a
-/// fifth more for a booking. Longer only costs: with 1 ms and more, one message took 1.4 ms for 0.3.
+/// Idempotence implies `acks=all` and keeps the order of each partition across retries. The partitioner is that
+/// of Java clients, so that messages of one key from other teams go to the same partition. Each partition lingers
+/// half a millisecond, in which a whole batch is handed over: without it a request leaves with the first message of
+/// each partition, and Kafka works a fifth more per booking. With 1 ms and more one message took 1.4 ms in place
+/// of 0.3 ms.
 const SETTINGS: [(&str, &str); 6] = [
     ("enable.idempotence", "true"),
     ("linger.ms", "0.5"),
@@ -32,16 +32,16 @@ const SETTINGS: [(&str, &str); 6] = [
     ("message.max.bytes", MESSAGE_BYTES_MAX),
 ];
 
-/// The largest message that a broker takes by default: `message.max.bytes` of Kafka.
+/// Maximum message size, equal to the broker's default (`message.max.bytes`).
 const MESSAGE_BYTES_MAX: &str = "1048588";
 
-/// Messages that are handed over in one go, before other tasks have their turn.
-const TURN: usize = 256;
+/// Messages handed over before other tasks may run.
+const YIELD_EVERY: usize = 256;
 
-/// The pause before another try where librdkafka's queue is full.
+/// The pause before the next attempt when librdkafka's queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// A running client; it ends with its last user.
+/// A running client. It ends when its last user drops it.
 pub(super) type Client = Arc<DropInBackground<ThreadedProducer<Acknowledged>>>;
 
 /// The one producer of a bus.
@@ -62,8 +62,8 @@ impl Producer {
         self.0.read().clone()
     }
 
-    /// Sends messages, each to its topic; done when Kafka has all of them, or none is under way any
-    /// more. A message is tried for `message.timeout.ms`.
+    /// Sends messages, each to its topic. Returns when Kafka has acknowledged all of them or, after a failure, none
+    /// is in flight any more. A message is tried for `message.timeout.ms`.
     pub(super) async fn send(
         &self,
         clients: &Clients,
@@ -73,7 +73,7 @@ impl Producer {
         let client = self.current();
         let receipt = Arc::new(Receipt::default());
         for (count, (topic, message)) in messages.iter().enumerate() {
-            if count % TURN == TURN - 1 {
+            if count % YIELD_EVERY == YIELD_EVERY - 1 {
                 tokio::task::yield_now().await;
             }
             let signature = signatures.map(|secrets| secrets.sign(topic, message));
@@ -88,7 +88,7 @@ impl Producer {
         self.settled(clients, &client, &receipt).await
     }
 
-    /// Sends one message that may be no text.
+    /// Sends one message of bytes.
     pub(super) async fn send_bytes(
         &self,
         clients: &Clients,
@@ -115,22 +115,22 @@ impl Producer {
         if outcome.is_err()
             && let Err(error) = self.replace_if_broken(clients, client)
         {
-            warn!(%error, "no new producer");
+            warn!(%error, "a new producer cannot be created");
         }
         outcome
     }
 
-    /// After some errors an idempotent producer takes nothing any more; a new one does.
+    /// After a fatal error an idempotent producer accepts no message; a new one does.
     fn replace_if_broken(&self, clients: &Clients, used: &Client) -> Result<(), BusError> {
         let Some((code, reason)) = used.client().fatal_error() else { return Ok(()) };
         if self.replace(clients, used)? {
-            warn!(%code, reason, "the producer is beyond help; a new one takes its place");
+            warn!(%code, reason, "the producer failed permanently; a new one replaces it");
         }
         Ok(())
     }
 
-    /// Puts a new client in the place of the one that was used, unless another has been put there. Says
-    /// whether it did. What is under way ends with the used one.
+    /// Replaces the client that was used, unless it was replaced before. Returns whether it did. Messages in
+    /// flight stay with the old client.
     pub(super) fn replace(&self, clients: &Clients, used: &Client) -> Result<bool, BusError> {
         let mut current = self.0.write();
         let is_current = Arc::ptr_eq(&current, used);
@@ -141,7 +141,7 @@ impl Producer {
     }
 }
 
-/// Hands one message over, once there is room; says whether to go on with the next.
+/// Hands one message to librdkafka when its queue has room. Returns `false` if the batch has failed.
 async fn hand_over(
     client: &Client,
     mut record: BaseRecord<'_, [u8], [u8], Arc<Receipt>>,
@@ -167,12 +167,12 @@ async fn hand_over(
     }
 }
 
-/// Counts the messages of one batch that Kafka has not yet answered for.
+/// Counts the messages of one batch that are not acknowledged yet.
 #[derive(Default)]
 pub(super) struct Receipt {
     outstanding: AtomicUsize,
     failure: Mutex<Option<KafkaError>>,
-    /// All are answered for, or the first one failed.
+    /// Notified when all are acknowledged, and when the first one failed.
     changed: Notify,
 }
 
@@ -195,7 +195,7 @@ impl Receipt {
         }
     }
 
-    /// Waits for all; gives the first failure.
+    /// Waits for all messages; returns the first failure.
     async fn settled(&self, client: &Client) -> Result<(), KafkaError> {
         let mut is_purged = false;
         while self.outstanding.load(Ordering::Acquire) > 0 {
@@ -204,7 +204,7 @@ impl Receipt {
             let timed_out =
                 matches!(failure, Some(KafkaError::MessageProduction(code)) if is_time_out(code));
             if timed_out && !is_purged {
-                // Those behind it would overtake it if Kafka came back just now.
+                // Later messages would overtake it if Kafka returned just now.
                 client.purge(PurgeConfig::default().queue().non_blocking());
                 is_purged = true;
             }
@@ -217,14 +217,14 @@ fn is_time_out(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::MessageTimedOut
 }
 
-/// Whether a message may not have gone out because its topic is not there. librdkafka says so of topics
-/// that it has known for a while; for others it waits until the message's time is over.
+/// Whether a message may have failed because its topic does not exist. librdkafka reports that for topics it has
+/// known for a while; for others the message times out.
 pub(super) fn may_lack_its_topic(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     code.is_some_and(|code| is_time_out(code) || says_missing(code))
 }
 
-/// Passes on what became of each message.
+/// Receives the outcome of each message from librdkafka.
 pub(super) struct Acknowledged(Log);
 
 impl ClientContext for Acknowledged {

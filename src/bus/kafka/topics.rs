@@ -1,8 +1,8 @@
-//! What topics are called, and that they exist: nothing is consumed from a topic that was not made.
+//! The names of topics, and their creation: nothing is consumed from a topic that was not created.
 //!
-//! A topic may be deleted while the service runs. Its loss is noticed by a message that can't be
-//! written, by a consumer, or by the ping; it begins a new generation of the topic, for which clients
-//! begin again: those that have used the deleted topic keep positions and leaders of it.
+//! A topic may be deleted while the service runs. A failed write, a consumer or the ping detects it. That begins a
+//! new generation of the topic, for which new clients are made: old ones keep positions and leaders of the deleted
+//! topic.
 
 use super::client::{Clients, DropInBackground, blocking};
 use super::producer::Client;
@@ -18,17 +18,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tracing::info;
 
-/// How long Kafka has to say what there is, and to make what there is not.
+/// Time limit for Kafka to list and to create topics.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// How long it has to say which of the known ones are there still.
+/// Time limit for Kafka to list topics after a failed write.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// How often, and how soon again, a new topic is looked for until all brokers know it.
+/// Maximum checks whether a new topic has leaders, and the pause between two.
 const LOOKS_MAX: usize = 20;
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often each topic was lost, in the order of [`Topic::ALL`].
+/// Number of times each topic was lost, in the order of [`Topic::ALL`].
 pub(super) type Generations = [u64; Topic::ALL.len()];
 
 /// The topics of one bus.
@@ -36,12 +36,12 @@ pub(super) struct Topics {
     names: TopicNames,
     partitions: i32,
     replication: i32,
-    /// Every name that is known to exist, with its partitions.
+    /// Names of topics known to exist, with their number of partitions.
     known: Mutex<BTreeMap<String, usize>>,
     generations: [AtomicU64; Topic::ALL.len()],
-    /// Held while some are made, so that one caller makes them.
+    /// Held while topics are created, so that one caller creates them.
     making: tokio::sync::Mutex<()>,
-    /// The topics that were pinged.
+    /// Number of pings so far.
     pings: AtomicUsize,
 }
 
@@ -67,18 +67,18 @@ impl Topics {
         }
     }
 
-    /// Where a topic's dead letters go.
+    /// The name of the topic for a topic's dead letters.
     pub(super) fn dead_letters(&self, topic: Topic) -> String {
         format!("{}.dlq", self.name(topic))
     }
 
-    /// Whether the four are known to exist.
+    /// Whether all four topics are known to exist.
     pub(super) fn do_exist(&self) -> bool {
         let known = self.known.lock();
         Topic::ALL.iter().all(|topic| known.contains_key(self.name(*topic)))
     }
 
-    /// Sees to it that the four exist.
+    /// Creates those of the four topics that do not exist.
     pub(super) async fn exist(&self, clients: &Clients, client: &Client) -> Result<(), BusError> {
         if self.do_exist() {
             return Ok(());
@@ -87,18 +87,18 @@ impl Topics {
         self.make(names.map(|name| (name, self.partitions)).into(), clients, client).await
     }
 
-    /// How often a topic was lost so far. Clients of an earlier generation begin again.
+    /// How often a topic was lost so far. Clients of an earlier generation are replaced.
     pub(super) fn generation(&self, topic: Topic) -> u64 {
         self.generations[topic as usize].load(Ordering::Acquire)
     }
 
-    /// That of each.
+    /// The generation of each topic.
     pub(super) fn generations(&self) -> Generations {
         Topic::ALL.map(|topic| self.generation(topic))
     }
 
-    /// Forgets that a topic exists, so that it is made again. Says whether this is news: not if it was
-    /// lost before, after the caller took down the generation.
+    /// Forgets that a topic exists, so that it is recreated. Returns `false` if that loss was recorded before: the
+    /// generation is later than the caller's.
     pub(super) fn lose(&self, topic: Topic, generation: u64) -> bool {
         let lost = &self.generations[topic as usize];
         let next = generation + 1;
@@ -115,13 +115,13 @@ impl Topics {
         self.known.lock().remove(name);
     }
 
-    /// The topic that the next ping is about: each in turn.
+    /// The topic that the next ping checks: each in turn.
     pub(super) fn next_to_ping(&self) -> Topic {
         Topic::ALL[self.pings.fetch_add(1, Ordering::Relaxed) % Topic::ALL.len()]
     }
 
-    /// Whether a topic that was known to exist is missing in an answer about it, or has become smaller:
-    /// then it is another one of this name.
+    /// Whether a topic that was known to exist is missing in Kafka's answer, or has fewer partitions: then it is a
+    /// new one of the same name.
     pub(super) fn is_lost(&self, topic: Topic, answer: &Metadata) -> bool {
         let name = self.name(topic);
         let Some(partitions) = self.known.lock().get(name).copied() else { return false };
@@ -129,13 +129,13 @@ impl Topics {
         found.is_none_or(|found| is_missing(found) || shrank(found, partitions))
     }
 
-    /// Those of the four that are lost, found out within [`LOOK_MAX`].
+    /// Those of the four topics that are lost. Takes at most [`LOOK_MAX`].
     pub(super) async fn lost(&self, client: &Client) -> Result<Vec<Topic>, BusError> {
         let answer = metadata(client, LOOK_MAX).await?;
         Ok(Topic::ALL.into_iter().filter(|topic| self.is_lost(*topic, &answer)).collect())
     }
 
-    /// Sees to it that a topic's dead letters have a place; few are expected.
+    /// Creates the topic for a topic's dead letters, with one partition: few are expected.
     pub(super) async fn dead_letters_exist(
         &self,
         topic: Topic,
@@ -145,7 +145,7 @@ impl Topics {
         self.make(vec![(self.dead_letters(topic), 1)], clients, client).await
     }
 
-    /// Makes topics of so many partitions; leaves those that are there as they are.
+    /// Creates topics with these numbers of partitions. Existing topics stay as they are.
     async fn make(
         &self,
         mut wanted: Vec<(String, i32)>,
@@ -156,7 +156,7 @@ impl Topics {
         if wanted.is_empty() {
             return Ok(());
         }
-        // In an outage each caller's turn takes its time; they don't add up for the last in line.
+        // In an outage each turn takes its whole time limit. The limit here keeps them from adding up.
         let turn = tokio::time::timeout(ANSWER_MAX, self.making.lock()).await;
         let _turn = turn.map_err(|_| BusError("Kafka does not answer".into()))?;
         wanted.retain(|(name, _)| !self.known.lock().contains_key(name));
@@ -192,10 +192,10 @@ impl Topics {
         for answer in admin.create_topics(&topics, &options).await? {
             match answer {
                 Ok(name) => info!(name, "created a topic"),
-                // Another replica was first.
+                // Another replica has created it.
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
-                    return Err(BusError(format!("topic {name} can't be created: {code}")));
+                    return Err(BusError(format!("topic {name} cannot be created: {code}")));
                 }
             }
         }
@@ -203,13 +203,13 @@ impl Topics {
     }
 }
 
-/// What there is.
+/// All topics of the cluster.
 async fn metadata(client: &Client, within: Duration) -> Result<Metadata, BusError> {
     let client = client.clone();
     blocking(move || client.client().fetch_metadata(None, within)).await
 }
 
-/// The names of all topics that satisfy a condition, and how many partitions they have.
+/// The topics that satisfy a condition: names and numbers of partitions.
 async fn existing(
     client: &Client,
     condition: fn(&MetadataTopic) -> bool,
@@ -219,22 +219,22 @@ async fn existing(
     Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }
 
-/// Whether messages can be written to all of a topic.
+/// Whether all partitions of a topic can be written to.
 fn has_leaders(topic: &MetadataTopic) -> bool {
     topic.error().is_none() && topic.partitions().iter().all(|part| part.leader() >= 0)
 }
 
-/// Whether Kafka says that there is no such topic.
+/// Whether Kafka reports that the topic does not exist.
 pub(super) fn is_missing(topic: &MetadataTopic) -> bool {
     topic.error().is_some_and(|error| says_missing(error.into()))
 }
 
-/// A topic never loses partitions.
+/// Whether a topic has fewer partitions than before. A topic never loses partitions: it is a new one.
 fn shrank(topic: &MetadataTopic, partitions: usize) -> bool {
     topic.error().is_none() && topic.partitions().len() < partitions
 }
 
-/// Whether an error says that a topic, or a partition of it, is not there.
+/// Whether an error means that a topic or partition does not exist.
 pub(super) fn says_missing(error: RDKafkaErrorCode) -> bool {
     matches!(
         error,
@@ -257,5 +257,5 @@ async fn await_all(
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }
-    Err(BusError("topics were created and are not there yet".into()))
+    Err(BusError("new topics have no leaders yet".into()))
 }

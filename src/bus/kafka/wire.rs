@@ -1,4 +1,4 @@
-//! Between messages and what Kafka carries, which may be anything where others write too.
+//! Conversion between messages and Kafka's records. Other teams' records may hold anything.
 
 use crate::messages::{Headers, Message, Origin, Original, SIGNATURE, Signatures};
 use futures::{FutureExt as _, Stream, StreamExt as _};
@@ -8,20 +8,20 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// In the place of a value that is not text, so that it can't pass for JSON.
+/// Replaces a value that is not text. It is not JSON, so the message is not applied.
 const NOT_TEXT: char = char::REPLACEMENT_CHARACTER;
 
-/// Largest message that is kept whole, in bytes of key, value and headers: room for a dead letter's
-/// headers is left below the broker's default limit of 1,048,588. Larger ones are put aside as stubs.
+/// Maximum size of a message that is kept whole, in bytes of key, value and headers. Leaves room for a dead
+/// letter's headers below the broker's default limit of 1,048,588. Larger ones become dead letters as stubs.
 const WHOLE_MAX: usize = 1_000_000;
 
-/// Headers that are read; ours have up to eight.
+/// Maximum headers that are read. This service writes up to eight.
 const HEADERS_MAX: usize = 64;
 
-/// Bytes of messages that are received at once, so that large ones don't fill the memory.
+/// Maximum bytes of messages received at once: bounds memory where messages are large.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// Bytes of a key that does not come as text or is larger, in what is read of it.
+/// Maximum bytes of a key. A longer key, or one that is not text, is cut to this length.
 const KEY_MAX: usize = 1_024;
 
 /// A first message and those that have arrived behind it, up to `max` and [`BATCH_BYTES_MAX`]. `read` gives each
@@ -58,9 +58,9 @@ pub(super) fn headers_of(message: &Message, signature: Option<&str>) -> OwnedHea
 /// A header's name and value.
 type Pair<'a> = (&'a str, Option<&'a [u8]>);
 
-/// Any message whatever, as text, and its size in bytes of key, value and headers. One whose key or
-/// value is not text, that has no value at all, or that is too large, does not parse, so that it is
-/// put aside with its origin; what it was is kept.
+/// A record as a message of text, and its size in bytes of key, value and headers. A record that is too large,
+/// has no value, or whose key or value is not text gives a message that does not parse: it becomes a dead letter
+/// with its origin, and the record is kept in it.
 pub(super) fn message_of(
     foreign: &BorrowedMessage<'_>,
     signatures: Option<&Signatures>,
@@ -120,7 +120,7 @@ fn lossy(key: &[u8]) -> String {
 
 fn headers_in<'a>(foreign: &'a BorrowedMessage<'_>) -> Vec<Pair<'a>> {
     let Some(headers) = foreign.headers() else { return Vec::new() };
-    // rdkafka panics at a name that is not UTF-8; it has done nothing but look by then.
+    // rdkafka panics at a name that is not UTF-8, before it has changed anything.
     let header = |index| catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok();
     let read = (0..headers.count().min(HEADERS_MAX)).map_while(header);
     read.map(|header| (header.key, header.value)).collect()

@@ -31,7 +31,7 @@ pub trait Commits: Send + Sync + 'static {
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError>;
 
     /// Draws a number in place of one that another booking has. Later numbers are higher than every
-    /// stored one, except those that somebody wrote by hand and that are too high to leave room.
+    /// stored one, except those written by hand that are too high to leave room.
     async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError>;
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::time::Duration;
 use tracing::debug;
 
-/// How often a process asks for a job that another one holds, and confirms a lease of its own.
+/// How often a process tries to get a job that another one holds, and confirms its own lease.
 pub const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Grants jobs.

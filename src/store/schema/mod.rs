@@ -42,10 +42,10 @@ pub(in crate::store) fn migrator(steps: &[Step]) -> Migrator {
 /// them.
 pub(in crate::store) fn schema_of_service(
     applied: &[i64],
-    ours: &Migrator,
+    own: &Migrator,
 ) -> Result<(), StoreError> {
     let is_missing = |step: &i64| !applied.contains(step);
-    if !ours.iter().map(|step| step.version).any(|step| is_missing(&step)) {
+    if !own.iter().map(|step| step.version).any(|step| is_missing(&step)) {
         return Ok(());
     }
     Err(StoreError::Refused(anyhow::anyhow!(
@@ -56,12 +56,12 @@ pub(in crate::store) fn schema_of_service(
 
 /// Asserts that a list equals its folder: numbers, names and SQL as `sqlx` itself reads them.
 #[cfg(test)]
-pub(in crate::store) async fn assert_in_step_with(folder: &str, ours: &Migrator) {
+pub(in crate::store) async fn assert_in_step_with(folder: &str, own: &Migrator) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
     let read = Migrator::new(folder).await.expect("a folder of steps");
     let as_recorded = |migrator: &Migrator| -> Vec<_> {
         let steps = migrator.iter();
         steps.map(|s| (s.version, s.description.clone(), s.checksum.clone(), s.no_tx)).collect()
     };
-    assert_eq!(as_recorded(ours), as_recorded(&read));
+    assert_eq!(as_recorded(own), as_recorded(&read));
 }

@@ -22,14 +22,17 @@ INSERT INTO money_unit (decimals) VALUES ($1)
     ON CONFLICT (id) DO UPDATE SET decimals = excluded.decimals";
 
 /// Refuses a database whose rows name a currency with other decimals than `CURRENCY`.
-pub(in crate::store) fn check_rows(codes: &[String], ours: Currency) -> Result<(), StoreError> {
+pub(in crate::store) fn check_rows(
+    codes: &[String],
+    configured: Currency,
+) -> Result<(), StoreError> {
     let misread = codes
         .iter()
         .filter_map(|code| code.parse::<Currency>().ok())
-        .find(|kept| kept.decimals() != ours.decimals());
+        .find(|kept| kept.decimals() != configured.decimals());
     match misread {
         Some(kept) => Err(refusal(
-            ours,
+            configured,
             &format!("amounts in {kept}, which has {}", decimals_in_words(kept.decimals())),
         )),
         None => Ok(()),
@@ -37,27 +40,27 @@ pub(in crate::store) fn check_rows(codes: &[String], ours: Currency) -> Result<(
 }
 
 /// Refuses a database whose amounts have other decimals than `CURRENCY`.
-pub(in crate::store) fn check_kept(kept: i32, ours: Currency) -> Result<(), StoreError> {
-    if kept == i32::from(ours.decimals()) {
+pub(in crate::store) fn check_kept(kept: i32, configured: Currency) -> Result<(), StoreError> {
+    if kept == i32::from(configured.decimals()) {
         return Ok(());
     }
     let kept = u8::try_from(kept).unwrap_or_default();
-    Err(refusal(ours, &format!("amounts with {}", decimals_in_words(kept))))
+    Err(refusal(configured, &format!("amounts with {}", decimals_in_words(kept))))
 }
 
 /// Refuses a database with fractions of a currency without decimals.
 pub(in crate::store) fn check_fractions(
     has_fractions: bool,
-    ours: Currency,
+    configured: Currency,
 ) -> Result<(), StoreError> {
-    if has_fractions { Err(refusal(ours, "amounts with a fraction")) } else { Ok(()) }
+    if has_fractions { Err(refusal(configured, "amounts with a fraction")) } else { Ok(()) }
 }
 
-fn refusal(ours: Currency, kept: &str) -> StoreError {
+fn refusal(configured: Currency, kept: &str) -> StoreError {
     StoreError::Refused(anyhow::anyhow!(
-        "CURRENCY is {ours}, whose amounts have {}, but the database keeps {kept}: they would be \
+        "CURRENCY is {configured}, whose amounts have {}, but the database keeps {kept}: they would be \
          misread. Set CURRENCY to the currency of its flights, or use another database",
-        decimals_in_words(ours.decimals())
+        decimals_in_words(configured.decimals())
     ))
 }
 

@@ -60,7 +60,7 @@ pub(in crate::store) async fn commit(
                 }
                 add(&mut stale, moved, &folded)?;
             }
-            // The other commands go on without the rows that another session holds.
+            // The other commands are written without the rows that another session holds.
             Err(error) if is_locked(&error) => {
                 let rows = locked(pool, &folded, changes).await.unwrap_or_default();
                 if rows.is_empty() {

@@ -173,7 +173,7 @@ fn passengers(booking: &Booking) -> Option<String> {
 /// What the statement writes.
 struct Commit<'a> {
     flights: &'a [Change<Flight, Flight>],
-    /// The largest group of status updates; each further group is a statement of its own.
+    /// The largest group of status updates; each further group is a separate statement.
     bookings: &'a BookingUpdate,
     payments: &'a PaymentUpdate,
     keys: &'a [IdempotencyRecord],

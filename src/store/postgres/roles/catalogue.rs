@@ -104,7 +104,7 @@ impl Catalogue for PostgresStore {
     ) -> Result<usize, StoreError> {
         let created = import(&self.primary, flights, currency, now).await?;
         if created > 0 {
-            // Otherwise sessions would go on with plans made for the table as it was.
+            // Otherwise sessions would keep plans made for the smaller table.
             self.analyze_outgrown().await?;
         }
         Ok(created)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 #[async_trait]
 impl Leases for PostgresStore {
-    /// Takes the lock on a connection of its own: the lease ends with the session.
+    /// Takes the lock on its own connection: the lease ends with the session.
     async fn lease(&self, job: Job) -> Result<Option<Box<dyn Lease>>, StoreError> {
         let asked = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;

@@ -134,7 +134,7 @@ impl Maintenance for PostgresStore {
         self.guard.bound(self.redrive_unchanged(requests, now)).await
     }
 
-    /// Each statement is a transaction of its own.
+    /// Each statement is its own transaction.
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut forgotten = 0;
         for delete in forget_keys!("instant($1)") {

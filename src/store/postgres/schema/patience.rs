@@ -1,5 +1,5 @@
 //! Changes of the schema while other sessions use the database. A session that waits for a table blocks
-//! every later session: so each wait is short, and other sessions go on between two waits.
+//! every later session: so each wait is short, and other sessions run between two waits.
 
 use crate::store::StoreError;
 use crate::store::postgres::connection::error::is_locked;
@@ -12,7 +12,7 @@ use tracing::warn;
 /// [`for_whole_tables`](crate::store::postgres::connection::advisory_locks::for_whole_tables).
 const SHORT_WAITS: &str = "SET LOCAL lock_timeout = '500ms'";
 
-/// The pause between two waits, in which other sessions go on.
+/// The pause between two waits, in which other sessions run.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Total time of all attempts. Longer than the backup of a small database, shorter than an operator waits
@@ -39,7 +39,7 @@ pub(super) async fn wait_shortly(connection: &mut PgConnection) -> Result<(), St
     Ok(())
 }
 
-/// Repeats a transaction that waits in vain for tables, up to [`PATIENCE`].
+/// Repeats a transaction that times out waiting for tables, up to [`PATIENCE`].
 pub(super) struct Patience {
     began: Instant,
     tries: u32,
@@ -50,8 +50,8 @@ impl Patience {
         Self { began: Instant::now(), tries: 0 }
     }
 
-    /// Whether the transaction with this outcome is done. Returns `false` after a pause if it waited in
-    /// vain for a table and must be repeated. After [`PATIENCE`] it fails and names the sessions that lock
+    /// Whether the transaction with this outcome is done. Returns `false` after a pause if it timed
+    /// out waiting for a table and must be repeated. After [`PATIENCE`] it fails and names the sessions that lock
     /// the table.
     pub(super) async fn is_over(
         &mut self,
@@ -59,7 +59,7 @@ impl Patience {
         connection: &mut PgConnection,
     ) -> Result<bool, StoreError> {
         match outcome {
-            Err(error) if waited_in_vain(&error) => {}
+            Err(error) if timed_out_waiting(&error) => {}
             outcome => return outcome.map(|()| true),
         }
         let keepers = keepers(connection).await?;
@@ -82,10 +82,10 @@ impl Patience {
 async fn keepers(connection: &mut PgConnection) -> Result<String, StoreError> {
     let keepers: Vec<String> = sqlx::query_scalar(KEEPERS).fetch_all(connection).await?;
     let none = keepers.is_empty();
-    Ok(if none { "none of them does now".to_owned() } else { keepers.join("; ") })
+    Ok(if none { "no session locks them now".to_owned() } else { keepers.join("; ") })
 }
 
-fn waited_in_vain(error: &StoreError) -> bool {
+fn timed_out_waiting(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(cause) | StoreError::Refused(cause) => {
             let of_driver = |cause: &(dyn std::error::Error + 'static)| {
