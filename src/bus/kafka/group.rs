@@ -177,7 +177,7 @@ impl Membership {
             Ok(true) => member.shared.lose(member.topic, member.generation()),
             Ok(false) => {}
             Err(error) => {
-                debug!(%error, topic = member.name, "cannot check whether the topic still exists")
+                debug!(%error, topic = member.name, "cannot check whether the topic still exists");
             }
         }
     }

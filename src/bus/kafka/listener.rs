@@ -109,7 +109,7 @@ impl Listener {
                 Ok(true) => {}
                 Ok(false) => self.shared.lose(self.topic, self.generation),
                 Err(error) => {
-                    debug!(%error, topic = self.topic.as_str(), "cannot check whether the topic still exists")
+                    debug!(%error, topic = self.topic.as_str(), "cannot check whether the topic still exists");
                 }
             }
         }
