@@ -42,3 +42,10 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+
+// The simulation runs in this library's test binary: only there can it switch on planted bugs.
+#[cfg(test)]
+extern crate self as airline_booking;
+#[cfg(test)]
+#[path = "../tests/simulation/mod.rs"]
+mod simulation;

@@ -24,6 +24,23 @@ pub struct Generation {
     invalidations: u64,
 }
 
+impl Generation {
+    /// The generation of a token, in a process that has invalidated the key's answers this often.
+    pub const fn new(token: u64, is_shared: bool, invalidations: u64) -> Self {
+        Self { token, is_shared, invalidations }
+    }
+
+    /// Token by which the shared cache knows it.
+    pub const fn token(self) -> u64 {
+        self.token
+    }
+
+    /// Whether the token is known to all replicas.
+    pub const fn is_shared(self) -> bool {
+        self.is_shared
+    }
+}
+
 /// The shared cache does not answer. Invalidations must be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the shared cache does not answer")]

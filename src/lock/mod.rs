@@ -35,3 +35,15 @@ pub struct Taken {
     /// The holder's token, if others could hold the locks.
     token: Option<String>,
 }
+
+impl Taken {
+    /// The locks that an adapter took, with the token by which its service knows their holder.
+    pub const fn new(flights: Vec<FlightId>, token: Option<String>) -> Self {
+        Self { flights, token }
+    }
+
+    /// The holder's token.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+}

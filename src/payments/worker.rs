@@ -230,6 +230,10 @@ impl PaymentWorker {
         let Asked { reference, booking, payment, span, .. } = asked;
         let mut pause = RETRY_AFTER;
         for attempt in 1..=ATTEMPTS_MAX {
+            if self.is_too_late(asked) {
+                span.fail("lapsed");
+                return None;
+            }
             let asked_at = Instant::now();
             let answer = self.ask(asked).await;
             self.metrics.gateway_seconds.observe(asked_at.elapsed().as_secs_f64());
@@ -260,10 +264,16 @@ impl PaymentWorker {
         None
     }
 
-    /// Calls the gateway once. A capture whose hold has lapsed is reversed instead: its seats may be gone.
+    /// Whether the request is for a capture whose hold has lapsed: its seats may be gone. The sweeper ends the
+    /// booking, and its commit requests the reversal of whatever an earlier call has captured. A reversal from
+    /// here would be in no row, so a lost answer would leave a completed booking that is refunded.
+    fn is_too_late(&self, asked: &Asked) -> bool {
+        asked.action == PaymentAction::Capture && asked.payment.hold_expires_at <= self.clock.now()
+    }
+
+    /// Calls the gateway once.
     async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
-        let lapsed = asked.payment.hold_expires_at <= self.clock.now();
-        let reverse = asked.action == PaymentAction::Reverse || lapsed;
+        let reverse = asked.action == PaymentAction::Reverse;
         let name = if reverse { "gateway.reverse" } else { "gateway.capture" };
         let call = self.tracing.span(name, Side::Client, &asked.span.context());
         let answer = tokio::time::timeout(self.timeout, self.call(asked, reverse)).await;

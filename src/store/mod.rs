@@ -20,7 +20,7 @@ pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};
 pub use roles::operations::{Finding, Operations, SWEEP_GRACE};
-pub use roles::outbox::{Lane, Outbox, OutboxEntry};
+pub use roles::outbox::{Lane, Outbox, OutboxEntry, flight_created, invalidation_of};
 pub use roles::personal::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
 };

@@ -1,6 +1,7 @@
 //! Calls to the payment gateway follow the database's rows, have a time-out, and never delay refunds.
 
 use crate::support::TestApp;
+use crate::support::eventually;
 use airline_booking::bus::Bus;
 use airline_booking::domain::PaymentReference;
 use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
@@ -170,7 +171,7 @@ async fn a_request_that_names_another_booking_settles_only_its_own() {
 }
 
 #[tokio::test]
-async fn an_expired_hold_is_never_captured() {
+async fn an_expired_hold_is_neither_captured_nor_reversed_before_its_row_says_so() {
     let gateway = Silent::to(usize::MAX);
     let app = TestApp::with_parts(|_| {}, |parts| parts.gateway = gateway.clone()).await;
     let flight = app.add_flight(9).await;
@@ -184,6 +185,10 @@ async fn an_expired_hold_is_never_captured() {
     for request in [late, unsaid] {
         app.bus.publish(&[(Topic::PaymentRequests, request)]).await.expect("published");
     }
+    // A reversal waits for the row that asks for it: without one, a lost answer would not be asked for again.
+    eventually("the requests, dropped", async || app.app.running_tasks() == 1).await;
+    assert_eq!(gateway.reversals.load(Ordering::Acquire), 0);
+    app.pass(Duration::ZERO).await;
     gateway.reversed.notified().await;
     assert_eq!(gateway.captures().len(), 1);
     app.abandon();

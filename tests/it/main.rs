@@ -1,5 +1,9 @@
 //! What the service promises, one module a promise. One binary, so that it links once.
 
+#[allow(dead_code, reason = "the contracts use no faults; the simulation does")]
+#[allow(unused_imports, reason = "as above")]
+#[path = "../simulation/ports/mod.rs"]
+mod simulated;
 mod support;
 
 mod adoption;
@@ -54,6 +58,7 @@ mod personal_data;
 mod places;
 mod ports_bus;
 mod ports_cache;
+mod ports_gateway;
 mod ports_lock;
 mod ports_store;
 mod postgres_costs;

@@ -1,6 +1,8 @@
 //! The cache port's promises, on each adapter: no answer is older than an invalidation that its reader
 //! knows of.
 
+use crate::simulated::cache::{CacheServer, SimCache};
+use crate::simulated::process::Process;
 use crate::support::redis::{cluster, prefix, single};
 use crate::support::within;
 use airline_booking::cache::SearchCache;
@@ -13,7 +15,8 @@ use bytes::Bytes;
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long another replica may take to notice an invalidation: a flush, a check, and a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +55,14 @@ impl Replicas {
         let prefix = prefix("search");
         let cache = || -> Arc<dyn SearchCache> { Arc::new(cache(connect(), &prefix)) };
         Self::of(vec![cache(), cache()], true, true)
+    }
+
+    fn simulated() -> Self {
+        let server = CacheServer::default();
+        let cache = |name| -> Arc<dyn SearchCache> {
+            Arc::new(SimCache::new(&server, &Process::sound(name)))
+        };
+        Self::of(vec![cache("one"), cache("two")], true, true)
     }
 
     fn first(&self) -> &dyn SearchCache {
@@ -250,6 +261,12 @@ macro_rules! on_each_cache {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $body() {
                 super::$body(super::Replicas::in_redis(super::cluster)).await;
+            })+
+        }
+        mod in_simulation {
+            $(#[tokio::test(start_paused = true)]
+            async fn $body() {
+                super::$body(super::Replicas::simulated()).await;
             })+
         }
     };

@@ -1,5 +1,7 @@
 //! The lock port's promises, on each adapter.
 
+use crate::simulated::locks::{LockServer, SimLocks};
+use crate::simulated::process::Process;
 use crate::support::redis::{cluster, prefix, single};
 use airline_booking::domain::FlightId;
 use airline_booking::lock::memory::MemoryLocks;
@@ -9,7 +11,8 @@ use airline_booking::redis::Redis;
 use futures::future::join_all;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Short, so that a test can wait for its end, and long enough for a renewal on a busy machine.
 const LEASE: Duration = Duration::from_millis(2_500);
@@ -35,6 +38,14 @@ impl Replicas {
             Arc::new(RedisLocks::with_lease(connect(), &prefix, LEASE))
         };
         Self { locks: [locks(), locks()], lapses: true }
+    }
+
+    fn simulated() -> Self {
+        let server = LockServer::default();
+        let locks = |name| -> Arc<dyn FlightLocks> {
+            Arc::new(SimLocks::with_lease(&server, &Process::sound(name), LEASE))
+        };
+        Self { locks: [locks("one"), locks("two")], lapses: true }
     }
 }
 
@@ -153,6 +164,12 @@ macro_rules! on_each_lock {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $body() {
                 super::$body(super::Replicas::in_redis(super::cluster)).await;
+            })+
+        }
+        mod in_simulation {
+            $(#[tokio::test(start_paused = true)]
+            async fn $body() {
+                super::$body(super::Replicas::simulated()).await;
             })+
         }
     };

@@ -40,7 +40,7 @@ async fn an_expiry_that_the_store_refuses_stops_neither_other_expiries_nor_rever
     let other = app.book(flight, 2).await.booking_id();
     app.faults.plan([Fault::RefusesSeats(7)]);
 
-    // A capture that is taken only after its hold has lapsed is a reversal.
+    // A capture that is asked for only after its hold has lapsed is not made.
     eventually("both captures at the gate", async || app.gateway.held_back() == 2).await;
     app.run_until_idle().await;
     app.pass(HOLD).await;
@@ -66,7 +66,7 @@ async fn a_hold_expires_behind_more_than_a_page_of_refused_ones() {
     assert!(struck.iter().all(|answer| answer.status == 201));
     app.clock.advance(chrono::TimeDelta::seconds(1));
     let good = app.book(flights[0], 1).await.booking_id();
-    // Each capture waits at the gate: one that is asked for only after its hold has lapsed is a reversal.
+    // Each capture waits at the gate: one that is asked for only after its hold has lapsed is not made.
     app.run_until_idle().await;
     app.faults.plan([Fault::RefusesSeats(7)]);
     app.pass(HOLD).await;

@@ -19,7 +19,7 @@ pub struct Committed {
 
 impl Committed {
     /// The outcome of a commit that found these rows stale, some because another session locks them.
-    pub(in crate::store) fn of(changes: &ChangeSet, stale: &Stale, locked: &Stale) -> Self {
+    pub fn of(changes: &ChangeSet, stale: &Stale, locked: &Stale) -> Self {
         if stale.is_empty() {
             return Self::default();
         }

@@ -85,7 +85,7 @@ pub struct Page<T> {
 }
 
 /// A payment's position in the order of time. A page begins after one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Microseconds since 1970; `None` before every instant.
     pub(in crate::store) at: Option<i64>,
@@ -94,6 +94,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// The position of a payment at this time.
+    pub fn at(time: Timestamp, reference: PaymentReference) -> Self {
+        Self { at: Some(time.timestamp_micros()), reference: reference.to_string() }
+    }
+
     /// Its parts; those before every row for `None`.
     pub(in crate::store) fn parts(after: Option<&Self>) -> (Option<i64>, &str) {
         after.map_or((None, ""), |position| (position.at, &position.reference))

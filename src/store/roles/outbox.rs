@@ -72,7 +72,7 @@ impl Lane {
 }
 
 /// The event of a new flight.
-pub(in crate::store) fn flight_created(flight: &Flight, now: Timestamp) -> OutboxEvent {
+pub fn flight_created(flight: &Flight, now: Timestamp) -> OutboxEvent {
     let event = AirlineEvent::FlightCreated(flight.clone());
     OutboxEvent { event: Event::Airline(event, flight.version, now), traceparent: None }
 }
@@ -162,10 +162,7 @@ pub(in crate::store) fn invalidation_body(invalidation: &Invalidation) -> String
 }
 
 /// The invalidation that a commit of these changes writes, if other caches need one.
-pub(in crate::store) fn invalidation_of(
-    folded: &NetChanges,
-    changes: &ChangeSet,
-) -> Option<Invalidation> {
+pub fn invalidation_of(folded: &NetChanges, changes: &ChangeSet) -> Option<Invalidation> {
     let is_needed = !folded.flights.is_empty() && !changes.invalidated.is_empty();
     is_needed.then(|| days(&changes.invalidated))
 }

@@ -1,0 +1,256 @@
+//! The promises, checked: the invariants over the rows, money against the provider's ledger, messages against
+//! the commits, and what clients were told against what is stored.
+
+use super::client::{Client, Request, mark_of};
+use super::ports::gateway::Standing;
+use super::ports::rows::Rows;
+use super::world::World;
+use airline_booking::domain::{
+    Booking, BookingId, BookingStatus, Flight, FlightStatus, Payment, PaymentStatus,
+};
+use airline_booking::messages::Topic;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What clients remember, and the broken promises.
+#[derive(Default)]
+pub struct Memory {
+    clients: Vec<Client>,
+    pub violations: Vec<String>,
+}
+
+impl Memory {
+    /// Number of clients so far.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Adds a client that is done.
+    pub fn add(&mut self, mut client: Client) {
+        self.violations.append(&mut client.complaints);
+        self.clients.push(client);
+    }
+
+    /// Number of requests for seats that were answered with a booking.
+    pub fn accepted(&self) -> usize {
+        let requests = self.clients.iter().flat_map(|client| &client.requests);
+        requests.filter(|request| !request.accepted.is_empty()).count()
+    }
+
+    /// Holds the final rows against what each client was told.
+    pub fn check_clients(&mut self, rows: &Rows) {
+        let mut by_mark: BTreeMap<_, Vec<&Booking>> = BTreeMap::new();
+        for booking in rows.bookings.values() {
+            if let Some(mark) = mark_of(booking) {
+                by_mark.entry(mark).or_default().push(booking);
+            }
+        }
+        for client in &self.clients {
+            for request in &client.requests {
+                let made = by_mark.get(&*request.mark).map(Vec::as_slice).unwrap_or_default();
+                check_request(request, made, &mut self.violations);
+            }
+            for id in &client.cancelled {
+                let status = rows.bookings.get(id).map(|booking| booking.status);
+                if status != Some(BookingStatus::Cancelled) {
+                    self.violations.push(format!("booking {id} was cancelled and is {status:?}"));
+                }
+            }
+        }
+    }
+}
+
+fn check_request(request: &Request, made: &[&Booking], violations: &mut Vec<String>) {
+    let mut complain = |what: String| violations.push(format!("request {}: {what}", request.mark));
+    let accepted: BTreeSet<BookingId> = request.accepted.iter().copied().collect();
+    if accepted.len() > 1 {
+        complain(format!("one key made several bookings, {accepted:?}"));
+    }
+    if made.len() > 1 {
+        complain(format!("{} bookings of one request", made.len()));
+    }
+    for id in &accepted {
+        match made.iter().find(|booking| booking.id == *id) {
+            None => complain(format!("booking {id} was answered and is not stored")),
+            Some(booking) if booking.seats_booked != request.seats => {
+                complain(format!("booking {id} has {} seats", booking.seats_booked));
+            }
+            Some(booking) if booking.flight_id != request.flight => {
+                complain(format!("booking {id} is on flight {}", booking.flight_id));
+            }
+            Some(_) => {}
+        }
+    }
+    if request.refused && accepted.is_empty() && !made.is_empty() {
+        complain(format!("refused, and booking {} is stored", made[0].id));
+    }
+}
+
+/// Whether all work has ended; else what has not.
+pub fn is_quiet(world: &World) -> Result<(), String> {
+    let rows = world.database.rows();
+    let is_open = |payment: &&Payment| {
+        matches!(payment.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
+    };
+    if let Some(booking) = rows.bookings.values().find(|b| b.status == BookingStatus::Pending) {
+        return Err(format!("booking {} is pending", booking.id));
+    }
+    if let Some(payment) = rows.payments.values().find(is_open) {
+        return Err(format!("payment {} is {:?}", payment.reference, payment.status));
+    }
+    if let Some(booking) = rows.bookings.values().find(|booking| is_stranded(booking, &rows)) {
+        return Err(format!("booking {} is completed on a cancelled flight", booking.id));
+    }
+    if !rows.outbox.is_empty() || !rows.invalidations.is_empty() {
+        let (messages, ends) = (rows.outbox.len(), rows.invalidations.len());
+        return Err(format!("the outbox has {messages} rows and {ends} invalidations"));
+    }
+    if !world.broker.is_idle() {
+        return Err("messages are on their way".to_owned());
+    }
+    if !world.provider.is_idle() {
+        return Err("calls of the gateway are on their way".to_owned());
+    }
+    match world.running_tasks() {
+        0 => Ok(()),
+        tasks => Err(format!("{tasks} tasks run")),
+    }
+}
+
+fn is_stranded(booking: &Booking, rows: &Rows) -> bool {
+    booking.status == BookingStatus::Completed
+        && rows.flights[&booking.flight_id].flight_status == FlightStatus::Cancelled
+}
+
+/// Checks the rows at a quiet point.
+pub fn rows(world: &World, memory: &mut Memory) {
+    let rows = world.database.rows();
+    let mut violations = Vec::new();
+    for flight in rows.flights.values() {
+        seats(flight, &rows, &mut violations);
+    }
+    for payment in rows.payments.values() {
+        money(payment, &rows, &mut violations);
+    }
+    ledger(world, &rows, &mut violations);
+    messages(world, &rows, &mut violations);
+    memory.violations.append(&mut violations);
+}
+
+/// I1, I2, I3.
+fn seats(flight: &Flight, rows: &Rows, violations: &mut Vec<String>) {
+    let of = |status| {
+        let bookings = rows.bookings.values();
+        let counted = bookings.filter(|b| b.flight_id == flight.id && b.status == status);
+        counted.map(|booking| booking.seats_booked).sum::<i32>()
+    };
+    let (held, sold) = (of(BookingStatus::Pending), of(BookingStatus::Completed));
+    let id = flight.id;
+    if !flight.is_sound() {
+        violations.push(format!("I1: flight {id}: {flight:?}"));
+    }
+    if flight.held_seats != held {
+        violations.push(format!("I2: flight {id} holds {}, bookings {held}", flight.held_seats));
+    }
+    if flight.sold_seats() != sold {
+        violations.push(format!("I3: flight {id} sold {}, bookings {sold}", flight.sold_seats()));
+    }
+    if held + sold > flight.total_seats - flight.blocked_seats {
+        violations.push(format!("oversold: flight {id}"));
+    }
+}
+
+/// I4, as the rows say.
+fn money(payment: &Payment, rows: &Rows, violations: &mut Vec<String>) {
+    let reference = payment.reference;
+    let booking = rows.paid_by.get(&reference).and_then(|id| rows.bookings.get(id));
+    let Some(booking) = booking else {
+        violations.push(format!("I4: payment {reference} pays for nothing"));
+        return;
+    };
+    if payment.amount != booking.booking_price {
+        violations.push(format!("I4: payment {reference} is not the price of {}", booking.id));
+    }
+    let is_captured = payment.status == PaymentStatus::Captured;
+    if is_captured != (booking.status == BookingStatus::Completed) {
+        let (paid, status) = (payment.status, booking.status);
+        violations.push(format!("I4: booking {} is {status:?}, its payment {paid:?}", booking.id));
+    }
+}
+
+/// Money is conserved: the provider keeps what pays for completed bookings, and nothing else.
+fn ledger(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    let ledger = world.provider.ledger();
+    for (reference, entry) in &ledger {
+        let payment = rows.payments.get(reference);
+        let status = payment.map(|payment| payment.status);
+        if entry.captures > 1 || entry.refunds > entry.captures {
+            violations.push(format!("money: payment {reference} was moved twice: {entry:?}"));
+        }
+        let agrees = match entry.standing {
+            Standing::Captured => status == Some(PaymentStatus::Captured),
+            Standing::Refunded => status == Some(PaymentStatus::Reversed),
+            Standing::Declined | Standing::Voided => status != Some(PaymentStatus::Captured),
+        };
+        if !agrees {
+            violations.push(format!("money: payment {reference} is {status:?}, there {entry:?}"));
+        }
+        if let Some(payment) = payment.filter(|_| entry.captures > 0)
+            && entry.amount != Some(payment.amount)
+        {
+            violations.push(format!("money: payment {reference} was captured for another amount"));
+        }
+    }
+    let captured = rows.payments.values().filter(|p| p.status == PaymentStatus::Captured);
+    for payment in captured {
+        let entry = ledger.get(&payment.reference);
+        if entry.is_none_or(|entry| entry.standing != Standing::Captured) {
+            violations.push(format!("money: payment {} was never captured", payment.reference));
+        }
+    }
+}
+
+/// I6: each committed change is on the topics at least once, and for each key in the order of the commits.
+fn messages(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    for topic in Topic::ALL {
+        let published = world.broker.published(topic);
+        let mut next = published.iter().enumerate().filter(|(_, record)| !record.is_foreign);
+        let mut first: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for (position, record) in next.by_ref() {
+            let message = &record.message;
+            first.entry((message.key.clone(), message.payload.clone())).or_insert(position);
+        }
+        let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut repeats = BTreeSet::new();
+        for (_, message) in rows.log.iter().filter(|(of, _)| *of == topic) {
+            let name = (message.key.clone(), message.payload.clone());
+            let Some(position) = first.get(&name) else {
+                violations.push(format!("I6: {} lacks {}", topic.as_str(), message.payload));
+                continue;
+            };
+            // A request that is made again says the same as before.
+            if !repeats.insert(name) {
+                continue;
+            }
+            let before = last.insert(&message.key, *position);
+            if before.is_some_and(|before| before > *position) {
+                violations.push(format!(
+                    "I6: {}, key {}: out of order",
+                    topic.as_str(),
+                    message.key
+                ));
+            }
+        }
+    }
+    // Settlement may put aside an event that made it panic, or that the store refused: the sweeper repeats it.
+    let is_planned = |reason: &str| reason.contains("panic") || reason.contains("store");
+    for letter in world.broker.dead_letters().iter().filter(|letter| !letter.is_foreign) {
+        let reason = letter.message.headers.get("dlq_reason").unwrap_or_default();
+        // The worker answered a foreign request that names a payment of ours and a booking of nobody's.
+        let booking = letter.message.key.parse().map(BookingId);
+        let is_of_ours = booking.is_ok_and(|booking| rows.bookings.contains_key(&booking));
+        if is_planned(reason) || !is_of_ours {
+            continue;
+        }
+        violations.push(format!("a message of our own was put aside: {:?}", letter.message));
+    }
+}

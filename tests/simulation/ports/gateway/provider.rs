@@ -1,0 +1,142 @@
+//! The payment provider: an external party with its own ledger, which outlives every replica.
+
+use airline_booking::domain::{Money, PaymentReference};
+use airline_booking::gateway::{Capture, Captured, GatewayError};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The state of a payment at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Captured,
+    Declined,
+    Voided,
+    Refunded,
+}
+
+/// A payment in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The amount of the capture; `None` if a reversal came before any.
+    pub amount: Option<Money>,
+    pub standing: Standing,
+    /// How often money was taken. More than once is a fault of the provider's rules.
+    pub captures: u32,
+    /// How often money was given back.
+    pub refunds: u32,
+}
+
+/// A call to carry out.
+#[derive(Debug, Clone)]
+pub enum Call {
+    Capture(Capture),
+    Reverse(PaymentReference),
+}
+
+impl Call {
+    /// The payment.
+    pub fn reference(&self) -> PaymentReference {
+        match self {
+            Self::Capture(capture) => capture.reference,
+            Self::Reverse(reference) => *reference,
+        }
+    }
+
+    /// For traces.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Capture(_) => "capture",
+            Self::Reverse(_) => "reverse",
+        }
+    }
+}
+
+/// The answer to a call.
+pub type Answer = Result<Captured, GatewayError>;
+
+/// The provider that all replicas call. A clone is the same provider.
+#[derive(Clone, Default)]
+pub struct Provider(Arc<Mutex<Books>>);
+
+#[derive(Default)]
+struct Books {
+    ledger: BTreeMap<PaymentReference, Entry>,
+    /// Calls that have left a replica and are not carried out yet.
+    on_the_way: usize,
+}
+
+/// A call on its way to the provider.
+pub struct OnTheWay(Provider);
+
+impl Drop for OnTheWay {
+    fn drop(&mut self) {
+        self.0.0.lock().on_the_way -= 1;
+    }
+}
+
+impl Provider {
+    /// Every payment that the provider knows of.
+    pub fn ledger(&self) -> BTreeMap<PaymentReference, Entry> {
+        self.0.lock().ledger.clone()
+    }
+
+    /// Whether no call is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.0.lock().on_the_way == 0
+    }
+
+    /// Counts a call as on its way until the result is dropped.
+    pub(super) fn expect_call(&self) -> OnTheWay {
+        self.0.lock().on_the_way += 1;
+        OnTheWay(self.clone())
+    }
+
+    /// Carries out a call. The rules are those of `gateway::simulated`: idempotent by reference, and the method's
+    /// token decides.
+    pub fn carry_out(&self, call: &Call) -> Answer {
+        let mut books = self.0.lock();
+        match call {
+            Call::Capture(capture) => match books.ledger.get(&capture.reference) {
+                Some(entry) => captured_before(entry, capture),
+                None => books.first_capture(capture),
+            },
+            Call::Reverse(reference) => {
+                let nothing =
+                    Entry { amount: None, standing: Standing::Voided, captures: 0, refunds: 0 };
+                let entry = books.ledger.entry(*reference).or_insert(nothing);
+                if entry.standing == Standing::Captured {
+                    entry.standing = Standing::Refunded;
+                    entry.refunds += 1;
+                }
+                Ok(Captured::Reversed)
+            }
+        }
+    }
+}
+
+impl Books {
+    fn first_capture(&mut self, capture: &Capture) -> Answer {
+        let (standing, answer) = match capture.method.as_str() {
+            "pm_card_visa" => (Standing::Captured, Ok(Captured::Captured)),
+            "pm_card_timeout" => (Standing::Captured, Err(GatewayError("timed out".into()))),
+            "pm_card_error" => return Err(GatewayError("out of order".into())),
+            _ => (Standing::Declined, Ok(Captured::Declined)),
+        };
+        let captures = u32::from(standing == Standing::Captured);
+        let entry = Entry { amount: Some(capture.amount), standing, captures, refunds: 0 };
+        self.ledger.insert(capture.reference, entry);
+        answer
+    }
+}
+
+fn captured_before(entry: &Entry, capture: &Capture) -> Answer {
+    if entry.amount.is_some_and(|amount| amount != capture.amount) {
+        return Err(GatewayError("the reference was used for another amount".into()));
+    }
+    Ok(match entry.standing {
+        Standing::Captured => Captured::Captured,
+        Standing::Declined => Captured::Declined,
+        Standing::Voided | Standing::Refunded => Captured::Reversed,
+    })
+}

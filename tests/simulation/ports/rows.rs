@@ -1,0 +1,321 @@
+//! The tables of the simulated database, and what each statement of a store does to them at one instant.
+
+use airline_booking::domain::{
+    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
+    Payment, PaymentReference, PaymentStatus, Timestamp, UserId, route_key,
+};
+use airline_booking::messages::{Message, Topic};
+use airline_booking::rules::{
+    ChangeSet, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent, RequestKey, RequestName,
+    RequestRecord, Stale, State, Wanted,
+};
+use airline_booking::store::{
+    Committed, Job, Lane, OutboxEntry, StoreError, flight_created, invalidation_of,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The tables. Cloning them is a snapshot.
+#[derive(Clone, Default)]
+pub struct Rows {
+    pub flights: BTreeMap<FlightId, Flight>,
+    pub bookings: BTreeMap<BookingId, Booking>,
+    pub payments: BTreeMap<PaymentReference, Payment>,
+    pub paid_by: BTreeMap<PaymentReference, BookingId>,
+    pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
+    pub requests: BTreeMap<RequestName, RequestRecord>,
+    pub outbox: BTreeMap<i64, OutboxEntry>,
+    pub invalidations: BTreeMap<i64, Invalidation>,
+    /// The session that holds each job.
+    pub leases: BTreeMap<&'static str, u64>,
+    /// Rows of these flights are locked by another session until then.
+    pub locked: BTreeMap<FlightId, Instant>,
+    pub last_flight: i64,
+    pub last_booking: i64,
+    last_outbox: i64,
+    /// Every message that a commit ever wrote to the outbox, in the order of the commits.
+    pub log: Vec<(Topic, Message)>,
+    pub last_session: u64,
+}
+
+impl Rows {
+    /// Writes what is not stale, as a commit's transaction does.
+    pub fn commit(&mut self, changes: &ChangeSet, locked: &Stale) -> Result<Committed, StoreError> {
+        let all = changes.fold(&Stale::default());
+        let mut stale = self.stale(&all);
+        stale.flights.extend(&locked.flights);
+        let net = changes.fold(&stale);
+        Self::check(&net)?;
+        if let Some(invalidation) = invalidation_of(&net, changes) {
+            self.add_invalidation(invalidation);
+        }
+        self.write(net);
+        Ok(Committed::of(changes, &stale, locked))
+    }
+
+    /// Rows that are not as the changes were decided on.
+    fn stale(&self, net: &NetChanges) -> Stale {
+        let is_recent = |created_at, now: Timestamp| created_at > now - IdempotencyRecord::KEPT_FOR;
+        let is_key_taken = |record: &&IdempotencyRecord| {
+            let known = self.keys.get(&record.name());
+            known.is_some_and(|known| is_recent(known.created_at, record.created_at))
+        };
+        let is_request_taken = |record: &&RequestRecord| {
+            let known = self.requests.get(&record.request.name());
+            known.is_some_and(|known| is_recent(known.created_at, record.created_at))
+        };
+        let is_flight_stale =
+            |id, version| self.flights.get(id).map(|f| f.version) != Some(version);
+        let is_booking_stale = |id, was| self.bookings.get(id).map(|b| b.status) != was;
+        let is_payment_stale =
+            |reference, was| self.payments.get(reference).map(|p| p.status) != was;
+        let exceeded = net.pending_limits.iter().filter(|limit| {
+            self.pending_seats(limit.holder, limit.at) > i64::from(limit.pending_max)
+        });
+        let flights = net.flights.iter().filter(|c| is_flight_stale(&c.after.id, c.was.version));
+        let bookings = net.bookings.iter().filter(|c| {
+            let is_paid_otherwise = c.was.is_none()
+                && self.paid_by.get(&c.after.payment_reference).is_some_and(|b| *b != c.after.id);
+            is_booking_stale(&c.after.id, c.was) || is_paid_otherwise
+        });
+        let payments = net.payments.iter().filter(|c| is_payment_stale(&c.after.reference, c.was));
+        Stale {
+            flights: flights.map(|c| c.after.id).collect(),
+            bookings: bookings.map(|c| c.after.id).collect(),
+            payments: payments.map(|c| c.after.reference).collect(),
+            keys: net
+                .idempotency
+                .iter()
+                .filter(is_key_taken)
+                .map(IdempotencyRecord::name)
+                .collect(),
+            pending: exceeded.map(|limit| limit.holder).collect(),
+            requests: net
+                .requests
+                .iter()
+                .filter(is_request_taken)
+                .map(|r| r.request.name())
+                .collect(),
+        }
+    }
+
+    /// The rules of the schema.
+    fn check(net: &NetChanges) -> Result<(), StoreError> {
+        for change in &net.flights {
+            let Flight { available_seats, held_seats, blocked_seats, total_seats, .. } =
+                change.after;
+            let is_sound = 0 <= held_seats
+                && held_seats <= available_seats
+                && blocked_seats >= 0
+                && available_seats + blocked_seats <= total_seats;
+            if !is_sound {
+                return Err(refused(format!("flight {} breaks I1", change.after.id)));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, net: NetChanges) {
+        for change in net.flights {
+            let Some(row) = self.flights.get_mut(&change.after.id) else { continue };
+            *row = if change.after.differs_in_inventory_alone(&change.was) {
+                with_inventory_of(row, &change.after)
+            } else {
+                change.after
+            };
+        }
+        for change in net.payments {
+            let after = change.after;
+            if let Some(row) = self.payments.get_mut(&after.reference) {
+                (row.status, row.updated_at) = (after.status, after.updated_at);
+            } else {
+                self.payments.insert(after.reference, after);
+            }
+        }
+        for change in net.bookings {
+            let after = change.after;
+            if let Some(row) = self.bookings.get_mut(&after.id) {
+                (row.status, row.failure_reason) = (after.status, after.failure_reason);
+                row.updated_at = after.updated_at;
+            } else {
+                self.paid_by.insert(after.payment_reference, after.id);
+                self.bookings.insert(after.id, after);
+            }
+        }
+        self.keys.extend(net.idempotency.into_iter().map(|record| (record.name(), record)));
+        self.requests.extend(net.requests.into_iter().map(|r| (r.request.name(), r)));
+        self.publish(&net.events);
+    }
+
+    fn publish(&mut self, events: &[OutboxEvent]) {
+        for entry in OutboxEntry::of(events).into_iter().flatten() {
+            self.last_outbox += 1;
+            self.log.extend(entry.messages.iter().cloned());
+            self.outbox.insert(self.last_outbox, OutboxEntry { id: self.last_outbox, ..entry });
+        }
+    }
+
+    pub fn add_invalidation(&mut self, invalidation: Invalidation) {
+        self.last_outbox += 1;
+        self.invalidations.insert(self.last_outbox, invalidation);
+    }
+
+    /// Loads what a batch wants; bookings without passengers.
+    pub fn load(&self, wanted: &Wanted) -> State {
+        let mut state = State::default();
+        let flights = wanted.flights.iter().filter_map(|id| self.flights.get(id));
+        state.flights.extend(flights.map(|flight| (flight.id, flight.clone())));
+        let keys = wanted.idempotency.iter().filter_map(|name| self.keys.get(name));
+        state.idempotency.extend(keys.map(|record| (record.name(), record.clone())));
+        let by_payment = wanted.payments.iter().filter_map(|reference| self.paid_by.get(reference));
+        let by_key = state.idempotency.values().map(|record| &record.booking_id);
+        let ids: Vec<BookingId> =
+            wanted.bookings.iter().chain(by_payment).chain(by_key).copied().collect();
+        for booking in ids.iter().filter_map(|id| self.bookings.get(id)) {
+            state.add_booking(booking.without_passengers());
+        }
+        let references = state.paid_by.keys().chain(&wanted.payments);
+        let payments: Vec<_> = references.filter_map(|r| self.payments.get(r)).cloned().collect();
+        state.payments.extend(payments.into_iter().map(|payment| (payment.reference, payment)));
+        for (holder, at) in &wanted.pending {
+            let seats = self.pending_seats(*holder, *at);
+            state.pending.insert(*holder, i32::try_from(seats).unwrap_or(i32::MAX));
+        }
+        let requests = wanted.requests.iter().filter_map(|name| self.requests.get(name));
+        state.requests.extend(requests.map(|record| (record.request.name(), record.clone())));
+        state
+    }
+
+    fn pending_seats(&self, (flight, user): Holder, at: Timestamp) -> i64 {
+        let pending = self.bookings.values().filter(|b| {
+            b.flight_id == flight
+                && b.user_id == user
+                && b.status == BookingStatus::Pending
+                && b.hold_expires_at > at
+        });
+        pending.map(|booking| i64::from(booking.seats_booked)).sum()
+    }
+
+    pub fn create_flight(
+        &mut self,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Flight {
+        self.last_flight += 1;
+        let flight = flight.into_flight(FlightId(self.last_flight), currency, now);
+        self.flights.insert(flight.id, flight.clone());
+        self.publish(&[flight_created(&flight, now)]);
+        self.add_invalidation(Invalidation::Days(vec![(day.route.clone(), day.date)]));
+        flight
+    }
+
+    pub fn create_flight_once(
+        &mut self,
+        request: &RequestKey,
+        flight: NewFlight,
+        day: &DayKey,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Claim<Flight> {
+        if let Some(claim) = request.meets(self.requests.get(&request.name()), now).unless_new() {
+            return claim;
+        }
+        let created = self.create_flight(flight, day, currency, now);
+        let record =
+            RequestRecord { request: request.clone(), made: created.id.0, created_at: now };
+        self.requests.insert(request.name(), record);
+        Claim::New(created)
+    }
+
+    pub fn import(&mut self, flights: &[NewFlight], currency: Currency, now: Timestamp) -> usize {
+        let key = |number: Option<&str>| number.map(|n| n.replace([' ', '-'], "").to_uppercase());
+        let mut created = 0;
+        for flight in flights {
+            let route = route_key(&flight.source, &flight.destination);
+            let is_stored = self.flights.values().any(|stored| {
+                route_key(&stored.source, &stored.destination) == route
+                    && stored.departs_at == flight.departs_at
+                    && key(stored.flight_number.as_deref()) == key(flight.flight_number.as_deref())
+            });
+            if !is_stored {
+                self.last_flight += 1;
+                let flight = flight.clone().into_flight(FlightId(self.last_flight), currency, now);
+                self.flights.insert(flight.id, flight);
+                created += 1;
+            }
+        }
+        if created > 0 {
+            self.add_invalidation(Invalidation::All);
+        }
+        created
+    }
+
+    /// Deletes sent rows and returns the next ones of a lane, as many as hold `messages` or just more.
+    pub fn drain(&mut self, lane: Lane, sent: &[i64], messages: usize) -> Vec<OutboxEntry> {
+        self.outbox.retain(|id, _| !sent.contains(id));
+        let mut before = 0;
+        let mut next = Vec::new();
+        for entry in self.outbox.values().filter(|entry| entry.lane == lane) {
+            if before >= messages {
+                break;
+            }
+            before += entry.messages.len();
+            next.push(entry.clone());
+        }
+        next
+    }
+
+    /// Writes the requests of payments that are as they were read once more.
+    pub fn redrive(&mut self, requests: &[(Payment, OutboxEvent)], now: Timestamp) {
+        let mut due = Vec::new();
+        for (read, event) in requests {
+            let Some(row) = self.payments.get_mut(&read.reference) else { continue };
+            if (row.status, row.updated_at) == (read.status, read.updated_at) {
+                row.updated_at = now;
+                due.push(event.clone());
+            }
+        }
+        self.publish(&due);
+    }
+
+    /// Payments that wait for the gateway, by their last change.
+    pub fn unanswered(&self, before: Timestamp) -> Vec<(&Payment, &Booking)> {
+        let waits = |p: &&Payment| {
+            matches!(p.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
+                && p.updated_at < before
+        };
+        let open = self.payments.values().filter(waits);
+        open.filter_map(|p| Some((p, self.bookings.get(self.paid_by.get(&p.reference)?)?)))
+            .collect()
+    }
+
+    /// Gives a job to a session, unless another has it.
+    pub fn lease(&mut self, job: Job) -> Option<u64> {
+        if self.leases.contains_key(job.as_str()) {
+            return None;
+        }
+        self.last_session += 1;
+        self.leases.insert(job.as_str(), self.last_session);
+        Some(self.last_session)
+    }
+}
+
+/// A hold or a settlement writes a flight's inventory alone, whatever its other columns are by now.
+fn with_inventory_of(row: &Flight, after: &Flight) -> Flight {
+    Flight {
+        available_seats: after.available_seats,
+        held_seats: after.held_seats,
+        blocked_seats: after.blocked_seats,
+        version: after.version,
+        updated_at: after.updated_at,
+        ..row.clone()
+    }
+}
+
+/// The statement failed.
+pub fn refused(why: String) -> StoreError {
+    StoreError::Refused(anyhow::anyhow!(why))
+}

@@ -1,0 +1,87 @@
+//! A replica: the real [`App`] with all its workers, on simulated ports.
+
+use super::ports::process::Process;
+use super::world::World;
+use airline_booking::app::{App, Ports};
+use airline_booking::booking::{Bookings, Flights};
+use airline_booking::config::Config;
+use airline_booking::search::Search;
+use airline_booking::tasks::{Switch, Tasks};
+use airline_booking::telemetry::{Metrics, Tracing};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a request needs of a running replica. Its requests end with it.
+#[derive(Clone)]
+pub struct Service {
+    /// Name in traces.
+    pub name: String,
+    /// Booking use cases.
+    pub bookings: Bookings,
+    /// Flight use cases.
+    pub flights: Flights,
+    /// Searches.
+    pub search: Search,
+    /// Runs its requests.
+    pub tasks: Tasks,
+}
+
+/// A running replica.
+pub struct Replica {
+    pub service: Service,
+    pub app: App,
+    pub clock: Arc<super::ports::clock::SimClock>,
+    switch: Switch,
+}
+
+impl Replica {
+    /// Starts a replica of the world.
+    pub async fn start(world: &World, number: usize, config: &Config) -> Self {
+        let switch = Switch::default();
+        let name = format!("replica {number}");
+        let process = Process::new(&name, &world.chance, &switch);
+        let clock = world.clock();
+        let tasks = Tasks::killed_by(&switch);
+        let ports = Ports {
+            store: Arc::new(world.store(&process)),
+            gateway: Arc::new(world.gateway(&process)),
+            bus: Arc::new(world.bus(&process)),
+            locks: Arc::new(world.locks(&process)),
+            cache: Arc::new(world.cache(&process)),
+            clock: clock.clone(),
+            ids: world.ids(),
+            tasks: tasks.clone(),
+            metrics: Metrics::new(),
+            tracing: Tracing::default(),
+        };
+        let app = App::assemble(config.clone(), ports);
+        loop {
+            match app.start_pipeline().await {
+                Ok(()) => break,
+                // A process that can't start is started again by its supervisor.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        app.start_sweeper();
+        let service = Service {
+            name,
+            bookings: app.bookings.clone(),
+            flights: app.flights.clone(),
+            search: app.search.clone(),
+            tasks: tasks.another_group(),
+        };
+        Self { service, app, clock, switch }
+    }
+
+    /// Ends the process at once, as `kill -9` does.
+    pub fn kill(self) {
+        self.switch.kill();
+    }
+
+    /// Stops in order; what is left after that is killed with the process.
+    pub async fn stop(self) {
+        let Self { app, switch, .. } = self;
+        app.stop().await;
+        switch.kill();
+    }
+}

@@ -1,0 +1,310 @@
+//! A simulated deployment: the world outside, the replicas in it, and the course of a run.
+
+use super::check::{self, Memory};
+use super::client::Client;
+use super::operator;
+use super::plan::Plan;
+use super::ports::bus::{Broker, SimBus};
+use super::ports::cache::{CacheServer, SimCache};
+use super::ports::chance::{Chance, Fault};
+use super::ports::clock::{SimClock, SimIds};
+use super::ports::gateway::{Provider, SimGateway};
+use super::ports::locks::{LockServer, SimLocks};
+use super::ports::process::Process;
+use super::ports::store::{Database, SimStore};
+use super::replica::{Replica, Service};
+use airline_booking::clock::Clock;
+use airline_booking::config::Config;
+use airline_booking::domain::{DayKey, FlightId, FlightStatus, NewFlight, route_key};
+use airline_booking::ids::Ids;
+use chrono::TimeDelta;
+use futures::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+/// How long the deployment may take to end everything once faults have stopped, in simulated time: holds lapse
+/// within [`LOCK_TTL`], unanswered payments are asked again every [`REDRIVE_AFTER`].
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
+
+const LOCK_TTL: Duration = Duration::from_secs(15);
+/// Far shorter than the real lease: a lost release costs nothing but waiting.
+const LOCK_LEASE: Duration = Duration::from_millis(400);
+const REDRIVE_AFTER: Duration = Duration::from_secs(5);
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    pub steps: u64,
+    pub faults: BTreeMap<Fault, u64>,
+    pub violations: Vec<String>,
+    /// Bookings answered with 201.
+    pub accepted: usize,
+    pub digest: u64,
+    pub trace: Vec<String>,
+}
+
+/// The world. A clone is the same world.
+#[derive(Clone)]
+pub struct World {
+    pub chance: Chance,
+    pub database: Database,
+    pub broker: Broker,
+    pub provider: Provider,
+    locks: LockServer,
+    cache: CacheServer,
+    began: Instant,
+    config: Arc<Config>,
+    flights: usize,
+    /// The replicas; `None` while one is down.
+    services: Arc<parking_lot::Mutex<Vec<Option<Service>>>>,
+    replicas: Arc<Mutex<Vec<Option<Replica>>>>,
+}
+
+/// Plays a run from start to end. The same plan always plays the same way.
+pub fn run(plan: &Plan, traced: bool) -> Outcome {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    // An `App` that starts stays on its thread.
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let world = World::new(plan, traced);
+        Box::pin(world.play(plan)).await
+    })
+}
+
+impl World {
+    fn new(plan: &Plan, traced: bool) -> Self {
+        let chance = Chance::new(plan.seed, plan.rates.clone(), traced);
+        let world = Self {
+            chance,
+            database: Database::default(),
+            broker: Broker::new(),
+            provider: Provider::default(),
+            locks: LockServer::default(),
+            cache: CacheServer::default(),
+            began: Instant::now(),
+            config: Arc::new(config()),
+            flights: plan.flights,
+            services: Arc::default(),
+            replicas: Arc::default(),
+        };
+        let clock = world.clock();
+        for number in 0..plan.flights {
+            let (flight, now) = (flight(number, &world), clock.now());
+            world.database.rows().create_flight(flight, &world.day(), world.config.currency, now);
+        }
+        world
+    }
+
+    async fn play(self, plan: &Plan) -> Outcome {
+        for number in 0..plan.replicas {
+            self.services.lock().push(None);
+            self.replicas.lock().await.push(None);
+            self.start(number).await;
+        }
+        let mut memory = Memory::default();
+        for round in 1..=plan.rounds {
+            self.chance.step(|| format!("round {round}"));
+            self.storm(plan, &mut memory).await;
+            self.chance.calm();
+            Box::pin(self.become_quiet(&mut memory, plan.replicas)).await;
+            if !memory.violations.is_empty() {
+                break;
+            }
+            self.chance.resume(&plan.rates);
+        }
+        memory.check_clients(&self.database.rows());
+        let accepted = memory.accepted();
+        Box::pin(self.stop_all()).await;
+        Outcome {
+            steps: self.chance.steps(),
+            faults: self.chance.faults(),
+            violations: memory.violations,
+            accepted,
+            digest: self.chance.digest(),
+            trace: self.chance.trace(),
+        }
+    }
+
+    /// Clients, operators and accidents, all at once, until the clients are done.
+    async fn storm(&self, plan: &Plan, memory: &mut Memory) {
+        let accidents = tokio::task::spawn_local(operator::accidents(self.clone()));
+        let operators = tokio::spawn(operator::changes(self.clone()));
+        let first = memory.clients();
+        let clients = (first..first + plan.clients)
+            .map(|number| tokio::spawn(Client::new(self.clone(), number).run(plan.requests)));
+        for client in join_all(clients).await {
+            memory.add(client.expect("a client does not panic"));
+        }
+        accidents.abort();
+        operators.abort();
+        let _ = tokio::join!(accidents, operators);
+    }
+
+    /// Starts what is down, waits until all work has ended, and checks everything.
+    async fn become_quiet(&self, memory: &mut Memory, replicas: usize) {
+        for number in 0..replicas {
+            self.start(number).await;
+        }
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        while let Err(what) = check::is_quiet(self) {
+            if Instant::now() >= deadline {
+                memory.violations.push(format!("not ended after {SETTLES_WITHIN:?}: {what}"));
+                break;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        self.chance.step(|| "all is quiet".to_owned());
+        check::rows(self, memory);
+        self.check_searches(memory).await;
+    }
+
+    /// Every replica's search must show the flights as they are.
+    async fn check_searches(&self, memory: &mut Memory) {
+        sleep(Duration::from_millis(200)).await;
+        let services: Vec<Service> = self.services.lock().iter().flatten().cloned().collect();
+        for service in services {
+            let answer = match service.search.answer(self.day()).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    memory.violations.push(format!("{}: a search fails: {error}", service.name));
+                    continue;
+                }
+            };
+            let rows = self.database.rows();
+            let is_shown = |flight: &&airline_booking::domain::Flight| {
+                flight.flight_status.is_for_sale() && flight.free_seats() > 0
+            };
+            let stored: Vec<_> = rows.flights.values().filter(is_shown).collect();
+            let mut shown: Vec<_> = answer.flights.iter().collect();
+            shown.sort_by_key(|flight| flight.id);
+            if shown != stored {
+                memory.violations.push(format!("{}: a search shows what was", service.name));
+            }
+        }
+    }
+
+    async fn stop_all(&self) {
+        self.services.lock().clear();
+        for replica in self.replicas.lock().await.drain(..).flatten() {
+            replica.stop().await;
+        }
+    }
+
+    /// Ends a replica, by a crash or in order, if it runs.
+    pub async fn end(&self, number: usize, in_order: bool) {
+        self.services.lock()[number] = None;
+        let Some(replica) = self.replicas.lock().await[number].take() else { return };
+        if in_order { replica.stop().await } else { replica.kill() }
+    }
+
+    /// Starts a replica, if it is down.
+    pub async fn start(&self, number: usize) {
+        let mut replicas = self.replicas.lock().await;
+        if replicas[number].is_none() {
+            let replica = Box::pin(Replica::start(self, number, &self.config)).await;
+            self.services.lock()[number] = Some(replica.service.clone());
+            replicas[number] = Some(replica);
+        }
+    }
+
+    /// Sets a replica's clock off by this much.
+    pub async fn set_clock(&self, number: usize, error: TimeDelta) {
+        if let Some(replica) = &self.replicas.lock().await[number] {
+            replica.clock.set_error(error);
+        }
+    }
+
+    /// Number of replicas, running or not.
+    pub fn replicas(&self) -> usize {
+        self.services.lock().len()
+    }
+
+    /// Batches and gateway calls that run in any replica.
+    pub fn running_tasks(&self) -> usize {
+        let Ok(replicas) = self.replicas.try_lock() else { return 1 };
+        replicas.iter().flatten().map(|replica| replica.app.running_tasks()).sum()
+    }
+
+    /// A replica that runs, as a load balancer would choose one.
+    pub fn any_service(&self) -> Option<Service> {
+        let running: Vec<Service> = self.services.lock().iter().flatten().cloned().collect();
+        (!running.is_empty())
+            .then(|| running[self.chance.below(running.len() as u64) as usize].clone())
+    }
+
+    /// One of the flights.
+    pub fn any_flight(&self) -> FlightId {
+        FlightId(1 + self.chance.below(self.flights as u64) as i64)
+    }
+
+    /// The route and day of all flights.
+    pub fn day(&self) -> DayKey {
+        let departs_at = departure();
+        DayKey {
+            route: route_key("Delhi", "Mumbai"),
+            date: self.config.schedule_timezone.day_of(departs_at),
+        }
+    }
+
+    pub fn clock(&self) -> Arc<SimClock> {
+        Arc::new(SimClock::since(self.began))
+    }
+
+    pub fn ids(&self) -> Arc<dyn Ids> {
+        Arc::new(SimIds(self.chance.clone()))
+    }
+
+    pub fn store(&self, process: &Process) -> SimStore {
+        SimStore::new(&self.database, process)
+    }
+
+    pub fn bus(&self, process: &Process) -> SimBus {
+        SimBus::new(&self.broker, process)
+    }
+
+    pub fn gateway(&self, process: &Process) -> SimGateway {
+        SimGateway::new(&self.provider, process)
+    }
+
+    pub fn locks(&self, process: &Process) -> SimLocks {
+        SimLocks::with_lease(&self.locks, process, LOCK_LEASE)
+    }
+
+    pub fn cache(&self, process: &Process) -> SimCache {
+        SimCache::new(&self.cache, process)
+    }
+}
+
+/// Settings of replicas on PostgreSQL, Redis and Kafka, with short times.
+fn config() -> Config {
+    let lookup = |name: &str| (name == "DB_HOST").then(|| "simulated".to_owned());
+    let mut config = Config::from_env(lookup).expect("sound settings");
+    config.lock_ttl = LOCK_TTL;
+    config.payment_redrive_after = REDRIVE_AFTER;
+    config.gateway_timeout = Duration::from_secs(3);
+    config.passenger_retention = None;
+    config
+}
+
+fn departure() -> airline_booking::domain::Timestamp {
+    let start = airline_booking::domain::Timestamp::from_timestamp_micros(SimClock::START);
+    start.expect("a time of this century") + TimeDelta::days(30)
+}
+
+fn flight(number: usize, world: &World) -> NewFlight {
+    let seats = 2 + world.chance.below(30) as i32;
+    NewFlight {
+        flight_number: None,
+        source: "Delhi".into(),
+        destination: "Mumbai".into(),
+        departs_at: departure() + TimeDelta::minutes(number as i64),
+        arrives_at: None,
+        available_seats: seats,
+        total_seats: seats,
+        flight_status: FlightStatus::Scheduled,
+        price: "2500.00".parse().expect("a price"),
+    }
+}
