@@ -26,7 +26,7 @@ pub use crate::http::routes::{Api, HttpLimits, Shown};
 pub use crate::http::wire::problem::Code as ProblemCode;
 pub use openapi::openapi;
 
-/// Routes, and what the stack around them must know.
+/// A group of routes, and what the stack around them must know.
 type Group = (RouteTraits, OpenApiRouter<Arc<Api>>);
 
 /// The routes of the service, inside the stack.
@@ -47,14 +47,14 @@ pub fn router(api: Api, edge: &Edge) -> Router {
     inside(edge, routes.into_iter().chain([(RouteTraits::PAGE, pages)]), api)
 }
 
-/// What operators and their machines ask, at a port of their own (`METRICS_PORT`) or of a process without
-/// the role `api`: health and metrics.
+/// The routes for operators and monitoring: health and metrics. Served at a port of their own (`METRICS_PORT`), and by
+/// a process without the role `api`.
 pub fn router_for_operators(api: Api, edge: &Edge) -> Router {
     let (route, routes) = probes(api.shown);
     inside(edge, [(route, routes.into())].into_iter(), api)
 }
 
-/// Puts each group of routes into the stack, and those paths that do not exist.
+/// Puts each group of routes into the stack, and the answer for paths that do not exist.
 fn inside(
     edge: &Edge,
     groups: impl Iterator<Item = (RouteTraits, Router<Arc<Api>>)>,
@@ -69,8 +69,8 @@ fn inside(
     routes.with_state(Arc::new(api))
 }
 
-/// A method that the path does not take. The router adds `Allow`, which is all that `OPTIONS` asks for
-/// (RFC 9110, 9.3.7).
+/// The answer to a method that the path does not take. The router adds `Allow`, which is the whole answer to
+/// `OPTIONS` (RFC 9110, 9.3.7).
 async fn method_not_allowed(method: Method) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();

@@ -87,7 +87,12 @@ impl Original {
 
     /// Adds headers with its origin and the reason.
     #[must_use]
-    pub fn put_aside(mut self, topic: &str, reason: &Reason, origin: Option<&Origin>) -> Self {
+    pub fn into_dead_letter(
+        mut self,
+        topic: &str,
+        reason: &Reason,
+        origin: Option<&Origin>,
+    ) -> Self {
         let mut headers = Headers::default();
         headers.push_dead_letter(topic, reason, origin);
         if let Some(digest) = &self.digest {

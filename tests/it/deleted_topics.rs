@@ -206,10 +206,10 @@ async fn a_deleted_dead_letter_topic_is_recreated() {
     let put_aside = async |reason| {
         subject.bus.dead_letter(topic, messages[0].clone(), reason).await.expect("put aside");
     };
-    put_aside("first").await;
+    into_dead_letter("first").await;
     let letters = format!("{}.dlq", subject.name(topic));
     subject.delete_and_wait(topic, &letters).await;
-    put_aside("second").await;
+    into_dead_letter("second").await;
     let stored = kafka::stored(&subject.settings.brokers, &letters, 1).await;
     assert_eq!(stored[0].headers.get("dlq_reason"), Some("second"));
 }

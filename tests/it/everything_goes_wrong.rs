@@ -123,7 +123,7 @@ impl Run {
     }
 
     /// Messages put aside so far.
-    fn put_aside(&self) -> f64 {
+    fn into_dead_letter(&self) -> f64 {
         let running = self.members.iter().map(|member| &member.metrics);
         let all = running.chain(&self.stopped);
         all.map(|metrics| sum(metrics, "events_dead_lettered_total")).sum()
@@ -133,7 +133,7 @@ impl Run {
     async fn garbage(&self) {
         let garbage = garbage::all();
         let brokers = self.membership.setting("KAFKA_BROKERS");
-        let before = self.put_aside();
+        let before = self.into_dead_letter();
         for topic in ["PAYMENT_REQUESTS", "PAYMENTS", "BOOKINGS", "EVENTS"] {
             let topic = self.membership.setting(&format!("KAFKA_TOPIC_{topic}"));
             garbage::write(brokers, topic, &garbage).await;
@@ -146,7 +146,7 @@ impl Run {
 
     async fn are_put_aside(&self, count: f64) {
         eventually(format!("{count} dead letters"), async || {
-            let letters = self.put_aside();
+            let letters = self.into_dead_letter();
             if letters < count { Err(letters) } else { Ok(()) }
         })
         .await;
@@ -245,7 +245,7 @@ impl Run {
             member.gateway.close();
         }
         let unpaid = self.book("pm_card_declined").await;
-        let before = self.put_aside();
+        let before = self.into_dead_letter();
         let forged = forged::about(&self.membership, &unpaid, &paid);
         for message in &forged {
             message.write(&self.membership).await;

@@ -55,7 +55,7 @@ impl Subject {
     }
 
     /// Writes a message, receives it and puts it aside; gives the letter.
-    async fn put_aside(
+    async fn into_dead_letter(
         &mut self,
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
@@ -102,13 +102,13 @@ async fn a_dead_letter_keeps_the_bytes_of_its_message() {
         .insert(Header { key: "bytes", value: Some(&[0xff, 0x00]) })
         .insert(Header { key: "nothing", value: None::<&[u8]> });
     let binary = vec![0xff; 350_000];
-    let letter = subject.put_aside(Some(b"\xfe"), Some(&binary), headers).await;
+    let letter = subject.into_dead_letter(Some(b"\xfe"), Some(&binary), headers).await;
     assert_eq!((letter.key.as_deref(), letter.payload), (Some(&b"\xfe"[..]), Some(binary)));
     assert!(letter.headers.get("nothing").is_some());
 
-    let tombstone = subject.put_aside(None, None, OwnedHeaders::new()).await;
+    let tombstone = subject.into_dead_letter(None, None, OwnedHeaders::new()).await;
     assert_eq!((tombstone.key, tombstone.payload), (None, None));
-    let empty = subject.put_aside(Some(b""), Some(b""), OwnedHeaders::new()).await;
+    let empty = subject.into_dead_letter(Some(b""), Some(b""), OwnedHeaders::new()).await;
     assert_eq!((empty.key, empty.payload), (Some(vec![]), Some(vec![])));
 }
 
@@ -116,7 +116,7 @@ async fn a_dead_letter_keeps_the_bytes_of_its_message() {
 async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     let mut subject = Subject::start(|_| {}).await;
     let text = vec![b'x'; 1_048_000];
-    let letter = subject.put_aside(Some(b"1"), Some(&text), OwnedHeaders::new()).await;
+    let letter = subject.into_dead_letter(Some(b"1"), Some(&text), OwnedHeaders::new()).await;
     assert_eq!((letter.key.as_deref(), letter.payload), (Some(&b"1"[..]), Some(vec![b'x'; 1_024])));
     assert_eq!(letter.headers.get("dlq_bytes"), Some("1048000"));
     // By `head -c 1048000 /dev/zero | tr '\0' x | sha256sum`.
@@ -124,13 +124,13 @@ async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     assert_eq!(letter.headers.get("dlq_sha256"), Some(hash));
 
     let key = vec![b'k'; 1_000_000];
-    let letter = subject.put_aside(Some(&key), Some(b"{}"), OwnedHeaders::new()).await;
+    let letter = subject.into_dead_letter(Some(&key), Some(b"{}"), OwnedHeaders::new()).await;
     assert_eq!(letter.key.map(|key| key.len()), Some(1_024));
     assert_eq!(letter.payload.as_deref(), Some(&b"{}"[..]));
 
     let value = vec![b'v'; 1_000_000];
     let headers = OwnedHeaders::new().insert(Header { key: "large", value: Some(&value) });
-    let letter = subject.put_aside(Some(b"1"), Some(b"?"), headers).await;
+    let letter = subject.into_dead_letter(Some(b"1"), Some(b"?"), headers).await;
     assert_eq!((letter.headers.get("large"), letter.payload.as_deref()), (None, Some(&b"?"[..])));
 
     // 30 MB that travel as a few kilobytes.
@@ -149,14 +149,16 @@ async fn the_reason_of_a_dead_letter_is_short_and_quotes_no_payload() {
     let mut subject = Subject::start(|_| {}).await;
     let secret = format!("john.secret@example.com{}", "x".repeat(600_000));
     let payload = event_of_status(&secret);
-    let letter = subject.put_aside(Some(b"1"), Some(payload.as_bytes()), OwnedHeaders::new()).await;
+    let letter =
+        subject.into_dead_letter(Some(b"1"), Some(payload.as_bytes()), OwnedHeaders::new()).await;
     let reason = letter.headers.get("dlq_reason").expect("a reason");
     assert!(!reason.contains("john") && reason.contains("line 1 column"), "{reason}");
     assert_eq!(letter.payload, Some(payload.into_bytes()));
     for wrong in [r#"{"booking_id":"john"}"#, r#"{"john":1}"#, r#""john""#, "john", "[1e999]", "{"]
     {
-        let letter =
-            subject.put_aside(Some(b"john"), Some(wrong.as_bytes()), OwnedHeaders::new()).await;
+        let letter = subject
+            .into_dead_letter(Some(b"john"), Some(wrong.as_bytes()), OwnedHeaders::new())
+            .await;
         let reason = letter.headers.get("dlq_reason").expect("a reason");
         assert!(reason.starts_with("malformed message") && !reason.contains("john"), "{reason}");
     }
@@ -169,7 +171,7 @@ async fn a_dead_letter_topic_with_a_smaller_limit_gets_the_stub() {
     kafka::make(&subject.settings.brokers, &dead, &[("max.message.bytes", "4000")]).await;
     let random: Vec<u8> =
         (0..20_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    let letter = subject.put_aside(Some(b"1"), Some(&random), OwnedHeaders::new()).await;
+    let letter = subject.into_dead_letter(Some(b"1"), Some(&random), OwnedHeaders::new()).await;
     assert_eq!(letter.payload, Some(random[..1_024].to_vec()));
     assert_eq!(letter.headers.get("dlq_bytes"), Some("80000"));
 }

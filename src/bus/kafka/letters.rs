@@ -99,13 +99,13 @@ impl Shared {
         }
         let (from, origin) = (self.topics.name(topic), message.origin.as_ref());
         let whole = message.original();
-        let mut letter = whole.clone().put_aside(from, reason, origin);
+        let mut letter = whole.clone().into_dead_letter(from, reason, origin);
         let mut is_stub = false;
         let mut attempt = 1;
         loop {
             let Err(error) = self.try_letter(topic, &letter).await else { return Ok(Ok(())) };
             if error.is_too_large() && !is_stub {
-                letter = whole.clone().into_stub().put_aside(from, reason, origin);
+                letter = whole.clone().into_stub().into_dead_letter(from, reason, origin);
                 is_stub = true;
                 continue;
             }

@@ -24,21 +24,21 @@ pub use sqlite::SqliteLedger;
 
 /// An entry of the gateway's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+struct Entry {
     /// Counted as in [`Money::stored`](crate::domain::Money::stored); `None` if a reversal came before any
     /// capture.
     amount: Option<i64>,
     method: Option<String>,
-    state: LineState,
+    state: EntryState,
 }
 
 /// Entries with their references.
-type Lines = Vec<(PaymentReference, Line)>;
+type Entries = Vec<(PaymentReference, Entry)>;
 
 /// The state of a payment at the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-enum LineState {
+enum EntryState {
     Captured,
     Declined,
     Voided,
@@ -53,14 +53,14 @@ pub trait Ledger: Send + Sync + 'static {
 }
 
 /// An entry from its row's columns.
-fn line(
+fn entry_from_row(
     (text, amount, method, state): (String, Option<i64>, Option<String>, String),
-) -> Result<(PaymentReference, Line), StoreError> {
+) -> Result<(PaymentReference, Entry), StoreError> {
     let corrupt =
         |column| StoreError::Corrupt { table: "gateway_ledger", column, row: text.clone() };
     let reference = text.parse().map_err(|_| corrupt("reference"))?;
     let state = state.parse().map_err(|_| corrupt("state"))?;
-    Ok((reference, Line { amount, method, state }))
+    Ok((reference, Entry { amount, method, state }))
 }
 
 /// A call to the gateway.
@@ -85,62 +85,62 @@ impl Call {
 pub type Answer = Result<Captured, GatewayError>;
 
 /// The gateway's rules: given an entry and a call, the new entry, if it changes, and the answer.
-fn judge(line: Option<&Line>, call: &Call) -> (Option<Line>, Answer) {
-    match (call, line) {
+fn judge(entry: Option<&Entry>, call: &Call) -> (Option<Entry>, Answer) {
+    match (call, entry) {
         (Call::Capture(capture), None) => first_capture(capture),
-        (Call::Capture(capture), Some(line)) => (None, repeated_capture(capture, line)),
+        (Call::Capture(capture), Some(entry)) => (None, repeated_capture(capture, entry)),
         (Call::Reverse(_), None) => {
-            let voided = Line { amount: None, method: None, state: LineState::Voided };
+            let voided = Entry { amount: None, method: None, state: EntryState::Voided };
             (Some(voided), Ok(Captured::Reversed))
         }
-        (Call::Reverse(_), Some(line)) => {
-            let refund = line.state == LineState::Captured;
-            let refunded = Line { state: LineState::Refunded, ..line.clone() };
+        (Call::Reverse(_), Some(entry)) => {
+            let refund = entry.state == EntryState::Captured;
+            let refunded = Entry { state: EntryState::Refunded, ..entry.clone() };
             (refund.then_some(refunded), Ok(Captured::Reversed))
         }
     }
 }
 
-fn first_capture(capture: &Capture) -> (Option<Line>, Answer) {
-    let line = |state| {
+fn first_capture(capture: &Capture) -> (Option<Entry>, Answer) {
+    let entry = |state| {
         let method = Some(capture.method.as_str().to_owned());
-        Some(Line { amount: Some(capture.amount.stored()), method, state })
+        Some(Entry { amount: Some(capture.amount.stored()), method, state })
     };
     match capture.method.as_str() {
-        "pm_card_visa" => (line(LineState::Captured), Ok(Captured::Captured)),
-        "pm_card_timeout" => (line(LineState::Captured), Err(GatewayError("timed out".into()))),
+        "pm_card_visa" => (entry(EntryState::Captured), Ok(Captured::Captured)),
+        "pm_card_timeout" => (entry(EntryState::Captured), Err(GatewayError("timed out".into()))),
         "pm_card_error" => (None, Err(GatewayError("out of order".into()))),
-        _ => (line(LineState::Declined), Ok(Captured::Declined)),
+        _ => (entry(EntryState::Declined), Ok(Captured::Declined)),
     }
 }
 
-fn repeated_capture(capture: &Capture, line: &Line) -> Answer {
-    if line.amount.is_some_and(|amount| amount != capture.amount.stored()) {
+fn repeated_capture(capture: &Capture, entry: &Entry) -> Answer {
+    if entry.amount.is_some_and(|amount| amount != capture.amount.stored()) {
         return Err(GatewayError("the reference was used for another amount".into()));
     }
-    Ok(match line.state {
-        LineState::Captured => Captured::Captured,
-        LineState::Declined => Captured::Declined,
-        LineState::Voided | LineState::Refunded => Captured::Reversed,
+    Ok(match entry.state {
+        EntryState::Captured => Captured::Captured,
+        EntryState::Declined => Captured::Declined,
+        EntryState::Voided | EntryState::Refunded => Captured::Reversed,
     })
 }
 
 /// The entries and answers of calls with new references, as nearly all are. One statement inserts them all, or
 /// none if a reference exists. `None` if a call leaves no entry or a reference repeats.
-fn first_calls(calls: &[Call]) -> Option<(Lines, Vec<Answer>)> {
+fn first_calls(calls: &[Call]) -> Option<(Entries, Vec<Answer>)> {
     let references: HashSet<_> = calls.iter().map(Call::reference).collect();
     if references.len() < calls.len() {
         return None;
     }
     let first = |call: &Call| {
-        let (line, answer) = judge(None, call);
-        Some(((call.reference(), line?), answer))
+        let (entry, answer) = judge(None, call);
+        Some(((call.reference(), entry?), answer))
     };
     calls.iter().map(first).collect()
 }
 
-/// A call that waits for its write.
-struct Waiting {
+/// A call that waits for the write of its entry.
+struct PendingCall {
     call: Call,
     reply: oneshot::Sender<Answer>,
 }
@@ -150,16 +150,16 @@ pub struct SimulatedGateway {
     ledger: Box<dyn Ledger>,
     latency: Duration,
     clock: Arc<dyn Clock>,
-    waiting: Mutex<Vec<Waiting>>,
-    turn: tokio::sync::Mutex<()>,
+    pending: Mutex<Vec<PendingCall>>,
+    write_lock: tokio::sync::Mutex<()>,
 }
 
 impl SimulatedGateway {
     /// A gateway with this ledger, which takes `latency` per answer.
     pub fn new(ledger: impl Ledger, latency: Duration, clock: Arc<dyn Clock>) -> Self {
         let ledger = Box::new(ledger);
-        let (waiting, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { ledger, latency, clock, waiting, turn }
+        let (pending, write_lock) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { ledger, latency, clock, pending, write_lock }
     }
 
     async fn ask(&self, call: Call) -> Answer {
@@ -167,22 +167,22 @@ impl SimulatedGateway {
             tokio::time::sleep(self.latency).await;
         }
         let (reply, answer) = oneshot::channel();
-        self.waiting.lock().push(Waiting { call, reply });
+        self.pending.lock().push(PendingCall { call, reply });
         // Lets calls that began together share a write.
         tokio::task::yield_now().await;
-        let turn = self.turn.lock().await;
-        // The holder of the lock writes all waiting calls; an earlier holder may have written this one.
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        if !waiting.is_empty() {
-            self.write(waiting).await;
+        let writing = self.write_lock.lock().await;
+        // The holder of the lock writes all pending calls; an earlier holder may have written this one.
+        let pending = std::mem::take(&mut *self.pending.lock());
+        if !pending.is_empty() {
+            self.write(pending).await;
         }
-        drop(turn);
+        drop(writing);
         answer.await.unwrap_or_else(|_| Err(GatewayError("the call was dropped".into())))
     }
 
-    async fn write(&self, waiting: Vec<Waiting>) {
+    async fn write(&self, pending: Vec<PendingCall>) {
         let (calls, replies): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|w| (w.call, w.reply)).unzip();
+            pending.into_iter().map(|pending| (pending.call, pending.reply)).unzip();
         let answers = match self.ledger.write(&calls, self.clock.now()).await {
             Ok(answers) => answers,
             Err(error) => {
@@ -227,23 +227,23 @@ mod tests {
     }
 
     /// Plays calls against one entry. Returns the last answer and the entry's state.
-    fn play(calls: &[Call]) -> (Result<Captured, String>, Option<LineState>) {
-        let mut line = None;
+    fn play(calls: &[Call]) -> (Result<Captured, String>, Option<EntryState>) {
+        let mut entry = None;
         let mut last = Err("no call".to_owned());
         for call in calls {
-            let (next, answer) = judge(line.as_ref(), call);
-            line = next.or(line);
+            let (next, answer) = judge(entry.as_ref(), call);
+            entry = next.or(entry);
             last = answer.map_err(|error| error.0);
         }
-        (last, line.map(|line| line.state))
+        (last, entry.map(|entry| entry.state))
     }
 
     #[test]
-    fn each_token_has_its_answer_and_a_repeat_has_the_same() {
+    fn each_payment_method_has_its_answer_and_a_repeat_gets_the_same() {
         for (method, answer, state) in [
-            ("pm_card_visa", Captured::Captured, LineState::Captured),
-            ("pm_card_declined", Captured::Declined, LineState::Declined),
-            ("pm_unheard_of", Captured::Declined, LineState::Declined),
+            ("pm_card_visa", Captured::Captured, EntryState::Captured),
+            ("pm_card_declined", Captured::Declined, EntryState::Declined),
+            ("pm_unheard_of", Captured::Declined, EntryState::Declined),
         ] {
             for calls in [1, 2, 3] {
                 let played = play(&vec![capture(method); calls]);
@@ -253,33 +253,33 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_captures_once_and_answers_at_the_second_call() {
+    fn a_capture_that_times_out_is_answered_when_it_is_repeated() {
         let (first, state) = play(&[capture("pm_card_timeout")]);
         assert!(first.is_err());
-        assert_eq!(state, Some(LineState::Captured));
+        assert_eq!(state, Some(EntryState::Captured));
         let (second, _) = play(&[capture("pm_card_timeout"), capture("pm_card_timeout")]);
         assert_eq!(second, Ok(Captured::Captured));
     }
 
     #[test]
-    fn an_error_leaves_no_line_however_often() {
+    fn a_call_that_fails_leaves_no_entry_however_often_it_repeats() {
         let (answer, state) = play(&[capture("pm_card_error"), capture("pm_card_error")]);
         assert!(answer.is_err());
         assert_eq!(state, None);
     }
 
     #[test]
-    fn a_reversal_voids_or_refunds_and_a_later_capture_is_refused() {
+    fn a_reversal_voids_or_refunds_and_a_later_capture_reports_it() {
         let voided = play(&[reverse(), capture("pm_card_visa"), reverse()]);
-        assert_eq!(voided, (Ok(Captured::Reversed), Some(LineState::Voided)));
+        assert_eq!(voided, (Ok(Captured::Reversed), Some(EntryState::Voided)));
         let refunded = play(&[capture("pm_card_visa"), reverse(), reverse()]);
-        assert_eq!(refunded, (Ok(Captured::Reversed), Some(LineState::Refunded)));
+        assert_eq!(refunded, (Ok(Captured::Reversed), Some(EntryState::Refunded)));
         let late = play(&[reverse(), capture("pm_card_visa")]);
         assert_eq!(late.0, Ok(Captured::Reversed));
     }
 
     #[test]
-    fn the_same_reference_for_another_amount_is_refused() {
+    fn a_reference_is_refused_for_another_amount() {
         let mut other = capture("pm_card_visa");
         if let Call::Capture(capture) = &mut other {
             capture.amount = Money::from_minor(99);

@@ -1,6 +1,6 @@
 //! The simulated gateway's ledger in PostgreSQL, shared by all replicas.
 
-use super::{Answer, Call, Ledger, Line, LineState, first_calls, judge, line};
+use super::{Answer, Call, Entry, EntryState, Ledger, entry_from_row, first_calls, judge};
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::postgres::{PostgresStore, StallGuard, begin};
@@ -40,16 +40,16 @@ impl PostgresLedger {
         .bind(references)
         .fetch_all(&mut *tx)
         .await?;
-        let read = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>();
+        let read = rows.into_iter().map(entry_from_row).collect::<Result<HashMap<_, _>, _>>();
         let stored = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
 
-        let mut lines = stored.clone();
-        let mut changed: HashMap<PaymentReference, Line> = HashMap::new();
+        let mut entries = stored.clone();
+        let mut changed: HashMap<PaymentReference, Entry> = HashMap::new();
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
-            let (next, answer) = judge(lines.get(&call.reference()), call);
+            let (next, answer) = judge(entries.get(&call.reference()), call);
             if let Some(next) = next {
-                lines.insert(call.reference(), next.clone());
+                entries.insert(call.reference(), next.clone());
                 changed.insert(call.reference(), next);
             }
             answers.push(answer);
@@ -70,18 +70,18 @@ impl PostgresLedger {
 /// The only change of an entry.
 async fn refund(
     connection: &mut PgConnection,
-    lines: &[(PaymentReference, Line)],
+    entries: &[(PaymentReference, Entry)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    if lines.is_empty() {
+    if entries.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "UPDATE gateway_ledger SET state = $2, updated_at = instant($3)
           WHERE reference = ANY($1)",
     )
-    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-    .bind(<&str>::from(LineState::Refunded))
+    .bind(entries.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(<&str>::from(EntryState::Refunded))
     .bind(now.timestamp_micros())
     .execute(connection)
     .await?;
@@ -91,7 +91,7 @@ async fn refund(
 /// Fails on the key of an entry that another replica wrote meanwhile. The calls are then decided again.
 async fn insert(
     connection: impl PgExecutor<'_>,
-    lines: &[(PaymentReference, Line)],
+    entries: &[(PaymentReference, Entry)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -100,10 +100,10 @@ async fn insert(
            FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
                 AS t (reference, amount, method, state)",
     )
-    .bind(lines.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-    .bind(lines.iter().map(|(_, line)| line.amount).collect::<Vec<_>>())
-    .bind(lines.iter().map(|(_, line)| line.method.as_deref()).collect::<Vec<_>>())
-    .bind(lines.iter().map(|(_, line)| <&str>::from(line.state)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, entry)| entry.amount).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, entry)| entry.method.as_deref()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, entry)| <&str>::from(entry.state)).collect::<Vec<_>>())
     .bind(now.timestamp_micros())
     .execute(connection)
     .await?;
@@ -119,8 +119,8 @@ impl Ledger for PostgresLedger {
 
 impl PostgresLedger {
     async fn write_all(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
-        if let Some((lines, answers)) = first_calls(calls) {
-            match insert(&self.pool, &lines, now).await {
+        if let Some((entries, answers)) = first_calls(calls) {
+            match insert(&self.pool, &entries, now).await {
                 Ok(()) => return Ok(answers),
                 // Some references exist already.
                 Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {}

@@ -1,6 +1,6 @@
 //! The simulated gateway's ledger in SQLite.
 
-use super::{Answer, Call, Ledger, Line, first_calls, judge, line};
+use super::{Answer, Call, Entry, Ledger, entry_from_row, first_calls, judge};
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Writer, begin, json};
@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
 /// Inserts entries.
-macro_rules! insert_lines {
+macro_rules! insert_entries {
     () => {
         "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
@@ -32,18 +32,18 @@ impl SqliteLedger {
     /// Inserts entries, or none and returns `false` if one of their references exists.
     async fn write_first(
         &self,
-        lines: &[(PaymentReference, Line)],
+        entries: &[(PaymentReference, Entry)],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut writing = self.writer.take().await?;
-        match insert(&mut writing, insert_lines!(), lines, now).await {
+        match insert(&mut writing, insert_entries!(), entries, now).await {
             Ok(()) => Ok(true),
             Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn look_and_write(
+    async fn read_and_write(
         &self,
         calls: &[Call],
         now: Timestamp,
@@ -58,21 +58,22 @@ impl SqliteLedger {
         .bind(json(&references))
         .fetch_all(&mut *tx)
         .await?;
-        let mut lines = rows.into_iter().map(line).collect::<Result<HashMap<_, _>, _>>()?;
+        let mut entries =
+            rows.into_iter().map(entry_from_row).collect::<Result<HashMap<_, _>, _>>()?;
 
         let mut changed = Vec::new();
         let mut answers = Vec::with_capacity(calls.len());
         for call in calls {
-            let (next, answer) = judge(lines.get(&call.reference()), call);
+            let (next, answer) = judge(entries.get(&call.reference()), call);
             if let Some(next) = next {
-                lines.insert(call.reference(), next.clone());
+                entries.insert(call.reference(), next.clone());
                 changed.push((call.reference(), next));
             }
             answers.push(answer);
         }
         if !changed.is_empty() {
             let replace = concat!(
-                insert_lines!(),
+                insert_entries!(),
                 " WHERE true ORDER BY key
                      ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
                         updated_at = excluded.updated_at"
@@ -87,24 +88,26 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
-        if let Some((lines, answers)) = first_calls(calls)
-            && self.write_first(&lines, now).await?
+        if let Some((entries, answers)) = first_calls(calls)
+            && self.write_first(&entries, now).await?
         {
             return Ok(answers);
         }
-        self.look_and_write(calls, now).await
+        self.read_and_write(calls, now).await
     }
 }
 
 async fn insert(
     connection: &mut SqliteConnection,
     statement: &'static str,
-    lines: &[(PaymentReference, Line)],
+    entries: &[(PaymentReference, Entry)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<_> = lines
+    let rows: Vec<_> = entries
         .iter()
-        .map(|(reference, line)| (reference, line.amount, &line.method, <&str>::from(line.state)))
+        .map(|(reference, entry)| {
+            (reference, entry.amount, &entry.method, <&str>::from(entry.state))
+        })
         .collect();
     sqlx::query(statement)
         .bind(json(&rows))

@@ -12,12 +12,12 @@ use std::sync::Arc;
 /// A proxy of `TRUSTED_PROXIES` carries the connections of many clients, so it is not counted.
 #[derive(Debug)]
 pub struct ConnectionsByClient {
-    /// Maximum of one client; `None`: no limit, and nothing is counted.
+    /// Maximum connections of one client; `None`: no limit, and nothing is counted.
     max: Option<usize>,
     /// Whether clients on this machine are counted.
     counts_this_machine: bool,
     proxies: Vec<Network>,
-    /// By the client's key; no client without a connection is in it.
+    /// Number of connections by the client's key. A client without a connection has no entry.
     held: Mutex<HashMap<u64, usize>>,
 }
 
@@ -82,7 +82,7 @@ mod tests {
         ConnectionsByClient::from_config(&Config::of(variables).expect("sound"))
     }
 
-    /// The permits that a client gets when it asks for a hundred.
+    /// Returns the permits that a client gets when it asks for a hundred.
     fn permits(connections: &Arc<ConnectionsByClient>, client: &str) -> Vec<ClientPermit> {
         let client: IpAddr = client.parse().expect("an address");
         (0..100).filter_map(|_| connections.acquire(client)).collect()
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_client() {
+    fn addresses_of_one_ipv6_network_are_one_client() {
         let connections = by(&[("MAX_CONNECTIONS_PER_CLIENT", "3")]);
         let _held = permits(&connections, "2001:db8::1");
         assert_eq!(permits(&connections, "2001:db8::2").len(), 0);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn trusted_proxies_and_unless_it_is_set_this_machine_are_not_counted() {
+    fn trusted_proxies_are_not_counted_nor_this_machine_by_default() {
         let proxies = ("TRUSTED_PROXIES", "10.0.0.0/8");
         let usual = by(&[("MAX_CONNECTIONS", "40"), proxies]);
         for (client, expected) in

@@ -1,7 +1,7 @@
 //! Connections: accepted up to a bound, closed when their client is too slow, closed at the stop.
 //!
 //! Drives hyper itself, because `axum::serve` bounds neither the time of a request's head nor that of an idle
-//! connection, and no library bounds slow readers. All connections share one router; each has a stream, a
+//! connection, and no library limits slow readers. All connections share one router; each has a stream, a
 //! timer and a task.
 
 mod by_client;
@@ -51,9 +51,9 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Bounds of the connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// Maximum at the same time (`MAX_CONNECTIONS`).
+    /// Maximum connections at the same time (`MAX_CONNECTIONS`).
     pub connections_max: usize,
-    /// Maximum of one client at the same time (`MAX_CONNECTIONS_PER_CLIENT`).
+    /// Maximum connections of one client at the same time (`MAX_CONNECTIONS_PER_CLIENT`).
     pub by_client: Arc<ConnectionsByClient>,
     /// How long a request's head may take to arrive (`SERVER_READ_TIMEOUT`).
     pub head_timeout: Duration,
@@ -116,7 +116,7 @@ struct Server {
 }
 
 impl Server {
-    /// A permit for one more connection. While there is none, idle connections are asked to close.
+    /// Waits for a permit for one more connection. Meanwhile idle connections are asked to close.
     async fn permit(&self, permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
         if let Ok(permit) = permits.clone().try_acquire_owned() {
             return permit;
@@ -126,7 +126,7 @@ impl Server {
             self.crowded.notify_waiters();
             tokio::select! {
                 permit = &mut waiting => return permit.expect("the semaphore is never closed"),
-                // Asks those that have become idle meanwhile.
+                // Asks connections that have become idle since.
                 () = tokio::time::sleep(ACCEPT_AGAIN_AFTER) => {}
             }
         }
@@ -145,7 +145,7 @@ impl Server {
                 Some((stream, peer))
             }
             Err(error) => {
-                // A client that closed its connection is no reason to pause; a lack of files is.
+                // Accepting goes on if a client has left, and pauses if file descriptors run out.
                 debug!(%error, "accept failed");
                 if error.raw_os_error().is_some_and(is_out_of_files) {
                     warn!(%error, "out of file descriptors, closing idle connections");
@@ -199,7 +199,7 @@ impl Server {
         loop {
             tokio::select! {
                 ended = &mut connection => return self.ended_by(ended, peer),
-                // Half a request has no claim to an answer.
+                // A request that has not arrived whole gets no answer.
                 () = tokio::time::sleep(LINGER) => if activity.is_idle() { return },
             }
         }
@@ -222,8 +222,8 @@ impl Server {
         self.log_refused(peer, Some(status.as_u16()), "its head can't be read");
     }
 
-    /// Closes a connection of a client that has its maximum, without an answer: an answer would have to wait
-    /// for the request.
+    /// Closes a connection of a client that has its maximum, without an answer: it would
+    /// have to read the request first.
     fn refuse(&self, peer: SocketAddr) {
         self.metrics.connections_refused.inc();
         self.log_refused(peer, None, "it has MAX_CONNECTIONS_PER_CLIENT connections");

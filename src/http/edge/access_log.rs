@@ -22,7 +22,7 @@ pub(super) struct AccessLog<'a> {
     pub(super) client: Option<IpAddr>,
 }
 
-/// One line at a level, which tracing needs as a constant.
+/// Writes a line at a level. A macro, because tracing needs the level as a constant.
 macro_rules! line {
     ($level:expr, $text:literal, $line:ident, $trace_id:ident $(, $field:ident)*) => {
         event!(
@@ -34,8 +34,7 @@ macro_rules! line {
 }
 
 impl AccessLog<'_> {
-    /// Writes the line: with the cause where something failed, with the client and the reason where a
-    /// caller was refused.
+    /// Writes the line: a failure has its cause, a refusal its client and reason.
     pub(super) fn write(&self, problem: Option<&Problem>, span: &Span, refusals: &Refusals) {
         let cause = problem.and_then(Problem::cause);
         // Probes come every few seconds; only their failures are logged.

@@ -1,4 +1,4 @@
-//! The client's address: the connection's, or what a trusted proxy says of it.
+//! The client's address: the connection's, or the one that a trusted proxy names.
 
 use crate::config::Network;
 use axum::extract::{ConnectInfo, Request};
@@ -11,12 +11,12 @@ const HOPS_MAX: usize = 32;
 /// The client's address.
 ///
 /// Only a connection from one of the `trusted` networks may name another address. The client is then the
-/// right-most address outside these networks; the client may have written those left of it itself. If the two
-/// headers differ, the proxy sets one and passes the other on, so neither is believed and the proxy itself
+/// right-most address outside these networks; the client itself may have written the addresses to its left. If the two
+/// headers differ, the proxy sets one and passes the other on, so neither is trusted and the proxy itself
 /// counts as the client.
 pub(crate) fn address(request: &Request, trusted: &[Network]) -> IpAddr {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    // A request without a connection is a test's.
+    // Only tests send requests without a connection.
     let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(peer) {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed() {
+    fn only_a_trusted_proxy_may_name_the_client() {
         let forged = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.1")];
         assert_eq!(client("203.0.113.9", &forged), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &forged), "192.0.2.1");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_as_the_rfc_writes_it() {
+    fn the_forwarded_header_is_read_as_rfc_7239_says() {
         for (line, expected) in [
             ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
             ("for=198.51.100.7, For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_differ_are_not_believed() {
+    fn two_headers_that_differ_are_both_ignored() {
         let differing = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=198.51.100.7")];
         assert_eq!(client("10.0.0.1", &differing), "10.0.0.1");
     }

@@ -10,10 +10,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser may remember the answer to a preflight.
+/// How long a browser may cache the answer to a preflight.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
 
-/// Lets pages of the listed origins call; `None` where no page of another origin may.
+/// Allows calls from pages of the listed origins; `None` if the list is empty.
 ///
 /// Tokens travel in a header and never in a cookie, so any origin may be `*`.
 pub(super) fn layer(origins: &CorsOrigins) -> Option<CorsLayer> {

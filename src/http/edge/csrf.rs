@@ -1,7 +1,7 @@
 //! Keeps pages of other origins from changing anything while callers need no token (`AUTH=off`).
 //!
-//! A page may send a form, or a `POST` without a body, wherever it wants and without asking first; the
-//! browser then says where the page came from. Other programs say nothing, and pass.
+//! A page may send a form, or a `POST` without a body, to any host without a preflight; the browser then adds the
+//! page's origin. Requests without an origin come from other programs, and pass.
 
 use crate::config::{Config, CorsOrigins};
 use crate::http::wire::problem::Problem;
@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use tracing::warn;
 
-/// The layer with our refusal.
+/// The layer, with its refusal as a problem.
 pub(super) type Csrf = CsrfLayer<fn(ProtectionError) -> Response>;
 
-/// Refuses changes that a page of another origin asks for, unless `CORS_ORIGINS` names it; `None` where
-/// callers need a token, which no browser adds by itself.
+/// Refuses changes from pages of other origins, unless `CORS_ORIGINS` lists the origin. `None` if callers need a
+/// token, since no browser adds one by itself.
 pub(super) fn layer(config: &Config) -> Option<Csrf> {
     if config.auth.is_some() {
         return None;

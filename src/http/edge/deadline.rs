@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower::{Layer, Service};
 
-/// Gives each request its time, and as much more as it asked to wait.
+/// Limits the time of each request; a wait that the request asked for comes on top.
 #[derive(Clone)]
 pub(super) struct DeadlineLayer {
     pub(super) shared: Arc<Shared>,
@@ -31,7 +31,7 @@ impl<S> Layer<S> for DeadlineLayer {
     }
 }
 
-/// The inner service, dropped when it takes too long.
+/// The inner service, whose future is dropped when the time is over.
 #[derive(Clone)]
 pub(super) struct Deadline<S> {
     inner: S,
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// The answer, or the problem of one that panicked or came too late.
+/// The answer, or a problem if the handler panicked or took too long.
 async fn within(
     shared: &Shared,
     time: Duration,

@@ -1,4 +1,4 @@
-//! The headers that each response has, whatever it says.
+//! The headers that every response has.
 //!
 //! One step and not a `SetResponseHeaderLayer` of tower-http for each: four of them cost a cached search a
 //! tenth of its instructions (docs/adr/0011-few-layers-around-a-search.md).
@@ -12,10 +12,10 @@ use http::header::{
 use http::{HeaderName, HeaderValue};
 use std::ops::ControlFlow;
 
-/// Nothing in a response is to be run, framed or loaded; `/docs` has a policy of its own.
+/// Forbids a browser to run, frame or load anything in a response; `/docs` has a policy of its own.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// A page of another origin may load nothing as an image, a script or the like.
+/// Forbids pages of other origins to load a response as an image or a script.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 

@@ -1,7 +1,7 @@
 //! The state of a rate limiter in a table of a fixed size.
 //!
-//! governor's own stores keep each key until the program forgets it; a caller with many addresses would
-//! fill the memory.
+//! governor's own stores grow with each new key until the program clears them; a caller with many addresses
+//! would fill the memory.
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -10,23 +10,23 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Keys in one bucket of the table.
+/// Number of keys in one bucket of the table.
 const SLOTS: usize = 8;
 
-/// Maximum keys that one exchange with the other replicas is about. More are counted by this replica alone
-/// until a later one.
+/// Maximum keys in one exchange with the other replicas. Further keys are counted by this replica alone until a
+/// later exchange.
 const SHARED_MAX: usize = 1_024;
 
-/// When each key's budget is whole again. A key that is not in the table has a whole budget, so a key
-/// that is evicted gets a new burst, and none is refused for another's requests. Cheap to clone.
+/// When each key's budget is whole again. A key that is not in the table has a whole budget, so an
+/// evicted key gets a new burst, and no key is refused because of another's requests. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct FixedTable(Arc<Table>);
 
 struct Table {
     buckets: Box<[Mutex<Bucket>]>,
-    /// Seeded at random, so that no caller can choose with whom to share a bucket.
+    /// Seeded at random, so that no caller can choose keys that share a bucket.
     hasher: RandomState,
-    /// `None` if no other replica wants to know.
+    /// `None` if the table is not shared with other replicas.
     shared: Option<Shared>,
 }
 
@@ -46,8 +46,8 @@ struct Slot {
 
 /// The keys of the next exchange.
 struct Shared {
-    /// A key with so many unshared requests is among them. The many clients that ask once are not, and so
-    /// can't keep out those that ask often.
+    /// Minimum unshared requests of a key in the exchange. Clients that ask once stay below it, so however many they
+    /// are they can't displace those that ask often.
     from: u16,
     keys: Mutex<Vec<u64>>,
 }
@@ -62,14 +62,14 @@ pub(super) struct Taken {
 
 impl FixedTable {
     /// An empty table. It takes 19 bytes a key, all at once. With `shared_from` it notes the keys that have
-    /// spent at least so many requests.
+    /// spent at least that many requests.
     pub(super) fn new(keys_max: usize, shared_from: Option<u16>) -> Self {
         let buckets = (0..keys_max.div_ceil(SLOTS)).map(|_| Mutex::default());
         let shared = shared_from.map(|from| Shared { from, keys: Mutex::default() });
         Self(Arc::new(Table { buckets: buckets.collect(), hasher: RandomState::new(), shared }))
     }
 
-    /// Takes what the noted keys have spent; they begin again at zero.
+    /// Returns what the noted keys have spent, and resets their counts to zero.
     pub(super) fn take(&self) -> Vec<Taken> {
         let Some(shared) = &self.0.shared else { return Vec::new() };
         let keys = std::mem::take(&mut *shared.keys.lock());
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_shared_once_it_has_spent_enough_and_counts_again_from_zero() {
+    fn a_key_is_shared_once_it_has_spent_enough_and_then_counts_from_zero() {
         let table = FixedTable::new(64, Some(3));
         spend(&table, 7);
         spend(&table, 7);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_only_ever_delayed() {
+    fn the_moment_when_a_budget_is_whole_only_moves_forward() {
         let table = FixedTable::new(64, Some(1));
         spend(&table, 7);
         for whole_at in [9, 5] {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn one_exchange_is_about_a_bounded_number_of_keys_and_the_others_come_later() {
+    fn an_exchange_has_a_bounded_number_of_keys_and_the_next_has_the_rest() {
         let table = FixedTable::new(65_536, Some(2));
         for key in 0..100_000 {
             spend(&table, key);

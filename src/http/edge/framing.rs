@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn only_chunked_alone_is_decoded() {
+    fn chunked_is_the_only_transfer_encoding_allowed() {
         for sound in [&[][..], &["chunked"], &["Chunked"]] {
             assert!(!is_refused(sound), "{sound:?}");
         }

@@ -1,8 +1,8 @@
 //! The name by which a request calls the service (`ALLOWED_HOSTS`), and the headers that say where a
 //! request ends.
 //!
-//! A browser sends the name of the page's origin. The owner of a name can point it to this machine (DNS
-//! rebinding), but a browser never takes such a page for one of `localhost` or of an address.
+//! Prevents DNS rebinding: an attacker can point a name of its own to this machine, and a browser then sends that
+//! name as `Host`. It never sends `localhost` or an address for such a page.
 
 use super::framing;
 use super::step::Step;
@@ -49,13 +49,13 @@ impl CheckHost {
 pub(super) struct AllowedHosts(Vec<String>);
 
 impl AllowedHosts {
-    /// The names in the settings; `None` where any name is allowed.
+    /// The names in the settings; `None` if any name is allowed.
     pub(super) fn from_config(config: &Config) -> Option<Arc<Self>> {
         config.checked_hosts().map(|names| Arc::new(Self(names.to_vec())))
     }
 
     /// Checks the names of a request: its `Host`, and the host of a target in absolute form
-    /// (`GET http://… HTTP/1.1`). A request without either comes from no browser.
+    /// (`GET http://… HTTP/1.1`). Browsers always send one.
     fn check(&self, target: &Uri, host: Option<&str>) -> Result<(), Problem> {
         let is_known = |name: Option<&str>| name.is_none_or(|name| self.know(name));
         if is_known(target.authority().map(Authority::as_str)) && is_known(host) {
@@ -85,7 +85,7 @@ mod tests {
     use http::header::HOST;
 
     #[test]
-    fn addresses_localhost_and_listed_names_are_known_with_and_without_a_port() {
+    fn addresses_localhost_and_listed_names_are_allowed_with_and_without_a_port() {
         let hosts = AllowedHosts(vec!["shop.example".into()]);
         for host in [
             "localhost",
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_a_request_must_be_known() {
+    fn the_host_header_and_the_target_must_both_have_an_allowed_name() {
         let hosts = CheckHost { allowed: Some(Arc::new(AllowedHosts(Vec::new()))) };
         let is_refused = |target: &str, named: &[&str]| {
             let mut request = Request::get(target).version(Version::HTTP_10);

@@ -1,4 +1,4 @@
-//! What every request passes before its handler, and every answer after it: one stack of layers.
+//! The stack of layers around every route.
 
 mod access_log;
 pub(crate) mod client_ip;
@@ -46,11 +46,11 @@ pub struct Edge {
 struct Shared {
     metrics: Metrics,
     tracing: Tracing,
-    /// Proxies whose word on a client's address is believed.
+    /// Proxies that may name a client's address.
     trusted_proxies: Vec<Network>,
-    /// Whether callers' traces are continued (`TRACING_TRUST_CALLER`); `None`: those of this machine.
+    /// Whether callers' traces are continued (`TRACING_TRUST_CALLER`); `None`: only those from this machine.
     trusts_callers: Option<bool>,
-    /// Which refusals have a log line.
+    /// Decides which refusals get a log line.
     refusals: Refusals,
     /// How long an answer may take, unless the caller asked to wait (`SERVER_WRITE_TIMEOUT`).
     request_timeout: Duration,
@@ -60,7 +60,7 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteTraits {
     kind: Kind,
-    /// Answers, refusals among them, are about one person: no cache on the way may keep them.
+    /// Responses, refusals included, are about one person: caches must not store them.
     is_personal: bool,
     /// `Prefer: wait` extends the time of an answer.
     may_wait: bool,
@@ -71,10 +71,9 @@ pub(crate) struct RouteTraits {
 /// What a group of routes is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Monitoring: has no limit, takes any host name, makes no spans, and logs only failures. It must see
-    /// the service in a rush too.
+    /// Monitoring, which must work under overload too: no rate limit, any host name, no spans, only failures logged.
     Probe,
-    /// Documents for people, and paths that do not exist: makes no spans.
+    /// Documents for people, and paths that do not exist: no spans.
     Page,
     /// The API.
     Api,
@@ -119,12 +118,12 @@ impl Edge {
         }
     }
 
-    /// The limit of each user, which is known only after its token was read.
+    /// The limit of each user. Not a layer: the user is known only once the token is read.
     pub(crate) fn user_limit(&self) -> Option<Arc<dyn UserLimit>> {
         self.limits.clone().map(|limits| limits as Arc<dyn UserLimit>)
     }
 
-    /// Shares the rate limits with other replicas, for ever; ends at once where there is nothing to share.
+    /// Shares the rate limits with other replicas. Never returns if they are shared; returns at once otherwise.
     pub fn share_limits(&self) -> impl Future<Output = ()> + Send + 'static {
         let limits = self.limits.clone();
         async move {
@@ -136,7 +135,7 @@ impl Edge {
 
     /// Routes inside the stack; the first layer is the outermost.
     ///
-    /// It is one `.layer()`, since each makes the router box its routes once more.
+    /// One `.layer()`, because each call boxes the routes once more.
     pub(crate) fn around<S>(&self, routes: Router<S>, route: RouteTraits) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,

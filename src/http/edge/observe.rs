@@ -21,14 +21,14 @@ use tracing::{Level, enabled};
 /// An answer that takes longer, beyond what the caller asked to wait, is logged as slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Watches the requests of some routes.
+/// Watches the requests of a group of routes.
 #[derive(Clone)]
 pub(super) struct Observe {
     pub(super) shared: Arc<Shared>,
     pub(super) route: RouteTraits,
 }
 
-/// A request under way; in flight until it is dropped.
+/// A request in flight, until it is dropped.
 pub(super) struct Observed {
     shared: Arc<Shared>,
     id: RequestId,
@@ -116,11 +116,11 @@ impl Drop for Observed {
     }
 }
 
-/// The route of a request that none matches.
+/// The route label of a request that matches no route.
 const UNMATCHED: &str = "unmatched";
 
-/// The method as metrics show it. A method that no route takes is `other`: a caller may send any word,
-/// and each would be a series for the life of the process.
+/// The method label in metrics. A method that no route takes is `other`: a caller may send any word, and each
+/// would be a new time series until the process ends.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

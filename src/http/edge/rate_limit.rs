@@ -1,9 +1,9 @@
-//! How often a client may ask: governor's token buckets by address, by network and by user.
+//! Rate limits: governor's token buckets by address, by network and by user.
 //!
-//! The narrowest bucket is asked first, because governor gives no refund: a request that a wider bucket
-//! refuses has used a part of the narrower one. A refusal itself uses nothing.
+//! The narrowest bucket is checked first, because governor gives no refund: a request that a wider bucket
+//! refuses has already used a token of the narrower one. A bucket that refuses a request uses no token.
 //!
-//! Replicas with Redis share the limits ([`RateLimits::share`]); no request waits for that. While Redis is away
+//! Replicas with Redis share the limits ([`RateLimits::share`]); no request waits for that. Without Redis
 //! each replica counts alone.
 
 use super::client_ip;
@@ -32,19 +32,19 @@ use std::time::Duration;
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Clients whose requests are counted, in 2.5 MB, and as many users.
+/// Maximum clients counted at a time, and maximum users: 2.5 MB each.
 const CLIENTS_MAX: usize = 131_072;
 
-/// /48 networks whose requests are counted, in 0.3 MB.
+/// Maximum /48 networks counted at a time: 0.3 MB.
 const NETWORKS_MAX: usize = 16_384;
 
-/// How much more a /48 of IPv6 may ask than one client: it has 65,536 of them.
+/// Limit of a /48 of IPv6, in limits of one client; the network has room for 65,536 of them.
 const NETWORK_FACTOR: u32 = 10;
 
-/// How often replicas tell each other what they have admitted.
+/// How often replicas exchange the numbers of admitted requests.
 const SHARE_EVERY: Duration = Duration::from_millis(250);
 
-/// A key is shared once it has spent this part of its burst at one replica.
+/// The part of its burst that a key must spend at one replica before it is shared.
 const SHARED_PART: u32 = 8;
 
 /// The limits of a port.
@@ -52,10 +52,10 @@ pub(super) struct RateLimits {
     clients: Bucket,
     networks: Bucket,
     users: Bucket,
-    /// `RateLimit` of an admitted request, by what is left: made once, since each answer has it.
+    /// The `RateLimit` header of an admitted request, by requests left. Made once, because each response has it.
     left: Box<[HeaderValue]>,
     trusted_proxies: Vec<Network>,
-    /// `None` in a process that shares its limits with no other.
+    /// `None` if the limits are not shared with other processes.
     shared: Option<Arc<dyn SharedLimits>>,
 }
 
@@ -85,12 +85,12 @@ impl RateLimits {
         }))
     }
 
-    /// Tells the other replicas every [`SHARE_EVERY`] what this one has admitted, and counts what they have.
-    /// Never ends; ends at once without other replicas.
+    /// Exchanges the numbers of admitted requests with the other replicas every [`SHARE_EVERY`]. Never returns if the
+    /// limits are shared; returns at once otherwise.
     ///
     /// With N replicas a client may get `burst` requests from each at once, and more than the rate from one
-    /// replica until it hears of the others: in t seconds at most N × (burst + 2 × `SHARE_EVERY` × rate) +
-    /// t × rate. What was too much is paid back, since all of it delays the moment when the budget is whole.
+    /// replica until the next exchange: in t seconds at most N × (burst + 2 × `SHARE_EVERY` × rate) +
+    /// t × rate. The excess is paid back: all of it delays the moment when the budget is whole.
     pub(super) async fn share(&self) {
         let Some(shared) = &self.shared else { return };
         loop {
@@ -101,7 +101,7 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request; what its client may still ask at once.
+    /// Counts a request. Returns how many more its client may send at once.
     fn count(&self, client: IpAddr) -> Result<u32, Problem> {
         let left = self.clients.count(client_ip::key(client))?;
         if let Some(network) = client_ip::network_key(client) {
@@ -117,7 +117,7 @@ impl UserLimit for RateLimits {
     }
 }
 
-/// Refuses requests beyond the limit, and says in each answer what is left.
+/// Refuses requests beyond the limit, and adds to each response how many requests are left.
 #[derive(Clone)]
 pub(super) struct RateLimit(pub(super) Arc<RateLimits>);
 
@@ -178,8 +178,8 @@ impl<C: Clock> Bucket<C> {
         Self { name, limit, policy, limiter, table, start }
     }
 
-    /// Tells the other replicas what this one has admitted since the last exchange, and delays each budget
-    /// by what they have. Without an answer this replica goes on alone.
+    /// Sends what this replica has admitted since the last exchange, and delays each budget by what the others have
+    /// admitted. Without an answer this replica counts alone.
     async fn exchange(&self, shared: &dyn SharedLimits) {
         let now = self.now();
         let spent: Vec<_> = self.table.take().iter().map(|taken| taken.since(now)).collect();
@@ -200,7 +200,7 @@ impl<C: Clock> Bucket<C> {
         self.limiter.clock().now().duration_since(self.start)
     }
 
-    /// Counts a request of a key; what it may still ask at once.
+    /// Counts a request of a key. Returns how many more it may send at once.
     fn count(&self, key: u64) -> Result<u32, Problem> {
         match self.limiter.check_key(&key) {
             Ok(state) => Ok(state.remaining_burst_capacity()),
@@ -223,7 +223,7 @@ impl<C: Clock> Bucket<C> {
             .bearing(LEFT, self.left(0))
     }
 
-    /// `RateLimit`: how many requests are left, and in how many seconds the budget is whole again.
+    /// The `RateLimit` header: requests left, and seconds until the budget is whole again.
     fn left(&self, left: u32) -> HeaderValue {
         let whole_in = (self.limit.burst - left).div_ceil(self.limit.per_second);
         header(&format!("\"{}\";r={left};t={whole_in}", self.name))
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_admitted_and_then_the_rate() {
+    fn a_burst_is_admitted_at_once_and_later_requests_at_the_rate() {
         let (bucket, clock) = bucket(10, 20);
         let left: Vec<_> = (0..20).map(|_| bucket.count(1).expect("admitted")).collect();
         assert_eq!(left, (0..20).rev().collect::<Vec<_>>());
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_which_limit_it_was_and_when_to_ask_again() {
+    fn a_refusal_names_the_limit_and_the_time_to_retry() {
         let (bucket, _) = bucket(2, 5);
         let refused = (0..6).find_map(|_| bucket.count(1).err()).expect("the sixth is refused");
         let (retry_after, policy, left) = headers_of(refused);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_other_replicas_admitted_counts_and_too_much_is_paid_back() {
+    async fn requests_at_other_replicas_count_and_an_excess_is_paid_back() {
         let ((one, clock), (other, later)) = (bucket(10, 20), bucket(10, 20));
         let sum = Sum::default();
         let admitted = |bucket: &Bucket<_>| (0..30).filter(|_| bucket.count(1).is_ok()).count();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_answer_a_replica_counts_alone() {
+    async fn a_replica_without_answers_from_redis_counts_alone() {
         struct Away;
         #[async_trait::async_trait]
         impl SharedLimits for Away {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_ipv6_64_are_one_client() {
+    fn addresses_of_one_ipv6_network_of_64_bits_are_one_client() {
         let limits = limits(1, 1);
         let host =
             |network: u128, host: u128| IpAddr::V6(Ipv6Addr::from_bits(network << 64 | host));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_48_of_ipv6_may_ask_ten_times_what_one_client_may() {
+    fn an_ipv6_network_of_48_bits_has_ten_times_the_limit_of_one_client() {
         let limits = limits(1, 2);
         let client = |site: u128, subnet: u128| {
             IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0000 + site) << 80 | subnet << 64))
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_clients_take_no_more_room_than_one_and_none_is_refused_for_another() {
+    fn a_million_clients_use_the_memory_of_one_and_each_has_its_own_budget() {
         let table = FixedTable::new(CLIENTS_MAX, Some(1));
         assert!(table.bytes() < 2_500_000);
         let (bucket, _) = bucket(10, 20);

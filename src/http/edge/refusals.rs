@@ -8,25 +8,25 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// Maximum lines a second.
+/// Maximum lines a second, for all clients together.
 const LINES_MAX: u32 = 40;
 
 /// Maximum lines a second about one client.
 const CLIENT_LINES_MAX: u8 = 10;
 
-/// Number of counters; clients whose keys share one share its lines.
+/// Number of counters. Clients with keys on the same counter share its lines.
 const COUNTS: usize = 256;
 
 /// The lines of the current second.
 pub(crate) struct Refusals {
     started: Instant,
-    /// Seeded at random, so that no caller can choose with whom to share a count.
+    /// Seeded at random, so that no caller can choose a key that shares a victim's counter.
     hasher: RandomState,
     written: Mutex<Written>,
 }
 
 struct Written {
-    /// The second, counted from the start.
+    /// Seconds since the start.
     second: u64,
     lines: u32,
     of_clients: [u8; COUNTS],
@@ -42,7 +42,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// If a refusal of this client gets a line, how many refusals before it got none; `None`: no line.
+    /// Counts a refusal. `None` if it gets no line, else the number of refusals left out since the last line.
     pub(crate) fn take(&self, client: IpAddr, at: Instant) -> Option<u64> {
         let second = at.saturating_duration_since(self.started).as_secs();
         let count = self.hasher.hash_one(client_ip::key(client)) as usize % COUNTS;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_ten_lines_a_second_and_the_next_line_counts_those_left_out() {
+    fn a_client_gets_ten_lines_a_second_and_the_next_line_counts_those_left_out() {
         let refusals = Refusals::default();
         let at = refusals.started;
         assert_eq!(lines(&refusals, [203, 0, 113, 9], 1_000, at), 10);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn all_clients_together_have_forty_lines_a_second() {
+    fn all_clients_together_get_forty_lines_a_second() {
         let refusals = Refusals::default();
         let at = refusals.started;
         let clients = (0..=255).map(|last| lines(&refusals, [198, 51, 100, last], 5, at));

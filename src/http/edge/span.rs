@@ -1,4 +1,4 @@
-//! A request's span, by OpenTelemetry's semantic conventions for HTTP servers.
+//! A request's span, named as OpenTelemetry's semantic conventions for HTTP servers say.
 
 use super::{Shared, client_ip};
 use crate::http::wire::request_id::RequestId;
@@ -12,8 +12,8 @@ use http::{StatusCode, Version};
 /// begins a new trace that links to the caller's, so that an untrusted caller can neither decide which
 /// traces are kept nor join one.
 ///
-/// It names the route and never the path: that is the caller's text, of any length, and may hold
-/// personal data.
+/// Its name has the route and never the path, which the caller chooses: it has any length and may contain personal
+/// data.
 pub(super) fn begin(
     shared: &Shared,
     request: &Request,
@@ -43,7 +43,7 @@ pub(super) fn begin(
 fn is_trusted(shared: &Shared, request: &Request) -> bool {
     shared.trusts_callers.unwrap_or_else(|| {
         let client = client_ip::address(request, &shared.trusted_proxies).to_canonical();
-        // A request without a connection is a test's.
+        // Only tests send requests without a connection.
         client.is_loopback() || client.is_unspecified()
     })
 }
@@ -52,7 +52,7 @@ fn is_trusted(shared: &Shared, request: &Request) -> bool {
 pub(super) fn answered(span: &Span, status: StatusCode) {
     span.note("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
-        // The conventions take the status as the kind of failure.
+        // By the conventions the status is the error's type.
         span.fail(if status == StatusCode::SERVICE_UNAVAILABLE { "503" } else { "500" });
     }
 }

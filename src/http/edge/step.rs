@@ -1,4 +1,4 @@
-//! A layer that looks at a request on its way in and at its answer on its way out, without waiting.
+//! A layer that handles a request before the inner service and its response after it, without waiting.
 //!
 //! Its future is a plain struct: unlike `axum::middleware::from_fn` it allocates nothing for a request.
 
@@ -11,15 +11,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower::{Layer, Service};
 
-/// What a layer does with a request and its answer.
+/// What a layer does with a request and its response.
 pub(super) trait Step: Clone {
-    /// What the answer needs to know of its request.
+    /// What is kept of the request until its response.
     type Kept: Unpin;
 
-    /// Lets a request in, or answers it.
+    /// Passes a request on, or answers it.
     fn enter(&self, request: &mut Request) -> ControlFlow<Response, Self::Kept>;
 
-    /// Finishes the answer to a request that was let in.
+    /// Finishes the response to a request that was passed on.
     fn leave(kept: Self::Kept, response: &mut Response);
 }
 
@@ -68,9 +68,9 @@ where
     }
 }
 
-/// The answer to a request that a step has looked at.
+/// The future of a response.
 pub(super) enum StepFuture<F, K> {
-    /// The step has answered; empty once that answer is taken.
+    /// The step has answered; empty once the response is taken.
     Answered(Option<Response>),
     /// The inner service answers.
     Inside { future: F, kept: Option<K>, leave: fn(K, &mut Response) },

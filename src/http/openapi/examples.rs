@@ -62,7 +62,7 @@ fn booking(status: &str) -> Value {
     })
 }
 
-/// Links to the operations on what this operation creates.
+/// Links from an operation to those on the resource that it creates.
 pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
     let to = |operation: &'static str, parameter: &str, from: &str| {
         let link = LinkBuilder::new().operation_id(operation).parameter(parameter, from);

@@ -60,8 +60,8 @@ fn complete(groups: impl IntoIterator<Item = (RouteTraits, OpenApi)>) -> OpenApi
         .fold(head(), |document, (route, group)| document.merge_from(complete_group(route, group)))
 }
 
-/// Adds what would be the same in each handler: examples and links; the media type and codes of problems;
-/// the refusals that any route may answer, and those of routes for callers with a token.
+/// Adds what all handlers have in common: examples and links; the media type and codes of problems; the refusals
+/// of every route, and those of routes that need a token.
 fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     let is_limited = route.is_limited_api();
     for item in document.paths.paths.values_mut() {

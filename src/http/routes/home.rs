@@ -26,7 +26,7 @@ pub(crate) async fn home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     }
 }
 
-/// Escapes `&` alone: a `Host` with other special characters was refused before.
+/// Escapes `&` alone: a `Host` with other special characters never gets here.
 fn page(search: &str, has_docs: bool) -> String {
     let docs = if has_docs { "<li><a href=\"docs\">API reference</a></li>\n" } else { "" };
     format!(

@@ -39,7 +39,7 @@ pub struct Api {
     pub limits: HttpLimits,
     /// Checks callers' tokens; `None` with `AUTH=off`: every caller may do everything.
     pub tokens: Option<Arc<Tokens>>,
-    /// A permit for each request that is worked on at the same time (`MAX_IN_FLIGHT`).
+    /// Permits of the requests in flight (`MAX_IN_FLIGHT`).
     pub in_flight: Semaphore,
     /// Counts the requests of each token's user; `None`: no limit.
     pub(crate) user_limit: Option<Arc<dyn UserLimit>>,
@@ -71,7 +71,7 @@ impl Api {
     /// A permit to work on a request (`MAX_IN_FLIGHT`), or the refusal while none is free.
     ///
     /// Handlers take it after the extractors, so a request holds none while its body arrives or while
-    /// the issuer of its token's key is asked: slow callers take no capacity from the others. Probes
+    /// the key of its token is fetched from the issuer: slow callers take no capacity from the others. Probes
     /// take none.
     pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
         self.in_flight.try_acquire().map_err(|_| {

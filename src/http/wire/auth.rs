@@ -1,4 +1,4 @@
-//! The caller, from the `Authorization` header (RFC 6750), and refusals of what it may not do.
+//! The caller, from the `Authorization` header (RFC 6750), and the checks of what it may do.
 
 use super::ExtractorState;
 use super::audit::{Logged, Watch};

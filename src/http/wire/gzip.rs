@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 /// Minimum body length in bytes for gzip: a shorter body fits in one packet anyway.
 pub(crate) const MIN_LENGTH: usize = 1_024;
 
-// Values without a copy: a `&str` would be copied into each response.
+// Header values and not `&str`, which would be copied into each response.
 pub(crate) const GZIP: (HeaderName, HeaderValue) =
     (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
 pub(crate) const JSON: (HeaderName, HeaderValue) =
@@ -55,14 +55,14 @@ pub(crate) fn json(headers: &HeaderMap, value: &impl Serialize) -> Response {
     response(StatusCode::OK, [JSON, VARY], body)
 }
 
-/// A text that never changes; zipped once, for the first client that accepts it.
+/// A text that never changes. Zipped once, for the first client that accepts gzip.
 pub(crate) struct Text {
     plain: Bytes,
     zipped: OnceLock<Bytes>,
 }
 
 impl Text {
-    /// A text inside the program.
+    /// A text that is part of the binary.
     pub(crate) const fn of(text: &'static str) -> Self {
         Self { plain: Bytes::from_static(text.as_bytes()), zipped: OnceLock::new() }
     }
@@ -83,7 +83,7 @@ impl Text {
     }
 }
 
-/// A file that stands zipped in the program; unzipped once, for the first client that does not accept
+/// A file that is part of the binary, zipped. Unzipped once, for the first client that does not accept
 /// gzip.
 pub(crate) struct Zipped {
     zipped: &'static [u8],
@@ -91,7 +91,7 @@ pub(crate) struct Zipped {
 }
 
 impl Zipped {
-    /// A gzip file inside the program.
+    /// A gzip file that is part of the binary.
     pub(crate) const fn of(zipped: &'static [u8]) -> Self {
         Self { zipped, plain: OnceLock::new() }
     }
@@ -117,7 +117,7 @@ impl Zipped {
     }
 }
 
-/// Compresses a body that is served a few times at most: fast rather than small.
+/// Compresses a body for few responses: fast rather than small.
 pub(crate) fn zip_fast(bytes: &[u8]) -> Bytes {
     zip(bytes, Compression::fast())
 }

@@ -13,7 +13,7 @@ pub(crate) fn items<'a>(
     items.map(|item| item.trim_matches([' ', '\t'])).filter(|item| !item.is_empty())
 }
 
-/// Whether `Accept` lists HTML: browsers send that, other programs seldom.
+/// Whether `Accept` lists HTML, as browsers' does and that of other programs seldom.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     items(headers, &ACCEPT).any(|range| {
         let essence = range.split(';').next().unwrap_or_default();
@@ -21,10 +21,10 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The meaning of a backslash inside quotes.
+/// What a backslash inside quotes means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Escapes {
-    /// None, as in an entity tag.
+    /// Itself, as in an entity tag.
     None,
     /// It escapes the next character, as in a quoted string.
     Backslash,

@@ -1,4 +1,4 @@
-//! The `Host` of a request: one, and well-formed (RFC 9112, 3.2). Only HTTP/1.0 may leave it out.
+//! The `Host` of a request, of which there must be one (RFC 9112, 3.2). Only HTTP/1.0 may leave it out.
 
 use crate::http::wire::problem::{Code, Problem};
 use axum::extract::Request;
@@ -64,7 +64,7 @@ mod tests {
     use axum::body::Body;
 
     #[test]
-    fn names_and_addresses_are_sound_with_and_without_a_port() {
+    fn names_and_addresses_are_accepted_with_and_without_a_port() {
         for host in [
             "localhost",
             "localhost:8080",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_1_0_needs_no_host() {
+    fn only_http_1_0_may_leave_out_the_host() {
         let fault_of = |version, hosts: &[&str]| {
             let mut request = Request::builder().version(version);
             for host in hosts {

@@ -39,12 +39,12 @@ pub(crate) trait UserLimit: Send + Sync {
     fn count(&self, user: UserId) -> Result<(), Problem>;
 }
 
-/// A value as JSON: structs of texts and numbers, which always serialize.
+/// A value as JSON. For structs of texts and numbers, which always serialize.
 fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
 }
 
-/// Room for the headers of a response, with those that the layers add: a map that grows rebuilds itself.
+/// Capacity for the headers of a response and those that the layers add, since a map that grows is rebuilt.
 const HEADERS: usize = 12;
 
 /// A response with these headers.

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_read_as_the_rfc_writes_it() {
+    fn the_wait_is_read_as_rfc_7240_says() {
         for line in [
             "wait=5",
             "Wait=5",

@@ -49,8 +49,8 @@ fn is_well_formed(id: &HeaderValue) -> bool {
         && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
 }
 
-/// A number that tells requests apart and is no secret: each thread counts on from a random number of its
-/// own, because asking the system for randomness at each request would be slow.
+/// A unique number, which is no secret. Each thread counts on from a random number of its own, because asking the
+/// system for randomness at each request would be slow.
 fn next() -> Uuid {
     /// Odd, so that all 128-bit numbers are reached; derived from the golden ratio, so that all bits change.
     const STEP: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;

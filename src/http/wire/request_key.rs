@@ -28,7 +28,7 @@ pub(crate) fn of(
     Some(IdempotencyKey { key: key?.into(), request_hash: fingerprint(content).into() })
 }
 
-/// The key of a request whose body names no user: it belongs to the caller.
+/// The key of a request without a user in its body; its scope is the caller.
 pub(crate) fn of_caller(
     route: &'static str,
     caller: &Caller,

@@ -31,11 +31,11 @@ impl TopicMetrics {
             ),
             dead_lettered: by_topic(
                 "events_dead_lettered_total",
-                "Messages set aside because they can't be applied, by topic.",
+                "Messages copied to a dead-letter topic because they can't be applied, by topic.",
             ),
             dead_letters_lost: by_topic(
                 "dead_letters_lost_total",
-                "Messages set aside whose dead letter Kafka refused, by topic.",
+                "Messages whose dead letter Kafka refused, by topic.",
             ),
             topics_lost: by_topic("topics_lost_total", "Topics found deleted, by topic."),
         };
@@ -80,7 +80,7 @@ impl Metrics {
         let _ = self.topics.consumer_lag.remove_label_values(&[topic.as_str(), group]);
     }
 
-    /// Counts a message that was set aside.
+    /// Counts a message that became a dead letter.
     pub fn count_dead_lettered(&self, topic: Topic) {
         self.topics.dead_lettered.with_label_values(&[topic.as_str()]).inc();
     }

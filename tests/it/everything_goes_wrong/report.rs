@@ -40,7 +40,7 @@ pub struct Report {
 impl Report {
     /// Ends the callers, lets all come to rest, looks at it, and stops the replicas in order.
     pub async fn of(run: Run) -> Self {
-        let put_aside = run.put_aside();
+        let put_aside = run.into_dead_letter();
         let Run { callers, cut_off, mut wishes, mut database, members, client, .. } = run;
         let cut_off = cut_off.stop().await;
         let (wished, answers) = callers.stop().await;

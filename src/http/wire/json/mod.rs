@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn other_json_must_be_an_object_and_anything_else_is_malformed() {
+    fn json_that_is_no_object_breaks_a_rule_and_other_text_is_malformed() {
         for body in ["[1]", "null", "7", "\"x\""] {
             let problem = parse::<Seats>(body.as_bytes()).expect_err(body);
             assert_eq!(problem.errors()[0].detail, "must be an object", "{body}");

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_one_however_it_is_written() {
+    fn an_integer_is_read_in_every_json_notation() {
         for (json, value) in [
             ("0", 0),
             ("-0", 0),

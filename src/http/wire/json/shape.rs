@@ -1,6 +1,6 @@
 //! The shapes of bodies, and how a body that does not deserialize is read.
 //!
-//! serde alone reads a sound body. Any other is walked field by field: a field that is unknown, given
+//! A valid body is read by serde alone. Any other is walked field by field: a field that is unknown, given
 //! twice or of a wrong type is noted; a value in an unusual notation (`1.0` for an integer) is rewritten;
 //! then serde reads the rest. So one problem names all fields that are wrong, and valid requests pay
 //! nothing for it.
@@ -172,7 +172,7 @@ impl Reading {
     }
 
     fn money(&mut self, json: &str) -> Result<Option<String>, Problem> {
-        // A number is its value, a string keeps the decimals that it is written with.
+        // A number counts by its value; a string keeps its decimals.
         let (amount, plain) = match Number::read(json) {
             Some(number) => (number.plain(), number.plain()),
             None if json.starts_with('"') => {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_counts_for_what_it_is_and_not_for_how_it_is_written() {
+    fn a_number_is_read_by_its_value_in_any_notation() {
         let read =
             party(r#"{"seats": 2.0, "price": 1e2, "members": [{"age": 1E+1}], "id": [1e400]}"#);
         assert_eq!(read.seats, Some(2));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_that_can_not_be_read_is_noted() {
+    fn each_field_that_can_not_be_read_is_noted() {
         let body =
             r#"{"seats": 2.5, "name": 7, "members": [{"age": "x"}, {"age": 1}], "Name": ""}"#;
         let pointers: BTreeSet<_> = noted(body).into_iter().map(|(pointer, _)| pointer).collect();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_named_and_one_that_is_given_twice_too() {
+    fn unknown_and_repeated_fields_are_named() {
         let hint = "is not a field here; did you mean \"seats\"?";
         assert_eq!(noted(r#"{"seets": 1}"#), one("/seets", hint));
         assert_eq!(noted(r#"{"members": [{"agee": 1}]}"#)[0].0, "/members/0/agee");

@@ -19,7 +19,7 @@ pub struct Problem {
     errors: Vec<Violation>,
     /// For the log alone.
     cause: Option<Box<str>>,
-    /// For the log: why the caller was turned away, in words that repeat nothing of the request.
+    /// For the log: why the caller was refused, without any text of the request.
     refusal: Option<&'static str>,
     /// Extra headers of the response.
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -114,7 +114,7 @@ impl Problem {
         self
     }
 
-    /// Marks the problem as one that turns the caller away: the log says which caller, and why.
+    /// Marks the problem as a refusal of the caller, which is logged with the client and this reason.
     pub(crate) fn refusing(self, reason: &'static str) -> Self {
         Self { refusal: Some(reason), ..self }
     }
@@ -124,7 +124,7 @@ impl Problem {
         Self { cause: Some(cause.into().into_boxed_str()), ..self }
     }
 
-    /// Why the caller was turned away; `None` for other problems.
+    /// Why the caller was refused; `None` for other problems.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         self.refusal
     }
@@ -134,7 +134,7 @@ impl Problem {
         self.code
     }
 
-    /// The cause for the log; `None` for a mere refusal.
+    /// The cause, for the log; `None` for a refusal.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }

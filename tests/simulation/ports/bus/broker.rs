@@ -108,7 +108,7 @@ impl Broker {
         self.0.topics.get(&topic).expect("the broker has every topic")
     }
 
-    pub(super) fn put_aside(&self, topic: Topic, message: &Message, reason: &str) {
+    pub(super) fn add_dead_letter(&self, topic: Topic, message: &Message, reason: &str) {
         let is_foreign = message.origin.as_ref().is_some_and(|origin| {
             let log = &self.channel(topic).state.lock().logs[origin.partition as usize];
             log[origin.offset as usize].is_foreign

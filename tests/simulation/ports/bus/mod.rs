@@ -115,7 +115,7 @@ impl Bus for SimBus {
         }
         process.pause(LATENCY).await;
         process.step(|| format!("puts aside {} of {}: {reason}", message.key, topic.as_str()));
-        broker.put_aside(topic, &message, reason);
+        broker.add_dead_letter(topic, &message, reason);
         if process.strikes(Fault::PublishLostAfter) {
             return Err(BusError("receipt of a dead letter lost".into()));
         }
