@@ -203,13 +203,13 @@ async fn a_deleted_dead_letter_topic_is_recreated() {
     subject.publish(topic, "odd").await;
     let mut consumer = subject.bus.consume(topic, &group).await.expect("a consumer");
     let messages = consumer.receive(1).await.expect("a message");
-    let put_aside = async |reason| {
-        subject.bus.dead_letter(topic, messages[0].clone(), reason).await.expect("put aside");
+    let dead_letter = async |reason| {
+        subject.bus.dead_letter(topic, messages[0].clone(), reason).await.expect("a dead letter");
     };
-    into_dead_letter("first").await;
+    dead_letter("first").await;
     let letters = format!("{}.dlq", subject.name(topic));
     subject.delete_and_wait(topic, &letters).await;
-    into_dead_letter("second").await;
+    dead_letter("second").await;
     let stored = kafka::stored(&subject.settings.brokers, &letters, 1).await;
     assert_eq!(stored[0].headers.get("dlq_reason"), Some("second"));
 }

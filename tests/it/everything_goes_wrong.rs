@@ -122,18 +122,18 @@ impl Run {
         }
     }
 
-    /// Messages put aside so far.
-    fn into_dead_letter(&self) -> f64 {
+    /// Number of dead letters so far.
+    fn dead_letters(&self) -> f64 {
         let running = self.members.iter().map(|member| &member.metrics);
         let all = running.chain(&self.stopped);
         all.map(|metrics| sum(metrics, "events_dead_lettered_total")).sum()
     }
 
-    /// Garbage on all four topics is put aside while bookings go on.
+    /// Garbage on all four topics becomes dead letters while bookings go on.
     async fn garbage(&self) {
         let garbage = garbage::all();
         let brokers = self.membership.setting("KAFKA_BROKERS");
-        let before = self.into_dead_letter();
+        let before = self.dead_letters();
         for topic in ["PAYMENT_REQUESTS", "PAYMENTS", "BOOKINGS", "EVENTS"] {
             let topic = self.membership.setting(&format!("KAFKA_TOPIC_{topic}"));
             garbage::write(brokers, topic, &garbage).await;
@@ -141,12 +141,12 @@ impl Run {
         self.callers.accept(self.scale.bookings).await;
         // Groups read two of the topics.
         let expected = before + 2.0 * garbage.len() as f64;
-        self.are_put_aside(expected).await;
+        self.wait_for_dead_letters(expected).await;
     }
 
-    async fn are_put_aside(&self, count: f64) {
+    async fn wait_for_dead_letters(&self, count: f64) {
         eventually(format!("{count} dead letters"), async || {
-            let letters = self.into_dead_letter();
+            let letters = self.dead_letters();
             if letters < count { Err(letters) } else { Ok(()) }
         })
         .await;
@@ -237,7 +237,7 @@ impl Run {
     }
 
     /// A stranger writes that an unpaid booking is paid and that a paid one is not, while the gateway has
-    /// yet to say anything of the first. Each message is put aside and counted, and moves nothing.
+    /// yet to say anything of the first. Each message becomes a dead letter, is counted, and changes nothing.
     async fn forgery(&mut self) {
         let paid = self.book("pm_card_visa").await;
         self.comes_to_be(&paid, "completed").await;
@@ -245,18 +245,18 @@ impl Run {
             member.gateway.close();
         }
         let unpaid = self.book("pm_card_declined").await;
-        let before = self.into_dead_letter();
+        let before = self.dead_letters();
         let forged = forged::about(&self.membership, &unpaid, &paid);
         for message in &forged {
             message.write(&self.membership).await;
         }
         self.callers.accept(self.scale.bookings).await;
-        let refused = forged.iter().filter(|message| message.is_put_aside);
+        let refused = forged.iter().filter(|message| message.becomes_dead_letter);
         let expected = before + refused.clone().count() as f64;
         for message in refused {
-            message.comes_to_be_put_aside(&self.membership).await;
+            message.arrives_as_dead_letter(&self.membership).await;
         }
-        self.are_put_aside(expected).await;
+        self.wait_for_dead_letters(expected).await;
         self.comes_to_be(&unpaid, "pending").await;
         self.comes_to_be(&paid, "completed").await;
         for member in &self.members {

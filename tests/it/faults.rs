@@ -191,16 +191,16 @@ async fn one_bad_command_in_a_batch_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_store_refuses_becomes_a_dead_letter_and_delays_no_other() {
-    an_event_is_put_aside_and_holds_up_no_other(Fault::RefusesSeats(7)).await;
+    an_event_becomes_a_dead_letter_and_delays_no_other(Fault::RefusesSeats(7)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_panics_becomes_a_dead_letter_and_delays_no_other() {
-    an_event_is_put_aside_and_holds_up_no_other(Fault::PanicsAtSeats(7)).await;
+    an_event_becomes_a_dead_letter_and_delays_no_other(Fault::PanicsAtSeats(7)).await;
 }
 
 /// `fault` strikes what has seven seats.
-async fn an_event_is_put_aside_and_holds_up_no_other(fault: Fault) {
+async fn an_event_becomes_a_dead_letter_and_delays_no_other(fault: Fault) {
     let app = TestApp::start().await;
     let flight = app.add_flight(100).await;
     app.gateway.close();

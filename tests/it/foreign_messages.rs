@@ -54,8 +54,8 @@ impl Subject {
         received.expect("a message arrives").expect("a bus that goes on").remove(0)
     }
 
-    /// Writes a message, receives it and puts it aside; gives the letter.
-    async fn into_dead_letter(
+    /// Writes a message, receives it and makes it a dead letter, which it returns.
+    async fn dead_letter(
         &mut self,
         key: Option<&[u8]>,
         payload: Option<&[u8]>,
@@ -65,7 +65,7 @@ impl Subject {
         let received = self.receive().await;
         let reason = parse_payment_event(&received).expect_err("malformed").to_string();
         let place = received.origin.clone().expect("a place");
-        self.bus.dead_letter(TOPIC, received, &reason).await.expect("put aside");
+        self.bus.dead_letter(TOPIC, received, &reason).await.expect("a dead letter");
         self.consumer.commit().await.expect("committed");
         let letters = self.letters(usize::try_from(place.offset).expect("a count") + 1).await;
         let letter = letters.into_iter().last().expect("a letter");
@@ -102,13 +102,13 @@ async fn a_dead_letter_keeps_the_bytes_of_its_message() {
         .insert(Header { key: "bytes", value: Some(&[0xff, 0x00]) })
         .insert(Header { key: "nothing", value: None::<&[u8]> });
     let binary = vec![0xff; 350_000];
-    let letter = subject.into_dead_letter(Some(b"\xfe"), Some(&binary), headers).await;
+    let letter = subject.dead_letter(Some(b"\xfe"), Some(&binary), headers).await;
     assert_eq!((letter.key.as_deref(), letter.payload), (Some(&b"\xfe"[..]), Some(binary)));
     assert!(letter.headers.get("nothing").is_some());
 
-    let tombstone = subject.into_dead_letter(None, None, OwnedHeaders::new()).await;
+    let tombstone = subject.dead_letter(None, None, OwnedHeaders::new()).await;
     assert_eq!((tombstone.key, tombstone.payload), (None, None));
-    let empty = subject.into_dead_letter(Some(b""), Some(b""), OwnedHeaders::new()).await;
+    let empty = subject.dead_letter(Some(b""), Some(b""), OwnedHeaders::new()).await;
     assert_eq!((empty.key, empty.payload), (Some(vec![]), Some(vec![])));
 }
 
@@ -116,7 +116,7 @@ async fn a_dead_letter_keeps_the_bytes_of_its_message() {
 async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     let mut subject = Subject::start(|_| {}).await;
     let text = vec![b'x'; 1_048_000];
-    let letter = subject.into_dead_letter(Some(b"1"), Some(&text), OwnedHeaders::new()).await;
+    let letter = subject.dead_letter(Some(b"1"), Some(&text), OwnedHeaders::new()).await;
     assert_eq!((letter.key.as_deref(), letter.payload), (Some(&b"1"[..]), Some(vec![b'x'; 1_024])));
     assert_eq!(letter.headers.get("dlq_bytes"), Some("1048000"));
     // By `head -c 1048000 /dev/zero | tr '\0' x | sha256sum`.
@@ -124,13 +124,13 @@ async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     assert_eq!(letter.headers.get("dlq_sha256"), Some(hash));
 
     let key = vec![b'k'; 1_000_000];
-    let letter = subject.into_dead_letter(Some(&key), Some(b"{}"), OwnedHeaders::new()).await;
+    let letter = subject.dead_letter(Some(&key), Some(b"{}"), OwnedHeaders::new()).await;
     assert_eq!(letter.key.map(|key| key.len()), Some(1_024));
     assert_eq!(letter.payload.as_deref(), Some(&b"{}"[..]));
 
     let value = vec![b'v'; 1_000_000];
     let headers = OwnedHeaders::new().insert(Header { key: "large", value: Some(&value) });
-    let letter = subject.into_dead_letter(Some(b"1"), Some(b"?"), headers).await;
+    let letter = subject.dead_letter(Some(b"1"), Some(b"?"), headers).await;
     assert_eq!((letter.headers.get("large"), letter.payload.as_deref()), (None, Some(&b"?"[..])));
 
     // 30 MB that travel as a few kilobytes.
@@ -139,7 +139,7 @@ async fn a_message_too_large_for_the_dead_letter_topic_leaves_a_stub() {
     kafka::write_compressed(&subject.settings.brokers, topic, "gzip", &bomb).await;
     let received = subject.receive().await;
     assert!(received.payload.len() < 9);
-    subject.bus.dead_letter(TOPIC, received, "a bomb").await.expect("put aside");
+    subject.bus.dead_letter(TOPIC, received, "a bomb").await.expect("a dead letter");
     let letters = subject.letters(4).await;
     assert_eq!(letters[3].headers.get("dlq_bytes"), Some("31457280"));
 }
@@ -150,15 +150,14 @@ async fn the_reason_of_a_dead_letter_is_short_and_quotes_no_payload() {
     let secret = format!("john.secret@example.com{}", "x".repeat(600_000));
     let payload = event_of_status(&secret);
     let letter =
-        subject.into_dead_letter(Some(b"1"), Some(payload.as_bytes()), OwnedHeaders::new()).await;
+        subject.dead_letter(Some(b"1"), Some(payload.as_bytes()), OwnedHeaders::new()).await;
     let reason = letter.headers.get("dlq_reason").expect("a reason");
     assert!(!reason.contains("john") && reason.contains("line 1 column"), "{reason}");
     assert_eq!(letter.payload, Some(payload.into_bytes()));
     for wrong in [r#"{"booking_id":"john"}"#, r#"{"john":1}"#, r#""john""#, "john", "[1e999]", "{"]
     {
-        let letter = subject
-            .into_dead_letter(Some(b"john"), Some(wrong.as_bytes()), OwnedHeaders::new())
-            .await;
+        let letter =
+            subject.dead_letter(Some(b"john"), Some(wrong.as_bytes()), OwnedHeaders::new()).await;
         let reason = letter.headers.get("dlq_reason").expect("a reason");
         assert!(reason.starts_with("malformed message") && !reason.contains("john"), "{reason}");
     }
@@ -171,7 +170,7 @@ async fn a_dead_letter_topic_with_a_smaller_limit_gets_the_stub() {
     kafka::make(&subject.settings.brokers, &dead, &[("max.message.bytes", "4000")]).await;
     let random: Vec<u8> =
         (0..20_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-    let letter = subject.into_dead_letter(Some(b"1"), Some(&random), OwnedHeaders::new()).await;
+    let letter = subject.dead_letter(Some(b"1"), Some(&random), OwnedHeaders::new()).await;
     assert_eq!(letter.payload, Some(random[..1_024].to_vec()));
     assert_eq!(letter.headers.get("dlq_bytes"), Some("80000"));
 }
@@ -187,9 +186,9 @@ async fn consumers_go_on_when_dead_letters_cannot_be_written() {
     subject.publish(TOPIC, "garbage").await;
     for lost in 1..=3 {
         let received = subject.receive().await;
-        let put_aside = subject.bus.dead_letter(TOPIC, received, "why");
-        let put_aside = tokio::time::timeout(WAIT_MAX, put_aside).await.expect("bounded");
-        put_aside.expect("given up");
+        let dead_letter = subject.bus.dead_letter(TOPIC, received, "why");
+        let dead_letter = tokio::time::timeout(WAIT_MAX, dead_letter).await.expect("bounded");
+        dead_letter.expect("given up");
         subject.consumer.commit().await.expect("committed");
         let told = format!("dead_letters_lost_total{{topic=\"payment-events\"}} {lost}\n");
         assert!(subject.metrics.render().contains(&told));

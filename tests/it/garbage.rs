@@ -57,8 +57,8 @@ impl Victim {
         answer.json().await.expect("JSON")
     }
 
-    /// How many messages of a topic were put aside.
-    async fn into_dead_letter(&self, topic: &str) -> usize {
+    /// Number of dead letters of a topic.
+    async fn dead_letters(&self, topic: &str) -> usize {
         let metrics = self.get("/metrics").await.text().await.expect("text");
         let series = format!("events_dead_lettered_total{{topic=\"{topic}\"}} ");
         let value = metrics.lines().find_map(|line| line.strip_prefix(&series));
@@ -93,7 +93,7 @@ async fn garbage_of_every_kind_becomes_one_dead_letter_each_and_stops_nothing() 
 
     // A booking that completed is behind all of it, on both of the topics that it went through.
     for (topic, setting) in CONSUMED {
-        assert_eq!(victim.into_dead_letter(topic).await, garbage.len(), "{topic}");
+        assert_eq!(victim.dead_letters(topic).await, garbage.len(), "{topic}");
         let letters = format!("{}.dlq", victim.replicas.setting(setting));
         assert_eq!(count(&brokers, &letters).await, garbage.len() as i64, "{letters}");
     }

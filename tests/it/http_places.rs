@@ -33,13 +33,16 @@ async fn is_under_way<T: Debug>(
     }
 }
 
-/// Polls a booking until so many wait for their payments, and checks that it is not answered meanwhile.
+/// Polls a booking until this many captures are at the gate and its handler has returned the permit, which may be
+/// a moment later. Checks that the booking is not answered meanwhile.
 async fn waits_for_its_payment(
     app: &TestApp,
     payments: usize,
     answer: &mut (impl Future<Output = Answer> + Unpin),
 ) {
-    let are_held_back = async || app.gateway.held_back() == payments;
+    let are_held_back = async || {
+        app.gateway.held_back() == payments && app.get("/api/v1/flights/1").await.status != 503
+    };
     tokio::select! {
         answer = answer => panic!("{answer:?}"),
         () = eventually("captures at the gate", are_held_back) => {}

@@ -78,7 +78,7 @@ async fn another_teams_payment_provider_can_settle_bookings() {
     say(b"\xff\xfe not JSON").await;
     say(unknown.to_string().as_bytes()).await;
     say(wrong.to_string().as_bytes()).await;
-    // The same twice, and what shows, once it is put aside, that both were decided on.
+    // The same twice, and what shows, once it is a dead letter, that both were decided on.
     say(completed.to_string().as_bytes()).await;
     say(completed.to_string().as_bytes()).await;
     say(last.to_string().as_bytes()).await;

@@ -108,7 +108,7 @@ impl Subject {
             Kind::Simulated(broker) => broker
                 .dead_letters()
                 .into_iter()
-                .map(|put_aside| letter(put_aside.message))
+                .map(|dead_letter| letter(dead_letter.message))
                 .collect(),
             Kind::Kafka(settings, _) => {
                 let topic = format!("{}.dlq", settings.topics.payment_events);
@@ -226,7 +226,11 @@ async fn a_dead_letter_names_its_reason_and_origin(subject: Subject) {
     let mut consumer = subject.consume("a").await;
     let published = subject.publish(vec![message("k", "no payment at all")]);
     let received = collect(&mut *consumer, 1).await.remove(0);
-    subject.bus.dead_letter(TOPIC, received.clone(), "it fits nothing").await.expect("put aside");
+    subject
+        .bus
+        .dead_letter(TOPIC, received.clone(), "it fits nothing")
+        .await
+        .expect("a dead letter");
     consumer.commit().await.expect("committed");
     published.await.expect("no panic").expect("published");
 
@@ -395,8 +399,8 @@ async fn foreign_messages_are_received_and_fail_to_parse() {
     let last = all.iter().find(|message| message.headers.get("null").is_some()).expect("the last");
     assert_eq!(last.headers.get("null"), Some(""));
     let tombstone = all.iter().find(|message| message.key == "tombstone").expect("a message");
-    let put_aside = subject.bus.dead_letter(TOPIC, tombstone.clone(), "empty").await;
-    put_aside.expect("put aside");
+    let dead_letter = subject.bus.dead_letter(TOPIC, tombstone.clone(), "empty").await;
+    dead_letter.expect("a dead letter");
     assert_eq!(subject.dead_letters(1).await[0].key, "tombstone");
 }
 

@@ -14,8 +14,8 @@ pub struct Forged {
     key: String,
     payload: String,
     signature: Option<String>,
-    /// Whether a group reads the topic and puts aside what it refuses; a mere listener passes it over.
-    pub is_put_aside: bool,
+    /// Whether a group reads the topic, so that a refused message becomes a dead letter. Listeners skip it.
+    pub becomes_dead_letter: bool,
 }
 
 /// That the unpaid booking is paid, with no signature and with one by another secret, and that the paid
@@ -36,7 +36,7 @@ pub fn about(membership: &Membership, unpaid: &Wish, paid: &Wish) -> Vec<Forged>
             key: body["booking_id"].to_string(),
             payload: body.to_string(),
             signature: None,
-            is_put_aside: matches!(topic, "PAYMENTS" | "PAYMENT_REQUESTS"),
+            becomes_dead_letter: matches!(topic, "PAYMENTS" | "PAYMENT_REQUESTS"),
         }
     };
     let mut signed = message("PAYMENTS", said(unpaid), ("status", "completed"));
@@ -73,8 +73,8 @@ impl Forged {
         kafka::write(brokers, &self.topic, key, payload, headers).await;
     }
 
-    /// Until it lies in the topic of what is put aside, which holds what others wrote as well.
-    pub async fn comes_to_be_put_aside(&self, membership: &Membership) {
+    /// Waits until it is in the dead-letter topic, which has the letters of other processes too.
+    pub async fn arrives_as_dead_letter(&self, membership: &Membership) {
         let (brokers, topic) = (membership.setting("KAFKA_BROKERS"), format!("{}.dlq", self.topic));
         eventually(format!("a dead letter: {}", self.payload), async || {
             let count = kafka::count(brokers, &topic).await;

@@ -31,7 +31,7 @@ pub struct Report {
     stored: HashMap<i64, Vec<Stored>>,
     /// Refused callers that had a booking after all, and got it by repeating their key.
     replayed: usize,
-    put_aside: f64,
+    dead_letters: f64,
     cut_off: usize,
     violations: Vec<String>,
     idle_in_transaction: i64,
@@ -40,7 +40,7 @@ pub struct Report {
 impl Report {
     /// Ends the callers, lets all come to rest, looks at it, and stops the replicas in order.
     pub async fn of(run: Run) -> Self {
-        let put_aside = run.into_dead_letter();
+        let dead_letters = run.dead_letters();
         let Run { callers, cut_off, mut wishes, mut database, members, client, .. } = run;
         let cut_off = cut_off.stop().await;
         let (wished, answers) = callers.stop().await;
@@ -74,7 +74,7 @@ impl Report {
             answers,
             stored,
             replayed,
-            put_aside,
+            dead_letters,
             cut_off,
             violations: broken,
             idle_in_transaction: open.expect("a count"),
@@ -151,7 +151,7 @@ impl Report {
             eprintln!("  {fault}: p50 {}, p99 {}, largest {}; {kinds}", at(50), at(99), at(100));
         }
         eprintln!("callers cut off: {}", self.cut_off);
-        eprintln!("messages put aside: {}", self.put_aside);
+        eprintln!("dead letters: {}", self.dead_letters);
         eprintln!("sessions idle in transaction: {}", self.idle_in_transaction);
         eprintln!("audit violations: {}", self.violations.len());
     }

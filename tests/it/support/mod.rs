@@ -266,7 +266,7 @@ impl TestApp {
         self.finished = true;
     }
 
-    /// Lets everything come to rest and checks the invariants and that nothing was put aside.
+    /// Lets everything come to rest and checks the invariants and that there are no dead letters.
     pub async fn finish(mut self) {
         self.finished = true;
         self.gateway.open();
