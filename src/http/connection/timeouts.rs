@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct Timeouts {
     /// To send a request's head once it has begun.
     pub head: Duration,
-    /// To begin one.
+    /// To begin the next request.
     pub idle: Duration,
     /// To read the next [`PROGRESS_MIN`] bytes of an answer, or its rest.
     pub write: Duration,
@@ -30,7 +30,7 @@ const PROGRESS_MIN: usize = 16 * 1024;
 /// What a connection is doing, as its service and its stream report it.
 pub(crate) struct Activity {
     began: Instant,
-    /// Requests so far whose heads have arrived.
+    /// Number of requests whose heads have arrived.
     requests: AtomicU64,
     /// When the last of them was answered, in milliseconds since `began`.
     answered_ms: AtomicU64,
@@ -131,7 +131,7 @@ impl<S> TimeoutStream<S> {
         }
     }
 
-    /// Notes how many bytes a read gave; 0 for none.
+    /// Updates what is expected after a read of this many bytes.
     fn note_read(&mut self, bytes: usize) {
         let requests = self.activity.requests.load(Ordering::Relaxed);
         if requests != self.requests {
@@ -160,8 +160,8 @@ impl<S> TimeoutStream<S> {
 
     /// Wakes the connection at the deadline at the latest; ready once the deadline has passed.
     ///
-    /// The connection is woken without a deadline too: hyper does not read again when an answer is ready, so
-    /// nothing else would notice that the next request is expected now.
+    /// The connection is woken without a deadline too: hyper does not read again when an answer is ready, so only
+    /// this shows that the next request is now expected.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline();
         let wake = deadline.unwrap_or_else(|| Instant::now() + self.timeouts.head);
@@ -274,7 +274,7 @@ mod tests {
         (TimeoutStream::new(ours, TIMEOUTS, activity.clone()), theirs, activity)
     }
 
-    /// Reads until the stream fails; how long that took.
+    /// Reads until the stream fails. Returns how long that took.
     async fn times_out_after(connection: &mut TimeoutStream<DuplexStream>) -> Duration {
         let began = Instant::now();
         let error = loop {
@@ -287,8 +287,8 @@ mod tests {
         began.elapsed()
     }
 
-    #[tokio::test]
-    async fn a_head_that_arrives_too_slowly_times_out_sooner_than_an_idle_connection() {
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_head_times_out_sooner_than_an_idle_connection() {
         let (mut connection, mut client, _) = connection();
         assert!(times_out_after(&mut connection).await >= TIMEOUTS.idle);
 
@@ -310,8 +310,8 @@ mod tests {
         client.shutdown().await.expect("it is open");
     }
 
-    #[tokio::test]
-    async fn each_request_on_a_connection_has_a_time_out_of_its_own() {
+    #[tokio::test(start_paused = true)]
+    async fn each_request_on_a_connection_has_its_own_time_out() {
         let (mut connection, mut client, activity) = connection();
         for _ in 0..20 {
             client.write_all(b"G").await.expect("it is open");
@@ -324,10 +324,11 @@ mod tests {
         let patient = tokio::time::timeout(TIMEOUTS.idle * 2, connection.read_u8()).await;
         assert!(patient.is_err(), "{patient:?}");
         drop(serving);
-        assert!(times_out_after(&mut connection).await >= TIMEOUTS.idle / 2);
+        let took = times_out_after(&mut connection).await;
+        assert!(took >= TIMEOUTS.idle && took <= TIMEOUTS.idle + TIMEOUTS.head, "{took:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_single_bytes_times_out() {
         let (mut connection, mut dripping, _) = connection();
         let drip = async {
@@ -343,13 +344,14 @@ mod tests {
             }
             () = drip => {}
         }
-        assert!(began.elapsed() >= TIMEOUTS.write && began.elapsed() < TIMEOUTS.write * 5);
+        let took = began.elapsed();
+        assert!(took >= TIMEOUTS.write && took < TIMEOUTS.write * 5, "{took:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_slowly_and_steadily_gets_its_whole_answer() {
         const ANSWER: usize = 40 * PROGRESS_MIN;
-        // More than a busy machine delays one piece; all of them take longer.
+        // Each piece arrives in time; all of them take longer.
         const WRITE: Duration = Duration::from_secs(2);
         let (ours, mut steady) = duplex(PROGRESS_MIN);
         let activity = Arc::new(Activity::default());
@@ -376,10 +378,10 @@ mod tests {
         assert!(began.elapsed() > WRITE && activity.is_idle());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_times_out() {
         let (mut connection, _client, activity) = connection();
-        let error = connection.write_all(&[0; 1_000]).await.expect_err("no one reads");
+        let error = connection.write_all(&[0; 1_000]).await.expect_err("it is not read");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(!activity.is_idle());
     }
