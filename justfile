@@ -14,6 +14,10 @@ test *arguments:
 faults *arguments:
     tests/faults {{arguments}}
 
+# Real replicas and servers, killed, frozen and cut off; `just chaos --minutes 10`.
+chaos *arguments:
+    tests/chaos {{arguments}}
+
 # PostgreSQL, Redis and Kafka until Ctrl-C, for `cargo test` from another shell.
 services:
     tests/run --services

@@ -12,6 +12,7 @@ mod audit;
 mod audit_lines;
 mod booking_numbers;
 mod callers_who_leave;
+mod chaos;
 mod closing;
 mod command_line;
 mod crash;

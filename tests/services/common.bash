@@ -144,11 +144,13 @@ run_verb() {
     local verb=${1-} directory=${2-}
     case $verb in
         up | stop | start | down) ;;
-        *)
-            echo "usage: ${0##*/} up|stop|start|down DIRECTORY" >&2
-            exit 2
-            ;;
+        freeze | thaw) declare -F "$verb" >/dev/null || verb= ;;
+        *) verb= ;;
     esac
+    [[ -n $verb ]] || {
+        echo "usage: ${0##*/} up|stop|start|down DIRECTORY" >&2
+        exit 2
+    }
     [[ -n $directory ]] || {
         echo "${0##*/}: which directory?" >&2
         exit 2

@@ -225,7 +225,13 @@ pub struct Broker {
 
 impl Broker {
     pub async fn start() -> Self {
-        let service = Service::start("kafka").await;
+        Self::start_behind("").await
+    }
+
+    /// Starts one that clients also reach through proxies: `PORT=SHOWN` for each, where it listens for the
+    /// proxy, and which port it tells clients of that proxy.
+    pub async fn start_behind(proxies: &str) -> Self {
+        let service = Service::start_with("kafka", &[("KAFKA_BEHIND", proxies)]).await;
         Self { brokers: service.address("TEST_KAFKA_BROKERS").to_owned(), service }
     }
 

@@ -90,8 +90,13 @@ impl Server {
 
     /// Sends that signal.
     pub async fn ask_to_stop(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Sends a signal by its name, as `kill` takes it.
+    pub async fn signal(&self, signal: &str) {
         let id = self.process.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill runs");
+        let sent = Command::new("kill").args([signal, &id]).status().await.expect("kill runs");
         assert!(sent.success());
     }
 

@@ -15,8 +15,15 @@ pub struct Service {
 impl Service {
     /// Starts one with the script of that name.
     pub async fn start(name: &'static str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// The same, with variables for its script.
+    pub async fn start_with(name: &'static str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let said = run(name, "up", directory.path()).await;
+        let mut command = command(name, "up", directory.path());
+        command.envs(variables.iter().copied());
+        let said = output(command, format!("tests/services/{name} up")).await;
         Self { name, directory, said }
     }
 
@@ -35,6 +42,16 @@ impl Service {
     /// Takes it away as a crash does.
     pub async fn stop(&self) {
         run(self.name, "stop", self.directory.path()).await;
+    }
+
+    /// Stops all its processes; connections stay open.
+    pub async fn freeze(&self) {
+        run(self.name, "freeze", self.directory.path()).await;
+    }
+
+    /// Lets them run again.
+    pub async fn thaw(&self) {
+        run(self.name, "thaw", self.directory.path()).await;
     }
 
     /// Brings it back with what it had.
@@ -58,9 +75,12 @@ fn command(name: &str, verb: &str, directory: &Path) -> Command {
 }
 
 async fn run(name: &'static str, verb: &'static str, directory: &Path) -> String {
-    let mut command = command(name, verb, directory);
+    output(command(name, verb, directory), format!("tests/services/{name} {verb}")).await
+}
+
+async fn output(mut command: Command, what: String) -> String {
     let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = done.unwrap_or_else(|error| panic!("tests/services/{name}: {error}"));
-    assert!(output.status.success(), "tests/services/{name} {verb} failed");
+    let output = done.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(output.status.success(), "{what} failed");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
