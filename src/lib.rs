@@ -13,7 +13,7 @@
 //! - [`http`], [`cli`]: the ways in;
 //! - [`app`]: composes all of them.
 //!
-//! `ARCHITECTURE.md` is the map; `tests/architecture.rs` checks which room uses which.
+//! `ARCHITECTURE.md` is the map; `tests/architecture/rooms.rs` checks which room uses which.
 
 pub mod app;
 pub mod booking;

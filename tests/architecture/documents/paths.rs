@@ -1,6 +1,6 @@
 //! Paths that documents and comments name exist.
 
-use super::{files_below, root};
+use crate::sources::{files_below, root};
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Metrics and alerts: the code, the rules, their tests and the operator's guide name the same ones.
 
-use super::{read, sources};
+use crate::sources::{read, sources};
 use airline_booking::telemetry::Metrics;
 use std::collections::BTreeSet;
 
