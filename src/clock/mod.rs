@@ -30,7 +30,7 @@ fn running() -> Duration {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         let now = chrono::Utc::now();
         now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)

@@ -160,6 +160,15 @@ async fn each_request_except_probes_has_one_log_line_that_can_be_turned_off() {
     assert_eq!((told.len(), others), (14, 0), "with the probes, and nothing else");
 }
 
+/// Adds a flight without a request, which would need a token of staff.
+async fn import_a_flight(directory: &Path) {
+    let flights =
+        "source,destination,timestamp,total_seats,price\nDelhi,Mumbai,2099-01-20T10:00:00Z,9,1\n";
+    std::fs::write(directory.join("flights.csv"), flights).expect("a file");
+    let (code, printed) = run(directory, &["import", "flights.csv"]).await;
+    assert_eq!(code, 0, "{printed}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_callers_are_logged_without_what_they_sent() {
     const SECRET: &str = "a marked secret of thirty-two bytes or more";
@@ -180,12 +189,7 @@ async fn refused_callers_are_logged_without_what_they_sent() {
         ("RATE_LIMIT_RPS", "1"),
         ("RATE_LIMIT_BURST", "7"),
     ];
-    // No staff is needed: the flight is there before.
-    let flights =
-        "source,destination,timestamp,total_seats,price\nDelhi,Mumbai,2099-01-20T10:00:00Z,9,1\n";
-    std::fs::write(directory.path().join("flights.csv"), flights).expect("a file");
-    let (code, printed) = run(directory.path(), &["import", "flights.csv"]).await;
-    assert_eq!(code, 0, "{printed}");
+    import_a_flight(directory.path()).await;
     let log = log_of(directory.path(), &settings, async |base: &str| {
         let client = http_client();
         let ask = async |method: Method, path: &str, token: &str, body: Option<Value>| {

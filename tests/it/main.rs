@@ -1,7 +1,7 @@
 //! What the service promises, one module a promise. One binary, so that it links once.
 
-#[allow(dead_code, reason = "the contracts use no faults; the simulation does")]
-#[allow(unused_imports, reason = "as above")]
+#[expect(dead_code, reason = "the contracts use no faults; the simulation does")]
+#[expect(unused_imports, reason = "as above")]
 #[path = "../simulation/ports/mod.rs"]
 mod simulated;
 mod support;

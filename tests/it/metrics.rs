@@ -157,24 +157,20 @@ async fn requests_searches_and_sales_are_counted() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn queues_and_dead_letters_have_metrics() {
-    let mood = watch::Sender::new(Mood::Free);
-    let (mine, unanswered) = (MemoryLocks::default(), AtomicUsize::new(0));
-    let locks = Arc::new(MoodyLocks { locks: mine, mood: mood.clone(), unanswered });
-    let theirs = locks.clone();
-    let app = TestApp::with_parts(|_| {}, |parts| parts.locks = theirs).await;
-    let flight = app.add_flight(9).await;
-    app.run_until_idle().await;
-    let before = Told::by(&app).await;
-
+/// Makes one booking wait for its flight's lock, and three more in the flight's queue, until metrics show it.
+async fn hold_up_bookings(
+    app: &TestApp,
+    flight: i64,
+    locks: &MoodyLocks,
+    mood: &watch::Sender<Mood>,
+) {
     mood.send_replace(Mood::Busy);
     let waited = async {
         eventually("a lock wait", async || {
-            Told::by(&app).await.sum("booking_lock_waits_total", &[]) >= 1.0
+            Told::by(app).await.sum("booking_lock_waits_total", &[]) >= 1.0
         })
         .await;
-        let in_flight = Told::by(&app).await.sum("http_in_flight_requests", &[]);
+        let in_flight = Told::by(app).await.sum("http_in_flight_requests", &[]);
         assert!(in_flight >= 2.0, "the booking, and this look: {in_flight}");
         // The first is in a batch that makes no progress; the others wait in the flight's queue.
         mood.send_replace(Mood::Slow);
@@ -190,7 +186,7 @@ async fn queues_and_dead_letters_have_metrics() {
             }
         };
         let looked = async {
-            let depth = async || Told::by(&app).await.sum("booking_queue_depth", &["\"holds\""]);
+            let depth = async || Told::by(app).await.sum("booking_queue_depth", &["\"holds\""]);
             eventually("a queue", async || depth().await >= 1.0).await;
             mood.send_replace(Mood::Free);
         };
@@ -198,6 +194,19 @@ async fn queues_and_dead_letters_have_metrics() {
     };
     let (booked, _) = tokio::join!(app.book(flight, 1), line);
     booked.booking_id();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_and_dead_letters_have_metrics() {
+    let mood = watch::Sender::new(Mood::Free);
+    let (mine, unanswered) = (MemoryLocks::default(), AtomicUsize::new(0));
+    let locks = Arc::new(MoodyLocks { locks: mine, mood: mood.clone(), unanswered });
+    let theirs = locks.clone();
+    let app = TestApp::with_parts(|_| {}, |parts| parts.locks = theirs).await;
+    let flight = app.add_flight(9).await;
+    app.run_until_idle().await;
+    let before = Told::by(&app).await;
+    hold_up_bookings(&app, flight, &locks, &mood).await;
 
     let headers = Headers::default();
     let letter = Message { key: "1".into(), payload: "{".into(), headers, origin: None };

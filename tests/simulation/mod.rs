@@ -9,10 +9,10 @@ mod client;
 mod operator;
 mod plan;
 mod port_faults;
-#[allow(dead_code, unused_imports, reason = "some serve the contracts alone")]
+#[expect(dead_code, unused_imports, reason = "some serve the contracts alone")]
 mod ports;
 mod replica;
-#[allow(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
+#[expect(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
 mod report;
 mod world;
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// Fields of responses are accepted and ignored.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
+#[expect(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
 #[schema(example = json!({
     "flight_id": 1, "user_id": 123, "seats_booked": 2,
     "passenger_details": [

@@ -14,7 +14,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 /// and send it back whole; unknown fields are refused.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
+#[expect(dead_code, reason = "ignored fields are named, so that unknown ones are refused")]
 #[schema(example = json!({
     "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
     "available_seats": 150, "total_seats": 180, "price": 2500.00
@@ -126,7 +126,7 @@ fn first_status() -> Object {
 /// The fields of a new flight: the schema of [`FlightBody`] in a `POST`, where some fields are required.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "one type can't have two schemas")]
+#[expect(dead_code, reason = "one type can't have two schemas")]
 #[schema(example = json!({
     "source": "Delhi", "destination": "Mumbai", "timestamp": "2025-01-20T10:00:00Z",
     "available_seats": 150, "total_seats": 180, "price": 2500.00
