@@ -144,7 +144,7 @@ run_verb() {
     local verb=${1-} directory=${2-}
     case $verb in
         up | stop | start | down) ;;
-        freeze | thaw) declare -F "$verb" >/dev/null || verb= ;;
+        freeze | thaw | crash | promote) declare -F "$verb" >/dev/null || verb= ;;
         *) verb= ;;
     esac
     [[ -n $verb ]] || {

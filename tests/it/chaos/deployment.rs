@@ -6,10 +6,12 @@ use crate::support::process::{Server, run_with};
 use crate::support::proxy::Proxy;
 use crate::support::redis::Server as RedisServer;
 use crate::support::replicas::Replicas;
-use crate::support::{flight, process, services::Service};
+use crate::support::{eventually, flight, process, services::Service};
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::fs::File;
 use std::net::TcpListener;
+use std::time::Instant;
 use tempfile::TempDir;
 
 pub const REPLICAS: usize = 2;
@@ -45,6 +47,8 @@ pub struct Replica {
 
 pub struct Deployment {
     pub postgres: Service,
+    /// A synchronous streaming replica of it, where this machine has the programs.
+    standby: Option<Service>,
     pub redis: RedisServer,
     pub kafka: Broker,
     pub bases: Bases,
@@ -83,7 +87,12 @@ impl Deployment {
         let names = Replicas::on(&database, &redis.url(), &kafka.brokers);
         let directory = tempfile::tempdir().expect("a directory");
         let bases = Bases::new(vec![String::new(); REPLICAS]);
-        let mut deployment = Self { postgres, redis, kafka, bases, replicas, names, directory };
+        let standby = None;
+        let mut deployment =
+            Self { postgres, standby, redis, kafka, bases, replicas, names, directory };
+        if deployment.can_fail_over() {
+            deployment.start_standby().await;
+        }
         for replica in 0..REPLICAS {
             // An earlier run's.
             let _ = std::fs::remove_file(format!("{LOGS}/chaos-{replica}.log"));
@@ -139,6 +148,62 @@ impl Deployment {
         self.replicas[number].server = Some(server);
     }
 
+    /// Whether PostgreSQL runs from programs of this machine, and not in a container.
+    pub fn can_fail_over(&self) -> bool {
+        self.postgres.directory().join("postgres-server/programs").exists()
+    }
+
+    /// Starts a replica of the primary, and waits until it has all that was committed; commits wait for it
+    /// from then on.
+    async fn start_standby(&mut self) {
+        let url = self.setting("DATABASE_URL");
+        let port = place(url).rsplit_once(':').expect("a port").1;
+        let standby = Service::replica_of_postgres(port).await;
+        let mut primary = PgConnection::connect(url).await.expect("a connection");
+        synchronize(&mut primary, "'*'").await;
+        let last: String = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text")
+            .fetch_one(&mut primary)
+            .await
+            .expect("a position");
+        let has_all = "SELECT count(*) = 1 FROM pg_stat_replication
+                        WHERE sync_state = 'sync' AND flush_lsn >= $1::pg_lsn";
+        eventually("a synchronous replica", async || {
+            let has_all = sqlx::query_scalar::<_, bool>(has_all).bind(&last);
+            has_all.fetch_one(&mut primary).await.expect("an answer")
+        })
+        .await;
+        self.standby = Some(standby);
+    }
+
+    /// Kills the primary, makes its replica the primary and leads all links there; gives the moment of the
+    /// kill. Afterwards the new primary has a replica.
+    pub async fn fail_over(&mut self) -> Instant {
+        let standby = self.standby.take().expect("a replica");
+        let ended = Instant::now();
+        self.postgres.crash().await;
+        standby.promote().await;
+        let url = standby.address("TEST_DATABASE_URL").to_owned();
+        // No replica is left that commits could wait for.
+        let mut primary = PgConnection::connect(&url).await.expect("a connection");
+        synchronize(&mut primary, "''").await;
+        for replica in &self.replicas {
+            let link = replica.link(Link::Postgres);
+            link.cut();
+            link.lead_to(place(&url));
+            link.mend();
+        }
+        self.names.set("DATABASE_URL", &url);
+        self.postgres = standby;
+        ended
+    }
+
+    /// Gives the primary a replica again, if a failover took it.
+    pub async fn complete(&mut self) {
+        if self.standby.is_none() && self.can_fail_over() {
+            self.start_standby().await;
+        }
+    }
+
     /// A setting that all replicas have, or where a server is past the proxies.
     pub fn setting(&self, name: &str) -> &str {
         self.names.setting(name)
@@ -148,6 +213,13 @@ impl Deployment {
     pub async fn audit(&self) -> (i32, String) {
         run_with(self.directory.path(), &self.names.settings(), &["audit"]).await
     }
+}
+
+/// Sets which replicas commits wait for.
+async fn synchronize(primary: &mut PgConnection, names: &'static str) {
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = {names}");
+    primary.execute(AssertSqlSafe(set)).await.expect("set");
+    primary.execute("SELECT pg_reload_conf()").await.expect("reloaded");
 }
 
 /// Host and port of a database's URL.

@@ -26,6 +26,7 @@ pub enum Fault {
     ReplicaFrozen,
     PostgresFrozen,
     PostgresRestarted,
+    PostgresFailedOver,
     RedisFrozen,
     RedisRestarted,
     RedisFlushed,
@@ -37,8 +38,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every kind once, `kill -9` twice.
-    pub fn all() -> Vec<Self> {
+    /// Every kind that the deployment can have once, `kill -9` twice.
+    pub fn all(deployment: &Deployment) -> Vec<Self> {
         let mut all = vec![
             Self::ReplicaKilled,
             Self::ReplicaKilled,
@@ -53,6 +54,9 @@ impl Fault {
             Self::TopicDeleted,
             Self::TopicWidened,
         ];
+        if deployment.can_fail_over() {
+            all.push(Self::PostgresFailedOver);
+        }
         for link in [Link::Postgres, Link::Redis, Link::Kafka] {
             for harm in [Harm::Cut, Harm::Stalled, Harm::Delayed] {
                 all.push(Self::Link(link, harm));
@@ -67,6 +71,7 @@ impl Fault {
             Self::ReplicaFrozen => "replica, SIGSTOP".to_owned(),
             Self::PostgresFrozen => "PostgreSQL, SIGSTOP".to_owned(),
             Self::PostgresRestarted => "PostgreSQL, immediate restart".to_owned(),
+            Self::PostgresFailedOver => "PostgreSQL, kill -9 and failover".to_owned(),
             Self::RedisFrozen => "Redis, SIGSTOP".to_owned(),
             Self::RedisRestarted => "Redis, kill -9".to_owned(),
             Self::RedisFlushed => "Redis, FLUSHALL".to_owned(),
@@ -107,6 +112,7 @@ impl Fault {
                 deployment.postgres.start_again().await;
                 return again;
             }
+            Self::PostgresFailedOver => return deployment.fail_over().await,
             Self::RedisFrozen | Self::RedisRestarted | Self::RedisFlushed => {
                 self.happen_to_redis(deployment, lasts).await;
             }

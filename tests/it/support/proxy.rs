@@ -16,6 +16,7 @@ pub struct Proxy {
     is_silent: watch::Sender<bool>,
     is_cut: watch::Sender<bool>,
     delay: watch::Sender<Duration>,
+    to: watch::Sender<String>,
     forwarding: JoinHandle<()>,
 }
 
@@ -29,15 +30,16 @@ impl Proxy {
         let (is_cut, cut) = watch::channel(false);
         let (delay, delayed) = watch::channel(Duration::ZERO);
         let state = State { lost: watched, silent, cut, delay: delayed };
-        let to = to.to_owned();
+        let (to, target) = watch::channel(to.to_owned());
         let forwarding = tokio::spawn(async move {
             // Dropped with the proxy, and all connections with it.
             let mut connections = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
-                connections.spawn(forward(near, to.clone(), state.clone()));
+                let to = target.borrow().clone();
+                connections.spawn(forward(near, to, state.clone()));
             }
         });
-        Self { address, lost, is_silent, is_cut, delay, forwarding }
+        Self { address, lost, is_silent, is_cut, delay, to, forwarding }
     }
 
     /// Existing connections go silent: their clients receive nothing more, and the
@@ -59,6 +61,11 @@ impl Proxy {
     /// Takes connections again.
     pub fn mend(&self) {
         self.is_cut.send_replace(false);
+    }
+
+    /// Forwards connections that are made from now on to another address.
+    pub fn lead_to(&self, address: &str) {
+        self.to.send_replace(address.to_owned());
     }
 
     /// How long each piece of up to 16 KiB is held back, in both directions.

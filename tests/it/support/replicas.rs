@@ -60,8 +60,13 @@ impl Replicas {
     /// One setting more, or another value, for those that start from now on.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.settings.insert(name.to_owned(), value.to_owned());
+        self.set(name, value);
         self
+    }
+
+    /// The same, in place.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
     }
 
     /// A setting's value.

@@ -20,9 +20,18 @@ impl Service {
 
     /// The same, with variables for its script.
     pub async fn start_with(name: &'static str, variables: &[(&str, &str)]) -> Self {
+        Self::start_as(name, variables, &[]).await
+    }
+
+    /// A streaming replica of the PostgreSQL at a port.
+    pub async fn replica_of_postgres(port: &str) -> Self {
+        Self::start_as("postgres", &[], &[port]).await
+    }
+
+    async fn start_as(name: &'static str, variables: &[(&str, &str)], more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = command(name, "up", directory.path());
-        command.envs(variables.iter().copied());
+        command.envs(variables.iter().copied()).args(more);
         let said = output(command, format!("tests/services/{name} up")).await;
         Self { name, directory, said }
     }
@@ -52,6 +61,16 @@ impl Service {
     /// Lets them run again.
     pub async fn thaw(&self) {
         run(self.name, "thaw", self.directory.path()).await;
+    }
+
+    /// Kills all its processes.
+    pub async fn crash(&self) {
+        run(self.name, "crash", self.directory.path()).await;
+    }
+
+    /// Makes a replica the primary.
+    pub async fn promote(&self) {
+        run(self.name, "promote", self.directory.path()).await;
     }
 
     /// Brings it back with what it had.
