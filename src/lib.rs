@@ -4,7 +4,7 @@
 //!
 //! - [`domain`], [`messages`], [`rules`]: values, messages and decisions, without I/O;
 //! - [`config`], [`clock`], [`ids`], [`tasks`], [`telemetry`], [`tls`]: settings, time, fresh ids, tasks, and
-//!   what operators see;
+//!   what operators see; `planted`: bugs for the simulation to find;
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
 //!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
@@ -14,6 +14,9 @@
 //! - [`app`]: composes all of them.
 //!
 //! `ARCHITECTURE.md` is the map; `tests/architecture/rooms.rs` checks which room uses which.
+
+#[macro_use]
+mod planted;
 
 pub mod app;
 pub mod booking;

@@ -110,8 +110,11 @@ impl Relay {
         if entries.is_empty() {
             return Ok(());
         }
-        let ids = entries.iter().map(|entry| entry.id).collect();
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let messages = entries.into_iter().flat_map(|entry| entry.messages).collect();
+        if planted!(outbox_deleted_before_it_is_published) {
+            sent.clone_from(&ids);
+        }
         crate::bus::publish(&*self.bus, &self.tracing, &self.metrics, messages).await?;
         *sent = ids;
         Ok(())

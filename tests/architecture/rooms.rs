@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("ids", &["domain"]),
     ("tasks", &[]),
+    ("planted", &[]),
     ("messages", &["domain"]),
     ("rules", &["domain"]),
     ("tls", &[]),

@@ -6,7 +6,7 @@ use super::ports::gateway::Standing;
 use super::ports::rows::Rows;
 use super::world::World;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightStatus, Payment, PaymentStatus,
+    Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentStatus,
 };
 use airline_booking::messages::Topic;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,8 +123,8 @@ fn is_stranded(booking: &Booking, rows: &Rows) -> bool {
 
 /// Checks the rows at a quiet point.
 pub fn rows(world: &World, memory: &mut Memory) {
-    let rows = world.database.rows();
-    let mut violations = Vec::new();
+    let mut rows = world.database.rows();
+    let mut violations = std::mem::take(&mut rows.complaints);
     for flight in rows.flights.values() {
         seats(flight, &rows, &mut violations);
     }
@@ -133,6 +133,7 @@ pub fn rows(world: &World, memory: &mut Memory) {
     }
     ledger(world, &rows, &mut violations);
     messages(world, &rows, &mut violations);
+    sales(world, &rows, &mut violations);
     memory.violations.append(&mut violations);
 }
 
@@ -205,6 +206,27 @@ fn ledger(world: &World, rows: &Rows, violations: &mut Vec<String>) {
         let entry = ledger.get(&payment.reference);
         if entry.is_none_or(|entry| entry.standing != Standing::Captured) {
             violations.push(format!("money: payment {} was never captured", payment.reference));
+        }
+    }
+}
+
+/// Whoever adds up the messages of sold and returned seats, each once, gets the sold seats of each flight.
+fn sales(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    let published = world.broker.published(Topic::FlightBookings);
+    let own = published.iter().filter(|record| !record.is_foreign);
+    let payloads: BTreeSet<&str> = own.map(|record| &*record.message.payload).collect();
+    let mut sold: BTreeMap<FlightId, i64> = BTreeMap::new();
+    for payload in payloads {
+        let moved: serde_json::Value = serde_json::from_str(payload).expect("our own message");
+        let number = |field: &str| moved[field].as_i64().expect("a number");
+        *sold.entry(FlightId(number("flight_id"))).or_default() += number("seats_booked");
+    }
+    for flight in rows.flights.values() {
+        let told = sold.get(&flight.id).copied().unwrap_or_default();
+        if told != i64::from(flight.sold_seats()) {
+            let is = flight.sold_seats();
+            violations
+                .push(format!("I6: messages sell {told} seats of flight {}, it {is}", flight.id));
         }
     }
 }

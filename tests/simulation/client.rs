@@ -9,13 +9,13 @@ use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DayKey, Flight, FlightId, Passenger, PaymentMethod, UserId,
 };
 use airline_booking::engine::Error;
-use airline_booking::rules::{CancelledBy, IdempotencyKey};
+use airline_booking::rules::{CancelledBy, IdempotencyKey, Refusal};
 use airline_booking::store::StoreError;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Attempts with one key, at whichever replica runs.
 const ATTEMPTS_MAX: usize = 4;
@@ -198,6 +198,7 @@ impl Client {
             return Answer::NotNow("no replica runs".to_owned());
         };
         chance.step(|| format!("{name} at {}", service.name));
+        let asked_at = Instant::now();
         let mut asked = service.tasks.spawn(request(service.clone()));
         let answer = if chance.strikes(Fault::ClientLeaves) {
             let patience = chance.pause(Duration::from_millis(20));
@@ -214,7 +215,10 @@ impl Client {
         };
         let answer = match answer {
             Ok(Ok(value)) => Answer::Is(value),
-            Ok(Err(Error::Refused(why))) => Answer::Refused(why.to_string()),
+            Ok(Err(Error::Refused(why))) => {
+                self.check_refusal(name, &why, asked_at);
+                Answer::Refused(why.to_string())
+            }
             Ok(Err(error)) if is_definite(&error) => Answer::NotNow(error.to_string()),
             Ok(Err(error)) => Answer::Unknown(error.to_string()),
             Err(ended) if ended.is_cancelled() => Answer::Unknown("the replica died".to_owned()),
@@ -228,6 +232,15 @@ impl Client {
             Answer::Unknown(why) => format!("{name}: unknown, {why}"),
         });
         answer
+    }
+
+    /// A refusal for want of seats names a number that was true at some time since the request.
+    fn check_refusal(&self, name: &str, why: &Refusal, since: Instant) {
+        let Refusal::InsufficientSeats { flight, free, .. } = why else { return };
+        let mut rows = self.world.database.rows();
+        if !rows.had_free_seats(*flight, *free, since) {
+            rows.complaints.push(format!("{name}: {why}, which was never so"));
+        }
     }
 
     fn any_booking(&self) -> Option<BookingId> {

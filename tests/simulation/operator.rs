@@ -73,6 +73,7 @@ fn change_by_hand(world: &World) {
         flight.price = "2600.00".parse().expect("a price");
     }
     flight.version += 1;
+    rows.note_free_seats_of(id);
     // What is cached is told as the manual says: all of it.
     rows.add_invalidation(airline_booking::domain::Invalidation::All);
     world.chance.step(|| format!("operator: flight {id} changed by SQL"));

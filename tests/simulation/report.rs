@@ -145,7 +145,7 @@ fn shrink(plan: &Plan) -> Plan {
 }
 
 /// Keeps planned panics out of the output.
-fn quiet_panics() {
+pub fn quiet_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();

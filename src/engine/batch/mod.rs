@@ -158,6 +158,10 @@ impl<'a> Batch<'a> {
     fn give_up(&self, jobs: Vec<Job>) {
         self.invalidate_unknown();
         for job in jobs {
+            if planted!(unknown_outcome_is_a_refusal) {
+                job.answer(Err(Error::Overloaded));
+                continue;
+            }
             let unavailable = StoreError::Unavailable(anyhow::anyhow!("the retries are used up"));
             job.answer(Err(unavailable.into()));
         }

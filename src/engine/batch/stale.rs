@@ -17,6 +17,10 @@ pub(super) fn split_stale(
     if stale.is_empty() {
         return (judged, Vec::new());
     }
+    if planted!(refusal_stands_on_a_stale_row) {
+        let is_stale = |j: &Judged| j.verdict.changes.is_some_and(|id| stale.contains(&id));
+        return judged.into_iter().partition(|j| !is_stale(j));
+    }
     let flights = flights_of(&judged, stale);
     judged.into_iter().partition(|j| !flights.contains(&j.job.flight) && !j.relies_on_key())
 }

@@ -52,7 +52,7 @@ fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
 /// If one command of a flight is found written, all commands of that flight in that commit were written.
 /// This also covers commands whose own rows were changed later and so prove nothing.
 pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec<Job>) {
-    if jobs.iter().all(|job| job.unknown.is_empty()) {
+    if jobs.iter().all(|job| job.unknown.is_empty()) || planted!(unknown_commit_is_forgotten) {
         return (Vec::new(), jobs);
     }
     let all = jobs.iter().flat_map(|job| &job.unknown);

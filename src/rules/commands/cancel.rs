@@ -50,6 +50,9 @@ pub(super) fn decide(
             let (booking, replayed) = (end.booking.clone(), record.is_none());
             Decision::unchanged(Outcome::Booking { booking, replayed })
         }
+        BookingStatus::Completed if planted!(cancellation_keeps_the_money) => {
+            end.cancelled(PaymentStatus::Captured)
+        }
         BookingStatus::Pending | BookingStatus::Completed => {
             end.cancelled(PaymentStatus::ReversalRequested)
         }

@@ -59,13 +59,15 @@ impl<'a> Ending<'a> {
     /// Not paid: releases the held seats.
     pub(super) fn failed(&self, reason: FailureReason, payment: PaymentStatus) -> Decision {
         let booking = self.booking_as(BookingStatus::Failed, Some(reason));
-        self.decision(booking, payment, 0, -self.booking.seats_booked)
+        let held = if planted!(failed_booking_keeps_seats) { 0 } else { self.booking.seats_booked };
+        self.decision(booking, payment, 0, -held)
     }
 
     /// Cancelled: releases held seats, gives sold ones back.
     pub(super) fn cancelled(&self, payment: PaymentStatus) -> Decision {
         let seats = self.booking.seats_booked;
         let (available, held) = match self.booking.status {
+            BookingStatus::Completed if planted!(cancelled_booking_keeps_seats) => (0, 0),
             BookingStatus::Completed => (seats, 0),
             _ => (0, -seats),
         };
@@ -115,7 +117,7 @@ impl<'a> Ending<'a> {
         .next_version(self.now);
         let payment = self.payment_as(payment);
         let mut events = Vec::new();
-        if available != 0 {
+        if available != 0 && !planted!(seats_move_without_a_message) {
             let moved = FlightBooking {
                 flight_id: flight.id,
                 seats_booked: -available,

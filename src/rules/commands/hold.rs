@@ -54,6 +54,8 @@ pub(super) fn decide(
     // `available_seats` moves only when the payment is captured.
     let after =
         Flight { held_seats: flight.held_seats + hold.seats, ..flight.clone() }.next_version(now);
+    let after =
+        if planted!(version_kept) { Flight { version: flight.version, ..after } } else { after };
     let record = hold.idempotency.as_ref().map(|idempotency| IdempotencyRecord {
         user_id: hold.user_id,
         key: idempotency.key.clone(),
@@ -87,7 +89,7 @@ fn check(
     if !flight.is_bookable(now, policy.closes_before) {
         return Err(Refusal::FlightNotBookable(flight.id));
     }
-    let free = flight.free_seats();
+    let free = flight.free_seats() + SeatCount::from(planted!(one_seat_too_many));
     if hold.seats > free {
         return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: hold.seats, free });
     }

@@ -40,6 +40,10 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
     }
     Ok(match (booking.status, payment.status, settle.outcome) {
         (Pending, Requested, PaymentOutcome::Completed) => end.completed(),
+        (Completed, _, PaymentOutcome::Completed) if planted!(settled_twice) => end.completed(),
+        (Cancelled, _, PaymentOutcome::Completed) if planted!(cancelled_booking_is_sold) => {
+            end.completed()
+        }
         (Pending, Requested, PaymentOutcome::Failed) => {
             end.failed(FailureReason::PaymentDeclined, Declined)
         }

@@ -2,17 +2,17 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, PaymentStatus, Timestamp, UserId, route_key,
+    Payment, PaymentReference, PaymentStatus, SeatCount, Timestamp, UserId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    ChangeSet, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent, RequestKey, RequestName,
-    RequestRecord, Stale, State, Wanted,
+    ChangeSet, ChangesId, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent, RequestKey,
+    RequestName, RequestRecord, Stale, State, Wanted,
 };
 use airline_booking::store::{
     Committed, Job, Lane, OutboxEntry, StoreError, flight_created, invalidation_of,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -37,6 +37,14 @@ pub struct Rows {
     /// Every message that a commit ever wrote to the outbox, in the order of the commits.
     pub log: Vec<(Topic, Message)>,
     pub last_session: u64,
+    /// Number of commits so far.
+    commits: u64,
+    /// Free seats of each flight after each command, and since when.
+    free: BTreeMap<FlightId, Vec<(Instant, SeatCount)>>,
+    /// Promises that a statement broke.
+    pub complaints: Vec<String>,
+    /// Bookings before their last change, for a bug that shows them.
+    pub earlier: BTreeMap<BookingId, Booking>,
 }
 
 impl Rows {
@@ -46,17 +54,74 @@ impl Rows {
         let mut stale = self.stale(&all);
         stale.flights.extend(&locked.flights);
         let net = changes.fold(&stale);
-        Self::check(&net)?;
+        self.commits += 1;
+        self.check(&net)?;
         if let Some(invalidation) = invalidation_of(&net, changes) {
             self.add_invalidation(invalidation);
         }
-        self.write(net);
+        self.note_free_seats(changes, &net.stale);
+        let written_not = net.stale.clone();
+        if planted!(commit_written_in_halves) && self.commits.is_multiple_of(16) {
+            self.write(NetChanges { flights: net.flights, ..NetChanges::default() });
+        } else {
+            self.write(net);
+        }
+        self.check_limits(changes, &written_not);
+        if planted!(stale_rows_are_not_reported) {
+            return Ok(Committed::default());
+        }
         Ok(Committed::of(changes, &stale, locked))
+    }
+
+    /// A user that holds seats under a limit has no more unpaid seats than that, unless it holds others in the same
+    /// commit.
+    fn check_limits(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
+        let written = changes.iter().filter(|(id, _)| !stale.contains(id));
+        let new = written.filter_map(|(_, changes)| {
+            let booking = &changes.booking.as_ref().filter(|change| change.was.is_none())?.after;
+            Some(((booking.flight_id, booking.user_id), booking.created_at, changes.pending_max))
+        });
+        let new: Vec<_> = new.collect();
+        for (holder, at, most) in &new {
+            let is_only_one = new.iter().filter(|(other, ..)| other == holder).count() == 1;
+            let Some(most) = most.filter(|_| is_only_one) else { continue };
+            let pending = self.count_pending(*holder, *at);
+            if pending > i64::from(most) {
+                self.complaints
+                    .push(format!("limit: {holder:?} has {pending} unpaid seats of {most}"));
+            }
+        }
+    }
+
+    /// Notes the free seats that commands leave, also those in the middle of a batch.
+    fn note_free_seats(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
+        let now = Instant::now();
+        for (id, changes) in changes.iter() {
+            if let Some(change) = changes.flight.as_ref().filter(|_| !stale.contains(&id)) {
+                let flight = &change.after;
+                self.free.entry(flight.id).or_default().push((now, flight.free_seats()));
+            }
+        }
+    }
+
+    /// Notes a flight's free seats where another than a commit changes it.
+    pub fn note_free_seats_of(&mut self, flight: FlightId) {
+        let free = self.flights[&flight].free_seats();
+        self.free.entry(flight).or_default().push((Instant::now(), free));
+    }
+
+    /// Whether the flight had so many free seats at some time since then.
+    pub fn had_free_seats(&self, flight: FlightId, free: SeatCount, since: Instant) -> bool {
+        let all = self.free.get(&flight).map(Vec::as_slice).unwrap_or_default();
+        let before = all.partition_point(|(at, _)| *at < since).saturating_sub(1);
+        all[before..].iter().any(|(_, known)| *known == free)
     }
 
     /// Rows that are not as the changes were decided on.
     fn stale(&self, net: &NetChanges) -> Stale {
-        let is_recent = |created_at, now: Timestamp| created_at > now - IdempotencyRecord::KEPT_FOR;
+        let is_recent = |created_at, now: Timestamp| {
+            created_at > now - IdempotencyRecord::KEPT_FOR && !planted!(keys_lapse_at_once)
+        };
         let is_key_taken = |record: &&IdempotencyRecord| {
             let known = self.keys.get(&record.name());
             known.is_some_and(|known| is_recent(known.created_at, record.created_at))
@@ -65,11 +130,19 @@ impl Rows {
             let known = self.requests.get(&record.request.name());
             known.is_some_and(|known| is_recent(known.created_at, record.created_at))
         };
-        let is_flight_stale =
-            |id, version| self.flights.get(id).map(|f| f.version) != Some(version);
-        let is_booking_stale = |id, was| self.bookings.get(id).map(|b| b.status) != was;
-        let is_payment_stale =
-            |reference, was| self.payments.get(reference).map(|p| p.status) != was;
+        let is_flight_stale = |id, version| {
+            self.flights.get(id).map(|f| f.version) != Some(version)
+                && !planted!(version_is_not_checked)
+        };
+        let is_booking_stale = |id, was: Option<BookingStatus>| {
+            self.bookings.get(id).map(|b| b.status) != was
+                && !planted!(statuses_are_not_checked)
+                && !(planted!(taken_number_is_not_noticed) && was.is_none())
+        };
+        let is_payment_stale = |reference, was| {
+            self.payments.get(reference).map(|p| p.status) != was
+                && !planted!(statuses_are_not_checked)
+        };
         let exceeded = net.pending_limits.iter().filter(|limit| {
             self.pending_seats(limit.holder, limit.at) > i64::from(limit.pending_max)
         });
@@ -100,8 +173,8 @@ impl Rows {
         }
     }
 
-    /// The rules of the schema.
-    fn check(net: &NetChanges) -> Result<(), StoreError> {
+    /// The rules of the schema. A commit that breaks one is refused; nothing that is decided ever should.
+    fn check(&mut self, net: &NetChanges) -> Result<(), StoreError> {
         for change in &net.flights {
             let Flight { available_seats, held_seats, blocked_seats, total_seats, .. } =
                 change.after;
@@ -110,6 +183,7 @@ impl Rows {
                 && blocked_seats >= 0
                 && available_seats + blocked_seats <= total_seats;
             if !is_sound {
+                self.complaints.push(format!("a commit breaks I1: {:?}", change.after));
                 return Err(refused(format!("flight {} breaks I1", change.after.id)));
             }
         }
@@ -136,6 +210,7 @@ impl Rows {
         for change in net.bookings {
             let after = change.after;
             if let Some(row) = self.bookings.get_mut(&after.id) {
+                self.earlier.insert(row.id, row.clone());
                 (row.status, row.failure_reason) = (after.status, after.failure_reason);
                 row.updated_at = after.updated_at;
             } else {
@@ -152,6 +227,9 @@ impl Rows {
         for entry in OutboxEntry::of(events).into_iter().flatten() {
             self.last_outbox += 1;
             self.log.extend(entry.messages.iter().cloned());
+            if planted!(outbox_lacks_a_row) && self.last_outbox % 16 == 0 {
+                continue;
+            }
             self.outbox.insert(self.last_outbox, OutboxEntry { id: self.last_outbox, ..entry });
         }
     }
@@ -167,6 +245,7 @@ impl Rows {
         let flights = wanted.flights.iter().filter_map(|id| self.flights.get(id));
         state.flights.extend(flights.map(|flight| (flight.id, flight.clone())));
         let keys = wanted.idempotency.iter().filter_map(|name| self.keys.get(name));
+        let keys = keys.filter(|_| !planted!(keys_lapse_at_once));
         state.idempotency.extend(keys.map(|record| (record.name(), record.clone())));
         let by_payment = wanted.payments.iter().filter_map(|reference| self.paid_by.get(reference));
         let by_key = state.idempotency.values().map(|record| &record.booking_id);
@@ -187,7 +266,11 @@ impl Rows {
         state
     }
 
-    fn pending_seats(&self, (flight, user): Holder, at: Timestamp) -> i64 {
+    fn pending_seats(&self, holder: Holder, at: Timestamp) -> i64 {
+        if planted!(pending_seats_are_not_counted) { 0 } else { self.count_pending(holder, at) }
+    }
+
+    fn count_pending(&self, (flight, user): Holder, at: Timestamp) -> i64 {
         let pending = self.bookings.values().filter(|b| {
             b.flight_id == flight
                 && b.user_id == user
@@ -207,6 +290,7 @@ impl Rows {
         self.last_flight += 1;
         let flight = flight.into_flight(FlightId(self.last_flight), currency, now);
         self.flights.insert(flight.id, flight.clone());
+        self.note_free_seats_of(flight.id);
         self.publish(&[flight_created(&flight, now)]);
         self.add_invalidation(Invalidation::Days(vec![(day.route.clone(), day.date)]));
         flight
@@ -255,7 +339,9 @@ impl Rows {
 
     /// Deletes sent rows and returns the next ones of a lane, as many as hold `messages` or just more.
     pub fn drain(&mut self, lane: Lane, sent: &[i64], messages: usize) -> Vec<OutboxEntry> {
-        self.outbox.retain(|id, _| !sent.contains(id));
+        let last = sent.iter().max().copied().unwrap_or_default();
+        let in_range = |id| planted!(outbox_deleted_by_range) && id <= last;
+        self.outbox.retain(|id, _| !sent.contains(id) && !in_range(*id));
         let mut before = 0;
         let mut next = Vec::new();
         for entry in self.outbox.values().filter(|entry| entry.lane == lane) {
@@ -278,7 +364,9 @@ impl Rows {
                 due.push(event.clone());
             }
         }
-        self.publish(&due);
+        if !planted!(redrive_writes_no_request) {
+            self.publish(&due);
+        }
     }
 
     /// Payments that wait for the gateway, by their last change.

@@ -187,8 +187,14 @@ impl Commits for SimStore {
         }
         let locked = self.wait_for_locks(changes).await;
         let (set, chance) = (changes.clone(), self.chance().clone());
+        if planted!(commit_lost_after_its_answer) && chance.below(32) == 0 {
+            return Ok(Committed::default());
+        }
         let committed = self.write(move |rows| {
-            let committed = rows.commit(&set, &locked);
+            let mut committed = rows.commit(&set, &locked);
+            if planted!(commit_sent_twice) && chance.below(16) == 0 {
+                committed = rows.commit(&set, &locked);
+            }
             chance.step(|| told(&set, committed.as_ref()));
             committed
         });
@@ -215,6 +221,9 @@ impl Commits for SimStore {
 
     async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
         let mut rows = self.database.rows();
+        if planted!(taken_number_is_not_noticed) && rows.last_booking % 4 == 3 {
+            rows.last_booking -= 1;
+        }
         rows.last_booking += 1;
         Ok(BookingId(rows.last_booking))
     }
@@ -321,6 +330,11 @@ impl Catalogue for SimStore {
 #[async_trait]
 impl Bookings for SimStore {
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        if planted!(reads_lag_behind) && self.chance().below(4) == 0 {
+            return self
+                .read(|rows| rows.earlier.get(&id).or(rows.bookings.get(&id)).cloned())
+                .await;
+        }
         self.read(|rows| rows.bookings.get(&id).cloned()).await
     }
 
@@ -425,6 +439,9 @@ fn page<T>(mut rows: Vec<(Position, T)>, after: Option<&Position>, limit: usize)
     rows.sort_by(|(one, _), (other, _)| one.cmp(other));
     rows.retain(|(position, _)| after.is_none_or(|after| position > after));
     rows.truncate(limit);
+    if planted!(pages_lack_their_last_row) {
+        rows.pop();
+    }
     let next = rows.last().map(|(position, _)| position.clone()).filter(|_| rows.len() >= limit);
     Page { found: rows.into_iter().map(|(_, row)| row).collect(), next }
 }
@@ -457,6 +474,8 @@ impl Maintenance for SimStore {
         let stranded = |rows: &Rows| {
             let is_live = |booking: &&Booking| {
                 matches!(booking.status, BookingStatus::Pending | BookingStatus::Completed)
+                    && !(planted!(paid_bookings_stay_stranded)
+                        && booking.status == BookingStatus::Completed)
                     && rows.flights[&booking.flight_id].flight_status
                         == airline_booking::domain::FlightStatus::Cancelled
             };

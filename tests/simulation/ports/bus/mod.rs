@@ -82,6 +82,9 @@ impl Bus for SimBus {
             return Ok(());
         }
         process.step(|| format!("publishes {}", listed(messages)));
+        if planted!(bus_loses_a_publication) && process.chance().below(32) == 0 {
+            return Ok(());
+        }
         poison::perhaps(broker, process);
         if process.strikes(Fault::PublishLost) {
             process.pause(LATENCY).await;
@@ -97,6 +100,10 @@ impl Bus for SimBus {
         parts.rotate_left(first);
         for ((topic, partition), messages) in parts {
             process.pause(LATENCY).await;
+            let mut messages = messages;
+            if planted!(bus_turns_the_order_round) {
+                messages.reverse();
+            }
             self.append(topic, partition, &messages, is_lost);
         }
         if is_lost { Err(BusError("receipt lost".into())) } else { Ok(()) }

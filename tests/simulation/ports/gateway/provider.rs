@@ -97,7 +97,22 @@ impl Provider {
     pub fn carry_out(&self, call: &Call) -> Answer {
         let mut books = self.0.lock();
         match call {
-            Call::Capture(capture) => match books.ledger.get(&capture.reference) {
+            Call::Capture(capture) => match books.ledger.get_mut(&capture.reference) {
+                Some(entry) if planted!(gateway_captures_again) => {
+                    entry.captures += u32::from(entry.standing == Standing::Captured);
+                    captured_before(entry, capture)
+                }
+                Some(entry) if planted!(gateway_captures_after_a_reversal) => {
+                    if matches!(entry.standing, Standing::Voided) {
+                        *entry = Entry {
+                            standing: Standing::Captured,
+                            captures: 1,
+                            amount: Some(capture.amount),
+                            ..entry.clone()
+                        };
+                    }
+                    captured_before(entry, capture)
+                }
                 Some(entry) => captured_before(entry, capture),
                 None => books.first_capture(capture),
             },
@@ -105,7 +120,7 @@ impl Provider {
                 let nothing =
                     Entry { amount: None, standing: Standing::Voided, captures: 0, refunds: 0 };
                 let entry = books.ledger.entry(*reference).or_insert(nothing);
-                if entry.standing == Standing::Captured {
+                if entry.standing == Standing::Captured && !planted!(gateway_loses_a_reversal) {
                     entry.standing = Standing::Refunded;
                     entry.refunds += 1;
                 }
