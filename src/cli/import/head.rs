@@ -117,7 +117,8 @@ fn separator(line: &[u8]) -> Option<u8> {
     let line = std::str::from_utf8(line).ok()?.trim_matches(['\r', '\n', '"']);
     let (name, delimiter) = line.split_at_checked(4)?;
     let set = *delimiter.as_bytes().first()?;
-    let is_one = delimiter[1..].trim_matches([',', ';', '"']).is_empty();
+    // No delimiter is a character of several bytes.
+    let is_one = delimiter.get(1..)?.trim_matches([',', ';', '"']).is_empty();
     (name.eq_ignore_ascii_case("sep=") && is_one && (DELIMITERS.contains(&set) || set == b'|'))
         .then_some(set)
 }
