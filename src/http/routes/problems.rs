@@ -3,6 +3,7 @@
 use super::Api;
 use crate::http::wire::header_list;
 use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};
@@ -46,10 +47,12 @@ pub(crate) struct ProblemKind {
 )]
 pub(crate) async fn explain(
     State(api): State<Arc<Api>>,
-    Path(code): Path<String>,
+    code: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let code = Code::ALL.into_iter().find(|known| known.as_str() == code);
+    // A path that is not UTF-8 names no code either.
+    let is_named = |known: &Code| matches!(&code, Ok(Path(code)) if code == known.as_str());
+    let code = Code::ALL.into_iter().find(is_named);
     let code = code.ok_or_else(|| Problem::new(Code::NotFound, "no problem has this code"))?;
     let kind = ProblemKind {
         kind: format!("/problems/{}", code.as_str()),
