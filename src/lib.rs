@@ -50,5 +50,10 @@ pub mod tls;
 #[cfg(test)]
 extern crate self as airline_booking;
 #[cfg(test)]
+#[allow(dead_code, reason = "the integration tests use the rest")]
+#[allow(unused_imports, reason = "as above")]
+#[path = "../tests/fuzzing/mod.rs"]
+mod fuzzing;
+#[cfg(test)]
 #[path = "../tests/simulation/mod.rs"]
 mod simulation;

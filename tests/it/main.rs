@@ -7,6 +7,10 @@ macro_rules! planted {
     };
 }
 
+#[allow(dead_code, reason = "the library's tests use the rest")]
+#[allow(unused_imports, reason = "as above")]
+#[path = "../fuzzing/mod.rs"]
+mod fuzzing;
 #[expect(dead_code, reason = "the contracts use no faults; the simulation does")]
 #[expect(unused_imports, reason = "as above")]
 #[path = "../simulation/ports/mod.rs"]
@@ -32,6 +36,7 @@ mod flight_numbers;
 mod flight_versions;
 mod foreign_messages;
 mod forged_tokens;
+mod fuzz;
 mod garbage;
 mod gateway_calls;
 mod home;
@@ -88,6 +93,7 @@ mod slow_clients;
 mod sole_server;
 mod states;
 mod stopping;
+mod storage_faults;
 mod sweeping;
 mod tls;
 mod traces;

@@ -6,6 +6,9 @@
 //! interrupted import is repeated with the same command.
 
 mod fields;
+#[cfg(test)]
+#[path = "../../../tests/fuzzing/csv.rs"]
+mod fuzz;
 mod head;
 mod matching;
 mod progress;

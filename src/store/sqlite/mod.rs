@@ -15,9 +15,9 @@ use super::rows::unreadable::Unreadable;
 use super::schema::schema_of_service;
 use crate::domain::Currency;
 use batch::writes::Writes;
-use connection::{claim, error, private};
+use connection::{claim, error, foreign, private};
 use roles::outbox;
-use schema::{applied, migrations, route_keys, unit};
+use schema::{applied, migrate, migrations, route_keys, unit};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlitePool};
 use std::path::{Path, PathBuf};
@@ -67,8 +67,13 @@ impl SqliteStore {
     }
 
     /// Opens the file and brings its schema up to date. A missing file is created, for its owner alone.
-    /// Refuses a file whose amounts have other decimals than `currency`.
+    /// Refuses a file whose amounts have other decimals than `currency`, and another program's database.
     pub async fn open(file: &Path, currency: Currency) -> Result<Self, StoreError> {
+        Self::open_file(file, currency).await.map_err(|error| error::of_file(error, file))
+    }
+
+    async fn open_file(file: &Path, currency: Currency) -> Result<Self, StoreError> {
+        foreign::refuse(file).await?;
         // If this fails, so does SQLite, with the reason.
         let _ = private::prepare(file);
         let options = SqliteConnectOptions::new()
@@ -85,10 +90,8 @@ impl SqliteStore {
         // Overwrites deleted values in pages that are written anyway. Otherwise passengers would stay in the
         // free space of pages.
         let writer = options.clone().pragma("secure_delete", "FAST");
-        let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await;
-        let writer = writer.map_err(|error| error::of_file(error, file))?;
-        let migrated = migrations().run(&mut *writer.take().await?).await;
-        migrated.map_err(|error| StoreError::Refused(error.into()))?;
+        let writer = Writer::open(writer.pragma("cache_size", WRITER_CACHE_KIB)).await?;
+        migrate(&mut *writer.take().await?).await?;
         unit::settle(&mut *writer.take().await?, currency).await?;
         route_keys::renew(&mut *writer.take().await?).await?;
         Writes::prepare(&mut *writer.take().await?).await?;

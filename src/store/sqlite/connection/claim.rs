@@ -37,9 +37,8 @@ pub enum ClaimError {
 /// Claims a file, as [`SqliteStore::claim`](crate::store::sqlite::SqliteStore::claim) says.
 pub(in crate::store) fn claim(file: &Path) -> Result<ServiceClaim, ClaimError> {
     let failed = |path: &Path, error| ClaimError::Io(path.to_owned(), error);
-    if !file.exists() {
-        private::open(file).map_err(|error| failed(file, error))?;
-    }
+    // A file that exists is opened to write too: a service that can only read would refuse every booking.
+    private::open(file).map_err(|error| failed(file, error))?;
     let file = file.canonicalize().map_err(|error| failed(file, error))?;
     let path = private::beside(&file, LOCK);
     #[cfg(unix)]

@@ -15,14 +15,45 @@ pub(in crate::store) fn is_away(error: &SqliteError) -> bool {
     code.is_some_and(|extended| AWAY.contains(&(extended & 0xff)))
 }
 
-/// Adds the file and the setting that names it.
+/// Adds the file, the setting that names it, and what to do.
 pub(in crate::store) fn of_file(error: StoreError, file: &Path) -> StoreError {
-    let context = || format!("SQLite in {} (DATABASE_URL)", file.display());
+    let context = |cause: &anyhow::Error| {
+        let advice = primary_code(cause).and_then(advice).unwrap_or_default();
+        format!("SQLite in {} (DATABASE_URL){advice}", file.display())
+    };
     match error {
-        StoreError::Unavailable(cause) => StoreError::Unavailable(cause.context(context())),
-        StoreError::Refused(cause) => StoreError::Refused(cause.context(context())),
+        StoreError::Unavailable(cause) => {
+            let context = context(&cause);
+            StoreError::Unavailable(cause.context(context))
+        }
+        StoreError::Refused(cause) => {
+            let context = context(&cause);
+            StoreError::Refused(cause.context(context))
+        }
         other => other,
     }
+}
+
+/// SQLite's primary result code, of an error that it caused.
+fn primary_code(error: &anyhow::Error) -> Option<i32> {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    let code = causes.find_map(|cause| cause.as_database_error()?.code());
+    code?.parse::<i32>().ok().map(|extended| extended & 0xff)
+}
+
+/// What a result code means for an operator, and what to do.
+fn advice(code: i32) -> Option<&'static str> {
+    Some(match code {
+        5 | 6 => ": another process locks it; end that process, then start again",
+        8 | 14 => ": use a file and a folder to which this user may write",
+        10 => ": the disk fails, or is full; free space or repair it, then start again",
+        11 => " is damaged; keep it, and restore a backup",
+        13 => ": the disk is full; free space, then start again",
+        26 => {
+            " is not a SQLite database, or its header is damaged; name another file, or restore a backup"
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -3,5 +3,6 @@
 
 pub(super) mod claim;
 pub(super) mod error;
+pub(super) mod foreign;
 pub(super) mod private;
 pub(super) mod writer;

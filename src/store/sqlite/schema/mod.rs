@@ -6,7 +6,7 @@ pub(super) mod unit;
 use crate::store::StoreError;
 use crate::store::schema::{Step, migrator, steps};
 use sqlx::SqliteConnection;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 
 /// The migrations.
 const STEPS: &[Step] = steps! { "sqlite":
@@ -24,6 +24,14 @@ const STEPS: &[Step] = steps! { "sqlite":
 
 pub(super) fn migrations() -> Migrator {
     migrator(STEPS)
+}
+
+/// Applies the migrations that are not.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    migrations().run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(cause) => cause.into(),
+        other => StoreError::Refused(other.into()),
+    })
 }
 
 /// Versions of the applied migrations.

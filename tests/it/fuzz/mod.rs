@@ -1,0 +1,107 @@
+//! Inputs of any bytes: none causes a panic or a 5xx, a refused one changes nothing, and each refusal says what is
+//! wrong. The inputs are made by `tests/fuzzing`; the embedded deployment reads them.
+
+mod messages;
+mod requests;
+mod tokens;
+
+use crate::support::deployment::is_shared;
+use crate::support::{TestApp, TestDatabase, flight};
+use airline_booking::config::Config;
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Longest time for one input. Machines that test are busy; an input that takes longer is a hang.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Inputs that one flight and one booking serve.
+const INPUTS_PER_FLIGHT: usize = 25;
+
+/// Stand in inputs for the ids of a flight and a booking that exist.
+const FLIGHT: &str = "77701";
+const BOOKING: &str = "77702";
+
+/// The service, and what inputs refer to.
+struct Subject {
+    runtime: Runtime,
+    app: TestApp,
+    watch: SqliteConnection,
+    flight: i64,
+    booking: i64,
+    inputs: usize,
+}
+
+impl Subject {
+    /// `None` on the shared deployment: it reads with the same code.
+    fn start(change: impl FnOnce(&mut Config)) -> Option<Self> {
+        if is_shared() {
+            return None;
+        }
+        let runtime = Runtime::new().expect("a runtime");
+        let (app, watch) = runtime.block_on(async {
+            let app = TestApp::with(change).await;
+            let TestDatabase::Sqlite(directory) = &app.database else { unreachable!() };
+            let options = SqliteConnectOptions::new().filename(directory.path().join("test.db"));
+            let watch = options.read_only(true).connect().await.expect("a connection");
+            (app, watch)
+        });
+        Some(Self { runtime, app, watch, flight: 0, booking: 0, inputs: 0 })
+    }
+
+    /// Counts an input. Every so often creates a flight and a booking, which must still be possible.
+    fn refresh(&mut self) {
+        if self.inputs.is_multiple_of(INPUTS_PER_FLIGHT) {
+            (self.flight, self.booking) = self.runtime.block_on(fresh(&self.app));
+        }
+        self.inputs += 1;
+    }
+
+    /// An input with the ids of the present flight and booking.
+    fn with_ids(&self, input: &[u8]) -> Vec<u8> {
+        let input = replaced(input, FLIGHT, self.flight);
+        replaced(&input, BOOKING, self.booking)
+    }
+
+    /// A number that changes with each commit of the service.
+    fn data_version(&mut self) -> i64 {
+        let asked = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut self.watch);
+        self.runtime.block_on(asked).expect("a number")
+    }
+
+    /// A sound request still works, no invariant is broken, and no task has panicked.
+    fn finish(self) {
+        self.runtime.block_on(async {
+            fresh(&self.app).await;
+            self.app.bus.take_dead_letters();
+            let metrics = self.app.get("/metrics").await.text;
+            let panics = metrics.lines().filter(|line| line.starts_with("panics_total{"));
+            let panics: Vec<_> = panics.filter(|line| !line.ends_with(" 0")).collect();
+            assert_eq!(panics, Vec::<&str>::new());
+            self.app.finish().await;
+        });
+    }
+}
+
+/// A flight, and a completed booking on it.
+async fn fresh(app: &TestApp) -> (i64, i64) {
+    let answer = app.post("/api/v1/flights", &flight(10_000)).await;
+    let flight = answer.json["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"));
+    let booking = app.book(flight, 1).await.booking_id();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(booking).await["status"], json!("completed"));
+    (flight, booking)
+}
+
+fn replaced(input: &[u8], name: &str, id: i64) -> Vec<u8> {
+    let (mut output, mut rest) = (Vec::new(), input);
+    while let Some(at) = rest.windows(name.len()).position(|part| part == name.as_bytes()) {
+        output.extend_from_slice(&rest[..at]);
+        output.extend_from_slice(id.to_string().as_bytes());
+        rest = &rest[at + name.len()..];
+    }
+    output.extend_from_slice(rest);
+    output
+}
