@@ -275,7 +275,7 @@ fn every_switch_is_a_bug_of_the_list() {
     assert_eq!(switches, listed.collect());
 }
 
-/// Played by `tests/simulate --bugs`, for `docs/guarantees.md`.
+/// Played by `tests/simulate --bugs`.
 #[test]
 #[ignore = "tests/simulate --bugs shows what every_planted_bug_is_caught checks"]
 fn table_of_planted_bugs() {

@@ -210,7 +210,7 @@ fn ledger(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     }
 }
 
-/// Whoever adds up the messages of sold and returned seats, each once, gets the sold seats of each flight.
+/// Messages of sold and returned seats, each counted once, add up to the sold seats of each flight.
 fn sales(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     let published = world.broker.published(Topic::FlightBookings);
     let own = published.iter().filter(|record| !record.is_foreign);
