@@ -1,6 +1,6 @@
 //! Reads flights from CSV text: the first line names the columns, each other line is a flight.
 
-use super::fields::{instant, natural, price, seats, status};
+use super::fields::{instant, natural, price, seats, shown, status};
 use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
 use crate::domain::{Currency, FlightId, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
@@ -221,7 +221,7 @@ impl Table {
             }
             Err(error) => {
                 let column = self.names.get(error.utf8_error().field());
-                let column = column.map_or("a column", String::as_str);
+                let column = column.map_or_else(|| "a column".to_owned(), |name| shown_name(name));
                 Err(bad(vec![format!("{column} must be UTF-8")]))
             }
         };
@@ -235,6 +235,12 @@ impl Table {
         let within: u64 = ends.sum();
         (self.skipped + self.reader.position().line()).saturating_sub(1 + within)
     }
+}
+
+/// A column's name in a message: as the file has it if it is a plain word, else shortened and escaped.
+fn shown_name(name: &str) -> String {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_plain && name.len() <= 30 { name.to_owned() } else { shown(name) }
 }
 
 #[cfg(test)]
