@@ -271,6 +271,11 @@ impl TestApp {
         self.finished = true;
         self.gateway.open();
         self.run_until_idle().await;
+        if !self.violations().await.is_empty() {
+            // A test that moves the clock may leave a lapsed hold, which only the sweeper ends.
+            self.pass(Duration::ZERO).await;
+            self.run_until_idle().await;
+        }
         assert_eq!(self.violations().await, Vec::<String>::new());
         assert_eq!(self.bus.take_dead_letters(), []);
     }
