@@ -42,6 +42,22 @@ pub(in crate::store) async fn commit(
     Ok(Committed::of(changes, &stale, &Stale::default()))
 }
 
+/// Selects the keys of rows whose column differs from the value that they were decided on, or that are missing.
+/// `?1` has a pair of key and value for each row.
+macro_rules! changed_rows {
+    ($table:literal, $key:literal, $column:literal) => {
+        concat!(
+            "SELECT c.value ->> 0 FROM json_each(?1) AS c LEFT JOIN ",
+            $table,
+            " AS t ON t.",
+            $key,
+            " = c.value ->> 0 WHERE t.",
+            $column,
+            " IS NOT c.value ->> 1"
+        )
+    };
+}
+
 /// The rows that have changed since they were loaded.
 async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, StoreError> {
     let mut stale = Stale {
@@ -50,26 +66,14 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
         ..Stale::default()
     };
     let flights: Vec<_> = folded.flights.iter().map(|c| (c.after.id.0, c.was.version)).collect();
-    let rows: Vec<i64> = sqlx::query_scalar(
-        "SELECT c.value ->> 0 FROM json_each(?1) AS c
-           LEFT JOIN flights AS f ON f.id = c.value ->> 0
-          WHERE f.version IS NOT c.value ->> 1",
-    )
-    .bind(json(&flights))
-    .fetch_all(&mut **tx)
-    .await?;
+    let changed = sqlx::query_scalar(changed_rows!("flights", "id", "version"));
+    let rows: Vec<i64> = changed.bind(json(&flights)).fetch_all(&mut **tx).await?;
     stale.flights.extend(rows.into_iter().map(FlightId));
 
     let bookings: Vec<_> =
         folded.bookings.iter().map(|c| (c.after.id.0, c.was.map(BookingStatus::as_str))).collect();
-    let rows: Vec<i64> = sqlx::query_scalar(
-        "SELECT c.value ->> 0 FROM json_each(?1) AS c
-           LEFT JOIN bookings AS b ON b.id = c.value ->> 0
-          WHERE b.status IS NOT c.value ->> 1",
-    )
-    .bind(json(&bookings))
-    .fetch_all(&mut **tx)
-    .await?;
+    let changed = sqlx::query_scalar(changed_rows!("bookings", "id", "status"));
+    let rows: Vec<i64> = changed.bind(json(&bookings)).fetch_all(&mut **tx).await?;
     stale.bookings.extend(rows.into_iter().map(BookingId));
 
     let payments: Vec<_> = folded
@@ -77,14 +81,8 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
         .iter()
         .map(|c| (c.after.reference, c.was.map(PaymentStatus::as_str)))
         .collect();
-    let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT c.value ->> 0 FROM json_each(?1) AS c
-           LEFT JOIN payments AS p ON p.reference = c.value ->> 0
-          WHERE p.status IS NOT c.value ->> 1",
-    )
-    .bind(json(&payments))
-    .fetch_all(&mut **tx)
-    .await?;
+    let changed = sqlx::query_scalar(changed_rows!("payments", "reference", "status"));
+    let rows: Vec<String> = changed.bind(json(&payments)).fetch_all(&mut **tx).await?;
     for row in rows {
         stale.payments.insert(crate::store::rows::reference(&row)?);
     }
