@@ -3,7 +3,7 @@
 
 use super::client::{Client, Request, mark_of};
 use super::ports::gateway::Standing;
-use super::ports::rows::Rows;
+use super::ports::rows::{Rows, waits_for_the_gateway};
 use super::world::World;
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentStatus,
@@ -88,13 +88,10 @@ fn check_request(request: &Request, made: &[&Booking], violations: &mut Vec<Stri
 /// Whether all work has ended; else what has not.
 pub fn is_quiet(world: &World) -> Result<(), String> {
     let rows = world.database.rows();
-    let is_open = |payment: &&Payment| {
-        matches!(payment.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
-    };
     if let Some(booking) = rows.bookings.values().find(|b| b.status == BookingStatus::Pending) {
         return Err(format!("booking {} is pending", booking.id));
     }
-    if let Some(payment) = rows.payments.values().find(is_open) {
+    if let Some(payment) = rows.payments.values().find(|payment| waits_for_the_gateway(payment)) {
         return Err(format!("payment {} is {:?}", payment.reference, payment.status));
     }
     if let Some(booking) = rows.bookings.values().find(|booking| is_stranded(booking, &rows)) {
@@ -103,6 +100,9 @@ pub fn is_quiet(world: &World) -> Result<(), String> {
     if !rows.outbox.is_empty() || !rows.invalidations.is_empty() {
         let (messages, ends) = (rows.outbox.len(), rows.invalidations.len());
         return Err(format!("the outbox has {messages} rows and {ends} invalidations"));
+    }
+    if rows.slow_statements > 0 {
+        return Err("slow statements are on their way to the database".to_owned());
     }
     if !world.broker.is_idle() {
         return Err("messages are on their way".to_owned());
@@ -134,6 +134,7 @@ pub fn rows(world: &World, memory: &mut Memory) {
     ledger(world, &rows, &mut violations);
     messages(world, &rows, &mut violations);
     sales(world, &rows, &mut violations);
+    dead_letters(world, &rows, &mut violations);
     memory.violations.append(&mut violations);
 }
 
@@ -235,9 +236,9 @@ fn sales(world: &World, rows: &Rows, violations: &mut Vec<String>) {
 fn messages(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     for topic in Topic::ALL {
         let published = world.broker.published(topic);
-        let mut next = published.iter().enumerate().filter(|(_, record)| !record.is_foreign);
+        let own = published.iter().enumerate().filter(|(_, record)| !record.is_foreign);
         let mut first: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for (position, record) in next.by_ref() {
+        for (position, record) in own {
             let message = &record.message;
             first.entry((message.key.clone(), message.payload.clone())).or_insert(position);
         }
@@ -263,16 +264,20 @@ fn messages(world: &World, rows: &Rows, violations: &mut Vec<String>) {
             }
         }
     }
-    // Settlement may put aside an event that made it panic, or that the store refused: the sweeper repeats it.
+}
+
+/// No message of our own becomes a dead letter, but those that a planned fault or a foreign message explains.
+fn dead_letters(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    // Settlement gives up an event that made it panic, or that the store refused: the sweeper repeats it.
     let is_planned = |reason: &str| reason.contains("panic") || reason.contains("store");
     for letter in world.broker.dead_letters().iter().filter(|letter| !letter.is_foreign) {
         let reason = letter.message.headers.get("dlq_reason").unwrap_or_default();
-        // The worker answered a foreign request that names a payment of ours and a booking of nobody's.
+        // The worker answered a foreign request that names one of our payments and an unknown booking.
         let booking = letter.message.key.parse().map(BookingId);
-        let is_of_ours = booking.is_ok_and(|booking| rows.bookings.contains_key(&booking));
-        if is_planned(reason) || !is_of_ours {
+        let is_known = booking.is_ok_and(|booking| rows.bookings.contains_key(&booking));
+        if is_planned(reason) || !is_known {
             continue;
         }
-        violations.push(format!("a message of our own was put aside: {:?}", letter.message));
+        violations.push(format!("a message of our own is a dead letter: {:?}", letter.message));
     }
 }

@@ -34,7 +34,7 @@ pub async fn accidents(world: World) {
         }
         if world.chance.strikes(Fault::ClockJumps) {
             let error = world.chance.below(2 * CLOCK_ERROR) as i64 - CLOCK_ERROR as i64;
-            world.set_clock(number, TimeDelta::milliseconds(error)).await;
+            world.set_clock(number, TimeDelta::milliseconds(error));
         }
     }
 }

@@ -31,17 +31,26 @@ pub struct Replica {
     pub service: Service,
     pub app: App,
     pub clock: Arc<super::ports::clock::SimClock>,
-    switch: Switch,
+    process: Killed,
+}
+
+/// A process that is killed when it is dropped, also in the middle of its start or stop.
+struct Killed(Switch);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
 }
 
 impl Replica {
     /// Starts a replica of the world.
     pub async fn start(world: &World, number: usize, config: &Config) -> Self {
-        let switch = Switch::default();
+        let killed = Killed(Switch::default());
         let name = format!("replica {number}");
-        let process = Process::new(&name, &world.chance, &switch);
+        let process = Process::new(&name, &world.chance, &killed.0);
         let clock = world.clock();
-        let tasks = Tasks::killed_by(&switch);
+        let tasks = Tasks::killed_by(&killed.0);
         let ports = Ports {
             store: Arc::new(world.store(&process)),
             gateway: Arc::new(world.gateway(&process)),
@@ -70,18 +79,18 @@ impl Replica {
             search: app.search.clone(),
             tasks: tasks.another_group(),
         };
-        Self { service, app, clock, switch }
+        Self { service, app, clock, process: killed }
     }
 
     /// Ends the process at once, as `kill -9` does.
     pub fn kill(self) {
-        self.switch.kill();
+        drop(self);
     }
 
     /// Stops in order; what is left after that is killed with the process.
     pub async fn stop(self) {
-        let Self { app, switch, .. } = self;
+        let Self { app, process, .. } = self;
         app.stop().await;
-        switch.kill();
+        drop(process);
     }
 }

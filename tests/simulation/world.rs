@@ -19,10 +19,10 @@ use airline_booking::domain::{DayKey, FlightId, FlightStatus, NewFlight, route_k
 use airline_booking::ids::Ids;
 use chrono::TimeDelta;
 use futures::future::join_all;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 /// How long the deployment may take to end everything once faults have stopped, in simulated time: holds lapse
@@ -59,7 +59,6 @@ pub struct World {
     config: Arc<Config>,
     flights: usize,
     /// The replicas; `None` while one is down.
-    services: Arc<parking_lot::Mutex<Vec<Option<Service>>>>,
     replicas: Arc<Mutex<Vec<Option<Replica>>>>,
 }
 
@@ -87,7 +86,6 @@ impl World {
             began: Instant::now(),
             config: Arc::new(config()),
             flights: plan.flights,
-            services: Arc::default(),
             replicas: Arc::default(),
         };
         let clock = world.clock();
@@ -100,8 +98,7 @@ impl World {
 
     async fn play(self, plan: &Plan) -> Outcome {
         for number in 0..plan.replicas {
-            self.services.lock().push(None);
-            self.replicas.lock().await.push(None);
+            self.replicas.lock().push(None);
             self.start(number).await;
         }
         let mut memory = Memory::default();
@@ -164,8 +161,7 @@ impl World {
     /// Every replica's search must show the flights as they are.
     async fn check_searches(&self, memory: &mut Memory) {
         sleep(Duration::from_millis(200)).await;
-        let services: Vec<Service> = self.services.lock().iter().flatten().cloned().collect();
-        for service in services {
+        for service in self.services() {
             let answer = match service.search.answer(self.day()).await {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -187,52 +183,55 @@ impl World {
     }
 
     async fn stop_all(&self) {
-        self.services.lock().clear();
-        for replica in self.replicas.lock().await.drain(..).flatten() {
+        let replicas = std::mem::take(&mut *self.replicas.lock());
+        for replica in replicas.into_iter().flatten() {
             replica.stop().await;
         }
     }
 
     /// Ends a replica, by a crash or in order, if it runs.
     pub async fn end(&self, number: usize, in_order: bool) {
-        self.services.lock()[number] = None;
-        let Some(replica) = self.replicas.lock().await[number].take() else { return };
+        let Some(replica) = self.replicas.lock()[number].take() else { return };
         if in_order { replica.stop().await } else { replica.kill() }
     }
 
     /// Starts a replica, if it is down.
     pub async fn start(&self, number: usize) {
-        let mut replicas = self.replicas.lock().await;
-        if replicas[number].is_none() {
-            let replica = Box::pin(Replica::start(self, number, &self.config)).await;
-            self.services.lock()[number] = Some(replica.service.clone());
-            replicas[number] = Some(replica);
+        if self.replicas.lock()[number].is_some() {
+            return;
         }
+        let replica = Box::pin(Replica::start(self, number, &self.config)).await;
+        self.replicas.lock()[number] = Some(replica);
     }
 
     /// Sets a replica's clock off by this much.
-    pub async fn set_clock(&self, number: usize, error: TimeDelta) {
-        if let Some(replica) = &self.replicas.lock().await[number] {
+    pub fn set_clock(&self, number: usize, error: TimeDelta) {
+        if let Some(replica) = &self.replicas.lock()[number] {
             replica.clock.set_error(error);
         }
     }
 
     /// Number of replicas, running or not.
     pub fn replicas(&self) -> usize {
-        self.services.lock().len()
+        self.replicas.lock().len()
     }
 
     /// Batches and gateway calls that run in any replica.
     pub fn running_tasks(&self) -> usize {
-        let Ok(replicas) = self.replicas.try_lock() else { return 1 };
+        let replicas = self.replicas.lock();
         replicas.iter().flatten().map(|replica| replica.app.running_tasks()).sum()
     }
 
     /// A replica that runs, as a load balancer would choose one.
     pub fn any_service(&self) -> Option<Service> {
-        let running: Vec<Service> = self.services.lock().iter().flatten().cloned().collect();
+        let running = self.services();
         (!running.is_empty())
             .then(|| running[self.chance.below(running.len() as u64) as usize].clone())
+    }
+
+    /// The replicas that run.
+    fn services(&self) -> Vec<Service> {
+        self.replicas.lock().iter().flatten().map(|replica| replica.service.clone()).collect()
     }
 
     /// One of the flights.

@@ -239,11 +239,8 @@ impl Client {
         wish.cancelled = Some(false);
         for _ in 0..ATTEMPTS_MAX {
             let url = format!("{}/api/v1/bookings/{id}/cancel", self.base());
-            let answer = exchange(self.client.post(url)).await;
-            let status = answer.as_ref().map_or(0, |(status, _)| *status);
-            let kind = answer.map_or("no answer".to_owned(), |_| status.to_string());
-            self.histories.heard("cancellation", &kind);
-            if status == 200 || status == 409 {
+            let answer = self.ask("cancellation", self.client.post(url)).await;
+            if let Some((status @ (200 | 409), _)) = answer {
                 wish.cancelled = Some(status == 200);
                 return;
             }
@@ -286,13 +283,16 @@ impl Client {
     async fn change_price(&mut self) {
         let url = format!("{}/api/v1/flights/{}", self.base(), self.flight());
         let price = 2_500 + self.rng.u32(..100);
-        let answer = exchange(self.client.put(url).json(&json!({ "price": price }))).await;
-        let kind = answer.map_or("no answer".to_owned(), |(status, _)| status.to_string());
-        self.histories.heard("price", &kind);
+        self.ask("price", self.client.put(url).json(&json!({ "price": price }))).await;
     }
 
     async fn read(&mut self, what: &str, url: &str) -> Option<(u16, Value)> {
-        let answer = exchange(self.client.get(url)).await;
+        self.ask(what, self.client.get(url)).await
+    }
+
+    /// Sends a request and remembers the kind of its answer.
+    async fn ask(&mut self, what: &str, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
+        let answer = exchange(request).await;
         let kind = answer.as_ref().map_or("no answer".to_owned(), |(status, _)| status.to_string());
         self.histories.heard(what, &kind);
         answer

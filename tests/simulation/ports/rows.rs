@@ -37,6 +37,8 @@ pub struct Rows {
     /// Every message that a commit ever wrote to the outbox, in the order of the commits.
     pub log: Vec<(Topic, Message)>,
     pub last_session: u64,
+    /// Slow statements that have left a replica and have no effect yet. Those of dead replicas arrive too.
+    pub slow_statements: usize,
     /// Number of commits so far.
     commits: u64,
     /// Free seats of each flight after each command, and since when.
@@ -119,16 +121,14 @@ impl Rows {
 
     /// Rows that are not as the changes were decided on.
     fn stale(&self, net: &NetChanges) -> Stale {
-        let is_recent = |created_at, now: Timestamp| {
-            created_at > now - IdempotencyRecord::KEPT_FOR && !planted!(keys_lapse_at_once)
-        };
         let is_key_taken = |record: &&IdempotencyRecord| {
             let known = self.keys.get(&record.name());
-            known.is_some_and(|known| is_recent(known.created_at, record.created_at))
+            let old = record.created_at - IdempotencyRecord::KEPT_FOR;
+            known.is_some_and(|known| known.created_at > old) && !planted!(keys_lapse_at_once)
         };
-        let is_request_taken = |record: &&RequestRecord| {
-            let known = self.requests.get(&record.request.name());
-            known.is_some_and(|known| is_recent(known.created_at, record.created_at))
+        let is_request_taken = |RequestRecord { request, created_at, .. }: &&RequestRecord| {
+            let known = self.requests.get(&request.name());
+            request.meets(known, *created_at) != Claim::New(()) && !planted!(keys_lapse_at_once)
         };
         let is_flight_stale = |id, version| {
             self.flights.get(id).map(|f| f.version) != Some(version)
@@ -176,13 +176,7 @@ impl Rows {
     /// The rules of the schema. A commit that breaks one is refused; nothing that is decided ever should.
     fn check(&mut self, net: &NetChanges) -> Result<(), StoreError> {
         for change in &net.flights {
-            let Flight { available_seats, held_seats, blocked_seats, total_seats, .. } =
-                change.after;
-            let is_sound = 0 <= held_seats
-                && held_seats <= available_seats
-                && blocked_seats >= 0
-                && available_seats + blocked_seats <= total_seats;
-            if !is_sound {
+            if !change.after.is_sound() {
                 self.complaints.push(format!("a commit breaks I1: {:?}", change.after));
                 return Err(refused(format!("flight {} breaks I1", change.after.id)));
             }
@@ -369,12 +363,9 @@ impl Rows {
         }
     }
 
-    /// Payments that wait for the gateway, by their last change.
+    /// Payments that wait for the gateway and last changed before then, each with its booking.
     pub fn unanswered(&self, before: Timestamp) -> Vec<(&Payment, &Booking)> {
-        let waits = |p: &&Payment| {
-            matches!(p.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
-                && p.updated_at < before
-        };
+        let waits = |p: &&Payment| waits_for_the_gateway(p) && p.updated_at < before;
         let open = self.payments.values().filter(waits);
         open.filter_map(|p| Some((p, self.bookings.get(self.paid_by.get(&p.reference)?)?)))
             .collect()
@@ -389,6 +380,11 @@ impl Rows {
         self.leases.insert(job.as_str(), self.last_session);
         Some(self.last_session)
     }
+}
+
+/// Whether the gateway is asked for the payment, and has not answered.
+pub fn waits_for_the_gateway(payment: &Payment) -> bool {
+    matches!(payment.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
 }
 
 /// A hold or a settlement writes a flight's inventory alone, whatever its other columns are by now.

@@ -96,12 +96,18 @@ impl SimStore {
         }
         let is_late = self.chance().strikes(Fault::CommitLandsLate);
         let is_slow = self.chance().strikes(Fault::CommitSlow);
-        let there = self.chance().pause(if is_late || is_slow { LATE } else { WAY });
+        let is_slow = is_late || is_slow;
+        let there = self.chance().pause(if is_slow { LATE } else { WAY });
         let (reply, answer) = oneshot::channel();
         let database = self.database.clone();
+        database.rows().slow_statements += usize::from(is_slow);
         tokio::spawn(async move {
             sleep(there).await;
-            let written = write(&mut database.rows());
+            let written = {
+                let mut rows = database.rows();
+                rows.slow_statements -= usize::from(is_slow);
+                write(&mut rows)
+            };
             // Fails if the caller has left.
             let _ = reply.send(written);
         });

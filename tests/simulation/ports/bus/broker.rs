@@ -26,14 +26,14 @@ pub struct Record {
     pub is_foreign: bool,
 }
 
-/// A message that a consumer put aside.
+/// A message that a consumer gave up.
 #[derive(Debug, Clone)]
 pub struct Letter {
     /// Its topic.
     pub topic: Topic,
     /// The message, with the reason in its headers.
     pub message: Message,
-    /// Whether a foreign producer wrote it. Another is put aside by mistake, unless it answers a foreign request:
+    /// Whether a foreign producer wrote it. Another becomes a dead letter by mistake, unless it answers a foreign request:
     /// a true one under another booking's number is carried out, and its event fits no booking.
     pub is_foreign: bool,
 }
@@ -93,7 +93,7 @@ impl Broker {
         state.logs.iter().flatten().cloned().collect()
     }
 
-    /// The messages that were put aside, oldest first.
+    /// The dead letters, oldest first.
     pub fn dead_letters(&self) -> Vec<Letter> {
         self.0.letters.lock().clone()
     }
