@@ -25,3 +25,19 @@ pub enum Error {
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
+
+impl Error {
+    /// Whether the error says that nothing was written.
+    pub(super) fn denies_a_write(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Overloaded => true,
+            Self::Stopping | Self::Panicked | Self::Store(StoreError::Unavailable(_)) => false,
+            Self::Store(
+                StoreError::Locked(_)
+                | StoreError::TimedOut(_)
+                | StoreError::Corrupt { .. }
+                | StoreError::Refused(_),
+            ) => true,
+        }
+    }
+}

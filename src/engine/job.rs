@@ -1,6 +1,6 @@
 //! A command on its way through the engine: queued, decided, and answered, or decided again.
 
-use super::batch::UnknownCommit;
+use super::batch::{UnknownCommit, unknown_outcome};
 use super::error::Error;
 use super::queues::{Priority, Queued};
 use crate::domain::FlightId;
@@ -77,7 +77,19 @@ impl Job {
         (job, answer)
     }
 
+    /// Sends the answer. No error says that nothing was written while an earlier attempt's commit may still
+    /// write the command.
     pub(super) fn answer(mut self, outcome: Result<Outcome, Error>) {
+        let outcome = match outcome {
+            Err(error)
+                if self.may_be_written()
+                    && error.denies_a_write()
+                    && !planted!(unknown_outcome_is_a_refusal) =>
+            {
+                Err(unknown_outcome())
+            }
+            outcome => outcome,
+        };
         match &outcome {
             Ok(_) => {}
             Err(Error::Refused(_)) => self.span.note("booking.refused", true),
@@ -94,10 +106,9 @@ impl Job {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// True for a flight change that an attempt of unknown outcome may have written: a later change
-    /// overwrites it, so the rows can't tell.
-    pub(super) fn may_be_overwritten(&self) -> bool {
-        !self.unknown.is_empty() && matches!(self.command, Command::PutFlight(_))
+    /// Whether an earlier attempt's commit may have written the command, or may still be on its way.
+    pub(super) fn may_be_written(&self) -> bool {
+        !self.unknown.is_empty()
     }
 
     fn has_key(&self) -> bool {

@@ -5,6 +5,7 @@ use airline_booking::domain::{
     BookingId, FlightId, FlightPatch, PaymentMethod, PaymentReference, UserId,
 };
 use airline_booking::rules::{Command, ExpectedVersion, Hold, PutFlight};
+use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
 use std::time::Duration;
@@ -249,6 +250,62 @@ async fn a_caller_that_disconnects_before_the_decision_holds_no_seats() {
     assert_eq!(listed, Some(i64::from(held > 0)), "seats and booking agree");
     app.post("/api/v1/flights", &flight(1)).await;
     app.finish().await;
+}
+
+/// An attempt's connection is lost and its commit is still on its way, so no later attempt may say that
+/// nothing was written.
+#[tokio::test]
+async fn no_error_denies_a_booking_that_a_late_commit_still_writes() {
+    let app = TestApp::start().await;
+    app.gateway.close();
+    for next in [Fault::Locked, Fault::Refuses, Fault::LostBefore] {
+        let id = app.add_flight(10).await;
+        app.faults.plan([Fault::LostUntilLanded, next, next, next]);
+        app.book(id, 2).await.assert_problem(503, "unavailable");
+        app.faults.heal();
+        assert!(app.faults.land().await.stale.is_empty(), "{next:?}");
+        assert_eq!(app.flight(id).await["held_seats"], 2, "{next:?}");
+    }
+    app.gateway.open();
+    app.run_until_idle().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn no_rule_refuses_a_booking_that_a_late_commit_still_writes() {
+    let app = TestApp::start().await;
+    app.gateway.close();
+    let id = app.add_flight(10).await;
+    app.faults.plan([Fault::LostUntilLanded]);
+    app.faults.hold_back([FlightId(id)]);
+    let departs = async {
+        while app.faults.held_back().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        app.clock.advance(TimeDelta::days(20));
+        app.faults.hold_back([]);
+    };
+    let (answer, ()) = tokio::join!(app.book(id, 2), departs);
+    answer.assert_problem(503, "unavailable");
+    assert!(app.faults.land().await.stale.is_empty());
+    assert_eq!(app.flight(id).await["held_seats"], 2);
+    app.gateway.open();
+    app.run_until_idle().await;
+    app.finish().await;
+}
+
+/// Another replica's commit may leave the flight as the lost one would have: same version, same seats, same
+/// microsecond.
+#[tokio::test]
+async fn an_equal_flight_does_not_prove_that_a_booking_was_written() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(10).await;
+    app.faults.plan([Fault::LostToAnEqual]);
+    let booking = app.book(id, 2).await.booking_id();
+    assert_eq!(app.booking(booking).await["seats_booked"], 2);
+    // The other replica's change took two seats of no booking.
+    assert_eq!(app.flight(id).await["held_seats"], 4);
+    app.abandon();
 }
 
 /// A hold of a booking number that no other takes.

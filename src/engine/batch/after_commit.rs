@@ -74,10 +74,12 @@ impl Batch<'_> {
 
     /// Wakes callers in chunks and yields in between, so that their work does not delay the next batch.
     pub(super) fn answer(&self, judged: Vec<Judged>, changes: &ChangeSet) {
-        for Judged { verdict, .. } in &judged {
+        for Judged { job, verdict } in &judged {
             match verdict.changes {
                 Some(id) => self.count(&changes[id]),
-                None if verdict.outcome.is_err() => self.parts.metrics.count_booking("refused"),
+                None if verdict.outcome.is_err() && !job.may_be_written() => {
+                    self.parts.metrics.count_booking("refused")
+                }
                 None => {}
             }
         }

@@ -5,6 +5,7 @@ use super::renumber::{is_taken_in_batch, renumber};
 use super::unknown::{remember, unknown_outcome};
 use super::{Batch, Failure, RowSource};
 use crate::domain::{DayKey, FlightId, Timestamp, route_key};
+use crate::engine::Error;
 use crate::engine::job::{Job, Judged, Verdict, in_order};
 use crate::engine::queues::Group;
 use crate::rules::{ChangeSet, Changes, Decision, State, decide};
@@ -115,11 +116,8 @@ impl Batch<'_> {
             if let Some(change) = &decided.flight {
                 self.parts.metrics.observe_version(change.after.version);
             }
-            let outcome = outcome.map_err(|refusal| {
-                if job.may_be_overwritten() { unknown_outcome() } else { refusal.into() }
-            });
             let id = (!decided.is_empty()).then(|| changes.push(self.in_trace(job, decided)));
-            Verdict { outcome, changes: id }
+            Verdict { outcome: outcome.map_err(Error::from), changes: id }
         };
         let verdicts = jobs.iter_mut().map(judge).collect();
         (verdicts, changes)

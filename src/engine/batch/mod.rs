@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tracing::{error, warn};
 
-pub(super) use unknown::UnknownCommit;
+pub(super) use unknown::{UnknownCommit, unknown_outcome};
 
 /// Maximum attempts that end with stale rows. Each means that another commit came first.
 const STALE_MAX: u32 = 64;
@@ -125,7 +125,7 @@ impl<'a> Batch<'a> {
         let (mut stale_attempts, mut outages) = (0, 0);
         loop {
             // Skips commands whose caller has disconnected, unless they may have been committed.
-            jobs.retain(|job| !job.unknown.is_empty() || !job.is_abandoned());
+            jobs.retain(|job| job.may_be_written() || !job.is_abandoned());
             if jobs.is_empty() {
                 return;
             }

@@ -1,6 +1,5 @@
 //! The rows that commands need: which to load, and the commands whose rows can't be read.
 
-use super::unknown::unknown_outcome;
 use crate::domain::{BookingId, Timestamp};
 use crate::engine::Error;
 use crate::engine::job::Job;
@@ -15,7 +14,7 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
         match &job.command {
             Command::Hold(hold) => {
                 let has_conflict = job.id_conflicts.stored > 0;
-                if has_conflict || !job.unknown.is_empty() {
+                if has_conflict || job.may_be_written() {
                     wanted.payments.insert(hold.reference);
                 }
                 if has_conflict {
@@ -57,9 +56,6 @@ pub(super) fn refuse_unreadable(jobs: Vec<Job>, state: &State) -> Vec<Job> {
 
 fn error_of(job: &Job, state: &State) -> Option<Error> {
     let Damage { table, column, row } = damage(job, state)?;
-    if !job.unknown.is_empty() {
-        return Some(unknown_outcome());
-    }
     Some(StoreError::Corrupt { table, column, row: row.clone() }.into())
 }
 

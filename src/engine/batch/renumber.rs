@@ -27,10 +27,11 @@ pub(super) async fn renumber(parts: &EngineParts, jobs: Vec<Job>, state: &State)
 }
 
 async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) -> Result<(), Error> {
+    let is_first_attempt = !job.may_be_written();
     let Command::Hold(hold) = &mut job.command else { return Ok(()) };
     let conflicts = &mut job.id_conflicts;
-    let is_taken = conflicts.in_batch
-        || conflicts.stored > 0 && is_stored(hold, job.unknown.is_empty(), state);
+    let is_taken =
+        conflicts.in_batch || conflicts.stored > 0 && is_stored(hold, is_first_attempt, state);
     if !is_taken {
         return Ok(());
     }

@@ -49,8 +49,10 @@ fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
 
 /// Separates the commands that an earlier commit of unknown outcome has written from the rest.
 ///
-/// If one command of a flight is found written, all commands of that flight in that commit were written.
-/// This also covers commands whose own rows were changed later and so prove nothing.
+/// A command is found by its own rows. The rest is decided again, which changes nothing that is already as
+/// the command wants it. A change of a flight has no row of its own, and a later command overwrites it: it
+/// is written if the flight is as its commit leaves it, or if a new booking of its commit on that flight is
+/// stored.
 pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec<Job>) {
     if jobs.iter().all(|job| job.unknown.is_empty()) || planted!(unknown_commit_is_forgotten) {
         return (Vec::new(), jobs);
@@ -62,10 +64,11 @@ pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec
         .collect();
     let (mut written, mut rest) = (Vec::new(), Vec::with_capacity(jobs.len()));
     for mut job in jobs {
-        let is_written = |earlier: &UnknownCommit| {
-            let flight = earlier.changes.flight.as_ref().map(|change| change.after.id);
-            flight.is_some_and(|flight| commits.contains(&(earlier.commit, flight)))
-                || already_applied(&earlier.changes, state)
+        let is_written = |earlier: &UnknownCommit| match (&earlier.changes, &earlier.flight) {
+            (Changes { booking: None, flight: Some(_), .. }, Some(flight)) => {
+                commits.contains(&(earlier.commit, flight.id))
+            }
+            (changes, _) => is_applied(changes, state),
         };
         match job.unknown.iter().position(is_written) {
             Some(index) => {
@@ -79,28 +82,24 @@ pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec
     (written, rest)
 }
 
-/// The error where later commits hide whether an earlier one has written the command.
-pub(super) fn unknown_outcome() -> Error {
+/// The error where an earlier commit may have written the command, or may still write it.
+pub(in crate::engine) fn unknown_outcome() -> Error {
     StoreError::Unavailable(anyhow::anyhow!("an earlier attempt's outcome stays unknown")).into()
 }
 
 impl UnknownCommit {
-    /// Whether the rows show that this commit, and no other, has written its change of the flight.
+    /// Whether the flight is as this commit leaves it, or a new booking of it is stored. `created_at`
+    /// tells it from another attempt's commit of the same booking.
     fn has_written_its_flight(&self, state: &State) -> bool {
-        let (Some(last), true) = (&self.flight, self.changes.flight.is_some()) else {
-            return false;
+        let Some(last) = &self.flight else { return false };
+        let is_stored = |new: &Booking| {
+            let stored = state.bookings.get(&new.id);
+            stored.is_some_and(|stored| stored.created_at == new.created_at)
         };
-        let Some(flight) = state.flights.get(&last.id) else { return false };
-        if flight == last {
-            return true;
-        }
-        let is_its_own = |after: &Booking| {
-            let booking = state.bookings.get(&after.id);
-            booking.is_some_and(|booking| booking.created_at == after.created_at)
-        };
-        flight.version >= last.version
-            && self.changes.booking.as_ref().is_some_and(|change| is_its_own(&change.after))
-            && already_applied(&self.changes, state)
+        state.flights.get(&last.id) == Some(last)
+            || self.changes.booking.as_ref().is_some_and(|change| {
+                change.was.is_none() && is_applied(&self.changes, state) && is_stored(&change.after)
+            })
     }
 
     /// The answer, and what was written. A new booking is shown as stored, since another attempt may have
@@ -120,8 +119,8 @@ impl UnknownCommit {
     }
 }
 
-/// Whether the rows are as these changes leave them, or have changed further since.
-fn already_applied(changes: &Changes, state: &State) -> bool {
+/// Whether the command's own rows are as these changes leave them; for a new booking, whether it is stored.
+fn is_applied(changes: &Changes, state: &State) -> bool {
     if let Some(change) = &changes.booking {
         let after = &change.after;
         return state.bookings.get(&after.id).is_some_and(|booking| match change.was {
@@ -133,9 +132,8 @@ fn already_applied(changes: &Changes, state: &State) -> bool {
     if let Some(change) = &changes.payment {
         return state.payments.get(&change.after.reference) == Some(&change.after);
     }
-    if let (None, Some(record)) = (&changes.flight, &changes.request) {
-        return state.requests.get(&record.request.name()) == Some(record);
-    }
-    let flight = changes.flight.as_ref();
-    flight.is_some_and(|change| state.flights.get(&change.after.id) == Some(&change.after))
+    changes
+        .request
+        .as_ref()
+        .is_some_and(|record| state.requests.get(&record.request.name()) == Some(record))
 }

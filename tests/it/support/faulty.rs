@@ -31,6 +31,14 @@ pub enum Fault {
     Overtaken(FlightId),
     /// All is written, another replica commits a change of this flight, and the connection is lost.
     LostAfterOvertaken(FlightId),
+    /// The connection is lost, and the server writes all once [`FaultyStore::land`] lets it.
+    LostUntilLanded,
+    /// The connection is lost. Another replica has left the flight exactly as this commit would have.
+    LostToAnEqual,
+    /// Another session locks every row.
+    Locked,
+    /// Refused, whatever it holds.
+    Refuses,
     /// Refused while the batch holds a booking of this many seats.
     RefusesSeats(i32),
     /// A bug, before anything is written.
@@ -61,6 +69,7 @@ pub struct FaultyStore {
     loads: AtomicUsize,
     commits: AtomicUsize,
     gate: Gate,
+    late: Mutex<Option<ChangeSet>>,
 }
 
 /// Where commits of some flights wait.
@@ -97,6 +106,7 @@ impl FaultyStore {
             loads: AtomicUsize::default(),
             commits: AtomicUsize::default(),
             gate: Gate::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -147,6 +157,12 @@ impl FaultyStore {
     /// Each fault strikes one commit, in order; those that wait for a number of seats stay.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().expect("no panic").extend(faults);
+    }
+
+    /// Lets the late commit reach the server. Returns what it wrote and did not.
+    pub async fn land(&self) -> Committed {
+        let late = self.late.lock().expect("no panic").take().expect("a commit is late");
+        self.real.commit(&late).await.expect("the store answers")
     }
 
     /// No fault from now on.
@@ -223,12 +239,27 @@ role! {
                     self.overtake(flight).await?;
                     Err(lost())
                 }
+                Some(Fault::LostUntilLanded) => {
+                    *self.late.lock().expect("no panic") = Some(changes.clone());
+                    Err(lost())
+                }
+                Some(Fault::LostToAnEqual) => {
+                    let flights = changes.flights().cloned();
+                    let alone = |flight| Changes { flight: Some(flight), ..Changes::default() };
+                    let equal = ChangeSet { commands: flights.map(alone).collect(), ..ChangeSet::default() };
+                    self.real.commit(&equal).await?;
+                    Err(lost())
+                }
+                Some(Fault::Locked) => {
+                    let all: BTreeSet<_> = changes.iter().map(|(id, _)| id).collect();
+                    Ok(Committed { stale: all.clone(), locked: all, ..Committed::default() })
+                }
                 Some(Fault::Panics | Fault::PanicsAtSeats(_)) => panic!("a planted bug"),
                 Some(Fault::PanicsAfter) => {
                     self.real.commit(changes).await?;
                     panic!("a planted bug")
                 }
-                Some(Fault::RefusesSeats(_)) => {
+                Some(Fault::RefusesSeats(_) | Fault::Refuses) => {
                     Err(StoreError::Refused(anyhow::anyhow!("a rule of the schema")))
                 }
             }

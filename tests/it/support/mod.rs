@@ -261,7 +261,7 @@ impl TestApp {
             .collect()
     }
 
-    /// Ends a test that took the store away, so that there is nothing to check.
+    /// Ends a test that took the store away or left seats of no booking, so that no audit can pass.
     pub fn abandon(mut self) {
         self.finished = true;
     }
