@@ -56,6 +56,9 @@ pub async fn check(deployment: &Deployment, report: &mut Report) {
             .oddities
             .push(format!("{open} rows are still open {REST_MAX:?} after the last fault"));
     }
+    if open > 0 {
+        report.oddities.extend(positions(deployment).await);
+    }
     report.rest = began.elapsed();
 
     let rows = sqlx::query_as(STORED).fetch_all(&mut database).await.expect("rows");
@@ -90,6 +93,20 @@ impl Stored {
         let (id, user_id, payment_reference_id, status, failure_reason, is_paid) = row;
         Self { id, user_id, payment_reference_id, status, failure_reason, is_paid }
     }
+}
+
+/// How far the groups are on the topics of payments: what is open may wait there.
+async fn positions(deployment: &Deployment) -> Vec<String> {
+    let mut positions = Vec::new();
+    for (topic, group) in [
+        ("KAFKA_TOPIC_PAYMENT_REQUESTS", "KAFKA_PAYMENT_GROUP_ID"),
+        ("KAFKA_TOPIC_PAYMENTS", "KAFKA_GROUP_ID"),
+    ] {
+        let (name, group) = (deployment.setting(topic), deployment.setting(group));
+        let of_each = kafka::positions(&deployment.kafka.brokers, name, group).await;
+        positions.push(format!("{topic}: {}", of_each.join("; ")));
+    }
+    positions
 }
 
 fn check_wish(wish: &Wish, stored: &[&Stored], report: &mut Report) {

@@ -120,6 +120,31 @@ pub async fn count(brokers: &str, topic: &str) -> i64 {
     counting.await.expect("no panic")
 }
 
+/// Each partition's next offset of a group, and the partition's end.
+pub async fn positions(brokers: &str, topic: &str, group: &str) -> Vec<String> {
+    let (brokers, topic, group) = (brokers.to_owned(), topic.to_owned(), group.to_owned());
+    let reading = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", group)
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&topic), WAIT_MAX).expect("metadata");
+        let mut asked = rdkafka::TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            asked.add_partition(&topic, partition.id());
+        }
+        let committed = consumer.committed_offsets(asked, WAIT_MAX).expect("offsets");
+        let of_each = committed.elements().into_iter().map(|element| {
+            let ends = consumer.fetch_watermarks(&topic, element.partition(), WAIT_MAX);
+            let end = ends.map(|(_, end)| end);
+            format!("{}: {:?} of {end:?}", element.partition(), element.offset())
+        });
+        of_each.collect()
+    });
+    reading.await.expect("no panic")
+}
+
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Writes bytes as a foreign producer might.
