@@ -30,9 +30,10 @@ impl Error {
     /// Whether the error says that nothing was written.
     pub(super) fn denies_a_write(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Overloaded => true,
             Self::Stopping | Self::Panicked | Self::Store(StoreError::Unavailable(_)) => false,
-            Self::Store(
+            Self::Refused(_)
+            | Self::Overloaded
+            | Self::Store(
                 StoreError::Locked(_)
                 | StoreError::TimedOut(_)
                 | StoreError::Corrupt { .. }

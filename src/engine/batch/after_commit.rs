@@ -78,7 +78,7 @@ impl Batch<'_> {
             match verdict.changes {
                 Some(id) => self.count(&changes[id]),
                 None if verdict.outcome.is_err() && !job.may_be_written() => {
-                    self.parts.metrics.count_booking("refused")
+                    self.parts.metrics.count_booking("refused");
                 }
                 None => {}
             }
