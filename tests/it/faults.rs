@@ -2,9 +2,9 @@
 
 use crate::support::{Fault, TestApp, booking, flight, start_of_test};
 use airline_booking::domain::{
-    BookingId, FlightId, FlightPatch, PaymentMethod, PaymentReference, UserId,
+    BookingId, FlightId, FlightPatch, PaymentMethod, PaymentOutcome, PaymentReference, UserId,
 };
-use airline_booking::rules::{Command, ExpectedVersion, Hold, PutFlight};
+use airline_booking::rules::{Command, ExpectedVersion, Hold, PutFlight, Settle};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
@@ -306,6 +306,32 @@ async fn an_equal_flight_does_not_prove_that_a_booking_was_written() {
     // The other replica's change took two seats of no booking.
     assert_eq!(app.flight(id).await["held_seats"], 4);
     app.abandon();
+}
+
+/// A hold shares the batch and the flight of a settlement that another replica has made already.
+#[tokio::test]
+async fn a_hold_beside_a_stale_settlement_is_answered_as_it_was_written() {
+    let app = TestApp::start().await;
+    let id = FlightId(app.add_flight(3).await);
+    let booked = app.book(id.0, 1).await.booking_id();
+    app.run_until_idle().await;
+    app.gateway.close();
+    let path = format!("/api/v1/bookings/{booked}/cancel");
+    assert_eq!(app.post(&path, &json!({})).await.status, 200);
+    let cancelled = app.store.booking(BookingId(booked)).await.expect("the store answers");
+    let cancelled = cancelled.expect("the booking");
+    let reversed = Command::Settle(Settle {
+        reference: cancelled.payment_reference,
+        booking_id: cancelled.id,
+        amount: cancelled.booking_price,
+        outcome: PaymentOutcome::Reversed,
+    });
+    app.faults.plan([Fault::PaymentsOvertaken]);
+    let outcomes = app.app.engine.submit_all(vec![reversed, hold(id, 3)], &[]).await;
+    let outcomes = outcomes.expect("the store answers");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(app.flight(id.0).await["held_seats"], 3);
+    app.finish().await;
 }
 
 /// A hold of a booking number that no other takes.

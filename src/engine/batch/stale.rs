@@ -9,7 +9,9 @@ use crate::telemetry::Metrics;
 use std::collections::{BTreeSet, HashSet};
 
 /// Splits the commands into those that stand and those to decide again: commands that a stale row kept
-/// from being written, and all that were decided after them on the same flight.
+/// from being written, and those that write nothing and were decided beside them on the same flight.
+///
+/// A command beside a stale one may be written nevertheless, if the two share no row.
 pub(super) fn split_stale(
     judged: Vec<Judged>,
     stale: &BTreeSet<ChangesId>,
@@ -17,12 +19,12 @@ pub(super) fn split_stale(
     if stale.is_empty() {
         return (judged, Vec::new());
     }
-    if planted!(refusal_stands_on_a_stale_row) {
-        let is_stale = |j: &Judged| j.verdict.changes.is_some_and(|id| stale.contains(&id));
-        return judged.into_iter().partition(|j| !is_stale(j));
-    }
     let flights = flights_of(&judged, stale);
-    judged.into_iter().partition(|j| !flights.contains(&j.job.flight) && !j.relies_on_key())
+    judged.into_iter().partition(|j| match j.verdict.changes {
+        Some(id) => !stale.contains(&id),
+        None if planted!(refusal_stands_on_a_stale_row) => true,
+        None => !flights.contains(&j.job.flight) && !j.relies_on_key(),
+    })
 }
 
 /// Counts the stale commands by cause: a user's limit that the commit found exceeded, or another commit

@@ -35,6 +35,8 @@ pub enum Fault {
     LostUntilLanded,
     /// The connection is lost. Another replica has left the flight exactly as this commit would have.
     LostToAnEqual,
+    /// Another replica settles this batch's payments first, where nothing but the payment changes.
+    PaymentsOvertaken,
     /// Another session locks every row.
     Locked,
     /// Refused, whatever it holds.
@@ -249,6 +251,12 @@ role! {
                     let equal = ChangeSet { commands: flights.map(alone).collect(), ..ChangeSet::default() };
                     self.real.commit(&equal).await?;
                     Err(lost())
+                }
+                Some(Fault::PaymentsOvertaken) => {
+                    let commands = changes.commands.iter().filter(|command| command.flight.is_none());
+                    let first = ChangeSet { commands: commands.cloned().collect(), ..ChangeSet::default() };
+                    self.real.commit(&first).await?;
+                    self.real.commit(changes).await
                 }
                 Some(Fault::Locked) => {
                     let all: BTreeSet<_> = changes.iter().map(|(id, _)| id).collect();
