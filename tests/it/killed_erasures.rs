@@ -45,10 +45,17 @@ impl Subject {
         let (url, client) = (database.url(), http_client());
         let settings = [("DATABASE_URL", url.as_str()), ("PAYMENT_LATENCY", "0s")];
         let server = Server::start(directory.path(), &settings).await;
-        let post = client.post(format!("{}/api/v1/flights", server.base)).json(&flight(9_999));
-        let made: Value = post.send().await.expect("sent").json().await.expect("JSON");
-        let flight = made["id"].as_i64().expect("an id");
-        Self { directory, database, url, server, client, flight, made: 0 }
+        let mut subject = Self { directory, database, url, server, client, flight: 0, made: 0 };
+        subject.add_flight().await;
+        subject
+    }
+
+    /// A flight for the next bookings.
+    async fn add_flight(&mut self) {
+        let post = self.client.post(format!("{}/api/v1/flights", self.server.base));
+        let made = post.json(&flight(9_999)).send().await.expect("sent");
+        let made: Value = made.json().await.expect("JSON");
+        self.flight = made["id"].as_i64().expect("an id");
     }
 
     async fn book(&self, body: &Value, key: &str) -> Value {
@@ -59,8 +66,9 @@ impl Subject {
         answer
     }
 
-    /// More bookings of the user.
+    /// More bookings of the user, on a flight of their own: however often it is called, seats are left.
     async fn book_more(&mut self) {
+        self.add_flight().await;
         for _ in 0..BOOKINGS / AT_ONCE {
             let numbers = self.made..self.made + AT_ONCE;
             self.made = numbers.end;
