@@ -111,16 +111,16 @@ impl RowCache {
         let mut rows = self.rows();
         let now = Instant::now();
         for changes in written {
-            if let Some(change) = &changes.flight {
+            for change in &changes.flights {
                 rows.flights.put(change.after.id, (now, change.after.clone()));
             }
-            if let (Some(booking), Some(payment)) = (&changes.booking, &changes.payment)
+            if let ([booking], Some(payment)) = (&*changes.bookings, &changes.payment)
                 && booking.after.status == BookingStatus::Pending
             {
                 let paid = (booking.after.without_passengers(), payment.after.clone());
                 rows.bookings.put(payment.after.reference, paid);
             }
-            if let Some((holder, seats)) = moved_by(changes) {
+            for (holder, seats) in moved_by(changes) {
                 let known = rows.pending.get(&holder).copied();
                 if known.is_some() || changes.pending_max.is_some() {
                     rows.pending.put(holder, known.unwrap_or_default() + seats);

@@ -22,16 +22,16 @@ pub struct Change<W, T> {
 /// Everything that one command writes, whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// The flight, with the row on which the change was decided.
-    pub flight: Option<Change<Flight, Flight>>,
-    /// The booking, with the status on which the change was decided.
-    pub booking: Option<Change<Option<BookingStatus>, Booking>>,
+    /// The flights, each once, with the row on which the change was decided.
+    pub flights: Vec<Change<Flight, Flight>>,
+    /// The bookings, each once, with the status on which the change was decided.
+    pub bookings: Vec<Change<Option<BookingStatus>, Booking>>,
     /// The payment, with the status on which the change was decided.
     pub payment: Option<Change<Option<PaymentStatus>, Payment>>,
     /// The record of the caller's idempotency key; replaces an expired record of the same key.
     pub idempotency: Option<IdempotencyRecord>,
-    /// For a new booking: maximum number of seats that its user may have pending on the flight, its own
-    /// included.
+    /// For new bookings: maximum number of seats that their user may have pending on each of their flights,
+    /// their own included.
     pub pending_max: Option<SeatCount>,
     /// The record of the idempotency key of a request to another route.
     pub request: Option<RequestRecord>,
@@ -104,7 +104,7 @@ impl ChangeSet {
 
     /// Each change of a flight.
     pub fn flights(&self) -> impl Iterator<Item = &Change<Flight, Flight>> {
-        self.commands.iter().filter_map(|changes| changes.flight.as_ref())
+        self.commands.iter().flat_map(|changes| &changes.flights)
     }
 }
 
@@ -141,22 +141,21 @@ impl Stale {
 
     /// Whether the changes were decided on one of these rows.
     pub(super) fn touches(&self, changes: &Changes) -> bool {
-        changes.flight.as_ref().is_some_and(|c| self.flights.contains(&c.after.id))
-            || changes.booking.as_ref().is_some_and(|c| self.bookings.contains(&c.after.id))
+        let is_over_limit =
+            |booking: &Booking| self.pending.contains(&(booking.flight_id, booking.user_id));
+        changes.flights.iter().any(|c| self.flights.contains(&c.after.id))
+            || changes.bookings.iter().any(|c| self.bookings.contains(&c.after.id))
             || changes.payment.as_ref().is_some_and(|c| self.payments.contains(&c.after.reference))
             || changes.idempotency.as_ref().is_some_and(|r| self.keys.contains(&r.name()))
             || changes.pending_max.is_some()
-                && changes
-                    .booking
-                    .as_ref()
-                    .is_some_and(|c| self.pending.contains(&(c.after.flight_id, c.after.user_id)))
+                && changes.bookings.iter().any(|c| is_over_limit(&c.after))
             || changes.request.as_ref().is_some_and(|r| self.requests.contains(&r.request.name()))
     }
 
     /// Adds the rows that the changes write.
     pub(super) fn spread_over(&mut self, changes: &Changes) {
-        self.flights.extend(changes.flight.iter().map(|c| c.after.id));
-        self.bookings.extend(changes.booking.iter().map(|c| c.after.id));
+        self.flights.extend(changes.flights.iter().map(|c| c.after.id));
+        self.bookings.extend(changes.bookings.iter().map(|c| c.after.id));
         self.payments.extend(changes.payment.iter().map(|c| c.after.reference));
         self.keys.extend(changes.idempotency.iter().map(IdempotencyRecord::name));
         self.requests.extend(changes.request.iter().map(|r| r.request.name()));

@@ -41,10 +41,10 @@ impl ChangeSet {
             if net.stale.contains(&id) {
                 continue;
             }
-            if let Some(change) = &changes.flight {
+            for change in &changes.flights {
                 flights.add(change.after.id, change);
             }
-            if let Some(change) = &changes.booking {
+            for change in &changes.bookings {
                 bookings.add(change.after.id, change);
             }
             if let Some(change) = &changes.payment {

@@ -4,8 +4,8 @@
 //! version, which the commit checks too, so two holds can't pass the limit together, even on different
 //! replicas. The counts in a process' memory only save it commits that would be refused.
 
-use super::changes::Changes;
-use crate::domain::{BookingStatus, FlightId, SeatCount, Timestamp, UserId};
+use super::changes::{Change, Changes};
+use crate::domain::{Booking, BookingStatus, FlightId, SeatCount, Timestamp, UserId};
 use std::collections::HashMap;
 
 /// A user on a flight.
@@ -23,11 +23,16 @@ pub struct PendingLimit {
     pub at: Timestamp,
 }
 
-/// The change in a user's pending seats by a command; `None` if it changes none.
+/// The changes in users' pending seats by a command.
 ///
 /// A lapsed hold no longer counts, so its end frees nothing.
-pub(crate) fn moved_by(changes: &Changes) -> Option<(Holder, SeatCount)> {
-    let change = changes.booking.as_ref()?;
+pub(crate) fn moved_by(changes: &Changes) -> impl Iterator<Item = (Holder, SeatCount)> {
+    changes.bookings.iter().filter_map(moved_by_booking)
+}
+
+fn moved_by_booking(
+    change: &Change<Option<BookingStatus>, Booking>,
+) -> Option<(Holder, SeatCount)> {
     let booking = &change.after;
     let holder = (booking.flight_id, booking.user_id);
     let is_pending = booking.status == BookingStatus::Pending;
@@ -53,14 +58,16 @@ pub(crate) struct PendingLimits {
 impl PendingLimits {
     /// Adds the next command.
     pub(crate) fn add(&mut self, changes: &Changes) {
-        let Some((holder, seats)) = moved_by(changes) else { return };
-        let moved = self.moved.entry(holder).or_default();
-        *moved += seats;
-        let (Some(most), Some(change)) = (changes.pending_max, &changes.booking) else { return };
-        let limit =
-            PendingLimit { holder, pending_max: most - *moved, at: change.after.created_at };
-        let least = self.limits.entry(holder).or_insert(limit);
-        least.pending_max = least.pending_max.min(limit.pending_max);
+        for change in &changes.bookings {
+            let Some((holder, seats)) = moved_by_booking(change) else { continue };
+            let moved = self.moved.entry(holder).or_default();
+            *moved += seats;
+            let Some(most) = changes.pending_max else { continue };
+            let limit =
+                PendingLimit { holder, pending_max: most - *moved, at: change.after.created_at };
+            let least = self.limits.entry(holder).or_insert(limit);
+            least.pending_max = least.pending_max.min(limit.pending_max);
+        }
     }
 
     /// The strictest limit of each holder.

@@ -107,10 +107,10 @@ impl State {
 
     /// Applies a command's changes, for the next command of the batch.
     pub fn apply(&mut self, changes: &Changes) {
-        if let Some(change) = &changes.flight {
+        for change in &changes.flights {
             self.flights.insert(change.after.id, change.after.clone());
         }
-        if let Some(change) = &changes.booking {
+        for change in &changes.bookings {
             self.add_booking(change.after.without_passengers());
         }
         if let Some(change) = &changes.payment {
@@ -119,7 +119,7 @@ impl State {
         if let Some(record) = &changes.idempotency {
             self.idempotency.insert(record.name(), record.clone());
         }
-        if let Some((holder, seats)) = moved_by(changes) {
+        for (holder, seats) in moved_by(changes) {
             match self.pending.get_mut(&holder) {
                 Some(pending) => *pending += seats,
                 None if changes.pending_max.is_some() => _ = self.pending.insert(holder, seats),

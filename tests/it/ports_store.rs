@@ -234,7 +234,7 @@ async fn committed_rows_are_loaded(on: Fixture) {
     let held = on.load(flight.id).await;
     assert_eq!((held.available_seats, held.held_seats, held.version), (10, 2, 2));
     let booking = on.store.booking(hold.booking_id).await.expect("an answer").expect("a booking");
-    let decided = &changes.commands[0].booking.as_ref().expect("a booking").after;
+    let decided = &changes.commands[0].bookings[0].after;
     assert_eq!(&booking, decided, "each column, to the microsecond and the paisa");
     let listed = on.store.bookings_of_user(UserId(7), None, None, 9).await.expect("a list");
     assert_eq!(listed, [booking]);
@@ -278,7 +278,7 @@ async fn a_commit_is_written_completely_or_not_at_all(on: Fixture) {
     // As if only the booking had moved: the flight's version is brought up to date.
     assert_eq!(on.commit(&first).await, NOTHING);
     let now = on.load(flight).await;
-    let change = second.commands[0].flight.as_mut().expect("a flight");
+    let change = &mut second.commands[0].flights[0];
     change.was = now.clone();
     change.after.version = now.version + 1;
     assert_eq!(on.commit(&second).await, ids([0]));
@@ -317,7 +317,7 @@ async fn a_used_key_is_stale_and_an_expired_one_is_replaced(mut on: Fixture) {
     let mut raced = on.decide(&[keyed(on.hold(flight, 1).await)]).await;
     assert_eq!(on.commit(&first).await, NOTHING);
     let now = on.load(flight).await;
-    let change = raced.commands[0].flight.as_mut().expect("a flight");
+    let change = &mut raced.commands[0].flights[0];
     change.after.version = now.version + 1;
     change.was = now;
     assert_eq!(on.commit(&raced).await, ids([0]));
@@ -330,7 +330,7 @@ async fn a_used_key_is_stale_and_an_expired_one_is_replaced(mut on: Fixture) {
         ..Wanted::default()
     };
     let State { idempotency, .. } = on.store.load(&wanted).await.expect("a state");
-    let made = later.commands[0].booking.as_ref().expect("a booking").after.id;
+    let made = later.commands[0].bookings[0].after.id;
     assert_eq!(idempotency.values().map(|r| r.booking_id).collect::<Vec<_>>(), [made]);
     on.store.forget_keys(on.now + chrono::TimeDelta::hours(1), 9).await.expect("forgotten");
     assert!(on.store.load(&wanted).await.expect("a state").idempotency.is_empty());
@@ -449,7 +449,7 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
     let mut raced = on.decide(&[keyed(bookings[1], "once")]).await;
     assert_eq!(on.commit(&first).await, NOTHING);
     let now = on.load(flight).await;
-    let change = raced.commands[0].flight.as_mut().expect("a flight");
+    let change = &mut raced.commands[0].flights[0];
     change.after.version = now.version + 1;
     change.was = now;
     assert_eq!(on.commit(&raced).await, ids([0]));
@@ -483,7 +483,7 @@ async fn a_commit_that_breaks_a_rule_writes_nothing(on: Fixture) {
     let flight = on.flight(10).await.id;
     let hold = on.hold(flight, 1).await;
     let mut changes = on.decide(&[Command::Hold(hold.clone())]).await;
-    changes.commands[0].flight.as_mut().expect("a flight").after.held_seats = 11;
+    changes.commands[0].flights[0].after.held_seats = 11;
     let refused = on.store.commit(&changes).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert_eq!(on.load(flight).await.held_seats, 0);

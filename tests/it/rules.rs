@@ -180,7 +180,7 @@ proptest! {
                 state.flights.values().map(|flight| (flight.id, flight.version)).collect();
             state.apply(&decision.changes);
             assert_invariants(&state);
-            if let Some(change) = &decision.changes.flight {
+            for change in &decision.changes.flights {
                 prop_assert_eq!(change.after.version, versions[&change.after.id] + 1);
             }
         }

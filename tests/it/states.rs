@@ -98,16 +98,16 @@ fn command(column: &str) -> Command {
 /// What a decision did, in the table's words.
 fn words(decision: &Decision) -> String {
     let changes = &decision.changes;
-    match (&decision.outcome, &changes.booking, &changes.payment) {
-        (Err(Refusal::BookingNotCancellable(_)), None, None) => {
+    match (&decision.outcome, &*changes.bookings, &changes.payment) {
+        (Err(Refusal::BookingNotCancellable(_)), [], None) => {
             "refused: `booking_not_cancellable`".into()
         }
-        (Ok(Outcome::Booking { .. }), None, None) => "–".into(),
-        (Ok(_), None, Some(payment)) => format!("payment {}", payment.after.status.as_str()),
-        (Ok(_), Some(booking), Some(payment)) => {
+        (Ok(Outcome::Booking { .. }), [], None) => "–".into(),
+        (Ok(_), [], Some(payment)) => format!("payment {}", payment.after.status.as_str()),
+        (Ok(_), [booking], Some(payment)) => {
             let reason = booking.after.failure_reason;
             let reason = reason.map(|r| format!(" (`{}`)", r.as_str())).unwrap_or_default();
-            let flight = changes.flight.as_ref().expect("an ending booking moves seats");
+            let [flight] = &*changes.flights else { panic!("an ending booking moves seats") };
             format!(
                 "{}{reason}, {}; {}",
                 booking.after.status.as_str(),

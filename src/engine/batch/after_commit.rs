@@ -6,7 +6,7 @@ use super::unknown::{Written, split_written};
 use crate::domain::{BookingStatus, FailureReason, FlightId};
 use crate::engine::job::{Job, Judged};
 use crate::engine::queues::Group;
-use crate::rules::{ChangeSet, Changes, State};
+use crate::rules::{Change, ChangeSet, Changes, State};
 use crate::store::Committed;
 use std::collections::HashSet;
 
@@ -60,7 +60,7 @@ impl Batch<'_> {
 
     /// Wakes the callers that wait for bookings that these changes ended.
     fn notify_waiters<'c>(&self, written: impl Iterator<Item = &'c Changes>) {
-        let bookings = written.filter_map(|changes| Some(&changes.booking.as_ref()?.after));
+        let bookings = written.flat_map(|changes| changes.bookings.iter().map(|c| &c.after));
         self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
     }
 
@@ -94,15 +94,14 @@ impl Batch<'_> {
     }
 
     fn count(&self, changes: &Changes) {
-        let Some(booking) = &changes.booking else { return };
-        self.parts.metrics.count_booking(
-            match (booking.after.status, booking.after.failure_reason) {
+        for Change { after: booking, .. } in &changes.bookings {
+            self.parts.metrics.count_booking(match (booking.status, booking.failure_reason) {
                 (BookingStatus::Pending, _) => "held",
                 (BookingStatus::Completed, _) => "completed",
                 (BookingStatus::Failed, Some(FailureReason::HoldExpired)) => "expired",
                 (BookingStatus::Failed, _) => "failed",
                 (BookingStatus::Cancelled, _) => "cancelled",
-            },
-        );
+            });
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Batch<'_> {
             let Decision { outcome, changes: decided } =
                 decide(state, &job.command, now, &self.parts.policy);
             state.apply(&decided);
-            if let Some(change) = &decided.flight {
+            for change in &decided.flights {
                 self.parts.metrics.observe_version(change.after.version);
             }
             let id = (!decided.is_empty()).then(|| changes.push(self.in_trace(job, decided)));

@@ -4,9 +4,10 @@
 use crate::domain::{Booking, Flight, FlightId};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged};
-use crate::rules::{ChangeSet, Changes, Outcome, State};
+use crate::rules::{Change, ChangeSet, Changes, Outcome, State};
 use crate::store::StoreError;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// A command's part of a commit whose outcome is unknown.
 pub(in crate::engine) struct UnknownCommit {
@@ -14,8 +15,8 @@ pub(in crate::engine) struct UnknownCommit {
     changes: Changes,
     /// Number of the commit within its batch.
     commit: u32,
-    /// The flight as the last command of the commit would leave it.
-    flight: Option<Flight>,
+    /// Each flight as the last command of the commit would leave it.
+    last: Arc<HashMap<FlightId, Flight>>,
 }
 
 /// A command that a commit of unknown outcome has written.
@@ -31,22 +32,22 @@ pub(super) fn remember(
     changes: &ChangeSet,
     commit: u32,
 ) -> impl Iterator<Item = Job> {
-    let flights = last_of_each_flight(changes);
+    let last = Arc::new(last_of_each_flight(changes));
     judged.into_iter().map(move |Judged { mut job, verdict }| {
         if let (Ok(outcome), Some(id)) = (verdict.outcome, verdict.changes)
             && !planted!(unknown_commit_is_forgotten)
         {
             let changes = changes[id].clone();
-            let flight = flights.get(&job.flight).copied().cloned();
-            job.unknown.push(UnknownCommit { outcome, changes, commit, flight });
+            job.unknown.push(UnknownCommit { outcome, changes, commit, last: last.clone() });
         }
         job
     })
 }
 
 /// Each flight as its last command would leave it.
-fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, &Flight> {
-    changes.flights().map(|change| (change.after.id, &change.after)).collect()
+fn last_of_each_flight(changes: &ChangeSet) -> HashMap<FlightId, Flight> {
+    let last: HashMap<_, _> = changes.flights().map(|c| (c.after.id, &c.after)).collect();
+    last.into_iter().map(|(id, flight)| (id, flight.clone())).collect()
 }
 
 /// Separates the commands that an earlier commit of unknown outcome has written from the rest.
@@ -61,16 +62,15 @@ pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec
     }
     let all = jobs.iter().flat_map(|job| &job.unknown);
     let commits: HashSet<(u32, FlightId)> = all
-        .filter(|earlier| earlier.has_written_its_flight(state))
-        .filter_map(|earlier| Some((earlier.commit, earlier.flight.as_ref()?.id)))
+        .flat_map(|earlier| earlier.written_flights(state).map(|flight| (earlier.commit, flight)))
         .collect();
     let (mut written, mut rest) = (Vec::new(), Vec::with_capacity(jobs.len()));
     for mut job in jobs {
-        let is_written = |earlier: &UnknownCommit| match (&earlier.changes, &earlier.flight) {
-            (Changes { booking: None, flight: Some(_), .. }, Some(flight)) => {
-                commits.contains(&(earlier.commit, flight.id))
+        let is_written = |earlier: &UnknownCommit| match &*earlier.changes.flights {
+            [change] if earlier.changes.bookings.is_empty() => {
+                commits.contains(&(earlier.commit, change.after.id))
             }
-            (changes, _) => is_applied(changes, state),
+            _ => is_applied(&earlier.changes, state),
         };
         match job.unknown.iter().position(is_written) {
             Some(index) => {
@@ -90,18 +90,19 @@ pub(in crate::engine) fn unknown_outcome() -> Error {
 }
 
 impl UnknownCommit {
-    /// Whether the flight is as this commit leaves it, or a new booking of it is stored. `created_at`
-    /// tells it from another attempt's commit of the same booking.
-    fn has_written_its_flight(&self, state: &State) -> bool {
-        let Some(last) = &self.flight else { return false };
-        let is_stored = |new: &Booking| {
-            let stored = state.bookings.get(&new.id);
-            stored.is_some_and(|stored| stored.created_at == new.created_at)
-        };
-        state.flights.get(&last.id) == Some(last)
-            || self.changes.booking.as_ref().is_some_and(|change| {
-                change.was.is_none() && is_applied(&self.changes, state) && is_stored(&change.after)
-            })
+    /// The flights that are as this commit leaves them; all of its command's, if a new booking is stored.
+    /// `created_at` tells the booking from another attempt's of the same number.
+    fn written_flights(&self, state: &State) -> impl Iterator<Item = FlightId> {
+        let is_stored = self.changes.bookings.iter().any(|Change { was, after }| {
+            let stored = state.bookings.get(&after.id);
+            was.is_none()
+                && stored.is_some_and(|stored| {
+                    stored.payment_reference == after.payment_reference
+                        && stored.created_at == after.created_at
+                })
+        });
+        let flights = self.changes.flights.iter().map(|change| change.after.id);
+        flights.filter(move |id| is_stored || state.flights.get(id) == self.last.get(id))
     }
 
     /// The answer, and what was written. A new booking is shown as stored, since another attempt may have
@@ -121,14 +122,15 @@ impl UnknownCommit {
     }
 }
 
-/// Whether the command's own rows are as these changes leave them; for a new booking, whether it is stored.
+/// Whether the command's own rows are as these changes leave them; for new bookings, whether they are stored.
 fn is_applied(changes: &Changes, state: &State) -> bool {
-    if let Some(change) = &changes.booking {
-        let after = &change.after;
-        return state.bookings.get(&after.id).is_some_and(|booking| match change.was {
-            // The id and the reference are this booking's alone; it may have been paid for since.
-            None => booking.payment_reference == after.payment_reference,
-            Some(_) => booking.status == after.status && booking.updated_at == after.updated_at,
+    if !changes.bookings.is_empty() {
+        return changes.bookings.iter().all(|Change { was, after }| {
+            state.bookings.get(&after.id).is_some_and(|booking| match was {
+                // The id and the reference are this booking's alone; it may have been paid for since.
+                None => booking.payment_reference == after.payment_reference,
+                Some(_) => booking.status == after.status && booking.updated_at == after.updated_at,
+            })
         });
     }
     if let Some(change) = &changes.payment {

@@ -80,7 +80,7 @@ impl<'a> Ending<'a> {
         let seats = self.booking.seats_booked;
         let booking = self.booking_as(BookingStatus::Failed, Some(FailureReason::HoldExpired));
         let mut decision = self.decision(booking, self.payment.status, seats, 0);
-        if let Some(flight) = &mut decision.changes.flight {
+        for flight in &mut decision.changes.flights {
             flight.after.blocked_seats -= seats;
         }
         decision.changes.payment = None;
@@ -132,8 +132,8 @@ impl<'a> Ending<'a> {
         Decision {
             outcome: Ok(Outcome::Booking { booking: booking.clone(), replayed: false }),
             changes: Changes {
-                flight: Some(Change { was: self.flight.clone(), after: flight }),
-                booking: Some(Change { was: Some(self.booking.status), after: booking }),
+                flights: vec![Change { was: self.flight.clone(), after: flight }],
+                bookings: vec![Change { was: Some(self.booking.status), after: booking }],
                 payment: Some(Change { was: Some(self.payment.status), after: payment }),
                 events,
                 ..Changes::default()

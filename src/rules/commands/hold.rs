@@ -66,9 +66,9 @@ pub(super) fn decide(
     Ok(Decision {
         outcome: Ok(Outcome::Booking { booking: booking.clone(), replayed: false }),
         changes: Changes {
-            flight: Some(Change { was: flight.clone(), after }),
+            flights: vec![Change { was: flight.clone(), after }],
             events: vec![request(&booking, &payment, PaymentAction::Capture, now)],
-            booking: Some(Change { was: None, after: booking }),
+            bookings: vec![Change { was: None, after: booking }],
             payment: Some(Change { was: None, after: payment }),
             idempotency: record,
             pending_max: hold.pending_max,

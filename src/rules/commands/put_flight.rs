@@ -58,7 +58,7 @@ pub(super) fn decide(state: &State, put: &PutFlight, now: Timestamp) -> Result<D
         outcome: Ok(Outcome::Flight(after.clone())),
         changes: Changes {
             events: vec![Event::Airline(event, after.version, now)],
-            flight: Some(Change { was: flight.clone(), after }),
+            flights: vec![Change { was: flight.clone(), after }],
             ..Changes::default()
         },
     })

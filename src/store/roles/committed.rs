@@ -1,6 +1,7 @@
 //! The outcome of a commit: the commands that wrote nothing, and why.
 
-use crate::rules::{ChangeSet, Changes, ChangesId, Stale};
+use crate::domain::{Booking, BookingStatus};
+use crate::rules::{Change, ChangeSet, Changes, ChangesId, Stale};
 use std::collections::{BTreeSet, HashSet};
 
 /// The commands that wrote nothing.
@@ -35,10 +36,10 @@ impl Committed {
 
 /// Whether another booking has the id or the payment reference of a new booking.
 fn is_taken(command: &Changes, stale: &Stale) -> bool {
-    command
-        .booking
-        .as_ref()
-        .is_some_and(|booking| booking.was.is_none() && stale.bookings.contains(&booking.after.id))
+    let is_number_taken = |booking: &Change<Option<BookingStatus>, Booking>| {
+        booking.was.is_none() && stale.bookings.contains(&booking.after.id)
+    };
+    command.bookings.iter().any(is_number_taken)
         || command.payment.as_ref().is_some_and(|payment| {
             payment.was.is_none() && stale.payments.contains(&payment.after.reference)
         })

@@ -83,8 +83,7 @@ struct Gate {
 
 impl Gate {
     async fn pass(&self, changes: &ChangeSet) {
-        let changed = changes.commands.iter().filter_map(|command| command.flight.as_ref());
-        let flights: BTreeSet<FlightId> = changed.map(|change| change.after.id).collect();
+        let flights: BTreeSet<FlightId> = changes.flights().map(|change| change.after.id).collect();
         let mut closed_for = self.closed_for.subscribe();
         if flights.is_disjoint(&closed_for.borrow()) {
             return;
@@ -177,7 +176,7 @@ impl FaultyStore {
         loop {
             let was = self.real.flight(flight).await?.expect("the flight exists");
             let after = was.clone().next_version(was.updated_at);
-            let changes = Changes { flight: Some(Change { was, after }), ..Changes::default() };
+            let changes = Changes { flights: vec![Change { was, after }], ..Changes::default() };
             let overtaking = ChangeSet { commands: vec![changes], ..ChangeSet::default() };
             if self.real.commit(&overtaking).await?.stale.is_empty() {
                 return Ok(());
@@ -189,7 +188,7 @@ impl FaultyStore {
         let mut faults = self.faults.lock().expect("no panic");
         match *faults.front()? {
             fault @ (Fault::RefusesSeats(seats) | Fault::PanicsAtSeats(seats)) => {
-                let bookings = changes.commands.iter().filter_map(|c| c.booking.as_ref());
+                let bookings = changes.commands.iter().flat_map(|c| &c.bookings);
                 let struck = bookings.into_iter().any(|b| b.after.seats_booked == seats);
                 struck.then_some(fault)
             }
@@ -247,13 +246,13 @@ role! {
                 }
                 Some(Fault::LostToAnEqual) => {
                     let flights = changes.flights().cloned();
-                    let alone = |flight| Changes { flight: Some(flight), ..Changes::default() };
+                    let alone = |flight| Changes { flights: vec![flight], ..Changes::default() };
                     let equal = ChangeSet { commands: flights.map(alone).collect(), ..ChangeSet::default() };
                     self.real.commit(&equal).await?;
                     Err(lost())
                 }
                 Some(Fault::PaymentsOvertaken) => {
-                    let commands = changes.commands.iter().filter(|command| command.flight.is_none());
+                    let commands = changes.commands.iter().filter(|command| command.flights.is_empty());
                     let first = ChangeSet { commands: commands.cloned().collect(), ..ChangeSet::default() };
                     self.real.commit(&first).await?;
                     self.real.commit(changes).await

@@ -6,8 +6,8 @@ use airline_booking::domain::{
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    ChangeSet, ChangesId, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent, RequestKey,
-    RequestName, RequestRecord, Stale, State, Wanted,
+    Change, ChangeSet, ChangesId, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent,
+    RequestKey, RequestName, RequestRecord, Stale, State, Wanted,
 };
 use airline_booking::store::{
     Committed, Job, Lane, OutboxEntry, StoreError, flight_created, invalidation_of,
@@ -79,9 +79,11 @@ impl Rows {
     /// commit.
     fn check_limits(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
         let written = changes.iter().filter(|(id, _)| !stale.contains(id));
-        let new = written.filter_map(|(_, changes)| {
-            let booking = &changes.booking.as_ref().filter(|change| change.was.is_none())?.after;
-            Some(((booking.flight_id, booking.user_id), booking.created_at, changes.pending_max))
+        let new = written.flat_map(|(_, changes)| {
+            let new = changes.bookings.iter().filter(|change| change.was.is_none());
+            new.map(|Change { after: booking, .. }| {
+                ((booking.flight_id, booking.user_id), booking.created_at, changes.pending_max)
+            })
         });
         let new: Vec<_> = new.collect();
         for (holder, at, most) in &new {
@@ -99,8 +101,10 @@ impl Rows {
     fn note_free_seats(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
         let now = Instant::now();
         for (id, changes) in changes.iter() {
-            if let Some(change) = changes.flight.as_ref().filter(|_| !stale.contains(&id)) {
-                let flight = &change.after;
+            if stale.contains(&id) {
+                continue;
+            }
+            for Change { after: flight, .. } in &changes.flights {
                 self.free.entry(flight.id).or_default().push((now, flight.free_seats()));
             }
         }

@@ -128,8 +128,7 @@ impl SimStore {
     async fn wait_for_locks(&self, changes: &ChangeSet) -> Stale {
         let (usual, brief) = LOCK_WAITS;
         let deadline = Instant::now() + if changes.waits_briefly { brief } else { usual };
-        let flights = changes.commands.iter().filter_map(|command| command.flight.as_ref());
-        let flights: Vec<FlightId> = flights.map(|change| change.after.id).collect();
+        let flights: Vec<FlightId> = changes.flights().map(|change| change.after.id).collect();
         let free_at = {
             let rows = self.database.rows();
             flights.iter().filter_map(|flight| rows.locked.get(flight).copied()).max()
@@ -152,22 +151,18 @@ fn told(changes: &ChangeSet, committed: Result<&Committed, &StoreError>) -> Stri
         Err(error) => return format!("database: refuses a commit, {error}"),
     };
     let command = |(id, command): (ChangesId, &Changes)| {
-        let flight = command
-            .flight
-            .as_ref()
+        let flights = command
+            .flights
+            .iter()
             .map(|c| format!(" flight {}→{}", c.was.version, c.after.version));
-        let booking = command
-            .booking
-            .as_ref()
+        let bookings = command
+            .bookings
+            .iter()
             .map(|c| format!(" booking {} {:?}→{:?}", c.after.id, c.was, c.after.status));
         let payment =
             command.payment.as_ref().map(|c| format!(" payment {:?}→{:?}", c.was, c.after.status));
         let stale = if stale.contains(&id) { " STALE" } else { "" };
-        [flight, booking, payment]
-            .into_iter()
-            .flatten()
-            .chain([stale.to_owned()])
-            .collect::<String>()
+        flights.chain(bookings).chain(payment).chain([stale.to_owned()]).collect::<String>()
     };
     let commands: Vec<_> = changes.iter().map(command).collect();
     format!("database: commits{}", commands.join(","))
