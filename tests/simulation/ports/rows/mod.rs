@@ -1,18 +1,18 @@
 //! The tables of the simulated database, and what each statement of a store does to them at one instant.
 
+mod commit;
+
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
     Payment, PaymentReference, PaymentStatus, SeatCount, Timestamp, UserId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    Change, ChangeSet, ChangesId, Claim, Holder, IdempotencyRecord, NetChanges, OutboxEvent,
-    RequestKey, RequestName, RequestRecord, Stale, State, Wanted,
+    Claim, Holder, IdempotencyRecord, OutboxEvent, RequestKey, RequestName, RequestRecord, State,
+    Wanted,
 };
-use airline_booking::store::{
-    Committed, Job, Lane, OutboxEntry, StoreError, flight_created, invalidation_of,
-};
-use std::collections::{BTreeMap, BTreeSet};
+use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -50,177 +50,6 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Writes what is not stale, as a commit's transaction does.
-    pub fn commit(&mut self, changes: &ChangeSet, locked: &Stale) -> Result<Committed, StoreError> {
-        let all = changes.fold(&Stale::default());
-        let mut stale = self.stale(&all);
-        stale.flights.extend(&locked.flights);
-        let net = changes.fold(&stale);
-        self.commits += 1;
-        self.check(&net)?;
-        if let Some(invalidation) = invalidation_of(&net, changes) {
-            self.add_invalidation(invalidation);
-        }
-        self.note_free_seats(changes, &net.stale);
-        let written_not = net.stale.clone();
-        if planted!(commit_written_in_halves) && self.commits.is_multiple_of(16) {
-            self.write(NetChanges { flights: net.flights, ..NetChanges::default() });
-        } else {
-            self.write(net);
-        }
-        self.check_limits(changes, &written_not);
-        if planted!(stale_rows_are_not_reported) {
-            return Ok(Committed::default());
-        }
-        Ok(Committed::of(changes, &stale, locked))
-    }
-
-    /// A user that holds seats under a limit has no more unpaid seats than that, unless it holds others in the same
-    /// commit.
-    fn check_limits(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
-        let written = changes.iter().filter(|(id, _)| !stale.contains(id));
-        let new = written.flat_map(|(_, changes)| {
-            let new = changes.bookings.iter().filter(|change| change.was.is_none());
-            new.map(|Change { after: booking, .. }| {
-                ((booking.flight_id, booking.user_id), booking.created_at, changes.pending_max)
-            })
-        });
-        let new: Vec<_> = new.collect();
-        for (holder, at, most) in &new {
-            let is_only_one = new.iter().filter(|(other, ..)| other == holder).count() == 1;
-            let Some(most) = most.filter(|_| is_only_one) else { continue };
-            let pending = self.count_pending(*holder, *at);
-            if pending > i64::from(most) {
-                self.complaints
-                    .push(format!("limit: {holder:?} has {pending} unpaid seats of {most}"));
-            }
-        }
-    }
-
-    /// Notes the free seats that commands leave, also those in the middle of a batch.
-    fn note_free_seats(&mut self, changes: &ChangeSet, stale: &BTreeSet<ChangesId>) {
-        let now = Instant::now();
-        for (id, changes) in changes.iter() {
-            if stale.contains(&id) {
-                continue;
-            }
-            for Change { after: flight, .. } in &changes.flights {
-                self.free.entry(flight.id).or_default().push((now, flight.free_seats()));
-            }
-        }
-    }
-
-    /// Notes a flight's free seats where another than a commit changes it.
-    pub fn note_free_seats_of(&mut self, flight: FlightId) {
-        let free = self.flights[&flight].free_seats();
-        self.free.entry(flight).or_default().push((Instant::now(), free));
-    }
-
-    /// Whether the flight had so many free seats at some time since then.
-    pub fn had_free_seats(&self, flight: FlightId, free: SeatCount, since: Instant) -> bool {
-        let all = self.free.get(&flight).map(Vec::as_slice).unwrap_or_default();
-        let before = all.partition_point(|(at, _)| *at < since).saturating_sub(1);
-        all[before..].iter().any(|(_, known)| *known == free)
-    }
-
-    /// Rows that are not as the changes were decided on.
-    fn stale(&self, net: &NetChanges) -> Stale {
-        let is_key_taken = |record: &&IdempotencyRecord| {
-            let known = self.keys.get(&record.name());
-            let old = record.created_at - IdempotencyRecord::KEPT_FOR;
-            known.is_some_and(|known| known.created_at > old) && !planted!(keys_lapse_at_once)
-        };
-        let is_request_taken = |RequestRecord { request, created_at, .. }: &&RequestRecord| {
-            let known = self.requests.get(&request.name());
-            request.meets(known, *created_at) != Claim::New(()) && !planted!(keys_lapse_at_once)
-        };
-        let is_flight_stale = |id, version| {
-            self.flights.get(id).map(|f| f.version) != Some(version)
-                && !planted!(version_is_not_checked)
-        };
-        let is_booking_stale = |id, was: Option<BookingStatus>| {
-            self.bookings.get(id).map(|b| b.status) != was
-                && !planted!(statuses_are_not_checked)
-                && !(planted!(taken_number_is_not_noticed) && was.is_none())
-        };
-        let is_payment_stale = |reference, was| {
-            self.payments.get(reference).map(|p| p.status) != was
-                && !planted!(statuses_are_not_checked)
-        };
-        let exceeded = net.pending_limits.iter().filter(|limit| {
-            self.pending_seats(limit.holder, limit.at) > i64::from(limit.pending_max)
-        });
-        let flights = net.flights.iter().filter(|c| is_flight_stale(&c.after.id, c.was.version));
-        let bookings = net.bookings.iter().filter(|c| {
-            let is_paid_otherwise = c.was.is_none()
-                && self.paid_by.get(&c.after.payment_reference).is_some_and(|b| *b != c.after.id);
-            is_booking_stale(&c.after.id, c.was) || is_paid_otherwise
-        });
-        let payments = net.payments.iter().filter(|c| is_payment_stale(&c.after.reference, c.was));
-        Stale {
-            flights: flights.map(|c| c.after.id).collect(),
-            bookings: bookings.map(|c| c.after.id).collect(),
-            payments: payments.map(|c| c.after.reference).collect(),
-            keys: net
-                .idempotency
-                .iter()
-                .filter(is_key_taken)
-                .map(IdempotencyRecord::name)
-                .collect(),
-            pending: exceeded.map(|limit| limit.holder).collect(),
-            requests: net
-                .requests
-                .iter()
-                .filter(is_request_taken)
-                .map(|r| r.request.name())
-                .collect(),
-        }
-    }
-
-    /// The rules of the schema. A commit that breaks one is refused; nothing that is decided ever should.
-    fn check(&mut self, net: &NetChanges) -> Result<(), StoreError> {
-        for change in &net.flights {
-            if !change.after.is_sound() {
-                self.complaints.push(format!("a commit breaks I1: {:?}", change.after));
-                return Err(refused(format!("flight {} breaks I1", change.after.id)));
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, net: NetChanges) {
-        for change in net.flights {
-            let Some(row) = self.flights.get_mut(&change.after.id) else { continue };
-            *row = if change.after.differs_in_inventory_alone(&change.was) {
-                with_inventory_of(row, &change.after)
-            } else {
-                change.after
-            };
-        }
-        for change in net.payments {
-            let after = change.after;
-            if let Some(row) = self.payments.get_mut(&after.reference) {
-                (row.status, row.updated_at) = (after.status, after.updated_at);
-            } else {
-                self.payments.insert(after.reference, after);
-            }
-        }
-        for change in net.bookings {
-            let after = change.after;
-            if let Some(row) = self.bookings.get_mut(&after.id) {
-                self.earlier.insert(row.id, row.clone());
-                (row.status, row.failure_reason) = (after.status, after.failure_reason);
-                row.updated_at = after.updated_at;
-            } else {
-                self.paid_by.insert(after.payment_reference, after.id);
-                self.bookings.insert(after.id, after);
-            }
-        }
-        self.keys.extend(net.idempotency.into_iter().map(|record| (record.name(), record)));
-        self.requests.extend(net.requests.into_iter().map(|r| (r.request.name(), r)));
-        self.publish(&net.events);
-    }
-
     fn publish(&mut self, events: &[OutboxEvent]) {
         for entry in OutboxEntry::of(events).into_iter().flatten() {
             self.last_outbox += 1;
@@ -389,18 +218,6 @@ impl Rows {
 /// Whether the gateway is asked for the payment, and has not answered.
 pub fn waits_for_the_gateway(payment: &Payment) -> bool {
     matches!(payment.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
-}
-
-/// A hold or a settlement writes a flight's inventory alone, whatever its other columns are by now.
-fn with_inventory_of(row: &Flight, after: &Flight) -> Flight {
-    Flight {
-        available_seats: after.available_seats,
-        held_seats: after.held_seats,
-        blocked_seats: after.blocked_seats,
-        version: after.version,
-        updated_at: after.updated_at,
-        ..row.clone()
-    }
 }
 
 /// The statement failed.
