@@ -17,6 +17,8 @@ pub(super) struct Job {
     /// Takes the answer; `None` afterwards.
     reply: Option<oneshot::Sender<Result<Outcome, Error>>>,
     pub(super) arrived: Instant,
+    /// When another replica was first found to have locked the flight.
+    pub(super) locked_since: Option<Instant>,
     /// Ends when the command is answered.
     pub(super) span: Span,
     /// Whether the span belongs to a caller's trace.
@@ -67,6 +69,7 @@ impl Job {
             flight,
             reply: Some(reply),
             arrived: Instant::now(),
+            locked_since: None,
             span,
             has_caller_trace,
             permit: None,

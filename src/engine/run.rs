@@ -10,6 +10,7 @@ use crate::domain::FlightId;
 use crate::lock::Taken;
 use crate::telemetry::{Panicked, Part};
 use futures::{FutureExt as _, poll};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -18,6 +19,10 @@ use tokio::time::Instant;
 /// How long commands wait after another replica was found to have locked their flight: shorter than the
 /// time for which a released lock is reserved for the waiting replica.
 const LOCK_RETRY_AFTER: Duration = Duration::from_millis(2);
+
+/// How long commands wait for their flight's lock before they run without it. A replica that was killed keeps
+/// its locks for seconds; the version check of the commit protects the seats.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(300);
 
 impl Engine {
     /// Starts all batches that may start now.
@@ -43,7 +48,8 @@ impl Engine {
         });
     }
 
-    /// Runs one batch. Commands of flights that another replica has locked return to their queues.
+    /// Runs one batch. Commands of flights that another replica has locked return to their queues, unless they
+    /// have waited for [`LOCK_WAIT_MAX`].
     async fn run(&self, jobs: Vec<Job>, group: Group) {
         let parts = &self.shared.parts;
         let mut flights: Vec<FlightId> = jobs.iter().map(|job| job.flight).collect();
@@ -53,9 +59,10 @@ impl Engine {
         let mut slot = BatchSlot { engine, group, flights: flights.clone(), locked_rows };
 
         let taken = parts.locks.take(&flights).await;
+        slot.flights = taken.flights.clone();
+        slot.flights.extend(waited_for(&jobs, &taken));
         let (mut ours, elsewhere): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| taken.flights.contains(&job.flight));
-        slot.flights.clone_from(&taken.flights);
+            jobs.into_iter().partition(|job| slot.flights.contains(&job.flight));
         let locks = LockGuard { parts, taken: Some(taken) };
         if !elsewhere.is_empty() {
             let engine = self.clone();
@@ -92,12 +99,24 @@ impl Engine {
         run.await
     }
 
-    async fn requeue_later(&self, jobs: Vec<Job>) {
+    async fn requeue_later(&self, mut jobs: Vec<Job>) {
+        for job in &mut jobs {
+            job.locked_since.get_or_insert_with(Instant::now);
+        }
         self.shared.parts.metrics.lock_waits.inc_by(jobs.len() as u64);
         tokio::time::sleep(LOCK_RETRY_AFTER).await;
         self.shared.scheduler.lock().requeue(jobs);
         self.dispatch();
     }
+}
+
+/// The flights that another replica has kept locked for too long.
+fn waited_for(jobs: &[Job], taken: &Taken) -> BTreeSet<FlightId> {
+    let is_late = |job: &&Job| {
+        job.locked_since.is_some_and(|since| since.elapsed() >= LOCK_WAIT_MAX)
+            && !taken.flights.contains(&job.flight)
+    };
+    jobs.iter().filter(is_late).map(|job| job.flight).collect()
 }
 
 /// The locks of a running batch; released even if the batch panics.

@@ -1,6 +1,6 @@
 //! Flight locks in Redis: one key a flight, taken by `SET NX PX` with a random token.
 //!
-//! A lock lapses after its lease, so that a crash costs others seconds; a longer batch renews it. For
+//! A lock lapses after its lease, so that a crash does not keep it for ever; a longer batch renews it. For
 //! fairness a replica that does not get a flight leaves its name in a second key, and the holder's release
 //! hands the lock over to that name. Otherwise a busy replica would take its own lock again before another
 //! one asks.

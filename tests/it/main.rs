@@ -60,6 +60,7 @@ mod killed_erasures;
 mod local_services;
 mod locked_rows;
 mod logs;
+mod lost_locks;
 mod many_connections;
 mod metrics;
 mod metrics_port;
