@@ -8,7 +8,7 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 
 /// The key by which cities are compared.
-pub(super) fn city_key(city: &str) -> String {
+pub fn city_key(city: &str) -> String {
     let mut key = String::with_capacity(city.len());
     fold_into(&mut key, city);
     key

@@ -14,6 +14,7 @@ mod payment;
 mod route;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
+pub use city::city_key;
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -260,21 +261,37 @@ impl Currency {
     /// A price in this currency; broken rules are added at `/price`.
     pub fn priced(self, invalid: &mut Invalid, price: Money) -> Money {
         let (least, most) = (Money::least_of(self), Money::most_of(self));
-        match price.in_currency(self) {
-            Ok(price) if price < least || price > most => {
-                invalid.add("/price", format!("must be {least} to {most}"));
-            }
-            Ok(price) => return price,
+        self.amount(invalid, "/price", price, least..=most)
+    }
+
+    /// The taxes in a price; broken rules are added at `/taxes`.
+    pub fn taxed(self, invalid: &mut Invalid, taxes: Money, price: Money) -> Money {
+        // A price that breaks its own rules bounds nothing.
+        let is_sound = (Money::least_of(self)..=Money::most_of(self)).contains(&price);
+        let most = if is_sound { price } else { Money::most_of(self) };
+        self.amount(invalid, "/taxes", taxes, Money::whole(0, self)..=most)
+    }
+
+    fn amount(
+        self,
+        invalid: &mut Invalid,
+        pointer: &str,
+        amount: Money,
+        range: RangeInclusive<Money>,
+    ) -> Money {
+        match amount.in_currency(self) {
+            Ok(amount) if range.contains(&amount) => return amount,
+            Ok(_) => invalid.add(pointer, format!("must be {} to {}", range.start(), range.end())),
             Err(_) if self.decimals() == 0 => {
-                invalid.add("/price", format!("must have no decimals: {self} has none"));
+                invalid.add(pointer, format!("must have no decimals: {self} has none"));
             }
             Err(_) => {
                 let decimals = self.decimals();
                 let rule = format!("must have at most {decimals} decimals, as {self} has");
-                invalid.add("/price", format!("{rule}; thousands are not separated"));
+                invalid.add(pointer, format!("{rule}; thousands are not separated"));
             }
         }
-        price
+        amount
     }
 }
 

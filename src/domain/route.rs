@@ -21,13 +21,28 @@ pub fn route_key(source: &str, destination: &str) -> String {
     key
 }
 
-/// A route on one schedule day: the subject of one search and of one cached answer.
+/// A route on one schedule day, the subject of one search and of one cached answer; or a day's
+/// [timetable](DayKey::timetable).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DayKey {
     /// The route, as by [`route_key`].
     pub route: String,
     /// The day, in the schedule's time zone.
     pub date: NaiveDate,
+}
+
+impl DayKey {
+    /// The key of the timetable of a day: every route's times and prices, without seats. No route has it,
+    /// since a route's key holds a `#`.
+    pub const fn timetable(date: NaiveDate) -> Self {
+        Self { route: String::new(), date }
+    }
+
+    /// The keys whose answers a new flight of this route and day invalidates.
+    #[must_use]
+    pub fn with_timetable(&self) -> [Self; 2] {
+        [self.clone(), Self::timetable(self.date)]
+    }
 }
 
 impl fmt::Display for DayKey {

@@ -132,6 +132,7 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "total_seats",
             "flight_status",
             "price",
+            "taxes",
             "currency",
             "version",
             "created_at",

@@ -3,6 +3,7 @@
 use super::{postgres, sqlite};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
+use std::sync::Arc;
 
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,21 @@ pub enum StoreError {
     /// The statement failed and nothing was written: a rule of the schema, or a bug.
     #[error("the store refused")]
     Refused(#[source] anyhow::Error),
+}
+
+impl StoreError {
+    /// A copy of the error of a load, for one of the callers that shared it: of the same kind and cause.
+    pub fn shared(error: Arc<Self>) -> Self {
+        match &*error {
+            Self::Unavailable(_) => Self::Unavailable(error.into()),
+            Self::Locked(_) => Self::Locked(error.into()),
+            Self::TimedOut(_) => Self::TimedOut(error.into()),
+            Self::Corrupt { table, column, row } => {
+                Self::Corrupt { table, column, row: row.clone() }
+            }
+            Self::Refused(_) => Self::Refused(error.into()),
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

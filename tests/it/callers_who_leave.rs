@@ -116,6 +116,7 @@ fn new_flight(now: Timestamp) -> (NewFlight, DayKey) {
         total_seats: 1_000,
         flight_status: airline_booking::domain::FlightStatus::Scheduled,
         price: airline_booking::domain::Money::from_minor(250_000),
+        taxes: airline_booking::domain::Money::default(),
     };
     let day = DayKey { route: route_key("Delhi", "Mumbai"), date: flight.departs_at.date_naive() };
     (flight, day)

@@ -38,7 +38,7 @@ async fn the_flight_of_the_specification_works_unchanged() {
             "id": 1, "source": "Delhi", "destination": "Mumbai",
             "timestamp": "2025-01-20T10:00:00Z", "available_seats": 150, "held_seats": 0,
             "blocked_seats": 30, "total_seats": 180, "flight_status": "scheduled",
-            "price": 2500.0, "currency": "INR", "version": 1,
+            "price": 2500.0, "taxes": 0.0, "currency": "INR", "version": 1,
             "created_at": null, "updated_at": null
         })
     );
@@ -86,6 +86,7 @@ async fn prices_of_another_currency_are_not_compared() {
             total_seats: 9,
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(minor),
+            taxes: Money::default(),
         };
         let day = DayKey { route: route_key("Delhi", "Mumbai"), date: at.date_naive() };
         let currency = currency.parse().expect("a currency");

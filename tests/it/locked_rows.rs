@@ -75,6 +75,7 @@ impl Fixture {
             total_seats: 100,
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(250_000),
+            taxes: Money::default(),
         };
         let day =
             DayKey { route: route_key("Delhi", "Mumbai"), date: flight.departs_at.date_naive() };

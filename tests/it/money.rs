@@ -75,10 +75,10 @@ async fn a_price_with_more_decimals_than_its_currency_is_refused_and_never_round
 
 #[tokio::test]
 async fn answers_and_events_show_exactly_the_decimals_of_the_currency() {
-    for (code, price, one, three) in [
-        ("JPY", "2500", "2500", "7500"),
-        ("KWD", "2.505", "2.505", "7.515"),
-        ("INR", "2500.5", "2500.50", "7501.50"),
+    for (code, price, one, three, zero) in [
+        ("JPY", "2500", "2500", "7500", "0"),
+        ("KWD", "2.505", "2.505", "7.515", "0.000"),
+        ("INR", "2500.5", "2500.50", "7501.50", "0.00"),
     ] {
         let app = in_currency(code).await;
         let mut events = app.bus.listen(Topic::AirlineEvents).await.expect("a listener");
@@ -90,7 +90,7 @@ async fn answers_and_events_show_exactly_the_decimals_of_the_currency() {
 
         assert_eq!(app.booking(booking).await["status"], "completed");
         let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
-        let shown = format!("\"price\":{one},\"currency\":\"{code}\"");
+        let shown = format!("\"price\":{one},\"taxes\":{zero},\"currency\":\"{code}\"");
         for path in [format!("/api/v1/flights/{id}"), search.into(), format!("{search}&sort=price")]
         {
             let text = text_of(&app, &path).await;

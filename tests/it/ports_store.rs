@@ -205,6 +205,7 @@ fn new_flight(seats: i32, departs_at: Timestamp) -> NewFlight {
         total_seats: seats,
         flight_status: FlightStatus::Scheduled,
         price: "2500.00".parse().expect("a price"),
+        taxes: airline_booking::domain::Money::default(),
     }
 }
 

@@ -35,6 +35,7 @@ fn state() -> State {
             total_seats: 12,
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(250_000),
+            taxes: Money::default(),
         };
         let currency = "INR".parse().expect("a currency");
         state.flights.insert(FlightId(id), flight.into_flight(FlightId(id), currency, start()));

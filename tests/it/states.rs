@@ -36,6 +36,7 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
         total_seats: 10,
         flight_status: FlightStatus::Scheduled,
         price: Money::from_minor(250_000),
+        taxes: Money::default(),
     };
     let mut flight = new.into_flight(FlightId(1), currency, start());
     match booking {

@@ -305,5 +305,6 @@ fn flight(number: usize, world: &World) -> NewFlight {
         total_seats: seats,
         flight_status: FlightStatus::Scheduled,
         price: "2500.00".parse().expect("a price"),
+        taxes: airline_booking::domain::Money::default(),
     }
 }

@@ -98,17 +98,20 @@ fn fixed_flight(
 ) -> NewFlight {
     let departs_at = NaiveDate::from_ymd_opt(2025, 1, day.into())
         .and_then(|date| date.and_hms_opt(hour.into(), 0, 0))
-        .expect("the table holds real instants");
+        .expect("the table holds real instants")
+        .and_utc();
+    let named = |name| CITIES.iter().find(|city| city.name == name).expect("a city of the table");
     NewFlight {
         flight_number: None,
         source: source.into(),
         destination: destination.into(),
-        departs_at: departs_at.and_utc(),
-        arrives_at: None,
+        departs_at,
+        arrives_at: Some(departs_at + flying_time(named(source), named(destination))),
         available_seats: available,
         total_seats: total,
         flight_status: FlightStatus::Scheduled,
         price: Money::whole(price, currency),
+        taxes: taxes(price, currency),
     }
 }
 
@@ -174,28 +177,24 @@ impl Service<'_> {
         let local = date.and_hms_opt(0, 0, 0)? + minutes;
         let departs_at: DateTime<FixedOffset> = local.and_local_timezone(IST).single()?;
         let total_seats = [180, 150, 120][self.number % 3];
+        let price = self.price(date.weekday());
         Some(NewFlight {
             flight_number: Some(self.flight_number().into()),
             source: self.source.name.into(),
             destination: self.destination.name.into(),
             departs_at: departs_at.to_utc(),
-            arrives_at: Some((departs_at + self.flying_time()).to_utc()),
+            arrives_at: Some((departs_at + flying_time(self.source, self.destination)).to_utc()),
             available_seats: total_seats,
             total_seats,
             flight_status: FlightStatus::Scheduled,
-            price: self.price(date.weekday(), currency),
+            price: Money::whole(price, currency),
+            taxes: taxes(price, currency),
         })
-    }
-
-    /// Half an hour of taxiing, climb and descent, and 12 km a minute; in five-minute steps.
-    fn flying_time(&self) -> TimeDelta {
-        let minutes = 30 + distance_km(self.source, self.destination) / 12;
-        TimeDelta::minutes(minutes - minutes % 5)
     }
 
     /// 1,000 and 1.30 a km; a tenth more on Fridays and Sundays, a tenth less before seven; in
     /// steps of 50.
-    fn price(&self, weekday: Weekday, currency: Currency) -> Money {
+    fn price(&self, weekday: Weekday) -> i64 {
         let mut price = 1_000 + distance_km(self.source, self.destination) * 13 / 10;
         if matches!(weekday, Weekday::Fri | Weekday::Sun) {
             price += price / 10;
@@ -203,8 +202,19 @@ impl Service<'_> {
         if self.departs_minute < 7 * 60 {
             price -= price / 10;
         }
-        Money::whole(price - price % 50, currency)
+        price - price % 50
     }
+}
+
+/// Half an hour of taxiing, climb and descent, and 12 km a minute; in five-minute steps.
+fn flying_time(source: &City, destination: &City) -> TimeDelta {
+    let minutes = 30 + distance_km(source, destination) / 12;
+    TimeDelta::minutes(minutes - minutes % 5)
+}
+
+/// 12 percent of the price, in whole units.
+fn taxes(price: i64, currency: Currency) -> Money {
+    Money::whole(price * 12 / 100, currency)
 }
 
 /// The great circle's length.

@@ -1,6 +1,6 @@
 //! Fields of a line, as people and spreadsheets write them.
 
-use crate::domain::{Currency, FlightStatus, Invalid, Money, SeatCount, Timestamp};
+use crate::domain::{FlightStatus, Invalid, Money, SeatCount, Timestamp};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use strum::VariantNames as _;
 
@@ -87,26 +87,20 @@ pub(super) fn status(invalid: &mut Invalid, text: &str) -> FlightStatus {
     })
 }
 
-/// A price. If semicolons separate the fields, the decimal point may be a comma.
-pub(super) fn price(
+/// An amount. If semicolons separate the fields, the decimal point may be a comma.
+pub(super) fn amount(
     invalid: &mut Invalid,
-    currency: Currency,
+    pointer: &str,
     text: &str,
     comma_is_decimal: bool,
-) -> Money {
+) -> Option<Money> {
     let one_comma = text.matches(',').count() == 1 && !text.contains('.');
     let parsed = if comma_is_decimal && one_comma {
         text.replacen(',', ".", 1).parse::<Money>()
     } else {
         text.parse()
     };
-    match parsed {
-        Ok(price) => currency.priced(invalid, price),
-        Err(error) => {
-            invalid.add("/price", format!("{error}{}", instead_of(text)));
-            Money::default()
-        }
-    }
+    parsed.map_err(|error| invalid.add(pointer, format!("{error}{}", instead_of(text)))).ok()
 }
 
 /// The end of a message: the text that was read.

@@ -11,7 +11,7 @@ const LINE_MAX: u64 = 64 * 1024;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Known columns. The first five are required.
-pub(super) const KNOWN: [&str; 11] = [
+pub(super) const KNOWN: [&str; 12] = [
     "source",
     "destination",
     "timestamp",
@@ -21,6 +21,7 @@ pub(super) const KNOWN: [&str; 11] = [
     "arrival_timestamp",
     "available_seats",
     "flight_status",
+    "taxes",
     "id",
     "version",
 ];

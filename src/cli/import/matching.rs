@@ -139,7 +139,7 @@ fn spans(lines: &[Line], zone: ScheduleZone) -> Vec<RouteSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, NewFlight};
+    use crate::domain::{Currency, Money, NewFlight};
 
     fn inr() -> Currency {
         "INR".parse().expect("a currency")
@@ -156,9 +156,17 @@ mod tests {
             total_seats: 180,
             flight_status: FlightStatus::Scheduled,
             price: "2500".parse().expect("a price"),
+            taxes: Money::default(),
         };
-        let (says_available, says_status) = (false, false);
-        Line { number, id: None, version: None, flight, says_available, says_status }
+        Line {
+            number,
+            id: None,
+            version: None,
+            flight,
+            says_available: false,
+            says_status: false,
+            says_taxes: false,
+        }
     }
 
     fn flight(id: i64, name: &str, at: &str) -> Flight {

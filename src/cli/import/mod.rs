@@ -41,6 +41,7 @@ hyphens in a name make no difference:
   price                 price of one seat (2500.00)
   flight_number         optional; stored in capitals without spaces and hyphens (ai 101 is AI101)
   arrival_timestamp     optional, RFC 3339
+  taxes                 optional, part of the price that a refund always returns; default: 0
   available_seats       optional, seats to sell; default: total_seats
   flight_status         optional; default: scheduled
 Commas, semicolons or tabs separate the fields; with semicolons 2500,00 is a price too. Blank lines are
@@ -48,7 +49,7 @@ skipped, and so are comments (#) before the column names. FILE may be - (standar
 Two lines for the same flight must not differ. A flight that is stored already (same number, route and
 departure) stays as it is.
 
-With --update such a flight gets the line's times, price, status and seats, by the rules of PUT /flights. An
+With --update such a flight gets the line's times, price, taxes, status and seats, by the rules of PUT /flights. An
 empty field changes nothing. available_seats counts all seats to sell here, including sold ones. A flight
 with another departure time is found by its number and route on the same day or within 12 hours, if only one
 flight matches. Two more columns are read:

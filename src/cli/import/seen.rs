@@ -27,7 +27,8 @@ impl Seen {
             flight.departs_at,
         );
         let seats = (flight.total_seats, flight.available_seats);
-        let rest = (seats, flight.price, flight.arrives_at, flight.flight_status, line.id);
+        let amounts = (flight.price, flight.taxes);
+        let rest = (seats, amounts, flight.arrives_at, flight.flight_status, line.id);
         let entry = (shortened(line.number), self.hasher.hash_one(rest) as u32);
         if let Some(id) = line.id {
             let whole = (entry.0, self.hasher.hash_one((key, rest)) as u32);
@@ -42,7 +43,7 @@ impl Seen {
                 line,
                 earlier,
                 "same number, route and departure",
-                "different seats, price, status or arrival",
+                "different seats, price, taxes, status or arrival",
             )),
         }
     }

@@ -1,6 +1,6 @@
 //! Reads flights from CSV text: the first line names the columns, each other line is a flight.
 
-use super::fields::{instant, natural, price, seats, shown, status};
+use super::fields::{amount, instant, natural, seats, shown, status};
 use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
 use crate::domain::{Currency, FlightId, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
@@ -38,6 +38,8 @@ pub(super) struct Line {
     pub(super) says_available: bool,
     /// Whether the line has `flight_status`.
     pub(super) says_status: bool,
+    /// Whether the line has `taxes`.
+    pub(super) says_taxes: bool,
 }
 
 /// The position of each column.
@@ -50,6 +52,7 @@ struct Columns {
     timestamp: usize,
     total_seats: usize,
     price: usize,
+    taxes: Option<usize>,
     flight_number: Option<usize>,
     arrival_timestamp: Option<usize>,
     available_seats: Option<usize>,
@@ -82,6 +85,7 @@ impl Columns {
             timestamp: required("timestamp"),
             total_seats: required("total_seats"),
             price: required("price"),
+            taxes: optional("taxes"),
             flight_number: optional("flight_number"),
             arrival_timestamp: optional("arrival_timestamp"),
             available_seats: optional("available_seats"),
@@ -106,7 +110,13 @@ impl Columns {
         let total_seats = seats(&mut invalid, "/total_seats", field(self.total_seats));
         let available_seats = given(self.available_seats)
             .map_or(total_seats, |text| seats(&mut invalid, "/available_seats", text));
-        let price = price(&mut invalid, self.currency, field(self.price), self.comma_is_decimal);
+        let (currency, comma_is_decimal) = (self.currency, self.comma_is_decimal);
+        let price = amount(&mut invalid, "/price", field(self.price), comma_is_decimal)
+            .map(|price| currency.priced(&mut invalid, price))
+            .unwrap_or_default();
+        let taxes = given(self.taxes)
+            .and_then(|text| amount(&mut invalid, "/taxes", text, comma_is_decimal))
+            .map(|taxes| currency.taxed(&mut invalid, taxes, price));
         let flight_status = given(self.flight_status).map(|text| status(&mut invalid, text));
         let id = given(self.id).map(|text| FlightId(natural(&mut invalid, "/id", text)));
         let version = given(self.version).map(|text| natural(&mut invalid, "/version", text));
@@ -121,6 +131,7 @@ impl Columns {
             total_seats,
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price,
+            taxes: taxes.unwrap_or_default(),
         };
         Ok(Line {
             number,
@@ -129,6 +140,7 @@ impl Columns {
             flight: flight.checked(self.currency)?,
             says_available: given(self.available_seats).is_some(),
             says_status: flight_status.is_some(),
+            says_taxes: taxes.is_some(),
         })
     }
 }

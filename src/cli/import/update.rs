@@ -192,6 +192,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
         total_seats: (new.total_seats != flight.total_seats).then_some(new.total_seats),
         flight_status: line.says_status.then_some(new.flight_status),
         price: Some(new.price),
+        taxes: line.says_taxes.then_some(new.taxes),
         currency: Some(currency.as_str().into()),
         ..FlightPatch::default()
     };
@@ -219,7 +220,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{FlightStatus, NewFlight, Timestamp};
+    use crate::domain::{FlightStatus, Money, NewFlight, Timestamp};
 
     fn inr() -> Currency {
         "INR".parse().expect("a currency")
@@ -240,10 +241,18 @@ mod tests {
             total_seats: total,
             flight_status: FlightStatus::Scheduled,
             price: "2500".parse().expect("a price"),
+            taxes: Money::default(),
         };
         let flight = flight.checked(inr()).expect("sound");
-        let (says_available, says_status) = (true, false);
-        Line { number: 2, id: None, version: None, flight, says_available, says_status }
+        Line {
+            number: 2,
+            id: None,
+            version: None,
+            flight,
+            says_available: true,
+            says_status: false,
+            says_taxes: false,
+        }
     }
 
     /// A flight of 180 seats, 150 of them to sell here, with seats sold and held.

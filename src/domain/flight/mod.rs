@@ -78,8 +78,10 @@ pub struct Flight {
     pub total_seats: SeatCount,
     /// State.
     pub flight_status: FlightStatus,
-    /// Price of one seat.
+    /// Price of one seat: all that a passenger pays.
     pub price: Money,
+    /// Part of the price that a refund always returns. 0 to the price.
+    pub taxes: Money,
     /// The price's currency.
     #[schema(value_type = String, example = "INR")]
     pub currency: Currency,
@@ -106,6 +108,14 @@ impl Flight {
             ..earlier.clone()
         };
         inventory_of_self == *self
+    }
+
+    /// Whether a timetable shows both alike: route, times, status, price and currency are equal.
+    pub fn has_schedule_of(&self, other: &Self) -> bool {
+        let facts = |f: &Self| (f.departs_at, f.arrives_at, f.flight_status, f.price, f.currency);
+        facts(self) == facts(other)
+            && self.source == other.source
+            && self.destination == other.destination
     }
 
     /// Seats that can be bought now.
@@ -187,6 +197,7 @@ mod tests {
             total_seats: 9,
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(250_000),
+            taxes: Money::from_minor(0),
         };
         new.into_flight(FlightId(1), "INR".parse().expect("a currency"), at(created_at))
     }

@@ -27,13 +27,15 @@ pub struct NewFlight {
     pub flight_status: FlightStatus,
     /// Price of one seat.
     pub price: Money,
+    /// Part of the price that a refund always returns.
+    pub taxes: Money,
 }
 
 impl NewFlight {
     /// The largest number of seats that a flight can have.
     pub const TOTAL_SEATS_MAX: SeatCount = 10_000;
 
-    /// The flight, trimmed, with a normalised number and its price in `currency`.
+    /// The flight, trimmed, with a normalised number and its amounts in `currency`.
     ///
     /// # Errors
     ///
@@ -47,6 +49,7 @@ impl NewFlight {
         check_number(&mut invalid, self.flight_number.as_deref());
         check_times(&mut invalid, self.departs_at, self.arrives_at);
         self.price = currency.priced(&mut invalid, self.price);
+        self.taxes = currency.taxed(&mut invalid, self.taxes, self.price);
         if !(1..=Self::TOTAL_SEATS_MAX).contains(&self.total_seats) {
             invalid.add("/total_seats", format!("must be 1 to {}", Self::TOTAL_SEATS_MAX));
         }
@@ -73,6 +76,7 @@ impl NewFlight {
             total_seats: self.total_seats,
             flight_status: self.flight_status,
             price: self.price,
+            taxes: self.taxes,
             currency,
             version: 1,
             created_at: now,

@@ -50,6 +50,8 @@ pub struct FlightPatch {
     pub flight_status: Option<FlightStatus>,
     /// A new price of one seat.
     pub price: Option<Money>,
+    /// New taxes of one seat.
+    pub taxes: Option<Money>,
     /// Currency of the price; refused unless it is the flight's.
     pub currency: Option<Arc<str>>,
 }
@@ -96,6 +98,10 @@ impl FlightPatch {
         // An equal amount is checked too: its text may be ambiguous.
         if price != flight.price || price.in_currency(after.currency).is_err() {
             after.price = after.currency.priced(&mut invalid, price);
+        }
+        after.taxes = self.taxes.unwrap_or(after.taxes);
+        if self.taxes.is_some() || after.price != flight.price {
+            after.taxes = after.currency.taxed(&mut invalid, after.taxes, after.price);
         }
         if let Some(currency) = &self.currency {
             flight.currency.check(&mut invalid, currency);

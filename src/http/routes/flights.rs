@@ -17,6 +17,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 
 /// The path of flights; part of the idempotency keys in the store.
@@ -74,7 +75,11 @@ pub(crate) async fn create(
 
 /// The content of the request, whatever its notation: a repeat with the same key must have the same.
 fn content(flight: &NewFlight) -> impl Serialize + use<> {
-    let price = flight.price.stored();
+    // A request without taxes has the content that it had before there were taxes.
+    let price = match (flight.price.stored(), flight.taxes.stored()) {
+        (price, 0) => json!(price),
+        both => json!(both),
+    };
     let seats = (flight.available_seats, flight.total_seats);
     let times = (flight.departs_at, flight.arrives_at);
     let route = (flight.source.to_string(), flight.destination.to_string());

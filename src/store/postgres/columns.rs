@@ -26,6 +26,8 @@ macro_rules! flight_columns {
             $crate::store::postgres::columns::instant_column!("arrival_timestamp"),
             ", available_seats, held_seats, blocked_seats, total_seats, flight_status, ",
             $crate::store::postgres::columns::money_column!("price"),
+            ", ",
+            $crate::store::postgres::columns::money_column!("taxes"),
             ", currency, version::bigint AS version, ",
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",

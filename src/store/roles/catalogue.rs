@@ -12,7 +12,7 @@ pub const OTHERS_MAX: i64 = 100;
 #[async_trait]
 pub trait Catalogue: Send + Sync + 'static {
     /// Creates a flight. The same transaction writes `flight.created` and the invalidation of the day's
-    /// cached searches to the outbox.
+    /// cached searches and timetable to the outbox.
     async fn create_flight(
         &self,
         flight: NewFlight,
@@ -53,6 +53,10 @@ pub trait Catalogue: Send + Sync + 'static {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError>;
+
+    /// Flights of every route that depart in `[from, until)` and have a status that can be booked, sold-out
+    /// ones too; by departure, then id. The caller applies the closing time.
+    async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError>;
 
     /// Flights of any status that depart in these spans. The spans must not overlap.
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError>;

@@ -4,7 +4,7 @@
 macro_rules! flight_columns {
     () => {
         "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
-         held_seats, blocked_seats, total_seats, flight_status, price, currency, version, \
+         held_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, version, \
          created_at, updated_at"
     };
 }

@@ -302,6 +302,7 @@ role! {
             flights: &[NewFlight], currency: Currency, now: Timestamp
         ) -> Answer<usize>;
         async fn search(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
+        async fn on_sale(from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn departures(spans: &[RouteSpan]) -> Answer<Vec<Flight>>;
         async fn is_empty() -> Answer<bool>;
         async fn numbered(numbers: &[String]) -> Answer<Numbered>;

@@ -57,6 +57,10 @@ pub(crate) struct FlightBody {
     #[schema(value_type = Money, required = false)]
     #[serde(default)]
     price: Sent<Money>,
+    /// Part of the price that a refund always returns: 0 (the default) to the price.
+    #[schema(value_type = Money, required = false)]
+    #[serde(default)]
+    taxes: Sent<Money>,
     /// The currency of `price`, which must be the flight's own.
     #[schema(value_type = String, required = false)]
     #[serde(default)]
@@ -99,6 +103,7 @@ impl Shaped for FlightBody {
             ("total_seats", Kind::Integer32),
             ("flight_status", Kind::Text),
             ("price", Kind::Money),
+            ("taxes", Kind::Money),
             ("currency", Kind::Text),
             ("version", Kind::Integer64),
         ],
@@ -158,6 +163,8 @@ pub(crate) struct NewFlightBody {
     flight_status: Option<String>,
     /// Price of one seat: a number or a string, with no more decimals than the currency has.
     price: Money,
+    /// Part of the price that a refund always returns: 0 (the default) to the price.
+    taxes: Option<Money>,
     /// The currency of `price`, which must be the service's (`CURRENCY`).
     currency: Option<String>,
     /// Ignored: the version of a new flight is 1.
@@ -211,6 +218,7 @@ impl FlightBody {
             total_seats: total_seats.copied().unwrap_or(NewFlight::TOTAL_SEATS_MAX),
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price: price.copied().unwrap_or(Money::most_of(currency)),
+            taxes: self.taxes.value().copied().unwrap_or_default(),
         };
         debug_assert!(timestamp.is_some() || !invalid.0.is_empty());
         match flight.checked(currency) {
@@ -232,6 +240,7 @@ impl FlightBody {
             ("total_seats", self.total_seats == Sent::Null),
             ("flight_status", self.flight_status == Sent::Null),
             ("price", self.price == Sent::Null),
+            ("taxes", self.taxes == Sent::Null),
             ("currency", self.currency == Sent::Null),
             ("version", self.version == Sent::Null),
         ] {
@@ -259,6 +268,7 @@ impl FlightBody {
             available_seats: self.available_seats.value().copied(),
             total_seats: self.total_seats.value().copied(),
             price: self.price.value().copied(),
+            taxes: self.taxes.value().copied(),
             currency: text(&self.currency).map(Into::into),
         }
     }

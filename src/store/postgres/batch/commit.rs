@@ -160,7 +160,7 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     sqlx::query(
         "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
                 timestamp = instant($6), arrival_timestamp = instant($7), flight_status = $8,
-                price = major($9)
+                price = major($9), taxes = major($10)
           WHERE id = $1",
     )
     .bind(flight.id.0)
@@ -172,6 +172,7 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     .bind(flight.arrives_at.map(micros))
     .bind(flight.flight_status.as_str())
     .bind(flight.price.stored())
+    .bind(flight.taxes.stored())
     .execute(connection)
     .await?;
     Ok(())

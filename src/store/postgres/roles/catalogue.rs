@@ -29,15 +29,15 @@ const IMPORT_ROWS: usize = 10_000;
 /// already.
 const INSERT_NEW: &str = "
 INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
-       available_seats, blocked_seats, total_seats, flight_status, price, currency, version,
+       available_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, version,
        created_at, updated_at)
 SELECT c.flight_number, c.source, c.destination, c.route, instant(c.departs), instant(c.arrives),
-       c.available, c.total - c.available, c.total, c.status, major(c.price), $11, 1,
+       c.available, c.total - c.available, c.total, c.status, major(c.price), major(c.taxes), $11, 1,
        instant($12), instant($12)
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-              $7::int[], $8::int[], $9::text[], $10::bigint[])
+              $7::int[], $8::int[], $9::text[], $10::bigint[], $14::bigint[])
        WITH ORDINALITY AS c (flight_number, source, destination, route, departs, arrives,
-                             available, total, status, price, position)
+                             available, total, status, price, taxes, position)
  WHERE $13 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
         WHERE f.route = c.route AND f.timestamp = instant(c.departs)
@@ -53,6 +53,15 @@ const SEARCH: &str = concat!(
        WHERE route = $1 AND flights.timestamp >= instant($2) AND flights.timestamp < instant($3)
          AND flight_status IN ('scheduled', 'on_time', 'delayed')
          AND available_seats > held_seats
+       ORDER BY flights.timestamp, id"
+);
+
+const ON_SALE: &str = concat!(
+    "SELECT ",
+    flight_columns!(),
+    " FROM flights
+       WHERE flights.timestamp >= instant($1) AND flights.timestamp < instant($2)
+         AND flight_status IN ('scheduled', 'on_time', 'delayed')
        ORDER BY flights.timestamp, id"
 );
 
@@ -129,6 +138,12 @@ impl Catalogue for PostgresStore {
         self.guard.bound(search(&self.primary, &self.unreadable, route, from, until)).await
     }
 
+    async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError> {
+        let on_sale = sqlx::query(ON_SALE).bind(micros(from)).bind(micros(until));
+        let rows = self.guard.bound(on_sale.fetch_all(&self.primary)).await?;
+        Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
+    }
+
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
         let departures = sqlx::query_as(DEPARTURES)
             .bind(spans.iter().map(|span| span.route.as_str()).collect::<Vec<_>>())
@@ -192,6 +207,7 @@ async fn insert(
         .bind(currency.as_str())
         .bind(micros(now))
         .bind(even_if_stored)
+        .bind(column(flights, |f| f.taxes.stored()))
         .fetch_all(connection)
         .await
         .map_err(StoreError::from)
@@ -251,7 +267,7 @@ async fn create_in(
     };
     let created = flight.into_flight(FlightId(id), currency, now);
     insert_outbox(tx, &[outbox::flight_created(&created, now)]).await?;
-    insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
+    insert_invalidation(tx, &outbox::days(&day.with_timetable())).await?;
     Ok(created)
 }
 

@@ -35,6 +35,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0012_adopted_flights",
     "0013_bookings_by_holder",
     "0014_erasures",
+    "0015_taxes",
 };
 
 /// Checks that a migration added and did not validate.
@@ -42,7 +43,7 @@ const NOT_VALIDATED: &str = "
 SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
  WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
        'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
-       'gateway_ledger_amount_in_range')
+       'gateway_ledger_amount_in_range', 'flights_taxes_within_price')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

@@ -72,7 +72,8 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
             arrival_timestamp = c.value ->> '$[1][2][1]',
             total_seats = c.value ->> '$[1][3]',
             flight_status = c.value ->> '$[1][4]',
-            price = c.value ->> '$[1][5]'
+            price = c.value ->> '$[1][5]',
+            taxes = c.value ->> '$[1][6]'
            FROM jsonb_each(NEW.whole_flights) AS c
           WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
         flights,
@@ -85,6 +86,7 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
                 after.total_seats,
                 after.flight_status,
                 after.price.stored(),
+                after.taxes.stored(),
             );
             (inventory(change), fields)
         },

@@ -23,12 +23,12 @@ use std::collections::{BTreeSet, HashSet};
 /// inserts those that are stored already.
 const INSERT_NEW: &str = "
 INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
-       available_seats, blocked_seats, total_seats, flight_status, price, currency, created_at,
+       available_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, created_at,
        updated_at)
 SELECT c.value ->> '$[0]', c.value ->> '$[1]', c.value ->> '$[2]', c.value ->> '$[3]',
        c.value ->> '$[4]', c.value ->> '$[5]', c.value ->> '$[6]',
        (c.value ->> '$[7]') - (c.value ->> '$[6]'), c.value ->> '$[7]', c.value ->> '$[8]',
-       c.value ->> '$[9]', $2, $3, $3
+       c.value ->> '$[9][0]', c.value ->> '$[9][1]', $2, $3, $3
   FROM json_each($1) AS c
  WHERE $4 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
@@ -43,6 +43,15 @@ const SEARCH: &str = concat!(
        WHERE route = $1 AND timestamp >= $2 AND timestamp < $3
          AND flight_status IN ('scheduled', 'on_time', 'delayed')
          AND available_seats > held_seats
+       ORDER BY timestamp, id"
+);
+
+const ON_SALE: &str = concat!(
+    "SELECT ",
+    flight_columns!(),
+    " FROM flights
+       WHERE timestamp >= $1 AND timestamp < $2
+         AND flight_status IN ('scheduled', 'on_time', 'delayed')
        ORDER BY timestamp, id"
 );
 
@@ -151,6 +160,12 @@ impl Catalogue for SqliteStore {
         Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
     }
 
+    async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError> {
+        let on_sale = sqlx::query(ON_SALE).bind(micros(from)).bind(micros(until));
+        let rows = on_sale.fetch_all(&self.reader).await?;
+        Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
+    }
+
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {
         let row = |span: &RouteSpan| (span.route.clone(), micros(span.from), micros(span.until));
         let spans: Vec<_> = spans.iter().map(row).collect();
@@ -187,7 +202,7 @@ fn row(flight: &NewFlight) -> impl Serialize {
         flight.available_seats,
         flight.total_seats,
         flight.flight_status,
-        flight.price.stored(),
+        (flight.price.stored(), flight.taxes.stored()),
     )
 }
 
@@ -207,6 +222,6 @@ async fn create_in(
         .await?;
     let created = flight.into_flight(FlightId(done.last_insert_rowid()), currency, now);
     insert(tx, &[outbox::flight_created(&created, now)]).await?;
-    insert_invalidation(tx, &outbox::days(std::slice::from_ref(day))).await?;
+    insert_invalidation(tx, &outbox::days(&day.with_timetable())).await?;
     Ok(created)
 }

@@ -20,6 +20,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0011_route_keys",
     "0013_bookings_by_holder",
     "0014_erasures",
+    "0015_taxes",
 };
 
 pub(super) fn migrations() -> Migrator {

@@ -119,7 +119,8 @@ impl Rows {
         self.flights.insert(flight.id, flight.clone());
         self.note_free_seats_of(flight.id);
         self.publish(&[flight_created(&flight, now)]);
-        self.add_invalidation(Invalidation::Days(vec![(day.route.clone(), day.date)]));
+        let days = day.with_timetable().map(|day| (day.route, day.date));
+        self.add_invalidation(Invalidation::Days(days.into()));
         flight
     }
 
