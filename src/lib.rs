@@ -8,7 +8,7 @@
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
 //!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
-//! - [`booking`], [`search`], [`payments`], [`relay`], [`people`]: use cases and workers;
+//! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`people`]: use cases and workers;
 //! - [`identity`], [`health`]: who calls, and which dependencies answer;
 //! - [`http`], [`cli`]: the ways in;
 //! - [`app`]: composes all of them.
@@ -32,6 +32,7 @@ pub mod health;
 pub mod http;
 pub mod identity;
 pub mod ids;
+pub mod itineraries;
 pub mod limits;
 pub mod lock;
 pub mod messages;

@@ -18,6 +18,7 @@ use crate::domain::{Flight, FlightId};
 use crate::engine::{CompletionWaiters, Engine};
 use crate::health::Health;
 use crate::identity::Tokens;
+use crate::itineraries::Itineraries;
 use crate::limits::SharedLimits;
 use crate::rules::Policy;
 use crate::search::Search;
@@ -48,6 +49,8 @@ pub struct App {
     pub flights: Flights,
     /// Searches.
     pub search: Search,
+    /// Searches for connections.
+    pub itineraries: Itineraries,
     /// The sweeper; tests call its steps.
     pub sweeper: Arc<Sweeper>,
     /// The engine that decides every command.
@@ -94,6 +97,7 @@ impl App {
             bookings: shared.bookings(&engine),
             flights: shared.flights(&config, &engine),
             search: shared.search(&config),
+            itineraries: shared.itineraries(&config),
             sweeper: Arc::new(shared.sweeper(&config, &engine)),
             health: shared.health(&config),
             tokens: shared.tokens(&config).map(Arc::new),

@@ -43,6 +43,7 @@ impl App {
             bookings: self.bookings.clone(),
             flights: self.flights.clone(),
             search: self.search.clone(),
+            itineraries: self.itineraries.clone(),
             health: self.health.clone(),
             metrics: self.metrics.clone(),
             draining: self.draining.clone(),

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::health::Health;
 use crate::identity::Tokens;
+use crate::itineraries::{Itineraries, ItinerarySettings};
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::PaymentWorker;
 use crate::relay::Relay;
@@ -103,6 +104,18 @@ impl Shared {
             closes_before: policy(config).closes_before,
         };
         Search::new(store, cache, clock, settings, metrics, tracing)
+    }
+
+    pub(super) fn itineraries(&self, config: &Config) -> Itineraries {
+        let Ports { store, cache, clock, .. } = self.ports.clone();
+        let settings = ItinerarySettings {
+            zone: config.schedule_timezone,
+            ttl: config.cache_ttl,
+            closes_before: policy(config).closes_before,
+            connection: delta(config.min_connection)..=delta(config.max_connection),
+            currency: config.currency,
+        };
+        Itineraries::new(store, cache, clock, settings)
     }
 
     pub(super) fn health(&self, config: &Config) -> Health {

@@ -72,7 +72,7 @@ impl Flights {
         };
         match claim {
             Claim::New(flight) => {
-                self.after_commit.run(&[day]);
+                self.after_commit.run(&day.with_timetable());
                 Ok(CreatedFlight { flight, replayed: false })
             }
             Claim::Made(id) => {

@@ -17,7 +17,9 @@ impl Config {
         );
         let is_one_port = self.server_port != 0 && self.metrics_port == Some(self.server_port);
         let ports = is_one_port.then_some("METRICS_PORT must differ from SERVER_PORT");
-        [roles, origins, ports].into_iter().flatten().map(str::to_owned).collect()
+        let connections = (self.min_connection > self.max_connection)
+            .then_some("MIN_CONNECTION must not be longer than MAX_CONNECTION");
+        [roles, origins, ports, connections].into_iter().flatten().map(str::to_owned).collect()
     }
 
     /// A process that other machines can reach must set `AUTH`: open access is a decision, not a default.

@@ -95,6 +95,10 @@ pub struct Config {
     pub currency: Currency,
     /// `SCHEDULE_TIMEZONE`: the time zone of the date in a search.
     pub schedule_timezone: ScheduleZone,
+    /// `MIN_CONNECTION`: minimum time between an arrival and the next departure of an itinerary.
+    pub min_connection: Duration,
+    /// `MAX_CONNECTION`: maximum time between an arrival and the next departure of an itinerary.
+    pub max_connection: Duration,
     /// `PAYMENT_LATENCY` of the simulated gateway.
     pub payment_latency: Duration,
     /// `GATEWAY_TIMEOUT`: maximum time of one call to the gateway.
@@ -187,6 +191,8 @@ impl Config {
             max_pending_per_user: None,
             currency: env.read("CURRENCY", values::currency),
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
+            min_connection: env.read("MIN_CONNECTION", values::connection),
+            max_connection: env.read("MAX_CONNECTION", values::connection),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
             gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),
             stalled_after: STALLED_AFTER,

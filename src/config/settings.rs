@@ -165,6 +165,16 @@ pub const SETTINGS: &[Setting] = &[
         "Currency of new flights (ISO 4217); it sets the decimals of amounts",
     ),
     setting("SCHEDULE_TIMEZONE", "UTC", "IANA time zone of the date in a search"),
+    setting(
+        "MIN_CONNECTION",
+        "45m",
+        "Minimum time between an arrival and the next departure of an itinerary",
+    ),
+    setting(
+        "MAX_CONNECTION",
+        "6h",
+        "Maximum time between an arrival and the next departure of an itinerary; at most 24h",
+    ),
     setting("PAYMENT_LATENCY", "100ms", "How long the simulated gateway takes for a payment"),
     setting(
         "GATEWAY_TIMEOUT",

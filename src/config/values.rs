@@ -51,6 +51,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a duration such as 100ms, 15s, 5m or 1h30m, up to 8760h".into())
 }
 
+/// A time between two flights, up to a day.
+pub(super) fn connection(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_hours(24);
+    duration(text).and_then(|time| {
+        if time > longest { Err("must be at most 24h".to_owned()) } else { Ok(time) }
+    })
+}
+
 /// A duration above zero.
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {

@@ -10,7 +10,9 @@ mod routes;
 mod wire;
 
 use crate::http::edge::RouteTraits;
-use crate::http::routes::{bookings, flights, health, home, problems, search};
+use crate::http::routes::{
+    bookings, calendar, flights, health, home, itineraries, problems, search,
+};
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -83,7 +85,13 @@ async fn method_not_allowed(method: Method) -> Response {
 fn groups(shown: Shown) -> [Group; 6] {
     let group = OpenApiRouter::new;
     [
-        (RouteTraits::API, group().routes(routes!(search::search))),
+        (
+            RouteTraits::API,
+            group()
+                .routes(routes!(search::search))
+                .routes(routes!(calendar::calendar))
+                .routes(routes!(itineraries::search, itineraries::search_legs)),
+        ),
         (
             RouteTraits::AUDITED,
             group().routes(routes!(flights::create)).routes(routes!(flights::get, flights::put)),

@@ -8,9 +8,11 @@
 //! process leaves out closed flights when it sends an answer.
 
 mod answer;
+mod calendar;
 mod open;
 
 pub use answer::{Answer, FlightList};
+pub use calendar::{Calendar, CalendarDay};
 
 use crate::cache::{Generation, SearchCache};
 use crate::clock::Clock;
@@ -94,7 +96,7 @@ impl Search {
         let load = self.load(&key.0, generation, &layer);
         let loaded = self.answers.try_get_with_by_ref(&key, load).await;
         self.tracing.note(LAYER, layer.get().unwrap_or(&"process"));
-        let kept = loaded.map_err(|error| Error::Store(shared(error)))?;
+        let kept = loaded.map_err(|error| Error::Store(StoreError::shared(error)))?;
         Ok(kept.at(|| self.clock.now()))
     }
 
@@ -122,18 +124,5 @@ impl Search {
         let answer = Answer::of(found?);
         self.cache.keep(day, generation, &answer.body).await;
         Ok(keep(answer))
-    }
-}
-
-/// A copy of the error of a load, for one of the callers that shared it: of the same kind and cause.
-fn shared(error: Arc<StoreError>) -> StoreError {
-    match &*error {
-        StoreError::Unavailable(_) => StoreError::Unavailable(error.into()),
-        StoreError::Locked(_) => StoreError::Locked(error.into()),
-        StoreError::TimedOut(_) => StoreError::TimedOut(error.into()),
-        StoreError::Corrupt { table, column, row } => {
-            StoreError::Corrupt { table, column, row: row.clone() }
-        }
-        StoreError::Refused(_) => StoreError::Refused(error.into()),
     }
 }

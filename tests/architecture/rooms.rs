@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("booking", &["clock", "domain", "engine", "ids", "rules", "store", "tasks", "telemetry"]),
     ("search", &["cache", "clock", "domain", "engine", "store", "telemetry"]),
+    ("itineraries", &["cache", "clock", "domain", "engine", "rules", "store"]),
     (
         "payments",
         &[
@@ -70,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "health",
             "http/wire",
             "identity",
+            "itineraries",
             "rules",
             "search",
             "store",

@@ -176,7 +176,7 @@ impl Batch<'_> {
     }
 
     /// The routes and days whose cached answers these changes invalidate: those of the flights before and
-    /// after.
+    /// after; and the timetables of these days, if more than seats changes.
     fn days_of(&self, changes: &ChangeSet) -> Vec<DayKey> {
         let departures: HashSet<(&str, &str, Timestamp)> = changes
             .flights()
@@ -190,6 +190,11 @@ impl Batch<'_> {
                 date: self.parts.zone.day_of(departs_at),
             })
             .collect();
-        days.into_iter().collect()
+        let rescheduled = changes.flights().filter(|c| !c.after.has_schedule_of(&c.was));
+        let timetables: BTreeSet<DayKey> = rescheduled
+            .flat_map(|change| [&change.was, &change.after])
+            .map(|flight| DayKey::timetable(self.parts.zone.day_of(flight.departs_at)))
+            .collect();
+        days.into_iter().chain(timetables).collect()
     }
 }

@@ -7,6 +7,18 @@ use utoipa::openapi::link::{Link, LinkBuilder};
 pub(super) fn answer(operation: &str) -> Option<Value> {
     Some(match operation {
         "searchFlights" => json!({"flights": [flight()], "count": 1}),
+        "showCalendar" => json!({
+            "days": [
+                {"date": "2025-01-01", "price": 2500.00, "flights": 3},
+                {"date": "2025-01-02", "price": null, "flights": 0}
+            ],
+            "currency": "INR"
+        }),
+        "searchItineraries" => json!({"itineraries": [itinerary()], "count": 1}),
+        "searchLegs" => json!({"legs": [{
+            "source": "Delhi", "destination": "Mumbai", "date": "2025-01-20",
+            "itineraries": [itinerary()]
+        }]}),
         "createFlight" | "getFlight" => flight(),
         "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
         "placeBooking" => json!({
@@ -43,8 +55,15 @@ fn flight() -> Value {
         "id": 1, "flight_number": "AB101", "source": "Delhi", "destination": "Mumbai",
         "timestamp": "2025-01-20T10:00:00Z", "arrival_timestamp": "2025-01-20T12:10:00Z",
         "available_seats": 148, "held_seats": 0, "blocked_seats": 30, "total_seats": 180,
-        "flight_status": "scheduled", "price": 2500.00, "currency": "INR", "version": 3,
+        "flight_status": "scheduled", "price": 2500.00, "taxes": 300.00, "currency": "INR", "version": 3,
         "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-15T08:00:01Z"
+    })
+}
+
+fn itinerary() -> Value {
+    json!({
+        "segments": [flight()], "stops": 0, "duration_minutes": 130, "price": 2500.00,
+        "currency": "INR", "seats": 148
     })
 }
 

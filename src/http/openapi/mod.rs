@@ -26,6 +26,7 @@ use utoipa::openapi::{
     ),
     tags(
         (name = "flights", description = "Dated departures and their seats"),
+        (name = "itineraries", description = "Direct flights and connections"),
         (name = "bookings", description = "Seats that are held, paid for and cancelled"),
         (name = "operations", description = "For operators and their machines"),
     )

@@ -1,10 +1,13 @@
 //! The resources. Each file parses requests, makes one call, and shapes the answers.
 
 pub(crate) mod bookings;
+pub(crate) mod calendar;
 mod errors;
 pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod itineraries;
+mod places;
 pub(crate) mod problems;
 pub(crate) mod search;
 
@@ -14,6 +17,7 @@ use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::{ExtractorState, UserLimit};
 use crate::identity::Tokens;
+use crate::itineraries::Itineraries;
 use crate::search::Search;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -29,6 +33,8 @@ pub struct Api {
     pub flights: Flights,
     /// Searches.
     pub search: Search,
+    /// Searches for connections.
+    pub itineraries: Itineraries,
     /// Which dependencies answer.
     pub health: Health,
     /// Counters.

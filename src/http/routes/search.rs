@@ -1,6 +1,6 @@
 //! Flight search.
 
-use super::Api;
+use super::{Api, places};
 use crate::domain::{Currency, DayKey, Flight, Invalid, Money, SeatCount, route_key};
 use crate::http::wire::etag::is_known;
 use crate::http::wire::gzip;
@@ -12,7 +12,6 @@ use crate::search::{Answer, FlightList};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use chrono::NaiveDate;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -125,13 +124,9 @@ impl Question {
     fn read(query: &Query<'_>) -> Result<Self, Problem> {
         let mut unreadable = Invalid::default();
         query.only(&PARAMETERS, &mut unreadable);
-        for name in ["source", "destination", "date"] {
-            if query.get(name).is_none_or(|value| value.trim().is_empty()) {
-                unreadable.add(format!("/{name}"), "is required");
-            }
-        }
+        query.required(&["source", "destination", "date"], &mut unreadable);
         let date = query.get("date").filter(|text| !text.trim().is_empty());
-        let date = date.and_then(|text| day(text, &mut unreadable));
+        let date = date.and_then(|text| places::day(text, "/date", &mut unreadable));
         let filter = Filter {
             seats: query.read("seats", "must be an integer", &mut unreadable),
             max_price: query.read("max_price", "must be a decimal", &mut unreadable),
@@ -145,7 +140,7 @@ impl Question {
         let (source, destination) = (city("source"), city("destination"));
         let route = route_key(source, destination);
         let mut invalid = Invalid::default();
-        check_cities(source, destination, &route, &mut invalid);
+        places::check_cities("", [source, destination], &route, &mut invalid);
         filter.check(&mut invalid);
         invalid.or(())?;
         let is_filtered =
@@ -153,39 +148,6 @@ impl Question {
         let day = DayKey { route, date: date.unwrap_or_default() };
         Ok(Self { day, filter: is_filtered.then_some(filter) })
     }
-}
-
-fn check_cities(source: &str, destination: &str, route: &str, invalid: &mut Invalid) {
-    for (name, city) in [("/source", source), ("/destination", destination)] {
-        if city.chars().count() > 100 || city.chars().any(char::is_control) {
-            invalid.add(name, "must be at most 100 characters, without control characters");
-        }
-    }
-    // The two halves of the key; a `#` inside a city is encoded in it.
-    if route.split_once('#').is_some_and(|(source, destination)| source == destination) {
-        invalid.add("/destination", "must differ from source");
-    }
-}
-
-/// Reads a day in the form YYYY-MM-DD and no other.
-fn day(text: &str, unreadable: &mut Invalid) -> Option<NaiveDate> {
-    let is_form = text.len() == 10
-        && text.bytes().enumerate().all(|(at, b)| match at {
-            4 | 7 => b == b'-',
-            _ => b.is_ascii_digit(),
-        });
-    // By hand: chrono's format parser would take as long as the look-up of a cached answer.
-    let part = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
-    let date = match (is_form, part(0, 4), part(5, 7), part(8, 10)) {
-        (true, Some(year), Some(month), Some(day)) => {
-            NaiveDate::from_ymd_opt(year as i32, month, day)
-        }
-        _ => None,
-    };
-    if date.is_none() {
-        unreadable.add("/date", "must be a day of the calendar, as YYYY-MM-DD");
-    }
-    date
 }
 
 impl Filter {

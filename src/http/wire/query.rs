@@ -67,6 +67,15 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// Notes the parameters that are absent or blank.
+    pub(crate) fn required(&self, names: &[&str], unreadable: &mut Invalid) {
+        for name in names {
+            if self.get(name).is_none_or(|value| value.trim().is_empty()) {
+                unreadable.add(format!("/{name}"), "is required");
+            }
+        }
+    }
+
     /// The value of a parameter; `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);

@@ -13,7 +13,7 @@ pub(crate) fn required<T>(invalid: &mut Invalid, name: &str, value: Option<T>) -
 }
 
 /// Notes a field as missing, unless it is noted already: it was sent with a wrong type.
-fn note_missing(invalid: &mut Invalid, pointer: String) {
+pub(crate) fn note_missing(invalid: &mut Invalid, pointer: String) {
     if invalid.0.iter().all(|noted| noted.pointer != pointer) {
         invalid.add(pointer, "is required");
     }
