@@ -50,13 +50,14 @@ impl Writer {
     }
 
     /// Waits for the writer, as long as for another process' write lock. Reopens a connection whose thread
-    /// has ended.
+    /// has ended, or on which every new transaction would fail.
     pub(crate) async fn take(&self) -> Result<Writing<'_>, StoreError> {
         let turn = tokio::time::timeout(BUSY_TIMEOUT, self.0.connection.lock()).await;
         let turn = turn.map_err(|_| away("other writers hold the writer for too long"))?;
         let mut writing =
             MutexGuard::try_map(turn, Option::as_mut).map_err(|_| away("the store is closed"))?;
-        if self.0.is_suspect.load(Ordering::Relaxed) && writing.ping().await.is_err() {
+        let is_suspect = self.0.is_suspect.load(Ordering::Relaxed) || writing.is_in_transaction();
+        if is_suspect && !is_sound(&mut writing).await {
             let mut reopened = self.0.options.connect().await?;
             Writes::prepare(&mut reopened).await?;
             *writing = reopened;
@@ -127,6 +128,15 @@ impl Writer {
     }
 }
 
+/// Whether the connection answers, and its transactions have ended.
+///
+/// SQLite rolls a transaction back by itself when the disk is full or fails. The driver's own rollback fails then,
+/// and it takes the connection to be in that transaction for good. A rollback that is on its way has ended by the
+/// answer.
+async fn is_sound(connection: &mut SqliteConnection) -> bool {
+    connection.ping().await.is_ok() && !connection.is_in_transaction()
+}
+
 /// An open write transaction. A drop rolls it back.
 pub(crate) type Tx<'a> = Transaction<'a, Sqlite>;
 
@@ -146,6 +156,21 @@ mod tests {
     async fn only_reads(writer: &Writer, only_reads: bool) {
         let setting = AssertSqlSafe(format!("PRAGMA query_only = {only_reads}"));
         sqlx::raw_sql(setting).execute(&mut *writer.take().await.unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_has_rolled_back_by_itself_fails_no_later_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let options = SqliteConnectOptions::new().filename(file.path());
+        let writer = Writer::open(options).await.unwrap();
+        for _ in 0..3 {
+            let mut writing = writer.take().await.unwrap();
+            let mut tx = begin(&mut writing).await.unwrap();
+            // As SQLite does on a full disk.
+            sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.unwrap();
+        }
+        let mut writing = writer.take().await.unwrap();
+        begin(&mut writing).await.unwrap().commit().await.unwrap();
     }
 
     #[tokio::test]
