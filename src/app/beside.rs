@@ -1,6 +1,6 @@
 //! A store and an engine for commands that change flights while a service may run.
 
-use super::open_store::CommandStore;
+use super::open_store::{Access, CommandStore};
 use super::ports::redis_locks;
 use super::{batches, policy};
 use crate::booking::Flights;
@@ -13,6 +13,7 @@ use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::redis::Redis;
 use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Tracing};
 use anyhow::Context;
@@ -27,13 +28,15 @@ pub struct Beside {
     pub clock: Arc<dyn Clock>,
     /// Flight use cases.
     pub flights: Flights,
+    /// The store that [`Beside::close`] closes.
+    embedded: Option<Arc<SqliteStore>>,
 }
 
 impl Beside {
     /// Opens the store that the settings name. Updates its schema only if no service uses it.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let CommandStore { store, clock, postgres } =
-            CommandStore::from_config(config, false).await?;
+        let CommandStore { store, clock, postgres, embedded } =
+            CommandStore::from_config(config, Access::Write).await?;
         // With the replicas' locks, the command gets its turn on flights that they sell all the time.
         let locks: Arc<dyn FlightLocks> = match (&config.redis, &postgres) {
             (Some(settings), Some(postgres)) if config.flight_locks => {
@@ -52,7 +55,14 @@ impl Beside {
             zone: config.schedule_timezone,
             tasks: Tasks::default(),
         };
-        Ok(Self { store, clock, flights })
+        Ok(Self { store, clock, flights, embedded })
+    }
+
+    /// Closes an embedded store.
+    pub async fn close(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.close().await;
+        }
     }
 }
 

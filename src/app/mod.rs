@@ -24,6 +24,7 @@ use crate::rules::Policy;
 use crate::search::Search;
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
 use chrono::TimeDelta;
 use claims::Claims;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use workers::Workers;
 
 pub use beside::{Beside, engine_beside};
-pub use open_store::open_store;
+pub use open_store::{Access, with_store};
 pub use ports::Ports;
 pub use services::{Missing, Services};
 
@@ -70,6 +71,8 @@ pub struct App {
     limits: Option<Arc<dyn SharedLimits>>,
     /// The store whose clock this process follows.
     postgres: Option<Arc<PostgresStore>>,
+    /// The store that the stop closes: the file that this process has opened itself.
+    embedded: Option<Arc<SqliteStore>>,
     /// Listens on the operators' port (`METRICS_PORT`), if there is one.
     operators: Option<TcpListener>,
     claims: Claims,
@@ -78,8 +81,9 @@ pub struct App {
 impl App {
     /// Builds the service from its settings. No worker runs yet.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
-        let Opening { ports, limits, postgres, claims } = Opening::from_config(&config).await?;
-        let app = Self { limits, postgres, claims, ..Self::assemble(config, ports) };
+        let Opening { ports, limits, postgres, embedded, claims } =
+            Opening::from_config(&config).await?;
+        let app = Self { limits, postgres, embedded, claims, ..Self::assemble(config, ports) };
         if let Some(tokens) = &app.tokens {
             tokens.prepare().await?;
         }
@@ -110,6 +114,7 @@ impl App {
             stopping,
             limits: None,
             postgres: None,
+            embedded: None,
             operators: None,
             claims: Claims::default(),
         }

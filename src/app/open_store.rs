@@ -9,15 +9,28 @@ use crate::store::sqlite::{ServiceClaim, SqliteStore};
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 
-/// Opens the store and its clock, for commands that do not serve. `adopt` updates the schema in any
-/// case, even one of another service; otherwise the schema is updated only if no service uses the
-/// database.
-pub async fn open_store(
+/// What a command does with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads: a file may be read-only. Updates the schema if no service uses the database.
+    Read,
+    /// Writes. Updates the schema if no service uses the database.
+    Write,
+    /// Writes, and updates the schema in any case, even one of another service.
+    Migrate,
+}
+
+/// Opens the store and its clock for a command, and closes it after the work, whatever its outcome: an
+/// embedded database that nobody else uses is one file then.
+pub async fn with_store<T>(
     config: &Config,
-    adopt: bool,
-) -> Result<(Arc<dyn Store>, Arc<dyn Clock>), StoreError> {
-    let CommandStore { store, clock, .. } = CommandStore::from_config(config, adopt).await?;
-    Ok((store, clock))
+    access: Access,
+    work: impl AsyncFnOnce(Arc<dyn Store>, Arc<dyn Clock>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let opened = CommandStore::from_config(config, access).await?;
+    let done = work(opened.store.clone(), opened.clock.clone()).await;
+    opened.close().await;
+    done
 }
 
 /// The store as a command opens it: a service may run on it.
@@ -26,18 +39,25 @@ pub(super) struct CommandStore {
     pub(super) clock: Arc<dyn Clock>,
     /// The same store, if replicas share it.
     pub(super) postgres: Option<Arc<PostgresStore>>,
+    /// The same store, if it is a file.
+    pub(super) embedded: Option<Arc<SqliteStore>>,
 }
 
 impl CommandStore {
-    pub(super) async fn from_config(config: &Config, adopt: bool) -> Result<Self, StoreError> {
+    pub(super) async fn from_config(config: &Config, access: Access) -> Result<Self, StoreError> {
+        let adopt = access == Access::Migrate;
         match &config.database {
             Database::Sqlite(file) => {
+                if access != Access::Read {
+                    SqliteStore::require_writable(file)?;
+                }
                 let store = if adopt {
                     SqliteStore::open(file, config.currency).await?
                 } else {
                     SqliteStore::open_beside(file, config.currency).await?
                 };
-                Ok(Self { store: Arc::new(store), clock: Arc::new(SystemClock), postgres: None })
+                let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+                Ok(Self { store: store.clone(), clock, postgres: None, embedded: Some(store) })
             }
             Database::Postgres(settings) => {
                 if !adopt {
@@ -46,8 +66,15 @@ impl CommandStore {
                 let store = PostgresStore::open(settings, config.currency, adopt).await?;
                 let store = Arc::new(store);
                 let clock = store.clock();
-                Ok(Self { store: store.clone(), clock, postgres: Some(store) })
+                Ok(Self { store: store.clone(), clock, postgres: Some(store), embedded: None })
             }
+        }
+    }
+
+    /// Closes an embedded store.
+    pub(super) async fn close(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.close().await;
         }
     }
 }
@@ -61,6 +88,8 @@ pub(super) struct OpenStore {
     pub(super) identity: String,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
+    /// The store that the stop closes.
+    pub(super) embedded: Option<Arc<SqliteStore>>,
     pub(super) claim: Option<ServiceClaim>,
 }
 
@@ -76,7 +105,8 @@ impl OpenStore {
                     SimulatedGateway::new(SqliteLedger::of(&store), latency, clock.clone());
                 let (gateway, claim) = (Arc::new(gateway), Some(claim));
                 let identity = format!("embedded-{}", store.identity().await?);
-                Ok(Self { store, gateway, clock, identity, postgres: None, claim })
+                let embedded = Some(store.clone());
+                Ok(Self { store, gateway, clock, identity, postgres: None, embedded, claim })
             }
             Database::Postgres(settings) => {
                 let store = PostgresStore::open(settings, config.currency, false).await?;
@@ -86,7 +116,8 @@ impl OpenStore {
                     SimulatedGateway::new(PostgresLedger::of(&store), latency, clock.clone());
                 let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
                 let identity = store.identity().await?;
-                Ok(Self { store, gateway, clock, identity, postgres, claim: None })
+                let (embedded, claim) = (None, None);
+                Ok(Self { store, gateway, clock, identity, postgres, embedded, claim })
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::lock::redis::RedisLocks;
 use crate::messages::Topic;
 use crate::redis::Redis;
 use crate::store::postgres::PostgresStore;
+use crate::store::sqlite::SqliteStore;
 use crate::store::{Job, Lease, Store};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Names, Tracing};
@@ -59,6 +60,8 @@ pub(super) struct Opening {
     pub(super) limits: Option<Arc<dyn SharedLimits>>,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
+    /// The store that the stop closes.
+    pub(super) embedded: Option<Arc<SqliteStore>>,
     pub(super) claims: Claims,
 }
 
@@ -91,13 +94,13 @@ impl Opening {
             None if sole.is_some() || opened.claim.is_some() => Arc::new(MemoryCache::default()),
             None => Arc::new(MemoryCache::among_replicas()),
         };
-        let OpenStore { store, gateway, clock, postgres, claim, .. } = opened;
+        let OpenStore { store, gateway, clock, postgres, embedded, claim, .. } = opened;
         let database = sole.map(|lease| DatabaseClaim { lease, store: store.clone() });
         let claims = Claims { _file: claim, database };
         let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());
         let ports =
             Ports { store, gateway, bus, locks, cache, clock, ids, tasks, metrics, tracing };
-        Ok(Self { ports, limits, postgres, claims })
+        Ok(Self { ports, limits, postgres, embedded, claims })
     }
 }
 

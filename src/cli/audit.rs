@@ -1,14 +1,20 @@
 //! `audit`: checks the invariants over the whole database and prints the findings.
 
-use super::{existing_store, say};
+use super::{on_existing_store, say};
+use crate::app::Access;
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::Finding;
+use crate::store::{Finding, Store};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// The exit code is 1 if an invariant is violated.
 pub(super) async fn audit(config: &Config) -> anyhow::Result<ExitCode> {
-    let (store, clock) = existing_store(config).await?;
+    on_existing_store(config, Access::Read, async |store, clock| report(&*store, &*clock).await)
+        .await
+}
+
+async fn report(store: &dyn Store, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     // Asked before the audit: a service that starts during it has expired no hold yet.
     let is_served = store.is_served().await?;
     let mut findings = store.audit(clock.now()).await?;

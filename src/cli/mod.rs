@@ -13,8 +13,9 @@ mod release;
 mod serve;
 mod services;
 
+use crate::app::Access;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Database, SETTINGS};
+use crate::config::{Config, ConfigError, Database, PostgresSettings, SETTINGS};
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::{app, telemetry};
@@ -145,9 +146,23 @@ async fn migrate(config: &Config, args: &MigrateArgs) -> anyhow::Result<ExitCode
     if let Some(settings) = postgres {
         PostgresStore::refuse_in_use(settings).await?;
     }
-    let (store, clock) = app::open_store(config, true).await?;
+    app::with_store(config, Access::Migrate, async |store, clock| {
+        report_schema(config, postgres, args.rewrite).await?;
+        if args.release_stuck {
+            return release::release_stuck(config, store, clock, args.yes).await;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+async fn report_schema(
+    config: &Config,
+    postgres: Option<&PostgresSettings>,
+    rewrite: bool,
+) -> anyhow::Result<()> {
     say(&format!("{} has this version's schema", config.database))?;
-    if args.rewrite {
+    if rewrite {
         say(match postgres {
             None => "nothing to rewrite: SQLite keeps flight versions in 64 bits",
             Some(settings) if PostgresStore::widen_versions(settings).await? => {
@@ -156,21 +171,22 @@ async fn migrate(config: &Config, args: &MigrateArgs) -> anyhow::Result<ExitCode
             Some(_) => "nothing to rewrite: flights.version has 64 bits",
         })?;
     }
-    if args.release_stuck {
-        return release::release_stuck(config, store, clock, args.yes).await;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
-/// Opens an existing database, on which a service may be running.
-async fn existing_store(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Clock>)> {
+/// Works on an existing database, on which a service may be running.
+async fn on_existing_store<T>(
+    config: &Config,
+    access: Access,
+    work: impl AsyncFnOnce(Arc<dyn Store>, Arc<dyn Clock>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     // Opening would create the file, and an empty database has nothing to report.
     if let Database::Sqlite(file) = &config.database
         && !file.exists()
     {
         bail!("there is no database {}; set DATABASE_URL or DB_HOST", file.display());
     }
-    Ok(app::open_store(config, false).await?)
+    app::with_store(config, access, work).await
 }
 
 fn config(services: bool) -> Result<Config, ConfigError> {

@@ -1,15 +1,18 @@
 //! `export` and `erase`: a user's data, written out or erased.
 
-use super::{existing_store, say};
+use super::{on_existing_store, say};
+use crate::app::Access;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::UserId;
 use crate::people::erase::{Erase, Erased, Held, Kept, NAMED_MAX, Why};
 use crate::people::export;
-use crate::store::Scrubbed;
+use crate::store::{Scrubbed, Store};
 use anyhow::Context;
 use std::fmt::Write as _;
 use std::io::{BufWriter, ErrorKind, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 #[derive(Debug, clap::Args)]
@@ -42,11 +45,21 @@ stay. An interrupted run is resumed by running the command again. Topics, logs a
 passengers; backups do. See docs/operations.md, Personal data.";
 
 pub(super) async fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
-    let (store, clock) = existing_store(config).await?;
+    let work = async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        export_from(&*store, &*clock, args).await
+    };
+    on_existing_store(config, Access::Read, work).await
+}
+
+async fn export_from(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    args: &ExportArgs,
+) -> anyhow::Result<()> {
     let (user, now) = (UserId(args.user), clock.now());
     let Some(file) = args.output.as_deref().filter(|file| *file != Path::new("-")) else {
         let mut out = BufWriter::new(std::io::stdout());
-        let exported = export::export(&*store, user, now, &mut out).await;
+        let exported = export::export(store, user, now, &mut out).await;
         return match exported.and_then(|_| Ok(out.flush()?)) {
             // The reader has closed the pipe (`| head`).
             Err(error) if is_broken_pipe(&error) => Ok(()),
@@ -58,7 +71,7 @@ pub(super) async fn export(config: &Config, args: &ExportArgs) -> anyhow::Result
     // A temporary file has mode 0600. It gets its name only when it is complete.
     let draft = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(named)?;
     let mut out = BufWriter::new(draft);
-    let bookings = export::export(&*store, user, now, &mut out).await?;
+    let bookings = export::export(store, user, now, &mut out).await?;
     let draft = out.into_inner().map_err(IntoInnerError::into_error).with_context(named)?;
     draft.as_file().sync_all().with_context(named)?;
     draft.persist(file).map_err(|error| error.error).with_context(named)?;
@@ -71,9 +84,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 pub(super) async fn erase(config: &Config, args: &EraseArgs) -> anyhow::Result<()> {
-    let (store, clock) = existing_store(config).await?;
+    let access = if args.yes { Access::Write } else { Access::Read };
+    let work = async |store: Arc<dyn Store>, clock: Arc<dyn Clock>| {
+        erase_from(&*store, &*clock, args).await
+    };
+    on_existing_store(config, access, work).await
+}
+
+async fn erase_from(store: &dyn Store, clock: &dyn Clock, args: &EraseArgs) -> anyhow::Result<()> {
     let user = UserId(args.user);
-    let erase = Erase { store: &*store, user, all: args.all, now: clock.now() };
+    let erase = Erase { store, user, all: args.all, now: clock.now() };
     let held = erase.look().await?;
     say(&what_is_held(user, &held))?;
     if args.yes {

@@ -18,7 +18,7 @@ mod table;
 mod update;
 
 use super::say;
-use crate::app;
+use crate::app::{self, Access, Beside};
 use crate::config::Config;
 use anyhow::{Context, bail};
 use fields::shown;
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 use table::{BadLine, Line, Reading, Table};
-use update::Update;
+use update::{Tally, Update};
 
 /// The format of the file: the end of `import --help`.
 const HELP: &str = "\
@@ -95,17 +95,20 @@ pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result
     if args.update {
         return update(config, &mut table, &bad, started_at).await;
     }
-    let (store, clock) = app::open_store(config, false).await?;
-    let mut progress = Progress::start("importing", bad.lines);
-    let (mut imported, mut read) = (0, 0);
-    while let Some(lines) = next_chunk(&mut table)? {
-        let flights: Vec<_> = lines.into_iter().map(|line| line.flight).collect();
-        let created = store.import_flights(&flights, config.currency, clock.now()).await;
-        imported += created.with_context(|| stopped_after(read))?;
-        read += flights.len();
-        progress.reached(read);
-    }
-    progress.finish();
+    let (imported, read) = app::with_store(config, Access::Write, async |store, clock| {
+        let mut progress = Progress::start("importing", bad.lines);
+        let (mut imported, mut read) = (0, 0);
+        while let Some(lines) = next_chunk(&mut table)? {
+            let flights: Vec<_> = lines.into_iter().map(|line| line.flight).collect();
+            let created = store.import_flights(&flights, config.currency, clock.now()).await;
+            imported += created.with_context(|| stopped_after(read))?;
+            read += flights.len();
+            progress.reached(read);
+        }
+        progress.finish();
+        Ok((imported, read))
+    })
+    .await?;
     let seconds = started_at.elapsed().as_secs_f64();
     say(&format!("{imported} imported, {} already there, in {seconds:.1} s", read - imported))?;
     Ok(ExitCode::SUCCESS)
@@ -118,18 +121,10 @@ async fn update(
     checked: &Checked,
     started_at: Instant,
 ) -> anyhow::Result<ExitCode> {
-    let beside = app::Beside::open(config).await?;
-    let mut progress = Progress::start("importing", checked.lines);
-    let mut update = Update::new(&beside, config.currency, &checked.seen);
-    let mut read = 0;
-    while let Some(lines) = next_chunk(table)? {
-        let count = lines.len();
-        update.take(lines).await.with_context(|| stopped_after(read))?;
-        read += count;
-        progress.reached(read);
-    }
-    progress.finish();
-    let tally = update.tally;
+    let beside = Beside::open(config).await?;
+    let updated = update_lines(&beside, config, table, checked).await;
+    beside.close().await;
+    let tally = updated?;
     for line in &tally.shown {
         eprintln!("{line}");
     }
@@ -140,6 +135,25 @@ async fn update(
         tally.inserted, tally.updated, tally.unchanged, tally.refused
     ))?;
     Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn update_lines(
+    beside: &Beside,
+    config: &Config,
+    table: &mut Table,
+    checked: &Checked,
+) -> anyhow::Result<Tally> {
+    let mut progress = Progress::start("importing", checked.lines);
+    let mut update = Update::new(beside, config.currency, &checked.seen);
+    let mut read = 0;
+    while let Some(lines) = next_chunk(table)? {
+        let count = lines.len();
+        update.take(lines).await.with_context(|| stopped_after(read))?;
+        read += count;
+        progress.reached(read);
+    }
+    progress.finish();
+    Ok(update.tally)
 }
 
 fn stopped_after(lines: usize) -> String {

@@ -57,13 +57,18 @@ impl SqliteStore {
     /// and fails if a running service's schema is older.
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
         if file.exists() && claim::is_claimed(file) {
-            let options = SqliteConnectOptions::new().filename(file);
-            let connected = options.connect().await.map_err(StoreError::from);
-            let mut connection = connected.map_err(|error| error::of_file(error, file))?;
-            schema_of_service(&applied(&mut connection).await?, &migrations())?;
-            let _ = connection.close().await;
+            let looked = Self::look_at_schema(file).await;
+            looked.map_err(|error| error::of_file(error, file))?;
         }
         Self::open(file, currency).await
+    }
+
+    /// Fails if the schema of a running service is older.
+    async fn look_at_schema(file: &Path) -> Result<(), StoreError> {
+        let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
+        schema_of_service(&applied(&mut connection).await?, &migrations())?;
+        let _ = connection.close().await;
+        Ok(())
     }
 
     /// Opens the file and brings its schema up to date. A missing file is created, for its owner alone.
@@ -120,6 +125,14 @@ impl SqliteStore {
         claim::claim(file)
     }
 
+    /// Fails if this user may not write to the file, before anything is done with it. A missing file is created,
+    /// for its owner alone.
+    pub fn require_writable(file: &Path) -> Result<(), StoreError> {
+        private::require_writable(file).map_err(|error| {
+            StoreError::Unavailable(anyhow::Error::new(ClaimError::Io(file.to_owned(), error)))
+        })
+    }
+
     /// The file's id: a random number in its header, drawn once. A copy of the file has the same. Prefixes
     /// what several databases share elsewhere.
     pub async fn identity(&self) -> Result<String, StoreError> {
@@ -137,12 +150,18 @@ impl SqliteStore {
         Ok(drawn.to_string())
     }
 
+    /// Adds the file to an error, and what to do.
+    fn named<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        outcome.map_err(|error| error::of_file(error, &self.file))
+    }
+
     /// The writer, for adapters that keep rows in the same file.
     pub(crate) fn writer(&self) -> Writer {
         self.writer.clone()
     }
 
-    /// Closes all connections. SQLite then folds the log into the file.
+    /// Closes all connections. SQLite then folds the log into the file and deletes it, unless another process has
+    /// the file open.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;

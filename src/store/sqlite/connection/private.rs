@@ -26,6 +26,11 @@ pub(in crate::store) fn open(file: &Path) -> io::Result<File> {
     open_with(file, OWNER)
 }
 
+/// Fails if this user may not write to the file. A missing one is created.
+pub(in crate::store) fn require_writable(file: &Path) -> io::Result<()> {
+    open(file).map(drop)
+}
+
 /// Opens a database's lock file. A missing one is created, readable for all who may open the database, so
 /// that they can check the lock.
 pub(super) fn open_lock(lock: &Path, database: &Path) -> io::Result<File> {
@@ -49,6 +54,9 @@ fn open_with(file: &Path, mode: u32) -> io::Result<File> {
 /// if every user of the machine may read them. Permissions for the group alone were set on purpose and
 /// stay.
 ///
+/// Makes SQLite's files beside it as writable for their owner as the file itself. A command that reads a
+/// read-only file leaves read-only ones, with which SQLite would open the file, writable again, only to read.
+///
 /// A warning names a file whose permissions cannot be changed: another user may own it.
 pub(in crate::store) fn prepare(file: &Path) -> io::Result<()> {
     drop(open(file)?);
@@ -57,7 +65,9 @@ pub(in crate::store) fn prepare(file: &Path) -> io::Result<()> {
         let file = file.canonicalize()?;
         close_to_others(&file);
         for ending in BESIDE {
-            close_to_others(&beside(&file, ending));
+            let beside = beside(&file, ending);
+            close_to_others(&beside);
+            open_to_owner(&beside, &file);
         }
     }
     Ok(())
@@ -81,6 +91,24 @@ fn close_to_others(file: &Path) {
         Err(error) => warn!(
             %error, "{file_name} holds passengers' data and can be read by every user; run chmod 600"
         ),
+    }
+}
+
+#[cfg(unix)]
+fn open_to_owner(beside: &Path, database: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    use tracing::warn;
+    const WRITE: u32 = 0o200;
+    let (Ok(metadata), Ok(of_database)) = (beside.metadata(), database.metadata()) else { return };
+    let mut permissions = metadata.permissions();
+    let mode = permissions.mode();
+    if mode & WRITE != 0 || of_database.permissions().mode() & WRITE == 0 {
+        return;
+    }
+    permissions.set_mode(mode | WRITE);
+    if let Err(error) = std::fs::set_permissions(beside, permissions) {
+        let file_name = beside.display();
+        warn!(%error, "{file_name} is read-only, so nothing can be booked; run chmod u+w");
     }
 }
 
@@ -112,6 +140,24 @@ mod tests {
             assert_eq!([mode(&file), mode(&log)], [after, after], "{before:o}");
         }
         assert_eq!(std::fs::read(&log).expect("read"), b"rows");
+    }
+
+    #[test]
+    fn files_beside_it_become_writable_only_if_the_database_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("a.db");
+        prepare(&file).expect("made");
+        let index = beside(&file, "-shm");
+        std::fs::write(&index, "index").expect("written");
+        for (of_database, after) in [(0o400, 0o400), (0o600, 0o600)] {
+            for (path, mode) in [(&file, of_database), (&index, 0o400)] {
+                let permissions = std::fs::Permissions::from_mode(mode);
+                std::fs::set_permissions(path, permissions).expect("set");
+            }
+            // Fails where this user may not open the database.
+            let _ = prepare(&file);
+            assert_eq!(mode(&index), after, "{of_database:o}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::store::sqlite::connection::writer::{Tx, begin};
 use crate::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
 use async_trait::async_trait;
 use serde::Serialize;
+use sqlx::SqliteConnection;
 use std::collections::{BTreeSet, HashSet};
 
 /// Inserts flights, which come as rows of [`row`]; `$2` is the currency and `$3` the time. With `$4` it also
@@ -127,20 +128,7 @@ impl Catalogue for SqliteStore {
         };
         let rows: Vec<_> = flights.iter().filter(is_first).map(row).collect();
         let mut writing = self.writer.take().await?;
-        let mut tx = begin(&mut writing).await?;
-        let done = sqlx::query(INSERT_NEW)
-            .bind(json(&rows))
-            .bind(currency.as_str())
-            .bind(micros(now))
-            .bind(false)
-            .execute(&mut *tx)
-            .await?;
-        let created = done.rows_affected() as usize;
-        if created > 0 {
-            insert_invalidation(&mut tx, &Invalidation::All).await?;
-        }
-        tx.commit().await?;
-        Ok(created)
+        self.named(insert_new(&mut writing, &json(&rows), currency, now).await)
     }
 
     async fn flight(&self, id: FlightId) -> Result<Option<Flight>, StoreError> {
@@ -204,6 +192,29 @@ fn row(flight: &NewFlight) -> impl Serialize {
         flight.flight_status,
         (flight.price.stored(), flight.taxes.stored()),
     )
+}
+
+/// Inserts the rows that are not stored yet; returns how many.
+async fn insert_new(
+    writer: &mut SqliteConnection,
+    rows: &str,
+    currency: Currency,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut tx = begin(writer).await?;
+    let done = sqlx::query(INSERT_NEW)
+        .bind(rows)
+        .bind(currency.as_str())
+        .bind(micros(now))
+        .bind(false)
+        .execute(&mut *tx)
+        .await?;
+    let created = done.rows_affected() as usize;
+    if created > 0 {
+        insert_invalidation(&mut tx, &Invalidation::All).await?;
+    }
+    tx.commit().await?;
+    Ok(created)
 }
 
 async fn create_in(

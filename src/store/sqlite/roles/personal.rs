@@ -127,7 +127,7 @@ impl PersonalData for SqliteStore {
         // If this is not reached, later writes cost more and leave no more copies.
         overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
         self.writer.note(&erased);
-        erased
+        self.named(erased)
     }
 
     async fn erase_keys(
@@ -141,7 +141,7 @@ impl PersonalData for SqliteStore {
         let erased = erase_keys(&mut writing, user, now, limit).await;
         overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
         self.writer.note(&erased);
-        erased
+        self.named(erased)
     }
 
     async fn end_erasure(
