@@ -1,6 +1,10 @@
 //! The embedded database damaged, read-only, locked, foreign, or on a full disk: the real binary refuses with one
 //! line that says what to do, changes no byte of a file that it refuses, and continues once the cause is gone.
 
+mod at_start;
+mod full_disk;
+mod stopped;
+
 use crate::support::process::{Server, binary, http_client};
 use crate::support::{booking, equal, flight, within};
 use serde_json::{Value, json};
@@ -274,73 +278,4 @@ async fn a_schema_of_a_newer_release_is_served_and_a_changed_one_refused() {
     database.fold().await;
     database.assert_refused_by(&COMMANDS[..3], "a changed step", "migration 1").await;
     database.restore().await;
-}
-
-/// A file system of a few megabytes; `None` if this user may not mount one.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    async fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a directory");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs"]).arg(folder.path());
-        let mounted = mount.stderr(Stdio::null()).status().await;
-        if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("left out: a full disk; this user may not mount a tmpfs");
-            return None;
-        }
-        Some(Self(folder))
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.path().join("filler")
-    }
-
-    fn fill(&self) {
-        let mut file = fs::File::create(self.filler()).expect("a file");
-        while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).expect("removed");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_refuses_bookings_and_loses_none_that_was_acknowledged() {
-    let Some(disk) = SmallDisk::mount().await else { return };
-    let server = Server::start(disk.0.path(), &[("PAYMENT_LATENCY", "0s")]).await;
-    let created = post(&server, "/flights", &upcoming()).await.1;
-    let flight = created["id"].as_i64().expect("an id");
-    disk.fill();
-    let mut accepted = Vec::new();
-    within(PATIENCE, "a refusal", async || {
-        let (status, shown) = post(&server, "/bookings", &booking(flight, 1)).await;
-        if status == 201 {
-            accepted.push(shown["booking_id"].clone());
-        }
-        equal(status, 503)
-    })
-    .await;
-    server.kill().await;
-    let mut refused = binary(disk.0.path(), &[("SERVER_PORT", "0")]);
-    let serving = tokio::time::timeout(Duration::from_secs(5), refused.output()).await;
-    if let Ok(output) = serving {
-        let output = output.expect("it runs");
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert_one_line(&String::from_utf8(output.stderr).expect("UTF-8"), "free space");
-    }
-    disk.free();
-    let server = Server::start(disk.0.path(), &[]).await;
-    for id in accepted {
-        assert_eq!(get(&server, &format!("/bookings/{id}")).await.0, 200, "{id}");
-    }
-    assert_eq!(post(&server, "/bookings", &booking(flight, 1)).await.0, 201);
-    assert!(server.terminate().await);
 }
