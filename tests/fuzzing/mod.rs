@@ -4,8 +4,10 @@
 //! failure is shrunk and written there. `FUZZ_CASES` sets how many random inputs each target gets.
 
 mod mutation;
+mod socket;
 
 pub use mutation::{CSV, Change, JSON, MESSAGE, Mutation, REQUEST, TEXT, changed};
+pub use socket::SOCKET;
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -184,7 +184,7 @@ const TEXTS: &[&[u8]] = &[
 ];
 
 /// Header lines.
-const HEADERS: &[&str] = &[
+pub(super) const HEADERS: &[&str] = &[
     "idempotency-key:",
     "idempotency-key: a",
     "idempotency-key: \"a b\"",
@@ -364,11 +364,11 @@ pub fn changed(seed: &[u8], mutations: &[Mutation], changes: &[Change]) -> Vec<u
 }
 
 /// `at` as a place in `0..length`; 0 if there is none.
-fn scaled(at: u16, length: usize) -> usize {
+pub(super) fn scaled(at: u16, length: usize) -> usize {
     usize::from(at) * length / 65_536
 }
 
-fn one<T>(of: &[T], what: u16) -> &T {
+pub(super) fn one<T>(of: &[T], what: u16) -> &T {
     &of[usize::from(what) % of.len()]
 }
 
@@ -376,28 +376,28 @@ fn spliced(input: &[u8], from: usize, to: usize, piece: &[u8]) -> Vec<u8> {
     [&input[..from], piece, &input[to..]].concat()
 }
 
-fn insert(input: &[u8], at: u16, what: u16) -> Vec<u8> {
+pub(super) fn insert(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     let at = scaled(at, input.len() + 1);
     spliced(input, at, at, one::<&[u8]>(TEXTS, what))
 }
 
-fn overwrite(input: &[u8], at: u16, what: u16) -> Vec<u8> {
+pub(super) fn overwrite(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     let from = scaled(at, input.len() + 1);
     let to = (from + 1 + usize::from(what >> 8) % 16).min(input.len());
     spliced(input, from, to, one::<&[u8]>(TEXTS, what & 0xff))
 }
 
-fn cut(input: &[u8], at: u16, _what: u16) -> Vec<u8> {
+pub(super) fn cut(input: &[u8], at: u16, _what: u16) -> Vec<u8> {
     input[..scaled(at, input.len() + 1)].to_vec()
 }
 
-fn remove(input: &[u8], at: u16, what: u16) -> Vec<u8> {
+pub(super) fn remove(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     let from = scaled(at, input.len() + 1);
     let to = (from + 1 + usize::from(what) % 40).min(input.len());
     spliced(input, from, to, b"")
 }
 
-fn flip(input: &[u8], at: u16, what: u16) -> Vec<u8> {
+pub(super) fn flip(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     let mut input = input.to_vec();
     let at = scaled(at, input.len());
     if let Some(byte) = input.get_mut(at) {
@@ -406,7 +406,7 @@ fn flip(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     input
 }
 
-fn double(input: &[u8], at: u16, what: u16) -> Vec<u8> {
+pub(super) fn double(input: &[u8], at: u16, what: u16) -> Vec<u8> {
     let from = scaled(at, input.len() + 1);
     let to = (from + usize::from(what) % 200).min(input.len());
     spliced(input, from, from, &input[from..to].repeat(1 + usize::from(what >> 12)))

@@ -18,7 +18,7 @@ const SEEDS: &[&str] = &[
      \"status\":\"failed\",\"reason\":\"card_declined\",\"timestamp\":\"2025-01-01T00:00:00Z\"}",
 ];
 
-fn parsed(input: &[u8]) -> Message {
+pub(super) fn parsed(input: &[u8]) -> Message {
     let (head, payload) = halves(input);
     let (head, payload) = (String::from_utf8_lossy(head), String::from_utf8_lossy(payload));
     let headers: Headers = head.lines().filter_map(|line| line.split_once(": ")).collect();

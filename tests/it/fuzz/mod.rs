@@ -1,16 +1,19 @@
 //! Inputs of any bytes: none causes a panic or a 5xx, a refused one changes nothing, and each refusal says what is
 //! wrong. The inputs are made by `tests/fuzzing`; the embedded deployment reads them.
 
+mod events;
 mod messages;
 mod requests;
+mod sockets;
 mod tokens;
 
 use crate::support::deployment::is_shared;
 use crate::support::{TestApp, TestDatabase, flight};
 use airline_booking::config::Config;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -71,6 +74,11 @@ impl Subject {
         self.runtime.block_on(asked).expect("a number")
     }
 
+    /// What the tables hold.
+    fn digest(&mut self) -> Vec<u8> {
+        self.runtime.block_on(digest(&mut self.watch))
+    }
+
     /// A sound request still works, no invariant is broken, and no task has panicked.
     fn finish(self) {
         self.runtime.block_on(async {
@@ -83,6 +91,27 @@ impl Subject {
             self.app.finish().await;
         });
     }
+}
+
+/// A digest of every row of every table but SQLite's own.
+async fn digest(watch: &mut SqliteConnection) -> Vec<u8> {
+    let tables = "SELECT name FROM sqlite_master
+                   WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name";
+    let tables: Vec<String> =
+        sqlx::query_scalar(tables).fetch_all(&mut *watch).await.expect("names");
+    assert!(tables.len() > 5, "{tables:?}");
+    let mut digest = Sha256::new();
+    for table in tables {
+        let columns = "SELECT group_concat('quote(\"' || name || '\")', ' || '','' || ')
+                         FROM pragma_table_info(?1)";
+        let columns: String =
+            sqlx::query_scalar(columns).bind(&table).fetch_one(&mut *watch).await.expect("columns");
+        let rows = format!("SELECT {columns} FROM \"{table}\" ORDER BY 1");
+        let rows: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(rows)).fetch_all(&mut *watch).await.expect("rows");
+        digest.update(format!("{table}\n{}\n", rows.join("\n")));
+    }
+    digest.finalize().to_vec()
 }
 
 /// A flight, and a completed booking on it.
