@@ -57,6 +57,10 @@ async fn histories_hold_whatever_fails() {
         let ended = fault.happen(&mut deployment, &mut rng).await;
         recover((fault, ended), &deployment, probed, &mut report).await;
         deployment.complete().await;
+        if let Some(stop) = checker::look_for_a_stop(&deployment).await {
+            report.oddities.push(stop);
+            break;
+        }
     }
     let histories = clients.stop().await;
     report.histories.extend(histories);

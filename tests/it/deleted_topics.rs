@@ -172,6 +172,40 @@ async fn follow_a_topic_that_is_made_again_at_once(broker: &Broker) {
     assert!(!again.0.lock().expect("no panic").contains("before 0"), "it is another topic");
 }
 
+#[test]
+fn a_client_that_is_stuck_on_a_recreated_topic_is_replaced() {
+    let runtime = Runtime::new().expect("a runtime");
+    let broker = runtime.block_on(Broker::start());
+    runtime.block_on(follow_a_topic_of_an_earlier_epoch(&broker));
+    drop(runtime);
+}
+
+/// The followers know the partitions' leader epoch, and have received nothing by which they could notice that the
+/// topic is another one. Another process publishes.
+async fn follow_a_topic_of_an_earlier_epoch(broker: &Broker) {
+    const TOPIC: Topic = Topic::PaymentRequests;
+    let subject = Subject::at(&broker.brokers);
+    subject.publish(Topic::AirlineEvents, "all topics exist").await;
+    for _ in 0..2 {
+        broker.stop().await;
+        broker.start_again().await;
+    }
+    let followers = followers(&subject, TOPIC).await;
+    let group = format!("{}-a", subject.settings.group_id);
+    eventually("a member", async || {
+        let is_member = kafka::members(&broker.brokers, &group).await == 1;
+        is_member.then_some(()).ok_or("none")
+    })
+    .await;
+    kafka::delete(&broker.brokers, &[subject.name(TOPIC)], Some(4)).await;
+    let other = KafkaBus::connect(&subject.settings, Metrics::new()).expect("a bus");
+    let writer = Subject { bus: Arc::new(other), metrics: Metrics::new(), ..subject };
+    writer.publish(TOPIC, "after").await;
+    for seen in &followers {
+        seen.all_of("after").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ping_detects_and_recreates_a_deleted_topic_without_writers() {
     const TOPIC: Topic = Topic::FlightBookings;

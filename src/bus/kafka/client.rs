@@ -5,10 +5,9 @@ use crate::config::KafkaSettings;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, mpsc};
@@ -149,44 +148,6 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(answer) => Ok(answer?),
         Err(error) => Err(BusError(error.to_string())),
     }
-}
-
-/// The present end of each partition of a list.
-pub(super) fn ends<C: ConsumerContext>(
-    consumer: &impl Consumer<C>,
-    mut list: TopicPartitionList,
-    within: Duration,
-) -> KafkaResult<TopicPartitionList> {
-    list.set_all_offsets(Offset::End)?;
-    let ends = consumer.offsets_for_times(list, within)?;
-    for element in ends.elements() {
-        element.error()?;
-        if !matches!(element.offset(), Offset::Offset(_)) {
-            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset));
-        }
-    }
-    Ok(ends)
-}
-
-/// Whether a partition ends before the next offset to read. Then the topic is a new one of the same name.
-pub(super) fn ends_before<C: ConsumerContext>(
-    consumer: &impl Consumer<C>,
-    topic: &str,
-    next: &[(i32, i64)],
-    within: Duration,
-) -> KafkaResult<bool> {
-    if next.is_empty() {
-        return Ok(false);
-    }
-    let mut list = TopicPartitionList::with_capacity(next.len());
-    for (partition, _) in next {
-        list.add_partition(topic, *partition);
-    }
-    let ends = ends(consumer, list, within)?;
-    Ok(next.iter().any(|(partition, next)| {
-        let end = ends.find_partition(topic, *partition).map(|element| element.offset());
-        matches!(end, Some(Offset::Offset(end)) if end < *next)
-    }))
 }
 
 /// How long the end of the runtime waits for a client to end. Leaving a group takes milliseconds while its

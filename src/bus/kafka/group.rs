@@ -3,11 +3,12 @@
 //!
 //! If the topic is deleted, the consumer joins again with a new client. Kafka forgets a deleted topic's
 //! commits, so the new topic is read from its beginning; the old client's positions, leaders and unsent
-//! commits would make it skip messages of the new topic.
+//! commits would make it skip messages of the new topic. A consumer that is stuck joins again too.
 
 use super::client::{DropInBackground, blocking};
 use super::member::Member;
 use super::offsets::COMMIT_INTERVAL;
+use super::positions::{Stalls, TopicCheck};
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -106,7 +107,15 @@ impl Consumer for GroupConsumer {
 /// The time in a group, from joining to leaving it.
 struct Membership {
     consumer: Client,
-    checked_at: Mutex<Instant>,
+    checks: Mutex<Checks>,
+}
+
+/// The checks of a member's topic.
+struct Checks {
+    last: Instant,
+    stalls: Stalls,
+    /// Whether only a new client helps.
+    is_stuck: bool,
 }
 
 impl Membership {
@@ -117,19 +126,21 @@ impl Membership {
         let consumer: StreamConsumer<_> =
             config.set("group.id", group).create_with_context(member)?;
         consumer.subscribe(&[name])?;
-        Ok(Self { consumer: Arc::new(consumer.into()), checked_at: Mutex::new(Instant::now()) })
+        let checks = Checks { last: Instant::now(), stalls: Stalls::default(), is_stuck: false };
+        Ok(Self { consumer: Arc::new(consumer.into()), checks: Mutex::new(checks) })
     }
 
     fn member(&self) -> &Member {
         self.consumer.context()
     }
 
-    /// Waits for a message, and takes those that have arrived behind it. `None` if the topic was deleted.
+    /// Waits for a message, and takes those that have arrived behind it. `None` if the topic was deleted, or if
+    /// the client is stuck.
     async fn receive(&self, max: usize) -> Result<Option<Vec<Message>>, BusError> {
         let mut stream = self.consumer.stream();
         loop {
             self.check_topic().await;
-            if self.member().is_outdated() {
+            if self.has_ended() {
                 return Ok(None);
             }
             self.commit_done();
@@ -160,24 +171,48 @@ impl Membership {
         wire::message_of(message, self.member().shared.signatures.as_ref())
     }
 
+    /// Whether a new client must join: it would commit offsets of another topic.
+    fn has_ended(&self) -> bool {
+        self.member().is_outdated() || self.checks.lock().is_stuck
+    }
+
     /// Checks whether the topic was deleted, or replaced by one of the same name: every
     /// [`CHECK_INTERVAL`], and at once after Kafka reported it missing.
     async fn check_topic(&self) {
         let member = self.member();
         {
-            let mut checked_at = self.checked_at.lock();
-            let is_due = checked_at.elapsed() >= CHECK_INTERVAL;
+            let mut checks = self.checks.lock();
+            let is_due = checks.last.elapsed() >= CHECK_INTERVAL;
             if !is_due && !member.take_topic_missing() {
                 return;
             }
-            *checked_at = Instant::now();
+            checks.last = Instant::now();
         }
         let asked = self.consumer.clone();
-        match blocking(move || asked.context().has_lost_topic(&asked)).await {
-            Ok(true) => member.shared.lose(member.topic, member.generation()),
-            Ok(false) => {}
+        match blocking(move || asked.context().check_topic(&asked)).await {
+            Ok(check) => self.note(check),
             Err(error) => {
                 debug!(%error, topic = member.name, "cannot check whether the topic still exists");
+            }
+        }
+    }
+
+    fn note(&self, check: TopicCheck) {
+        let member = self.member();
+        match check {
+            TopicCheck::Lost => member.shared.lose(member.topic, member.generation()),
+            TopicCheck::Behind(behind) => {
+                let mut checks = self.checks.lock();
+                let stuck = checks.stalls.add(behind);
+                checks.is_stuck = !stuck.is_empty();
+                if checks.is_stuck {
+                    warn!(
+                        topic = member.name,
+                        group = member.group,
+                        partitions = ?stuck,
+                        "a consumer is stuck, and joins again with a new client"
+                    );
+                }
             }
         }
     }
@@ -204,7 +239,7 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let member = self.member();
         let last = member.offsets.lock().last_commit();
-        if !last.is_empty() {
+        if !last.is_empty() && !self.has_ended() {
             member.commit(&**self.consumer, &last);
         }
         member.shared.metrics.forget_consumer_lag(member.topic, &member.group);

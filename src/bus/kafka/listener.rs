@@ -1,7 +1,10 @@
 //! A listener: it receives every message published while it listens, belongs to no group and commits nothing.
-//! If the topic is deleted, it reads the new topic from its beginning.
+//! If the topic is deleted, it reads the new topic from its beginning. If its client is stuck, a new one reads on.
 
-use super::client::{DropInBackground, Log, blocking, ends, ends_before};
+use super::client::{DropInBackground, Log, blocking};
+use super::positions::{
+    Positions, Stalls, TopicCheck, compare, ends, ends_of, offsets_of, partitions_of,
+};
 use super::topics::is_missing;
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use async_trait::async_trait;
@@ -11,7 +14,6 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
@@ -49,24 +51,33 @@ pub(super) struct Listener {
     /// `None` until the listener has a position.
     consumer: Option<Client>,
     looked_at: Instant,
-    /// The next offset of each partition with received messages.
-    next: HashMap<i32, i64>,
+    stalls: Stalls,
+    /// The next offset of each partition.
+    next: Positions,
 }
 
 impl Listener {
     pub(super) fn new(shared: Arc<Shared>, topic: Topic) -> Self {
         let generation = shared.topics.generation(topic);
-        let (looked_at, next) = (Instant::now(), HashMap::new());
-        Self { shared, topic, generation, consumer: None, looked_at, next }
+        Self {
+            shared,
+            topic,
+            generation,
+            consumer: None,
+            looked_at: Instant::now(),
+            stalls: Stalls::default(),
+            next: Positions::new(),
+        }
     }
 
-    /// Takes a position at the end of every partition, or at the beginning if the topic was deleted since the
-    /// listener was made.
+    /// Takes a position: where the last client was; at first at the end of every partition; at the beginning if
+    /// the topic was deleted since the listener was made.
     async fn take_position(&mut self) -> Result<(), BusError> {
         let shared = &self.shared;
         shared.topics_exist().await?;
         let generation = shared.topics.generation(self.topic);
         let is_new = generation != self.generation;
+        let last = if is_new { Positions::new() } else { self.next.clone() };
         let mut config = shared.clients.config(&SETTINGS);
         let consumer: StreamConsumer<_> = config
             .set("group.id", &shared.group_id)
@@ -74,40 +85,47 @@ impl Listener {
         let consumer: Client = Arc::new(consumer.into());
         let (asked, name) = (consumer.clone(), shared.topics.name(self.topic).to_owned());
         let is_there = blocking(move || {
-            let Some(partitions) = partitions(&asked, &name)? else { return Ok(false) };
+            let Some(partitions) = partitions(&asked, &name)? else { return Ok(None) };
             let mut positions = TopicPartitionList::new();
             for partition in partitions {
-                positions.add_partition_offset(&name, partition, Offset::Beginning)?;
+                let last = last.get(&partition).copied();
+                let position = last.map_or(Offset::Beginning, Offset::Offset);
+                positions.add_partition_offset(&name, partition, position)?;
             }
-            if !is_new {
+            if !is_new && last.is_empty() {
                 positions = ends(&**asked, positions, ANSWER_MAX)?;
             }
             asked.assign(&positions)?;
-            Ok(true)
+            Ok(Some(positions))
         });
-        if !is_there.await? {
+        let Some(positions) = is_there.await? else {
             shared.lose(self.topic, generation);
             return Err(BusError("the topic does not exist".into()));
-        }
+        };
         self.consumer = Some(consumer);
         self.generation = generation;
-        self.next.clear();
+        self.next = offsets_of(&positions);
         Ok(())
     }
 
-    /// Returns whether the topic was deleted since the position was taken. Every [`LOOK_INTERVAL`] it asks Kafka,
-    /// and assigns new partitions, from their beginning.
-    async fn has_lost_topic(&mut self, consumer: &Client) -> bool {
+    /// Returns whether a new client must read: the topic was deleted since the position was taken, or the client
+    /// is stuck. Every [`LOOK_INTERVAL`] it asks Kafka, and assigns new partitions, from their beginning.
+    async fn has_ended(&mut self, consumer: &Client) -> bool {
         if self.looked_at.elapsed() >= LOOK_INTERVAL {
             self.looked_at = Instant::now();
             let (asked, name) = (consumer.clone(), self.shared.topics.name(self.topic).to_owned());
-            let next: Vec<_> = self.next.iter().map(|(part, next)| (*part, *next)).collect();
-            let is_there = blocking(move || {
-                Ok(assign_new(&asked, &name)? && !ends_before(&**asked, &name, &next, ANSWER_MAX)?)
-            });
-            match is_there.await {
-                Ok(true) => {}
-                Ok(false) => self.shared.lose(self.topic, self.generation),
+            let next = self.next.clone();
+            match blocking(move || check_topic(&asked, &name, &next)).await {
+                Ok(TopicCheck::Lost) => self.shared.lose(self.topic, self.generation),
+                Ok(TopicCheck::Behind(behind)) => {
+                    let stuck = self.stalls.add(behind);
+                    if !stuck.is_empty() {
+                        let topic = self.topic.as_str();
+                        warn!(topic, partitions = ?stuck, "a listener is stuck, and reads on with a new client");
+                        self.stalls = Stalls::default();
+                        return true;
+                    }
+                }
                 Err(error) => {
                     debug!(%error, topic = self.topic.as_str(), "cannot check whether the topic still exists");
                 }
@@ -149,6 +167,19 @@ fn partitions(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<Option<
     Ok(Some(partitions.map(MetadataPartition::id).collect()))
 }
 
+/// Checks whether the topic is still there and the same one, and assigns new partitions. Fails if Kafka is down.
+fn check_topic(
+    consumer: &StreamConsumer<Log>,
+    name: &str,
+    next: &Positions,
+) -> KafkaResult<TopicCheck> {
+    if !assign_new(consumer, name)? {
+        return Ok(TopicCheck::Lost);
+    }
+    let assigned = partitions_of(&consumer.assignment()?);
+    Ok(compare(next, next, &ends_of(consumer, name, assigned, ANSWER_MAX)?))
+}
+
 /// Assigns new partitions. Returns whether the topic still exists with those it had.
 fn assign_new(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<bool> {
     let known = consumer.assignment()?;
@@ -173,7 +204,7 @@ impl Consumer for Listener {
     async fn receive(&mut self, max: usize) -> Result<Vec<Message>, BusError> {
         loop {
             let consumer = self.position().await;
-            if self.has_lost_topic(&consumer).await {
+            if self.has_ended(&consumer).await {
                 self.consumer = None;
                 continue;
             }

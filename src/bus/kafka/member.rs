@@ -1,7 +1,7 @@
 //! One member of a group: what it has received and committed, and librdkafka's callbacks.
 
-use super::client::ends_before;
 use super::offsets::Offsets;
+use super::positions::{TopicCheck, compare, ends_of, partitions_of};
 use super::topics::{is_missing, says_missing};
 use super::{Shared, Topic, offsets};
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -75,16 +75,23 @@ impl Member {
         }
     }
 
-    /// Whether the topic is missing, or was replaced by one of the same name: Kafka forgets the commits of a
-    /// deleted topic.
-    pub(super) fn has_lost_topic(&self, consumer: &StreamConsumer<Self>) -> KafkaResult<bool> {
+    /// Checks whether the topic is still there and the same one. Fails if Kafka is down.
+    pub(super) fn check_topic(&self, consumer: &StreamConsumer<Self>) -> KafkaResult<TopicCheck> {
         let answer = consumer.fetch_metadata(Some(&self.name), CHECK_TIMEOUT)?;
-        let next = self.offsets.lock().next();
-        if answer.topics().iter().any(is_missing)
-            || ends_before(consumer, &self.name, &next, CHECK_TIMEOUT)?
-        {
-            return Ok(true);
+        if answer.topics().iter().any(is_missing) {
+            return Ok(TopicCheck::Lost);
         }
+        if self.has_lost_commits(consumer)? {
+            return Ok(TopicCheck::Lost);
+        }
+        let assigned = self.offsets.lock().assigned();
+        let ends = ends_of(consumer, &self.name, assigned, CHECK_TIMEOUT)?;
+        let offsets = self.offsets.lock();
+        Ok(compare(offsets.next(), offsets.fetched(), &ends))
+    }
+
+    /// Whether Kafka has forgotten commits of this member, as it does when a topic is deleted.
+    fn has_lost_commits(&self, consumer: &StreamConsumer<Self>) -> KafkaResult<bool> {
         let mut asked = TopicPartitionList::new();
         for partition in self.offsets.lock().committed() {
             asked.add_partition(&self.name, partition);
@@ -121,20 +128,16 @@ impl Member {
     }
 }
 
-fn partitions(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(TopicPartitionListElem::partition).collect()
-}
-
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
-                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions assigned");
-                self.offsets.lock().assign(partitions(list));
+                info!(topic = self.name, group = self.group, partitions = ?partitions_of(list), "partitions assigned");
+                self.offsets.lock().assign(partitions_of(list));
             }
             Rebalance::Revoke(list) => {
-                info!(topic = self.name, group = self.group, partitions = ?partitions(list), "partitions revoked");
-                let last = self.offsets.lock().revoke(partitions(list));
+                info!(topic = self.name, group = self.group, partitions = ?partitions_of(list), "partitions revoked");
+                let last = self.offsets.lock().revoke(partitions_of(list));
                 if !last.is_empty() {
                     // Sent to the same broker before the request that gives the partitions up.
                     self.commit(consumer, &last);
@@ -176,6 +179,10 @@ impl ClientContext for Member {
 
     fn stats(&self, statistics: Statistics) {
         let Some(topic) = statistics.topics.get(&self.name) else { return };
+        // Messages that were fetched and wait to be received: the consumer is busy.
+        let drained = topic.partitions.values().filter(|part| part.fetchq_cnt == 0);
+        let fetched = drained.map(|part| (part.partition, part.next_offset));
+        self.offsets.lock().fetch(fetched);
         let known = topic.partitions.values().filter(|part| part.consumer_lag >= 0);
         let lag = known.map(|part| part.consumer_lag).sum();
         self.shared.metrics.set_consumer_lag(self.topic, &self.group, lag);

@@ -9,6 +9,7 @@ mod letters;
 mod listener;
 mod member;
 mod offsets;
+mod positions;
 mod producer;
 mod topics;
 mod wire;

@@ -1,8 +1,9 @@
 //! The offsets of a group's consumer: which messages it has received, processed and committed.
 
+use super::positions::Positions;
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 /// Maximum commits in flight. Beyond it further offsets are merged into the next commit.
@@ -12,20 +13,19 @@ const COMMITS_MAX: usize = 4;
 /// tolerate anyway; and each commit is a message that Kafka stores.
 pub(super) const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// For each partition, the offset after the last message.
-type Next = HashMap<i32, i64>;
-
 /// The offsets of one consumer.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
     /// Partitions assigned to this consumer.
     assigned: HashSet<i32>,
     /// The next offset to receive, for each partition.
-    next: Next,
+    next: Positions,
+    /// The next offset to fetch, for each partition without fetched messages.
+    fetched: Positions,
     /// Received and not processed yet.
-    received: Next,
+    received: Positions,
     /// Processed; the commit is not sent yet.
-    done: Next,
+    done: Positions,
     /// Partitions of which Kafka has accepted a commit.
     committed: BTreeSet<i32>,
     commits: usize,
@@ -45,6 +45,7 @@ impl Offsets {
         for partition in partitions {
             self.assigned.remove(&partition);
             self.next.remove(&partition);
+            self.fetched.remove(&partition);
             self.received.remove(&partition);
             self.committed.remove(&partition);
             last.extend(self.done.remove(&partition).map(|offset| (partition, offset)));
@@ -93,9 +94,26 @@ impl Offsets {
         self.done.drain().collect()
     }
 
+    /// Assigned partitions.
+    pub(super) fn assigned(&self) -> HashSet<i32> {
+        self.assigned.clone()
+    }
+
     /// The next offset of each partition with received messages.
-    pub(super) fn next(&self) -> Vec<(i32, i64)> {
-        self.next.iter().map(|(partition, next)| (*partition, *next)).collect()
+    pub(super) fn next(&self) -> &Positions {
+        &self.next
+    }
+
+    /// Records the next offsets to fetch.
+    pub(super) fn fetch(&mut self, fetched: impl IntoIterator<Item = (i32, i64)>) {
+        let assigned = &self.assigned;
+        let fetched = fetched.into_iter().filter(|(partition, _)| assigned.contains(partition));
+        self.fetched = fetched.collect();
+    }
+
+    /// The next offset to fetch of assigned partitions, as of the last statistics.
+    pub(super) fn fetched(&self) -> &Positions {
+        &self.fetched
     }
 
     /// Assigned partitions of which Kafka has accepted a commit.

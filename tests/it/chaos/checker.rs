@@ -41,6 +41,25 @@ const OPEN: &str = "
          + (SELECT count(*) FROM payments WHERE status IN ('requested', 'reversal_requested'))
          + (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outdated_answers)";
 
+/// The age in seconds of the payment that has been open for the longest time.
+const OLDEST: &str = "
+    SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM payments
+     WHERE status = 'requested'";
+
+/// How long a payment may be open while one fault of some seconds follows the other.
+const OPEN_MAX: Duration = Duration::from_secs(90);
+
+/// What keeps payments open for too long; nothing while the database is away.
+pub async fn look_for_a_stop(deployment: &Deployment) -> Option<String> {
+    let mut database = PgConnection::connect(deployment.setting("DATABASE_URL")).await.ok()?;
+    let oldest: f64 = sqlx::query_scalar(OLDEST).fetch_one(&mut database).await.ok()?;
+    if oldest < OPEN_MAX.as_secs_f64() {
+        return None;
+    }
+    let positions = positions(deployment).await.join("; ");
+    Some(format!("a payment is open for {oldest} s; {positions}"))
+}
+
 /// Waits until all is quiet, and checks everything.
 pub async fn check(deployment: &Deployment, report: &mut Report) {
     let database = PgConnection::connect(deployment.setting("DATABASE_URL")).await;

@@ -219,6 +219,20 @@ pub async fn partitions(brokers: &str, topic: &str) -> usize {
     counting.await.expect("no panic")
 }
 
+/// How many members of a group have their partitions.
+pub async fn members(brokers: &str, group: &str) -> usize {
+    let (brokers, group) = (brokers.to_owned(), group.to_owned());
+    let counting = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", brokers).create().expect("a consumer");
+        // Fails while a broker that was restarted loads its groups.
+        let Ok(groups) = consumer.fetch_group_list(Some(&group), WAIT_MAX) else { return 0 };
+        let stable = groups.groups().iter().find(|group| group.state() == "Stable");
+        stable.map_or(0, |group| group.members().len())
+    });
+    counting.await.expect("no panic")
+}
+
 /// Adds partitions to a topic.
 pub async fn widen(brokers: &str, topic: &str, partitions: usize) {
     let admin: AdminClient<_> =
