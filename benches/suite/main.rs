@@ -22,6 +22,7 @@ mod client;
 mod growth_chart;
 mod http;
 mod load;
+mod network;
 mod plans;
 mod process;
 mod report;
@@ -43,6 +44,8 @@ const WORDS: &str = "\
 Words, any part of a row's name; without one every row is measured:
   start       until ready, and memory when idle
   search      cached, beside a bare handler; and at half load
+  itineraries connections with two stops, at 50 requests a second
+  calendar    the lowest prices of a month, at that rate
   completed   bookings until the last completes, beside pgbench; and at half load
   accepted    bookings accepted with the other roles off, beside pgbench
   embedded    bookings completed on SQLite; and at half load

@@ -72,6 +72,11 @@ impl Schedule {
         Ok(out.flush()?)
     }
 
+    /// The lines of its first year.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// Every route and day of it that has flights, as searches ask for them.
     pub fn questions(&self) -> anyhow::Result<Questions> {
         let mut days = BTreeSet::new();

@@ -6,6 +6,7 @@ mod bookings;
 mod crowd;
 mod growth;
 mod half_load;
+mod itineraries;
 mod many_bookings;
 mod overload;
 mod scale;
@@ -79,6 +80,9 @@ impl Bench {
         }
         if self.wants(search::ROW) || self.wants(search::HALF_LOAD_ROW) {
             self.cached_search().await?;
+        }
+        if self.wants(itineraries::ROW) || self.wants(itineraries::CALENDAR_ROW) {
+            self.itineraries().await?;
         }
         if ON_KAFKA.iter().any(|row| self.wants(row)) {
             // Java compiles what a broker does when it has done it for a while.
