@@ -307,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_has_a_minimum_and_a_maximum_within_a_day() {
+        let error = |name, value| Config::of(&[(name, value)]).expect_err(value).to_string();
+        assert!(error("MIN_CONNECTION", "7h").contains("must not be longer than MAX_CONNECTION"));
+        assert!(error("MAX_CONNECTION", "25h").contains("must be at most 24h"));
+        let equal = Config::of(&[("MIN_CONNECTION", "1h"), ("MAX_CONNECTION", "1h")]);
+        assert_eq!(equal.expect("sound").min_connection, Duration::from_hours(1));
+    }
+
+    #[test]
     fn a_host_selects_a_service_and_its_absence_the_embedded_part() {
         let embedded = Config::of(&[]).expect("the defaults");
         assert!(matches!(embedded.database, Database::Sqlite(_)));

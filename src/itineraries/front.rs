@@ -103,3 +103,45 @@ impl Front {
         &self.labels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(minute: i64, price: i64, legs: &[usize]) -> Label {
+        let arrives_at = Timestamp::from_timestamp(minute * 60, 0).expect("an instant");
+        let (last, before) = legs.split_last().expect("a flight");
+        let legs = before.iter().rev().fold(Legs::one(*last), |legs, leg| legs.after(*leg));
+        Label { arrives_at, price, legs }
+    }
+
+    fn kept(front: &Front) -> Vec<Vec<usize>> {
+        let mut legs: Vec<_> = front.labels().iter().map(|l| l.legs.positions().to_vec()).collect();
+        legs.sort();
+        legs
+    }
+
+    #[test]
+    fn a_label_stays_until_another_is_better_in_something_and_worse_in_nothing() {
+        let mut front = Front::keeping(9);
+        front.add(label(60, 500, &[1, 2]));
+        front.add(label(50, 600, &[3, 4]));
+        front.add(label(60, 600, &[5]));
+        assert_eq!(kept(&front), [vec![1, 2], vec![3, 4], vec![5]]);
+        front.add(label(60, 501, &[6, 7]));
+        front.add(label(60, 500, &[6, 7, 8]));
+        assert_eq!(kept(&front), [vec![1, 2], vec![3, 4], vec![5]]);
+        front.add(label(50, 500, &[9]));
+        assert_eq!(kept(&front), [[9]]);
+        assert!(front.covers(&label(50, 500, &[10])) && !front.covers(&label(49, 900, &[10])));
+    }
+
+    #[test]
+    fn of_equal_labels_the_first_by_their_flights_stay() {
+        let mut front = Front::keeping(2);
+        for legs in [[4, 5], [1, 9], [3, 5], [3, 4]] {
+            front.add(label(60, 500, &legs));
+        }
+        assert_eq!(kept(&front), [[1, 9], [3, 4]]);
+    }
+}

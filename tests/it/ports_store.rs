@@ -575,6 +575,10 @@ async fn a_search_returns_the_flights_on_sale_of_its_day(on: Fixture) {
     let found = on.store.search(&route_key("delhi", "MUMBAI"), from, until).await.expect("found");
     let departures: Vec<_> = found.iter().map(|flight| flight.departs_at).collect();
     assert_eq!(departures, [from, from + second * 2, from + second * 3, until - second]);
+    // Of every route, and sold-out ones too.
+    let on_sale = on.store.on_sale(from, until).await.expect("found");
+    let ids: Vec<_> = on_sale.iter().map(|flight| flight.id.0).collect();
+    assert_eq!(ids, [3, 5, 7, 8, 9, 2]);
 }
 
 async fn a_repeated_import_creates_nothing(on: Fixture) {

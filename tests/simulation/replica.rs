@@ -5,6 +5,7 @@ use super::world::World;
 use airline_booking::app::{App, Ports};
 use airline_booking::booking::{Bookings, Flights};
 use airline_booking::config::Config;
+use airline_booking::itineraries::Itineraries;
 use airline_booking::search::Search;
 use airline_booking::tasks::{Switch, Tasks};
 use airline_booking::telemetry::{Metrics, Tracing};
@@ -22,6 +23,8 @@ pub struct Service {
     pub flights: Flights,
     /// Searches.
     pub search: Search,
+    /// Searches for connections.
+    pub itineraries: Itineraries,
     /// Runs its requests.
     pub tasks: Tasks,
 }
@@ -77,6 +80,7 @@ impl Replica {
             bookings: app.bookings.clone(),
             flights: app.flights.clone(),
             search: app.search.clone(),
+            itineraries: app.itineraries.clone(),
             tasks: tasks.another_group(),
         };
         Self { service, app, clock, process: killed }

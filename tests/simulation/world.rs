@@ -15,8 +15,11 @@ use super::ports::store::{Database, SimStore};
 use super::replica::{Replica, Service};
 use airline_booking::clock::Clock;
 use airline_booking::config::Config;
-use airline_booking::domain::{DayKey, FlightId, FlightStatus, NewFlight, route_key};
+use airline_booking::domain::{
+    DayKey, Flight, FlightId, FlightStatus, NewFlight, city_key, route_key,
+};
 use airline_booking::ids::Ids;
+use airline_booking::itineraries::{Question, Sort};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use parking_lot::Mutex;
@@ -158,10 +161,40 @@ impl World {
         self.check_searches(memory).await;
     }
 
+    /// A replica's itineraries must show the flights as they are: all of them are direct.
+    async fn check_itineraries(&self, service: &Service, memory: &mut Memory) {
+        let question = Question {
+            source: city_key("Delhi"),
+            destination: city_key("Mumbai"),
+            date: self.day().date,
+            stops_max: 0,
+            seats: 1,
+            sort: Sort::Departure,
+            limit: usize::MAX,
+        };
+        let found = match service.itineraries.find(&question).await {
+            Ok(found) => found,
+            Err(error) => {
+                memory.violations.push(format!("{}: itineraries fail: {error}", service.name));
+                return;
+            }
+        };
+        let rows = self.database.rows();
+        let is_shown =
+            |flight: &&Flight| flight.flight_status.is_for_sale() && flight.free_seats() > 0;
+        let stored: Vec<_> = rows.flights.values().filter(is_shown).collect();
+        let mut shown: Vec<_> = found.iter().flat_map(|found| &found.segments).collect();
+        shown.sort_by_key(|flight| flight.id);
+        if shown != stored {
+            memory.violations.push(format!("{}: itineraries show what was", service.name));
+        }
+    }
+
     /// Every replica's search must show the flights as they are.
     async fn check_searches(&self, memory: &mut Memory) {
         sleep(Duration::from_millis(200)).await;
         for service in self.services() {
+            self.check_itineraries(&service, memory).await;
             let answer = match service.search.answer(self.day()).await {
                 Ok(answer) => answer,
                 Err(error) => {
