@@ -56,6 +56,8 @@ mod import_files;
 mod import_updates;
 mod interop;
 mod itineraries;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod keys_of_cancellations;
 mod killed_erasures;
 mod local_services;

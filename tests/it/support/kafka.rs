@@ -270,7 +270,12 @@ impl Broker {
     /// Starts one that clients also reach through proxies: `PORT=SHOWN` for each, where it listens for the
     /// proxy, and which port it tells clients of that proxy.
     pub async fn start_behind(proxies: &str) -> Self {
-        let service = Service::start_with("kafka", &[("KAFKA_BEHIND", proxies)]).await;
+        Self::start_with("KAFKA_BEHIND", proxies).await
+    }
+
+    /// Starts one with a variable for its script.
+    pub async fn start_with(variable: &str, value: &str) -> Self {
+        let service = Service::start_with("kafka", &[(variable, value)]).await;
         Self { brokers: service.address("TEST_KAFKA_BROKERS").to_owned(), service }
     }
 

@@ -1,6 +1,7 @@
 //! The harness: the real service on its own database, with a clock that the test moves.
 
 mod answer;
+pub mod authority;
 pub mod callers;
 pub mod collector;
 pub mod deployment;
