@@ -294,6 +294,18 @@ async fn no_rule_refuses_a_booking_that_a_late_commit_still_writes() {
     app.finish().await;
 }
 
+#[tokio::test]
+async fn a_late_commit_that_lands_before_the_next_attempt_is_found_and_not_repeated() {
+    let app = TestApp::start().await;
+    let id = app.add_flight(10).await;
+    app.faults.plan([Fault::LostUntilLanded, Fault::LandsFirst]);
+    let booking = app.book(id, 2).await.booking_id();
+    app.run_until_idle().await;
+    assert_eq!(app.booking(booking).await["status"], "completed");
+    assert_eq!(app.flight(id).await["available_seats"], 8);
+    app.finish().await;
+}
+
 /// Another replica's commit may leave the flight as the lost one would have: same version, same seats, same
 /// microsecond.
 #[tokio::test]

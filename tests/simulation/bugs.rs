@@ -79,6 +79,12 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[LocksAway, CommitSlow],
     ),
     bug(
+        "expiry_reverses_nothing",
+        "a hold that expires leaves its payment as it is",
+        60,
+        &[GatewaySlow],
+    ),
+    bug(
         "answered_from_cached_rows",
         "a refusal on cached rows is answered without a look at the store",
         60,

@@ -16,5 +16,9 @@ pub(super) fn decide(
     if end.booking.status != BookingStatus::Pending || now < end.booking.hold_expires_at {
         return Ok(end.unchanged());
     }
-    Ok(end.failed(FailureReason::HoldExpired, PaymentStatus::ReversalRequested))
+    let payment = match end.payment.status {
+        status if planted!(expiry_reverses_nothing) => status,
+        _ => PaymentStatus::ReversalRequested,
+    };
+    Ok(end.failed(FailureReason::HoldExpired, payment))
 }

@@ -33,6 +33,8 @@ pub enum Fault {
     LostAfterOvertaken(FlightId),
     /// The connection is lost, and the server writes all once [`FaultyStore::land`] lets it.
     LostUntilLanded,
+    /// The late commit reaches the server first.
+    LandsFirst,
     /// The connection is lost. Another replica has left the flight exactly as this commit would have.
     LostToAnEqual,
     /// Another replica settles this batch's payments first, where nothing but the payment changes.
@@ -243,6 +245,10 @@ role! {
                 Some(Fault::LostUntilLanded) => {
                     *self.late.lock().expect("no panic") = Some(changes.clone());
                     Err(lost())
+                }
+                Some(Fault::LandsFirst) => {
+                    assert!(self.land().await.stale.is_empty(), "it is written");
+                    self.real.commit(changes).await
                 }
                 Some(Fault::LostToAnEqual) => {
                     let flights = changes.flights().cloned();
