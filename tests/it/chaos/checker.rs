@@ -46,8 +46,9 @@ const OLDEST: &str = "
     SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM payments
      WHERE status = 'requested'";
 
-/// How long a payment may be open while one fault of some seconds follows the other.
-const OPEN_MAX: Duration = Duration::from_secs(90);
+/// How long a payment may be open while one fault of some seconds follows the other: well below a hold's five
+/// minutes. A consumer that is stuck is replaced after three checks, of which faults delay some.
+const OPEN_MAX: Duration = Duration::from_secs(180);
 
 /// What keeps payments open for too long; nothing while the database is away.
 pub async fn look_for_a_stop(deployment: &Deployment) -> Option<String> {
