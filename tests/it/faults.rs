@@ -327,7 +327,6 @@ async fn a_hold_beside_a_stale_settlement_is_answered_as_it_was_written() {
     let id = FlightId(app.add_flight(3).await);
     let booked = app.book(id.0, 1).await.booking_id();
     app.run_until_idle().await;
-    app.gateway.close();
     let path = format!("/api/v1/bookings/{booked}/cancel");
     assert_eq!(app.post(&path, &json!({})).await.status, 200);
     let cancelled = app.store.booking(BookingId(booked)).await.expect("the store answers");
@@ -343,7 +342,8 @@ async fn a_hold_beside_a_stale_settlement_is_answered_as_it_was_written() {
     let outcomes = outcomes.expect("the store answers");
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     assert_eq!(app.flight(id.0).await["held_seats"], 3);
-    app.finish().await;
+    // The gateway may not have been asked yet, and is not any more: the test says that it has given the money back.
+    app.abandon();
 }
 
 /// A hold of a booking number that no other takes.

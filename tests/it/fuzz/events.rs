@@ -63,7 +63,7 @@ async fn pending(subject: &Subject) -> (i64, i64) {
     let flight = created.json["id"].as_i64().expect("an id");
     let booking = app.send(booked(flight, "wait=0")).await.booking_id();
     eventually("a gateway call", async || app.gateway.held_back() > 0).await;
-    eventually("an idle service", async || app.all_is_sent().await).await;
+    app.run_until_idle().await;
     (flight, booking)
 }
 

@@ -262,7 +262,7 @@ impl TestApp {
             .collect()
     }
 
-    /// Ends a test that took the store away or left seats of no booking, so that no audit can pass.
+    /// Ends a test that took the store away or wrote what is not so, so that no audit can pass.
     pub fn abandon(mut self) {
         self.finished = true;
     }
