@@ -1,7 +1,7 @@
 //! The lowest price of each day of a month.
 
 use super::{Api, places};
-use crate::domain::{Invalid, SeatCount, route_key};
+use crate::domain::{Invalid, SeatCount};
 use crate::http::wire::gzip;
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
@@ -63,14 +63,9 @@ impl Question {
         let first = month.and_then(|text| month_of(text, &mut unreadable));
         let seats = query.read("seats", "must be an integer", &mut unreadable).unwrap_or(1);
         readable(unreadable)?;
-        let city = |name| query.get(name).unwrap_or_default();
-        let (source, destination) = (city("source"), city("destination"));
-        let route = route_key(source, destination);
         let mut invalid = Invalid::default();
-        places::check_cities("", [source, destination], &route, &mut invalid);
-        if seats < 1 {
-            invalid.add("/seats", "must be at least 1");
-        }
+        let route = places::route("", places::cities(query), &mut invalid);
+        places::check_seats(seats, &mut invalid);
         invalid.or(())?;
         Ok(Self { route, first: first.unwrap_or_default(), seats })
     }

@@ -1,7 +1,7 @@
 //! Search for itineraries: direct flights and connections.
 
 use super::{Api, places};
-use crate::domain::{Invalid, SeatCount, route_key};
+use crate::domain::{Invalid, SeatCount};
 use crate::http::wire::gzip;
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::note_missing;
@@ -171,8 +171,7 @@ fn question(query: &Query<'_>) -> Result<Question, Problem> {
     let mut unreadable = Invalid::default();
     query.only(&PARAMETERS, &mut unreadable);
     query.required(&["source", "destination", "date"], &mut unreadable);
-    let date = query.get("date").filter(|text| !text.trim().is_empty());
-    let date = date.and_then(|text| places::day(text, "/date", &mut unreadable));
+    let date = places::asked_day(query, &mut unreadable);
     let integer = "must be an integer";
     let stops_max = query.read("max_stops", integer, &mut unreadable);
     let stops_max = stops_max.unwrap_or(Question::STOPS_MAX as i64);
@@ -183,11 +182,10 @@ fn question(query: &Query<'_>) -> Result<Question, Problem> {
     let sort = sort_of(sort, &mut unreadable);
     readable(unreadable)?;
     let mut invalid = Invalid::default();
-    let cities = ["source", "destination"].map(|name| query.get(name).unwrap_or_default());
-    let (source, destination) = check_cities("", cities, &mut invalid);
+    let (source, destination) = city_keys("", places::cities(query), &mut invalid);
     let stops_max = within(stops_max, "/max_stops", 0..=Question::STOPS_MAX, &mut invalid);
     let limit = within(limit, "/limit", 1..=Question::LIMIT_MAX, &mut invalid);
-    check_seats(seats, &mut invalid);
+    places::check_seats(seats, &mut invalid);
     invalid.or(())?;
     let date = date.unwrap_or_default();
     Ok(Question { source, destination, date, stops_max, seats, sort, limit })
@@ -216,16 +214,9 @@ fn within(
     })
 }
 
-fn check_seats(seats: SeatCount, invalid: &mut Invalid) {
-    if seats < 1 {
-        invalid.add("/seats", "must be at least 1");
-    }
-}
-
 /// The keys of two cities. Notes the rules that they break.
-fn check_cities(at: &str, cities: [&str; 2], invalid: &mut Invalid) -> (String, String) {
-    let route = route_key(cities[0], cities[1]);
-    places::check_cities(at, cities, &route, invalid);
+fn city_keys(at: &str, cities: [&str; 2], invalid: &mut Invalid) -> (String, String) {
+    let route = places::route(at, cities, invalid);
     let (source, destination) = places::halves(&route).unwrap_or_default();
     (source.to_owned(), destination.to_owned())
 }
@@ -234,7 +225,7 @@ impl LegsBody {
     /// A question a leg, or all broken rules, those in `invalid` included.
     fn questions(&self, mut invalid: Invalid) -> Result<Vec<Question>, Problem> {
         let seats = self.seats.unwrap_or(1);
-        check_seats(seats, &mut invalid);
+        places::check_seats(seats, &mut invalid);
         let Some(legs) = &self.legs else {
             note_missing(&mut invalid, "/legs".to_owned());
             return Err(invalid.into());
@@ -272,7 +263,7 @@ impl LegBody {
         let destination = city("destination", &self.destination, invalid);
         let is_named = !source.trim().is_empty() && !destination.trim().is_empty();
         let mut broken = Invalid::default();
-        let (source, destination) = check_cities(at, [&source, &destination], &mut broken);
+        let (source, destination) = city_keys(at, [&source, &destination], &mut broken);
         if is_named {
             invalid.0.extend(broken.0);
         }

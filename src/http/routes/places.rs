@@ -1,24 +1,41 @@
-//! What every search asks for: two cities and a day.
+//! What every search asks for: two cities, a day and seats.
 
-use crate::domain::Invalid;
+use crate::domain::{Invalid, SeatCount, route_key};
+use crate::http::wire::query::Query;
 use chrono::NaiveDate;
 
-/// Checks source and destination, whose route key is `route`. `at` is the pointer of their object.
-pub(super) fn check_cities(
-    at: &str,
-    [source, destination]: [&str; 2],
-    route: &str,
-    invalid: &mut Invalid,
-) {
+/// The source and the destination that a query names; empty where it names none.
+pub(super) fn cities<'q>(query: &'q Query<'_>) -> [&'q str; 2] {
+    ["source", "destination"].map(|name| query.get(name).unwrap_or_default())
+}
+
+/// The key of the route from source to destination. Notes the rules that they break; `at` is the pointer of
+/// their object.
+pub(super) fn route(at: &str, [source, destination]: [&str; 2], invalid: &mut Invalid) -> String {
+    let route = route_key(source, destination);
     for (name, city) in [("source", source), ("destination", destination)] {
         if city.chars().count() > 100 || city.chars().any(char::is_control) {
             let rule = "must be at most 100 characters, without control characters";
             invalid.add(format!("{at}/{name}"), rule);
         }
     }
-    if halves(route).is_some_and(|(source, destination)| source == destination) {
+    if halves(&route).is_some_and(|(source, destination)| source == destination) {
         invalid.add(format!("{at}/destination"), "must differ from source");
     }
+    route
+}
+
+/// Checks the seats that a flight must have free.
+pub(super) fn check_seats(seats: SeatCount, invalid: &mut Invalid) {
+    if seats < 1 {
+        invalid.add("/seats", "must be at least 1");
+    }
+}
+
+/// The day that a query names, if it is one. A blank one counts as missing.
+pub(super) fn asked_day(query: &Query<'_>, unreadable: &mut Invalid) -> Option<NaiveDate> {
+    let date = query.get("date").filter(|text| !text.trim().is_empty());
+    date.and_then(|text| day(text, "/date", unreadable))
 }
 
 /// The keys of a route's cities; a `#` inside a city is encoded in its key.

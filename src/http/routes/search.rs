@@ -1,7 +1,7 @@
 //! Flight search.
 
 use super::{Api, places};
-use crate::domain::{Currency, DayKey, Flight, Invalid, Money, SeatCount, route_key};
+use crate::domain::{Currency, DayKey, Flight, Invalid, Money, SeatCount};
 use crate::http::wire::etag::is_known;
 use crate::http::wire::gzip;
 use crate::http::wire::gzip::{GZIP, JSON, VARY};
@@ -125,8 +125,7 @@ impl Question {
         let mut unreadable = Invalid::default();
         query.only(&PARAMETERS, &mut unreadable);
         query.required(&["source", "destination", "date"], &mut unreadable);
-        let date = query.get("date").filter(|text| !text.trim().is_empty());
-        let date = date.and_then(|text| places::day(text, "/date", &mut unreadable));
+        let date = places::asked_day(query, &mut unreadable);
         let filter = Filter {
             seats: query.read("seats", "must be an integer", &mut unreadable),
             max_price: query.read("max_price", "must be a decimal", &mut unreadable),
@@ -136,11 +135,8 @@ impl Question {
             limit: query.read("limit", "must be a positive integer", &mut unreadable),
         };
         readable(unreadable)?;
-        let city = |name| query.get(name).unwrap_or_default();
-        let (source, destination) = (city("source"), city("destination"));
-        let route = route_key(source, destination);
         let mut invalid = Invalid::default();
-        places::check_cities("", [source, destination], &route, &mut invalid);
+        let route = places::route("", places::cities(query), &mut invalid);
         filter.check(&mut invalid);
         invalid.or(())?;
         let is_filtered =
@@ -152,8 +148,8 @@ impl Question {
 
 impl Filter {
     fn check(&self, invalid: &mut Invalid) {
-        if self.seats.is_some_and(|seats| seats < 1) {
-            invalid.add("/seats", "must be at least 1");
+        if let Some(seats) = self.seats {
+            places::check_seats(seats, invalid);
         }
         if self.max_price.is_some_and(Money::is_negative) {
             invalid.add("/max_price", "must not be negative");
