@@ -9,10 +9,17 @@ use std::path::Path;
 /// damaged, full, cannot open, no database.
 const AWAY: [i32; 9] = [5, 6, 7, 8, 10, 11, 13, 14, 26];
 
+/// The message for a table that is missing, which has no result code of its own.
+const NO_TABLE: &str = "no such table";
+
 /// Whether a statement may succeed later: the file or its disk is at fault and not the statement.
+///
+/// The migrations make every table that a statement names. Where SQLite misses one, it reads the schema of a
+/// damaged file.
 pub(in crate::store) fn is_away(error: &SqliteError) -> bool {
     let code = error.code().and_then(|code| code.parse::<i32>().ok());
     code.is_some_and(|extended| AWAY.contains(&(extended & 0xff)))
+        || error.message().starts_with(NO_TABLE)
 }
 
 /// Adds the file, the setting that names it, and what to do.
@@ -67,6 +74,8 @@ mod tests {
             ("PRAGMA query_only = 1", true),
             ("PRAGMA max_page_count = 1", true),
             ("PRAGMA query_only = 0", false),
+            // As SQLite reads some damaged files.
+            ("DROP TABLE t", true),
         ] {
             let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
             let table = "CREATE TABLE t (n CHECK (n > 0))";
