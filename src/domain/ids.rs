@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -29,6 +30,13 @@ numeric_id! {
     /// Id of a flight.
     FlightId
 }
+
+/// Flights of one command or order, each once; nearly always one.
+pub type FlightIds = SmallVec<[FlightId; 1]>;
+
+/// Bookings of one order, in the order of their segments; nearly always one.
+pub type BookingIds = SmallVec<[BookingId; 1]>;
+
 numeric_id! {
     /// Id of a booking.
     BookingId

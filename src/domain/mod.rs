@@ -21,7 +21,7 @@ pub use event::{
 pub use flight::{
     FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
 };
-pub use ids::{BookingId, FlightId, PaymentReference, UserId};
+pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
