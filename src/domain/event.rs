@@ -2,7 +2,7 @@
 
 use super::{
     Booking, BookingId, BookingStatus, Currency, Flight, FlightId, FlightStatus, Money,
-    PaymentMethod, PaymentReference, SeatCount, Timestamp,
+    PaymentMethod, PaymentReference, RefundId, SeatCount, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -13,24 +13,29 @@ use strum::{IntoStaticStr, VariantArray};
 pub enum PaymentAction {
     /// Capture the payment, while the hold lasts.
     Capture,
-    /// Void the payment if it was not captured, else refund it.
+    /// Void the payment if it was not captured, else give back what is left of it.
     Reverse,
+    /// Give back an amount of a captured payment.
+    Refund,
 }
 
 /// A message on `payment-requests`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequest {
-    /// The payment's (first) booking; the message's key.
+    /// The payment's (first) booking, or the refund's; the message's key.
     pub booking_id: BookingId,
     /// Reference of the payment.
     pub payment_reference_id: PaymentReference,
-    /// Amount to capture or reverse.
+    /// The refund; present if and only if the action is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refund_id: Option<RefundId>,
+    /// Amount to capture, reverse or refund.
     pub amount: Money,
     /// Currency of the amount.
     pub currency: Currency,
     /// Payment method.
     pub payment_method: PaymentMethod,
-    /// Capture or reverse.
+    /// What to do.
     pub action: PaymentAction,
     /// When the request was made.
     pub timestamp: Timestamp,
@@ -49,18 +54,23 @@ pub enum PaymentOutcome {
     Completed,
     /// Declined.
     Failed,
-    /// Voided or refunded.
+    /// Voided, or all that was left of it given back.
     Reversed,
+    /// The refund's amount was given back.
+    Refunded,
 }
 
 /// A message on `payment-events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentEvent {
-    /// The payment's (first) booking; the message's key. Settlement uses the reference.
+    /// The payment's (first) booking, or the refund's; the message's key. Settlement uses the reference.
     pub booking_id: BookingId,
     /// Reference of the payment.
     pub payment_reference_id: PaymentReference,
-    /// Amount captured, declined or reversed; must be the payment's.
+    /// The refund; present if and only if the status is `refunded`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refund_id: Option<RefundId>,
+    /// Amount captured, declined, reversed or refunded; must be the payment's, or the refund's.
     pub amount: Money,
     /// What the gateway did.
     pub status: PaymentOutcome,

@@ -2,6 +2,7 @@
 
 use super::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +27,56 @@ macro_rules! numeric_id {
     };
 }
 
+/// An id of 128 bits, written as a prefix and 32 lower-case hexadecimal digits.
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id with exactly these bits, for tests.
+            pub fn from_bits(bits: u128) -> Self {
+                Self(Uuid::from_u128(bits))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseReferenceError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let error = ParseReferenceError($prefix);
+                let digits = text.strip_prefix($prefix).filter(|digits| digits.len() == 32);
+                digits.and_then(|digits| Uuid::try_parse(digits).ok()).map(Self).ok_or(error)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// The text is not the prefix and 32 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("must be {0} and 32 hexadecimal digits")]
+pub struct ParseReferenceError(&'static str);
+
 numeric_id! {
     /// Id of a flight.
     FlightId
@@ -46,11 +97,10 @@ numeric_id! {
     UserId
 }
 
-/// Reference of a payment, here and at the gateway, where it is also the idempotency key.
-///
-/// Written `PAY-` and 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PaymentReference(Uuid);
+prefixed_id! {
+    /// Reference of a payment, here and at the gateway, where it is also the idempotency key.
+    PaymentReference, "PAY-"
+}
 
 impl PaymentReference {
     /// Draws a fresh reference: the time in milliseconds, then 74 random bits (UUID version 7).
@@ -61,45 +111,58 @@ impl PaymentReference {
         let time = uuid::Timestamp::from_unix_time(seconds, now.timestamp_subsec_nanos(), 0, 0);
         Self(Uuid::new_v7(time))
     }
+}
 
-    /// The reference with exactly these bits, for tests.
-    pub fn from_bits(bits: u128) -> Self {
-        Self(Uuid::from_u128(bits))
+prefixed_id! {
+    /// Id of a refund, here and at the gateway, where it is also the idempotency key.
+    RefundId, "REF-"
+}
+
+impl RefundId {
+    /// The id of the refund that a change of a booking makes: the first 16 bytes of the SHA-256 of
+    /// `refund/BOOKING/VERSION/PAYMENT`, such as `refund/42/3/PAY-7b0c2f0e5d3c7a519d7e0c2f5d3c7a51`.
+    ///
+    /// `booking_version` is the version that the change is decided on. A command that is decided again, or
+    /// repeated after a commit with an unknown outcome, names the same refund.
+    pub fn of(booking: BookingId, booking_version: i64, payment: PaymentReference) -> Self {
+        let digest = Sha256::digest(format!("refund/{booking}/{booking_version}/{payment}"));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(Uuid::from_bytes(bytes))
     }
 }
 
-impl fmt::Display for PaymentReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PAY-{}", self.0.simple())
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The text is not `PAY-` and 32 hexadecimal digits.
-#[derive(Debug, thiserror::Error)]
-#[error("a payment reference is PAY- and 32 hexadecimal digits")]
-pub struct ParseReferenceError;
-
-impl FromStr for PaymentReference {
-    type Err = ParseReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.strip_prefix("PAY-").ok_or(ParseReferenceError)?;
-        if digits.len() != 32 {
-            return Err(ParseReferenceError);
+    #[test]
+    fn a_change_of_a_booking_names_one_refund_and_every_other_change_another() {
+        let (booking, payment) = (BookingId(42), PaymentReference::from_bits(7));
+        let refund = RefundId::of(booking, 3, payment);
+        // By `printf refund/42/3/PAY-00000000000000000000000000000007 | sha256sum | head -c 32`.
+        assert_eq!(refund.to_string(), "REF-d344312184a2acb561875be7bcd7fb9c");
+        assert_eq!(RefundId::of(booking, 3, payment), refund);
+        for other in [
+            RefundId::of(BookingId(43), 3, payment),
+            RefundId::of(booking, 4, payment),
+            RefundId::of(booking, 3, PaymentReference::from_bits(8)),
+            RefundId::of(BookingId(4), 23, payment),
+        ] {
+            assert_ne!(other, refund);
         }
-        Uuid::try_parse(digits).map(Self).map_err(|_| ParseReferenceError)
     }
-}
 
-impl Serialize for PaymentReference {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PaymentReference {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+    #[test]
+    fn an_id_is_read_only_with_its_own_prefix_and_32_digits() {
+        let refund = RefundId::from_bits(0xabc);
+        assert_eq!(refund.to_string().parse::<RefundId>().expect("an id"), refund);
+        let digits = "0".repeat(32);
+        for text in
+            [format!("PAY-{digits}"), digits.clone(), format!("REF-{digits}0"), "REF-".into()]
+        {
+            assert!(text.parse::<RefundId>().is_err(), "{text}");
+        }
+        assert!(format!("REF-{digits}").parse::<PaymentReference>().is_err());
     }
 }

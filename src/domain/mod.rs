@@ -1,4 +1,4 @@
-//! Flights, bookings, payments, money, routes and events.
+//! Flights, bookings, payments, refunds, money, routes and events.
 //!
 //! Values and the rules that a value keeps by itself, without I/O, clock or randomness. Rules over
 //! several values are decided in the rules room.
@@ -11,6 +11,7 @@ mod ids;
 mod invalid;
 mod money;
 mod payment;
+mod refund;
 mod route;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
@@ -21,10 +22,11 @@ pub use event::{
 pub use flight::{
     FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
 };
-pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, UserId};
+pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
+pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
@@ -35,7 +37,9 @@ pub type SeatCount = i32;
 
 #[cfg(test)]
 mod tests {
-    use super::{BookingStatus, FailureReason, FlightStatus, PaymentOutcome};
+    use super::{
+        BookingStatus, FailureReason, FlightStatus, PaymentOutcome, RefundReason, RefundStatus,
+    };
     use serde::Serialize;
     use std::fmt::Debug;
     use strum::VariantArray;
@@ -53,5 +57,7 @@ mod tests {
         agree::<FailureReason>();
         agree::<FlightStatus>();
         agree::<PaymentOutcome>();
+        agree::<RefundStatus>();
+        agree::<RefundReason>();
     }
 }

@@ -3,7 +3,7 @@
 use super::{Message, Topic};
 use crate::domain::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
-    PaymentRequest, Timestamp,
+    PaymentReference, PaymentRequest, RefundId, Timestamp,
 };
 use chrono::SecondsFormat;
 use serde::de::Visitor;
@@ -138,13 +138,22 @@ fn requested(request: &PaymentRequest) -> Message {
     let kind = match request.action {
         PaymentAction::Capture => "payment.capture_requested",
         PaymentAction::Reverse => "payment.reversal_requested",
+        PaymentAction::Refund => "payment.refund_requested",
     };
-    let id = format!("{kind}/{}", request.payment_reference_id);
+    let id = payment_event_id(kind, request.payment_reference_id, request.refund_id);
     let mut headers = Headers::cloud_event(id, kind, request.timestamp);
     if let Some(end) = request.hold_expires_at {
         headers.push("ce_holdexpiresat", rfc3339(end));
     }
     Message { key: request.booking_id.to_string(), payload: json(request), headers, origin: None }
+}
+
+/// The id of a payment message. Its subject is the refund, or else the payment.
+fn payment_event_id(kind: &str, payment: PaymentReference, refund: Option<RefundId>) -> String {
+    match refund {
+        Some(refund) => format!("{kind}/{refund}"),
+        None => format!("{kind}/{payment}"),
+    }
 }
 
 fn seats(moved: &FlightBooking, version: i64) -> Message {
@@ -176,8 +185,9 @@ impl From<&PaymentEvent> for Message {
             PaymentOutcome::Completed => "payment.completed",
             PaymentOutcome::Failed => "payment.failed",
             PaymentOutcome::Reversed => "payment.reversed",
+            PaymentOutcome::Refunded => "payment.refunded",
         };
-        let id = format!("{kind}/{}", event.payment_reference_id);
+        let id = payment_event_id(kind, event.payment_reference_id, event.refund_id);
         let headers = Headers::cloud_event(id, kind, event.timestamp);
         Self { key: event.booking_id.to_string(), payload: json(event), headers, origin: None }
     }
@@ -199,12 +209,24 @@ pub fn parse_payment_request(message: &Message) -> Result<PaymentRequest, Malfor
         let end = end.parse().map_err(|_| MalformedMessage("ce_holdexpiresat".into()))?;
         request.hold_expires_at = Some(end);
     }
+    check_refund(request.action == PaymentAction::Refund, request.refund_id)?;
     Ok(request)
 }
 
 /// Reads a message of `payment-events`.
 pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedMessage> {
-    parse(message)
+    let event: PaymentEvent = parse(message)?;
+    check_refund(event.status == PaymentOutcome::Refunded, event.refund_id)?;
+    Ok(event)
+}
+
+/// A message about a refund names it, and no other message names one.
+fn check_refund(is_refund: bool, refund: Option<RefundId>) -> Result<(), MalformedMessage> {
+    match (is_refund, refund) {
+        (true, None) => Err(MalformedMessage("missing field `refund_id`".into())),
+        (false, Some(_)) => Err(MalformedMessage("`refund_id` without a refund".into())),
+        _ => Ok(()),
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(message: &'a Message) -> Result<T, MalformedMessage> {
@@ -226,4 +248,89 @@ fn fault(error: &serde_json::Error) -> String {
         Category::Eof | Category::Syntax | Category::Io => "not JSON",
     };
     format!("{what}, at line {} column {}", error.line(), error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn message(payload: &Value) -> Message {
+        let headers = Headers::default();
+        Message { key: "42".into(), payload: payload.to_string(), headers, origin: None }
+    }
+
+    /// A request or an event, with the fields of both.
+    fn sound() -> Value {
+        json!({
+            "booking_id": 42, "payment_reference_id": format!("PAY-{:032x}", 7), "amount": 10.5,
+            "currency": "INR", "payment_method": "pm_card_visa", "timestamp": "2025-01-01T00:00:00Z"
+        })
+    }
+
+    fn with(fields: Value) -> Message {
+        let mut payload = sound();
+        let (Some(all), Value::Object(fields)) = (payload.as_object_mut(), fields) else {
+            panic!("objects")
+        };
+        all.extend(fields);
+        message(&payload)
+    }
+
+    #[test]
+    fn messages_from_before_refunds_are_read_and_written_as_they_were() {
+        for action in ["capture", "reverse"] {
+            let request = parse_payment_request(&with(json!({ "action": action })));
+            let request = request.expect("a request");
+            assert_eq!(request.refund_id, None);
+            let written = requested(&request);
+            assert!(!written.payload.contains("refund_id"), "{}", written.payload);
+            let id = written.headers.get("ce_id").expect("an id");
+            assert!(id.ends_with(&format!("_requested/PAY-{:032x}", 7)), "{id}");
+        }
+        for status in ["completed", "failed", "reversed"] {
+            let event = parse_payment_event(&with(json!({ "status": status })));
+            let written = Message::from(&event.expect("an event"));
+            assert!(!written.payload.contains("refund_id"), "{}", written.payload);
+        }
+    }
+
+    #[test]
+    fn a_message_about_a_refund_is_named_by_the_refund() {
+        let refund = format!("REF-{:032x}", 9);
+        let request = with(json!({ "action": "refund", "refund_id": refund }));
+        let written = requested(&parse_payment_request(&request).expect("a request"));
+        let header = |message: &Message, name| message.headers.get(name).map(str::to_owned);
+        assert_eq!(header(&written, "ce_type").as_deref(), Some("payment.refund_requested"));
+        assert_eq!(header(&written, "ce_id"), Some(format!("payment.refund_requested/{refund}")));
+        let event = with(json!({ "status": "refunded", "refund_id": refund }));
+        let event = parse_payment_event(&event).expect("an event");
+        assert_eq!(event.refund_id, refund.parse().ok());
+        let written = Message::from(&event);
+        assert_eq!(header(&written, "ce_type").as_deref(), Some("payment.refunded"));
+        assert_eq!(header(&written, "ce_id"), Some(format!("payment.refunded/{refund}")));
+        assert!(written.payload.contains(&refund));
+    }
+
+    #[test]
+    fn a_refund_without_its_id_and_an_id_without_a_refund_are_malformed() {
+        let refund = format!("REF-{:032x}", 9);
+        for (fields, reason) in [
+            (json!({ "action": "refund" }), "missing field `refund_id`"),
+            (json!({ "action": "refund", "refund_id": null }), "missing field `refund_id`"),
+            (json!({ "action": "capture", "refund_id": refund }), "without a refund"),
+            (json!({ "action": "reverse", "refund_id": refund }), "without a refund"),
+            (json!({ "action": "refund", "refund_id": "REF-1" }), "another type or value"),
+        ] {
+            let error = parse_payment_request(&with(fields.clone())).expect_err("malformed");
+            assert!(error.to_string().contains(reason), "{fields}: {error}");
+        }
+        for fields in [
+            json!({ "status": "refunded" }),
+            json!({ "status": "completed", "refund_id": refund }),
+            json!({ "status": "refunded", "refund_id": format!("PAY-{:032x}", 9) }),
+        ] {
+            assert!(parse_payment_event(&with(fields.clone())).is_err(), "{fields}");
+        }
+    }
 }

@@ -137,6 +137,7 @@ impl Settlement {
 fn reason(refusal: &Refusal) -> String {
     match refusal {
         Refusal::UnknownPayment(_) => "there is no payment of this reference".to_owned(),
+        Refusal::UnknownRefund(_) => "there is no refund of this id".to_owned(),
         Refusal::BookingMismatch(_) => "the payment is for another booking".to_owned(),
         Refusal::AmountMismatch { expected, .. } => {
             format!("the payment is over {expected}, and the event names another amount")

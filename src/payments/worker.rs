@@ -141,7 +141,7 @@ impl PaymentWorker {
             for asked in self.open(messages).await? {
                 let calls = match asked.action {
                     PaymentAction::Capture => &captures,
-                    PaymentAction::Reverse => &reversals,
+                    PaymentAction::Reverse | PaymentAction::Refund => &reversals,
                 };
                 self.start(asked, calls, &events);
             }
@@ -167,6 +167,10 @@ impl PaymentWorker {
         let mut open = Vec::with_capacity(read.len());
         for (request, message, span) in read {
             let reference = request.payment_reference_id;
+            if request.action == PaymentAction::Refund {
+                self.dead_letter(message, &span, "there is no refund of this id").await?;
+                continue;
+            }
             let Some(payment) = rows.get(&reference) else {
                 self.dead_letter(message, &span, "there is no payment of this reference").await?;
                 continue;
@@ -177,7 +181,7 @@ impl PaymentWorker {
             }
             let asked_for = match request.action {
                 PaymentAction::Capture => PaymentStatus::Requested,
-                PaymentAction::Reverse => PaymentStatus::ReversalRequested,
+                PaymentAction::Reverse | PaymentAction::Refund => PaymentStatus::ReversalRequested,
             };
             if payment.status == asked_for {
                 let (payment, action) = (payment.clone(), request.action);
@@ -244,6 +248,7 @@ impl PaymentWorker {
                     return Some(PaymentEvent {
                         booking_id: *booking,
                         payment_reference_id: *reference,
+                        refund_id: None,
                         amount: payment.amount,
                         status,
                         timestamp: self.clock.now(),

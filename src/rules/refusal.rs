@@ -85,6 +85,9 @@ pub enum Refusal {
     /// The message names a payment that does not exist.
     #[error("there is no payment {0}")]
     UnknownPayment(PaymentReference),
+    /// The message names a refund that does not exist.
+    #[error("payment {0} has no such refund")]
+    UnknownRefund(PaymentReference),
     /// The message names another booking than the payment is for.
     #[error("payment {0} is for another booking")]
     BookingMismatch(PaymentReference),

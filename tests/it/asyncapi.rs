@@ -3,9 +3,11 @@
 use crate::support::{TestApp, flight};
 use airline_booking::domain::{
     AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
-    PaymentMethod, PaymentOutcome, PaymentRequest,
+    PaymentMethod, PaymentOutcome, PaymentRequest, RefundId,
 };
-use airline_booking::messages::{Message, SIGNATURE, Signatures, Topic};
+use airline_booking::messages::{
+    Headers, Message, SIGNATURE, Signatures, Topic, parse_payment_event, parse_payment_request,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use strum::VariantArray as _;
@@ -72,6 +74,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
     let request = PaymentRequest {
         booking_id: placed.id,
         payment_reference_id: placed.payment_reference,
+        refund_id: None,
         amount: placed.booking_price,
         currency: flown.currency,
         payment_method: PaymentMethod::default(),
@@ -81,6 +84,8 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
     };
     let reversal =
         PaymentRequest { action: PaymentAction::Reverse, hold_expires_at: None, ..request.clone() };
+    let refund_id = Some(RefundId::of(placed.id, 1, placed.payment_reference));
+    let refund = PaymentRequest { action: PaymentAction::Refund, refund_id, ..reversal.clone() };
     let moved = FlightBooking {
         flight_id: flown.id,
         seats_booked: -1,
@@ -91,6 +96,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
     let made = [
         ("paymentRequest", Event::PaymentRequested(request)),
         ("paymentRequest", Event::PaymentRequested(reversal)),
+        ("paymentRequest", Event::PaymentRequested(refund)),
         ("seatsMoved", Event::SeatsMoved(moved, 2)),
         ("flight", airline(AirlineEvent::FlightCreated(flown))),
         ("flight", airline(AirlineEvent::FlightChanged(plain))),
@@ -108,6 +114,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
         let event = PaymentEvent {
             booking_id: placed.id,
             payment_reference_id: placed.payment_reference,
+            refund_id: refund_id.filter(|_| status == PaymentOutcome::Refunded),
             amount: placed.booking_price,
             status,
             timestamp: at,
@@ -157,7 +164,7 @@ async fn messages_and_the_asyncapi_document_have_the_same_fields() {
     let dead = Message {
         key: "1".into(),
         payload: "?".into(),
-        headers: airline_booking::messages::Headers::default(),
+        headers: Headers::default(),
         origin: Some(airline_booking::messages::Origin::of_text(1, 2)),
     };
     let dead = dead.as_dead_letter("payment-events", &"no JSON".into()).headers;
@@ -174,6 +181,32 @@ async fn messages_and_the_asyncapi_document_have_the_same_fields() {
 }
 
 #[test]
+fn the_examples_of_the_asyncapi_document_are_messages_that_the_service_reads() {
+    let document = document();
+    let examples = |name: &str| {
+        let message = &document["components"]["messages"][name];
+        let schema = followed(&document, &message["payload"]).clone();
+        let examples = message["examples"].as_array().expect("examples").iter();
+        let payload = move |example: &Value| {
+            let payload = example["payload"].clone();
+            assert_fits(&schema, &payload, &format!("example {}", example["name"]));
+            let (key, headers) = (payload["booking_id"].to_string(), Headers::default());
+            Message { key, payload: payload.to_string(), headers, origin: None }
+        };
+        examples.map(payload).collect::<Vec<_>>()
+    };
+    let requests = examples("PaymentRequest");
+    let actions: Vec<_> =
+        requests.iter().map(|r| parse_payment_request(r).expect("a request").action).collect();
+    let described = [PaymentAction::Capture, PaymentAction::Reverse, PaymentAction::Refund];
+    assert_eq!(actions, described);
+    let events = examples("PaymentEvent");
+    let statuses: Vec<_> =
+        events.iter().map(|e| parse_payment_event(e).expect("an event").status).collect();
+    assert_eq!(statuses, [PaymentOutcome::Completed, PaymentOutcome::Refunded]);
+}
+
+#[test]
 fn the_signature_in_the_asyncapi_example_is_correct() {
     let document = document();
     let example = &document["x-signature-example"];
@@ -183,7 +216,7 @@ fn the_signature_in_the_asyncapi_example_is_correct() {
     assert_eq!(netstrings.concat(), text("signed"));
 
     let [topic, key, _, kind, payload] = parts;
-    let mut headers = airline_booking::messages::Headers::default();
+    let mut headers = Headers::default();
     headers.set("ce_type", kind);
     let mut message = Message { key, payload, headers, origin: None };
     let signatures = Signatures::new([text("secret").as_str()], true).expect("a secret");

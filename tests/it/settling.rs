@@ -28,6 +28,7 @@ async fn tell(app: &TestApp, booking: i64, amount: &str, status: PaymentOutcome)
         booking_id: serde_json::from_value(stored["id"].clone()).expect("an id"),
         payment_reference_id: serde_json::from_value(stored["payment_reference_id"].clone())
             .expect("a reference"),
+        refund_id: None,
         amount: amount.parse().expect("an amount"),
         status,
         timestamp: super::support::start_of_test(),
@@ -188,6 +189,7 @@ async fn an_event_that_cannot_be_applied_becomes_a_dead_letter_with_its_reason()
     let mut garbage = Message::from(&PaymentEvent {
         booking_id: serde_json::from_value(json!(1)).expect("an id"),
         payment_reference_id: "PAY-00000000000000000000000000000000".parse().expect("a reference"),
+        refund_id: None,
         amount: "1.00".parse().expect("an amount"),
         status: PaymentOutcome::Completed,
         timestamp: super::support::start_of_test(),

@@ -31,7 +31,8 @@ impl From<Refusal> for Problem {
         let code = match &refusal {
             Refusal::FlightNotFound(_)
             | Refusal::BookingNotFound(_)
-            | Refusal::UnknownPayment(_) => Code::NotFound,
+            | Refusal::UnknownPayment(_)
+            | Refusal::UnknownRefund(_) => Code::NotFound,
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
             Refusal::TooManyPending { .. } => Code::TooManyPending,

@@ -12,6 +12,7 @@ pub fn request(
     Event::PaymentRequested(PaymentRequest {
         booking_id: booking.id,
         payment_reference_id: payment.reference,
+        refund_id: None,
         amount: payment.amount,
         currency: payment.currency,
         payment_method: payment.method.clone(),

@@ -28,6 +28,9 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
 
     let end = Ending::of_payment(state, settle.reference, now)?;
     let (booking, payment) = (end.booking, end.payment);
+    if settle.outcome == PaymentOutcome::Refunded {
+        return Err(Refusal::UnknownRefund(settle.reference));
+    }
     if booking.id != settle.booking_id {
         return Err(Refusal::BookingMismatch(settle.reference));
     }
