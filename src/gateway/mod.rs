@@ -1,8 +1,9 @@
-//! The gateway port: an external party that moves money. Both calls are idempotent by payment reference.
+//! The gateway port: an external party that moves money. Each call is idempotent: captures and
+//! reversals by the payment's reference, refunds by their own id.
 
 pub mod simulated;
 
-use crate::domain::{Currency, Money, PaymentMethod, PaymentReference};
+use crate::domain::{Currency, Money, PaymentMethod, PaymentReference, RefundId};
 use async_trait::async_trait;
 
 /// A payment gateway.
@@ -11,8 +12,21 @@ pub trait Gateway: Send + Sync + 'static {
     /// Captures an amount once per reference. A repeat gets the first answer.
     async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError>;
 
-    /// Refunds a captured payment; voids one that is not captured, so that a later capture is refused.
+    /// Gives back what is left of a captured payment, after its refunds; voids one that is not captured, so
+    /// that a later capture is refused.
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError>;
+
+    /// Gives back an amount of a captured payment, once per refund id. A repeat gets the first answer.
+    ///
+    /// Moves no money and fails if the payment is not captured, if the amount is more than was captured less
+    /// what was given back, or if the id was used for another payment or amount. As a call without an answer
+    /// fails too, an error leaves open whether the amount was given back: only a repeat tells.
+    async fn refund(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+        amount: Money,
+    ) -> Result<(), GatewayError>;
 }
 
 /// A capture to make.
@@ -39,7 +53,7 @@ pub enum Captured {
     Reversed,
 }
 
-/// The gateway gave no answer: the call may have taken effect. Repeat it.
+/// The gateway gave no answer, or refused the call: it may have taken effect. Repeat it.
 #[derive(Debug, thiserror::Error)]
 #[error("the payment gateway did not answer: {0}")]
 pub struct GatewayError(pub String);

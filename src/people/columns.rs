@@ -88,6 +88,19 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         "the gateway's token for a way to pay",
         OnErasure::Kept("refunds; it says nothing without the gateway, which erases it"),
     ),
+    personal("refunds", "id", "the number of the refund", OnErasure::Kept("accounts and refunds")),
+    personal(
+        "refunds",
+        "payment_reference_id",
+        "the number of the payment",
+        OnErasure::Kept("accounts and refunds"),
+    ),
+    personal(
+        "refunds",
+        "gateway_reference",
+        "the gateway's name for the refund",
+        OnErasure::Kept("accounts and refunds"),
+    ),
     personal(
         "gateway_ledger",
         "reference",
@@ -98,6 +111,18 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         "gateway_ledger",
         "method",
         "the gateway's token for a way to pay",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "gateway_refunds",
+        "id",
+        "the number of the refund",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "gateway_refunds",
+        "reference",
+        "the number of the payment",
         OnErasure::Kept("the simulated gateway's books"),
     ),
     personal(
@@ -166,7 +191,12 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "traceparent",
         ],
     ),
+    (
+        "refunds",
+        &["booking_id", "amount", "reason", "status", "attempts", "created_at", "updated_at"],
+    ),
     ("gateway_ledger", &["amount", "state", "updated_at"]),
+    ("gateway_refunds", &["amount", "updated_at"]),
     ("idempotency_keys", &["booking_id", "created_at"]),
     ("request_keys", &["route", "made", "created_at"]),
     ("outbox", &["id", "lane", "messages", "since"]),

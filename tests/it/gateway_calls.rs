@@ -3,7 +3,7 @@
 use crate::support::TestApp;
 use crate::support::eventually;
 use airline_booking::bus::Bus;
-use airline_booking::domain::PaymentReference;
+use airline_booking::domain::{Money, PaymentReference, RefundId};
 use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Receives captures and never answers the first of them; counts reversals.
+/// Receives captures and never answers the first of them; counts reversals and refunds.
 #[derive(Default)]
 struct Silent {
     unanswered: usize,
@@ -60,6 +60,15 @@ impl Gateway for Silent {
         self.reversals.fetch_add(1, Ordering::AcqRel);
         self.reversed.notify_one();
         Ok(())
+    }
+
+    async fn refund(
+        &self,
+        _: RefundId,
+        reference: PaymentReference,
+        _: Money,
+    ) -> Result<(), GatewayError> {
+        self.reverse(reference).await
     }
 }
 

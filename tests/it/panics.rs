@@ -1,7 +1,7 @@
 //! Panics outside the store: the panicking work fails alone, and work beside it completes.
 
 use crate::support::TestApp;
-use airline_booking::domain::{FlightId, PaymentReference};
+use airline_booking::domain::{FlightId, Money, PaymentReference, RefundId};
 use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
@@ -64,6 +64,15 @@ impl Gateway for BuggyGateway {
 
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
         self.gateway.reverse(reference).await
+    }
+
+    async fn refund(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+        amount: Money,
+    ) -> Result<(), GatewayError> {
+        self.gateway.refund(id, reference, amount).await
     }
 }
 

@@ -1,12 +1,13 @@
 //! The simulated gateway's ledger in PostgreSQL, shared by all replicas.
 
-use super::{Answer, Call, Entry, EntryState, Ledger, entry_from_row, first_calls, judge};
-use crate::domain::{PaymentReference, Timestamp};
+use super::books::{Books, Entry, EntryState, Refunded, first_calls};
+use super::{Answer, Call, Ledger, entry_from_row, refund_from_row, refunds_of};
+use crate::domain::{PaymentReference, RefundId, Timestamp};
 use crate::store::StoreError;
 use crate::store::postgres::{PostgresStore, StallGuard, begin};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Maximum repeats after another replica wrote the same reference first.
@@ -32,56 +33,103 @@ impl PostgresLedger {
         now: Timestamp,
     ) -> Result<Vec<Answer>, sqlx::Error> {
         let mut tx = begin(&self.pool).await?;
-        let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
-        let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
-            "SELECT reference, minor(amount), method, state FROM gateway_ledger
-              WHERE reference = ANY($1) ORDER BY reference FOR UPDATE",
-        )
-        .bind(references)
-        .fetch_all(&mut *tx)
-        .await?;
-        let read = rows.into_iter().map(entry_from_row).collect::<Result<HashMap<_, _>, _>>();
-        let stored = read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
-
-        let mut entries = stored.clone();
-        let mut changed: HashMap<PaymentReference, Entry> = HashMap::new();
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (next, answer) = judge(entries.get(&call.reference()), call);
-            if let Some(next) = next {
-                entries.insert(call.reference(), next.clone());
-                changed.insert(call.reference(), next);
-            }
-            answers.push(answer);
-        }
-        if changed.is_empty() {
+        let entries = entries_of(&mut tx, calls).await?;
+        // Read after the entries are locked: what another replica refunded of them is committed by then.
+        let refunds = made_refunds(&mut tx, calls).await?;
+        let (answers, changes) = Books::new(entries, refunds).carry_out(calls);
+        if changes.is_empty() {
             tx.roll_back().await?;
             return Ok(answers);
         }
-        let (rewritten, new): (Vec<_>, Vec<_>) =
-            changed.into_iter().partition(|(reference, _)| stored.contains_key(reference));
-        refund(&mut tx, &rewritten, now).await?;
-        insert(&mut *tx, &new, now).await?;
+        reverse(&mut tx, &changes.reversed, now).await?;
+        if !changes.new.is_empty() {
+            let new: Vec<_> = changes.new.into_iter().collect();
+            insert(&mut *tx, &new, now).await?;
+        }
+        insert_refunds(&mut tx, &changes.refunds, now).await?;
         tx.commit().await?;
         Ok(answers)
     }
 }
 
-/// The only change of an entry.
-async fn refund(
+/// The entries of the calls' payments, locked.
+async fn entries_of(
     connection: &mut PgConnection,
-    entries: &[(PaymentReference, Entry)],
+    calls: &[Call],
+) -> Result<HashMap<PaymentReference, Entry>, sqlx::Error> {
+    let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
+    let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
+        "SELECT reference, minor(amount), method, state FROM gateway_ledger
+          WHERE reference = ANY($1) ORDER BY reference FOR UPDATE",
+    )
+    .bind(references)
+    .fetch_all(connection)
+    .await?;
+    let read = rows.into_iter().map(entry_from_row).collect::<Result<_, _>>();
+    read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))
+}
+
+/// The refunds that the calls' refunds are judged by; none are read if no call is one.
+async fn made_refunds(
+    connection: &mut PgConnection,
+    calls: &[Call],
+) -> Result<HashMap<RefundId, Refunded>, sqlx::Error> {
+    let ids = refunds_of(calls);
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT id, reference, minor(amount) FROM gateway_refunds
+          WHERE id = ANY($1) OR reference = ANY($2)",
+    )
+    .bind(ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+    .bind(references)
+    .fetch_all(connection)
+    .await?;
+    let read = rows.into_iter().map(refund_from_row).collect::<Result<_, _>>();
+    read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))
+}
+
+/// The only change of an entry.
+async fn reverse(
+    connection: &mut PgConnection,
+    payments: &[PaymentReference],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    if entries.is_empty() {
+    if payments.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "UPDATE gateway_ledger SET state = $2, updated_at = instant($3)
           WHERE reference = ANY($1)",
     )
-    .bind(entries.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+    .bind(payments.iter().map(ToString::to_string).collect::<Vec<_>>())
     .bind(<&str>::from(EntryState::Refunded))
+    .bind(now.timestamp_micros())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Fails on the id of a refund that another replica made meanwhile, of another payment. The calls are then
+/// decided again.
+async fn insert_refunds(
+    connection: &mut PgConnection,
+    refunds: &BTreeMap<RefundId, Refunded>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if refunds.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO gateway_refunds (id, reference, amount, updated_at)
+         SELECT id, reference, major(amount), instant($4)
+           FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (id, reference, amount)",
+    )
+    .bind(refunds.keys().map(ToString::to_string).collect::<Vec<_>>())
+    .bind(refunds.values().map(|refund| refund.reference.to_string()).collect::<Vec<_>>())
+    .bind(refunds.values().map(|refund| refund.amount).collect::<Vec<_>>())
     .bind(now.timestamp_micros())
     .execute(connection)
     .await?;

@@ -1,21 +1,28 @@
 //! The simulated gateway's ledger in SQLite.
 
-use super::{Answer, Call, Entry, Ledger, entry_from_row, first_calls, judge};
-use crate::domain::{PaymentReference, Timestamp};
+use super::books::{Books, Changes, Entry, EntryState, Refunded, first_calls};
+use super::{Answer, Call, Ledger, entry_from_row, refund_from_row, refunds_of};
+use crate::domain::{PaymentReference, RefundId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Writer, begin, json};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
-/// Inserts entries.
-macro_rules! insert_entries {
-    () => {
-        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-           FROM jsonb_each(?1)"
-    };
-}
+const INSERT_ENTRIES: &str = "
+INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
+  FROM jsonb_each(?1)";
+
+/// The only change of an entry.
+const REVERSE: &str = "
+UPDATE gateway_ledger SET state = ?3, updated_at = ?2
+ WHERE reference IN (SELECT value FROM json_each(?1))";
+
+const INSERT_REFUNDS: &str = "
+INSERT INTO gateway_refunds (id, reference, amount, updated_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, ?2
+  FROM jsonb_each(?1)";
 
 /// The ledger: its own table, written in its own transactions.
 #[derive(Debug, Clone)]
@@ -36,7 +43,7 @@ impl SqliteLedger {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut writing = self.writer.take().await?;
-        match insert(&mut writing, insert_entries!(), entries, now).await {
+        match insert(&mut writing, entries, now).await {
             Ok(()) => Ok(true),
             Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
             Err(error) => Err(error.into()),
@@ -50,39 +57,83 @@ impl SqliteLedger {
     ) -> Result<Vec<Answer>, StoreError> {
         let mut writing = self.writer.take().await?;
         let mut tx = begin(&mut writing).await?;
-        let references: Vec<_> = calls.iter().map(Call::reference).collect();
-        let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
-            "SELECT reference, amount, method, state FROM gateway_ledger
-              WHERE reference IN (SELECT value FROM json_each(?1))",
-        )
-        .bind(json(&references))
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut entries =
-            rows.into_iter().map(entry_from_row).collect::<Result<HashMap<_, _>, _>>()?;
-
-        let mut changed = Vec::new();
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            let (next, answer) = judge(entries.get(&call.reference()), call);
-            if let Some(next) = next {
-                entries.insert(call.reference(), next.clone());
-                changed.push((call.reference(), next));
-            }
-            answers.push(answer);
-        }
-        if !changed.is_empty() {
-            let replace = concat!(
-                insert_entries!(),
-                " WHERE true ORDER BY key
-                     ON CONFLICT (reference) DO UPDATE SET state = excluded.state,
-                        updated_at = excluded.updated_at"
-            );
-            insert(&mut tx, replace, &changed, now).await?;
+        let entries = entries_of(&mut tx, calls).await?;
+        let refunds = made_refunds(&mut tx, calls).await?;
+        let (answers, changes) = Books::new(entries, refunds).carry_out(calls);
+        if !changes.is_empty() {
+            write_changes(&mut tx, changes, now).await?;
             tx.commit().await?;
         }
         Ok(answers)
     }
+}
+
+/// The entries of the calls' payments.
+async fn entries_of(
+    connection: &mut SqliteConnection,
+    calls: &[Call],
+) -> Result<HashMap<PaymentReference, Entry>, StoreError> {
+    let references: Vec<_> = calls.iter().map(Call::reference).collect();
+    let rows: Vec<(String, Option<i64>, Option<String>, String)> = sqlx::query_as(
+        "SELECT reference, amount, method, state FROM gateway_ledger
+          WHERE reference IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json(&references))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(entry_from_row).collect()
+}
+
+/// The refunds that the calls' refunds are judged by; none are read if no call is one.
+async fn made_refunds(
+    connection: &mut SqliteConnection,
+    calls: &[Call],
+) -> Result<HashMap<RefundId, Refunded>, StoreError> {
+    let ids = refunds_of(calls);
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let references: Vec<_> = calls.iter().map(Call::reference).collect();
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT id, reference, amount FROM gateway_refunds
+          WHERE id IN (SELECT value FROM json_each(?1))
+             OR reference IN (SELECT value FROM json_each(?2))",
+    )
+    .bind(json(&ids))
+    .bind(json(&references))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(refund_from_row).collect()
+}
+
+async fn write_changes(
+    connection: &mut SqliteConnection,
+    changes: Changes,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    if !changes.new.is_empty() {
+        let new: Vec<_> = changes.new.into_iter().collect();
+        insert(connection, &new, now).await?;
+    }
+    if !changes.reversed.is_empty() {
+        sqlx::query(REVERSE)
+            .bind(json(&changes.reversed))
+            .bind(now.timestamp_micros())
+            .bind(<&str>::from(EntryState::Refunded))
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !changes.refunds.is_empty() {
+        let refunds = changes.refunds.iter();
+        let refunds: Vec<_> =
+            refunds.map(|(id, refund)| (id, refund.reference, refund.amount)).collect();
+        sqlx::query(INSERT_REFUNDS)
+            .bind(json(&refunds))
+            .bind(now.timestamp_micros())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -99,7 +150,6 @@ impl Ledger for SqliteLedger {
 
 async fn insert(
     connection: &mut SqliteConnection,
-    statement: &'static str,
     entries: &[(PaymentReference, Entry)],
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -109,7 +159,7 @@ async fn insert(
             (reference, entry.amount, &entry.method, <&str>::from(entry.state))
         })
         .collect();
-    sqlx::query(statement)
+    sqlx::query(INSERT_ENTRIES)
         .bind(json(&rows))
         .bind(now.timestamp_micros())
         .execute(connection)

@@ -1,6 +1,6 @@
 //! The simulated gateway behind a gate: the test decides when it answers.
 
-use airline_booking::domain::PaymentReference;
+use airline_booking::domain::{Money, PaymentReference, RefundId};
 use airline_booking::gateway::simulated::SimulatedGateway;
 use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use async_trait::async_trait;
@@ -63,5 +63,14 @@ impl Gateway for GatedGateway {
 
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
         self.gateway.reverse(reference).await
+    }
+
+    async fn refund(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+        amount: Money,
+    ) -> Result<(), GatewayError> {
+        self.gateway.refund(id, reference, amount).await
     }
 }

@@ -15,8 +15,15 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 
 /// Tables that grow with sales.
-const GROWING: [&str; 5] =
-    ["flights", "bookings", "payments", "gateway_ledger", "idempotency_keys"];
+const GROWING: [&str; 7] = [
+    "flights",
+    "bookings",
+    "payments",
+    "refunds",
+    "gateway_ledger",
+    "gateway_refunds",
+    "idempotency_keys",
+];
 
 /// Statistics are renewed once a table has grown by this factor.
 const OUTGROWN_AT: i64 = 4;

@@ -36,6 +36,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0013_bookings_by_holder",
     "0014_erasures",
     "0015_taxes",
+    "0016_refunds",
 };
 
 /// Checks that a migration added and did not validate.

@@ -21,6 +21,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0013_bookings_by_holder",
     "0014_erasures",
     "0015_taxes",
+    "0016_refunds",
 };
 
 pub(super) fn migrations() -> Migrator {

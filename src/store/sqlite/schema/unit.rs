@@ -12,11 +12,13 @@ SELECT EXISTS (SELECT 1 FROM flights WHERE price % 100 <> 0)
     OR EXISTS (SELECT 1 FROM bookings WHERE booking_price % 100 <> 0)";
 
 /// Amounts that an earlier release kept in hundredths, whatever their currency.
-const TO_THOUSANDTHS: [&str; 4] = [
+const TO_THOUSANDTHS: [&str; 6] = [
     "UPDATE flights SET price = price * 10",
     "UPDATE bookings SET booking_price = booking_price * 10",
     "UPDATE payments SET amount = amount * 10",
+    "UPDATE refunds SET amount = amount * 10",
     "UPDATE gateway_ledger SET amount = amount * 10",
+    "UPDATE gateway_refunds SET amount = amount * 10",
 ];
 
 /// Stores the decimals at the first start, and refuses a `CURRENCY` with others afterwards.

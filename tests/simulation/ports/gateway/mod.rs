@@ -4,7 +4,7 @@ mod provider;
 
 use super::chance::Fault;
 use super::process::Process;
-use airline_booking::domain::PaymentReference;
+use airline_booking::domain::{Money, PaymentReference, RefundId};
 use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use async_trait::async_trait;
 use std::future::pending;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-pub use provider::{Answer, Call, Entry, Provider, Standing};
+pub use provider::{Answer, Call, Entry, Provider, Refund, Standing};
 
 /// Longest time of a call's way there, and of its answer's way back.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -93,5 +93,14 @@ impl Gateway for SimGateway {
 
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
         self.call(Call::Reverse(reference)).await.map(drop)
+    }
+
+    async fn refund(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+        amount: Money,
+    ) -> Result<(), GatewayError> {
+        self.call(Call::Refund(id, Refund { reference, amount })).await.map(drop)
     }
 }

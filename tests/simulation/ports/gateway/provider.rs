@@ -1,6 +1,6 @@
 //! The payment provider: an external party with its own ledger, which outlives every replica.
 
-use airline_booking::domain::{Money, PaymentReference};
+use airline_booking::domain::{Money, PaymentReference, RefundId};
 use airline_booking::gateway::{Capture, Captured, GatewayError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -23,8 +23,15 @@ pub struct Entry {
     pub standing: Standing,
     /// How often money was taken. More than once is a fault of the provider's rules.
     pub captures: u32,
-    /// How often money was given back.
+    /// How often what was left was given back.
     pub refunds: u32,
+}
+
+/// A refund in the books, and what a call asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    pub reference: PaymentReference,
+    pub amount: Money,
 }
 
 /// A call to carry out.
@@ -32,6 +39,7 @@ pub struct Entry {
 pub enum Call {
     Capture(Capture),
     Reverse(PaymentReference),
+    Refund(RefundId, Refund),
 }
 
 impl Call {
@@ -40,6 +48,7 @@ impl Call {
         match self {
             Self::Capture(capture) => capture.reference,
             Self::Reverse(reference) => *reference,
+            Self::Refund(_, refund) => refund.reference,
         }
     }
 
@@ -48,6 +57,7 @@ impl Call {
         match self {
             Self::Capture(_) => "capture",
             Self::Reverse(_) => "reverse",
+            Self::Refund(..) => "refund",
         }
     }
 }
@@ -62,6 +72,7 @@ pub struct Provider(Arc<Mutex<Books>>);
 #[derive(Default)]
 struct Books {
     ledger: BTreeMap<PaymentReference, Entry>,
+    refunds: BTreeMap<RefundId, Refund>,
     /// Calls that have left a replica and are not carried out yet.
     on_the_way: usize,
 }
@@ -81,6 +92,11 @@ impl Provider {
         self.0.lock().ledger.clone()
     }
 
+    /// Every refund that the provider has made.
+    pub fn refunds(&self) -> BTreeMap<RefundId, Refund> {
+        self.0.lock().refunds.clone()
+    }
+
     /// Whether no call is on its way.
     pub fn is_idle(&self) -> bool {
         self.0.lock().on_the_way == 0
@@ -92,8 +108,8 @@ impl Provider {
         OnTheWay(self.clone())
     }
 
-    /// Carries out a call. The rules are those of `gateway::simulated`: idempotent by reference, and the method's
-    /// token decides.
+    /// Carries out a call. The rules are those of `gateway::simulated`: idempotent by reference or refund, and the
+    /// method's token decides.
     pub fn carry_out(&self, call: &Call) -> Answer {
         let mut books = self.0.lock();
         match call {
@@ -116,6 +132,7 @@ impl Provider {
                 Some(entry) => captured_before(entry, capture),
                 None => books.first_capture(capture),
             },
+            Call::Refund(id, refund) => books.refund(*id, refund),
             Call::Reverse(reference) => {
                 let nothing =
                     Entry { amount: None, standing: Standing::Voided, captures: 0, refunds: 0 };
@@ -131,6 +148,28 @@ impl Provider {
 }
 
 impl Books {
+    /// Gives back a part of what is left of a captured payment.
+    fn refund(&mut self, id: RefundId, asked: &Refund) -> Answer {
+        let refused = |reason: &str| Err(GatewayError(reason.into()));
+        match self.refunds.get(&id) {
+            Some(made) if made == asked => return Ok(Captured::Captured),
+            Some(_) => return refused("the refund's id was used for another amount or payment"),
+            None => {}
+        }
+        let entry = self.ledger.get(&asked.reference);
+        let captured = entry.filter(|entry| entry.standing == Standing::Captured);
+        let Some(captured) = captured.and_then(|entry| entry.amount) else {
+            return refused("a refund of a payment that is not captured");
+        };
+        let refunds = self.refunds.values().filter(|made| made.reference == asked.reference);
+        let given_back: i64 = refunds.map(|made| made.amount.stored()).sum();
+        if !(1..=captured.stored() - given_back).contains(&asked.amount.stored()) {
+            return refused("a refund beyond what is left of the payment");
+        }
+        self.refunds.insert(id, asked.clone());
+        Ok(Captured::Captured)
+    }
+
     fn first_capture(&mut self, capture: &Capture) -> Answer {
         let (standing, answer) = match capture.method.as_str() {
             "pm_card_visa" => (Standing::Captured, Ok(Captured::Captured)),
