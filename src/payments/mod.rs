@@ -4,5 +4,6 @@
 //! repeated.
 
 mod calls;
+mod requests;
 pub mod settlement;
 pub mod worker;

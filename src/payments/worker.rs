@@ -1,19 +1,17 @@
 //! The payment worker reads `payment-requests`, calls the gateway, and writes `payment-events`.
 //!
-//! The payment's row is the durable record of the work. A request is committed on the bus once it is taken,
+//! The payment's or refund's row is the durable record of the work. A request is committed on the bus once it is taken,
 //! and the sweeper repeats requests that a crash interrupted. Slow calls run side by side and block nothing.
 
 use super::calls::Calls;
-use crate::bus::{Bus, BusError, publish, received};
+use super::requests::{Asked, Wanted};
+use crate::bus::{Bus, BusError, publish};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
-use crate::domain::{
-    BookingId, PaymentAction, PaymentEvent, PaymentOutcome, PaymentReference, PaymentRequest,
-    PaymentStatus,
-};
+use crate::domain::{PaymentEvent, PaymentOutcome};
 use crate::gateway::{Capture, Captured, Gateway, GatewayError};
-use crate::messages::{Message, Topic, parse_payment_request};
-use crate::store::{Bookings, PaymentAsked, StoreError};
+use crate::messages::{Message, Topic};
+use crate::store::{Bookings, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
 use std::convert::Infallible;
@@ -35,7 +33,7 @@ const TURN: Duration = Duration::from_millis(3);
 const CAPTURES_MAX: usize = 4_096;
 const CAPTURES_WAITING_MAX: usize = 16_384;
 
-/// Maximum number of running and of waiting reversals. Separate, so that unanswered captures delay no
+/// Maximum number of running and of waiting reversals and refunds. Separate, so that unanswered captures delay no
 /// refund.
 const REVERSALS_MAX: usize = 1_024;
 const REVERSALS_WAITING_MAX: usize = 8_192;
@@ -74,16 +72,6 @@ pub struct PaymentWorker {
     pub taking: Progress,
     /// Records open gateway calls, and each answer on its way to the bus.
     pub answering: Progress,
-}
-
-/// An open request, with the payment's row and its span.
-struct Asked {
-    reference: PaymentReference,
-    /// The booking that the message names; settlement refuses an event whose payment is for another.
-    booking: BookingId,
-    payment: PaymentAsked,
-    action: PaymentAction,
-    span: Span,
 }
 
 /// A result of the gateway, with the span of its request.
@@ -139,68 +127,15 @@ impl PaymentWorker {
             let messages = requests.receive(BATCH_SIZE_MAX).await?;
             self.metrics.count_consumed(Topic::PaymentRequests, &self.group, messages.len());
             for asked in self.open(messages).await? {
-                let calls = match asked.action {
-                    PaymentAction::Capture => &captures,
-                    PaymentAction::Reverse | PaymentAction::Refund => &reversals,
+                let calls = match asked.call {
+                    Wanted::Capture(_) => &captures,
+                    Wanted::Reverse(_) | Wanted::Refund(..) => &reversals,
                 };
                 self.start(asked, calls, &events);
             }
             requests.commit().await?;
             self.taking.step();
         }
-    }
-
-    /// The requests that are still open by the payments' rows; others were answered before. Only the reference
-    /// comes from the message. The call's amount and method come from the row, and a message that differs
-    /// becomes a dead letter.
-    async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, WorkerError> {
-        let mut read: Vec<(PaymentRequest, Message, Span)> = Vec::with_capacity(messages.len());
-        for message in messages {
-            let span = received(&self.tracing, &*self.bus, Topic::PaymentRequests, &message);
-            match parse_payment_request(&message) {
-                Ok(request) => read.push((request, message, span)),
-                Err(malformed) => self.dead_letter(message, &span, &malformed.to_string()).await?,
-            }
-        }
-        let references: Vec<_> = read.iter().map(|(r, ..)| r.payment_reference_id).collect();
-        let rows = self.store.payments_asked(&references).await?;
-        let mut open = Vec::with_capacity(read.len());
-        for (request, message, span) in read {
-            let reference = request.payment_reference_id;
-            if request.action == PaymentAction::Refund {
-                self.dead_letter(message, &span, "there is no refund of this id").await?;
-                continue;
-            }
-            let Some(payment) = rows.get(&reference) else {
-                self.dead_letter(message, &span, "there is no payment of this reference").await?;
-                continue;
-            };
-            if let Some(reason) = difference(&request, payment) {
-                self.dead_letter(message, &span, reason).await?;
-                continue;
-            }
-            let asked_for = match request.action {
-                PaymentAction::Capture => PaymentStatus::Requested,
-                PaymentAction::Reverse | PaymentAction::Refund => PaymentStatus::ReversalRequested,
-            };
-            if payment.status == asked_for {
-                let (payment, action) = (payment.clone(), request.action);
-                open.push(Asked { reference, booking: request.booking_id, payment, action, span });
-            }
-        }
-        Ok(open)
-    }
-
-    async fn dead_letter(
-        &self,
-        message: Message,
-        span: &Span,
-        reason: &str,
-    ) -> Result<(), BusError> {
-        span.fail("dead_letter");
-        self.bus.dead_letter(Topic::PaymentRequests, message, reason).await?;
-        self.metrics.count_dead_lettered(Topic::PaymentRequests);
-        Ok(())
     }
 
     /// Starts a call beside the others. It waits for its permit; if too many calls wait, the sweeper repeats the
@@ -219,7 +154,7 @@ impl PaymentWorker {
             let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
                 asked.span.fail("panicked");
-                warn!(booking.id = %asked.booking, "too many gateway calls wait; the sweeper repeats the request");
+                warn!(booking.id = %asked.booking, "the gateway call panicked; the sweeper repeats the request");
             }
             if let Ok(Some(event)) = answer {
                 // A closed channel means that the worker restarts; the sweeper repeats the request.
@@ -231,7 +166,7 @@ impl PaymentWorker {
     }
 
     async fn ask_until_answered(&self, asked: &Asked) -> Option<PaymentEvent> {
-        let Asked { reference, booking, payment, span, .. } = asked;
+        let Asked { reference, booking, call, span } = asked;
         let mut pause = RETRY_AFTER;
         for attempt in 1..=ATTEMPTS_MAX {
             if self.is_too_late(asked) {
@@ -248,8 +183,8 @@ impl PaymentWorker {
                     return Some(PaymentEvent {
                         booking_id: *booking,
                         payment_reference_id: *reference,
-                        refund_id: None,
-                        amount: payment.amount,
+                        refund_id: call.refund(),
+                        amount: call.amount(),
                         status,
                         timestamp: self.clock.now(),
                     });
@@ -275,15 +210,19 @@ impl PaymentWorker {
     /// booking, and its commit requests the reversal of whatever an earlier call has captured. A reversal from
     /// here would be in no row, so a lost answer would leave a completed booking that is refunded.
     fn is_too_late(&self, asked: &Asked) -> bool {
-        asked.action == PaymentAction::Capture && asked.payment.hold_expires_at <= self.clock.now()
+        let Wanted::Capture(payment) = &asked.call else { return false };
+        payment.hold_expires_at <= self.clock.now()
     }
 
     /// Calls the gateway once.
     async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
-        let reverse = asked.action == PaymentAction::Reverse;
-        let name = if reverse { "gateway.reverse" } else { "gateway.capture" };
+        let name = match asked.call {
+            Wanted::Capture(_) => "gateway.capture",
+            Wanted::Reverse(_) => "gateway.reverse",
+            Wanted::Refund(..) => "gateway.refund",
+        };
         let call = self.tracing.span(name, Side::Client, &asked.span.context());
-        let answer = tokio::time::timeout(self.timeout, self.call(asked, reverse)).await;
+        let answer = tokio::time::timeout(self.timeout, self.call(asked)).await;
         let answer =
             answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())));
         match &answer {
@@ -293,12 +232,19 @@ impl PaymentWorker {
         answer
     }
 
-    async fn call(&self, asked: &Asked, reverse: bool) -> Result<PaymentOutcome, GatewayError> {
-        let (reference, payment) = (asked.reference, &asked.payment);
-        if reverse {
-            self.gateway.reverse(reference).await?;
-            return Ok(PaymentOutcome::Reversed);
-        }
+    async fn call(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
+        let reference = asked.reference;
+        let payment = match &asked.call {
+            Wanted::Capture(payment) => payment,
+            Wanted::Reverse(_) => {
+                self.gateway.reverse(reference).await?;
+                return Ok(PaymentOutcome::Reversed);
+            }
+            Wanted::Refund(id, amount) => {
+                self.gateway.refund(*id, reference, *amount).await?;
+                return Ok(PaymentOutcome::Refunded);
+            }
+        };
         let capture = Capture {
             reference,
             amount: payment.amount,
@@ -322,14 +268,6 @@ impl PaymentWorker {
         }
         Ok(())
     }
-}
-
-/// The first difference between a request and the payment's row.
-fn difference(request: &PaymentRequest, payment: &PaymentAsked) -> Option<&'static str> {
-    let differs = |reason, is_other: bool| is_other.then_some(reason);
-    differs("the payment is over another amount", request.amount != payment.amount)
-        .or(differs("the payment is in another currency", request.currency != payment.currency))
-        .or(differs("the payment has another method", request.payment_method != payment.method))
 }
 
 /// The message of a result, in the trace of its request.

@@ -12,7 +12,7 @@ mod schema;
 pub mod sqlite;
 
 pub use error::StoreError;
-pub use roles::bookings::{Bookings, PaymentAsked};
+pub use roles::bookings::{Bookings, PaymentAsked, RefundAsked};
 pub use roles::catalogue::{Catalogue, Numbered, OTHERS_MAX, RouteSpan};
 pub use roles::commits::{Commits, Located};
 pub use roles::committed::Committed;

@@ -81,6 +81,7 @@ mod ports_store;
 mod postgres_costs;
 mod postgres_faults;
 mod redis_faults;
+mod refund_calls;
 mod replicas;
 mod retention;
 mod roles;

@@ -24,6 +24,7 @@ mod commits;
 mod keys;
 mod maintenance;
 mod outbox;
+mod refunds;
 mod unreadable;
 
 use crate::support::TestDatabase;

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, Money, PaymentMethod, PaymentReference,
-    PaymentStatus, Timestamp, UserId,
+    PaymentStatus, RefundId, RefundStatus, Timestamp, UserId,
 };
 use crate::store::StoreError;
 use async_trait::async_trait;
@@ -31,6 +31,12 @@ pub trait Bookings: Send + Sync + 'static {
         payments: &[PaymentReference],
     ) -> Result<HashMap<PaymentReference, PaymentAsked>, StoreError>;
 
+    /// Payment, amount and status of refunds. Unknown and unreadable ones are left out.
+    async fn refunds_asked(
+        &self,
+        refunds: &[RefundId],
+    ) -> Result<HashMap<RefundId, RefundAsked>, StoreError>;
+
     /// Bookings of an earlier service whose payment never ran, by number: those among the `limit`
     /// bookings after `after`, and where the next page begins.
     async fn adopted_bookings(
@@ -53,6 +59,21 @@ pub struct PaymentAsked {
     pub status: PaymentStatus,
     /// When the booking's hold ends.
     pub hold_expires_at: Timestamp,
+}
+
+/// A refund as the payment worker needs it. The call to the gateway is made from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundAsked {
+    /// The payment whose money goes back.
+    pub payment: PaymentReference,
+    /// The booking that was cancelled, in part or whole.
+    pub booking_id: BookingId,
+    /// The amount that goes back.
+    pub amount: Money,
+    /// The currency of `amount`, which is the payment's.
+    pub currency: Currency,
+    /// Its present status.
+    pub status: RefundStatus,
 }
 
 /// One page of a user's bookings.

@@ -11,9 +11,9 @@ pub(in crate::store) mod unreadable;
 
 use crate::domain::{
     Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Payment, PaymentMethod,
-    PaymentReference, Timestamp, UserId, stored_flight_number,
+    PaymentReference, RefundId, Timestamp, UserId, stored_flight_number,
 };
-use crate::store::{PaymentAsked, Position, StoreError};
+use crate::store::{PaymentAsked, Position, RefundAsked, StoreError};
 use std::collections::HashMap;
 use unreadable::Unreadable;
 
@@ -245,6 +245,33 @@ fn payment_asked(
         hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
     };
     Ok((reference(&text)?, payment))
+}
+
+/// Id, payment, booking, amount, currency, status.
+pub(in crate::store) type RefundAskedRow = (String, String, i64, i64, String, String);
+
+/// The refunds of rows. Unreadable rows are left out.
+pub(in crate::store) fn refunds_asked(
+    unreadable: &Unreadable,
+    rows: Vec<RefundAskedRow>,
+) -> HashMap<RefundId, RefundAsked> {
+    rows.into_iter().filter_map(|row| unreadable.leave_out(refund_asked(row))).collect()
+}
+
+fn refund_asked(
+    (text, payment, booking, amount, currency, status): RefundAskedRow,
+) -> Result<(RefundId, RefundAsked), StoreError> {
+    let cell = Cell { table: "refunds", row: text.clone() };
+    // The payment's column.
+    let currency: Currency = cell.read("currency", currency.parse().ok())?;
+    let refund = RefundAsked {
+        payment: cell.read("payment_reference_id", payment.parse().ok())?,
+        booking_id: BookingId(booking),
+        amount: Money::from_stored(amount, currency.decimals()),
+        currency,
+        status: cell.read("status", status.parse().ok())?,
+    };
+    Ok((cell.read("id", text.parse().ok())?, refund))
 }
 
 /// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an

@@ -16,6 +16,10 @@ const SEEDS: &[&str] = &[
     "ce_specversion: 1.0\n\n{\"booking_id\":999999,\"payment_reference_id\":\
      \"PAY-7b0c2f0e5d3c7a519d7e0c2f5d3c7a51\",\"amount\":2500.00,\"currency\":\"INR\",\
      \"status\":\"failed\",\"reason\":\"card_declined\",\"timestamp\":\"2025-01-01T00:00:00Z\"}",
+    "ce_type: payment.refund_requested\n\n{\"booking_id\":999999,\"payment_reference_id\":\
+     \"PAY-7b0c2f0e5d3c7a519d7e0c2f5d3c7a51\",\"refund_id\":\"REF-4be2a05b6f0d9c7e8a1d3c5f7b9e0a24\",\
+     \"amount\":2500.00,\"currency\":\"INR\",\"payment_method\":\"pm_card_visa\",\"action\":\"refund\",\
+     \"status\":\"refunded\",\"timestamp\":\"2025-01-01T00:00:00Z\"}",
 ];
 
 pub(super) fn parsed(input: &[u8]) -> Message {

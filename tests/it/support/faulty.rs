@@ -2,7 +2,7 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, Timestamp, UserId,
+    Payment, PaymentReference, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
@@ -10,8 +10,8 @@ use airline_booking::rules::{
 use airline_booking::store::{
     Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
     HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located, Maintenance, Numbered, Operations,
-    Outbox, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData, Position, RouteSpan,
-    Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    Outbox, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData, Position, RefundAsked,
+    RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -325,6 +325,7 @@ role! {
         async fn payments_asked(
             payments: &[PaymentReference]
         ) -> Answer<HashMap<PaymentReference, PaymentAsked>>;
+        async fn refunds_asked(refunds: &[RefundId]) -> Answer<HashMap<RefundId, RefundAsked>>;
         async fn adopted_bookings(
             after: BookingId, limit: usize
         ) -> Answer<(Vec<BookingId>, Option<BookingId>)>;

@@ -73,6 +73,15 @@ pub fn all() -> Vec<Garbage> {
     for (field, value) in wrong {
         all.push(with(format!("a wrong {field}"), nearly(field, value)));
     }
+    // Each names a refund's id without a refund.
+    for id in [format!("REF-{:032x}", 1), MARK.to_owned(), marked(600_000), String::new()] {
+        all.push(with(format!("a refund's id of {}", id.len()), nearly("refund_id", json!(id))));
+    }
+    let mut refund: Value = serde_json::from_slice(&whole).expect("JSON");
+    (refund["action"], refund["status"]) = (json!("refund"), json!("refunded"));
+    all.push(with("a refund without its id", refund.to_string()));
+    refund["refund_id"] = json!(format!("PAY-{:032x}", 1));
+    all.push(with("a refund with a payment's id", refund.to_string()));
     // A reader of either topic knows one of the two words, and passes over the other.
     let huge = marked(600_000);
     for [action, status] in [[&huge[..], "?"], ["?", &huge], [MARK, MARK], ["", ""]] {

@@ -1,13 +1,15 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
-use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
+use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::columns::booking_columns;
 use crate::store::postgres::sets::texts;
 use crate::store::roles::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::sql::{self, booking_by_id, bookings_of_user};
-use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
-use crate::store::{Bookings, PaymentAsked, StoreError};
+use crate::store::rows::{
+    self, BookingRow, FailureRow, PaymentAskedRow, RefundAskedRow, adopted, read,
+};
+use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
 use sqlx::Row as _;
 use std::collections::HashMap;
@@ -19,6 +21,11 @@ SELECT reference, minor(amount), currency, method, status,
   FROM (SELECT *, coalesce(hold_expires_at, (SELECT b.hold_expires_at FROM bookings AS b
                               WHERE b.payment_reference_id = reference)) AS hold_end
           FROM payments WHERE reference = ANY($1)) AS asked";
+
+const REFUNDS_ASKED: &str = "
+SELECT r.id, r.payment_reference_id, r.booking_id, minor(r.amount), p.currency, r.status
+  FROM refunds AS r JOIN payments AS p ON p.reference = r.payment_reference_id
+ WHERE r.id = ANY($1)";
 
 pub(in crate::store::postgres) const BOOKINGS_OF_USER: &str = bookings_of_user!(booking_columns!());
 
@@ -61,6 +68,15 @@ impl Bookings for PostgresStore {
         let asked = sqlx::query_as(PAYMENTS_ASKED).bind(texts(payments));
         let rows: Vec<PaymentAskedRow> = self.guard.bound(asked.fetch_all(&self.primary)).await?;
         Ok(rows::payments_asked(&self.unreadable, rows))
+    }
+
+    async fn refunds_asked(
+        &self,
+        refunds: &[RefundId],
+    ) -> Result<HashMap<RefundId, RefundAsked>, StoreError> {
+        let asked = sqlx::query_as(REFUNDS_ASKED).bind(texts(refunds));
+        let rows: Vec<RefundAskedRow> = self.guard.bound(asked.fetch_all(&self.primary)).await?;
+        Ok(rows::refunds_asked(&self.unreadable, rows))
     }
 
     async fn adopted_bookings(

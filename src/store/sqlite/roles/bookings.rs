@@ -1,12 +1,14 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
-use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
+use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId};
 use crate::store::roles::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::sql::{self, booking_by_id, bookings_of_user, json};
-use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
+use crate::store::rows::{
+    self, BookingRow, FailureRow, PaymentAskedRow, RefundAskedRow, adopted, read,
+};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::columns::booking_columns;
-use crate::store::{Bookings, PaymentAsked, StoreError};
+use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
 use sqlx::Row as _;
 use std::collections::HashMap;
@@ -15,6 +17,11 @@ const PAYMENTS_ASKED: &str = "
 SELECT p.reference, p.amount, p.currency, p.method, p.status, b.hold_expires_at
   FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
  WHERE p.reference IN (SELECT value FROM json_each($1))";
+
+const REFUNDS_ASKED: &str = "
+SELECT r.id, r.payment_reference_id, r.booking_id, r.amount, p.currency, r.status
+  FROM refunds AS r JOIN payments AS p ON p.reference = r.payment_reference_id
+ WHERE r.id IN (SELECT value FROM json_each($1))";
 
 #[async_trait]
 impl Bookings for SqliteStore {
@@ -55,6 +62,15 @@ impl Bookings for SqliteStore {
         let asked = sqlx::query_as(PAYMENTS_ASKED).bind(json(&payments));
         let rows: Vec<PaymentAskedRow> = asked.fetch_all(&self.reader).await?;
         Ok(rows::payments_asked(&self.unreadable, rows))
+    }
+
+    async fn refunds_asked(
+        &self,
+        refunds: &[RefundId],
+    ) -> Result<HashMap<RefundId, RefundAsked>, StoreError> {
+        let asked = sqlx::query_as(REFUNDS_ASKED).bind(json(&refunds));
+        let rows: Vec<RefundAskedRow> = asked.fetch_all(&self.reader).await?;
+        Ok(rows::refunds_asked(&self.unreadable, rows))
     }
 
     async fn adopted_bookings(

@@ -4,7 +4,8 @@ mod commit;
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, PaymentStatus, SeatCount, Timestamp, UserId, route_key,
+    Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount, Timestamp, UserId,
+    route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
@@ -22,6 +23,7 @@ pub struct Rows {
     pub flights: BTreeMap<FlightId, Flight>,
     pub bookings: BTreeMap<BookingId, Booking>,
     pub payments: BTreeMap<PaymentReference, Payment>,
+    pub refunds: BTreeMap<RefundId, Refund>,
     pub paid_by: BTreeMap<PaymentReference, BookingId>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,

@@ -2,8 +2,10 @@
 
 use super::super::rows::Rows;
 use super::SimStore;
-use airline_booking::domain::{Booking, BookingId, BookingStatus, PaymentReference, UserId};
-use airline_booking::store::{Bookings, PaymentAsked, StoreError};
+use airline_booking::domain::{
+    Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId,
+};
+use airline_booking::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
 use std::collections::HashMap;
 
@@ -54,6 +56,27 @@ impl Bookings for SimStore {
                 Some((*reference, asked))
             };
             payments.iter().filter_map(asked).collect()
+        };
+        self.read(asked).await
+    }
+
+    async fn refunds_asked(
+        &self,
+        refunds: &[RefundId],
+    ) -> Result<HashMap<RefundId, RefundAsked>, StoreError> {
+        let asked = |rows: &Rows| {
+            let asked = |id: &RefundId| {
+                let refund = rows.refunds.get(id)?;
+                let asked = RefundAsked {
+                    payment: refund.payment,
+                    booking_id: refund.booking_id,
+                    amount: refund.amount,
+                    currency: rows.payments.get(&refund.payment)?.currency,
+                    status: refund.status,
+                };
+                Some((*id, asked))
+            };
+            refunds.iter().filter_map(asked).collect()
         };
         self.read(asked).await
     }
