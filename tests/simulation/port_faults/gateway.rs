@@ -4,7 +4,7 @@ use super::super::ports::chance::{Chance, Fault};
 use super::super::ports::gateway::{Provider, SimGateway, Standing};
 use super::super::ports::process::Process;
 use super::{always, at_rate, hangs, process};
-use airline_booking::domain::{Money, PaymentMethod, PaymentReference};
+use airline_booking::domain::{Money, PaymentMethod, PaymentReference, RefundId};
 use airline_booking::gateway::{Capture, Captured, Gateway};
 use airline_booking::tasks::Switch;
 use std::sync::Arc;
@@ -106,6 +106,12 @@ async fn however_often_calls_are_repeated_money_moves_once_each_way() {
     for _ in 0..20 {
         gateway.capture(&capture).await.ok();
     }
+    let part = Money::from_minor(30);
+    for id in [1, 2].map(RefundId::from_bits).repeat(20) {
+        gateway.refund(id, capture.reference, part).await.ok();
+    }
+    let refunds = provider.refunds();
+    assert!(refunds.len() == 2 && refunds.values().all(|refund| refund.amount == part));
     for _ in 0..20 {
         gateway.reverse(capture.reference).await.ok();
         gateway.capture(&capture).await.ok();
