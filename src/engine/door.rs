@@ -10,7 +10,7 @@ use super::parts::EngineParts;
 use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
-use crate::domain::{Booking, BookingId, Flight, FlightId, PaymentReference};
+use crate::domain::{Booking, BookingId, Flight, FlightId, FlightIds, PaymentReference};
 use crate::rules::{Cancel, Command, Hold, Outcome, PutFlight, Refusal};
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
@@ -65,20 +65,20 @@ impl Engine {
 
     /// Holds seats. Returns the booking, and whether an earlier request with the same key made it.
     pub async fn hold(&self, hold: Hold) -> Result<(Booking, bool), Error> {
-        let flight = hold.flight_id;
-        self.run_one(Command::Hold(hold), flight).await.and_then(booking_of)
+        let flights = FlightIds::from([hold.flight_id]);
+        self.run_one(Command::Hold(hold), flights).await.and_then(booking_of)
     }
 
     /// Cancels a booking of `flight`. Returns the booking without passengers, and whether it was cancelled
     /// before.
     pub async fn cancel(&self, cancel: Cancel, flight: FlightId) -> Result<(Booking, bool), Error> {
-        self.run_one(Command::Cancel(cancel), flight).await.and_then(booking_of)
+        self.run_one(Command::Cancel(cancel), [flight].into()).await.and_then(booking_of)
     }
 
     /// Changes a flight's fields.
     pub async fn put_flight(&self, put: PutFlight) -> Result<Flight, Error> {
-        let flight = put.flight_id;
-        self.run_one(Command::PutFlight(put), flight).await.and_then(flight_of)
+        let flights = FlightIds::from([put.flight_id]);
+        self.run_one(Command::PutFlight(put), flights).await.and_then(flight_of)
     }
 
     /// Changes many flights, each change atomic by itself; the answers are in the order of the changes.
@@ -95,7 +95,7 @@ impl Engine {
     pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
         let located = self.locate(std::slice::from_ref(&command)).await?;
         let flight = located.flight_of(&command)?;
-        self.run_one(command, flight).await
+        self.run_one(command, [flight].into()).await
     }
 
     /// Runs many commands, located in one read; the answers are in the order of the commands. A command
@@ -110,7 +110,7 @@ impl Engine {
         for (position, command) in commands.into_iter().enumerate() {
             let caller = callers.get(position).unwrap_or(&TraceContext::NONE);
             answers.push(match located.flight_of(&command) {
-                Ok(flight) => Ok(self.enqueue(command, flight, caller).await?),
+                Ok(flight) => Ok(self.enqueue(command, [flight].into(), caller).await?),
                 Err(refusal) => Err(refusal),
             });
             if self.shared.urgent_permits.available_permits() == 0 {
@@ -133,9 +133,9 @@ impl Engine {
         self.shared.scheduler.lock().is_idle()
     }
 
-    async fn run_one(&self, command: Command, flight: FlightId) -> Result<Outcome, Error> {
+    async fn run_one(&self, command: Command, flights: FlightIds) -> Result<Outcome, Error> {
         let caller = self.shared.parts.tracing.current();
-        let answer = self.enqueue(command, flight, &caller).await?;
+        let answer = self.enqueue(command, flights, &caller).await?;
         self.dispatch();
         answer.await.map_err(|_| Error::Stopping)?
     }
@@ -168,16 +168,16 @@ impl Engine {
         Ok(located)
     }
 
-    /// Adds a command to its flight's queue, once there is room.
+    /// Adds a command to the queues of its flights, once there is room.
     async fn enqueue(
         &self,
         command: Command,
-        flight: FlightId,
+        flights: FlightIds,
         caller: &TraceContext,
     ) -> Result<Answer, Error> {
-        let span = self.span_of(&command, flight, caller);
+        let span = self.span_of(&command, &flights, caller);
         let permit = self.permit(priority_of(&command)).await?;
-        let (mut job, answer) = Job::new(command, flight, span, *caller != TraceContext::NONE);
+        let (mut job, answer) = Job::new(command, flights, span, *caller != TraceContext::NONE);
         job.permit = Some(permit);
         self.shared.scheduler.lock().push(job);
         Ok(answer)
@@ -197,10 +197,17 @@ impl Engine {
     }
 
     /// The span of a command's time in the engine: in its queue and in its batch.
-    fn span_of(&self, command: &Command, flight: FlightId, caller: &TraceContext) -> Span {
+    fn span_of(&self, command: &Command, flights: &[FlightId], caller: &TraceContext) -> Span {
         let tracing = &self.shared.parts.tracing;
         let span = tracing.span(command.name(), Side::Internal, caller);
-        span.note("flight.id", flight.0);
+        match flights {
+            [flight] => span.note("flight.id", flight.0),
+            flights if tracing.is_on() => {
+                let ids: Vec<_> = flights.iter().map(FlightId::to_string).collect();
+                span.note("flight.ids", ids.join(","));
+            }
+            _ => {}
+        }
         match command {
             Command::Hold(hold) => span.note("booking.id", hold.booking_id.0),
             Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),

@@ -3,21 +3,22 @@
 use super::batch::{UnknownCommit, unknown_outcome};
 use super::error::Error;
 use super::queues::{Priority, Queued};
-use crate::domain::FlightId;
+use crate::domain::{FlightId, FlightIds};
 use crate::rules::{ChangesId, Command, Outcome};
 use crate::telemetry::Span;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 /// A command on its way through the engine.
 pub(super) struct Job {
     pub(super) command: Command,
-    pub(super) flight: FlightId,
+    /// Flights in whose queues it waits, and which its batch locks.
+    pub(super) flights: FlightIds,
     /// Takes the answer; `None` afterwards.
     reply: Option<oneshot::Sender<Result<Outcome, Error>>>,
     pub(super) arrived: Instant,
-    /// When another replica was first found to have locked the flight.
+    /// When another replica was first found to have locked one of the flights.
     pub(super) locked_since: Option<Instant>,
     /// Ends when the command is answered.
     pub(super) span: Span,
@@ -59,14 +60,14 @@ impl Job {
     /// A job, and the receiver of its answer.
     pub(super) fn new(
         command: Command,
-        flight: FlightId,
+        flights: FlightIds,
         span: Span,
         has_caller_trace: bool,
     ) -> (Self, oneshot::Receiver<Result<Outcome, Error>>) {
         let (reply, answer) = oneshot::channel();
         let job = Self {
             command,
-            flight,
+            flights,
             reply: Some(reply),
             arrived: Instant::now(),
             locked_since: None,
@@ -127,8 +128,8 @@ impl Job {
 }
 
 impl Queued for Job {
-    fn flight(&self) -> FlightId {
-        self.flight
+    fn flights(&self) -> &[FlightId] {
+        &self.flights
     }
 
     fn priority(&self) -> Priority {
@@ -161,6 +162,11 @@ impl Judged {
         let is_taken = self.verdict.changes.is_some_and(|id| taken.contains(&id));
         self.job.id_conflicts.stored += u32::from(is_taken);
         self.job
+    }
+
+    /// Whether the command names one of these flights.
+    pub(super) fn is_on(&self, flights: &HashSet<FlightId>) -> bool {
+        self.job.flights.iter().any(|flight| flights.contains(flight))
     }
 
     /// Whether the decision rests on the record of an idempotency key, which only a commit can confirm.

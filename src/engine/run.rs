@@ -10,17 +10,24 @@ use crate::domain::FlightId;
 use crate::lock::Taken;
 use crate::telemetry::{Panicked, Part};
 use futures::{FutureExt as _, poll};
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// How long commands wait after another replica was found to have locked their flight: shorter than the
+/// How long commands of one flight wait after another replica was found to have locked it: shorter than the
 /// time for which a released lock is reserved for the waiting replica.
 const LOCK_RETRY_AFTER: Duration = Duration::from_millis(2);
 
-/// How long commands wait for their flight's lock before they run without it. A replica that was killed keeps
+/// Minimum pause of commands of several flights in the same case.
+const ORDER_RETRY_MIN: Duration = Duration::from_millis(1);
+
+/// Range of that pause above its minimum, in microseconds.
+const ORDER_RETRY_SPREAD: u64 = 7_000;
+
+/// How long commands wait for their flights' locks before they run without it. A replica that was killed keeps
 /// its locks for seconds; the version check of the commit protects the seats.
 const LOCK_WAIT_MAX: Duration = Duration::from_millis(300);
 
@@ -48,26 +55,27 @@ impl Engine {
         });
     }
 
-    /// Runs one batch. Commands of flights that another replica has locked return to their queues, unless they
-    /// have waited for [`LOCK_WAIT_MAX`].
+    /// Runs one batch. Commands with a flight that another replica has locked return to their queues, unless
+    /// they have waited for [`LOCK_WAIT_MAX`].
     async fn run(&self, jobs: Vec<Job>, group: Group) {
         let parts = &self.shared.parts;
-        let mut flights: Vec<FlightId> = jobs.iter().map(|job| job.flight).collect();
+        let mut flights: Vec<FlightId> =
+            jobs.iter().flat_map(|job| job.flights.iter().copied()).collect();
         flights.sort_unstable();
         flights.dedup();
         let (engine, locked_rows) = (self.clone(), LockedRows::default());
-        let mut slot = BatchSlot { engine, group, flights: flights.clone(), locked_rows };
+        let mut slot = BatchSlot { engine, group, flights, locked_rows };
 
-        let taken = parts.locks.take(&flights).await;
-        slot.flights = taken.flights.clone();
-        slot.flights.extend(waited_for(&jobs, &taken));
-        let (mut ours, elsewhere): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| slot.flights.contains(&job.flight));
+        let taken = parts.locks.take(&slot.flights).await;
+        let is_all_taken = taken.flights.len() == slot.flights.len();
+        let (mut ours, elsewhere) = if is_all_taken {
+            (jobs, LockedElsewhere::default())
+        } else {
+            split_locked(jobs, &taken)
+        };
+        elsewhere.keep_busy(&mut slot.flights);
         let locks = LockGuard { parts, taken: Some(taken) };
-        if !elsewhere.is_empty() {
-            let engine = self.clone();
-            parts.tasks.spawn(async move { engine.requeue_later(elsewhere).await });
-        }
+        self.requeue_all_later(elsewhere);
         for job in &mut ours {
             job.permit = None;
         }
@@ -99,24 +107,73 @@ impl Engine {
         run.await
     }
 
-    async fn requeue_later(&self, mut jobs: Vec<Job>) {
+    fn requeue_all_later(&self, elsewhere: LockedElsewhere) {
+        let LockedElsewhere { singles, orders } = elsewhere;
+        let pause = random_pause(&orders);
+        for (jobs, pause) in [(singles, LOCK_RETRY_AFTER), (orders, pause)] {
+            if !jobs.is_empty() {
+                self.shared.scheduler.lock().pause(jobs.len());
+                let engine = self.clone();
+                self.shared
+                    .parts
+                    .tasks
+                    .spawn(async move { engine.requeue_later(jobs, pause).await });
+            }
+        }
+    }
+
+    async fn requeue_later(&self, mut jobs: Vec<Job>, pause: Duration) {
         for job in &mut jobs {
             job.locked_since.get_or_insert_with(Instant::now);
         }
         self.shared.parts.metrics.lock_waits.inc_by(jobs.len() as u64);
-        tokio::time::sleep(LOCK_RETRY_AFTER).await;
-        self.shared.scheduler.lock().requeue(jobs);
+        tokio::time::sleep(pause).await;
+        self.shared.scheduler.lock().resume(jobs);
         self.dispatch();
     }
 }
 
-/// The flights that another replica has kept locked for too long.
-fn waited_for(jobs: &[Job], taken: &Taken) -> BTreeSet<FlightId> {
-    let is_late = |job: &&Job| {
-        job.locked_since.is_some_and(|since| since.elapsed() >= LOCK_WAIT_MAX)
-            && !taken.flights.contains(&job.flight)
-    };
-    jobs.iter().filter(is_late).map(|job| job.flight).collect()
+/// Commands that return to their queues, because another replica has locked a flight.
+#[derive(Default)]
+struct LockedElsewhere {
+    /// Commands of one flight.
+    singles: Vec<Job>,
+    /// Commands of several flights.
+    orders: Vec<Job>,
+}
+
+impl LockedElsewhere {
+    /// Removes the flights that stay busy until their commands return: other commands would ask for the same
+    /// locks in vain.
+    fn keep_busy(&self, flights: &mut Vec<FlightId>) {
+        if !self.singles.is_empty() {
+            let busy: HashSet<_> = self.singles.iter().flat_map(|job| &job.flights).collect();
+            flights.retain(|flight| !busy.contains(flight));
+        }
+    }
+}
+
+/// Separates the commands that run, because their flights are locked for them or they have waited for too
+/// long, from those that return to their queues. A flight of a command that has waited for too long counts
+/// as locked for all.
+fn split_locked(jobs: Vec<Job>, taken: &Taken) -> (Vec<Job>, LockedElsewhere) {
+    let is_late =
+        |job: &&Job| job.locked_since.is_some_and(|since| since.elapsed() >= LOCK_WAIT_MAX);
+    let late = jobs.iter().filter(is_late).flat_map(|job| &job.flights);
+    let ours: HashSet<FlightId> = taken.flights.iter().chain(late).copied().collect();
+    let is_ours = |job: &Job| job.flights.iter().all(|flight| ours.contains(flight));
+    let (runs, returns): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_ours);
+    let (orders, singles) = returns.into_iter().partition(|job| job.flights.len() > 1);
+    (runs, LockedElsewhere { singles, orders })
+}
+
+/// The pause of orders, which differs between replicas: if each holds some of the locks that the other
+/// needs, they do not ask again at the same time. It is derived from how long the first has waited, to the
+/// nanosecond.
+fn random_pause(orders: &[Job]) -> Duration {
+    let waited = orders.first().map(|job| job.arrived.elapsed());
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(waited);
+    ORDER_RETRY_MIN + Duration::from_micros(hash % ORDER_RETRY_SPREAD)
 }
 
 /// The locks of a running batch; released even if the batch panics.
@@ -161,5 +218,160 @@ impl Drop for BatchSlot {
         let flights = self.flights.drain(..);
         self.engine.shared.scheduler.lock().end_batch(self.group, &self.locked_rows, flights);
         self.engine.dispatch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::memory::MemoryCache;
+    use crate::clock::SystemClock;
+    use crate::domain::{BookingId, FlightIds, PaymentReference, ScheduleZone};
+    use crate::engine::door::EngineLimits;
+    use crate::engine::{AfterCommit, CompletionWaiters, Error};
+    use crate::ids::RandomIds;
+    use crate::lock::FlightLocks;
+    use crate::lock::memory::MemoryLocks;
+    use crate::rules::{ChangeSet, Command, Outcome, Policy, Refusal, State, Wanted};
+    use crate::store::{Commits, Committed, Located, StoreError};
+    use crate::tasks::Tasks;
+    use crate::telemetry::{Metrics, Span, Tracing};
+    use async_trait::async_trait;
+    use std::sync::Arc;
+    use tokio::sync::oneshot::Receiver;
+    use tokio::sync::oneshot::error::TryRecvError;
+    use tokio_util::sync::CancellationToken;
+
+    /// A store without rows, whose reads take 2 ms.
+    struct NoRows;
+
+    #[async_trait]
+    impl Commits for NoRows {
+        async fn load(&self, _wanted: &Wanted) -> Result<State, StoreError> {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok(State::default())
+        }
+
+        async fn commit(&self, _changes: &ChangeSet) -> Result<Committed, StoreError> {
+            unreachable!("every command is refused")
+        }
+
+        async fn locate(
+            &self,
+            _payments: &[PaymentReference],
+            _bookings: &[BookingId],
+        ) -> Result<Located, StoreError> {
+            Ok(Located::default())
+        }
+
+        async fn draw_booking_id(&self) -> Result<BookingId, StoreError> {
+            Ok(BookingId(1))
+        }
+
+        async fn draw_booking_id_instead_of(&self, _: BookingId) -> Result<BookingId, StoreError> {
+            Ok(BookingId(1))
+        }
+    }
+
+    fn engine(locks: &Arc<MemoryLocks>) -> Engine {
+        let parts = EngineParts {
+            store: Arc::new(NoRows),
+            locks: locks.clone(),
+            after_commit: AfterCommit {
+                cache: Arc::new(MemoryCache::default()),
+                relay: Arc::default(),
+            },
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            policy: Policy { hold_for: chrono::TimeDelta::minutes(5), closes_before: None },
+            zone: ScheduleZone(chrono_tz::UTC),
+            metrics: Metrics::new(),
+            tracing: Tracing::default(),
+            waiters: CompletionWaiters::new(9, CancellationToken::new()),
+            tasks: Tasks::default(),
+        };
+        let batch_interval_min = Duration::from_millis(1);
+        Engine::new(parts, EngineLimits { queued_holds_max: 9, batches_max: 3, batch_interval_min })
+    }
+
+    type Answer = Receiver<Result<Outcome, Error>>;
+
+    /// Submits a command over these flights, which the rules refuse.
+    fn submit(engine: &Engine, flights: &[i64]) -> Answer {
+        let reference = PaymentReference::draw(chrono::DateTime::UNIX_EPOCH);
+        let flights: FlightIds = flights.iter().copied().map(FlightId).collect();
+        let (job, answer) = Job::new(Command::Expire(reference), flights, Span::NONE, false);
+        engine.shared.scheduler.lock().push(job);
+        engine.dispatch();
+        answer
+    }
+
+    async fn is_decided(answer: Answer) -> bool {
+        let refused = answer.await.expect("an answer");
+        matches!(refused, Err(Error::Refused(Refusal::UnknownPayment(_))))
+    }
+
+    async fn is_unlocked(locks: &MemoryLocks, flights: &[i64]) -> bool {
+        let flights: Vec<_> = flights.iter().copied().map(FlightId).collect();
+        locks.take(&flights).await.flights == flights
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_waits_for_the_locks_of_all_its_flights_and_others_pass() {
+        let locks = Arc::new(MemoryLocks::default());
+        let engine = engine(&locks);
+        let elsewhere = locks.take(&[FlightId(2)]).await;
+        let mut order = submit(&engine, &[1, 2]);
+        let started = Instant::now();
+        assert!(is_decided(submit(&engine, &[1])).await);
+        assert!(started.elapsed() < Duration::from_millis(20));
+        assert_eq!(order.try_recv().err(), Some(TryRecvError::Empty));
+        tokio::time::sleep(Duration::from_micros(1)).await;
+        assert!(!engine.is_idle());
+        locks.release(elsewhere).await;
+        assert!(is_decided(order).await);
+        assert!(started.elapsed() < Duration::from_millis(40));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(engine.is_idle());
+        assert!(is_unlocked(&locks, &[1, 2]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_of_several_flights_runs_without_a_lock_that_nobody_releases() {
+        let locks = Arc::new(MemoryLocks::default());
+        let engine = engine(&locks);
+        locks.take(&[FlightId(2)]).await;
+        let started = Instant::now();
+        let answers = [&[1, 2, 3][..], &[2], &[4, 2]].map(|flights| submit(&engine, flights));
+        for answer in answers {
+            assert!(is_decided(answer).await);
+        }
+        assert!(started.elapsed() < 2 * LOCK_WAIT_MAX);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(engine.is_idle());
+        assert!(is_unlocked(&locks, &[1, 3, 4]).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_replicas_that_need_each_others_locks_both_end() {
+        let locks = Arc::new(MemoryLocks::default());
+        let replicas = [engine(&locks), engine(&locks)];
+        let started = Instant::now();
+        let mut answers = Vec::new();
+        for turn in 0..200 {
+            let (one, other) = (1 + turn % 3, 1 + (turn + 1) % 3);
+            for replica in &replicas {
+                answers.push(submit(replica, &[one, other]));
+                answers.push(submit(replica, &[one]));
+            }
+            tokio::time::sleep(Duration::from_millis(turn as u64 % 3)).await;
+        }
+        for answer in answers {
+            assert!(is_decided(answer).await);
+        }
+        assert!(started.elapsed() < Duration::from_secs(2));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(replicas.iter().all(Engine::is_idle));
+        assert!(is_unlocked(&locks, &[1, 2, 3]).await);
     }
 }

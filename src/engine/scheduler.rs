@@ -9,13 +9,15 @@ use crate::domain::FlightId;
 use crate::telemetry::Metrics;
 use tokio::time::Instant;
 
-/// Maximum commands in a batch: keeps a transaction to a few milliseconds.
+/// Maximum commands in a batch, each counted once for each of its flights: keeps a transaction to a few milliseconds.
 const BATCH_SIZE_MAX: usize = 512;
 
 /// The waiting commands and the running batches.
 pub(super) struct Scheduler {
     limits: EngineLimits,
     queues: FlightQueues<Job>,
+    /// Number of commands in a pause, since another replica has locked a flight.
+    paused: usize,
     /// Running batches, without the isolated one.
     running: usize,
     /// Whether a batch of isolated flights runs, beside the others.
@@ -31,6 +33,7 @@ impl Scheduler {
         Self {
             limits,
             queues: FlightQueues::default(),
+            paused: 0,
             running: 0,
             is_isolated_running: false,
             last_started: None,
@@ -42,18 +45,25 @@ impl Scheduler {
         self.queues.push(job);
     }
 
-    pub(super) fn requeue(&mut self, jobs: Vec<Job>) {
+    /// Counts commands of a batch that [`resume`](Self::resume) will return to their queues.
+    pub(super) fn pause(&mut self, jobs: usize) {
+        self.paused += jobs;
+    }
+
+    /// Ends the pause of commands.
+    pub(super) fn resume(&mut self, jobs: Vec<Job>) {
+        self.paused -= jobs.len();
         self.queues.requeue(jobs);
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.queues.is_idle()
+        self.paused == 0 && self.queues.is_idle()
     }
 
     /// Starts a batch, if one may start now.
     pub(super) fn next_batch(&mut self, now: Instant) -> Option<(Group, Vec<Job>)> {
         if self.running < self.limits.batches_max && self.next_due(now).is_none() {
-            let jobs = self.queues.next_batch(Group::Shared, BATCH_SIZE_MAX);
+            let jobs = self.queues.next_batch(Group::Shared, BATCH_SIZE_MAX, now);
             if !jobs.is_empty() {
                 self.running += 1;
                 self.last_started = Some(now);
@@ -61,7 +71,7 @@ impl Scheduler {
             }
         }
         if !self.is_isolated_running {
-            let jobs = self.queues.next_batch(Group::Isolated, BATCH_SIZE_MAX);
+            let jobs = self.queues.next_batch(Group::Isolated, BATCH_SIZE_MAX, now);
             self.is_isolated_running = !jobs.is_empty();
             if self.is_isolated_running {
                 return Some((Group::Isolated, jobs));
@@ -117,7 +127,7 @@ impl Scheduler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::PaymentReference;
+    use crate::domain::{FlightIds, PaymentReference};
     use crate::rules::Command;
     use crate::telemetry::Span;
     use std::time::Duration;
@@ -130,7 +140,7 @@ mod tests {
     fn job(flight: i64) -> Job {
         let now = chrono::DateTime::UNIX_EPOCH;
         let command = Command::Expire(PaymentReference::draw(now));
-        Job::new(command, FlightId(flight), Span::NONE, false).0
+        Job::new(command, FlightIds::from([FlightId(flight)]), Span::NONE, false).0
     }
 
     #[test]

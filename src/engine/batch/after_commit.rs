@@ -32,8 +32,8 @@ impl Batch<'_> {
         self.rows.put(all.clone());
         self.notify_waiters(all);
         if self.group == Group::Isolated {
-            let flight = |j: &Judged| j.verdict.changes.map(|_| j.job.flight);
-            self.locked_rows.lock().unlocked.extend(written.iter().filter_map(flight));
+            let changed = written.iter().filter(|j| j.verdict.changes.is_some());
+            self.locked_rows.lock().unlocked.extend(changed.flat_map(|j| &j.job.flights));
         }
         self.answer(written, changes);
         let (stale, locked) = refuse_locked(stale, &committed.locked);

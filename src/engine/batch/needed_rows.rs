@@ -10,7 +10,7 @@ use crate::store::StoreError;
 pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
     let mut wanted = Wanted::default();
     for job in jobs {
-        wanted.flights.insert(job.flight);
+        wanted.flights.extend(&job.flights);
         match &job.command {
             Command::Hold(hold) => {
                 let has_conflict = job.id_conflicts.stored > 0;
@@ -66,7 +66,8 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         let paid_by = || Some(state.bookings.get(&id)?.payment_reference);
         of(RowName::Booking(id)).or_else(|| of(RowName::Payment(paid_by()?)))
     };
-    of(RowName::Flight(job.flight)).or_else(|| match &job.command {
+    let of_flights = job.flights.iter().find_map(|flight| of(RowName::Flight(*flight)));
+    of_flights.or_else(|| match &job.command {
         Command::Hold(hold) => {
             let name = (hold.user_id, hold.idempotency.as_ref()?.key.clone());
             let made = || Some(state.idempotency.get(&name)?.booking_id);

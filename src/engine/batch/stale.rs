@@ -9,7 +9,7 @@ use crate::telemetry::Metrics;
 use std::collections::{BTreeSet, HashSet};
 
 /// Splits the commands into those that stand and those to decide again: commands that a stale row kept
-/// from being written, and those that write nothing and were decided beside them on the same flight.
+/// from being written, and those that write nothing and were decided beside them on the same flights.
 ///
 /// A command beside a stale one may be written nevertheless, if the two share no row.
 pub(super) fn split_stale(
@@ -23,7 +23,7 @@ pub(super) fn split_stale(
     judged.into_iter().partition(|j| match j.verdict.changes {
         Some(id) => !stale.contains(&id),
         None if planted!(refusal_stands_on_a_stale_row) => true,
-        None => !flights.contains(&j.job.flight) && !j.relies_on_key(),
+        None => !j.is_on(&flights) && !j.relies_on_key(),
     })
 }
 
@@ -45,9 +45,8 @@ pub(super) fn count_stale(
         }
     }
     flights.retain(|flight| !limited.contains(flight));
-    let count = |flights: &HashSet<FlightId>| {
-        judged.iter().filter(|j| flights.contains(&j.job.flight)).count() as u64
-    };
+    let count =
+        |flights: &HashSet<FlightId>| judged.iter().filter(|j| j.is_on(flights)).count() as u64;
     metrics.limit_conflicts.inc_by(count(&limited));
     metrics.version_conflicts.inc_by(count(&flights));
     flights
@@ -63,11 +62,10 @@ pub(super) fn refuse_locked(
     if flights.is_empty() {
         return (judged, flights);
     }
-    let (refused, rest): (Vec<_>, Vec<_>) =
-        judged.into_iter().partition(|j| flights.contains(&j.job.flight));
+    let (refused, rest): (Vec<_>, Vec<_>) = judged.into_iter().partition(|j| j.is_on(&flights));
     for Judged { job, .. } in refused {
-        let flight = job.flight;
-        let locked = StoreError::Locked(anyhow::anyhow!("flight {flight}, or a row of it"));
+        let flights: Vec<_> = job.flights.iter().map(FlightId::to_string).collect();
+        let locked = StoreError::Locked(anyhow::anyhow!("a row of flight {}", flights.join(", ")));
         job.answer(Err(locked.into()));
     }
     (rest, flights)
@@ -79,5 +77,5 @@ fn flights_of(judged: &[Judged], changes: &BTreeSet<ChangesId>) -> HashSet<Fligh
         return HashSet::new();
     }
     let is_named = |j: &&Judged| j.verdict.changes.is_some_and(|id| changes.contains(&id));
-    judged.iter().filter(is_named).map(|j| j.job.flight).collect()
+    judged.iter().filter(is_named).flat_map(|j| j.job.flights.iter().copied()).collect()
 }

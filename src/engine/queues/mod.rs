@@ -1,9 +1,18 @@
 //! The order in which commands run: one queue for each flight, first in, first out.
 //!
 //! Urgent commands, which end a booking or change a flight, run before holds, so that a rush of holds
-//! cannot starve the payments of earlier ones. Pure; the engine keeps it behind a mutex.
+//! cannot starve the payments of earlier ones. A command of several flights, an order, waits in the queue of
+//! each of them: [`orders`] says when it runs. Pure; the engine keeps it behind a mutex.
+
+mod flight_queue;
+mod forming;
+#[cfg(test)]
+mod model;
+mod orders;
 
 use crate::domain::FlightId;
+use flight_queue::{BatchNumber, Entry, FlightQueue};
+use orders::Orders;
 use std::collections::{HashMap, VecDeque};
 
 /// Which part of a flight's queue a command is in.
@@ -21,16 +30,17 @@ pub(crate) enum Group {
     /// Batches of all other flights.
     Shared,
     /// Batches of flights with a row that another database session has locked: one at a time, beside the
-    /// shared ones, so that no other flight waits for the lock.
+    /// shared ones, so that no other flight waits for the lock. An order is isolated if one of its flights is.
     Isolated,
 }
 
 /// Maximum isolated flights. Beyond it the flight isolated longest ago returns to the shared batches.
 const ISOLATED_MAX: usize = 1_024;
 
-/// A command that waits in the queue of its flight.
+/// A command that waits in the queues of its flights.
 pub(crate) trait Queued {
-    fn flight(&self) -> FlightId;
+    /// At least one, each once.
+    fn flights(&self) -> &[FlightId];
     fn priority(&self) -> Priority;
 }
 
@@ -40,6 +50,7 @@ pub(crate) trait Queued {
 pub(crate) struct FlightQueues<T> {
     /// Queues of flights that have a waiting command or are busy.
     queues: HashMap<FlightId, FlightQueue<T>>,
+    orders: Orders<T>,
     /// Flights with a waiting command that are neither busy nor isolated, in the order of their turns.
     ready: VecDeque<FlightId>,
     /// The same, of isolated flights.
@@ -47,46 +58,22 @@ pub(crate) struct FlightQueues<T> {
     /// Isolated flights, numbered in the order of their isolation.
     isolated: HashMap<FlightId, u64>,
     isolations: u64,
+    /// Number of the last batch.
+    batches: BatchNumber,
     urgent_waiting: usize,
     holds_waiting: usize,
-}
-
-/// One flight's queue.
-#[derive(Debug)]
-struct FlightQueue<T> {
-    urgent: VecDeque<T>,
-    holds: VecDeque<T>,
-    /// Whether the flight is part of a running batch.
-    is_busy: bool,
-}
-
-impl<T> Default for FlightQueue<T> {
-    fn default() -> Self {
-        Self { urgent: VecDeque::new(), holds: VecDeque::new(), is_busy: false }
-    }
-}
-
-impl<T> FlightQueue<T> {
-    fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.holds.is_empty()
-    }
-
-    fn of(&mut self, priority: Priority) -> &mut VecDeque<T> {
-        match priority {
-            Priority::Urgent => &mut self.urgent,
-            Priority::Hold => &mut self.holds,
-        }
-    }
 }
 
 impl<T> Default for FlightQueues<T> {
     fn default() -> Self {
         Self {
             queues: HashMap::new(),
+            orders: Orders::default(),
             ready: VecDeque::new(),
             ready_isolated: VecDeque::new(),
             isolated: HashMap::new(),
             isolations: 0,
+            batches: 0,
             urgent_waiting: 0,
             holds_waiting: 0,
         }
@@ -94,52 +81,35 @@ impl<T> Default for FlightQueues<T> {
 }
 
 impl<T: Queued> FlightQueues<T> {
-    /// Adds a command at the end of its queue.
+    /// Adds a command at the end of the queue of each of its flights.
     pub(crate) fn push(&mut self, item: T) {
-        let (flight, priority) = (item.flight(), item.priority());
+        let priority = item.priority();
+        *self.count(priority) += 1;
+        let [flight] = *item.flights() else { return self.push_order(item) };
         let queue = self.queues.entry(flight).or_default();
-        let is_ready = queue.is_empty() && !queue.is_busy;
-        queue.of(priority).push_back(item);
-        if is_ready {
+        queue.line(priority).entries.push_back(Entry::Single(item));
+        if queue.becomes_ready() {
             self.ready_for(flight).push_back(flight);
         }
-        *self.count(priority) += 1;
     }
 
-    /// Returns commands of a batch to the front of their queues. Their flights are no longer busy, and have
-    /// the next turns.
+    /// Returns commands of a batch to the front of their queues. The flights of commands of one flight are no
+    /// longer busy, and have the next turns. Orders free no flight.
     pub(crate) fn requeue(&mut self, items: Vec<T>) {
         for item in items.into_iter().rev() {
-            let (flight, priority) = (item.flight(), item.priority());
+            let priority = item.priority();
+            *self.count(priority) += 1;
+            let [flight] = *item.flights() else {
+                self.requeue_order(item);
+                continue;
+            };
             let queue = self.queues.entry(flight).or_default();
-            let was_busy = std::mem::take(&mut queue.is_busy);
-            queue.of(priority).push_front(item);
-            if was_busy {
+            queue.batch = None;
+            queue.line(priority).entries.push_front(Entry::Single(item));
+            if queue.becomes_ready() {
                 self.ready_for(flight).push_front(flight);
             }
-            *self.count(priority) += 1;
         }
-    }
-
-    /// Takes up to `max` commands of a group's ready flights, and makes those flights busy: urgent commands
-    /// first, each flight's in the order of its queue.
-    pub(crate) fn next_batch(&mut self, group: Group, max: usize) -> Vec<T> {
-        let mut ready = std::mem::take(self.ready(group));
-        let mut batch = Vec::with_capacity(max.min(self.all_waiting()));
-        for priority in [Priority::Urgent, Priority::Hold] {
-            let before = batch.len();
-            for flight in &ready {
-                let queue = self.queues.get_mut(flight).expect("a ready flight has a queue");
-                let waiting = queue.of(priority);
-                let taken = waiting.len().min(max - batch.len());
-                batch.extend(waiting.drain(..taken));
-                queue.is_busy |= taken > 0;
-            }
-            *self.count(priority) -= batch.len() - before;
-        }
-        ready.retain(|flight| !self.queues[flight].is_busy);
-        *self.ready(group) = ready;
-        batch
     }
 
     /// Isolates a busy flight, since another database session has locked a row of it.
@@ -162,14 +132,15 @@ impl<T: Queued> FlightQueues<T> {
     /// Ends the batch of these flights: they are no longer busy.
     pub(crate) fn release(&mut self, flights: impl IntoIterator<Item = FlightId>) {
         for flight in flights {
-            let Some(queue) = self.queues.get_mut(&flight).filter(|queue| queue.is_busy) else {
+            let Some(queue) = self.queues.get_mut(&flight).filter(|queue| queue.batch.is_some())
+            else {
                 continue;
             };
-            if queue.is_empty() {
-                self.queues.remove(&flight);
-            } else {
-                queue.is_busy = false;
+            queue.batch = None;
+            if queue.becomes_ready() {
                 self.ready_for(flight).push_back(flight);
+            } else if queue.is_empty() {
+                self.queues.remove(&flight);
             }
         }
     }
@@ -215,13 +186,15 @@ impl<T: Queued> FlightQueues<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice;
+    use tokio::time::Instant;
 
     /// Flight, priority, name.
-    type Item = (i64, Priority, &'static str);
+    type Item = (FlightId, Priority, &'static str);
 
     impl Queued for Item {
-        fn flight(&self) -> FlightId {
-            FlightId(self.0)
+        fn flights(&self) -> &[FlightId] {
+            slice::from_ref(&self.0)
         }
 
         fn priority(&self) -> Priority {
@@ -229,12 +202,20 @@ mod tests {
         }
     }
 
-    fn queues_of(items: &[Item]) -> FlightQueues<Item> {
+    fn push(queues: &mut FlightQueues<Item>, item: (i64, Priority, &'static str)) {
+        queues.push((FlightId(item.0), item.1, item.2));
+    }
+
+    fn queues_of(items: &[(i64, Priority, &'static str)]) -> FlightQueues<Item> {
         let mut queues = FlightQueues::default();
         for item in items {
-            queues.push(*item);
+            push(&mut queues, *item);
         }
         queues
+    }
+
+    fn next(queues: &mut FlightQueues<Item>, group: Group, max: usize) -> Vec<Item> {
+        queues.next_batch(group, max, Instant::now())
     }
 
     fn names(batch: &[Item]) -> Vec<&'static str> {
@@ -246,7 +227,7 @@ mod tests {
         use Priority::{Hold, Urgent};
         let mut queues =
             queues_of(&[(1, Hold, "a"), (2, Hold, "b"), (1, Urgent, "settle"), (1, Hold, "c")]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 10)), ["settle", "a", "c", "b"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 10)), ["settle", "a", "c", "b"]);
         assert!(!queues.is_idle());
         queues.release([FlightId(1), FlightId(2)]);
         assert!(queues.is_idle());
@@ -256,14 +237,14 @@ mod tests {
     fn a_busy_flight_waits_and_its_queue_keeps_its_order() {
         use Priority::Hold;
         let mut queues = queues_of(&[(1, Hold, "a"), (1, Hold, "b"), (2, Hold, "c")]);
-        let first = queues.next_batch(Group::Shared, 1);
+        let first = next(&mut queues, Group::Shared, 1);
         assert_eq!(names(&first), ["a"]);
-        queues.push((1, Hold, "d"));
-        assert_eq!(names(&queues.next_batch(Group::Shared, 10)), ["c"]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 10)), [""; 0]);
+        push(&mut queues, (1, Hold, "d"));
+        assert_eq!(names(&next(&mut queues, Group::Shared, 10)), ["c"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 10)), [""; 0]);
         queues.requeue(first);
         assert_eq!(queues.waiting(Hold), 3);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 10)), ["a", "b", "d"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 10)), ["a", "b", "d"]);
     }
 
     #[test]
@@ -271,10 +252,10 @@ mod tests {
         use Priority::Hold;
         let mut queues =
             queues_of(&[(1, Hold, "a"), (1, Hold, "b"), (1, Hold, "c"), (2, Hold, "d")]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 2)), ["a", "b"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 2)), ["a", "b"]);
         queues.release([FlightId(1)]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 1)), ["d"]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 2)), ["c"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 1)), ["d"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 2)), ["c"]);
         assert_eq!(queues.all_waiting(), 0);
         queues.release([FlightId(1), FlightId(2), FlightId(3)]);
         assert!(queues.is_idle());
@@ -285,23 +266,23 @@ mod tests {
         use Priority::Hold;
         let mut queues =
             queues_of(&[(1, Hold, "a"), (2, Hold, "b"), (3, Hold, "c"), (1, Hold, "d")]);
-        let first = queues.next_batch(Group::Shared, 3);
+        let first = next(&mut queues, Group::Shared, 3);
         assert_eq!(names(&first), ["a", "d", "b"]);
         queues.isolate(FlightId(1));
         queues.isolate(FlightId(2));
-        queues.push((1, Hold, "e"));
-        assert_eq!(names(&queues.next_batch(Group::Isolated, 9)), [""; 0], "they are busy");
+        push(&mut queues, (1, Hold, "e"));
+        assert_eq!(names(&next(&mut queues, Group::Isolated, 9)), [""; 0], "they are busy");
         queues.requeue(first);
-        queues.push((2, Hold, "f"));
-        assert_eq!(names(&queues.next_batch(Group::Shared, 9)), ["c"]);
-        assert_eq!(names(&queues.next_batch(Group::Isolated, 9)), ["a", "d", "e", "b", "f"]);
+        push(&mut queues, (2, Hold, "f"));
+        assert_eq!(names(&next(&mut queues, Group::Shared, 9)), ["c"]);
+        assert_eq!(names(&next(&mut queues, Group::Isolated, 9)), ["a", "d", "e", "b", "f"]);
 
         queues.rejoin(FlightId(2));
-        queues.push((1, Hold, "g"));
-        queues.push((2, Hold, "h"));
+        push(&mut queues, (1, Hold, "g"));
+        push(&mut queues, (2, Hold, "h"));
         queues.release([FlightId(1), FlightId(2), FlightId(3)]);
-        assert_eq!(names(&queues.next_batch(Group::Shared, 9)), ["h"]);
-        assert_eq!(names(&queues.next_batch(Group::Isolated, 9)), ["g"]);
+        assert_eq!(names(&next(&mut queues, Group::Shared, 9)), ["h"]);
+        assert_eq!(names(&next(&mut queues, Group::Isolated, 9)), ["g"]);
         queues.release([FlightId(1), FlightId(2)]);
         assert!(queues.is_idle());
     }
@@ -316,13 +297,13 @@ mod tests {
         queues.isolate(FlightId(5));
         assert_eq!(queues.isolated.len(), ISOLATED_MAX);
         for flight in 0..found {
-            queues.push((flight, Priority::Hold, "a"));
+            push(&mut queues, (flight, Priority::Hold, "a"));
         }
         assert_eq!(
-            queues.next_batch(Group::Shared, 9).len(),
+            next(&mut queues, Group::Shared, 9).len(),
             2,
             "the flights isolated longest ago"
         );
-        assert_eq!(queues.next_batch(Group::Isolated, 2_000).len(), ISOLATED_MAX);
+        assert_eq!(next(&mut queues, Group::Isolated, 2_000).len(), ISOLATED_MAX);
     }
 }
