@@ -59,8 +59,10 @@ impl Engine {
     /// they have waited for [`LOCK_WAIT_MAX`].
     async fn run(&self, jobs: Vec<Job>, group: Group) {
         let parts = &self.shared.parts;
-        let mut flights: Vec<FlightId> =
-            jobs.iter().flat_map(|job| job.flights.iter().copied()).collect();
+        let mut flights: Vec<FlightId> = Vec::with_capacity(jobs.len());
+        for job in &jobs {
+            flights.extend_from_slice(&job.flights);
+        }
         flights.sort_unstable();
         flights.dedup();
         let (engine, locked_rows) = (self.clone(), LockedRows::default());
