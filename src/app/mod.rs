@@ -151,6 +151,7 @@ fn policy(config: &Config) -> Policy {
     Policy {
         hold_for: delta(config.lock_ttl),
         closes_before: config.booking_closes_before.map(delta),
+        min_connection: delta(config.min_connection),
     }
 }
 

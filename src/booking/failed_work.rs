@@ -2,7 +2,7 @@
 //!
 //! All times here are running times of the clock port: setting the system clock does not affect them.
 
-use crate::domain::{BookingId, PaymentReference};
+use crate::domain::{BookingId, PaymentReference, RefundId};
 use crate::engine::Error;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ pub(super) enum Work {
     Cancellation(BookingId),
     /// Sending a payment request again.
     Request(PaymentReference),
+    /// Requesting a refund again.
+    Refund(RefundId),
     /// Erasing a booking's passengers.
     Erasure(BookingId),
 }

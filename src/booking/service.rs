@@ -2,53 +2,59 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Passenger, PaymentMethod, SeatCount, UserId,
+    Booking, BookingId, BookingStatus, FlightIds, Order, OrderRecord, Passenger, PaymentMethod,
+    SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
-use crate::rules::{Cancel, CancelledBy, Hold, IdempotencyKey, Refusal, RequestKey};
+use crate::rules::{
+    Cancel, CancelledBy, HeldSegment, Hold, IdempotencyKey, OrderPart, Refusal, RequestKey,
+};
 use crate::store::Store;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A request for seats, syntactically valid.
+/// A request for seats on one flight, or on all flights of an order; syntactically valid.
 #[derive(Debug, Clone)]
-pub struct PlaceBooking {
-    /// The flight.
-    pub flight_id: FlightId,
+pub struct PlaceOrder {
+    /// The flights, 1 to 8, in the order of travel, none twice.
+    pub flights: FlightIds,
     /// The user who books.
     pub user_id: UserId,
-    /// Number of seats; equals the number of passengers.
+    /// Number of seats on each flight; equals the number of passengers.
     pub seats: SeatCount,
     /// The passengers.
     pub passengers: Vec<Passenger>,
-    /// How the booking is paid.
+    /// How the order is paid.
     pub method: PaymentMethod,
-    /// The caller's idempotency key, if it sent one.
+    /// The caller's idempotency key for a booking, if it sent one.
     pub idempotency: Option<IdempotencyKey>,
-    /// Maximum number of seats that the user may hold unpaid on the flight, these included; `None`: no
+    /// The caller's idempotency key for an itinerary, if it sent one.
+    pub request: Option<RequestKey>,
+    /// Maximum number of seats that the user may hold unpaid on a flight, these included; `None`: no
     /// limit.
     pub pending_max: Option<SeatCount>,
 }
 
-/// A booking that this request, or an earlier one with the same key, placed.
+/// An order that this request, or an earlier one with the same key, placed.
 #[derive(Debug)]
 pub struct Placed {
-    /// The booking as it is now.
-    pub booking: Booking,
+    /// The order as it is now.
+    pub order: Order,
     /// Whether an earlier request with the same key placed it.
     pub replayed: bool,
     /// Whether the caller's `Prefer: wait` was honoured.
     pub waited: bool,
-    /// Registered before the booking exists, so that its end can't be missed.
+    /// Registered before the order exists, so that its end can't be missed.
     wait: Option<Wait>,
 }
 
-/// A booking that this request, or an earlier one with the same key, cancelled.
+/// An order that this request, or an earlier one with the same key, cancelled in part or whole.
 #[derive(Debug)]
-pub struct CancelledBooking {
-    /// The booking as it is now.
-    pub booking: Booking,
+pub struct CancelledOrder {
+    /// The order as it is now, without passengers.
+    pub order: Order,
     /// Whether an earlier request with the same key cancelled it.
     pub replayed: bool,
 }
@@ -76,65 +82,80 @@ impl Bookings {
     }
 
     /// Holds seats. `will_wait` registers the caller for [`Self::until_ended`].
-    pub async fn place(&self, request: PlaceBooking, will_wait: bool) -> Result<Placed, Error> {
-        let booking_id = self.store.draw_booking_id().await?;
+    pub async fn place(&self, request: PlaceOrder, will_wait: bool) -> Result<Placed, Error> {
+        let mut segments = SmallVec::new();
+        for flight_id in request.flights {
+            segments
+                .push(HeldSegment { booking_id: self.store.draw_booking_id().await?, flight_id });
+        }
         let hold = Hold {
-            booking_id,
+            segments,
             reference: self.ids.payment_reference(self.clock.now()),
-            flight_id: request.flight_id,
             user_id: request.user_id,
             seats: request.seats,
             passengers: request.passengers.into(),
             method: request.method,
             idempotency: request.idempotency,
+            request: request.request,
             pending_max: request.pending_max,
         };
-        let wait = will_wait.then(|| self.waiters.register(booking_id)).flatten();
-        let (booking, replayed) = self.engine.hold(hold).await?;
-        Ok(Placed { booking, replayed, waited: false, wait })
+        let wait = will_wait.then(|| self.waiters.register(hold.order_id())).flatten();
+        let (order, replayed) = self.engine.hold(hold).await?;
+        Ok(Placed { order, replayed, waited: false, wait })
     }
 
-    /// Waits until the booking has ended, for at most `time`; returns the booking as it is then.
+    /// Waits until the order has ended, for at most `time`; returns it as it is then. An order of one booking
+    /// comes without passengers.
     ///
     /// Returns at once if `MAX_WAITING` callers wait already.
     pub async fn until_ended(&self, mut placed: Placed, time: Duration) -> Result<Placed, Error> {
-        let id = placed.booking.id;
-        if placed.booking.status == BookingStatus::Pending {
+        let id = placed.order.id();
+        if placed.order.status() == BookingStatus::Pending {
             let registered = placed.wait.take();
             let is_new = registered.as_ref().is_some_and(|wait| wait.booking() == id);
             let wait = registered.filter(|_| is_new).or_else(|| self.waiters.register(id));
             let Some(wait) = wait else { return Ok(placed) };
             if !is_new {
-                // The booking may have ended before the wait was registered.
-                placed.booking = self.booking(id).await?;
+                // The order may have ended before the wait was registered.
+                placed.order = self.order(id).await?.order;
             }
-            if placed.booking.status == BookingStatus::Pending {
+            if placed.order.status() == BookingStatus::Pending {
                 let look = async || {
                     let booking = self.booking(id).await.ok()?;
                     (booking.status != BookingStatus::Pending).then_some(booking)
                 };
-                placed.booking = match wait.within(time, look).await {
-                    Some(ended) => ended,
-                    None => self.booking(id).await?,
+                placed.order = match (wait.within(time, look).await, &mut *placed.order.bookings) {
+                    (Some(ended), [alone]) => {
+                        *alone = ended;
+                        placed.order
+                    }
+                    _ => self.order(id).await?.order,
                 };
             }
         }
         Ok(Placed { waited: true, ..placed })
     }
 
-    /// Cancels a booking, as [`Self::booking`] has read it. The commit that cancels it also records the key;
-    /// a refusal leaves the key unused.
+    /// Cancels an order, or a part of it. `booking`: one of its bookings. The commit that cancels it also
+    /// records the key; a refusal leaves the key unused.
     pub async fn cancel(
         &self,
-        booking: Booking,
+        booking: &Booking,
+        part: OrderPart,
         by: CancelledBy,
         request: Option<RequestKey>,
-    ) -> Result<CancelledBooking, Error> {
+    ) -> Result<CancelledOrder, Error> {
         let has_key = request.is_some();
-        let cancel = Cancel { booking_id: booking.id, by, request };
-        let (cancelled, replayed) = self.engine.cancel(cancel, booking.flight_id).await?;
-        let booking = Booking { passengers: booking.passengers, ..cancelled };
-        Ok(CancelledBooking { booking, replayed: has_key && replayed })
+        let cancel = Cancel { booking_id: booking.id, part, by, request };
+        let flight = (booking.segments == 1).then_some(booking.flight_id);
+        let (order, replayed) = self.engine.cancel(cancel, flight).await?;
+        Ok(CancelledOrder { order, replayed: has_key && replayed })
+    }
+
+    /// The order of a booking, with its passengers and refunds.
+    pub async fn order(&self, of: BookingId) -> Result<OrderRecord, Error> {
+        let order = self.store.order(of).await?;
+        Ok(order.ok_or(Refusal::BookingNotFound(of))?)
     }
 
     /// One booking.

@@ -1,7 +1,7 @@
 //! The sweeper: finishes overdue work.
 //!
-//! It expires lapsed holds, cancels bookings of cancelled flights, redrives payments that the gateway never
-//! answered, and erases passengers some time after departure. The store shows all of this work, so a crash
+//! It expires lapsed holds, cancels bookings of cancelled flights, redrives payments and refunds that the gateway
+//! never answered, and erases passengers some time after departure. The store shows all of this work, so a crash
 //! loses none. Each kind of work is read in pages, and refused work is skipped for a while, so that neither
 //! a kind nor a row delays the others.
 
@@ -9,25 +9,23 @@ use super::drift::Drift;
 use super::failed_work::{FailedWork, Work};
 use super::retention::Retention;
 use crate::clock::Clock;
-use crate::domain::{
-    Booking, BookingId, FlightId, Payment, PaymentAction, PaymentStatus, Timestamp,
-};
+use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::engine::{Engine, Error};
-use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OutboxEvent, request};
-use crate::store::{Backlog, Job, Lane, Lease, Position, SWEEP_GRACE, Store, StoreError};
+use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OrderPart};
+use crate::store::{Backlog, Job, Lease, Position, SWEEP_GRACE, Store, StoreError};
 use crate::telemetry::{BacklogGauges, Metrics};
 use chrono::TimeDelta;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 /// Rows in a page.
-const BATCH_SIZE_MAX: usize = 512;
+pub(super) const BATCH_SIZE_MAX: usize = 512;
 
 /// Maximum pages of one kind in a step; the next step continues after them.
-const PAGES_MAX: usize = 16;
+pub(super) const PAGES_MAX: usize = 16;
 
 /// Interval between two deletions of expired idempotency keys.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
@@ -41,9 +39,6 @@ const FORGETS_MAX: usize = 8;
 
 /// Interval between two measurements of the store's backlog.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-
-/// Interval at which a new run checks whether the outbox still holds requests of an earlier run.
-const EARLIER_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Finishes overdue work.
 pub struct Sweeper {
@@ -71,14 +66,15 @@ pub struct Sweeper {
 
 /// Where the next step continues with each kind of work.
 #[derive(Default)]
-pub struct SweepCursors(Mutex<Cursors>);
+pub struct SweepCursors(pub(super) Mutex<Cursors>);
 
 /// The last row that was read of each kind; `None`: start at the first row.
 #[derive(Debug, Default)]
-struct Cursors {
+pub(super) struct Cursors {
     holds: Option<Position>,
     stranded: Option<(FlightId, BookingId)>,
-    payments: Option<Position>,
+    pub(super) payments: Option<Position>,
+    pub(super) refunds: Option<Position>,
 }
 
 impl Sweeper {
@@ -161,47 +157,6 @@ impl Sweeper {
         }
     }
 
-    /// Redrives payments that an earlier run left unanswered, as soon as its requests have left the outbox
-    /// and without waiting for `redrive_after`.
-    async fn redrive_earlier(&self, started_at: Timestamp) {
-        let mut payments = 0;
-        let mut after = None;
-        loop {
-            match self.redrive_earlier_page(started_at, &mut after).await {
-                Ok(None) => tokio::time::sleep(EARLIER_INTERVAL).await,
-                Ok(Some(redriven)) => {
-                    payments += redriven;
-                    if after.is_none() {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    warn!(%error, "redriving earlier payments failed, retrying");
-                    tokio::time::sleep(self.interval).await;
-                }
-            }
-        }
-        if payments > 0 {
-            info!(payments, "redrove payments of an earlier run");
-        }
-    }
-
-    /// Returns the number of redriven payments of a page; `None` while the outbox holds earlier requests.
-    async fn redrive_earlier_page(
-        &self,
-        started_at: Timestamp,
-        after: &mut Option<Position>,
-    ) -> Result<Option<usize>, StoreError> {
-        if self.is_outbox_behind(started_at).await? {
-            return Ok(None);
-        }
-        let limit = BATCH_SIZE_MAX;
-        let page = self.store.unanswered_payments(started_at, after.as_ref(), limit).await?;
-        let redriven = self.redrive(page.found).await?;
-        *after = page.next;
-        Ok(Some(redriven))
-    }
-
     /// Does the work that is overdue at `now`, and returns how much was done. A failure of one kind does not
     /// stop the others; the first failure is returned.
     pub async fn step(&self, now: Timestamp) -> Result<usize, Error> {
@@ -209,6 +164,7 @@ impl Sweeper {
             self.expire(now).await,
             self.cancel_stranded().await,
             self.redrive_overdue(now - self.redrive_after).await.map_err(Error::from),
+            self.redrive_refunds(now - self.redrive_after).await.map_err(Error::from),
             self.erase_departed(now).await.map_err(Error::from),
         ];
         self.metrics.set_sweep_refused(self.failed_work.refused(self.clock.running()));
@@ -246,7 +202,8 @@ impl Sweeper {
             let next = page.last().filter(|_| page.len() >= BATCH_SIZE_MAX).copied();
             self.cursors.0.lock().stranded = next;
             let cancellation = |(_, booking_id)| {
-                let cancel = Cancel { booking_id, by: CancelledBy::Airline, request: None };
+                let (by, part) = (CancelledBy::Airline, OrderPart::default());
+                let cancel = Cancel { booking_id, part, by, request: None };
                 (Work::Cancellation(booking_id), Command::Cancel(cancel))
             };
             done += self.run_due(page.into_iter().map(cancellation)).await?;
@@ -283,77 +240,6 @@ impl Sweeper {
         }
         unavailable.map_or(Ok(done), Err)
     }
-
-    /// Redrives payments that are unanswered since `before`: puts their requests in the outbox again.
-    async fn redrive_overdue(&self, before: Timestamp) -> Result<usize, StoreError> {
-        let mut redriven = 0;
-        for _ in 0..PAGES_MAX {
-            let after = self.cursors.0.lock().payments.clone();
-            let limit = BATCH_SIZE_MAX;
-            let page = self.store.unanswered_payments(before, after.as_ref(), limit).await?;
-            // While the bus is down, the first requests are still in the outbox; more would only queue up
-            // behind them.
-            if !page.found.is_empty() && self.is_outbox_behind(before).await? {
-                break;
-            }
-            let is_last = page.next.is_none();
-            self.cursors.0.lock().payments = page.next;
-            redriven += self.redrive(page.found).await?;
-            if is_last || redriven >= BATCH_SIZE_MAX {
-                break;
-            }
-        }
-        Ok(redriven)
-    }
-
-    /// Whether the outbox holds a request from before this instant.
-    async fn is_outbox_behind(&self, before: Timestamp) -> Result<bool, StoreError> {
-        let waiting = self.store.outbox(Lane::Requests, &[], 1).await?;
-        Ok(waiting.first().is_some_and(|oldest| oldest.since < before))
-    }
-
-    /// Redrives the payments that are due, and returns how many were. If the store refuses, each half is
-    /// tried alone, down to the payment at fault.
-    async fn redrive(&self, payments: Vec<(Payment, Booking)>) -> Result<usize, StoreError> {
-        let (now, running) = (self.clock.now(), self.clock.running());
-        let work = |payment: &Payment| Work::Request(payment.reference);
-        let due = payments.into_iter().filter(|(p, _)| self.failed_work.is_due(work(p), running));
-        let requests: Vec<_> = due.map(|(p, booking)| request_of(p, &booking, now)).collect();
-        let mut parts = vec![requests];
-        let mut redriven = 0;
-        while let Some(mut part) = parts.pop() {
-            let Some((first, _)) = part.first() else { continue };
-            match self.store.redrive(&part, now).await {
-                Ok(()) => {
-                    redriven += part.len();
-                    for (payment, _) in &part {
-                        self.failed_work.done(work(payment));
-                    }
-                    self.committed.notify_one();
-                }
-                Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                Err(error) if part.len() == 1 => {
-                    self.failed_work.failed(work(first), &error.into(), running);
-                }
-                Err(_) => {
-                    let rest: Vec<_> = part.split_off(part.len() / 2);
-                    parts.extend([rest, part]);
-                }
-            }
-        }
-        Ok(redriven)
-    }
-}
-
-/// The request to the gateway that a payment's status calls for.
-fn request_of(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, OutboxEvent) {
-    let action = match payment.status {
-        PaymentStatus::ReversalRequested => PaymentAction::Reverse,
-        _ => PaymentAction::Capture,
-    };
-    let event = request(booking, &payment, action, now);
-    let traceparent = payment.traceparent.clone();
-    (payment, OutboxEvent { event, traceparent })
 }
 
 /// The gauges of the store's backlog.

@@ -70,7 +70,7 @@ async fn look(
     let located = store.locate(&[], bookings).await?;
     let wanted = Wanted {
         bookings: bookings.iter().copied().collect(),
-        flights: located.bookings.values().copied().collect(),
+        flights: located.bookings.values().flatten().copied().collect(),
         ..Wanted::default()
     };
     let state = store.load(&wanted).await?;
@@ -92,7 +92,8 @@ async fn release(engine: &Engine, bookings: &[BookingId], stuck: &mut Stuck) -> 
     let outcomes = engine.submit_all(commands, &[]).await?;
     for (id, outcome) in bookings.iter().zip(outcomes) {
         match outcome {
-            Ok(Outcome::Booking { booking, replayed: false }) => {
+            Ok(Outcome::Order { order, replayed: false }) => {
+                let booking = order.first();
                 stuck.add(booking.flight_id, booking.seats_booked);
             }
             Ok(_) => stuck.without_seats += 1,

@@ -1,7 +1,9 @@
-//! A booking: seats on one flight, for the passengers of one user's party.
+//! A booking: seats on one flight, for the passengers of one user's party. One or more bookings, each a
+//! segment, are an [`Order`](super::Order).
 
 use super::{BookingId, FlightId, Money, PaymentReference, SeatCount, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
@@ -67,7 +69,21 @@ pub struct Passenger {
     /// As the passenger states it, 1 to 20 characters.
     #[schema(example = "male")]
     pub gender: String,
+    /// `cancelled` once the passenger's seat is given back. Not stored with the passenger.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
+    pub status: Option<PassengerStatus>,
 }
+
+/// The state of a passenger of a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PassengerStatus {
+    /// The seat was given back.
+    Cancelled,
+}
+
+/// Places of passengers in their booking's list, from 0.
+pub type Places = SmallVec<[u16; 8]>;
 
 impl Passenger {
     /// The placeholder for a passenger whose data were erased. It is valid like any passenger, so clients
@@ -80,6 +96,7 @@ impl Passenger {
             phone: "000".to_owned(),
             age: 0,
             gender: "erased".to_owned(),
+            status: None,
         }
     }
 }
@@ -95,6 +112,15 @@ impl std::fmt::Debug for Passenger {
 pub struct Booking {
     /// Id.
     pub id: BookingId,
+    /// The order: the id of its first booking.
+    #[serde(rename = "itinerary_id")]
+    pub order_id: BookingId,
+    /// Place in the order, from 1 to `segments`.
+    #[schema(minimum = 1, maximum = 8)]
+    pub segment: i32,
+    /// Number of bookings in the order, the cancelled ones among them.
+    #[serde(skip, default = "one")]
+    pub segments: i32,
     /// The flight.
     pub flight_id: FlightId,
     /// The user who booked.
@@ -110,9 +136,14 @@ pub struct Booking {
     pub payment_reference: PaymentReference,
     /// Price of all its seats at the time of the hold.
     pub booking_price: Money,
-    /// Number of seats.
+    /// The part of the price that every refund returns.
+    pub booking_taxes: Money,
+    /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
+    /// Passengers whose seats were given back, in ascending order.
+    #[serde(skip)]
+    pub cancelled: Places,
     /// The passengers, one for each seat. Absent on topics and in decisions.
     #[serde(rename = "booking_metadata", skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Passenger>>)]
@@ -123,9 +154,21 @@ pub struct Booking {
     /// When the booking was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When its status last changed.
+    /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// Starts at 1 and grows by one with each change.
+    #[serde(skip, default = "first_version")]
+    pub version: i64,
+}
+
+/// A booking without other segments.
+const fn one() -> i32 {
+    1
+}
+
+const fn first_version() -> i64 {
+    1
 }
 
 impl Booking {
@@ -133,6 +176,21 @@ impl Booking {
     /// departs after `now`. Goes by the departure alone, whatever `BOOKING_CLOSES_BEFORE` says.
     pub fn is_yet_to_fly(&self, departs_at: Timestamp, now: Timestamp) -> bool {
         matches!(self.status, BookingStatus::Pending | BookingStatus::Completed) && departs_at > now
+    }
+
+    /// Price of one seat.
+    pub fn seat_price(&self) -> Money {
+        self.booking_price.per(self.seats_booked)
+    }
+
+    /// Taxes of one seat.
+    pub fn seat_taxes(&self) -> Money {
+        self.booking_taxes.per(self.seats_booked)
+    }
+
+    /// Number of passengers, those whose seats were given back among them.
+    pub fn party_size(&self) -> usize {
+        self.seats_booked.unsigned_abs() as usize + self.cancelled.len()
     }
 
     /// A copy without passengers, for uses that must not carry personal data.

@@ -101,6 +101,8 @@ pub enum AirlineEvent {
     /// `booking.completed`, `booking.failed` or `booking.cancelled`, by its status; without
     /// passengers.
     BookingEnded(Booking),
+    /// `booking.changed`: some of its passengers were cancelled; without passengers.
+    BookingChanged(Booking),
 }
 
 impl AirlineEvent {
@@ -112,6 +114,7 @@ impl AirlineEvent {
                 FlightStatus::Cancelled => "flight.cancelled",
                 _ => "flight.updated",
             },
+            Self::BookingChanged(_) => "booking.changed",
             Self::BookingEnded(booking) => match booking.status {
                 BookingStatus::Completed => "booking.completed",
                 BookingStatus::Failed => "booking.failed",

@@ -10,11 +10,12 @@ mod flight;
 mod ids;
 mod invalid;
 mod money;
+mod order;
 mod payment;
 mod refund;
 mod route;
 
-pub use booking::{Booking, BookingStatus, FailureReason, Passenger};
+pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
@@ -25,6 +26,7 @@ pub use flight::{
 pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId};
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
+pub use order::{Order, OrderRecord, SEGMENTS_MAX};
 pub use payment::{Payment, PaymentMethod, PaymentStatus};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};

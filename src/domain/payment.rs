@@ -45,6 +45,14 @@ impl PaymentMethod {
         sound.then(|| Self(token.into()))
     }
 
+    /// The method of payments that an earlier service took. The gateway does not know them.
+    pub const ADOPTED: &'static str = "adopted";
+
+    /// Whether an earlier service took the payment.
+    pub fn is_adopted(&self) -> bool {
+        self.as_str() == Self::ADOPTED
+    }
+
     /// The token.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -76,4 +84,6 @@ pub struct Payment {
     pub updated_at: Timestamp,
     /// Trace of its first request (W3C `traceparent`); repeats join it.
     pub traceparent: Option<Arc<str>>,
+    /// Starts at 1 and grows by one with each change of its status.
+    pub version: i64,
 }

@@ -10,7 +10,7 @@ use super::parts::EngineParts;
 use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
-use crate::domain::{Booking, BookingId, Flight, FlightId, FlightIds, PaymentReference};
+use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
 use crate::rules::{Cancel, Command, Hold, Outcome, PutFlight, Refusal};
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
@@ -63,16 +63,25 @@ impl Engine {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Holds seats. Returns the booking, and whether an earlier request with the same key made it.
-    pub async fn hold(&self, hold: Hold) -> Result<(Booking, bool), Error> {
-        let flights = FlightIds::from([hold.flight_id]);
-        self.run_one(Command::Hold(hold), flights).await.and_then(booking_of)
+    /// Holds seats. Returns the order, and whether an earlier request with the same key made it.
+    pub async fn hold(&self, hold: Hold) -> Result<(Order, bool), Error> {
+        let flights = hold.flights();
+        self.run_one(Command::Hold(hold), flights).await.and_then(order_of)
     }
 
-    /// Cancels a booking of `flight`. Returns the booking without passengers, and whether it was cancelled
-    /// before.
-    pub async fn cancel(&self, cancel: Cancel, flight: FlightId) -> Result<(Booking, bool), Error> {
-        self.run_one(Command::Cancel(cancel), [flight].into()).await.and_then(booking_of)
+    /// Cancels an order or a part of it. `flight`: its only flight; `None`: it is looked up. Returns the
+    /// order without passengers, and whether nothing changed.
+    pub async fn cancel(
+        &self,
+        cancel: Cancel,
+        flight: Option<FlightId>,
+    ) -> Result<(Order, bool), Error> {
+        let command = Command::Cancel(cancel);
+        let outcome = match flight {
+            Some(flight) => self.run_one(command, [flight].into()).await,
+            None => self.submit(command).await,
+        };
+        outcome.and_then(order_of)
     }
 
     /// Changes a flight's fields.
@@ -94,8 +103,8 @@ impl Engine {
     /// Runs any one command.
     pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
         let located = self.locate(std::slice::from_ref(&command)).await?;
-        let flight = located.flight_of(&command)?;
-        self.run_one(command, [flight].into()).await
+        let flights = located.flights_of(&command)?;
+        self.run_one(command, flights).await
     }
 
     /// Runs many commands, located in one read; the answers are in the order of the commands. A command
@@ -109,8 +118,8 @@ impl Engine {
         let mut answers = Vec::with_capacity(commands.len());
         for (position, command) in commands.into_iter().enumerate() {
             let caller = callers.get(position).unwrap_or(&TraceContext::NONE);
-            answers.push(match located.flight_of(&command) {
-                Ok(flight) => Ok(self.enqueue(command, [flight].into(), caller).await?),
+            answers.push(match located.flights_of(&command) {
+                Ok(flights) => Ok(self.enqueue(command, flights, caller).await?),
                 Err(refusal) => Err(refusal),
             });
             if self.shared.urgent_permits.available_permits() == 0 {
@@ -143,14 +152,14 @@ impl Engine {
     /// Finds the flights of commands that name a payment or a booking: in the row cache, and the rest in
     /// one read of the store.
     async fn locate(&self, commands: &[Command]) -> Result<Located, Error> {
-        let mut cached: HashMap<PaymentReference, FlightId> = HashMap::new();
+        let mut cached: HashMap<PaymentReference, FlightIds> = HashMap::new();
         let mut payments: Vec<PaymentReference> = Vec::new();
         let mut bookings: Vec<BookingId> = Vec::new();
-        let mut look_up = |reference: PaymentReference| match self.shared.rows.flight_of(&reference)
-        {
-            Some(flight) => _ = cached.insert(reference, flight),
-            None => payments.push(reference),
-        };
+        let mut look_up =
+            |reference: PaymentReference| match self.shared.rows.flights_of(&reference) {
+                Some(flights) => _ = cached.insert(reference, flights),
+                None => payments.push(reference),
+            };
         for command in commands {
             match command {
                 Command::Settle(settle) => look_up(settle.reference),
@@ -209,7 +218,7 @@ impl Engine {
             _ => {}
         }
         match command {
-            Command::Hold(hold) => span.note("booking.id", hold.booking_id.0),
+            Command::Hold(hold) => span.note("booking.id", hold.order_id().0),
             Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
             Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
@@ -219,30 +228,30 @@ impl Engine {
 }
 
 impl Located {
-    /// The flight whose queue a command joins.
-    fn flight_of(&self, command: &Command) -> Result<FlightId, Refusal> {
+    /// The flights whose queues a command joins.
+    fn flights_of(&self, command: &Command) -> Result<FlightIds, Refusal> {
         let payment = |reference: &PaymentReference| {
-            self.payments.get(reference).copied().ok_or(Refusal::UnknownPayment(*reference))
+            self.payments.get(reference).cloned().ok_or(Refusal::UnknownPayment(*reference))
         };
         let booking = |booking: &BookingId| {
-            self.bookings.get(booking).copied().ok_or(Refusal::BookingNotFound(*booking))
+            self.bookings.get(booking).cloned().ok_or(Refusal::BookingNotFound(*booking))
         };
         match command {
             Command::Settle(settle) => payment(&settle.reference),
             Command::Expire(reference) => payment(reference),
             Command::Cancel(cancel) => booking(&cancel.booking_id),
             Command::Release(released) => booking(released),
-            Command::Hold(hold) => Ok(hold.flight_id),
-            Command::PutFlight(put) => Ok(put.flight_id),
+            Command::Hold(hold) => Ok(hold.flights()),
+            Command::PutFlight(put) => Ok([put.flight_id].into()),
         }
     }
 }
 
-/// The booking in a command's answer, and whether the command is a repeat. The rules answer no such command
+/// The order in a command's answer, and whether the command is a repeat. The rules answer no such command
 /// with a flight.
-fn booking_of(outcome: Outcome) -> Result<(Booking, bool), Error> {
+fn order_of(outcome: Outcome) -> Result<(Order, bool), Error> {
     match outcome {
-        Outcome::Booking { booking, replayed } => Ok((booking, replayed)),
+        Outcome::Order { order, replayed } => Ok((order, replayed)),
         Outcome::Flight(_) => Err(Error::Panicked),
     }
 }
@@ -251,6 +260,6 @@ fn booking_of(outcome: Outcome) -> Result<(Booking, bool), Error> {
 fn flight_of(outcome: Outcome) -> Result<Flight, Error> {
     match outcome {
         Outcome::Flight(flight) => Ok(flight),
-        Outcome::Booking { .. } => Err(Error::Panicked),
+        Outcome::Order { .. } => Err(Error::Panicked),
     }
 }

@@ -117,7 +117,7 @@ impl Job {
 
     fn has_key(&self) -> bool {
         match &self.command {
-            Command::Hold(hold) => hold.idempotency.is_some(),
+            Command::Hold(hold) => hold.idempotency.is_some() || hold.request.is_some(),
             Command::Cancel(cancel) => cancel.request.is_some(),
             Command::Settle(_)
             | Command::Expire(_)

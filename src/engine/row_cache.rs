@@ -5,7 +5,7 @@
 //! rows are loaded.
 
 use crate::domain::{
-    Booking, BookingStatus, Flight, FlightId, Payment, PaymentReference, SeatCount,
+    BookingStatus, Flight, FlightId, FlightIds, Order, PaymentReference, SeatCount,
 };
 use crate::rules::{Changes, Holder, State, Wanted, moved_by};
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 /// Maximum cached flights.
 const FLIGHTS_MAX: usize = 16_384;
 
-/// Maximum cached pending bookings, each with its payment: about 10 MiB.
-const BOOKINGS_MAX: usize = 16_384;
+/// Maximum cached pending orders: about 10 MiB.
+const ORDERS_MAX: usize = 16_384;
 
 /// Maximum cached counts of pending seats, by user and flight.
 const HOLDERS_MAX: usize = 16_384;
@@ -39,7 +39,7 @@ pub(crate) struct RowCache(Mutex<Rows>);
 
 struct Rows {
     flights: Recent<FlightId, (Instant, Flight)>,
-    bookings: Recent<PaymentReference, (Booking, Payment)>,
+    orders: Recent<PaymentReference, Order>,
     /// Seats that users hold unpaid; commits of other processes are missing.
     pending: Recent<Holder, SeatCount>,
     /// Batches that still bypass cached flights.
@@ -50,7 +50,7 @@ impl Default for Rows {
     fn default() -> Self {
         Self {
             flights: Recent::of(FLIGHTS_MAX),
-            bookings: Recent::of(BOOKINGS_MAX),
+            orders: Recent::of(ORDERS_MAX),
             pending: Recent::of(HOLDERS_MAX),
             bypassed: 0,
         }
@@ -58,9 +58,11 @@ impl Default for Rows {
 }
 
 impl RowCache {
-    /// The flight of a payment whose booking is pending.
-    pub(crate) fn flight_of(&self, payment: &PaymentReference) -> Option<FlightId> {
-        self.rows().bookings.get(payment).map(|(booking, _)| booking.flight_id)
+    /// The flights of a payment whose order is pending.
+    pub(crate) fn flights_of(&self, payment: &PaymentReference) -> Option<FlightIds> {
+        let rows = self.rows();
+        let order = rows.orders.get(payment)?;
+        Some(order.bookings.iter().map(|booking| booking.flight_id).collect())
     }
 
     /// Moves wanted rows from the cache to the result, and removes them from `wanted`.
@@ -79,9 +81,9 @@ impl RowCache {
                 _ => true,
             });
         }
-        wanted.payments.retain(|reference| match rows.bookings.take(reference) {
-            Some((booking, payment)) => {
-                state.add_booking(booking);
+        wanted.payments.retain(|reference| match rows.orders.take(reference) {
+            Some(Order { bookings, payment }) => {
+                bookings.into_iter().for_each(|booking| state.add_booking(booking));
                 state.payments.insert(*reference, payment);
                 false
             }
@@ -114,11 +116,8 @@ impl RowCache {
             for change in &changes.flights {
                 rows.flights.put(change.after.id, (now, change.after.clone()));
             }
-            if let ([booking], Some(payment)) = (&*changes.bookings, &changes.payment)
-                && booking.after.status == BookingStatus::Pending
-            {
-                let paid = (booking.after.without_passengers(), payment.after.clone());
-                rows.bookings.put(payment.after.reference, paid);
+            if let Some(order) = pending_order(changes) {
+                rows.orders.put(order.payment.reference, order);
             }
             for (holder, seats) in moved_by(changes) {
                 let known = rows.pending.get(&holder).copied();
@@ -143,6 +142,16 @@ impl RowCache {
             rows
         })
     }
+}
+
+/// The order that these changes make, without passengers. Only a hold leaves bookings pending, and it makes
+/// all of them.
+fn pending_order(changes: &Changes) -> Option<Order> {
+    let is_pending = |status| status == BookingStatus::Pending;
+    let is_new = changes.bookings.iter().all(|change| is_pending(change.after.status));
+    let payment = changes.payment.as_ref().filter(|_| is_new)?;
+    let bookings = changes.bookings.iter().map(|change| change.after.without_passengers());
+    Order::of(bookings.collect(), payment.after.clone())
 }
 
 /// A bounded map that drops its older half when it is full.

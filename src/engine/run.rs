@@ -285,7 +285,11 @@ mod tests {
             },
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
-            policy: Policy { hold_for: chrono::TimeDelta::minutes(5), closes_before: None },
+            policy: Policy {
+                hold_for: chrono::TimeDelta::minutes(5),
+                closes_before: None,
+                min_connection: chrono::TimeDelta::zero(),
+            },
             zone: ScheduleZone(chrono_tz::UTC),
             metrics: Metrics::new(),
             tracing: Tracing::default(),

@@ -158,7 +158,11 @@ fn payment_event_id(kind: &str, payment: PaymentReference, refund: Option<Refund
 
 fn seats(moved: &FlightBooking, version: i64) -> Message {
     let kind = if moved.seats_booked > 0 { "seats.sold" } else { "seats.returned" };
-    let id = format!("{kind}/{}", moved.booking_id);
+    // A booking's seats may come back in several parts, each at another version of the flight.
+    let id = match moved.seats_booked {
+        1.. => format!("{kind}/{}", moved.booking_id),
+        _ => format!("{kind}/{}/{version}", moved.booking_id),
+    };
     let mut headers = Headers::cloud_event(id, kind, moved.timestamp);
     headers.push("ce_flightversion", version.to_string());
     Message { key: moved.flight_id.to_string(), payload: json(moved), headers, origin: None }
@@ -172,6 +176,10 @@ fn airline(event: &AirlineEvent, version: i64, at: Timestamp) -> Message {
         }
         AirlineEvent::BookingEnded(booking) => {
             (booking.flight_id, booking.id.to_string(), json(&booking.without_passengers()))
+        }
+        AirlineEvent::BookingChanged(booking) => {
+            let subject = format!("{}/{}", booking.id, booking.version);
+            (booking.flight_id, subject, json(&booking.without_passengers()))
         }
     };
     let mut headers = Headers::cloud_event(format!("{kind}/{subject}"), kind, at);

@@ -83,6 +83,7 @@ impl Settlement {
                         booking_id: event.booking_id,
                         amount: event.amount,
                         outcome: event.status,
+                        refund_id: event.refund_id,
                     }));
                     sources.push((message, span));
                 }

@@ -4,7 +4,7 @@ use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::Holder;
 use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
-    PaymentStatus, SeatCount, UserId,
+    PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId,
 };
 use std::collections::HashSet;
 use std::ops::Index;
@@ -19,15 +19,35 @@ pub struct Change<W, T> {
     pub after: T,
 }
 
+/// The state of a row on which its change was decided. The commit compares both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen<S> {
+    /// Its status.
+    pub status: S,
+    /// Its version.
+    pub version: i64,
+}
+
+/// A change of a booking; `was` is `None` for a new one.
+pub type BookingChange = Change<Option<Seen<BookingStatus>>, Booking>;
+
+/// A change of a payment; `was` is `None` for a new one.
+pub type PaymentChange = Change<Option<Seen<PaymentStatus>>, Payment>;
+
+/// A change of a refund; `was` is `None` for a new one.
+pub type RefundChange = Change<Option<RefundStatus>, Refund>;
+
 /// Everything that one command writes, whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// The flights, each once, with the row on which the change was decided.
     pub flights: Vec<Change<Flight, Flight>>,
-    /// The bookings, each once, with the status on which the change was decided.
-    pub bookings: Vec<Change<Option<BookingStatus>, Booking>>,
-    /// The payment, with the status on which the change was decided.
-    pub payment: Option<Change<Option<PaymentStatus>, Payment>>,
+    /// The bookings, each once, with the state on which the change was decided.
+    pub bookings: Vec<BookingChange>,
+    /// The payment, with the state on which the change was decided.
+    pub payment: Option<PaymentChange>,
+    /// The refunds, each once, with the status on which the change was decided.
+    pub refunds: Vec<RefundChange>,
     /// The record of the caller's idempotency key; replaces an expired record of the same key.
     pub idempotency: Option<IdempotencyRecord>,
     /// For new bookings: maximum number of seats that their user may have pending on each of their flights,
@@ -121,10 +141,12 @@ impl Index<ChangesId> for ChangeSet {
 pub struct Stale {
     /// Flights whose version has changed.
     pub flights: HashSet<FlightId>,
-    /// Bookings whose status has changed, and new ones whose id is taken.
+    /// Bookings that have changed, and new ones whose id is taken.
     pub bookings: HashSet<BookingId>,
-    /// Payments whose status has changed, and new ones whose reference is taken.
+    /// Payments that have changed, and new ones whose reference is taken.
     pub payments: HashSet<PaymentReference>,
+    /// Refunds whose status has changed, and new ones that another commit wrote first.
+    pub refunds: HashSet<RefundId>,
     /// Idempotency keys that another commit wrote first.
     pub keys: HashSet<(UserId, Arc<str>)>,
     /// Users on flights who hold more unpaid seats than their new bookings were decided on.
@@ -146,6 +168,7 @@ impl Stale {
         changes.flights.iter().any(|c| self.flights.contains(&c.after.id))
             || changes.bookings.iter().any(|c| self.bookings.contains(&c.after.id))
             || changes.payment.as_ref().is_some_and(|c| self.payments.contains(&c.after.reference))
+            || changes.refunds.iter().any(|c| self.refunds.contains(&c.after.id))
             || changes.idempotency.as_ref().is_some_and(|r| self.keys.contains(&r.name()))
             || changes.pending_max.is_some()
                 && changes.bookings.iter().any(|c| is_over_limit(&c.after))
@@ -157,6 +180,7 @@ impl Stale {
         self.flights.extend(changes.flights.iter().map(|c| c.after.id));
         self.bookings.extend(changes.bookings.iter().map(|c| c.after.id));
         self.payments.extend(changes.payment.iter().map(|c| c.after.reference));
+        self.refunds.extend(changes.refunds.iter().map(|c| c.after.id));
         self.keys.extend(changes.idempotency.iter().map(IdempotencyRecord::name));
         self.requests.extend(changes.request.iter().map(|r| r.request.name()));
     }

@@ -16,10 +16,13 @@ mod state;
 
 use chrono::Duration;
 
-pub use changes::{Change, ChangeSet, Changes, ChangesId, OutboxEvent, Stale};
+pub use changes::{
+    BookingChange, Change, ChangeSet, Changes, ChangesId, OutboxEvent, PaymentChange, RefundChange,
+    Seen, Stale,
+};
 pub use commands::{
-    Cancel, CancelledBy, Command, Decision, ExpectedVersion, Hold, Outcome, PutFlight, Settle,
-    decide, request,
+    Cancel, CancelledBy, Command, Decision, ExpectedVersion, HeldSegment, Hold, OrderPart, Outcome,
+    PutFlight, Segments, Settle, decide, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,
@@ -38,4 +41,6 @@ pub struct Policy {
     /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: departure ends
     /// neither sale nor refunds.
     pub closes_before: Option<Duration>,
+    /// Minimum time between an arrival and the next departure of an order (`MIN_CONNECTION`).
+    pub min_connection: Duration,
 }

@@ -1,9 +1,11 @@
 //! The net changes of a batch: what a commit writes.
 
-use super::changes::{Change, ChangeSet, ChangesId, OutboxEvent, Stale};
+use super::changes::{
+    BookingChange, Change, ChangeSet, ChangesId, OutboxEvent, PaymentChange, RefundChange, Stale,
+};
 use super::idempotency::{IdempotencyRecord, RequestRecord};
 use super::pending::{PendingLimit, PendingLimits};
-use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus};
+use crate::domain::Flight;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
@@ -15,9 +17,11 @@ pub struct NetChanges {
     /// Flights to update, from the version loaded to the last.
     pub flights: Vec<Change<Flight, Flight>>,
     /// Bookings to insert or update.
-    pub bookings: Vec<Change<Option<BookingStatus>, Booking>>,
+    pub bookings: Vec<BookingChange>,
     /// Payments to insert or update.
-    pub payments: Vec<Change<Option<PaymentStatus>, Payment>>,
+    pub payments: Vec<PaymentChange>,
+    /// Refunds to insert or update.
+    pub refunds: Vec<RefundChange>,
     /// Idempotency records to write.
     pub idempotency: Vec<IdempotencyRecord>,
     /// The limits of pending seats that the commit must check.
@@ -35,6 +39,7 @@ impl ChangeSet {
         let mut flights = Rows::default();
         let mut bookings = Rows::default();
         let mut payments = Rows::default();
+        let mut refunds = Rows::default();
         let mut limits = PendingLimits::default();
         let is_any_limited = self.commands.iter().any(|changes| changes.pending_max.is_some());
         for (id, changes) in self.iter() {
@@ -50,6 +55,9 @@ impl ChangeSet {
             if let Some(change) = &changes.payment {
                 payments.add(change.after.reference, change);
             }
+            for change in &changes.refunds {
+                refunds.add(change.after.id, change);
+            }
             if is_any_limited {
                 limits.add(changes);
             }
@@ -60,6 +68,7 @@ impl ChangeSet {
         net.flights = flights.changes;
         net.bookings = bookings.changes;
         net.payments = payments.changes;
+        net.refunds = refunds.changes;
         net.pending_limits = limits.into_limits();
         net
     }

@@ -4,8 +4,8 @@
 //! version, which the commit checks too, so two holds can't pass the limit together, even on different
 //! replicas. The counts in a process' memory only save it commits that would be refused.
 
-use super::changes::{Change, Changes};
-use crate::domain::{Booking, BookingStatus, FlightId, SeatCount, Timestamp, UserId};
+use super::changes::{BookingChange, Changes};
+use crate::domain::{BookingStatus, FlightId, SeatCount, Timestamp, UserId};
 use std::collections::HashMap;
 
 /// A user on a flight.
@@ -30,13 +30,11 @@ pub(crate) fn moved_by(changes: &Changes) -> impl Iterator<Item = (Holder, SeatC
     changes.bookings.iter().filter_map(moved_by_booking)
 }
 
-fn moved_by_booking(
-    change: &Change<Option<BookingStatus>, Booking>,
-) -> Option<(Holder, SeatCount)> {
+fn moved_by_booking(change: &BookingChange) -> Option<(Holder, SeatCount)> {
     let booking = &change.after;
     let holder = (booking.flight_id, booking.user_id);
     let is_pending = booking.status == BookingStatus::Pending;
-    match change.was {
+    match change.was.map(|was| was.status) {
         None if is_pending => Some((holder, booking.seats_booked)),
         Some(BookingStatus::Pending)
             if !is_pending && booking.hold_expires_at > booking.updated_at =>

@@ -1,6 +1,6 @@
 //! Why the rules refuse a command.
 
-use crate::domain::{BookingId, FlightId, Invalid, Money, PaymentReference, SeatCount};
+use crate::domain::{BookingId, FlightId, Invalid, Money, PaymentReference, RefundId, SeatCount};
 
 /// Why a command changed nothing: an answer of the rules, not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +42,14 @@ pub enum Refusal {
     /// The booking has failed, or its flight has departed.
     #[error("booking {0} can't be cancelled: it failed, or its flight has departed")]
     BookingNotCancellable(BookingId),
+    /// An order that is not paid yet ends as a whole.
+    #[error(
+        "booking {0} belongs to an order that is not paid yet: cancel all of it, or wait for its payment"
+    )]
+    OrderNotPaid(BookingId),
+    /// An earlier service took the payment, so this one can't refund a part of it.
+    #[error("an earlier service took the payment of booking {0}: cancel it as a whole")]
+    PaidElsewhere(BookingId),
     /// A cancelled flight can't be changed.
     #[error("flight {0} is cancelled, which is final")]
     FlightCancelled(FlightId),
@@ -88,6 +96,9 @@ pub enum Refusal {
     /// The message names a refund that does not exist.
     #[error("payment {0} has no such refund")]
     UnknownRefund(PaymentReference),
+    /// The message names another payment or amount than the refund's.
+    #[error("refund {0} is of another payment or amount")]
+    RefundMismatch(RefundId),
     /// The message names another booking than the payment is for.
     #[error("payment {0} is for another booking")]
     BookingMismatch(PaymentReference),

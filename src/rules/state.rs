@@ -4,7 +4,8 @@ use super::changes::Changes;
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::{Holder, moved_by};
 use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, SeatCount, Timestamp, UserId,
+    Booking, BookingId, BookingIds, Flight, FlightId, Order, Payment, PaymentReference, Refund,
+    RefundId, SeatCount, Timestamp, UserId,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,8 +19,10 @@ pub struct State {
     pub bookings: HashMap<BookingId, Booking>,
     /// Payments by reference.
     pub payments: HashMap<PaymentReference, Payment>,
-    /// The booking that each payment pays.
-    pub paid_by: HashMap<PaymentReference, BookingId>,
+    /// The bookings that each payment pays: those of its order.
+    pub paid_by: HashMap<PaymentReference, BookingIds>,
+    /// Refunds by id.
+    pub refunds: HashMap<RefundId, Refund>,
     /// Records of callers' idempotency keys.
     pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
     /// Seats that users hold unpaid on flights. A user who is missing counts as holding none; the commit
@@ -38,8 +41,10 @@ pub enum RowName {
     Flight(FlightId),
     /// A booking.
     Booking(BookingId),
-    /// A payment, or the booking that it pays.
+    /// A payment, or a booking that it pays.
     Payment(PaymentReference),
+    /// A refund.
+    Refund(RefundId),
     /// The record of a caller's idempotency key, or the booking that it names.
     Key(UserId, Arc<str>),
     /// The record of a caller's idempotency key at another route.
@@ -62,10 +67,12 @@ pub struct Damage {
 pub struct Wanted {
     /// Flights by id.
     pub flights: BTreeSet<FlightId>,
-    /// Payments by reference, each with its booking.
+    /// Payments by reference, each with its bookings.
     pub payments: BTreeSet<PaymentReference>,
-    /// Bookings by id, each with its payment.
+    /// Bookings by id, each with its payment and the other bookings of its order.
     pub bookings: BTreeSet<BookingId>,
+    /// Refunds by id.
+    pub refunds: BTreeSet<RefundId>,
     /// Idempotency records by user and key, each with its booking.
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
     /// Users on flights whose pending seats are counted, in holds that end after the moment.
@@ -80,6 +87,7 @@ impl Wanted {
         self.flights.is_empty()
             && self.payments.is_empty()
             && self.bookings.is_empty()
+            && self.refunds.is_empty()
             && self.idempotency.is_empty()
             && self.pending.is_empty()
             && self.requests.is_empty()
@@ -93,16 +101,27 @@ impl State {
         self.bookings.extend(other.bookings);
         self.payments.extend(other.payments);
         self.paid_by.extend(other.paid_by);
+        self.refunds.extend(other.refunds);
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);
         self.requests.extend(other.requests);
         self.unreadable.extend(other.unreadable);
     }
 
-    /// Adds a booking, and its payment's entry in `paid_by`.
+    /// Adds a booking, and its entry in `paid_by`.
     pub fn add_booking(&mut self, booking: Booking) {
-        self.paid_by.insert(booking.payment_reference, booking.id);
+        let order = self.paid_by.entry(booking.payment_reference).or_default();
+        if !order.contains(&booking.id) {
+            order.push(booking.id);
+        }
         self.bookings.insert(booking.id, booking);
+    }
+
+    /// The order that a payment pays.
+    pub fn order_of(&self, payment: PaymentReference) -> Option<Order> {
+        let ids = self.paid_by.get(&payment)?;
+        let bookings = ids.iter().filter_map(|id| self.bookings.get(id).cloned());
+        Order::of(bookings.collect(), self.payments.get(&payment)?.clone())
     }
 
     /// Applies a command's changes, for the next command of the batch.
@@ -115,6 +134,9 @@ impl State {
         }
         if let Some(change) = &changes.payment {
             self.payments.insert(change.after.reference, change.after.clone());
+        }
+        for change in &changes.refunds {
+            self.refunds.insert(change.after.id, change.after.clone());
         }
         if let Some(record) = &changes.idempotency {
             self.idempotency.insert(record.name(), record.clone());

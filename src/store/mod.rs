@@ -24,14 +24,15 @@ pub use roles::outbox::{Lane, Outbox, OutboxEntry, flight_created, invalidation_
 pub use roles::personal::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
 };
+pub use roles::refunds::{RefundDue, Refunds};
 
 /// Every role of a store, for the composition root.
 pub trait Store:
-    Commits + Catalogue + Bookings + Maintenance + Outbox + Operations + PersonalData
+    Commits + Catalogue + Bookings + Maintenance + Refunds + Outbox + Operations + PersonalData
 {
 }
 
 impl<T> Store for T where
-    T: Commits + Catalogue + Bookings + Maintenance + Outbox + Operations + PersonalData
+    T: Commits + Catalogue + Bookings + Maintenance + Refunds + Outbox + Operations + PersonalData
 {
 }

@@ -60,14 +60,14 @@ impl Watched {
     async fn expect_a_hold_to_last(&mut self, flight: FlightId) {
         let booking_id = self.store.draw_booking_id().await.expect("a number");
         let hold = Hold {
-            booking_id,
+            segments: Hold::on_one(booking_id, flight),
             reference: PaymentReference::draw(self.now),
-            flight_id: flight,
             user_id: UserId(7),
             seats: 1,
             passengers: Vec::new().into(),
             method: PaymentMethod::default(),
             idempotency: None,
+            request: None,
             pending_max: None,
         };
         let wanted = Wanted { flights: [flight].into(), ..Wanted::default() };
@@ -102,7 +102,11 @@ async fn expect_no_open_transaction(session: &mut PgConnection) {
 }
 
 fn policy() -> Policy {
-    Policy { hold_for: chrono::TimeDelta::seconds(300), closes_before: None }
+    Policy {
+        hold_for: chrono::TimeDelta::seconds(300),
+        closes_before: None,
+        min_connection: chrono::TimeDelta::zero(),
+    }
 }
 
 fn new_flight(now: Timestamp) -> (NewFlight, DayKey) {

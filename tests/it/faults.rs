@@ -332,6 +332,7 @@ async fn a_hold_beside_a_stale_settlement_is_answered_as_it_was_written() {
     let cancelled = app.store.booking(BookingId(booked)).await.expect("the store answers");
     let cancelled = cancelled.expect("the booking");
     let reversed = Command::Settle(Settle {
+        refund_id: None,
         reference: cancelled.payment_reference,
         booking_id: cancelled.id,
         amount: cancelled.booking_price,
@@ -349,14 +350,14 @@ async fn a_hold_beside_a_stale_settlement_is_answered_as_it_was_written() {
 /// A hold of a booking number that no other takes.
 fn hold(flight_id: FlightId, number: i64) -> Command {
     Command::Hold(Hold {
-        booking_id: BookingId(1_000_000 + number),
+        segments: Hold::on_one(BookingId(1_000_000 + number), flight_id),
         reference: PaymentReference::draw(start_of_test()),
-        flight_id,
         user_id: UserId(123),
         seats: number as i32,
         passengers: Vec::new().into(),
         method: PaymentMethod::default(),
         idempotency: None,
+        request: None,
         pending_max: None,
     })
 }

@@ -18,7 +18,7 @@ use airline_booking::engine::Error;
 use airline_booking::gateway::{Capture, Gateway as _};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
-use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, Outcome};
+use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, OrderPart, Outcome};
 use airline_booking::store::{Bookings as _, Catalogue as _, Commits as _, StoreError};
 use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
@@ -85,14 +85,14 @@ impl Fixture {
 
     async fn hold(&self, flight: FlightId, seats: i32) -> Command {
         Command::Hold(Hold {
-            booking_id: self.store.draw_booking_id().await.expect("a number"),
+            segments: Hold::on_one(self.store.draw_booking_id().await.expect("a number"), flight),
             reference: PaymentReference::draw(self.now),
-            flight_id: flight,
             user_id: UserId(7),
             seats,
             passengers: Vec::new().into(),
             method: PaymentMethod::default(),
             idempotency: None,
+            request: None,
             pending_max: None,
         })
     }
@@ -116,14 +116,14 @@ impl Fixture {
 
 fn booked(outcome: &Result<Outcome, Error>) -> BookingId {
     match outcome {
-        Ok(Outcome::Booking { booking, .. }) => booking.id,
+        Ok(Outcome::Order { order, .. }) => order.id(),
         other => panic!("{other:?}"),
     }
 }
 
 fn number(command: &Command) -> BookingId {
     match command {
-        Command::Hold(hold) => hold.booking_id,
+        Command::Hold(hold) => hold.order_id(),
         other => panic!("{other:?}"),
     }
 }
@@ -226,6 +226,7 @@ async fn a_locked_payment_row_refuses_only_its_own_cancellation() {
         let booking_id = booked(&fixture.run(holds).await[0]);
         kept.get_or_insert(booking_id);
         cancellations.push(Command::Cancel(Cancel {
+            part: OrderPart::default(),
             booking_id,
             by: CancelledBy::Airline,
             request: None,

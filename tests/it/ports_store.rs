@@ -74,14 +74,14 @@ impl Fixture {
     /// A hold that the store does not have yet.
     async fn hold(&self, flight: FlightId, seats: i32) -> Hold {
         Hold {
-            booking_id: self.store.draw_booking_id().await.expect("a number"),
+            segments: Hold::on_one(self.store.draw_booking_id().await.expect("a number"), flight),
             reference: PaymentReference::draw(self.now),
-            flight_id: flight,
             user_id: UserId(7),
             seats,
             passengers: passengers(seats),
             method: PaymentMethod::default(),
             idempotency: None,
+            request: None,
             pending_max: None,
         }
     }
@@ -92,16 +92,16 @@ impl Fixture {
         for command in commands {
             match command {
                 Command::Hold(hold) => {
-                    wanted.flights.insert(hold.flight_id);
+                    wanted.flights.extend(hold.flights());
                 }
                 Command::Settle(settle) => {
                     let located = self.store.locate(&[settle.reference], &[]).await;
-                    wanted.flights.extend(located.expect("located").payments.values());
+                    wanted.flights.extend(located.expect("located").payments.values().flatten());
                     wanted.payments.insert(settle.reference);
                 }
                 Command::Cancel(cancel) => {
                     let located = self.store.locate(&[], &[cancel.booking_id]).await;
-                    wanted.flights.extend(located.expect("located").bookings.values());
+                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
                     wanted.bookings.insert(cancel.booking_id);
                 }
                 Command::PutFlight(put) => {
@@ -166,7 +166,11 @@ impl Fixture {
 }
 
 fn policy() -> Policy {
-    Policy { hold_for: chrono::TimeDelta::minutes(5), closes_before: None }
+    Policy {
+        hold_for: chrono::TimeDelta::minutes(5),
+        closes_before: None,
+        min_connection: chrono::TimeDelta::zero(),
+    }
 }
 
 fn new_flight(seats: i32, departs_at: Timestamp) -> NewFlight {
@@ -194,8 +198,9 @@ fn passengers(seats: i32) -> Arc<[Passenger]> {
 
 fn captured(hold: &Hold, amount: &str) -> Command {
     Command::Settle(Settle {
+        refund_id: None,
         reference: hold.reference,
-        booking_id: hold.booking_id,
+        booking_id: hold.order_id(),
         amount: amount.parse().expect("an amount"),
         outcome: PaymentOutcome::Completed,
     })

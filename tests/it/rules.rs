@@ -5,7 +5,8 @@ use airline_booking::domain::{
     PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Timestamp, UserId,
 };
 use airline_booking::rules::{
-    Cancel, CancelledBy, Command, ExpectedVersion, Hold, Policy, PutFlight, Settle, State, decide,
+    Cancel, CancelledBy, Command, ExpectedVersion, Hold, OrderPart, Policy, PutFlight, Settle,
+    State, decide,
 };
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -15,7 +16,11 @@ use strum::VariantArray as _;
 const FLIGHTS: i64 = 2;
 
 fn policy() -> Policy {
-    Policy { hold_for: TimeDelta::minutes(5), closes_before: None }
+    Policy {
+        hold_for: TimeDelta::minutes(5),
+        closes_before: None,
+        min_connection: chrono::TimeDelta::zero(),
+    }
 }
 
 fn start() -> Timestamp {
@@ -75,14 +80,14 @@ fn step() -> impl Strategy<Value = Step> {
 fn hold(number: u128, flight: i64, seats: i32) -> Command {
     let passengers: Vec<Passenger> = Vec::new();
     Command::Hold(Hold {
-        booking_id: BookingId(i64::try_from(number).expect("few")),
+        segments: Hold::on_one(BookingId(i64::try_from(number).expect("few")), FlightId(flight)),
         reference: PaymentReference::from_bits(number),
-        flight_id: FlightId(flight),
         user_id: UserId(1),
         seats,
         passengers: passengers.into(),
         method: PaymentMethod::default(),
         idempotency: None,
+        request: None,
         pending_max: None,
     })
 }
@@ -98,12 +103,17 @@ fn command(step: &Step, state: &State, drawn: &mut u128) -> Option<Command> {
             let amount = state.payments.get(&reference).map(|payment| payment.amount);
             let booking_id = BookingId(i64::try_from(payment).expect("few"));
             let amount = amount.unwrap_or_default();
-            Command::Settle(Settle { reference, booking_id, amount, outcome })
+            Command::Settle(Settle { refund_id: None, reference, booking_id, amount, outcome })
         }
         Step::Expire { payment } => Command::Expire(PaymentReference::from_bits(payment)),
         Step::Cancel { booking, by_airline } => {
             let by = if by_airline { CancelledBy::Airline } else { CancelledBy::Traveller };
-            Command::Cancel(Cancel { booking_id: BookingId(booking), by, request: None })
+            Command::Cancel(Cancel {
+                part: OrderPart::default(),
+                booking_id: BookingId(booking),
+                by,
+                request: None,
+            })
         }
         Step::Seats { flight, available, total } => Command::PutFlight(PutFlight {
             flight_id: FlightId(flight),
@@ -144,9 +154,11 @@ fn assert_invariants(state: &State) {
                 PaymentStatus::ReversalRequested,
                 PaymentStatus::Reversed,
             ],
-            BookingStatus::Cancelled => {
-                &[PaymentStatus::ReversalRequested, PaymentStatus::Reversed]
-            }
+            BookingStatus::Cancelled => &[
+                PaymentStatus::Captured,
+                PaymentStatus::ReversalRequested,
+                PaymentStatus::Reversed,
+            ],
         };
         assert!(expected.contains(&payment.status), "{booking:?} {payment:?}");
     }
@@ -221,6 +233,7 @@ fn available_seats_move_only_when_the_payment_is_captured() {
     );
 
     let settle = Command::Settle(Settle {
+        refund_id: None,
         reference: PaymentReference::from_bits(1),
         booking_id: BookingId(1),
         amount: Money::from_minor(1_000_000),

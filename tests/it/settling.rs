@@ -248,6 +248,6 @@ async fn every_change_is_published_without_passenger_data() {
         .iter()
         .map(|m| serde_json::from_str::<Value>(&m.payload).expect("JSON")["action"].clone())
         .collect();
-    assert_eq!(actions, [json!("capture"), json!("reverse")]);
+    assert_eq!(actions, [json!("capture"), json!("refund")]);
     app.finish().await;
 }

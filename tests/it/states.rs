@@ -2,11 +2,12 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
-    NewFlight, Payment, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Timestamp,
-    UserId,
+    NewFlight, Payment, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Places,
+    Timestamp, UserId,
 };
 use airline_booking::rules::{
-    Cancel, CancelledBy, Command, Decision, Outcome, Policy, Refusal, Settle, State, decide,
+    Cancel, CancelledBy, Command, Decision, OrderPart, Outcome, Policy, Refusal, Settle, State,
+    decide,
 };
 use chrono::TimeDelta;
 use strum::VariantArray as _;
@@ -47,6 +48,9 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
     let mut state = State::default();
     state.add_booking(Booking {
         id: BOOKING,
+        order_id: BOOKING,
+        segment: 1,
+        segments: 1,
         flight_id: flight.id,
         user_id: UserId(1),
         status: booking,
@@ -54,7 +58,10 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
             .then_some(FailureReason::PaymentDeclined),
         payment_reference: reference(),
         booking_price: price,
+        booking_taxes: Money::default(),
         seats_booked: SEATS,
+        cancelled: Places::new(),
+        version: 1,
         passengers: None,
         hold_expires_at: start() + TimeDelta::minutes(5),
         created_at: start(),
@@ -71,6 +78,7 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
             created_at: start(),
             updated_at: start(),
             traceparent: None,
+            version: 1,
         },
     );
     state.flights.insert(flight.id, flight);
@@ -80,7 +88,13 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
 fn command(column: &str) -> Command {
     let settle = |outcome| {
         let amount = Money::from_minor(500_000);
-        Command::Settle(Settle { reference: reference(), booking_id: BOOKING, amount, outcome })
+        Command::Settle(Settle {
+            refund_id: None,
+            reference: reference(),
+            booking_id: BOOKING,
+            amount,
+            outcome,
+        })
     };
     match column {
         "completed" => settle(PaymentOutcome::Completed),
@@ -88,6 +102,7 @@ fn command(column: &str) -> Command {
         "reversed" => settle(PaymentOutcome::Reversed),
         "expire" => Command::Expire(reference()),
         "cancel" => Command::Cancel(Cancel {
+            part: OrderPart::default(),
             booking_id: BOOKING,
             by: CancelledBy::Traveller,
             request: None,
@@ -103,7 +118,7 @@ fn words(decision: &Decision) -> String {
         (Err(Refusal::BookingNotCancellable(_)), [], None) => {
             "refused: `booking_not_cancellable`".into()
         }
-        (Ok(Outcome::Booking { .. }), [], None) => "–".into(),
+        (Ok(Outcome::Order { .. }), [], None) => "–".into(),
         (Ok(_), [], Some(payment)) => format!("payment {}", payment.after.status.as_str()),
         (Ok(_), [booking], Some(payment)) => {
             let reason = booking.after.failure_reason;
@@ -115,6 +130,11 @@ fn words(decision: &Decision) -> String {
                 payment.after.status.as_str(),
                 seats(&flight.was, &flight.after)
             )
+        }
+        (Ok(_), [booking], None) if changes.refunds.len() == 1 => {
+            let [flight] = &*changes.flights else { panic!("an ending booking moves seats") };
+            let status = booking.after.status.as_str();
+            format!("{status}; refund requested; {}", seats(&flight.was, &flight.after))
         }
         other => panic!("no cell says {other:?}"),
     }
@@ -143,7 +163,11 @@ fn every_cell_of_the_state_table_matches_decide() {
     let document = include_str!("../../docs/states.md");
     let mut table = document.lines().filter(|line| line.starts_with('|'));
     let columns = cells(table.next().expect("a head"));
-    let policy = Policy { hold_for: TimeDelta::minutes(5), closes_before: None };
+    let policy = Policy {
+        hold_for: TimeDelta::minutes(5),
+        closes_before: None,
+        min_connection: chrono::TimeDelta::zero(),
+    };
     let after_the_hold = start() + TimeDelta::minutes(6);
     let mut checked = 0;
     for line in table.skip(1) {
@@ -164,7 +188,8 @@ fn every_cell_of_the_state_table_matches_decide() {
             let requests = decision.changes.events.iter().filter(|event| {
                 matches!(event, airline_booking::domain::Event::PaymentRequested(_))
             });
-            assert_eq!(requests.count(), usize::from(asks_for_reversal), "{column}");
+            let asked = usize::from(asks_for_reversal) + decision.changes.refunds.len();
+            assert_eq!(requests.count(), asked, "{column}");
             checked += 1;
         }
     }

@@ -3,27 +3,32 @@
 use crate::support::{TestApp, start_of_test};
 use airline_booking::domain::{BookingId, FlightId, PaymentMethod, PaymentReference, UserId};
 use airline_booking::engine::Error;
-use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, Outcome};
+use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, OrderPart, Outcome};
 use airline_booking::store::StoreError;
 use std::time::Duration;
 
 fn hold(flight: i64, number: i64) -> Command {
     Command::Hold(Hold {
-        booking_id: BookingId(1_000_000 + number),
+        segments: Hold::on_one(BookingId(1_000_000 + number), FlightId(flight)),
         reference: PaymentReference::draw(start_of_test()),
-        flight_id: FlightId(flight),
         user_id: UserId(123),
         seats: 1,
         passengers: Vec::new().into(),
         method: PaymentMethod::default(),
         idempotency: None,
+        request: None,
         pending_max: None,
     })
 }
 
 fn cancel(booking: i64) -> Command {
     let by = CancelledBy::Airline;
-    Command::Cancel(Cancel { booking_id: BookingId(booking), by, request: None })
+    Command::Cancel(Cancel {
+        part: OrderPart::default(),
+        booking_id: BookingId(booking),
+        by,
+        request: None,
+    })
 }
 
 /// The table and column that a command could not be judged for.

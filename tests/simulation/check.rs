@@ -164,18 +164,30 @@ fn seats(flight: &Flight, rows: &Rows, violations: &mut Vec<String>) {
 /// I4, as the rows say.
 fn money(payment: &Payment, rows: &Rows, violations: &mut Vec<String>) {
     let reference = payment.reference;
-    let booking = rows.paid_by.get(&reference).and_then(|id| rows.bookings.get(id));
-    let Some(booking) = booking else {
+    let order = rows.order(&reference);
+    let Some(first) = order.first() else {
         violations.push(format!("I4: payment {reference} pays for nothing"));
         return;
     };
-    if payment.amount != booking.booking_price {
-        violations.push(format!("I4: payment {reference} is not the price of {}", booking.id));
+    if order.len() as i32 != first.segments {
+        violations.push(format!("I4: payment {reference} pays for a part of its order"));
     }
     let is_captured = payment.status == PaymentStatus::Captured;
-    if is_captured != (booking.status == BookingStatus::Completed) {
-        let (paid, status) = (payment.status, booking.status);
-        violations.push(format!("I4: booking {} is {status:?}, its payment {paid:?}", booking.id));
+    let sold = order.iter().filter(|b| b.status == BookingStatus::Completed);
+    if !is_captured && sold.clone().count() > 0 {
+        violations
+            .push(format!("I4: payment {reference} is {:?} and seats are sold", payment.status));
+    }
+    let refunds = rows.refunds.values().filter(|refund| refund.payment == reference);
+    let parts = sold.map(|b| b.booking_price.stored());
+    let parts: i64 = parts.chain(refunds.map(|refund| refund.amount.stored())).sum();
+    if is_captured && payment.amount.stored() != parts {
+        violations
+            .push(format!("I4: payment {reference} is {}, its parts {parts}", payment.amount));
+    }
+    let pending = order.iter().filter(|b| b.status == BookingStatus::Pending).count();
+    if pending > 0 && (pending != order.len() || payment.status != PaymentStatus::Requested) {
+        violations.push(format!("I4: {pending} bookings of payment {reference} are pending"));
     }
 }
 

@@ -4,12 +4,12 @@
 use super::ports::chance::Fault;
 use super::replica::Service;
 use super::world::World;
-use airline_booking::booking::PlaceBooking;
+use airline_booking::booking::PlaceOrder;
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DayKey, Flight, FlightId, Passenger, PaymentMethod, UserId,
 };
 use airline_booking::engine::Error;
-use airline_booking::rules::{CancelledBy, IdempotencyKey, Refusal};
+use airline_booking::rules::{CancelledBy, IdempotencyKey, OrderPart, Refusal};
 use airline_booking::store::StoreError;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -101,8 +101,8 @@ impl Client {
             2 => "pm_card_error",
             _ => PaymentMethod::DEFAULT,
         };
-        let place = PlaceBooking {
-            flight_id: flight,
+        let place = PlaceOrder {
+            flights: [flight].into(),
             user_id: self.user,
             seats,
             passengers: passengers(&mark, seats),
@@ -111,6 +111,7 @@ impl Client {
                 key: mark.as_str().into(),
                 request_hash: mark.as_str().into(),
             }),
+            request: None,
             pending_max: (chance.below(4) == 0).then_some(6),
         };
         let mut request = Request { mark, flight, seats, accepted: Vec::new(), refused: true };
@@ -120,9 +121,10 @@ impl Client {
             let answer = self.ask(&name, async move |service| {
                 let placed = service.bookings.place(place, waits).await?;
                 if !waits {
-                    return Ok(placed.booking);
+                    return Ok(placed.order.first().clone());
                 }
-                Ok(service.bookings.until_ended(placed, Duration::from_secs(2)).await?.booking)
+                let ended = service.bookings.until_ended(placed, Duration::from_secs(2)).await?;
+                Ok(ended.order.first().clone())
             });
             match answer.await {
                 Answer::Is(booking) => {
@@ -146,7 +148,9 @@ impl Client {
         let answer = self.ask(&name, async move |service| {
             let booking = service.bookings.booking(id).await?;
             let by = CancelledBy::Traveller;
-            Ok(service.bookings.cancel(booking, by, None).await?.booking)
+            let cancelled =
+                service.bookings.cancel(&booking, OrderPart::default(), by, None).await?;
+            Ok(cancelled.order.booking(id).expect("the booking's own order").clone())
         });
         if let Answer::Is(booking) = answer.await {
             self.see(&booking);

@@ -3,7 +3,7 @@
 use crate::domain::{BookingId, Timestamp};
 use crate::engine::Error;
 use crate::engine::job::Job;
-use crate::rules::{Command, Damage, RequestKey, RowName, Settle, State, Wanted};
+use crate::rules::{Command, Damage, HeldSegment, RequestKey, RowName, Settle, State, Wanted};
 use crate::store::StoreError;
 
 /// The rows that these commands need at `now`.
@@ -18,15 +18,20 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                     wanted.payments.insert(hold.reference);
                 }
                 if has_conflict {
-                    wanted.bookings.insert(hold.booking_id);
+                    wanted.bookings.extend(hold.segments.iter().map(|s| s.booking_id));
                 }
                 if hold.pending_max.is_some() {
-                    wanted.pending.insert((hold.flight_id, hold.user_id), now);
+                    let holder = |s: &HeldSegment| ((s.flight_id, hold.user_id), now);
+                    wanted.pending.extend(hold.segments.iter().map(holder));
                 }
                 let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));
                 wanted.idempotency.extend(key);
+                wanted.requests.extend(hold.request.as_ref().map(RequestKey::name));
             }
-            Command::Settle(settle) => _ = wanted.payments.insert(settle.reference),
+            Command::Settle(settle) => {
+                wanted.payments.insert(settle.reference);
+                wanted.refunds.extend(settle.refund_id);
+            }
             Command::Expire(reference) => _ = wanted.payments.insert(*reference),
             Command::Cancel(cancel) => {
                 wanted.bookings.insert(cancel.booking_id);
@@ -69,13 +74,18 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
     let of_flights = job.flights.iter().find_map(|flight| of(RowName::Flight(*flight)));
     of_flights.or_else(|| match &job.command {
         Command::Hold(hold) => {
+            if let Some(request) = &hold.request {
+                let made = || Some(BookingId(state.requests.get(&request.name())?.made));
+                return of(RowName::Request(request.name())).or_else(|| of_booking(made()?));
+            }
             let name = (hold.user_id, hold.idempotency.as_ref()?.key.clone());
             let made = || Some(state.idempotency.get(&name)?.booking_id);
-            of(RowName::Key(name.0, name.1.clone())).or_else(|| of(RowName::Booking(made()?)))
+            of(RowName::Key(name.0, name.1.clone())).or_else(|| of_booking(made()?))
         }
-        Command::Settle(Settle { reference, .. }) | Command::Expire(reference) => {
-            of(RowName::Payment(*reference))
+        Command::Settle(Settle { reference, refund_id, .. }) => {
+            of(RowName::Payment(*reference)).or_else(|| of(RowName::Refund((*refund_id)?)))
         }
+        Command::Expire(reference) => of(RowName::Payment(*reference)),
         Command::Cancel(cancel) => of_booking(cancel.booking_id)
             .or_else(|| of(RowName::Request(cancel.request.as_ref()?.name()))),
         Command::Release(booking) => of_booking(*booking),

@@ -2,10 +2,11 @@
 //! sequence, which may be behind the table after a restore, or on a server that took over without its last
 //! commits.
 
+use crate::domain::BookingId;
 use crate::engine::EngineParts;
 use crate::engine::Error;
 use crate::engine::job::Job;
-use crate::rules::{Command, Hold, RowName, State};
+use crate::rules::{Command, HeldSegment, Hold, RowName, State};
 use crate::store::StoreError;
 
 /// Maximum new ids for one hold; each is above all stored ids.
@@ -36,11 +37,13 @@ async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) ->
         return Ok(());
     }
     if conflicts.stored > NEW_IDS_MAX {
-        let taken = anyhow::anyhow!("booking {} is taken, as were others before", hold.booking_id);
+        let taken = anyhow::anyhow!("booking {} is taken, as were others before", hold.order_id());
         return Err(StoreError::Unavailable(taken).into());
     }
     conflicts.in_batch = false;
-    hold.booking_id = parts.store.draw_booking_id_instead_of(hold.booking_id).await?;
+    for segment in &mut hold.segments {
+        segment.booking_id = parts.store.draw_booking_id_instead_of(segment.booking_id).await?;
+    }
     hold.reference = parts.ids.payment_reference(parts.clock.now());
     Ok(())
 }
@@ -48,10 +51,12 @@ async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) ->
 /// Whether another stored booking has the hold's id or payment reference. An unreadable booking counts as
 /// another one, unless an earlier attempt of unknown outcome may have written it.
 fn is_stored(hold: &Hold, is_first_attempt: bool, state: &State) -> bool {
-    let by_payment = state.paid_by.get(&hold.reference);
+    let is_ours = |id: &BookingId| hold.segments.iter().any(|segment| segment.booking_id == *id);
+    let is_unreadable =
+        |s: &HeldSegment| state.unreadable.contains_key(&RowName::Booking(s.booking_id));
     is_id_taken(hold, state)
-        || by_payment.is_some_and(|booking| *booking != hold.booking_id)
-        || is_first_attempt && state.unreadable.contains_key(&RowName::Booking(hold.booking_id))
+        || state.paid_by.get(&hold.reference).is_some_and(|paid| !paid.iter().all(is_ours))
+        || is_first_attempt && hold.segments.iter().any(is_unreadable)
 }
 
 /// Whether the command is a hold whose id an earlier hold of the batch, or a loaded booking, has: the commit
@@ -61,6 +66,8 @@ pub(super) fn is_taken_in_batch(command: &Command, state: &State) -> bool {
 }
 
 fn is_id_taken(hold: &Hold, state: &State) -> bool {
-    let booking = state.bookings.get(&hold.booking_id);
-    booking.is_some_and(|booking| booking.payment_reference != hold.reference)
+    hold.segments.iter().any(|segment| {
+        let booking = state.bookings.get(&segment.booking_id);
+        booking.is_some_and(|booking| booking.payment_reference != hold.reference)
+    })
 }

@@ -1,7 +1,7 @@
 //! Commits whose outcome is unknown, because the store did not answer or the call panicked: before a
 //! command is decided again, its rows show whether an earlier commit has written it.
 
-use crate::domain::{Booking, Flight, FlightId};
+use crate::domain::{Booking, Flight, FlightId, Order, Refund};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged};
 use crate::rules::{Change, ChangeSet, Changes, Outcome, State};
@@ -109,12 +109,14 @@ impl UnknownCommit {
     /// written it.
     fn into_answer(self, state: &State) -> (Outcome, Changes) {
         let outcome = match self.outcome {
-            Outcome::Booking { booking, replayed: false } => {
-                let booking = match state.bookings.get(&booking.id) {
+            Outcome::Order { order: Order { bookings, payment }, replayed: false } => {
+                let as_stored = |booking: Booking| match state.bookings.get(&booking.id) {
                     Some(stored) => Booking { passengers: booking.passengers, ..stored.clone() },
                     None => booking,
                 };
-                Outcome::Booking { booking, replayed: false }
+                let bookings = bookings.into_iter().map(as_stored).collect();
+                let payment = state.payments.get(&payment.reference).cloned().unwrap_or(payment);
+                Outcome::Order { order: Order { bookings, payment }, replayed: false }
             }
             outcome => outcome,
         };
@@ -129,12 +131,19 @@ fn is_applied(changes: &Changes, state: &State) -> bool {
             state.bookings.get(&after.id).is_some_and(|booking| match was {
                 // The id and the reference are this booking's alone; it may have been paid for since.
                 None => booking.payment_reference == after.payment_reference,
-                Some(_) => booking.status == after.status && booking.updated_at == after.updated_at,
+                Some(_) => {
+                    (booking.status, booking.version) == (after.status, after.version)
+                        && booking.updated_at == after.updated_at
+                }
             })
         });
     }
     if let Some(change) = &changes.payment {
         return state.payments.get(&change.after.reference) == Some(&change.after);
+    }
+    if !changes.refunds.is_empty() {
+        let is_stored = |after: &Refund| state.refunds.get(&after.id) == Some(after);
+        return changes.refunds.iter().all(|change| is_stored(&change.after));
     }
     changes
         .request

@@ -69,9 +69,9 @@ fn itinerary() -> Value {
 
 fn booking(status: &str) -> Value {
     json!({
-        "id": 1, "flight_id": 1, "user_id": 123, "status": status,
+        "id": 1, "itinerary_id": 1, "segment": 1, "flight_id": 1, "user_id": 123, "status": status,
         "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
-        "booking_price": 5000.00, "seats_booked": 2,
+        "booking_price": 5000.00, "booking_taxes": 700.00, "seats_booked": 2,
         "booking_metadata": [
             {"name": "John Doe", "email": "john@example.com", "phone": "1234567890", "age": 30, "gender": "male"},
             {"name": "Jane Doe", "email": "jane@example.com", "phone": "0987654321", "age": 28, "gender": "female"}

@@ -36,7 +36,9 @@ impl From<Refusal> for Problem {
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
             Refusal::TooManyPending { .. } => Code::TooManyPending,
-            Refusal::BookingNotCancellable(_) => Code::BookingNotCancellable,
+            Refusal::BookingNotCancellable(_)
+            | Refusal::OrderNotPaid(_)
+            | Refusal::PaidElsewhere(_) => Code::BookingNotCancellable,
             Refusal::FlightCancelled(_) => Code::FlightCancelled,
             Refusal::VersionConflict { .. } => Code::VersionConflict,
             Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
@@ -44,7 +46,9 @@ impl From<Refusal> for Problem {
             Refusal::SeatsInUse { .. } => Code::SeatsInUse,
             Refusal::IdempotencyKeyReused => Code::IdempotencyKeyReused,
             Refusal::Invalid(invalid) => return invalid.clone().into(),
-            Refusal::AmountMismatch { .. } | Refusal::BookingMismatch(_) => Code::ValidationFailed,
+            Refusal::AmountMismatch { .. }
+            | Refusal::BookingMismatch(_)
+            | Refusal::RefundMismatch(_) => Code::ValidationFailed,
         };
         Self::new(code, refusal.to_string())
     }

@@ -1,23 +1,34 @@
-//! The end of a booking, or of its payment: what settlement, expiry, cancellation and release share.
+//! The end of an order, of a part of it, or of its payment: what settlement, expiry, cancellation and release
+//! share.
 
-use super::payment_request::request;
+use super::payment_request::{refund_request, request};
 use super::{Decision, Outcome};
 use crate::domain::{
     AirlineEvent, Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightBooking,
-    Payment, PaymentAction, PaymentReference, PaymentStatus, SeatCount, Timestamp,
+    Money, Order, Payment, PaymentAction, PaymentReference, PaymentStatus, Places, Refund,
+    RefundId, RefundReason, RefundStatus, SeatCount, Timestamp,
 };
-use crate::rules::{Change, Changes, Refusal, State};
+use crate::rules::{Change, Changes, Refusal, Seen, State};
+use smallvec::SmallVec;
 
-/// A booking that ends, or whose payment does.
+/// An order that ends, or whose payment does.
 pub(super) struct Ending<'a> {
-    pub(super) booking: &'a Booking,
+    state: &'a State,
+    /// Its bookings, by segment; never empty.
+    pub(super) bookings: SmallVec<[&'a Booking; 1]>,
     pub(super) payment: &'a Payment,
-    pub(super) flight: &'a Flight,
-    pub(super) now: Timestamp,
+    now: Timestamp,
+}
+
+/// Seats that a booking gives up: held ones, or sold ones with their refund.
+pub(super) struct GivenBack<'a> {
+    pub(super) booking: &'a Booking,
+    /// Places of the passengers, none of them cancelled before; never empty.
+    pub(super) places: Places,
 }
 
 impl<'a> Ending<'a> {
-    /// The booking that a payment pays, with the payment and the flight.
+    /// The order that a payment pays.
     pub(super) fn of_payment(
         state: &'a State,
         reference: PaymentReference,
@@ -25,16 +36,19 @@ impl<'a> Ending<'a> {
     ) -> Result<Self, Refusal> {
         let unknown = || Refusal::UnknownPayment(reference);
         let payment = state.payments.get(&reference).ok_or_else(unknown)?;
-        let id = state.paid_by.get(&reference).ok_or_else(unknown)?;
-        let booking = state.bookings.get(id).ok_or_else(unknown)?;
-        let flight = state
-            .flights
-            .get(&booking.flight_id)
-            .ok_or(Refusal::FlightNotFound(booking.flight_id))?;
-        Ok(Self { booking, payment, flight, now })
+        let ids = state.paid_by.get(&reference).ok_or_else(unknown)?;
+        let bookings: Option<SmallVec<[&Booking; 1]>> =
+            ids.iter().map(|id| state.bookings.get(id)).collect();
+        let mut bookings = bookings.filter(|all| !all.is_empty()).ok_or_else(unknown)?;
+        bookings.sort_by_key(|booking| booking.segment);
+        // A missing booking, deleted by hand, must not leave the others settled without it.
+        if bookings.len() as i32 != bookings[0].segments {
+            return Err(unknown());
+        }
+        Ok(Self { state, bookings, payment, now })
     }
 
-    /// A booking with its payment and its flight.
+    /// The order of a booking.
     pub(super) fn of_booking(
         state: &'a State,
         id: BookingId,
@@ -44,114 +58,252 @@ impl<'a> Ending<'a> {
         Self::of_payment(state, booking.payment_reference, now)
     }
 
-    /// The booking as it stands: a repeat, or nothing to do.
+    /// The order's first booking.
+    pub(super) fn first(&self) -> &'a Booking {
+        self.bookings[0]
+    }
+
+    /// The order as it stands.
+    pub(super) fn order(&self) -> Order {
+        let bookings = self.bookings.iter().map(|booking| (*booking).clone()).collect();
+        Order { bookings, payment: self.payment.clone() }
+    }
+
+    /// The order's status.
+    pub(super) fn status(&self) -> BookingStatus {
+        match &*self.bookings {
+            [alone] => alone.status,
+            _ => self.order().status(),
+        }
+    }
+
+    /// The flight of one of its bookings.
+    pub(super) fn flight(&self, booking: &Booking) -> Result<&'a Flight, Refusal> {
+        let id = booking.flight_id;
+        self.state.flights.get(&id).ok_or(Refusal::FlightNotFound(id))
+    }
+
+    /// The order as it stands: a repeat, or nothing to do.
     pub(super) fn unchanged(&self) -> Decision {
-        Decision::unchanged(Outcome::Booking { booking: self.booking.clone(), replayed: true })
+        Decision::unchanged(Outcome::Order { order: self.order(), replayed: true })
     }
 
     /// Paid: sells the held seats.
-    pub(super) fn completed(&self) -> Decision {
-        let seats = self.booking.seats_booked;
-        let booking = self.booking_as(BookingStatus::Completed, None);
-        self.decision(booking, PaymentStatus::Captured, -seats, -seats)
+    pub(super) fn completed(&self) -> Result<Decision, Refusal> {
+        let mut draft = Draft::new(self);
+        for booking in self.bookings.iter().copied() {
+            let seats = booking.seats_booked;
+            let after = self.booking_as(booking, BookingStatus::Completed, None);
+            draft.add(booking, after, -seats, -seats)?;
+        }
+        draft.set_payment(PaymentStatus::Captured);
+        Ok(draft.decision())
     }
 
     /// Not paid: releases the held seats.
-    pub(super) fn failed(&self, reason: FailureReason, payment: PaymentStatus) -> Decision {
-        let booking = self.booking_as(BookingStatus::Failed, Some(reason));
-        let held = if planted!(failed_booking_keeps_seats) { 0 } else { self.booking.seats_booked };
-        self.decision(booking, payment, 0, -held)
+    pub(super) fn failed(
+        &self,
+        reason: FailureReason,
+        payment: PaymentStatus,
+    ) -> Result<Decision, Refusal> {
+        let mut draft = Draft::new(self);
+        for booking in self.bookings.iter().copied() {
+            let mut held = booking.seats_booked;
+            if planted!(failed_booking_keeps_seats) {
+                held = 0;
+            }
+            if planted!(one_leg_released) && booking.segment > 1 {
+                held = 0;
+            }
+            let after = self.booking_as(booking, BookingStatus::Failed, Some(reason));
+            draft.add(booking, after, 0, -held)?;
+        }
+        draft.set_payment(payment);
+        Ok(draft.decision())
     }
 
-    /// Cancelled: releases held seats, gives sold ones back.
-    pub(super) fn cancelled(&self, payment: PaymentStatus) -> Decision {
-        let seats = self.booking.seats_booked;
-        let (available, held) = match self.booking.status {
-            BookingStatus::Completed if planted!(cancelled_booking_keeps_seats) => (0, 0),
-            BookingStatus::Completed => (seats, 0),
-            _ => (0, -seats),
-        };
-        let booking = self.booking_as(BookingStatus::Cancelled, None);
-        self.decision(booking, payment, available, held)
+    /// Cancelled as a whole: releases held seats, gives sold ones back.
+    pub(super) fn cancelled(&self, payment: PaymentStatus) -> Result<Decision, Refusal> {
+        let mut draft = Draft::new(self);
+        for booking in self.bookings.iter().copied() {
+            let seats = booking.seats_booked;
+            let (available, held) = match booking.status {
+                BookingStatus::Completed if planted!(cancelled_booking_keeps_seats) => (0, 0),
+                BookingStatus::Completed => (seats, 0),
+                BookingStatus::Pending => (0, -seats),
+                BookingStatus::Failed | BookingStatus::Cancelled => continue,
+            };
+            let after = self.booking_as(booking, BookingStatus::Cancelled, None);
+            draft.add(booking, after, available, held)?;
+        }
+        draft.set_payment(payment);
+        Ok(draft.decision())
+    }
+
+    /// Gives sold seats back, and asks for the refund of their price. The payment stays captured.
+    pub(super) fn refunded(
+        &self,
+        parts: Vec<GivenBack<'a>>,
+        reason: RefundReason,
+    ) -> Result<Decision, Refusal> {
+        let mut draft = Draft::new(self);
+        for GivenBack { booking, places } in parts {
+            let seats = places.len() as SeatCount;
+            let refund = self.refund_of(booking, seats, reason);
+            let after = if seats == booking.seats_booked {
+                self.booking_as(booking, BookingStatus::Cancelled, None)
+            } else {
+                self.without(booking, places)
+            };
+            let returned = if planted!(cancelled_booking_keeps_seats) { 0 } else { seats };
+            draft.add(booking, after, returned, 0)?;
+            draft.add_refund(refund);
+        }
+        Ok(draft.decision())
+    }
+
+    /// The refund of some of a booking's seats.
+    fn refund_of(&self, booking: &Booking, seats: SeatCount, reason: RefundReason) -> Refund {
+        let price = booking.seat_price().times(seats).unwrap_or(booking.booking_price);
+        let id = RefundId::of(booking.id, booking.version + 1, self.payment.reference);
+        Refund {
+            id,
+            payment: self.payment.reference,
+            booking_id: booking.id,
+            amount: if planted!(refund_is_one_paisa_off) {
+                price.plus(Money::least_of(self.payment.currency)).unwrap_or(price)
+            } else {
+                price
+            },
+            reason,
+            status: RefundStatus::Requested,
+            gateway_reference: None,
+            attempts: 1,
+            created_at: self.now,
+            updated_at: self.now,
+        }
+    }
+
+    /// The booking without some of its passengers.
+    fn without(&self, booking: &Booking, places: Places) -> Booking {
+        let seats = booking.seats_booked - places.len() as SeatCount;
+        let mut cancelled = booking.cancelled.clone();
+        cancelled.extend(places);
+        cancelled.sort_unstable();
+        Booking {
+            seats_booked: seats,
+            booking_price: booking.seat_price().times(seats).unwrap_or(booking.booking_price),
+            booking_taxes: booking.seat_taxes().times(seats).unwrap_or(booking.booking_taxes),
+            cancelled,
+            ..self.booking_as(booking, booking.status, None)
+        }
     }
 
     /// Adopted and never paid: puts the blocked seats on sale. The payment stays as it is.
-    pub(super) fn released(&self) -> Decision {
-        let seats = self.booking.seats_booked;
-        let booking = self.booking_as(BookingStatus::Failed, Some(FailureReason::HoldExpired));
-        let mut decision = self.decision(booking, self.payment.status, seats, 0);
-        for flight in &mut decision.changes.flights {
+    pub(super) fn released(&self) -> Result<Decision, Refusal> {
+        let booking = self.first();
+        let seats = booking.seats_booked;
+        let reason = Some(FailureReason::HoldExpired);
+        let mut draft = Draft::new(self);
+        draft.add(booking, self.booking_as(booking, BookingStatus::Failed, reason), seats, 0)?;
+        for flight in &mut draft.changes.flights {
             flight.after.blocked_seats -= seats;
         }
-        decision.changes.payment = None;
-        decision
+        Ok(draft.decision())
     }
 
-    /// Moves the payment of a booking that has ended.
+    /// Moves the payment of an order that has ended.
     pub(super) fn payment(&self, status: PaymentStatus) -> Decision {
-        let after = self.payment_as(status);
-        let mut events = Vec::new();
-        self.request_reversal(&mut events, &after);
-        Decision {
-            outcome: Ok(Outcome::Booking { booking: self.booking.clone(), replayed: false }),
-            changes: Changes {
-                payment: Some(Change { was: Some(self.payment.status), after }),
-                events,
-                ..Changes::default()
-            },
-        }
+        let mut draft = Draft::new(self);
+        draft.set_payment(status);
+        draft.decision()
     }
 
-    fn decision(
+    fn booking_as(
         &self,
-        booking: Booking,
-        payment: PaymentStatus,
+        booking: &Booking,
+        status: BookingStatus,
+        failure_reason: Option<FailureReason>,
+    ) -> Booking {
+        let version = booking.version + 1;
+        Booking { status, failure_reason, updated_at: self.now, version, ..booking.clone() }
+    }
+}
+
+/// The changes of an ending, as they are put together.
+struct Draft<'e, 'a> {
+    end: &'e Ending<'a>,
+    order: Order,
+    changes: Changes,
+}
+
+impl<'e, 'a> Draft<'e, 'a> {
+    fn new(end: &'e Ending<'a>) -> Self {
+        Self { end, order: end.order(), changes: Changes::default() }
+    }
+
+    /// Adds a booking's change, and that of its flight by these seats.
+    fn add(
+        &mut self,
+        booking: &Booking,
+        after: Booking,
         available: SeatCount,
         held: SeatCount,
-    ) -> Decision {
-        let flight = Flight {
-            available_seats: self.flight.available_seats + available,
-            held_seats: self.flight.held_seats + held,
-            ..self.flight.clone()
+    ) -> Result<(), Refusal> {
+        let flight = self.end.flight(booking)?;
+        let moved = Flight {
+            available_seats: flight.available_seats + available,
+            held_seats: flight.held_seats + held,
+            ..flight.clone()
         }
-        .next_version(self.now);
-        let payment = self.payment_as(payment);
-        let mut events = Vec::new();
+        .next_version(self.end.now);
         if available != 0 && !planted!(seats_move_without_a_message) {
-            let moved = FlightBooking {
+            let seats = FlightBooking {
                 flight_id: flight.id,
                 seats_booked: -available,
-                timestamp: self.now,
+                timestamp: self.end.now,
                 booking_id: booking.id,
             };
-            events.push(Event::SeatsMoved(moved, flight.version));
+            self.changes.events.push(Event::SeatsMoved(seats, moved.version));
         }
-        let ended = AirlineEvent::BookingEnded(booking.clone());
-        events.push(Event::Airline(ended, flight.version, self.now));
-        self.request_reversal(&mut events, &payment);
-        Decision {
-            outcome: Ok(Outcome::Booking { booking: booking.clone(), replayed: false }),
-            changes: Changes {
-                flights: vec![Change { was: self.flight.clone(), after: flight }],
-                bookings: vec![Change { was: Some(self.booking.status), after: booking }],
-                payment: Some(Change { was: Some(self.payment.status), after: payment }),
-                events,
-                ..Changes::default()
-            },
+        let event = if after.status == booking.status {
+            AirlineEvent::BookingChanged(after.clone())
+        } else {
+            AirlineEvent::BookingEnded(after.clone())
+        };
+        self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
+        for changed in self.order.bookings.iter_mut().filter(|b| b.id == after.id) {
+            *changed = after.clone();
         }
+        let was = Some(Seen { status: booking.status, version: booking.version });
+        self.changes.bookings.push(Change { was, after });
+        self.changes.flights.push(Change { was: flight.clone(), after: moved });
+        Ok(())
     }
 
-    fn request_reversal(&self, events: &mut Vec<Event>, payment: &Payment) {
-        if payment.status == PaymentStatus::ReversalRequested {
-            events.push(request(self.booking, payment, PaymentAction::Reverse, self.now));
+    /// Sets the payment's status; a reversal is asked for.
+    fn set_payment(&mut self, status: PaymentStatus) {
+        let was = self.end.payment;
+        let after =
+            Payment { status, updated_at: self.end.now, version: was.version + 1, ..was.clone() };
+        if status == PaymentStatus::ReversalRequested {
+            let event = request(self.end.first(), &after, PaymentAction::Reverse, self.end.now);
+            self.changes.events.push(event);
         }
+        self.order.payment = after.clone();
+        let was = Some(Seen { status: was.status, version: was.version });
+        self.changes.payment = Some(Change { was, after });
     }
 
-    fn booking_as(&self, status: BookingStatus, failure_reason: Option<FailureReason>) -> Booking {
-        Booking { status, failure_reason, updated_at: self.now, ..self.booking.clone() }
+    /// Adds a refund, and asks for it.
+    fn add_refund(&mut self, refund: Refund) {
+        let (order_id, payment) = (self.end.first().order_id, self.end.payment);
+        self.changes.events.push(refund_request(order_id, payment, &refund, self.end.now));
+        self.changes.refunds.push(Change { was: None, after: refund });
     }
 
-    fn payment_as(&self, status: PaymentStatus) -> Payment {
-        Payment { status, updated_at: self.now, ..self.payment.clone() }
+    fn decision(self) -> Decision {
+        let outcome = Ok(Outcome::Order { order: self.order, replayed: false });
+        Decision { outcome, changes: self.changes }
     }
 }

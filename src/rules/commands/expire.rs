@@ -5,7 +5,7 @@ use super::ending::Ending;
 use crate::domain::{BookingStatus, FailureReason, PaymentReference, PaymentStatus, Timestamp};
 use crate::rules::{Refusal, State};
 
-/// Fails a pending booking whose hold has ended, and asks for the reversal of its payment, which may
+/// Fails a pending order whose hold has ended, and asks for the reversal of its payment, which may
 /// have been captured meanwhile.
 pub(super) fn decide(
     state: &State,
@@ -13,12 +13,12 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let end = Ending::of_payment(state, reference, now)?;
-    if end.booking.status != BookingStatus::Pending || now < end.booking.hold_expires_at {
+    if end.status() != BookingStatus::Pending || now < end.first().hold_expires_at {
         return Ok(end.unchanged());
     }
     let payment = match end.payment.status {
         status if planted!(expiry_reverses_nothing) => status,
         _ => PaymentStatus::ReversalRequested,
     };
-    Ok(end.failed(FailureReason::HoldExpired, payment))
+    end.failed(FailureReason::HoldExpired, payment)
 }

@@ -3,40 +3,71 @@
 use super::payment_request::request;
 use super::{Decision, Outcome};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, Invalid, Money, Passenger, Payment,
-    PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, SeatCount, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Flight, FlightId, FlightIds, Invalid, Money, Order,
+    Passenger, Payment, PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, Places,
+    SeatCount, Timestamp, UserId,
 };
-use crate::rules::{Change, Changes, IdempotencyKey, IdempotencyRecord, Policy, Refusal, State};
+use crate::rules::{
+    Change, Changes, Claim, IdempotencyKey, IdempotencyRecord, Policy, Refusal, RequestKey,
+    RequestRecord, State,
+};
+use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
-/// Holds seats for a party until it has paid.
+/// Holds seats for a party until it has paid: on one flight, or on all flights of an order.
 ///
 /// The ids are drawn before the first attempt, so that a repeat is recognised; they are drawn again only
 /// where another booking has them.
 #[derive(Debug, Clone)]
 pub struct Hold {
-    /// Id of the new booking.
-    pub booking_id: BookingId,
+    /// The flights, 1 to 8, in the order of travel, none twice.
+    pub segments: SmallVec<[HeldSegment; 1]>,
     /// Reference of the new payment.
     pub reference: PaymentReference,
-    /// The flight.
-    pub flight_id: FlightId,
     /// The user who books.
     pub user_id: UserId,
-    /// Number of seats; equals the number of passengers.
+    /// Number of seats on each flight; equals the number of passengers.
     pub seats: SeatCount,
     /// The passengers.
     pub passengers: Arc<[Passenger]>,
-    /// How the booking is paid.
+    /// How the order is paid.
     pub method: PaymentMethod,
-    /// The caller's idempotency key, if it sent one.
+    /// The caller's idempotency key for a booking, if it sent one.
     pub idempotency: Option<IdempotencyKey>,
-    /// Maximum number of seats that the user may hold unpaid on the flight, these included
+    /// The caller's idempotency key for an itinerary, if it sent one.
+    pub request: Option<RequestKey>,
+    /// Maximum number of seats that the user may hold unpaid on a flight, these included
     /// (`MAX_PENDING_PER_USER`); `None`: no limit.
     pub pending_max: Option<SeatCount>,
 }
 
-/// Holds the seats, or answers as the first request with the same key was answered.
+/// A segment of an order to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldSegment {
+    /// Id of the new booking.
+    pub booking_id: BookingId,
+    /// The flight.
+    pub flight_id: FlightId,
+}
+
+impl Hold {
+    /// The segments of a hold on one flight.
+    pub fn on_one(booking_id: BookingId, flight_id: FlightId) -> SmallVec<[HeldSegment; 1]> {
+        smallvec![HeldSegment { booking_id, flight_id }]
+    }
+
+    /// Its flights.
+    pub fn flights(&self) -> FlightIds {
+        self.segments.iter().map(|segment| segment.flight_id).collect()
+    }
+
+    /// Id of the new order: that of its first booking.
+    pub fn order_id(&self) -> BookingId {
+        self.segments[0].booking_id
+    }
+}
+
+/// Holds the seats, all or none, or answers as the first request with the same key was answered.
 pub(super) fn decide(
     state: &State,
     hold: &Hold,
@@ -46,36 +77,81 @@ pub(super) fn decide(
     if let Some(replay) = replay_of(state, hold, now)? {
         return Ok(replay);
     }
-    let flight =
-        state.flights.get(&hold.flight_id).ok_or(Refusal::FlightNotFound(hold.flight_id))?;
-    check(state, hold, flight, now, policy)?;
-    let booking = booking_of(hold, flight, now, policy)?;
-    let payment = payment_of(&booking, hold, flight);
-    // `available_seats` moves only when the payment is captured.
-    let after =
-        Flight { held_seats: flight.held_seats + hold.seats, ..flight.clone() }.next_version(now);
-    let after =
-        if planted!(version_kept) { Flight { version: flight.version, ..after } } else { after };
-    let record = hold.idempotency.as_ref().map(|idempotency| IdempotencyRecord {
+    let flights = hold
+        .segments
+        .iter()
+        .map(|s| state.flights.get(&s.flight_id).ok_or(Refusal::FlightNotFound(s.flight_id)))
+        .collect::<Result<SmallVec<[&Flight; 1]>, Refusal>>()?;
+    check_connections(&flights, policy)?;
+    let mut changes = Changes { pending_max: hold.pending_max, ..Changes::default() };
+    for (at, flight) in flights.iter().enumerate() {
+        check(state, hold, flight, now, policy)?;
+        let booking = booking_of(hold, at, flight, now, policy)?;
+        changes.bookings.push(Change { was: None, after: booking });
+        if planted!(partial_hold) && at > 0 {
+            continue;
+        }
+        let after = held(flight, hold.seats, now);
+        changes.flights.push(Change { was: (*flight).clone(), after });
+    }
+    let payment = payment_of(&changes, hold, flights[0])?;
+    let first = &changes.bookings[0].after;
+    changes.events.push(request(first, &payment, PaymentAction::Capture, now));
+    changes.idempotency = hold.idempotency.as_ref().map(|key| IdempotencyRecord {
         user_id: hold.user_id,
-        key: idempotency.key.clone(),
-        request_hash: idempotency.request_hash.clone(),
-        booking_id: hold.booking_id,
+        key: key.key.clone(),
+        request_hash: key.request_hash.clone(),
+        booking_id: hold.order_id(),
         created_at: now,
     });
-    Ok(Decision {
-        outcome: Ok(Outcome::Booking { booking: booking.clone(), replayed: false }),
-        changes: Changes {
-            flights: vec![Change { was: flight.clone(), after }],
-            events: vec![request(&booking, &payment, PaymentAction::Capture, now)],
-            bookings: vec![Change { was: None, after: booking }],
-            payment: Some(Change { was: None, after: payment }),
-            idempotency: record,
-            pending_max: hold.pending_max,
-            request: None,
-            traceparent: None,
-        },
-    })
+    changes.request = hold.request.as_ref().map(|request| RequestRecord {
+        request: request.clone(),
+        made: hold.order_id().0,
+        created_at: now,
+    });
+    let bookings = changes.bookings.iter().map(|change| change.after.clone()).collect();
+    let order = Order { bookings, payment: payment.clone() };
+    changes.payment = Some(Change { was: None, after: payment });
+    Ok(Decision { outcome: Ok(Outcome::Order { order, replayed: false }), changes })
+}
+
+/// The flight with the seats held. `available_seats` moves only when the payment is captured.
+fn held(flight: &Flight, seats: SeatCount, now: Timestamp) -> Flight {
+    let after =
+        Flight { held_seats: flight.held_seats + seats, ..flight.clone() }.next_version(now);
+    if planted!(version_kept) { Flight { version: flight.version, ..after } } else { after }
+}
+
+/// Checks that each flight arrives early enough for the next, and that all have one currency.
+fn check_connections(flights: &[&Flight], policy: &Policy) -> Result<(), Refusal> {
+    let mut invalid = Invalid::default();
+    for (at, pair) in flights.windows(2).enumerate() {
+        let [earlier, later] = pair else { continue };
+        let pointer = format!("/segments/{}/flight_id", at + 1);
+        match earlier.arrives_at {
+            None => invalid.add(
+                format!("/segments/{at}/flight_id"),
+                format!("flight {} has no arrival, so no flight can follow it", earlier.id),
+            ),
+            Some(arrival) if later.departs_at < arrival => invalid.add(
+                pointer.clone(),
+                format!("flight {} departs before flight {} arrives", later.id, earlier.id),
+            ),
+            Some(arrival) if later.departs_at - arrival < policy.min_connection => {
+                let minutes = policy.min_connection.num_minutes();
+                let rule = format!("must depart at least {minutes} minutes (MIN_CONNECTION) after");
+                invalid.add(
+                    pointer.clone(),
+                    format!("flight {} {rule} flight {} arrives", later.id, earlier.id),
+                );
+            }
+            Some(_) => {}
+        }
+        if later.currency != flights[0].currency {
+            invalid.add(pointer, format!("must be priced in {}", flights[0].currency));
+        }
+    }
+    invalid.or(()).map_err(Refusal::Invalid)
 }
 
 /// Checks that the flight is on sale, has enough free seats, and that the user keeps its limit.
@@ -104,48 +180,79 @@ fn check(
     Ok(())
 }
 
-/// The new booking, at the flight's price of now.
+/// The new booking of a segment, at the flight's price of now.
 fn booking_of(
     hold: &Hold,
+    at: usize,
     flight: &Flight,
     now: Timestamp,
     policy: &Policy,
 ) -> Result<Booking, Refusal> {
-    let booking_price = flight.price.times(hold.seats).ok_or_else(|| {
-        let most = Money::most_of(flight.currency);
-        Refusal::Invalid(Invalid::one("/seats_booked", format!("the total price is beyond {most}")))
-    })?;
+    let too_dear = || too_dear(flight);
     Ok(Booking {
-        id: hold.booking_id,
+        id: hold.segments[at].booking_id,
+        order_id: hold.order_id(),
+        segment: at as i32 + 1,
+        segments: hold.segments.len() as i32,
         flight_id: flight.id,
         user_id: hold.user_id,
         status: BookingStatus::Pending,
         failure_reason: None,
         payment_reference: hold.reference,
-        booking_price,
+        booking_price: flight.price.times(hold.seats).ok_or_else(too_dear)?,
+        booking_taxes: flight.taxes.times(hold.seats).ok_or_else(too_dear)?,
         seats_booked: hold.seats,
+        cancelled: Places::new(),
         passengers: Some(hold.passengers.clone()),
         hold_expires_at: now + policy.hold_for,
         created_at: now,
         updated_at: now,
+        version: 1,
     })
 }
 
-fn payment_of(booking: &Booking, hold: &Hold, flight: &Flight) -> Payment {
-    Payment {
+/// The payment of all bookings.
+fn payment_of(changes: &Changes, hold: &Hold, first: &Flight) -> Result<Payment, Refusal> {
+    let mut prices = changes.bookings.iter().map(|change| change.after.booking_price);
+    let amount = prices.next().unwrap_or_default();
+    let amount = prices.try_fold(amount, Money::plus).ok_or_else(|| too_dear(first))?;
+    let created_at = changes.bookings[0].after.created_at;
+    Ok(Payment {
         reference: hold.reference,
-        amount: booking.booking_price,
-        currency: flight.currency,
+        amount,
+        currency: first.currency,
         method: hold.method.clone(),
         status: PaymentStatus::Requested,
-        created_at: booking.created_at,
-        updated_at: booking.created_at,
+        created_at,
+        updated_at: created_at,
         traceparent: None,
-    }
+        version: 1,
+    })
 }
 
-/// The answer to a repeat: the booking that an earlier request with the same key made.
+fn too_dear(flight: &Flight) -> Refusal {
+    let most = Money::most_of(flight.currency);
+    Refusal::Invalid(Invalid::one("/seats_booked", format!("the total price is beyond {most}")))
+}
+
+/// The answer to a repeat: the order that an earlier request with the same key made.
 fn replay_of(state: &State, hold: &Hold, now: Timestamp) -> Result<Option<Decision>, Refusal> {
+    let Some(made) = made_before(state, hold, now)? else { return Ok(None) };
+    let booking = state.bookings.get(&made).ok_or(Refusal::BookingNotFound(made))?;
+    let order = state.order_of(booking.payment_reference);
+    let order = order.ok_or(Refusal::UnknownPayment(booking.payment_reference))?;
+    Ok(Some(Decision::unchanged(Outcome::Order { order, replayed: true })))
+}
+
+/// What an earlier request with the same key made.
+fn made_before(state: &State, hold: &Hold, now: Timestamp) -> Result<Option<BookingId>, Refusal> {
+    if let Some(request) = &hold.request {
+        return match request.meets(state.requests.get(&request.name()), now) {
+            Claim::Reused => Err(Refusal::IdempotencyKeyReused),
+            Claim::Made(id) => Ok(Some(BookingId(id))),
+            Claim::New(()) => Ok(None),
+        };
+    }
     let Some(idempotency) = &hold.idempotency else { return Ok(None) };
     let name = (hold.user_id, idempotency.key.clone());
     let Some(record) = state.idempotency.get(&name) else { return Ok(None) };
@@ -155,10 +262,5 @@ fn replay_of(state: &State, hold: &Hold, now: Timestamp) -> Result<Option<Decisi
     if record.request_hash != idempotency.request_hash {
         return Err(Refusal::IdempotencyKeyReused);
     }
-    let booking = state
-        .bookings
-        .get(&record.booking_id)
-        .ok_or(Refusal::BookingNotFound(record.booking_id))?
-        .clone();
-    Ok(Some(Decision::unchanged(Outcome::Booking { booking, replayed: true })))
+    Ok(Some(record.booking_id))
 }

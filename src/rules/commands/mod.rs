@@ -10,11 +10,11 @@ mod release;
 mod settle;
 
 use super::{Changes, Policy, Refusal, State};
-use crate::domain::{Booking, BookingId, Flight, PaymentReference, Timestamp};
+use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
 
-pub use cancel::{Cancel, CancelledBy};
-pub use hold::Hold;
-pub use payment_request::request;
+pub use cancel::{Cancel, CancelledBy, OrderPart, Segments};
+pub use hold::{HeldSegment, Hold};
+pub use payment_request::{refund_request, request};
 pub use put_flight::{ExpectedVersion, PutFlight};
 pub use settle::Settle;
 
@@ -27,7 +27,7 @@ pub enum Command {
     Settle(Settle),
     /// Ends a hold whose time is up.
     Expire(PaymentReference),
-    /// Cancels a booking.
+    /// Cancels an order, or a part of it.
     Cancel(Cancel),
     /// Puts the seats of a booking that an earlier service left without a payment back on sale.
     Release(BookingId),
@@ -52,11 +52,11 @@ impl Command {
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A booking.
-    Booking {
-        /// The booking as it is now.
-        booking: Booking,
-        /// Whether this is a repeat: an earlier request made the booking, or nothing changed.
+    /// An order.
+    Order {
+        /// The order as it is now. New bookings have their passengers, others have none.
+        order: Order,
+        /// Whether this is a repeat: an earlier request made the order, or nothing changed.
         replayed: bool,
     },
     /// The flight as it is now.

@@ -11,10 +11,11 @@ use crate::rules::{Refusal, State};
 /// on sale, and the failure reason shows that it is done.
 pub(super) fn decide(state: &State, id: BookingId, now: Timestamp) -> Result<Decision, Refusal> {
     let end = Ending::of_booking(state, id, now)?;
-    let is_adopted = end.booking.failure_reason == Some(FailureReason::Adopted);
+    let booking = end.first();
+    let is_adopted = booking.failure_reason == Some(FailureReason::Adopted);
     // Fewer seats are blocked if the earlier service never took them, or an operator gave them back.
-    if !is_adopted || end.flight.blocked_seats < end.booking.seats_booked {
+    if !is_adopted || end.flight(booking)?.blocked_seats < booking.seats_booked {
         return Ok(end.unchanged());
     }
-    Ok(end.released())
+    end.released()
 }

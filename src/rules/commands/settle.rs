@@ -4,34 +4,37 @@ use super::ending::Ending;
 use super::{Decision, Outcome};
 use crate::domain::{
     BookingId, BookingStatus, FailureReason, Money, PaymentOutcome, PaymentReference,
-    PaymentStatus, Timestamp,
+    PaymentStatus, Refund, RefundId, RefundStatus, Timestamp,
 };
-use crate::rules::{Refusal, State};
+use crate::rules::{Change, Changes, Refusal, State};
 
 /// Applies what the gateway did with a payment.
 #[derive(Debug, Clone)]
 pub struct Settle {
     /// The payment.
     pub reference: PaymentReference,
-    /// The booking that the message names; refused unless the payment is for it.
+    /// The booking that the message names; refused unless it is the first of the payment's order, or for a
+    /// refund any of it.
     pub booking_id: BookingId,
-    /// The amount that the message names; refused unless it is the payment's.
+    /// The amount that the message names; refused unless it is the payment's, or the refund's.
     pub amount: Money,
     /// What the gateway did.
     pub outcome: PaymentOutcome,
+    /// The refund; only if the gateway made one.
+    pub refund_id: Option<RefundId>,
 }
 
-/// Completes, fails or cancels the booking, or moves the payment of one that has ended.
+/// Completes, fails or cancels the order, or moves the payment of one that has ended, or ends a refund.
 pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<Decision, Refusal> {
     use BookingStatus::{Cancelled, Completed, Failed, Pending};
     use PaymentStatus::{Captured, Declined, Requested, ReversalRequested, Reversed};
 
     let end = Ending::of_payment(state, settle.reference, now)?;
-    let (booking, payment) = (end.booking, end.payment);
+    let payment = end.payment;
     if settle.outcome == PaymentOutcome::Refunded {
-        return Err(Refusal::UnknownRefund(settle.reference));
+        return refunded(state, &end, settle, now);
     }
-    if booking.id != settle.booking_id {
+    if end.first().order_id != settle.booking_id {
         return Err(Refusal::BookingMismatch(settle.reference));
     }
     if payment.amount != settle.amount {
@@ -41,7 +44,7 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
             stated: settle.amount,
         });
     }
-    Ok(match (booking.status, payment.status, settle.outcome) {
+    match (end.status(), payment.status, settle.outcome) {
         (Pending, Requested, PaymentOutcome::Completed) => end.completed(),
         (Completed, _, PaymentOutcome::Completed) if planted!(settled_twice) => end.completed(),
         (Cancelled, _, PaymentOutcome::Completed) if planted!(cancelled_booking_is_sold) => {
@@ -55,10 +58,43 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
         }
         // The gateway reversed the payment unasked, so the seats go back too.
         (Completed, Captured, PaymentOutcome::Reversed) => end.cancelled(Reversed),
-        (Failed | Cancelled, ReversalRequested, PaymentOutcome::Reversed) => end.payment(Reversed),
-        // A late capture of a declined payment: the money goes back, the booking stays ended.
-        (Failed | Cancelled, Declined, PaymentOutcome::Completed) => end.payment(ReversalRequested),
+        (Failed | Cancelled, ReversalRequested, PaymentOutcome::Reversed) => {
+            Ok(end.payment(Reversed))
+        }
+        // A late capture of a declined payment: the money goes back, the order stays ended.
+        (Failed | Cancelled, Declined, PaymentOutcome::Completed) => {
+            Ok(end.payment(ReversalRequested))
+        }
         // A repeat, or a message older than the recorded state.
-        _ => Decision::unchanged(Outcome::Booking { booking: booking.clone(), replayed: true }),
+        _ => Ok(end.unchanged()),
+    }
+}
+
+/// Ends a refund that the gateway made. It moves no seats and no other money.
+fn refunded(
+    state: &State,
+    end: &Ending<'_>,
+    settle: &Settle,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
+    if !end.bookings.iter().any(|booking| booking.id == settle.booking_id) {
+        return Err(Refusal::BookingMismatch(settle.reference));
+    }
+    let unknown = || Refusal::UnknownRefund(settle.reference);
+    let id = settle.refund_id.ok_or_else(unknown)?;
+    let refund = state.refunds.get(&id).ok_or_else(unknown)?;
+    if refund.payment != settle.reference || refund.amount != settle.amount {
+        return Err(Refusal::RefundMismatch(id));
+    }
+    if refund.status == RefundStatus::Done {
+        return Ok(end.unchanged());
+    }
+    let after = Refund { status: RefundStatus::Done, updated_at: now, ..refund.clone() };
+    Ok(Decision {
+        outcome: Ok(Outcome::Order { order: end.order(), replayed: false }),
+        changes: Changes {
+            refunds: vec![Change { was: Some(refund.status), after }],
+            ..Changes::default()
+        },
     })
 }

@@ -45,7 +45,10 @@ macro_rules! booking_columns {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, ",
             $crate::store::postgres::columns::money_column!("booking_price"),
-            ", seats_booked, ",
+            ", ",
+            $crate::store::postgres::columns::money_column!("booking_taxes"),
+            ", coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
+             cancelled_passengers, version, seats_booked, ",
             $metadata,
             "::text AS booking_metadata, ",
             $crate::store::postgres::columns::instant_column!("hold_expires_at"),
@@ -68,9 +71,26 @@ macro_rules! payment_columns {
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at"),
-            ", traceparent"
+            ", traceparent, version"
         )
     };
 }
 
-pub(super) use {booking_columns, flight_columns, instant_column, money_column, payment_columns};
+/// The columns of a refund's row.
+macro_rules! refund_columns {
+    () => {
+        concat!(
+            "id, payment_reference_id, booking_id, ",
+            $crate::store::postgres::columns::money_column!("amount"),
+            ", reason, status, gateway_reference, attempts, ",
+            $crate::store::postgres::columns::instant_column!("created_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("updated_at"),
+            ", (SELECT decimals FROM money_unit) AS decimals"
+        )
+    };
+}
+
+pub(super) use {
+    booking_columns, flight_columns, instant_column, money_column, payment_columns, refund_columns,
+};

@@ -1,8 +1,8 @@
 //! The role for bookings and payments as callers and the payment worker read them.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, Money, PaymentMethod, PaymentReference,
-    PaymentStatus, RefundId, RefundStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, Money, OrderRecord, PaymentMethod,
+    PaymentReference, PaymentStatus, RefundId, RefundStatus, Timestamp, UserId,
 };
 use crate::store::StoreError;
 use async_trait::async_trait;
@@ -14,6 +14,9 @@ use std::future::Future;
 pub trait Bookings: Send + Sync + 'static {
     /// One booking, with its passengers.
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError>;
+
+    /// The order of a booking, with passengers and refunds, all of one moment.
+    async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError>;
 
     /// A user's bookings, newest first, with passengers: at most `limit`, all older than `before`.
     /// Unreadable rows are left out, and logged and counted by the store.

@@ -1,6 +1,6 @@
 //! The booking engine's role: load a batch's rows, write its changes.
 
-use crate::domain::{BookingId, FlightId, PaymentReference};
+use crate::domain::{BookingId, FlightId, FlightIds, PaymentReference};
 use crate::rules::{ChangeSet, State, Wanted};
 use crate::store::{Committed, StoreError};
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ pub trait Commits: Send + Sync + 'static {
     /// unknown; after any other error nothing was written.
     async fn commit(&self, changes: &ChangeSet) -> Result<Committed, StoreError>;
 
-    /// The flights of payments and bookings, which never change. Unknown ones are left out.
+    /// The flights of the orders of payments and bookings. Unknown ones are left out.
     async fn locate(
         &self,
         payments: &[PaymentReference],
@@ -35,11 +35,29 @@ pub trait Commits: Send + Sync + 'static {
     async fn draw_booking_id_instead_of(&self, taken: BookingId) -> Result<BookingId, StoreError>;
 }
 
-/// The flights of payments and bookings.
+/// The flights of the orders of payments and bookings.
 #[derive(Debug, Default)]
 pub struct Located {
-    /// The flight of each known payment.
-    pub payments: HashMap<PaymentReference, FlightId>,
-    /// The flight of each known booking.
-    pub bookings: HashMap<BookingId, FlightId>,
+    /// The flights of each known payment.
+    pub payments: HashMap<PaymentReference, FlightIds>,
+    /// The flights of each known booking's order.
+    pub bookings: HashMap<BookingId, FlightIds>,
+}
+
+impl Located {
+    /// Adds a flight of a payment's order.
+    pub fn add_payment(&mut self, payment: PaymentReference, flight: FlightId) {
+        add(self.payments.entry(payment).or_default(), flight);
+    }
+
+    /// Adds a flight of a booking's order.
+    pub fn add_booking(&mut self, booking: BookingId, flight: FlightId) {
+        add(self.bookings.entry(booking).or_default(), flight);
+    }
+}
+
+fn add(flights: &mut FlightIds, flight: FlightId) {
+    if !flights.contains(&flight) {
+        flights.push(flight);
+    }
 }

@@ -1,7 +1,6 @@
 //! The outcome of a commit: the commands that wrote nothing, and why.
 
-use crate::domain::{Booking, BookingStatus};
-use crate::rules::{Change, ChangeSet, Changes, ChangesId, Stale};
+use crate::rules::{BookingChange, ChangeSet, Changes, ChangesId, Stale};
 use std::collections::{BTreeSet, HashSet};
 
 /// The commands that wrote nothing.
@@ -36,7 +35,7 @@ impl Committed {
 
 /// Whether another booking has the id or the payment reference of a new booking.
 fn is_taken(command: &Changes, stale: &Stale) -> bool {
-    let is_number_taken = |booking: &Change<Option<BookingStatus>, Booking>| {
+    let is_number_taken = |booking: &BookingChange| {
         booking.was.is_none() && stale.bookings.contains(&booking.after.id)
     };
     command.bookings.iter().any(is_number_taken)

@@ -5,6 +5,7 @@ use crate::rules::OutboxEvent;
 use crate::store::{Leases, StoreError};
 use async_trait::async_trait;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 
 /// Maximum count of each number in a [`Backlog`].
 pub const BACKLOG_MAX: i64 = 100_000;
@@ -84,18 +85,18 @@ pub struct Page<T> {
     pub next: Option<Position>,
 }
 
-/// A payment's position in the order of time. A page begins after one.
+/// The position of a payment or refund in the order of time. A page begins after one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Microseconds since 1970; `None` before every instant.
     pub(in crate::store) at: Option<i64>,
-    /// The payment reference as its column holds it.
+    /// The payment reference or the refund's id, as its column holds it.
     pub(in crate::store) reference: String,
 }
 
 impl Position {
-    /// The position of a payment at this time.
-    pub fn at(time: Timestamp, reference: PaymentReference) -> Self {
+    /// The position of a payment or refund at this time.
+    pub fn at(time: Timestamp, reference: impl Display) -> Self {
         Self { at: Some(time.timestamp_micros()), reference: reference.to_string() }
     }
 
@@ -110,13 +111,14 @@ impl Position {
     }
 }
 
-/// Each payment with the booking that it pays. Payments without a booking are left out.
+/// Each payment with the first booking that it pays. Payments without a booking are left out.
 pub(in crate::store) fn paired(
     payments: Vec<Payment>,
     bookings: Vec<Booking>,
 ) -> Vec<(Payment, Booking)> {
+    let first = bookings.into_iter().filter(|booking| booking.segment == 1);
     let mut by_payment: HashMap<PaymentReference, Booking> =
-        bookings.into_iter().map(|booking| (booking.payment_reference, booking)).collect();
+        first.map(|booking| (booking.payment_reference, booking)).collect();
     let pair =
         |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
     payments.into_iter().filter_map(pair).collect()

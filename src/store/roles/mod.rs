@@ -10,3 +10,4 @@ pub(in crate::store) mod maintenance;
 pub(in crate::store) mod operations;
 pub(in crate::store) mod outbox;
 pub(in crate::store) mod personal;
+pub(in crate::store) mod refunds;

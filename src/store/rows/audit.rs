@@ -52,21 +52,50 @@ pub(in crate::store) const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I4",
-        rule: "a payment's amount is the price of what it pays",
-        checked: "SELECT count(*) FROM payments",
+        rule: "a captured payment is the price of what it sold, and its refunds",
+        checked: "SELECT count(*) FROM payments WHERE status = 'captured'",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
+                                FROM bookings WHERE status = 'completed'
+                               GROUP BY payment_reference_id) AS b
+                     ON b.payment_reference_id = p.reference
+                   LEFT JOIN (SELECT payment_reference_id, sum(amount) AS amount
+                                FROM refunds GROUP BY payment_reference_id) AS r
+                     ON r.payment_reference_id = p.reference
+                  WHERE p.status = 'captured'
+                    AND p.amount <> coalesce(b.price, 0) + coalesce(r.amount, 0)",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a payment that is not captured is the price of all that it would have paid",
+        checked: "SELECT count(*) FROM payments WHERE status <> 'captured'",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = p.reference
-                  WHERE p.amount IS DISTINCT FROM b.price",
+                  WHERE p.status <> 'captured' AND p.amount IS DISTINCT FROM b.price
+                    AND NOT EXISTS (SELECT 1 FROM refunds AS r
+                                     WHERE r.payment_reference_id = p.reference)",
     },
     Rule {
         invariant: "I4",
-        rule: "a booking is completed if and only if its payment is captured",
-        checked: "SELECT count(*) FROM bookings",
+        rule: "a payment pays each segment of its order once",
+        checked: "SELECT count(*) FROM payments",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN (SELECT payment_reference_id, count(*) AS bookings,
+                                     max(segments) AS segments, count(DISTINCT user_id) AS users
+                                FROM bookings GROUP BY payment_reference_id) AS b
+                     ON b.payment_reference_id = p.reference
+                  WHERE b.bookings IS DISTINCT FROM b.segments OR b.users IS DISTINCT FROM 1",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "the payment of a completed booking is captured, that of a failed one is not",
+        checked: "SELECT count(*) FROM bookings WHERE status IN ('completed', 'failed')",
         broken: "SELECT 'booking ' || b.id FROM bookings AS b
                    LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-                  WHERE (b.status = 'completed') IS DISTINCT FROM (coalesce(p.status, '') = 'captured')",
+                  WHERE b.status IN ('completed', 'failed')
+                    AND (b.status = 'completed') IS DISTINCT FROM (coalesce(p.status, '') = 'captured')",
     },
     Rule {
         invariant: "I4",
@@ -95,6 +124,24 @@ pub(in crate::store) const RULES: &[Rule] = &[
                   WHERE g.state = 'captured'
                     AND coalesce(p.status, '') NOT IN
                         ('captured', 'requested', 'reversal_requested')",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "the gateway has made what we call refunded, for the same amount",
+        checked: "SELECT count(*) FROM refunds WHERE status = 'done'",
+        broken: "SELECT 'refund ' || r.id FROM refunds AS r
+                   LEFT JOIN gateway_refunds AS g ON g.id = r.id
+                  WHERE r.status = 'done'
+                    AND (g.amount IS DISTINCT FROM r.amount
+                         OR g.reference IS DISTINCT FROM r.payment_reference_id)",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "what the gateway refunded was requested here",
+        checked: "SELECT count(*) FROM gateway_refunds",
+        broken: "SELECT 'refund ' || g.id FROM gateway_refunds AS g
+                   LEFT JOIN refunds AS r ON r.id = g.id
+                  WHERE r.amount IS DISTINCT FROM g.amount",
     },
     Rule {
         invariant: "I5",

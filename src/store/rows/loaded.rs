@@ -3,10 +3,12 @@
 
 use super::request_keys::{RequestRow, records};
 use super::unreadable::Unreadable;
-use crate::domain::{Booking, BookingId, Flight, FlightId, Payment, PaymentReference, UserId};
+use crate::domain::{
+    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, Refund, UserId,
+};
 use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use crate::store::StoreError;
-use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
+use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, RefundRow, instant, read};
 use std::collections::BTreeSet;
 
 /// A booking's idempotency key as stored: user, key, the request's hash, the booking, and when it was used
@@ -60,6 +62,7 @@ impl<'u> Loading<'u> {
     pub(in crate::store) fn bookings_wanted(&self, wanted: &Wanted) -> BTreeSet<BookingId> {
         let mut ids = wanted.bookings.clone();
         ids.extend(self.state.idempotency.values().map(|record| record.booking_id));
+        ids.extend(self.state.requests.values().map(|record| BookingId(record.made)));
         ids
     }
 
@@ -74,6 +77,21 @@ impl<'u> Loading<'u> {
         for row in rows {
             if let Some(payment) = self.read::<PaymentRow, Payment, D>(row, payment_names) {
                 self.state.payments.insert(payment.reference, payment);
+            }
+        }
+    }
+
+    pub(in crate::store) fn refunds<'r, D>(&mut self, rows: &'r [D])
+    where
+        D: sqlx::Row,
+        RefundRow: sqlx::FromRow<'r, D>,
+        usize: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        for row in rows {
+            if let Some(refund) = self.read::<RefundRow, Refund, D>(row, refund_names) {
+                self.state.refunds.insert(refund.id, refund);
             }
         }
     }
@@ -171,6 +189,16 @@ where
 {
     let name = row.try_get(0).ok().and_then(|text: String| name_of_payment(&text));
     name.into_iter().collect()
+}
+
+fn refund_names<'r, D>(row: &'r D) -> Vec<RowName>
+where
+    D: sqlx::Row,
+    usize: sqlx::ColumnIndex<D>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let id = row.try_get(0).ok().and_then(|text: String| text.parse().ok());
+    id.map(RowName::Refund).into_iter().collect()
 }
 
 fn name_of_payment(text: &str) -> Option<RowName> {

@@ -10,11 +10,13 @@ pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 
 use crate::domain::{
-    Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Payment, PaymentMethod,
-    PaymentReference, RefundId, Timestamp, UserId, stored_flight_number,
+    Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Passenger,
+    PassengerStatus, Payment, PaymentMethod, PaymentReference, Places, Refund, RefundId, Timestamp,
+    UserId, stored_flight_number,
 };
 use crate::store::{PaymentAsked, Position, RefundAsked, StoreError};
 use std::collections::HashMap;
+use std::sync::Arc;
 use unreadable::Unreadable;
 
 /// An instant in microseconds since 1970.
@@ -134,6 +136,12 @@ row! {
         failure_reason: Option<String>,
         payment_reference_id: String,
         booking_price: i64,
+        booking_taxes: i64,
+        order_id: i64,
+        segment: i32,
+        segments: i32,
+        cancelled_passengers: Option<String>,
+        version: i64,
         seats_booked: i32,
         booking_metadata: Option<String>,
         hold_expires_at: i64,
@@ -151,11 +159,19 @@ impl TryFrom<BookingRow> for Booking {
         let passengers = row
             .booking_metadata
             .map(|json| cell.read("booking_metadata", serde_json::from_str(&json).ok()));
+        let cancelled: Places = row
+            .cancelled_passengers
+            .map(|json| cell.read("cancelled_passengers", places(&json)))
+            .transpose()?
+            .unwrap_or_default();
         let failure_reason =
             row.failure_reason.map(|reason| cell.read("failure_reason", reason.parse().ok()));
         let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
         Ok(Self {
             id: BookingId(row.id),
+            order_id: BookingId(row.order_id),
+            segment: row.segment,
+            segments: row.segments,
             flight_id: FlightId(row.flight_id),
             user_id: UserId(row.user_id),
             status: cell.read("status", row.status.parse().ok())?,
@@ -163,13 +179,33 @@ impl TryFrom<BookingRow> for Booking {
             payment_reference: cell
                 .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
             booking_price: Money::from_stored(row.booking_price, decimals),
+            booking_taxes: Money::from_stored(row.booking_taxes, decimals),
             seats_booked: row.seats_booked,
-            passengers: passengers.transpose()?,
+            passengers: passengers.transpose()?.map(|all| with_status(all, &cancelled)),
+            cancelled,
             hold_expires_at: cell.read("hold_expires_at", instant(row.hold_expires_at))?,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
+            version: row.version,
         })
     }
+}
+
+/// The stored places of cancelled passengers.
+fn places(json: &str) -> Option<Places> {
+    serde_json::from_str::<Vec<u16>>(json).ok().map(Places::from_vec)
+}
+
+/// Passengers with the status of those whose seats were given back.
+fn with_status(mut passengers: Arc<[Passenger]>, cancelled: &Places) -> Arc<[Passenger]> {
+    if let Some(passengers) = Arc::get_mut(&mut passengers) {
+        for place in cancelled {
+            if let Some(passenger) = passengers.get_mut(usize::from(*place)) {
+                passenger.status = Some(PassengerStatus::Cancelled);
+            }
+        }
+    }
+    passengers
 }
 
 row! {
@@ -182,6 +218,7 @@ row! {
         created_at: i64,
         updated_at: i64,
         traceparent: Option<String>,
+        version: i64,
     }
 }
 
@@ -200,8 +237,52 @@ impl TryFrom<PaymentRow> for Payment {
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
             traceparent: row.traceparent.map(Into::into),
+            version: row.version,
         })
     }
+}
+
+row! {
+    struct RefundRow of "refunds" {
+        id: String,
+        payment_reference_id: String,
+        booking_id: i64,
+        amount: i64,
+        reason: String,
+        status: String,
+        gateway_reference: Option<String>,
+        attempts: i32,
+        created_at: i64,
+        updated_at: i64,
+        decimals: i32,
+    }
+}
+
+impl TryFrom<RefundRow> for Refund {
+    type Error = StoreError;
+
+    fn try_from(row: RefundRow) -> Result<Self, StoreError> {
+        let cell = Cell { table: RefundRow::TABLE, row: row.id.clone() };
+        let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
+        Ok(Self {
+            id: cell.read("id", row.id.parse().ok())?,
+            payment: cell.read("payment_reference_id", row.payment_reference_id.parse().ok())?,
+            booking_id: BookingId(row.booking_id),
+            amount: Money::from_stored(row.amount, decimals),
+            reason: cell.read("reason", row.reason.parse().ok())?,
+            status: cell.read("status", row.status.parse().ok())?,
+            attempts: row.attempts,
+            gateway_reference: row.gateway_reference.map(Into::into),
+            created_at: cell.read("created_at", instant(row.created_at))?,
+            updated_at: cell.read("updated_at", instant(row.updated_at))?,
+        })
+    }
+}
+
+/// A stored refund's id.
+pub(in crate::store) fn refund_id(text: &str) -> Result<RefundId, StoreError> {
+    let cell = Cell { table: "refunds", row: text.to_owned() };
+    cell.read("id", text.parse().ok())
 }
 
 /// A payment's position in the order of last changes.
@@ -213,6 +294,17 @@ where
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
     Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("reference")? })
+}
+
+/// A refund's position in the order of last changes.
+pub(in crate::store) fn position_of_refund<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
+where
+    D: sqlx::Row,
+    &'static str: sqlx::ColumnIndex<D>,
+    Option<i64>: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("id")? })
 }
 
 /// A stored payment reference.

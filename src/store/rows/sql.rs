@@ -43,6 +43,43 @@ macro_rules! booking_by_id {
     };
 }
 
+/// The bookings of the order of one.
+macro_rules! bookings_of_order {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM bookings WHERE payment_reference_id =
+                     (SELECT payment_reference_id FROM bookings WHERE id = $1)
+               ORDER BY segment"
+        )
+    };
+}
+
+/// The payment of the order of a booking.
+macro_rules! payment_of_order {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM payments WHERE reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)"
+        )
+    };
+}
+
+/// The refunds of the order of a booking, oldest first.
+macro_rules! refunds_of_order {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM refunds WHERE payment_reference_id =
+                     (SELECT payment_reference_id FROM bookings WHERE id = $1)
+               ORDER BY created_at, booking_id, id"
+        )
+    };
+}
+
 /// The `$4` newest bookings below number `$2` of user `$1`, of status `$3` or, without one, of any.
 macro_rules! bookings_of_user {
     ($columns:expr) => {
@@ -56,4 +93,7 @@ macro_rules! bookings_of_user {
     };
 }
 
-pub(in crate::store) use {booking_by_id, bookings_of_user, flight_by_id};
+pub(in crate::store) use {
+    booking_by_id, bookings_of_order, bookings_of_user, flight_by_id, payment_of_order,
+    refunds_of_order,
+};

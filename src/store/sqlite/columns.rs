@@ -17,7 +17,8 @@ macro_rules! booking_columns {
     ($metadata:literal) => {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
-             seats_booked, ",
+             booking_taxes, coalesce(order_id, id) AS order_id, segment, segments, \
+             cancelled_passengers, version, seats_booked, ",
             $metadata,
             " AS booking_metadata, hold_expires_at, created_at, updated_at, \
              (SELECT decimals FROM money_unit) AS decimals"
@@ -28,8 +29,16 @@ macro_rules! booking_columns {
 /// The columns of a payment's row.
 macro_rules! payment_columns {
     () => {
-        "reference, amount, currency, method, status, created_at, updated_at, traceparent"
+        "reference, amount, currency, method, status, created_at, updated_at, traceparent, version"
     };
 }
 
-pub(super) use {booking_columns, flight_columns, payment_columns};
+/// The columns of a refund's row.
+macro_rules! refund_columns {
+    () => {
+        "id, payment_reference_id, booking_id, amount, reason, status, gateway_reference, attempts, \
+         created_at, updated_at, (SELECT decimals FROM money_unit) AS decimals"
+    };
+}
+
+pub(super) use {booking_columns, flight_columns, payment_columns, refund_columns};

@@ -30,7 +30,7 @@ async fn committed_rows_are_loaded(on: Fixture) {
 
     let held = on.load(flight.id).await;
     assert_eq!((held.available_seats, held.held_seats, held.version), (10, 2, 2));
-    let booking = on.store.booking(hold.booking_id).await.expect("an answer").expect("a booking");
+    let booking = on.store.booking(hold.order_id()).await.expect("an answer").expect("a booking");
     let decided = &changes.commands[0].bookings[0].after;
     assert_eq!(&booking, decided, "each column, to the microsecond and the paisa");
     let listed = on.store.bookings_of_user(UserId(7), None, None, 9).await.expect("a list");
@@ -60,7 +60,7 @@ async fn a_stale_flight_stops_its_commands_and_no_others(on: Fixture) {
     assert_eq!(on.load(one).await.held_seats, 3);
     assert_eq!(on.load(other).await.held_seats, 1);
     for (hold, written) in holds.iter().zip([false, true, false]) {
-        let booking = on.store.booking(hold.booking_id).await.expect("an answer");
+        let booking = on.store.booking(hold.order_id()).await.expect("an answer");
         assert_eq!(booking.is_some(), written);
     }
 }
@@ -95,10 +95,10 @@ async fn a_taken_booking_number_is_stale(on: Fixture) {
     assert_eq!((committed.stale, committed.taken), (ids([0]), ids([0])));
     assert_eq!(committed.limited, NOTHING);
     assert_eq!(on.load(flight).await.held_seats, 1);
-    assert!(on.store.booking(beside.booking_id).await.expect("an answer").is_some());
+    assert!(on.store.booking(beside.order_id()).await.expect("an answer").is_some());
     for _ in 0..2 {
         let other = on.store.draw_booking_id_instead_of(BookingId(1)).await.expect("a number");
-        assert!(other > beside.booking_id, "{other:?} is above all that are stored");
+        assert!(other > beside.order_id(), "{other:?} is above all that are stored");
     }
 }
 
@@ -163,7 +163,7 @@ async fn a_commit_that_breaks_a_rule_writes_nothing(on: Fixture) {
     let refused = on.store.commit(&changes).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert_eq!(on.load(flight).await.held_seats, 0);
-    assert_eq!(on.store.booking(hold.booking_id).await.expect("an answer"), None);
+    assert_eq!(on.store.booking(hold.order_id()).await.expect("an answer"), None);
     assert_eq!(on.violations().await, 0);
 }
 

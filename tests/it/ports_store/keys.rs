@@ -3,8 +3,8 @@
 use super::{Fixture, NOTHING, ids, new_flight, request_of};
 use airline_booking::domain::{BookingStatus, DayKey, UserId, route_key};
 use airline_booking::rules::{
-    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Hold, IdempotencyKey, RequestRecord,
-    State, Wanted,
+    Cancel, CancelledBy, ChangeSet, Changes, Claim, Command, Hold, IdempotencyKey, OrderPart,
+    RequestRecord, State, Wanted,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -86,11 +86,16 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
     let mut bookings = Vec::new();
     for _ in 0..3 {
         let hold = on.hold(flight, 1).await;
-        bookings.push(hold.booking_id);
+        bookings.push(hold.order_id());
         on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
     }
     let cancel = |booking_id, request| {
-        Command::Cancel(Cancel { booking_id, by: CancelledBy::Traveller, request })
+        Command::Cancel(Cancel {
+            part: OrderPart::default(),
+            booking_id,
+            by: CancelledBy::Traveller,
+            request,
+        })
     };
     let keyed = |booking, key| cancel(booking, Some(request_of(key, "a")));
     let first = on.decide(&[keyed(bookings[0], "once")]).await;

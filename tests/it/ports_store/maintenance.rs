@@ -4,7 +4,9 @@ use super::{Fixture, captured};
 use crate::support::TestDatabase;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{FlightPatch, FlightStatus, PaymentAction};
-use airline_booking::rules::{Cancel, CancelledBy, Command, OutboxEvent, PutFlight, request};
+use airline_booking::rules::{
+    Cancel, CancelledBy, Command, OrderPart, OutboxEvent, PutFlight, request,
+};
 use airline_booking::store::{Job, Lane};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ async fn overdue_payments_are_found_and_retried_once(on: Fixture) {
     assert_eq!(on.unanswered_payments(on.now, 9).await, []);
     let overdue = on.unanswered_payments(later, 9).await;
     let [(payment, booking)] = &overdue[..] else { panic!("{overdue:?}") };
-    assert_eq!((payment.reference, booking.id), (hold.reference, hold.booking_id));
+    assert_eq!((payment.reference, booking.id), (hold.reference, hold.order_id()));
     let event = request(booking, payment, PaymentAction::Capture, later);
     let requests = [(payment.clone(), OutboxEvent { event, traceparent: None })];
     let before = on.outbox(Lane::Requests).await.len();
@@ -61,12 +63,20 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
     let put = Command::PutFlight(PutFlight { flight_id: flight, patch, expected: None });
     on.commit(&on.decide(&[put]).await).await;
     // One that is paid for and one that is not.
-    assert_eq!(stranded().await, [holds[0].booking_id, holds[1].booking_id].into());
+    assert_eq!(stranded().await, [holds[0].order_id(), holds[1].order_id()].into());
     for hold in &holds[..2] {
-        assert!(stranded().await.contains(&hold.booking_id), "until it has ended");
-        let (booking_id, by) = (hold.booking_id, CancelledBy::Airline);
-        on.commit(&on.decide(&[Command::Cancel(Cancel { booking_id, by, request: None })]).await)
-            .await;
+        assert!(stranded().await.contains(&hold.order_id()), "until it has ended");
+        let (booking_id, by) = (hold.order_id(), CancelledBy::Airline);
+        on.commit(
+            &on.decide(&[Command::Cancel(Cancel {
+                part: OrderPart::default(),
+                booking_id,
+                by,
+                request: None,
+            })])
+            .await,
+        )
+        .await;
     }
     assert_eq!(stranded().await, BTreeSet::new());
     assert_eq!(stranded().await, BTreeSet::new(), "the flight is forgotten");

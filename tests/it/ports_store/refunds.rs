@@ -25,7 +25,7 @@ async fn owe(on: &Fixture, hold: &Hold, number: u128, status: &str) -> RefundId 
         TestDatabase::Sqlite(_) => ("1234", "0"),
         TestDatabase::Postgres(_) => ("12.34", "timestamp 'epoch'"),
     };
-    let (id, payment, booking) = (RefundId::from_bits(number), hold.reference, hold.booking_id);
+    let (id, payment, booking) = (RefundId::from_bits(number), hold.reference, hold.order_id());
     let row = format!(
         "INSERT INTO refunds (id, payment_reference_id, booking_id, amount, reason, status,
                 created_at, updated_at)
@@ -44,7 +44,7 @@ async fn refunds_are_read_by_id_with_their_payment_s_currency(on: Fixture) {
         let id = owe(&on, &hold, number, status.as_str()).await;
         let refund = RefundAsked {
             payment: hold.reference,
-            booking_id: hold.booking_id,
+            booking_id: hold.order_id(),
             amount: Money::from_minor(1_234),
             currency: "INR".parse().expect("a currency"),
             status,

@@ -22,7 +22,7 @@ async fn pages_skip_unreadable_rows_and_reach_all_others(on: Fixture) {
         holds.push(hold);
     }
     for (number, hold) in holds[..2].iter().enumerate() {
-        let (id, was) = (hold.booking_id.0, hold.reference);
+        let (id, was) = (hold.order_id().0, hold.reference);
         let other = format!("'PAY-damaged-{number}'");
         on.database
             .plant(&format!("UPDATE bookings SET payment_reference_id = {other} WHERE id = {id}"))
@@ -35,7 +35,7 @@ async fn pages_skip_unreadable_rows_and_reach_all_others(on: Fixture) {
     on.database
         .plant(&format!("UPDATE payments SET currency = 'none' WHERE reference = '{damaged}'"))
         .await;
-    let without_booking = holds[3].booking_id.0;
+    let without_booking = holds[3].order_id().0;
     on.database
         .plant(&format!("UPDATE bookings SET status = 'odd' WHERE id = {without_booking}"))
         .await;
@@ -67,7 +67,7 @@ async fn lists_and_searches_leave_out_unreadable_rows(on: Fixture) {
     }
     for _ in 0..5 {
         let hold = on.hold(flights[3].id, 1).await;
-        bookings.push(hold.booking_id);
+        bookings.push(hold.order_id());
         on.commit(&on.decide(&[Command::Hold(hold)]).await).await;
     }
     let is_postgres = matches!(on.database, TestDatabase::Postgres(_));
@@ -130,7 +130,7 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     let payment = holds[1].reference;
     for statement in [
         format!("UPDATE flights SET currency = 'none' WHERE id = {damaged}"),
-        format!("UPDATE bookings SET status = 'odd' WHERE id = {}", holds[0].booking_id),
+        format!("UPDATE bookings SET status = 'odd' WHERE id = {}", holds[0].order_id()),
         format!("UPDATE payments SET status = 'odd' WHERE reference = '{payment}'"),
         format!("UPDATE idempotency_keys SET created_at = {never} WHERE key = 'three'"),
         format!("UPDATE request_keys SET created_at = {never} WHERE key = 'one'"),
@@ -140,9 +140,10 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     }
     let holder = (sound, UserId(7));
     let wanted = Wanted {
+        refunds: BTreeSet::new(),
         flights: [sound, damaged].into(),
         payments: [holds[1].reference, holds[3].reference].into(),
-        bookings: [holds[0].booking_id].into(),
+        bookings: [holds[0].order_id()].into(),
         idempotency: ["three", "four"].map(|key| (UserId(7), key.into())).into(),
         pending: [(holder, on.now)].into(),
         requests: requests.iter().map(RequestKey::name).collect(),
@@ -150,7 +151,7 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     let state = on.store.load(&wanted).await.expect("a state");
     assert_eq!(state.flights.into_keys().collect::<Vec<_>>(), [sound]);
     let bookings: BTreeSet<_> = state.bookings.into_keys().collect();
-    assert_eq!(bookings, [holds[1].booking_id, holds[3].booking_id].into());
+    assert_eq!(bookings, [holds[1].order_id(), holds[3].order_id()].into());
     assert_eq!(state.payments.into_keys().collect::<Vec<_>>(), [holds[3].reference]);
     let key = |key: &str| (UserId(7), Arc::<str>::from(key));
     assert_eq!(state.idempotency.into_keys().collect::<Vec<_>>(), [key("four")]);
@@ -162,7 +163,7 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     };
     for (name, damage) in [
         (RowName::Flight(damaged), "flights.currency"),
-        (RowName::Booking(holds[0].booking_id), "bookings.status"),
+        (RowName::Booking(holds[0].order_id()), "bookings.status"),
         (RowName::Payment(holds[0].reference), "bookings.status"),
         (RowName::Payment(payment), "payments.status"),
         (RowName::Key(UserId(7), "three".into()), "idempotency_keys.created_at"),

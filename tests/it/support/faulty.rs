@@ -2,7 +2,7 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, RefundId, Timestamp, UserId,
+    OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
@@ -11,7 +11,7 @@ use airline_booking::store::{
     Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
     HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located, Maintenance, Numbered, Operations,
     Outbox, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData, Position, RefundAsked,
-    RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -318,6 +318,7 @@ role! {
 role! {
     Bookings {}
     real {
+        async fn order(of: BookingId) -> Answer<Option<OrderRecord>>;
         async fn booking(id: BookingId) -> Answer<Option<Booking>>;
         async fn bookings_of_user(
             user: UserId, status: Option<BookingStatus>, before: Option<BookingId>, limit: usize
@@ -355,6 +356,16 @@ role! {
         async fn forget_keys(before: Timestamp, limit: usize) -> Answer<usize>;
         async fn backlog(lapsed: Timestamp, asked: Timestamp) -> Answer<Backlog>;
         async fn renew_statistics() -> Answer<()>;
+    }
+}
+
+role! {
+    Refunds {}
+    real {
+        async fn unanswered_refunds(
+            before: Timestamp, after: Option<&Position>, limit: usize
+        ) -> Answer<Page<RefundDue>>;
+        async fn redrive_refunds(requests: &[(Refund, OutboxEvent)], now: Timestamp) -> Answer<()>;
     }
 }
 

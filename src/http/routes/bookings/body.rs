@@ -1,6 +1,6 @@
 //! The JSON of bookings: the request to place one, and what is sent back.
 
-use crate::booking::PlaceBooking;
+use crate::booking::PlaceOrder;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
     PaymentMethod, PaymentReference, Timestamp, UserId,
@@ -11,6 +11,7 @@ use crate::http::wire::request_key;
 use http::HeaderMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use smallvec::smallvec;
 
 /// A booking to place.
 ///
@@ -128,8 +129,8 @@ pub(crate) struct BookingPlacedBody {
     failure_reason: Option<FailureReason>,
 }
 
-impl From<Booking> for BookingPlacedBody {
-    fn from(booking: Booking) -> Self {
+impl From<&Booking> for BookingPlacedBody {
+    fn from(booking: &Booking) -> Self {
         Self {
             booking_id: booking.id,
             status: booking.status,
@@ -166,7 +167,7 @@ impl PlaceBookingBody {
         mut invalid: Invalid,
         seats_max: i32,
         headers: &HeaderMap,
-    ) -> Result<PlaceBooking, Invalid> {
+    ) -> Result<PlaceOrder, Invalid> {
         let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
         let user_id = positive(&mut invalid, "user_id", self.user_id);
         let seats = required(&mut invalid, "seats_booked", self.seats_booked).unwrap_or_default();
@@ -192,24 +193,25 @@ impl PlaceBookingBody {
         if method.is_none() {
             invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
         }
-        let request = PlaceBooking {
-            flight_id: FlightId(flight_id),
+        let request = PlaceOrder {
+            flights: smallvec![FlightId(flight_id)],
             user_id: UserId(user_id),
             seats,
             passengers,
             method: method.unwrap_or_default(),
             idempotency: None,
+            request: None,
             pending_max: None,
         };
         let asked = (
-            request.flight_id,
+            FlightId(flight_id),
             request.user_id,
             request.seats,
             &request.passengers,
             request.method.as_str(),
         );
         let idempotency = request_key::of(headers, &asked, &mut invalid);
-        invalid.or(PlaceBooking { idempotency, ..request })
+        invalid.or(PlaceOrder { idempotency, ..request })
     }
 }
 

@@ -3,7 +3,7 @@
 mod body;
 
 use super::Api;
-use crate::booking::{CancelledBooking, PlaceBooking, Placed};
+use crate::booking::{CancelledOrder, PlaceOrder, Placed};
 use crate::domain::{Booking, BookingId, BookingStatus, Invalid, UserId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
@@ -13,7 +13,7 @@ use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::{gzip, request_key};
 use crate::identity::{Caller, Scope};
-use crate::rules::{CancelledBy, Refusal};
+use crate::rules::{CancelledBy, OrderPart, Refusal};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use body::{BookingList, BookingPlacedBody, PlaceBookingBody};
@@ -74,14 +74,14 @@ pub(crate) async fn place(
     let permit = api.permit()?;
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
     let mut deed = watch.begin(&caller, "booking.place", Logged::UnlessOwn);
-    (deed.user, deed.flight) = (Some(request.user_id), Some(request.flight_id));
+    (deed.user, deed.flight) = (Some(request.user_id), request.flights.first().copied());
     deed.check(acts_for(&caller, request.user_id))?;
     let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
     let pending_max = api.limits.pending_max.filter(|_| !is_staff);
-    let request = PlaceBooking { pending_max, ..request };
+    let request = PlaceOrder { pending_max, ..request };
     let wait = Some(wait).filter(|wait| !wait.is_zero());
     let placed = api.bookings.place(request, wait.is_some()).await;
-    deed.booking = placed.as_ref().ok().map(|placed| placed.booking.id);
+    deed.booking = placed.as_ref().ok().map(|placed| placed.order.id());
     let mut placed = deed.end(placed)?;
     drop(deed);
     if let Some(wait) = wait {
@@ -90,7 +90,8 @@ pub(crate) async fn place(
         placed = api.bookings.until_ended(placed, wait).await?;
     }
 
-    let Placed { booking, replayed, waited, .. } = placed;
+    let Placed { order, replayed, waited, .. } = placed;
+    let booking = order.first();
     let location = (header::LOCATION, format!("{PATH}/{}", booking.id));
     let body = axum::Json(BookingPlacedBody::from(booking));
     let mut response = (StatusCode::CREATED, [location], body).into_response();
@@ -182,8 +183,10 @@ pub(crate) async fn cancel(
         CancelledBy::Traveller
     };
     let key = deed.check(request_key::of_caller(CANCEL_PATH, &caller, &headers, &id))?;
-    let cancelled = api.bookings.cancel(booking, by, key).await;
-    let CancelledBooking { booking, replayed } = deed.end(cancelled)?;
+    let cancelled = api.bookings.cancel(&booking, OrderPart::default(), by, key).await;
+    let CancelledOrder { order, replayed } = deed.end(cancelled)?;
+    let cancelled = order.booking(booking.id).cloned().unwrap_or_else(|| booking.clone());
+    let booking = Booking { passengers: booking.passengers, ..cancelled };
     let replayed = replayed.then_some([REPLAYED]);
     Ok((replayed, axum::Json(booking)).into_response())
 }

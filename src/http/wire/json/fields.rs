@@ -75,6 +75,7 @@ impl PassengerBody {
             String::new()
         };
         let passenger = Passenger {
+            status: None,
             name: text(
                 "name",
                 self.name,

@@ -8,17 +8,17 @@
 //! statement finds out which.
 
 use super::locked::locked;
-use super::request_keys;
 use super::statement::{WRITE, arguments};
 use super::status_updates::StatusUpdates;
-use crate::domain::{BookingId, BookingStatus, Flight, FlightId, PaymentStatus, UserId, route_key};
+use super::{refunds, request_keys};
+use crate::domain::{BookingId, Flight, FlightId, UserId, route_key};
 use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, Stale};
 use crate::store::postgres::connection::error::{
     is_locked, is_taken_key, is_timed_out, is_worth_repeating,
 };
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::column;
-use crate::store::rows::{micros, reference};
+use crate::store::rows::{micros, reference, refund_id};
 use crate::store::{Committed, StoreError};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -91,6 +91,9 @@ fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &NetChanges) -> Result<()
             (kind, Some(position), _) if kind == "request" => {
                 stale.requests.insert(folded.requests[position as usize].request.name());
             }
+            (kind, None, Some(id)) if kind == "refund" => {
+                stale.refunds.insert(refund_id(&id)?);
+            }
             (_, Some(user), Some(key)) => _ = stale.keys.insert((UserId(user), key.into())),
             (_, _, Some(text)) => _ = stale.payments.insert(reference(&text)?),
             (kind, _, None) => return Err(unreadable(&kind)),
@@ -117,7 +120,10 @@ async fn write(
         .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
         .map(|change| &change.after)
         .collect();
-    let is_one = rewritten.is_empty() && !updates.has_more() && folded.requests.is_empty();
+    let is_one = rewritten.is_empty()
+        && !updates.has_more()
+        && folded.requests.is_empty()
+        && folded.refunds.is_empty();
     if is_one && !changes.waits_briefly {
         let mut connection = pool.acquire().await?;
         let written =
@@ -142,6 +148,8 @@ async fn write(
             }
             let taken = request_keys::write(&mut tx, &folded.requests).await?;
             stale.extend(taken.into_iter().map(|at| ("request".to_owned(), Some(at), None)));
+            let changed = refunds::write(&mut tx, &folded.refunds).await?;
+            stale.extend(changed.into_iter().map(|id| ("refund".to_owned(), None, Some(id))));
         }
         Ok(stale)
     };
@@ -193,13 +201,14 @@ async fn moved(pool: &PgPool, folded: &NetChanges) -> Result<Vec<StaleRow>, sqlx
     let (bookings, payments) = (&folded.bookings, &folded.payments);
     sqlx::query_as(
         "SELECT 'booking', c.id, NULL
-           FROM unnest($1::bigint[], $2::text[]) AS c (id, was)
-           LEFT JOIN bookings AS b ON b.id = c.id WHERE b.status IS DISTINCT FROM c.was
+           FROM unnest($1::bigint[], $2::text[], $8::bigint[]) AS c (id, was, version)
+           LEFT JOIN bookings AS b ON b.id = c.id
+          WHERE b.status IS DISTINCT FROM c.was OR b.version IS DISTINCT FROM c.version
          UNION ALL
          SELECT 'payment', NULL, c.reference
-           FROM unnest($3::text[], $4::text[]) AS c (reference, was)
+           FROM unnest($3::text[], $4::text[], $9::bigint[]) AS c (reference, was, version)
            LEFT JOIN payments AS p ON p.reference = c.reference
-          WHERE p.status IS DISTINCT FROM c.was
+          WHERE p.status IS DISTINCT FROM c.was OR p.version IS DISTINCT FROM c.version
          UNION ALL
          SELECT 'key', c.user_id, c.key
            FROM unnest($5::bigint[], $6::text[], $7::bigint[]) AS c (user_id, key, lapsed_at)
@@ -207,12 +216,14 @@ async fn moved(pool: &PgPool, folded: &NetChanges) -> Result<Vec<StaleRow>, sqlx
           WHERE k.created_at > instant(c.lapsed_at)",
     )
     .bind(column(bookings, |c| c.after.id.0))
-    .bind(column(bookings, |c| c.was.map(BookingStatus::as_str)))
+    .bind(column(bookings, |c| c.was.map(|was| was.status.as_str())))
     .bind(column(payments, |c| c.after.reference.to_string()))
-    .bind(column(payments, |c| c.was.map(PaymentStatus::as_str)))
+    .bind(column(payments, |c| c.was.map(|was| was.status.as_str())))
     .bind(column(&folded.idempotency, |r| r.user_id.0))
     .bind(column(&folded.idempotency, |r| r.key.to_string()))
     .bind(column(&folded.idempotency, |r| micros(r.created_at - IdempotencyRecord::KEPT_FOR)))
+    .bind(column(bookings, |c| c.was.map(|was| was.version)))
+    .bind(column(payments, |c| c.was.map(|was| was.version)))
     .fetch_all(pool)
     .await
 }

@@ -2,7 +2,7 @@
 //!
 //! The statements share no snapshot: the commit compares what it writes with what was loaded.
 
-use super::request_keys;
+use super::{refunds, request_keys};
 use crate::domain::{BookingId, FlightId, PaymentReference, SeatCount, Timestamp, UserId};
 use crate::rules::{Holder, State, Wanted};
 use crate::store::StoreError;
@@ -21,15 +21,12 @@ SELECT k.user_id, k.key, k.request_hash, k.booking_id,
   FROM unnest($1::bigint[], $2::text[]) AS c (user_id, key)
   JOIN idempotency_keys AS k ON k.user_id = c.user_id AND k.key = c.key";
 
-/// Without passengers: no rule reads them.
+/// All bookings of the orders. Without passengers: no rule reads them.
 const BOOKINGS: &str = concat!(
     "SELECT ",
     booking_columns!("NULL"),
-    " FROM bookings WHERE id = ANY($1)
-      UNION
-      SELECT ",
-    booking_columns!("NULL"),
-    " FROM bookings WHERE payment_reference_id = ANY($2)"
+    " FROM bookings WHERE payment_reference_id = ANY(array_cat($2, ARRAY(
+            SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1))))"
 );
 
 const PAYMENTS: &str =
@@ -64,6 +61,9 @@ pub(in crate::store) async fn load(
         loading.bookings(&bookings(&mut connection, &ids, wanted).await?);
         let rows = payments(&mut connection, loading.state.paid_by.keys()).await?;
         loading.payments(&rows);
+    }
+    if !wanted.refunds.is_empty() {
+        loading.refunds(&refunds::load(&mut *connection, &wanted.refunds).await?);
     }
     if !wanted.pending.is_empty() {
         loading.state.pending = pending_seats(&mut connection, &wanted.pending).await?;

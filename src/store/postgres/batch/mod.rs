@@ -4,6 +4,7 @@ pub(super) mod commit;
 pub(super) mod load;
 mod locked;
 pub(super) mod numbers;
+mod refunds;
 pub(super) mod request_keys;
 mod statement;
 mod status_updates;

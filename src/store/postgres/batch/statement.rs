@@ -61,8 +61,10 @@ flights_written AS (
            total_seats = i.total
       FROM flight_in AS i WHERE f.id = i.id AND (SELECT clean FROM verdict)),
 payments_changed AS (
-    UPDATE payments SET status = {payments.status}, updated_at = instant({payments.at})
-     WHERE reference = ANY({payments.references}) AND status = {payments.was} AND (SELECT clean FROM verdict)
+    UPDATE payments SET status = {payments.status}, updated_at = instant({payments.at}),
+           version = {payments.version}
+     WHERE reference = ANY({payments.references}) AND status = {payments.was}
+       AND version = {payments.was_version} AND (SELECT clean FROM verdict)
     RETURNING 1),
 payments_new AS (
     INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
@@ -73,14 +75,16 @@ payments_new AS (
      WHERE (SELECT clean FROM verdict)),
 bookings_changed AS (
     UPDATE bookings SET status = {bookings.status}, failure_reason = {bookings.reason},
-           updated_at = instant({bookings.at})
-     WHERE id = ANY({bookings.ids}) AND status = {bookings.was} AND (SELECT clean FROM verdict)
+           updated_at = instant({bookings.at}), version = {bookings.version}
+     WHERE id = ANY({bookings.ids}) AND status = {bookings.was}
+       AND version = {bookings.was_version} AND (SELECT clean FROM verdict)
     RETURNING 1),
 bookings_new AS (
     INSERT INTO bookings (id, flight_id, user_id, status, failure_reason, payment_reference_id,
-           booking_price, seats_booked, booking_metadata, hold_expires_at, created_at, updated_at)
-    SELECT id, flight, user_id, status, reason, reference, major(price), seats, metadata::jsonb,
-           instant(hold), instant(created), instant(updated)
+           booking_price, booking_taxes, seats_booked, booking_metadata, hold_expires_at, created_at,
+           updated_at, order_id, segment, segments)
+    SELECT id, flight, user_id, status, reason, reference, major(price), major(taxes), seats,
+           metadata::jsonb, instant(hold), instant(created), instant(updated), order_id, segment, segments
       FROM {new_bookings} AS t ({new_bookings.columns})
      WHERE (SELECT clean FROM verdict)),
 keys_lapsed AS (
@@ -234,6 +238,8 @@ const SETS: &[(&str, &[Column])] = &[
     parameters! { bookings update
         ids = &update.ids,
         was = update.was.map(BookingStatus::as_str),
+        was_version = update.was_version,
+        version = update.version,
         status = update.status.map(BookingStatus::as_str),
         reason = update.reason.map(FailureReason::as_str),
         at = micros(update.at),
@@ -241,6 +247,8 @@ const SETS: &[(&str, &[Column])] = &[
     parameters! { payments update
         references = &update.references,
         was = update.was.map(PaymentStatus::as_str),
+        was_version = update.was_version,
+        version = update.version,
         status = update.status.map(PaymentStatus::as_str),
         at = micros(update.at),
     },
@@ -271,11 +279,15 @@ const SETS: &[(&str, &[Column])] = &[
         reason: text = booking.failure_reason.map(FailureReason::as_str),
         reference: text = booking.payment_reference.to_string(),
         price: bigint = booking.booking_price.stored(),
+        taxes: bigint = booking.booking_taxes.stored(),
         seats: int = booking.seats_booked,
         metadata: text = passengers(booking),
         hold: bigint = micros(booking.hold_expires_at),
         created: bigint = micros(booking.created_at),
         updated: bigint = micros(booking.updated_at),
+        order_id: bigint = (booking.segment > 1).then_some(booking.order_id.0),
+        segment: smallint = booking.segment as i16,
+        segments: smallint = booking.segments as i16,
     },
     set! { outbox[entry]
         lane: text = entry.lane.as_str(),

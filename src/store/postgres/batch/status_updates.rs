@@ -5,24 +5,34 @@
 //! ANALYZE.
 
 use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
-use crate::rules::NetChanges;
+use crate::rules::{BookingChange, NetChanges};
 use crate::store::rows::micros;
+use crate::store::rows::sql::json;
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
 const UPDATE_BOOKINGS: &str = "
-UPDATE bookings SET status = $3, failure_reason = $4, updated_at = instant($5)
- WHERE id = ANY($1) AND status = $2";
+UPDATE bookings SET status = $3, failure_reason = $4, updated_at = instant($5), version = $7
+ WHERE id = ANY($1) AND status = $2 AND version = $6";
 
 const UPDATE_PAYMENTS: &str = "
-UPDATE payments SET status = $3, updated_at = instant($4)
- WHERE reference = ANY($1) AND status = $2";
+UPDATE payments SET status = $3, updated_at = instant($4), version = $6
+ WHERE reference = ANY($1) AND status = $2 AND version = $5";
+
+/// A booking that lost some of its passengers: more than its status changes.
+const REWRITE_BOOKING: &str = "
+UPDATE bookings SET status = $4, failure_reason = $5, updated_at = instant($6), version = $7,
+       seats_booked = $8, booking_price = major($9), booking_taxes = major($10),
+       cancelled_passengers = $11
+ WHERE id = $1 AND status = $2 AND version = $3";
 
 /// The groups of one commit, the largest of each table first.
 #[derive(Debug, Default)]
 pub(super) struct StatusUpdates {
     pub(in crate::store) bookings: Vec<BookingUpdate>,
     pub(in crate::store) payments: Vec<PaymentUpdate>,
+    /// Bookings that lost some of their passengers.
+    rewritten: Vec<BookingChange>,
 }
 
 /// Bookings with the same change.
@@ -30,6 +40,8 @@ pub(super) struct StatusUpdates {
 pub(super) struct BookingUpdate {
     pub(in crate::store) ids: Vec<i64>,
     pub(in crate::store) was: Option<BookingStatus>,
+    pub(in crate::store) was_version: i64,
+    pub(in crate::store) version: i64,
     pub(in crate::store) status: Option<BookingStatus>,
     pub(in crate::store) reason: Option<FailureReason>,
     pub(in crate::store) at: Timestamp,
@@ -40,6 +52,8 @@ pub(super) struct BookingUpdate {
 pub(super) struct PaymentUpdate {
     pub(in crate::store) references: Vec<String>,
     pub(in crate::store) was: Option<PaymentStatus>,
+    pub(in crate::store) was_version: i64,
+    pub(in crate::store) version: i64,
     pub(in crate::store) status: Option<PaymentStatus>,
     pub(in crate::store) at: Timestamp,
 }
@@ -47,12 +61,19 @@ pub(super) struct PaymentUpdate {
 impl StatusUpdates {
     pub(in crate::store) fn of(folded: &NetChanges) -> Self {
         let mut bookings: HashMap<_, BookingUpdate> = HashMap::new();
-        for change in folded.bookings.iter().filter(|change| change.was.is_some()) {
-            let (was, after) = (change.was, &change.after);
-            let way = (was, after.status, after.failure_reason, after.updated_at);
+        let mut rewritten = Vec::new();
+        for change in &folded.bookings {
+            let (Some(was), after) = (change.was, &change.after) else { continue };
+            if !after.cancelled.is_empty() {
+                rewritten.push(change.clone());
+                continue;
+            }
+            let way = (was, after.status, after.failure_reason, after.updated_at, after.version);
             let group = bookings.entry(way).or_insert_with(|| BookingUpdate {
                 ids: Vec::new(),
-                was,
+                was: Some(was.status),
+                was_version: was.version,
+                version: after.version,
                 status: Some(after.status),
                 reason: after.failure_reason,
                 at: after.updated_at,
@@ -60,18 +81,23 @@ impl StatusUpdates {
             group.ids.push(after.id.0);
         }
         let mut payments: HashMap<_, PaymentUpdate> = HashMap::new();
-        for change in folded.payments.iter().filter(|change| change.was.is_some()) {
-            let (was, after) = (change.was, &change.after);
-            let group =
-                payments.entry((was, after.status, after.updated_at)).or_insert_with(|| {
-                    let (status, at) = (Some(after.status), after.updated_at);
-                    PaymentUpdate { references: Vec::new(), was, status, at }
-                });
+        for change in &folded.payments {
+            let (Some(was), after) = (change.was, &change.after) else { continue };
+            let way = (was, after.status, after.updated_at, after.version);
+            let group = payments.entry(way).or_insert_with(|| PaymentUpdate {
+                references: Vec::new(),
+                was: Some(was.status),
+                was_version: was.version,
+                version: after.version,
+                status: Some(after.status),
+                at: after.updated_at,
+            });
             group.references.push(after.reference.to_string());
         }
         let mut updates = Self {
             bookings: bookings.into_values().collect(),
             payments: payments.into_values().collect(),
+            rewritten,
         };
         updates.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
         updates.payments.sort_by_key(|group| std::cmp::Reverse(group.references.len()));
@@ -80,7 +106,7 @@ impl StatusUpdates {
 
     /// Whether there are more groups than the commit's one statement writes.
     pub(super) fn has_more(&self) -> bool {
-        self.bookings.len() > 1 || self.payments.len() > 1
+        self.bookings.len() > 1 || self.payments.len() > 1 || !self.rewritten.is_empty()
     }
 
     /// Writes the further groups. Fails with [`sqlx::Error::RowNotFound`] if a row has changed.
@@ -91,7 +117,9 @@ impl StatusUpdates {
                 .bind(group.was.map(BookingStatus::as_str))
                 .bind(group.status.map(BookingStatus::as_str))
                 .bind(group.reason.map(FailureReason::as_str))
-                .bind(micros(group.at));
+                .bind(micros(group.at))
+                .bind(group.was_version)
+                .bind(group.version);
             check(group.ids.len(), update.execute(&mut *connection).await?.rows_affected())?;
         }
         for group in self.payments.iter().skip(1) {
@@ -99,8 +127,27 @@ impl StatusUpdates {
                 .bind(&group.references)
                 .bind(group.was.map(PaymentStatus::as_str))
                 .bind(group.status.map(PaymentStatus::as_str))
-                .bind(micros(group.at));
+                .bind(micros(group.at))
+                .bind(group.was_version)
+                .bind(group.version);
             check(group.references.len(), update.execute(&mut *connection).await?.rows_affected())?;
+        }
+        for change in &self.rewritten {
+            let Some(was) = change.was else { continue };
+            let after = &change.after;
+            let update = sqlx::query(REWRITE_BOOKING)
+                .bind(after.id.0)
+                .bind(was.status.as_str())
+                .bind(was.version)
+                .bind(after.status.as_str())
+                .bind(after.failure_reason.map(FailureReason::as_str))
+                .bind(micros(after.updated_at))
+                .bind(after.version)
+                .bind(after.seats_booked)
+                .bind(after.booking_price.stored())
+                .bind(after.booking_taxes.stored())
+                .bind(json(&after.cancelled.as_slice()));
+            check(1, update.execute(&mut *connection).await?.rows_affected())?;
         }
         Ok(())
     }

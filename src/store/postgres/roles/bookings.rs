@@ -1,17 +1,24 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
-use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Order, OrderRecord, Payment, PaymentReference, Refund,
+    RefundId, UserId,
+};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::columns::booking_columns;
+use crate::store::postgres::columns::{booking_columns, payment_columns, refund_columns};
+use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::texts;
 use crate::store::roles::bookings::{BookingPage, readable_bookings};
-use crate::store::rows::sql::{self, booking_by_id, bookings_of_user};
+use crate::store::rows::sql::{
+    self, booking_by_id, bookings_of_order, bookings_of_user, payment_of_order, refunds_of_order,
+};
 use crate::store::rows::{
-    self, BookingRow, FailureRow, PaymentAskedRow, RefundAskedRow, adopted, read,
+    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, RefundAskedRow, RefundRow, adopted,
+    read,
 };
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
-use sqlx::Row as _;
+use sqlx::{PgPool, Row as _};
 use std::collections::HashMap;
 
 /// Adopted payments have no `hold_expires_at`; their booking has.
@@ -19,7 +26,7 @@ const PAYMENTS_ASKED: &str = "
 SELECT reference, minor(amount), currency, method, status,
        CASE WHEN isfinite(hold_end) THEN micros(hold_end) END
   FROM (SELECT *, coalesce(hold_expires_at, (SELECT b.hold_expires_at FROM bookings AS b
-                              WHERE b.payment_reference_id = reference)) AS hold_end
+                              WHERE b.payment_reference_id = reference AND b.segment = 1)) AS hold_end
           FROM payments WHERE reference = ANY($1)) AS asked";
 
 const REFUNDS_ASKED: &str = "
@@ -35,6 +42,10 @@ impl Bookings for PostgresStore {
         let booking = sqlx::query(booking_by_id!(booking_columns!())).bind(id.0);
         let row = self.guard.bound(booking.fetch_optional(&self.primary)).await?;
         row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
+    }
+
+    async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+        self.guard.bound(order(&self.primary, of)).await
     }
 
     async fn bookings_of_user(
@@ -88,4 +99,26 @@ impl Bookings for PostgresStore {
         let rows: Vec<FailureRow> = self.guard.bound(page.fetch_all(&self.primary)).await?;
         Ok(adopted(&rows, limit))
     }
+}
+
+/// The order of a booking, in one snapshot.
+async fn order(pool: &PgPool, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+    let mut tx = begin(pool).await?;
+    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(&mut *tx)
+        .await?;
+    let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
+    let bookings = bookings.fetch_all(&mut *tx).await?;
+    let payment = sqlx::query(payment_of_order!(payment_columns!())).bind(of.0);
+    let payment = payment.fetch_optional(&mut *tx).await?;
+    let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
+    let refunds = refunds.fetch_all(&mut *tx).await?;
+    tx.roll_back().await?;
+    let Some(payment) = payment else { return Ok(None) };
+    let bookings = bookings.iter().map(read::<BookingRow, Booking, _>).collect::<Result<_, _>>()?;
+    let Some(order) = Order::of(bookings, read::<PaymentRow, Payment, _>(&payment)?) else {
+        return Ok(None);
+    };
+    let refunds = refunds.iter().map(read::<RefundRow, Refund, _>).collect::<Result<_, _>>()?;
+    Ok(Some(OrderRecord { order, refunds }))
 }

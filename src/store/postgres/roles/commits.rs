@@ -52,18 +52,21 @@ impl PostgresStore {
             .fetch_all(&self.primary)
             .await?;
             for (payment, flight) in rows {
-                located.payments.insert(reference(&payment)?, FlightId(flight));
+                located.add_payment(reference(&payment)?, FlightId(flight));
             }
         }
         if !bookings.is_empty() {
             let rows: Vec<(i64, i64)> = sqlx::query_as(
-                "SELECT id, flight_id FROM bookings WHERE id = ANY($1) AND flight_id IS NOT NULL",
+                "SELECT i.id, b.flight_id FROM bookings AS i
+                   JOIN bookings AS b ON b.payment_reference_id = i.payment_reference_id
+                  WHERE i.id = ANY($1)",
             )
             .bind(bookings.iter().map(|id| id.0).collect::<Vec<_>>())
             .fetch_all(&self.primary)
             .await?;
-            let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
-            located.bookings.extend(found);
+            for (booking, flight) in rows {
+                located.add_booking(BookingId(booking), FlightId(flight));
+            }
         }
         Ok(located)
     }

@@ -8,3 +8,4 @@ pub(super) mod maintenance;
 mod operations;
 pub(super) mod outbox;
 mod personal;
+mod refunds;

@@ -37,6 +37,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0014_erasures",
     "0015_taxes",
     "0016_refunds",
+    "0017_orders",
 };
 
 /// Checks that a migration added and did not validate.
@@ -44,7 +45,8 @@ const NOT_VALIDATED: &str = "
 SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
  WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
        'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
-       'gateway_ledger_amount_in_range', 'flights_taxes_within_price')
+       'gateway_ledger_amount_in_range', 'flights_taxes_within_price',
+       'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

@@ -3,7 +3,7 @@
 
 use super::request_keys;
 use super::writes::{Writes, exceeded, limits};
-use crate::domain::{BookingId, BookingStatus, FlightId, PaymentStatus, UserId};
+use crate::domain::{BookingId, FlightId, RefundStatus, UserId};
 use crate::rules::{
     ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
 };
@@ -42,9 +42,12 @@ pub(in crate::store) async fn commit(
     Ok(Committed::of(changes, &stale, &Stale::default()))
 }
 
-/// Selects the keys of rows whose column differs from the value that they were decided on, or that are missing.
-/// `?1` has a pair of key and value for each row.
+/// Selects the keys of rows that differ in these columns from what they were decided on, or that are missing.
+/// `?1` has the key and the columns' values for each row.
 macro_rules! changed_rows {
+    ($table:literal, $key:literal, $column:literal, $other:literal) => {
+        concat!(changed_rows!($table, $key, $column), " OR t.", $other, " IS NOT c.value ->> 2")
+    };
     ($table:literal, $key:literal, $column:literal) => {
         concat!(
             "SELECT c.value ->> 0 FROM json_each(?1) AS c LEFT JOIN ",
@@ -70,21 +73,32 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     let rows: Vec<i64> = changed.bind(json(&flights)).fetch_all(&mut **tx).await?;
     stale.flights.extend(rows.into_iter().map(FlightId));
 
-    let bookings: Vec<_> =
-        folded.bookings.iter().map(|c| (c.after.id.0, c.was.map(BookingStatus::as_str))).collect();
-    let changed = sqlx::query_scalar(changed_rows!("bookings", "id", "status"));
+    let bookings: Vec<_> = folded
+        .bookings
+        .iter()
+        .map(|c| (c.after.id.0, c.was.map(|w| w.status.as_str()), c.was.map(|w| w.version)))
+        .collect();
+    let changed = sqlx::query_scalar(changed_rows!("bookings", "id", "status", "version"));
     let rows: Vec<i64> = changed.bind(json(&bookings)).fetch_all(&mut **tx).await?;
     stale.bookings.extend(rows.into_iter().map(BookingId));
 
     let payments: Vec<_> = folded
         .payments
         .iter()
-        .map(|c| (c.after.reference, c.was.map(PaymentStatus::as_str)))
+        .map(|c| (c.after.reference, c.was.map(|w| w.status.as_str()), c.was.map(|w| w.version)))
         .collect();
-    let changed = sqlx::query_scalar(changed_rows!("payments", "reference", "status"));
+    let changed = sqlx::query_scalar(changed_rows!("payments", "reference", "status", "version"));
     let rows: Vec<String> = changed.bind(json(&payments)).fetch_all(&mut **tx).await?;
     for row in rows {
         stale.payments.insert(crate::store::rows::reference(&row)?);
+    }
+
+    let refunds: Vec<_> =
+        folded.refunds.iter().map(|c| (c.after.id, c.was.map(RefundStatus::as_str))).collect();
+    let changed = sqlx::query_scalar(changed_rows!("refunds", "id", "status"));
+    let rows: Vec<String> = changed.bind(json(&refunds)).fetch_all(&mut **tx).await?;
+    for row in rows {
+        stale.refunds.insert(crate::store::rows::refund_id(&row)?);
     }
 
     let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(

@@ -8,7 +8,9 @@ use crate::store::rows::loaded::{KeyRow, Loading};
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
 use crate::store::rows::unreadable::Unreadable;
-use crate::store::sqlite::columns::{booking_columns, flight_columns, payment_columns};
+use crate::store::sqlite::columns::{
+    booking_columns, flight_columns, payment_columns, refund_columns,
+};
 use sqlx::SqlitePool;
 
 const FLIGHTS: &str = concat!(
@@ -22,15 +24,21 @@ SELECT k.user_id, k.key, k.request_hash, k.booking_id, k.created_at
   FROM json_each($1) AS c
   JOIN idempotency_keys AS k ON k.user_id = c.value ->> 0 AND k.key = c.value ->> 1";
 
-/// Without passengers: no rule reads them.
+/// All bookings of the orders. Without passengers: no rule reads them.
 const BOOKINGS: &str = concat!(
     "SELECT ",
     booking_columns!("NULL"),
-    " FROM bookings WHERE id IN (SELECT value FROM json_each($1))
-      UNION
-      SELECT ",
-    booking_columns!("NULL"),
-    " FROM bookings WHERE payment_reference_id IN (SELECT value FROM json_each($2))"
+    " FROM bookings WHERE payment_reference_id IN (
+            SELECT value FROM json_each($2)
+             UNION ALL
+            SELECT payment_reference_id FROM bookings
+             WHERE id IN (SELECT value FROM json_each($1)))"
+);
+
+const REFUNDS: &str = concat!(
+    "SELECT ",
+    refund_columns!(),
+    " FROM refunds WHERE id IN (SELECT value FROM json_each($1))"
 );
 
 const PAYMENTS: &str = concat!(
@@ -71,6 +79,10 @@ pub(in crate::store) async fn load(
         let references: Vec<_> = loading.state.paid_by.keys().collect();
         let payments = sqlx::query(PAYMENTS).bind(json(&references));
         loading.payments(&payments.fetch_all(&mut *tx).await?);
+    }
+    if !wanted.refunds.is_empty() {
+        let refunds = sqlx::query(REFUNDS).bind(json(&wanted.refunds));
+        loading.refunds(&refunds.fetch_all(&mut *tx).await?);
     }
     if !wanted.pending.is_empty() {
         let holders: Vec<_> =

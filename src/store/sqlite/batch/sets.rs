@@ -1,7 +1,9 @@
 //! The sets of a commit's rows: for each, the statement that writes it in the trigger, and its rows as JSON.
 
-use crate::domain::{Booking, BookingStatus, Flight, Payment, PaymentStatus, route_key};
-use crate::rules::{Change, IdempotencyRecord, RequestRecord};
+use crate::domain::{Flight, PaymentStatus, RefundStatus, route_key};
+use crate::rules::{
+    BookingChange, Change, IdempotencyRecord, PaymentChange, RefundChange, RequestRecord, Seen,
+};
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
 use serde::Serialize;
@@ -30,8 +32,6 @@ impl Set {
 }
 
 type FlightChange = Change<Flight, Flight>;
-type PaymentChange = Change<Option<PaymentStatus>, Payment>;
-type BookingChange = Change<Option<BookingStatus>, Booking>;
 
 /// A flight's inventory, the only part that a hold or a settlement changes.
 fn inventory(Change { was, after }: &FlightChange) -> impl Serialize {
@@ -121,14 +121,24 @@ pub(super) fn insert_payments(payments: &[&PaymentChange]) -> Set {
 pub(super) fn update_payments(payments: &[&PaymentChange]) -> Set {
     Set::new(
         "payments",
-        "UPDATE payments SET status = c.value ->> 2, updated_at = c.value ->> 3
+        "UPDATE payments SET status = c.value ->> 3, updated_at = c.value ->> 4,
+                version = c.value ->> 5
            FROM jsonb_each(NEW.payments) AS c
-          WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1",
+          WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1
+            AND payments.version = c.value ->> 2",
         payments,
         |change| {
-            let was = change.was.map(PaymentStatus::as_str);
+            let (status, version) = parts(change.was);
             let payment = &change.after;
-            (payment.reference, was, payment.status.as_str(), micros(payment.updated_at))
+            let after = (payment.status.as_str(), micros(payment.updated_at), payment.version);
+            (
+                payment.reference,
+                status.map(PaymentStatus::as_str),
+                version,
+                after.0,
+                after.1,
+                after.2,
+            )
         },
     )
 }
@@ -138,11 +148,13 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
         "new_bookings",
         "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
                 payment_reference_id, booking_price, seats_booked, booking_metadata,
-                hold_expires_at, created_at, updated_at)
+                hold_expires_at, created_at, updated_at, order_id, segment, segments,
+                booking_taxes)
          SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]',
                 value ->> '$[0][3]', value ->> 1,
                 value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
-                value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]'
+                value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]',
+                value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]', value ->> '$[6][3]'
            FROM jsonb_each(NEW.new_bookings)",
         bookings,
         |change| {
@@ -154,6 +166,12 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
                 booking.passengers.as_ref().map(json),
                 micros(booking.hold_expires_at),
                 (micros(booking.created_at), micros(booking.updated_at)),
+                (
+                    (booking.segment > 1).then_some(booking.order_id),
+                    booking.segment,
+                    booking.segments,
+                    booking.booking_taxes.stored(),
+                ),
             )
         },
     )
@@ -162,15 +180,83 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
 pub(super) fn update_bookings(bookings: &[&BookingChange]) -> Set {
     Set::new(
         "bookings",
-        "UPDATE bookings SET status = c.value ->> 2, failure_reason = c.value ->> 3,
-                updated_at = c.value ->> 4
+        "UPDATE bookings SET status = c.value ->> 3, failure_reason = c.value ->> 4,
+                updated_at = c.value ->> 5, version = c.value ->> 6
            FROM jsonb_each(NEW.bookings) AS c
-          WHERE bookings.id = c.value ->> 0 AND bookings.status = c.value ->> 1",
+          WHERE bookings.id = c.value ->> 0 AND bookings.status = c.value ->> 1
+            AND bookings.version = c.value ->> 2",
+        bookings,
+        |change| ended(change),
+    )
+}
+
+/// A booking's key, the state that it was decided on, and its new one.
+fn ended(BookingChange { was, after }: &BookingChange) -> impl Serialize {
+    let (status, version) = parts(*was);
+    let (reason, at) = (after.failure_reason, micros(after.updated_at));
+    (after.id, status, version, after.status, reason, at, after.version)
+}
+
+/// Bookings that lost some of their passengers: more than their status changes.
+pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
+    Set::new(
+        "whole_bookings",
+        "UPDATE bookings SET status = c.value ->> '$[0][3]', failure_reason = c.value ->> '$[0][4]',
+                updated_at = c.value ->> '$[0][5]', version = c.value ->> '$[0][6]',
+                seats_booked = c.value ->> 1, booking_price = c.value ->> 2,
+                booking_taxes = c.value ->> 3, cancelled_passengers = c.value ->> 4
+           FROM jsonb_each(NEW.whole_bookings) AS c
+          WHERE bookings.id = c.value ->> '$[0][0]' AND bookings.status = c.value ->> '$[0][1]'
+            AND bookings.version = c.value ->> '$[0][2]'",
         bookings,
         |change| {
-            let was = change.was.map(BookingStatus::as_str);
             let booking = &change.after;
-            (booking.id, was, booking.status, booking.failure_reason, micros(booking.updated_at))
+            let (price, taxes) = (booking.booking_price.stored(), booking.booking_taxes.stored());
+            let cancelled = json(&booking.cancelled.as_slice());
+            (ended(change), booking.seats_booked, price, taxes, cancelled)
+        },
+    )
+}
+
+/// The status and version that a change was decided on.
+fn parts<S: Copy>(was: Option<Seen<S>>) -> (Option<S>, Option<i64>) {
+    was.map(|was| (was.status, was.version)).unzip()
+}
+
+pub(super) fn insert_refunds(refunds: &[&RefundChange]) -> Set {
+    Set::new(
+        "new_refunds",
+        "INSERT OR IGNORE INTO refunds (id, payment_reference_id, booking_id, amount, reason, status,
+                attempts, created_at, updated_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                1, value ->> 6, value ->> 6
+           FROM jsonb_each(NEW.new_refunds)",
+        refunds,
+        |change| {
+            let refund = &change.after;
+            (
+                refund.id,
+                refund.payment,
+                refund.booking_id,
+                refund.amount.stored(),
+                refund.reason,
+                refund.status,
+                micros(refund.created_at),
+            )
+        },
+    )
+}
+
+pub(super) fn update_refunds(refunds: &[&RefundChange]) -> Set {
+    Set::new(
+        "refunds",
+        "UPDATE refunds SET status = c.value ->> 2, updated_at = c.value ->> 3
+           FROM jsonb_each(NEW.refunds) AS c
+          WHERE refunds.id = c.value ->> 0 AND refunds.status = c.value ->> 1",
+        refunds,
+        |change| {
+            let was = change.was.map(RefundStatus::as_str);
+            (change.after.id, was, change.after.status, micros(change.after.updated_at))
         },
     )
 }

@@ -6,8 +6,8 @@
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
 use super::sets::{
-    Set, insert_bookings, insert_payments, update_bookings, update_flights, update_payments,
-    update_seats, upsert_keys, upsert_requests,
+    Set, insert_bookings, insert_payments, insert_refunds, rewrite_bookings, update_bookings,
+    update_flights, update_payments, update_refunds, update_seats, upsert_keys, upsert_requests,
 };
 use crate::rules::{ChangeSet, NetChanges, PendingLimit};
 use crate::store::roles::outbox;
@@ -21,7 +21,7 @@ use std::sync::LazyLock;
 
 /// A commit's writes, ready to bind.
 pub(in crate::store) struct Writes {
-    sets: [Set; 8],
+    sets: [Set; 11],
     /// The messages of each lane.
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// The invalidation of cached answers.
@@ -43,6 +43,10 @@ impl Writes {
             folded.payments.iter().partition(|change| change.was.is_none());
         let (new_bookings, bookings): (Vec<_>, Vec<_>) =
             folded.bookings.iter().partition(|change| change.was.is_none());
+        let (whole_bookings, bookings): (Vec<_>, Vec<_>) =
+            bookings.into_iter().partition(|change| !change.after.cancelled.is_empty());
+        let (new_refunds, refunds): (Vec<_>, Vec<_>) =
+            folded.refunds.iter().partition(|change| change.was.is_none());
         let (seats, whole): (Vec<_>, Vec<_>) = folded
             .flights
             .iter()
@@ -55,6 +59,9 @@ impl Writes {
                 update_payments(&payments),
                 insert_bookings(&new_bookings),
                 update_bookings(&bookings),
+                rewrite_bookings(&whole_bookings),
+                insert_refunds(&new_refunds),
+                update_refunds(&refunds),
                 upsert_keys(&folded.idempotency),
                 upsert_requests(&folded.requests),
             ],

@@ -1,21 +1,28 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
-use crate::domain::{Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, Order, OrderRecord, Payment, PaymentReference, Refund,
+    RefundId, UserId,
+};
 use crate::store::roles::bookings::{BookingPage, readable_bookings};
-use crate::store::rows::sql::{self, booking_by_id, bookings_of_user, json};
+use crate::store::rows::sql::{
+    self, booking_by_id, bookings_of_order, bookings_of_user, json, payment_of_order,
+    refunds_of_order,
+};
 use crate::store::rows::{
-    self, BookingRow, FailureRow, PaymentAskedRow, RefundAskedRow, adopted, read,
+    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, RefundAskedRow, RefundRow, adopted,
+    read,
 };
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::columns::booking_columns;
+use crate::store::sqlite::columns::{booking_columns, payment_columns, refund_columns};
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
-use sqlx::Row as _;
+use sqlx::{Row as _, SqlitePool};
 use std::collections::HashMap;
 
 const PAYMENTS_ASKED: &str = "
 SELECT p.reference, p.amount, p.currency, p.method, p.status, b.hold_expires_at
-  FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference
+  FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference AND b.segment = 1
  WHERE p.reference IN (SELECT value FROM json_each($1))";
 
 const REFUNDS_ASKED: &str = "
@@ -29,6 +36,10 @@ impl Bookings for SqliteStore {
         let booking = sqlx::query(booking_by_id!(booking_columns!())).bind(id.0);
         let row = booking.fetch_optional(&self.reader).await?;
         row.as_ref().map(read::<BookingRow, Booking, _>).transpose()
+    }
+
+    async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+        order(&self.reader, of).await
     }
 
     async fn bookings_of_user(
@@ -82,4 +93,23 @@ impl Bookings for SqliteStore {
         let rows: Vec<FailureRow> = page.fetch_all(&self.reader).await?;
         Ok(adopted(&rows, limit))
     }
+}
+
+/// The order of a booking, in one snapshot.
+async fn order(pool: &SqlitePool, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
+    let bookings = bookings.fetch_all(&mut *tx).await?;
+    let payment = sqlx::query(payment_of_order!(payment_columns!())).bind(of.0);
+    let payment = payment.fetch_optional(&mut *tx).await?;
+    let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
+    let refunds = refunds.fetch_all(&mut *tx).await?;
+    tx.rollback().await?;
+    let Some(payment) = payment else { return Ok(None) };
+    let bookings = bookings.iter().map(read::<BookingRow, Booking, _>).collect::<Result<_, _>>()?;
+    let Some(order) = Order::of(bookings, read::<PaymentRow, Payment, _>(&payment)?) else {
+        return Ok(None);
+    };
+    let refunds = refunds.iter().map(read::<RefundRow, Refund, _>).collect::<Result<_, _>>()?;
+    Ok(Some(OrderRecord { order, refunds }))
 }

@@ -38,18 +38,21 @@ impl Commits for SqliteStore {
             .fetch_all(&self.reader)
             .await?;
             for (payment, flight) in rows {
-                located.payments.insert(reference(&payment)?, FlightId(flight));
+                located.add_payment(reference(&payment)?, FlightId(flight));
             }
         }
         if !bookings.is_empty() {
             let rows: Vec<(i64, i64)> = sqlx::query_as(
-                "SELECT id, flight_id FROM bookings WHERE id IN (SELECT value FROM json_each($1))",
+                "SELECT i.id, b.flight_id FROM bookings AS i
+                   JOIN bookings AS b ON b.payment_reference_id = i.payment_reference_id
+                  WHERE i.id IN (SELECT value FROM json_each($1))",
             )
             .bind(json(&bookings))
             .fetch_all(&self.reader)
             .await?;
-            let found = rows.into_iter().map(|(id, flight)| (BookingId(id), FlightId(flight)));
-            located.bookings.extend(found);
+            for (booking, flight) in rows {
+                located.add_booking(BookingId(booking), FlightId(flight));
+            }
         }
         Ok(located)
     }

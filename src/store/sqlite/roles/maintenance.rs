@@ -14,7 +14,7 @@ use crate::store::{BACKLOG_MAX, Backlog, Maintenance, Page, Position, StoreError
 use async_trait::async_trait;
 
 const LAPSED_HOLDS: &str = "
-SELECT payment_reference_id, hold_expires_at FROM bookings
+SELECT DISTINCT payment_reference_id, hold_expires_at FROM bookings
  WHERE status = 'pending' AND hold_expires_at <= $1
    AND (hold_expires_at, payment_reference_id) > ($2, $3)
  ORDER BY hold_expires_at, payment_reference_id LIMIT $4";

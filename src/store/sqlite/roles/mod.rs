@@ -8,3 +8,4 @@ mod maintenance;
 mod operations;
 pub(super) mod outbox;
 mod personal;
+mod refunds;

@@ -22,6 +22,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0014_erasures",
     "0015_taxes",
     "0016_refunds",
+    "0017_orders",
 };
 
 pub(super) fn migrations() -> Migrator {

@@ -1,9 +1,9 @@
 //! A commit: what is stale, what is written, and what it must not break.
 
 use super::{Rows, refused};
-use airline_booking::domain::{BookingStatus, Flight, FlightId, SeatCount};
+use airline_booking::domain::{Booking, BookingStatus, Flight, FlightId, Payment, SeatCount};
 use airline_booking::rules::{
-    Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Stale,
+    Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Seen, Stale,
 };
 use airline_booking::store::{Committed, StoreError, invalidation_of};
 use std::collections::BTreeSet;
@@ -98,14 +98,15 @@ impl Rows {
             self.flights.get(id).map(|f| f.version) != Some(version)
                 && !planted!(version_is_not_checked)
         };
-        let is_booking_stale = |id, was: Option<BookingStatus>| {
-            self.bookings.get(id).map(|b| b.status) != was
+        let is_booking_stale = |id, was: Option<Seen<BookingStatus>>| {
+            let seen = |b: &Booking| Seen { status: b.status, version: b.version };
+            self.bookings.get(id).map(seen) != was
                 && !planted!(statuses_are_not_checked)
                 && !(planted!(taken_number_is_not_noticed) && was.is_none())
         };
         let is_payment_stale = |reference, was| {
-            self.payments.get(reference).map(|p| p.status) != was
-                && !planted!(statuses_are_not_checked)
+            let seen = |p: &Payment| Seen { status: p.status, version: p.version };
+            self.payments.get(reference).map(seen) != was && !planted!(statuses_are_not_checked)
         };
         let exceeded = net.pending_limits.iter().filter(|limit| {
             self.pending_seats(limit.holder, limit.at) > i64::from(limit.pending_max)
@@ -113,14 +114,22 @@ impl Rows {
         let flights = net.flights.iter().filter(|c| is_flight_stale(&c.after.id, c.was.version));
         let bookings = net.bookings.iter().filter(|c| {
             let is_paid_otherwise = c.was.is_none()
-                && self.paid_by.get(&c.after.payment_reference).is_some_and(|b| *b != c.after.id);
+                && self
+                    .order(&c.after.payment_reference)
+                    .iter()
+                    .any(|other| other.id != c.after.id && other.segment == c.after.segment);
             is_booking_stale(&c.after.id, c.was) || is_paid_otherwise
         });
         let payments = net.payments.iter().filter(|c| is_payment_stale(&c.after.reference, c.was));
+        let refunds = net.refunds.iter().filter(|c| {
+            self.refunds.get(&c.after.id).map(|refund| refund.status) != c.was
+                && !planted!(statuses_are_not_checked)
+        });
         Stale {
             flights: flights.map(|c| c.after.id).collect(),
             bookings: bookings.map(|c| c.after.id).collect(),
             payments: payments.map(|c| c.after.reference).collect(),
+            refunds: refunds.map(|c| c.after.id).collect(),
             keys: net
                 .idempotency
                 .iter()
@@ -161,6 +170,7 @@ impl Rows {
             let after = change.after;
             if let Some(row) = self.payments.get_mut(&after.reference) {
                 (row.status, row.updated_at) = (after.status, after.updated_at);
+                row.version = after.version;
             } else {
                 self.payments.insert(after.reference, after);
             }
@@ -170,10 +180,22 @@ impl Rows {
             if let Some(row) = self.bookings.get_mut(&after.id) {
                 self.earlier.insert(row.id, row.clone());
                 (row.status, row.failure_reason) = (after.status, after.failure_reason);
-                row.updated_at = after.updated_at;
+                (row.updated_at, row.version) = (after.updated_at, after.version);
+                if !after.cancelled.is_empty() {
+                    let passengers = row.passengers.take();
+                    *row = Booking { passengers, ..after };
+                }
             } else {
-                self.paid_by.insert(after.payment_reference, after.id);
+                self.paid_by.entry(after.payment_reference).or_default().push(after.id);
                 self.bookings.insert(after.id, after);
+            }
+        }
+        for change in net.refunds {
+            let after = change.after;
+            if let Some(row) = self.refunds.get_mut(&after.id) {
+                (row.status, row.updated_at) = (after.status, after.updated_at);
+            } else {
+                self.refunds.insert(after.id, after);
             }
         }
         self.keys.extend(net.idempotency.into_iter().map(|record| (record.name(), record)));

@@ -3,9 +3,9 @@
 mod commit;
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount, Timestamp, UserId,
-    route_key,
+    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, Flight, FlightId,
+    Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount,
+    Timestamp, UserId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
@@ -13,7 +13,7 @@ use airline_booking::rules::{
     Wanted,
 };
 use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -23,8 +23,8 @@ pub struct Rows {
     pub flights: BTreeMap<FlightId, Flight>,
     pub bookings: BTreeMap<BookingId, Booking>,
     pub payments: BTreeMap<PaymentReference, Payment>,
+    pub paid_by: BTreeMap<PaymentReference, BookingIds>,
     pub refunds: BTreeMap<RefundId, Refund>,
-    pub paid_by: BTreeMap<PaymentReference, BookingId>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,
     pub outbox: BTreeMap<i64, OutboxEntry>,
@@ -76,13 +76,18 @@ impl Rows {
         let keys = wanted.idempotency.iter().filter_map(|name| self.keys.get(name));
         let keys = keys.filter(|_| !planted!(keys_lapse_at_once));
         state.idempotency.extend(keys.map(|record| (record.name(), record.clone())));
-        let by_payment = wanted.payments.iter().filter_map(|reference| self.paid_by.get(reference));
-        let by_key = state.idempotency.values().map(|record| &record.booking_id);
-        let ids: Vec<BookingId> =
-            wanted.bookings.iter().chain(by_payment).chain(by_key).copied().collect();
-        for booking in ids.iter().filter_map(|id| self.bookings.get(id)) {
+        let requests = wanted.requests.iter().filter_map(|name| self.requests.get(name));
+        state.requests.extend(requests.map(|record| (record.request.name(), record.clone())));
+        let by_key = state.idempotency.values().map(|record| record.booking_id);
+        let by_request = state.requests.values().map(|record| BookingId(record.made));
+        let named = wanted.bookings.iter().copied().chain(by_key).chain(by_request);
+        let orders = named.filter_map(|id| Some(self.bookings.get(&id)?.payment_reference));
+        let orders: BTreeSet<_> = orders.chain(wanted.payments.iter().copied()).collect();
+        for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());
         }
+        let refunds = wanted.refunds.iter().filter_map(|id| self.refunds.get(id));
+        state.refunds.extend(refunds.map(|refund| (refund.id, refund.clone())));
         let references = state.paid_by.keys().chain(&wanted.payments);
         let payments: Vec<_> = references.filter_map(|r| self.payments.get(r)).cloned().collect();
         state.payments.extend(payments.into_iter().map(|payment| (payment.reference, payment)));
@@ -90,9 +95,13 @@ impl Rows {
             let seats = self.pending_seats(*holder, *at);
             state.pending.insert(*holder, i32::try_from(seats).unwrap_or(i32::MAX));
         }
-        let requests = wanted.requests.iter().filter_map(|name| self.requests.get(name));
-        state.requests.extend(requests.map(|record| (record.request.name(), record.clone())));
         state
+    }
+
+    /// The bookings that a payment pays.
+    pub fn order(&self, payment: &PaymentReference) -> Vec<&Booking> {
+        let ids = self.paid_by.get(payment).into_iter().flatten();
+        ids.filter_map(|id| self.bookings.get(id)).collect()
     }
 
     fn pending_seats(&self, holder: Holder, at: Timestamp) -> i64 {
@@ -199,12 +208,27 @@ impl Rows {
         }
     }
 
+    /// Writes the requests of refunds that are as they were read once more.
+    pub fn redrive_refunds(&mut self, requests: &[(Refund, OutboxEvent)], now: Timestamp) {
+        let mut due = Vec::new();
+        for (read, event) in requests {
+            let Some(row) = self.refunds.get_mut(&read.id) else { continue };
+            if (row.status, row.updated_at) == (read.status, read.updated_at) {
+                (row.updated_at, row.attempts) = (now, row.attempts + 1);
+                due.push(event.clone());
+            }
+        }
+        if !planted!(redrive_writes_no_request) {
+            self.publish(&due);
+        }
+    }
+
     /// Payments that wait for the gateway and last changed before then, each with its booking.
     pub fn unanswered(&self, before: Timestamp) -> Vec<(&Payment, &Booking)> {
         let waits = |p: &&Payment| waits_for_the_gateway(p) && p.updated_at < before;
         let open = self.payments.values().filter(waits);
-        open.filter_map(|p| Some((p, self.bookings.get(self.paid_by.get(&p.reference)?)?)))
-            .collect()
+        let first = |p: &Payment| self.order(&p.reference).into_iter().find(|b| b.segment == 1);
+        open.filter_map(|p| Some((p, first(p)?))).collect()
     }
 
     /// Gives a job to a session, unless another has it.

@@ -3,7 +3,7 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, PaymentReference, RefundId, UserId,
+    Booking, BookingId, BookingStatus, Order, OrderRecord, PaymentReference, RefundId, UserId,
 };
 use airline_booking::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
@@ -18,6 +18,17 @@ impl Bookings for SimStore {
                 .await;
         }
         self.read(|rows| rows.bookings.get(&id).cloned()).await
+    }
+
+    async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+        let order = |rows: &Rows| {
+            let payment = rows.bookings.get(&of)?.payment_reference;
+            let bookings = rows.order(&payment).into_iter().cloned().collect();
+            let order = Order::of(bookings, rows.payments.get(&payment)?.clone())?;
+            let refunds = rows.refunds.values().filter(|refund| refund.payment == payment);
+            Some(OrderRecord { order, refunds: refunds.cloned().collect() })
+        };
+        self.read(order).await
     }
 
     async fn bookings_of_user(
@@ -45,7 +56,7 @@ impl Bookings for SimStore {
         let asked = |rows: &Rows| {
             let asked = |reference: &PaymentReference| {
                 let payment = rows.payments.get(reference)?;
-                let booking = rows.bookings.get(rows.paid_by.get(reference)?)?;
+                let booking = *rows.order(reference).first()?;
                 let asked = PaymentAsked {
                     amount: payment.amount,
                     currency: payment.currency,

@@ -46,12 +46,18 @@ impl Commits for SimStore {
         bookings: &[BookingId],
     ) -> Result<Located, StoreError> {
         let locate = |rows: &Rows| {
-            let flight = |id: &BookingId| rows.bookings.get(id).map(|booking| booking.flight_id);
-            let of_payment = |p: &PaymentReference| Some((*p, flight(rows.paid_by.get(p)?)?));
-            Located {
-                payments: payments.iter().filter_map(of_payment).collect(),
-                bookings: bookings.iter().filter_map(|id| Some((*id, flight(id)?))).collect(),
+            let mut located = Located::default();
+            for payment in payments {
+                for booking in rows.order(payment) {
+                    located.add_payment(*payment, booking.flight_id);
+                }
             }
+            for booking in bookings.iter().filter_map(|id| rows.bookings.get(id)) {
+                for other in rows.order(&booking.payment_reference) {
+                    located.add_booking(booking.id, other.flight_id);
+                }
+            }
+            located
         };
         self.read(locate).await
     }

@@ -10,7 +10,11 @@ use airline_booking::store::{BACKLOG_MAX, Backlog, Maintenance, Page, Position, 
 use async_trait::async_trait;
 
 /// The rows after a position, and where the next page begins.
-fn page<T>(mut rows: Vec<(Position, T)>, after: Option<&Position>, limit: usize) -> Page<T> {
+pub(super) fn page<T>(
+    mut rows: Vec<(Position, T)>,
+    after: Option<&Position>,
+    limit: usize,
+) -> Page<T> {
     rows.sort_by(|(one, _), (other, _)| one.cmp(other));
     rows.retain(|(position, _)| after.is_none_or(|after| position > after));
     rows.truncate(limit);
@@ -31,7 +35,10 @@ impl Maintenance for SimStore {
     ) -> Result<Page<PaymentReference>, StoreError> {
         let lapsed = |rows: &Rows| {
             let lapsed = rows.bookings.values().filter(|booking| {
-                booking.status == BookingStatus::Pending && booking.hold_expires_at <= now
+                let is_first = booking.segment == 1;
+                is_first
+                    && booking.status == BookingStatus::Pending
+                    && booking.hold_expires_at <= now
             });
             let row = |b: &Booking| {
                 (Position::at(b.hold_expires_at, b.payment_reference), b.payment_reference)

@@ -11,6 +11,7 @@ mod maintenance;
 mod operations;
 mod outbox;
 mod personal;
+mod refunds;
 
 use super::chance::{Chance, Fault};
 use super::process::Process;

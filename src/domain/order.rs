@@ -1,0 +1,68 @@
+//! An order: bookings of one party, each on another flight, that are paid together.
+
+use super::{Booking, BookingId, BookingStatus, Money, Payment, Refund, UserId};
+use smallvec::SmallVec;
+
+/// Maximum number of segments of an order.
+pub const SEGMENTS_MAX: usize = 8;
+
+/// An order and its payment. On the wire it is an itinerary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its bookings, by segment; never empty.
+    pub bookings: SmallVec<[Booking; 1]>,
+    /// What pays for all of them.
+    pub payment: Payment,
+}
+
+impl Order {
+    /// An order of bookings in any order; `None` without bookings.
+    pub fn of(mut bookings: SmallVec<[Booking; 1]>, payment: Payment) -> Option<Self> {
+        bookings.sort_by_key(|booking| booking.segment);
+        (!bookings.is_empty()).then_some(Self { bookings, payment })
+    }
+
+    /// Its first booking.
+    pub fn first(&self) -> &Booking {
+        &self.bookings[0]
+    }
+
+    /// Its id: that of its first booking.
+    pub fn id(&self) -> BookingId {
+        let Booking { order_id, .. } = self.first();
+        *order_id
+    }
+
+    /// The user who ordered.
+    pub fn user(&self) -> UserId {
+        self.first().user_id
+    }
+
+    /// The booking with this id.
+    pub fn booking(&self, id: BookingId) -> Option<&Booking> {
+        self.bookings.iter().find(|booking| booking.id == id)
+    }
+
+    /// Pending and failed as its bookings are; completed while one booking is; else cancelled.
+    pub fn status(&self) -> BookingStatus {
+        let has = |status| self.bookings.iter().any(|booking| booking.status == status);
+        [BookingStatus::Pending, BookingStatus::Completed, BookingStatus::Cancelled]
+            .into_iter()
+            .find(|status| has(*status))
+            .unwrap_or(BookingStatus::Failed)
+    }
+
+    /// The price of everything in it, as it was ordered.
+    pub fn total_price(&self) -> Money {
+        self.payment.amount
+    }
+}
+
+/// An order as callers read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRecord {
+    /// The order, with its passengers.
+    pub order: Order,
+    /// Its refunds, oldest first.
+    pub refunds: Vec<Refund>,
+}
