@@ -244,11 +244,13 @@ impl Sweeper {
 
 /// The gauges of the store's backlog.
 fn backlog_gauges(backlog: &Backlog, now: Timestamp) -> BacklogGauges {
-    let age = backlog.outbox_since.map(|since| (now - since).as_seconds_f64());
+    let age = |since: Option<Timestamp>| since.map_or(0.0, |since| (now - since).as_seconds_f64());
     BacklogGauges {
         outbox: backlog.outbox,
-        outbox_age: age.unwrap_or_default(),
+        outbox_age: age(backlog.outbox_since),
         stuck_bookings: backlog.stuck_bookings,
         unanswered_payments: backlog.unanswered_payments,
+        unanswered_refunds: backlog.unanswered_refunds,
+        refund_age: age(backlog.unanswered_refunds_since),
     }
 }

@@ -10,6 +10,7 @@ use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
 use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -214,8 +215,12 @@ async fn queues_and_dead_letters_have_metrics() {
     assert_eq!(app.bus.take_dead_letters().len(), 1);
 
     // A group does not commit its message, so it stays in the outbox; and the gateway does not
-    // answer, so a booking stays pending past its hold.
+    // answer, so a booking stays pending past its hold, and a refund unanswered.
+    let paid = app.book(flight, 1).await.booking_id();
     app.run_until_idle().await;
+    app.post(&format!("/api/v1/bookings/{paid}/cancel"), &json!({})).await;
+    app.run_until_idle().await;
+    assert_eq!(app.database.plant("UPDATE refunds SET status = 'requested'").await, 1);
     let mut slow = app.bus.consume(Topic::AirlineEvents, "slow").await.expect("a consumer");
     app.gateway.close();
     app.book(flight, 1).await.booking_id();
@@ -232,6 +237,8 @@ async fn queues_and_dead_letters_have_metrics() {
             ("outbox_oldest_age_seconds", &[], 310.0),
             ("bookings_stuck", &[], 1.0),
             ("payments_unanswered", &[], 1.0),
+            ("refunds_unanswered", &[], 1.0),
+            ("refunds_oldest_age_seconds", &[], 310.0),
         ],
     );
     assert!(after.sum("db_pool_connections", &["state=\"idle\""]) > 0.0);
@@ -249,7 +256,13 @@ async fn queues_and_dead_letters_have_metrics() {
     app.run_until_idle().await;
     app.app.sweeper.measure_backlog(app.clock.now()).await;
     let rested = Told::by(&app).await;
-    for name in ["outbox_depth", "outbox_oldest_age_seconds", "bookings_stuck"] {
+    for name in [
+        "outbox_depth",
+        "outbox_oldest_age_seconds",
+        "bookings_stuck",
+        "refunds_unanswered",
+        "refunds_oldest_age_seconds",
+    ] {
         assert_eq!(rested.count(name, &[]), 0, "{name}");
     }
     app.app.start_sweeper();

@@ -52,8 +52,8 @@ pub trait Maintenance: Leases {
     /// how many.
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
-    /// Counts bookings still pending though their hold ended at or before `lapsed`, payments unanswered
-    /// since `asked`, and the outbox. A booking is pending while its payment is `requested`: a store may count
+    /// Counts bookings still pending though their hold ended at or before `lapsed`, payments and refunds
+    /// unanswered since `asked`, and the outbox. A booking is pending while its payment is `requested`: a store may count
     /// either, by the index that it has. Each count stops at [`BACKLOG_MAX`] and uses an index, so that the
     /// call can be made every few seconds.
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError>;
@@ -74,6 +74,10 @@ pub struct Backlog {
     pub stuck_bookings: i64,
     /// Payments without an answer for too long.
     pub unanswered_payments: i64,
+    /// Refunds without an answer for too long, however often they were requested again.
+    pub unanswered_refunds: i64,
+    /// When the oldest of them was first requested.
+    pub unanswered_refunds_since: Option<Timestamp>,
 }
 
 /// A part of what the sweeper looks for.

@@ -30,6 +30,10 @@ pub struct BacklogGauges {
     pub stuck_bookings: i64,
     /// Payments without an answer for too long.
     pub unanswered_payments: i64,
+    /// Refunds without an answer for too long.
+    pub unanswered_refunds: i64,
+    /// Age of the oldest of them, in seconds.
+    pub refund_age: f64,
 }
 
 /// Returns the use of each pool.
@@ -43,6 +47,8 @@ pub(super) struct StoreGauges {
     outbox_age: Gauge,
     stuck_bookings: IntGauge,
     unanswered_payments: IntGauge,
+    unanswered_refunds: IntGauge,
+    refund_age: Gauge,
     violations: IntGaugeVec,
     jobs: IntGaugeVec,
     connections: IntGaugeVec,
@@ -74,6 +80,14 @@ impl StoreGauges {
             unanswered_payments: registrar.gauge(
                 "payments_unanswered",
                 "Payments without an answer for too long; set by the process that sweeps.",
+            ),
+            unanswered_refunds: registrar.gauge(
+                "refunds_unanswered",
+                "Refunds without an answer for too long; set by the process that sweeps.",
+            ),
+            refund_age: registrar.float_gauge(
+                "refunds_oldest_age_seconds",
+                "Age of the oldest of the unanswered refunds; set by the process that sweeps.",
             ),
             violations: registrar.gauges(
                 "invariant_violations",
@@ -123,6 +137,8 @@ impl StoreGauges {
         self.outbox_age.set(backlog.outbox_age.max(0.0));
         self.stuck_bookings.set(backlog.stuck_bookings);
         self.unanswered_payments.set(backlog.unanswered_payments);
+        self.unanswered_refunds.set(backlog.unanswered_refunds);
+        self.refund_age.set(backlog.refund_age.max(0.0));
     }
 
     pub(super) fn set_violations(&self, invariant: &str, flights: usize) {

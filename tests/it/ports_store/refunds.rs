@@ -2,7 +2,7 @@
 
 use super::Fixture;
 use crate::support::TestDatabase;
-use airline_booking::domain::{Money, RefundId, RefundStatus};
+use airline_booking::domain::{Money, RefundId, RefundStatus, Timestamp};
 use airline_booking::rules::{Command, Hold};
 use airline_booking::store::RefundAsked;
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::collections::HashMap;
 on_each_store! {
     refunds_are_read_by_id_with_their_payment_s_currency
     unknown_and_unreadable_refunds_are_left_out
+    unanswered_refunds_are_counted_with_the_age_of_the_oldest
 }
 
 /// A booking's row and its payment's.
@@ -67,4 +68,26 @@ async fn unknown_and_unreadable_refunds_are_left_out(on: Fixture) {
     let read = on.store.refunds_asked(&ids).await.expect("refunds");
     assert_eq!(read.into_keys().collect::<Vec<_>>(), [sound]);
     assert_eq!(on.store.unreadable()["refunds"], 1);
+}
+
+async fn unanswered_refunds_are_counted_with_the_age_of_the_oldest(on: Fixture) {
+    let hold = held(&on).await;
+    let look = async |asked| {
+        let backlog = on.store.backlog(on.now, asked).await.expect("a backlog");
+        (backlog.unanswered_refunds, backlog.unanswered_refunds_since)
+    };
+    owe(&on, &hold, 1, "done").await;
+    owe(&on, &hold, 2, "failed").await;
+    assert_eq!(look(on.now).await, (0, None));
+    owe(&on, &hold, 3, "requested").await;
+    owe(&on, &hold, 4, "requested").await;
+    // A repeated request makes it no younger.
+    let later = match on.database {
+        TestDatabase::Sqlite(_) => "9999999999999999",
+        TestDatabase::Postgres(_) => "timestamp '2200-01-01'",
+    };
+    on.database.plant(&format!("UPDATE refunds SET updated_at = {later}")).await;
+    let epoch = Timestamp::UNIX_EPOCH;
+    assert_eq!(look(on.now).await, (2, Some(epoch)));
+    assert_eq!(look(epoch).await, (0, None), "too young");
 }

@@ -79,19 +79,26 @@ UPDATE payments SET updated_at = instant($4)
   FROM free WHERE payments.reference = free.reference
 RETURNING payments.reference";
 
-const BACKLOG: &str = "
+pub(in crate::store::postgres) const BACKLOG: &str = "
 SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
          WHERE status = 'requested' AND hold_expires_at <= instant($1) LIMIT $3) AS h),
        (SELECT count(*) FROM (SELECT 1 FROM payments
          WHERE status IN ('requested', 'reversal_requested')
            AND updated_at < instant($2) LIMIT $3) AS p),
        (SELECT coalesce(sum(messages), 0) FROM
-         (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o)";
+         (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o),
+       r.refunds, r.since
+  FROM (SELECT count(*) AS refunds, micros(min(created_at)) AS since FROM
+         (SELECT created_at FROM refunds
+           WHERE status = 'requested' AND created_at < instant($2) LIMIT $3) AS u) AS r";
 
 const OUTGROWN: &str = "
 SELECT relname::text FROM pg_class
  WHERE oid = ANY ($1::regclass[])
    AND pg_relation_size(oid) > $2 * greatest(relpages, $3) * current_setting('block_size')::bigint";
+
+/// The columns of [`BACKLOG`], in their order.
+type BacklogRow = (i64, i64, i64, i64, Option<i64>);
 
 #[async_trait]
 impl Maintenance for PostgresStore {
@@ -155,12 +162,19 @@ impl Maintenance for PostgresStore {
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         let counts =
             sqlx::query_as(BACKLOG).bind(micros(lapsed)).bind(micros(asked)).bind(BACKLOG_MAX);
-        let (stuck_bookings, unanswered_payments, outbox): (i64, i64, i64) =
+        let (stuck_bookings, unanswered_payments, outbox, unanswered_refunds, oldest_refund): BacklogRow =
             self.guard.bound(counts.fetch_one(&self.primary)).await?;
         let oldest = sqlx::query_scalar("SELECT micros(since) FROM outbox ORDER BY id LIMIT 1");
         let since: Option<i64> = self.guard.bound(oldest.fetch_optional(&self.primary)).await?;
         let outbox_since = since.and_then(instant);
-        Ok(Backlog { outbox, outbox_since, stuck_bookings, unanswered_payments })
+        Ok(Backlog {
+            outbox,
+            outbox_since,
+            stuck_bookings,
+            unanswered_payments,
+            unanswered_refunds,
+            unanswered_refunds_since: oldest_refund.and_then(instant),
+        })
     }
 
     /// The database analyzes tables by itself, but a minute late. Until then a plan made while a table

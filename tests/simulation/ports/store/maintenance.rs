@@ -3,7 +3,7 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, FlightId, Payment, PaymentReference, Timestamp,
+    Booking, BookingId, BookingStatus, FlightId, Payment, PaymentReference, RefundStatus, Timestamp,
 };
 use airline_booking::rules::OutboxEvent;
 use airline_booking::store::{BACKLOG_MAX, Backlog, Maintenance, Page, Position, StoreError};
@@ -126,6 +126,8 @@ impl Maintenance for SimStore {
                 .filter(|b| b.status == BookingStatus::Pending && b.hold_expires_at <= lapsed)
                 .count() as i64,
             unanswered_payments: rows.unanswered(asked).len() as i64,
+            unanswered_refunds: unanswered_refunds(rows, asked).count() as i64,
+            unanswered_refunds_since: unanswered_refunds(rows, asked).min(),
         };
         self.read(count).await
     }
@@ -133,4 +135,10 @@ impl Maintenance for SimStore {
     async fn renew_statistics(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// When each refund that is unanswered since `asked` was first requested.
+fn unanswered_refunds(rows: &Rows, asked: Timestamp) -> impl Iterator<Item = Timestamp> {
+    let open = rows.refunds.values().filter(|refund| refund.status == RefundStatus::Requested);
+    open.map(|refund| refund.created_at).filter(move |at| *at < asked)
 }
