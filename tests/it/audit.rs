@@ -1,7 +1,7 @@
 //! Each planted violation is found and reported under its invariant.
 
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::{TestApp, TestDatabase, booking, flight};
+use crate::support::{TestApp, TestDatabase, booking, eventually, flight};
 use serde_json::Value;
 
 #[tokio::test]
@@ -38,6 +38,113 @@ async fn each_planted_violation_is_found() {
         let found = app.violations().await;
         let named = format!("invariant: \"{invariant}\"");
         assert!(found.iter().any(|finding| finding.contains(&named)), "{statement}: {found:?}");
+        app.abandon();
+    }
+}
+
+/// The smallest amount, as the database counts it.
+fn paisa(database: &TestDatabase) -> &'static str {
+    match database {
+        TestDatabase::Sqlite(_) => "1",
+        TestDatabase::Postgres(_) => "0.01",
+    }
+}
+
+/// Damage to orders, and what the rule that names it says.
+const DAMAGED_ORDERS: [(&str, &str); 19] = [
+    (
+        "DELETE FROM bookings WHERE segment = 2 AND status = 'completed'",
+        "each segment of one order",
+    ),
+    ("DELETE FROM bookings WHERE segment = 1 AND status = 'failed'", "each segment of one order"),
+    ("UPDATE bookings SET segments = 3 WHERE segment = 2", "each segment of one order"),
+    ("UPDATE bookings SET user_id = 9 WHERE segment = 2", "each segment of one order"),
+    ("UPDATE bookings SET order_id = 9999 WHERE segment = 2", "each segment of one order"),
+    ("UPDATE refunds SET amount = amount + PAISA", "a captured payment is the price"),
+    ("DELETE FROM refunds", "a captured payment is the price"),
+    (
+        "UPDATE bookings SET status = 'cancelled' WHERE status = 'completed'",
+        "a captured payment is the price",
+    ),
+    (
+        "UPDATE bookings SET booking_price = booking_price - PAISA WHERE status = 'completed'",
+        "a captured payment is the price",
+    ),
+    (
+        "UPDATE bookings SET booking_price = booking_price + PAISA
+          WHERE status = 'failed' AND segment = 2",
+        "the price of all that it would have paid",
+    ),
+    ("DELETE FROM gateway_refunds", "the gateway has made what we call refunded"),
+    (
+        "UPDATE gateway_refunds SET amount = amount - PAISA",
+        "the gateway has made what we call refunded",
+    ),
+    (
+        "UPDATE gateway_refunds SET id = 'REF-00000000000000000000000000000009'",
+        "what the gateway refunded was requested here",
+    ),
+    (
+        "UPDATE bookings SET status = 'failed', failure_reason = 'hold_expired'
+          WHERE status = 'completed' AND segment = 2",
+        "the payment of a completed booking is captured, that of a failed one is not",
+    ),
+    (
+        "UPDATE bookings SET status = 'pending' WHERE status = 'completed' AND segment = 2",
+        "pending if and only if its payment is requested",
+    ),
+    (
+        "UPDATE bookings SET status = 'completed' WHERE status = 'pending' AND segment = 2",
+        "bookings of an order that is not paid have one status",
+    ),
+    (
+        "UPDATE bookings SET status = 'cancelled', failure_reason = NULL
+          WHERE status = 'failed' AND segment = 2",
+        "bookings of an order that is not paid have one status",
+    ),
+    (
+        "UPDATE refunds SET payment_reference_id =
+                (SELECT reference FROM payments WHERE status = 'declined')",
+        "a refund gives back money of a captured payment",
+    ),
+    (
+        "UPDATE refunds SET booking_id = (SELECT min(id) FROM bookings WHERE status = 'failed')",
+        "a refund gives back money of a captured payment",
+    ),
+];
+
+/// An order that lost a segment, one that is whole, a declined one and a pending one.
+async fn app_with_orders() -> TestApp {
+    let app = TestApp::start().await;
+    let flights = app.add_row_of_flights::<2>(10).await;
+    let refunded = app.order(&flights, 2, "pm_card_visa").await.id();
+    app.order(&flights, 1, "pm_card_visa").await;
+    app.order(&flights, 1, "pm_card_declined").await;
+    app.run_until_idle().await;
+    app.cancel_segment(refunded, 2).await;
+    eventually("a refund that is done", async || {
+        let done = "UPDATE refunds SET attempts = attempts WHERE status = 'done'";
+        let done = app.database.plant(done).await;
+        if done == 1 { Ok(()) } else { Err(done) }
+    })
+    .await;
+    app.run_until_idle().await;
+    app.gateway.close();
+    app.order(&flights, 1, "pm_card_visa").await;
+    app.run_until_idle().await;
+    app
+}
+
+#[tokio::test]
+async fn each_damage_to_an_order_is_named_by_its_own_rule() {
+    for (damage, rule) in DAMAGED_ORDERS {
+        let app = app_with_orders().await;
+        assert_eq!(app.violations().await, Vec::<String>::new());
+        let damage = damage.replace("PAISA", paisa(&app.database));
+        assert!(app.database.plant(&damage).await > 0, "{damage} changed nothing");
+        let found = app.violations().await;
+        let is_named = found.iter().any(|f| f.contains("\"I4\"") && f.contains(rule));
+        assert!(is_named, "{damage}: {found:?}");
         app.abandon();
     }
 }

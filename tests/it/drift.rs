@@ -95,6 +95,7 @@ async fn a_booking_that_disagrees_with_its_payment_is_reported_until_they_agree(
             "UPDATE gateway_ledger SET amount = amount + 1",
             "UPDATE gateway_ledger SET amount = amount - 1",
         ),
+        ("UPDATE bookings SET status = 'pending'", "UPDATE bookings SET status = 'completed'"),
         (
             "UPDATE gateway_ledger SET state = 'refunded'",
             "UPDATE gateway_ledger SET state = 'captured'",
@@ -117,6 +118,50 @@ async fn a_booking_that_disagrees_with_its_payment_is_reported_until_they_agree(
         app.database.plant(&of_first(broken)).await;
         assert_eq!(unpaid(&app, &mut drift).await, "1", "{broken}");
         app.database.plant(&of_first(repaired)).await;
+        assert_eq!(unpaid(&app, &mut drift).await, "0", "{repaired}");
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_money_does_not_add_up_is_reported_with_each_of_its_bookings() {
+    for (broken, repaired, bookings) in [
+        (
+            "UPDATE bookings SET booking_price = booking_price + 1 WHERE segment = 1",
+            "UPDATE bookings SET booking_price = booking_price - 1 WHERE segment = 1",
+            "3",
+        ),
+        ("UPDATE refunds SET amount = amount + 1", "UPDATE refunds SET amount = amount - 1", "3"),
+        (
+            "UPDATE gateway_refunds SET amount = amount - 1",
+            "UPDATE gateway_refunds SET amount = amount + 1",
+            "3",
+        ),
+        (
+            "UPDATE bookings SET status = 'pending' WHERE segment = 1",
+            "UPDATE bookings SET status = 'completed' WHERE segment = 1",
+            "3",
+        ),
+    ] {
+        let app = TestApp::start().await;
+        let flights = app.add_row_of_flights::<3>(10).await;
+        let order = app.order(&flights, 2, "pm_card_visa").await.id();
+        app.book(flights[0], 1).await.booking_id();
+        app.run_until_idle().await;
+        app.cancel_segment(order, 3).await;
+        app.run_until_idle().await;
+        let mut drift = Drift::default();
+        assert_eq!(unpaid(&app, &mut drift).await, "0");
+        let of_order = |what: &str| {
+            let (set, rest) = what.split_once(" WHERE ").unwrap_or((what, "true"));
+            let column =
+                if what.contains("gateway") { "reference" } else { "payment_reference_id" };
+            let payment = "(SELECT payment_reference_id FROM bookings ORDER BY id LIMIT 1)";
+            format!("{set} WHERE {rest} AND {column} = {payment}")
+        };
+        app.database.plant(&of_order(broken)).await;
+        assert_eq!(unpaid(&app, &mut drift).await, bookings, "{broken}");
+        app.database.plant(&of_order(repaired)).await;
         assert_eq!(unpaid(&app, &mut drift).await, "0", "{repaired}");
         app.finish().await;
     }

@@ -47,19 +47,25 @@ pub struct PaymentsCompared {
     pub also: Vec<BookingId>,
 }
 
-/// Whether the captured payment of a booking is the price of what it sold and its refunds, no other payment
-/// has a completed booking, and the simulated gateway has captured that amount. An empty ledger is ignored:
-/// then another provider takes the payments.
+/// Whether a booking is pending exactly if its payment is requested, its captured payment is the price of what
+/// it sold and its refunds, no other payment has a completed booking, and the simulated gateway has captured
+/// that amount and made the refunds that are done. An empty ledger is ignored: then another provider takes the
+/// payments.
 macro_rules! agrees {
     () => {
-        "(CASE WHEN coalesce(p.status, '') <> 'captured' THEN b.status <> 'completed'
+        "((b.status = 'pending') = (coalesce(p.status, '') = 'requested')
+          AND CASE WHEN coalesce(p.status, '') <> 'captured' THEN b.status <> 'completed'
                ELSE b.status <> 'failed' AND p.amount =
                     (SELECT coalesce(sum(o.booking_price), 0) FROM bookings AS o
                       WHERE o.payment_reference_id = p.reference AND o.status = 'completed')
                   + (SELECT coalesce(sum(r.amount), 0) FROM refunds AS r
                       WHERE r.payment_reference_id = p.reference) END
           AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted'
-               OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount)
+               OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount
+                   AND NOT EXISTS (
+                       SELECT 1 FROM refunds AS r LEFT JOIN gateway_refunds AS m ON m.id = r.id
+                        WHERE r.payment_reference_id = p.reference AND r.status = 'done'
+                          AND m.amount IS DISTINCT FROM r.amount))
                OR NOT EXISTS (SELECT 1 FROM gateway_ledger)))"
     };
 }

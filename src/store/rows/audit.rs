@@ -74,19 +74,45 @@ pub(in crate::store) const RULES: &[Rule] = &[
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = p.reference
                   WHERE p.status <> 'captured' AND p.amount IS DISTINCT FROM b.price
-                    AND NOT EXISTS (SELECT 1 FROM refunds AS r
-                                     WHERE r.payment_reference_id = p.reference)",
+                    AND NOT (p.status = 'reversed' AND
+                             EXISTS (SELECT 1 FROM refunds AS r
+                                      WHERE r.payment_reference_id = p.reference))",
     },
     Rule {
         invariant: "I4",
-        rule: "a payment pays each segment of its order once",
+        rule: "a payment pays each segment of one order, and no other booking",
         checked: "SELECT count(*) FROM payments",
+        // The database keeps a payment from paying a segment twice.
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN (SELECT payment_reference_id, count(*) AS bookings,
-                                     max(segments) AS segments, count(DISTINCT user_id) AS users
+                                     min(segments) AS fewest, max(segments) AS most,
+                                     min(segment) AS first, max(segment) AS last,
+                                     min(user_id) = max(user_id) AS is_one_user,
+                                     min(coalesce(order_id, id)) = max(coalesce(order_id, id))
+                                         AS is_one_order
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = p.reference
-                  WHERE b.bookings IS DISTINCT FROM b.segments OR b.users IS DISTINCT FROM 1",
+                  WHERE (b.bookings = b.fewest AND b.fewest = b.most AND b.first = 1
+                         AND b.last = b.most AND b.is_one_user AND b.is_one_order) IS NOT TRUE",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "bookings of an order that is not paid have one status",
+        checked: "SELECT count(*) FROM payments WHERE status <> 'captured'",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   JOIN bookings AS b ON b.payment_reference_id = p.reference
+                  WHERE p.status <> 'captured'
+                  GROUP BY p.reference HAVING min(b.status) <> max(b.status)",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a refund gives back money of a captured payment, for a booking that it paid",
+        checked: "SELECT count(*) FROM refunds",
+        broken: "SELECT 'refund ' || r.id FROM refunds AS r
+                   LEFT JOIN payments AS p ON p.reference = r.payment_reference_id
+                   LEFT JOIN bookings AS b ON b.id = r.booking_id
+                  WHERE coalesce(p.status, '') NOT IN ('captured', 'reversed')
+                     OR b.payment_reference_id IS DISTINCT FROM r.payment_reference_id",
     },
     Rule {
         invariant: "I4",
@@ -141,7 +167,8 @@ pub(in crate::store) const RULES: &[Rule] = &[
         checked: "SELECT count(*) FROM gateway_refunds",
         broken: "SELECT 'refund ' || g.id FROM gateway_refunds AS g
                    LEFT JOIN refunds AS r ON r.id = g.id
-                  WHERE r.amount IS DISTINCT FROM g.amount",
+                  WHERE r.amount IS DISTINCT FROM g.amount
+                     OR r.payment_reference_id IS DISTINCT FROM g.reference",
     },
     Rule {
         invariant: "I5",

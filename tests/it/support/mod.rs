@@ -12,6 +12,7 @@ mod gateway;
 pub mod jwt;
 pub mod kafka;
 pub mod members;
+pub mod orders;
 pub mod people;
 pub mod process;
 pub mod proxy;
