@@ -26,12 +26,16 @@ fn parameters(statement: &str) -> anyhow::Result<Parameters> {
             ("bigint, bigint, text, bigint", "4711, 9223372036854775807, NULL, 101", false)
         }
         // Microseconds: the year 2100.
-        "lapsed_holds" | "unanswered_payments" => {
+        "lapsed_holds" | "unanswered_payments" | "unanswered_refunds" => {
             ("bigint, bigint, text, bigint", "4102444800000000, NULL, '', 1000", true)
         }
         "stranded_bookings" => ("bigint, bigint, bigint", "1000, -1, -1", true),
         "outbox" => {
             ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1", true)
+        }
+        "backlog" => ("bigint, bigint, bigint", "4102444800000000, 4102444800000000, 100000", true),
+        "count_seats" | "compare_payments" => {
+            ("bigint, bigint, bigint, bigint[]", "256, 4711, 256, '{}'", false)
         }
         other => anyhow::bail!("no parameters for {other}"),
     };

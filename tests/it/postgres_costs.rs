@@ -3,7 +3,8 @@
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::clock::SystemClock;
-use sqlx::{Connection, PgConnection};
+use airline_booking::store::postgres::WATCHED;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,5 +83,79 @@ async fn reading_payment_requests_skips_waiting_events() {
         let plan = plan.join("\n");
         assert!(plan.contains("outbox_by_lane"), "{plan}");
         assert!(!plan.contains("Rows Removed by Filter"), "{plan}");
+    }
+}
+
+/// 30,000 orders of two flights, each tenth with a refund.
+const MANY_ORDERS: [&str; 6] = [
+    "INSERT INTO flights (id, source, destination, route, timestamp, available_seats, total_seats,
+                          price, currency, created_at, updated_at)
+     SELECT n, 'A', 'B', 'a#b', 'epoch', 9, 9, 10, 'INR', 'epoch', 'epoch'
+       FROM generate_series(1, 20000) AS n",
+    "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
+     SELECT 'PAY-' || n, 20, 'INR', 'pm_card_visa', 'captured', 'epoch', 'epoch'
+       FROM generate_series(1, 30000) AS n",
+    "INSERT INTO bookings (id, flight_id, user_id, status, payment_reference_id, booking_price,
+                           seats_booked, hold_expires_at, created_at, updated_at, order_id, segment,
+                           segments)
+     SELECT 2 * n + s, 1 + (n * 7919 + s) % 20000, n, 'completed', 'PAY-' || n, 10, 1, 'epoch',
+            'epoch', 'epoch', CASE s WHEN 1 THEN 2 * n END, s + 1, 2
+       FROM generate_series(1, 30000) AS n, generate_series(0, 1) AS s",
+    "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+     SELECT reference, amount, method, status, updated_at FROM payments",
+    "INSERT INTO refunds (id, payment_reference_id, booking_id, amount, reason, status, created_at,
+                          updated_at)
+     SELECT 'REF-' || n, 'PAY-' || n, 2 * n, 10, 'traveller', 'done', 'epoch', 'epoch'
+       FROM generate_series(1, 30000, 10) AS n",
+    "INSERT INTO gateway_refunds (id, reference, amount, updated_at)
+     SELECT id, payment_reference_id, amount, updated_at FROM refunds",
+];
+
+/// Maximum pages that a statement touches. The drift check touches most: some twenty for each of 512 bookings. A
+/// statement that looks at every row of these tables touches more.
+const PAGES_MAX: u64 = 20_000;
+
+/// The types and values of a watched statement's parameters.
+fn parameters(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "bookings_of_user" => ("bigint, bigint, text, bigint", "7, 9223372036854775807, NULL, 101"),
+        "lapsed_holds" | "unanswered_payments" | "unanswered_refunds" => {
+            ("bigint, bigint, text, bigint", "4102444800000000, NULL, '', 1000")
+        }
+        "stranded_bookings" => ("bigint, bigint, bigint", "1000, -1, -1"),
+        "outbox" => ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1"),
+        "backlog" => ("bigint, bigint, bigint", "4102444800000000, 4102444800000000, 100000"),
+        "count_seats" | "compare_payments" => {
+            ("bigint, bigint, bigint, bigint[]", "256, 4711, 256, '{9, 99}'")
+        }
+        other => panic!("no parameters for {other}"),
+    }
+}
+
+#[tokio::test]
+async fn no_watched_statement_reads_a_whole_table() {
+    let database = TestDatabase::postgres().await;
+    for rows in MANY_ORDERS {
+        assert!(database.plant(rows).await > 0);
+    }
+    let mut connection = PgConnection::connect(&database.url()).await.expect("a connection");
+    let session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
+                   SET jit = off; ANALYZE";
+    sqlx::raw_sql(session).execute(&mut connection).await.expect("a session");
+    for (name, statement) in WATCHED {
+        let (types, values) = parameters(name);
+        let prepare = AssertSqlSafe(format!("PREPARE {name} ({types}) AS {statement}"));
+        sqlx::raw_sql(prepare).execute(&mut connection).await.expect("prepared");
+        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE {name} ({values})");
+        let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await;
+        let plan: Vec<String> = plan.expect("a plan").iter().map(|row| row.get(0)).collect();
+        // The first line of buffers counts the pages of the whole statement.
+        let buffers = plan.iter().find(|line| line.trim().starts_with("Buffers:"));
+        let words = buffers.map(|line| line.split([' ', '='])).into_iter().flatten();
+        let pages: u64 = words.filter_map(|word| word.parse::<u64>().ok()).sum();
+        // The table of the unit of money has one row.
+        let is_walk = |line: &String| line.contains("Seq Scan") && !line.contains("money_unit");
+        let walks = plan.iter().any(is_walk);
+        assert!(!walks && pages < PAGES_MAX, "{name}: {pages} pages\n{}", plan.join("\n"));
     }
 }

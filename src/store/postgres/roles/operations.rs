@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 /// One statement, so that all counts are of the same moment. The flights are an array, whose size the
 /// planner does not guess: for a large guess it would read every flight.
-const COUNT_SEATS: &str = "
+pub(in crate::store::postgres) const COUNT_SEATS: &str = "
 SELECT f.id, f.total_seats::bigint, f.available_seats::bigint, f.held_seats::bigint,
        f.blocked_seats::bigint, b.pending, b.completed
   FROM flights AS f
@@ -29,7 +29,7 @@ SELECT f.id, f.total_seats::bigint, f.available_seats::bigint, f.held_seats::big
        UNION (SELECT id FROM flights WHERE id > $2 ORDER BY id LIMIT $3)
        UNION SELECT unnest($4::bigint[])))";
 
-const COMPARE_PAYMENTS: &str = concat!(
+pub(in crate::store::postgres) const COMPARE_PAYMENTS: &str = concat!(
     "SELECT b.id, ",
     agrees!(),
     " FROM bookings AS b

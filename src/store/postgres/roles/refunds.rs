@@ -13,7 +13,7 @@ use crate::store::{Page, Position, RefundDue, Refunds, StoreError};
 use async_trait::async_trait;
 use std::collections::HashMap;
 
-const UNANSWERED: &str = concat!(
+pub(in crate::store::postgres) const UNANSWERED: &str = concat!(
     "SELECT ",
     refund_columns!(),
     " FROM refunds
