@@ -52,7 +52,7 @@ impl CommandStore {
                     SqliteStore::require_writable(file)?;
                 }
                 let store = if adopt {
-                    SqliteStore::open(file, config.currency).await?
+                    SqliteStore::open_to_migrate(file, config.currency).await?
                 } else {
                     SqliteStore::open_beside(file, config.currency).await?
                 };

@@ -30,6 +30,7 @@ mod crash;
 mod database_roles;
 mod deleted_topics;
 mod drift;
+mod earlier_release;
 mod everything_goes_wrong;
 mod faults;
 mod flight_numbers;

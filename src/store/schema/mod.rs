@@ -54,6 +54,20 @@ pub(in crate::store) fn schema_of_service(
     )))
 }
 
+/// Steps beside which no service of an earlier release may serve: it does not know what this release writes.
+const ALONE: [i64; 1] = [17];
+
+/// Refuses to take steps while a service of an earlier release serves, if it cannot serve beside this one.
+pub(in crate::store) fn taken_alone(applied: &[i64]) -> Result<(), StoreError> {
+    if ALONE.iter().all(|step| applied.contains(step)) {
+        return Ok(());
+    }
+    Err(StoreError::Refused(anyhow::anyhow!(
+        "a service of an older release runs on this database, and cannot serve beside this release: stop all \
+         its processes, then try again"
+    )))
+}
+
 /// Asserts that a list equals its folder: numbers, names and SQL as `sqlx` itself reads them.
 #[cfg(test)]
 pub(in crate::store) async fn assert_in_step_with(folder: &str, own: &Migrator) {

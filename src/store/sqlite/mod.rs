@@ -12,7 +12,7 @@ mod schema;
 use super::StoreError;
 use super::rows::sql::HIGHEST_BOOKING;
 use super::rows::unreadable::Unreadable;
-use super::schema::schema_of_service;
+use super::schema::{schema_of_service, taken_alone};
 use crate::domain::Currency;
 use batch::writes::Writes;
 use connection::{claim, error, foreign, private};
@@ -56,19 +56,33 @@ impl SqliteStore {
     /// Opens the file beside a service that may run on it. Brings its schema up to date only if none does,
     /// and fails if a running service's schema is older.
     pub async fn open_beside(file: &Path, currency: Currency) -> Result<Self, StoreError> {
-        if file.exists() && claim::is_claimed(file) {
-            let looked = Self::look_at_schema(file).await;
-            looked.map_err(|error| error::of_file(error, file))?;
-        }
+        let may_open = |applied: &[i64]| schema_of_service(applied, &migrations());
+        Self::look_at_schema(file, may_open).await?;
         Self::open(file, currency).await
     }
 
-    /// Fails if the schema of a running service is older.
-    async fn look_at_schema(file: &Path) -> Result<(), StoreError> {
-        let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
-        schema_of_service(&applied(&mut connection).await?, &migrations())?;
-        let _ = connection.close().await;
-        Ok(())
+    /// Opens the file to bring its schema up to date, also beside a service that runs on it. Fails if that
+    /// service is of an older release that cannot serve beside this one.
+    pub async fn open_to_migrate(file: &Path, currency: Currency) -> Result<Self, StoreError> {
+        Self::look_at_schema(file, taken_alone).await?;
+        Self::open(file, currency).await
+    }
+
+    /// Checks the applied steps of a running service's schema.
+    async fn look_at_schema(
+        file: &Path,
+        may_open: impl Fn(&[i64]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if !file.exists() || !claim::is_claimed(file) {
+            return Ok(());
+        }
+        let looked = async {
+            let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
+            may_open(&applied(&mut connection).await?)?;
+            let _ = connection.close().await;
+            Ok(())
+        };
+        looked.await.map_err(|error: StoreError| error::of_file(error, file))
     }
 
     /// Opens the file and brings its schema up to date. A missing file is created, for its owner alone.

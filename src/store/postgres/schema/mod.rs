@@ -14,7 +14,7 @@ use crate::store::postgres::connection::advisory_locks::{
     AdvisoryLock, for_whole_tables, is_served, take_lock,
 };
 use crate::store::postgres::connection::connect;
-use crate::store::schema::{Step, migrator, schema_of_service, steps};
+use crate::store::schema::{Step, migrator, schema_of_service, steps, taken_alone};
 use patience::{Patience, wait_shortly};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
@@ -58,10 +58,7 @@ impl PostgresStore {
     pub async fn refuse_older_schema_in_use(settings: &PostgresSettings) -> Result<(), StoreError> {
         let mut connection = connect::connect(&connect::options(settings)?).await?;
         if is_served(&mut connection).await? {
-            let versions = "SELECT version FROM _sqlx_migrations WHERE success";
-            let applied = sqlx::query_scalar(versions).fetch_all(&mut connection);
-            let applied: Vec<i64> = applied.await?;
-            schema_of_service(&applied, &migrations())?;
+            schema_of_service(&applied(&mut connection).await?, &migrations())?;
         }
         let _ = connection.close().await;
         Ok(())
@@ -119,6 +116,9 @@ async fn take_steps(
     .execute(&mut *tx)
     .await?;
     if !has_every_step(&mut tx).await? {
+        if is_served(&mut tx).await? {
+            taken_alone(&applied(&mut tx).await?)?;
+        }
         migrations().run(&mut *tx).await.map_err(why_not)?;
     }
     if is_specified {
@@ -126,6 +126,12 @@ async fn take_steps(
     }
     unit::settle(&mut tx, currency).await?;
     Ok(tx.commit().await?)
+}
+
+/// The numbers of the applied migrations of a database that is or was served.
+async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+    let versions = "SELECT version FROM _sqlx_migrations WHERE success";
+    Ok(sqlx::query_scalar(versions).fetch_all(connection).await?)
 }
 
 /// Whether every migration is applied, so that a role without the right to change the schema can serve.
