@@ -1,25 +1,31 @@
 //! `decide` alone: random sequences of commands keep the invariants, and repeats change nothing.
 
 use airline_booking::domain::{
-    BookingId, BookingStatus, FlightId, FlightPatch, FlightStatus, Money, NewFlight, Passenger,
-    PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FlightId, FlightIds, FlightPatch, FlightStatus, Money,
+    NewFlight, Passenger, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Places,
+    Refund, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
-    Cancel, CancelledBy, Command, ExpectedVersion, Hold, OrderPart, Policy, PutFlight, Settle,
-    State, decide,
+    Cancel, CancelledBy, Command, Decision, ExpectedVersion, HeldSegment, Hold, OrderPart, Policy,
+    PutFlight, Segments, Settle, State, decide,
 };
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use std::collections::HashMap;
 use strum::VariantArray as _;
 
+mod holds;
+mod orders;
+
 const FLIGHTS: i64 = 2;
+
+/// Bookings of later segments have the number of their order's first, and this much.
+const NEXT_SEGMENT: i64 = 1_000;
 
 fn policy() -> Policy {
     Policy {
         hold_for: TimeDelta::minutes(5),
         closes_before: None,
-        min_connection: chrono::TimeDelta::zero(),
+        min_connection: TimeDelta::minutes(45),
     }
 }
 
@@ -27,23 +33,30 @@ fn start() -> Timestamp {
     super::support::start_of_test()
 }
 
+/// A flight that departs some hours after the tenth day, and arrives 2 hours later.
+fn new_flight(hours: i64) -> NewFlight {
+    let departs_at = start() + TimeDelta::days(10) + TimeDelta::hours(hours);
+    NewFlight {
+        flight_number: None,
+        source: "Delhi".into(),
+        destination: "Mumbai".into(),
+        departs_at,
+        arrives_at: Some(departs_at + TimeDelta::hours(2)),
+        available_seats: 10,
+        total_seats: 12,
+        flight_status: FlightStatus::Scheduled,
+        price: Money::from_minor(250_000),
+        taxes: Money::from_minor(30_001),
+    }
+}
+
+/// Flights that connect, one after the other.
 fn state() -> State {
     let mut state = State::default();
     for id in 1..=FLIGHTS {
-        let flight = NewFlight {
-            flight_number: None,
-            source: "Delhi".into(),
-            destination: "Mumbai".into(),
-            departs_at: start() + TimeDelta::days(10),
-            arrives_at: None,
-            available_seats: 10,
-            total_seats: 12,
-            flight_status: FlightStatus::Scheduled,
-            price: Money::from_minor(250_000),
-            taxes: Money::default(),
-        };
         let currency = "INR".parse().expect("a currency");
-        state.flights.insert(FlightId(id), flight.into_flight(FlightId(id), currency, start()));
+        let flight = new_flight(3 * id).into_flight(FlightId(id), currency, start());
+        state.flights.insert(FlightId(id), flight);
     }
     state
 }
@@ -51,10 +64,10 @@ fn state() -> State {
 /// What a sequence may do; numbers are folded into what exists.
 #[derive(Debug, Clone)]
 enum Step {
-    Hold { flight: i64, seats: i32 },
-    Settle { payment: u128, outcome: PaymentOutcome },
+    Hold { flights: FlightIds, seats: i32 },
+    Settle { payment: u128, outcome: PaymentOutcome, refund: usize },
     Expire { payment: u128 },
-    Cancel { booking: i64, by_airline: bool },
+    Cancel { booking: i64, by: CancelledBy, part: OrderPart },
     Seats { flight: i64, available: Option<i32>, total: Option<i32> },
     Status { flight: i64, status: FlightStatus },
     Pass { seconds: i64 },
@@ -62,14 +75,17 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let flight = 1..=FLIGHTS;
+    let flights = prop::sample::select(vec![vec![1], vec![2], vec![1, 2], vec![2, 1]]);
+    let flights = flights.prop_map(|ids| ids.into_iter().map(FlightId).collect());
     let outcome = prop::sample::select(PaymentOutcome::VARIANTS);
     let status = prop::sample::select(FlightStatus::VARIANTS);
     prop_oneof![
-        6 => (flight.clone(), 1..6_i32).prop_map(|(flight, seats)| Step::Hold { flight, seats }),
-        6 => (0..20_u128, outcome).prop_map(|(payment, outcome)| Step::Settle { payment, outcome }),
+        6 => (flights, 1..6_i32).prop_map(|(flights, seats)| Step::Hold { flights, seats }),
+        6 => (0..20_u128, outcome, 0..9_usize)
+            .prop_map(|(payment, outcome, refund)| Step::Settle { payment, outcome, refund }),
         2 => (0..20_u128).prop_map(|payment| Step::Expire { payment }),
-        2 => (0..20_i64, any::<bool>())
-            .prop_map(|(booking, by_airline)| Step::Cancel { booking, by_airline }),
+        3 => (0..20_i64, by(), part())
+            .prop_map(|(booking, by, part)| Step::Cancel { booking, by, part }),
         1 => (flight.clone(), prop::option::of(0..14_i32), prop::option::of(1..14_i32))
             .prop_map(|(flight, available, total)| Step::Seats { flight, available, total }),
         1 => (flight, status).prop_map(|(flight, status)| Step::Status { flight, status }),
@@ -77,11 +93,31 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn hold(number: u128, flight: i64, seats: i32) -> Command {
+fn by() -> impl Strategy<Value = CancelledBy> {
+    prop::sample::select(vec![CancelledBy::Traveller, CancelledBy::Staff, CancelledBy::Airline])
+}
+
+/// Segments and passengers of an order, some of which may not exist.
+fn part() -> impl Strategy<Value = OrderPart> {
+    let segments = prop_oneof![
+        2 => Just(Segments::Own),
+        1 => Just(Segments::All),
+        1 => prop::collection::vec(1..=4, 1..=3).prop_map(|all| Segments::Only(all.into())),
+    ];
+    let passengers = prop::collection::vec(0..5_u16, 1..=3).prop_map(Places::from);
+    (segments, prop::option::of(passengers))
+        .prop_map(|(segments, passengers)| OrderPart { segments, passengers })
+}
+
+fn hold(number: i64, flights: &[FlightId], seats: i32) -> Command {
     let passengers: Vec<Passenger> = Vec::new();
+    let segment = |(at, flight_id): (usize, &FlightId)| HeldSegment {
+        booking_id: BookingId(number + NEXT_SEGMENT * at as i64),
+        flight_id: *flight_id,
+    };
     Command::Hold(Hold {
-        segments: Hold::on_one(BookingId(i64::try_from(number).expect("few")), FlightId(flight)),
-        reference: PaymentReference::from_bits(number),
+        segments: flights.iter().enumerate().map(segment).collect(),
+        reference: PaymentReference::from_bits(number.unsigned_abs().into()),
         user_id: UserId(1),
         seats,
         passengers: passengers.into(),
@@ -92,41 +128,73 @@ fn hold(number: u128, flight: i64, seats: i32) -> Command {
     })
 }
 
-fn command(step: &Step, state: &State, drawn: &mut u128) -> Option<Command> {
-    Some(match *step {
-        Step::Hold { flight, seats } => {
+/// The gateway's word on a payment.
+fn settle(state: &State, reference: PaymentReference, outcome: PaymentOutcome) -> Command {
+    let payment = state.payments.get(&reference);
+    let first = state.paid_by.get(&reference).map(|order| order[0]);
+    Command::Settle(Settle {
+        reference,
+        booking_id: first.unwrap_or(BookingId(1)),
+        amount: payment.map(|payment| payment.amount).unwrap_or_default(),
+        outcome,
+        refund_id: None,
+    })
+}
+
+/// The gateway's word on a refund.
+fn settle_refund(refund: &Refund) -> Command {
+    Command::Settle(Settle {
+        reference: refund.payment,
+        booking_id: refund.booking_id,
+        amount: refund.amount,
+        outcome: PaymentOutcome::Refunded,
+        refund_id: Some(refund.id),
+    })
+}
+
+/// The refunds of a payment, by id.
+fn refunds_of(state: &State, payment: PaymentReference) -> Vec<&Refund> {
+    let refunds = state.refunds.values().filter(|refund| refund.payment == payment);
+    let mut refunds: Vec<_> = refunds.collect();
+    refunds.sort_by_key(|refund| refund.id);
+    refunds
+}
+
+fn command(step: &Step, state: &State, drawn: &mut i64) -> Option<Command> {
+    Some(match step {
+        Step::Hold { flights, seats } => {
             *drawn += 1;
-            hold(*drawn, flight, seats)
+            hold(*drawn, flights, *seats)
         }
-        Step::Settle { payment, outcome } => {
-            let reference = PaymentReference::from_bits(payment);
-            let amount = state.payments.get(&reference).map(|payment| payment.amount);
-            let booking_id = BookingId(i64::try_from(payment).expect("few"));
-            let amount = amount.unwrap_or_default();
-            Command::Settle(Settle { refund_id: None, reference, booking_id, amount, outcome })
+        Step::Settle { payment, outcome, refund } => {
+            let reference = PaymentReference::from_bits(*payment);
+            let refunds = refunds_of(state, reference);
+            match outcome {
+                PaymentOutcome::Refunded if !refunds.is_empty() => {
+                    settle_refund(refunds[refund % refunds.len()])
+                }
+                outcome => settle(state, reference, *outcome),
+            }
         }
-        Step::Expire { payment } => Command::Expire(PaymentReference::from_bits(payment)),
-        Step::Cancel { booking, by_airline } => {
-            let by = if by_airline { CancelledBy::Airline } else { CancelledBy::Traveller };
-            Command::Cancel(Cancel {
-                part: OrderPart::default(),
-                booking_id: BookingId(booking),
-                by,
-                request: None,
-            })
-        }
+        Step::Expire { payment } => Command::Expire(PaymentReference::from_bits(*payment)),
+        Step::Cancel { booking, by, part } => Command::Cancel(Cancel {
+            booking_id: BookingId(*booking),
+            part: part.clone(),
+            by: *by,
+            request: None,
+        }),
         Step::Seats { flight, available, total } => Command::PutFlight(PutFlight {
-            flight_id: FlightId(flight),
+            flight_id: FlightId(*flight),
             patch: FlightPatch {
-                available_seats: available,
-                total_seats: total,
+                available_seats: *available,
+                total_seats: *total,
                 ..FlightPatch::default()
             },
-            expected: Some(ExpectedVersion::Body(state.flights[&FlightId(flight)].version)),
+            expected: Some(ExpectedVersion::Body(state.flights[&FlightId(*flight)].version)),
         }),
         Step::Status { flight, status } => Command::PutFlight(PutFlight {
-            flight_id: FlightId(flight),
-            patch: FlightPatch { flight_status: Some(status), ..FlightPatch::default() },
+            flight_id: FlightId(*flight),
+            patch: FlightPatch { flight_status: Some(*status), ..FlightPatch::default() },
             expected: None,
         }),
         Step::Pass { .. } => return None,
@@ -135,38 +203,63 @@ fn command(step: &Step, state: &State, drawn: &mut u128) -> Option<Command> {
 
 /// I1 to I4 over the whole state.
 fn assert_invariants(state: &State) {
-    let mut held: HashMap<FlightId, i32> = HashMap::new();
-    let mut sold: HashMap<FlightId, i32> = HashMap::new();
-    for booking in state.bookings.values() {
-        let payment = &state.payments[&booking.payment_reference];
-        assert_eq!(payment.amount, booking.booking_price);
-        let expected: &[PaymentStatus] = match booking.status {
-            BookingStatus::Pending => {
-                *held.entry(booking.flight_id).or_default() += booking.seats_booked;
-                &[PaymentStatus::Requested]
-            }
-            BookingStatus::Completed => {
-                *sold.entry(booking.flight_id).or_default() += booking.seats_booked;
-                &[PaymentStatus::Captured]
-            }
-            BookingStatus::Failed => &[
-                PaymentStatus::Declined,
-                PaymentStatus::ReversalRequested,
-                PaymentStatus::Reversed,
-            ],
-            BookingStatus::Cancelled => &[
-                PaymentStatus::Captured,
-                PaymentStatus::ReversalRequested,
-                PaymentStatus::Reversed,
-            ],
-        };
-        assert!(expected.contains(&payment.status), "{booking:?} {payment:?}");
-    }
     for flight in state.flights.values() {
+        let seats = |status| {
+            let bookings = state.bookings.values();
+            let counted = bookings.filter(|b| b.flight_id == flight.id && b.status == status);
+            counted.map(|booking| booking.seats_booked).sum::<i32>()
+        };
         assert!(flight.is_sound(), "{flight:?}");
-        assert_eq!(flight.held_seats, held.get(&flight.id).copied().unwrap_or(0), "{flight:?}");
-        assert_eq!(flight.sold_seats(), sold.get(&flight.id).copied().unwrap_or(0), "{flight:?}");
+        assert_eq!(flight.held_seats, seats(BookingStatus::Pending), "{flight:?}");
+        assert_eq!(flight.sold_seats(), seats(BookingStatus::Completed), "{flight:?}");
     }
+    for payment in state.payments.keys() {
+        assert_order(state, *payment);
+    }
+}
+
+/// An order is whole, pending and failed as a whole, and its money is where its bookings say.
+fn assert_order(state: &State, reference: PaymentReference) {
+    let payment = &state.payments[&reference];
+    let order: Vec<&Booking> =
+        state.paid_by[&reference].iter().map(|id| &state.bookings[id]).collect();
+    let count = |status| order.iter().filter(|booking| booking.status == status).count();
+    let [pending, completed, failed] =
+        [BookingStatus::Pending, BookingStatus::Completed, BookingStatus::Failed].map(count);
+    assert_eq!(order.len(), order[0].segments as usize, "{order:?}");
+    assert!([0, order.len()].contains(&pending) && [0, order.len()].contains(&failed), "{order:?}");
+    let refunds: i64 = refunds_of(state, reference).iter().map(|r| r.amount.stored()).sum();
+    let prices = order.iter().filter(|b| b.status == BookingStatus::Completed);
+    let prices: i64 = prices.map(|booking| booking.booking_price.stored()).sum();
+    let is_sound = match payment.status {
+        PaymentStatus::Requested => pending == order.len() && refunds == 0,
+        PaymentStatus::Captured => {
+            pending + failed == 0 && prices + refunds == payment.amount.stored()
+        }
+        PaymentStatus::Declined => failed == order.len() && refunds == 0,
+        // The gateway may reverse unasked what is left of a payment.
+        PaymentStatus::ReversalRequested | PaymentStatus::Reversed => {
+            pending + completed == 0 && refunds <= payment.amount.stored()
+        }
+    };
+    assert!(is_sound, "{payment:?}, {refunds} refunded: {order:?}");
+}
+
+/// Each row moves on by one version, and each refund is new.
+fn assert_versions(before: &State, decision: &Decision) {
+    for change in &decision.changes.flights {
+        assert_eq!(change.after.version, before.flights[&change.after.id].version + 1);
+    }
+    for change in &decision.changes.bookings {
+        let version = before.bookings.get(&change.after.id).map_or(0, |booking| booking.version);
+        assert_eq!(change.after.version, version + 1);
+    }
+    for change in &decision.changes.refunds {
+        let known = before.refunds.get(&change.after.id).map(|refund| refund.status);
+        assert_eq!(change.was, known);
+    }
+    let ids: Vec<RefundId> = decision.changes.refunds.iter().map(|c| c.after.id).collect();
+    assert!((1..ids.len()).all(|at| !ids[..at].contains(&ids[at])), "{ids:?}");
 }
 
 proptest! {
@@ -189,13 +282,9 @@ proptest! {
             if decision.outcome.is_err() {
                 prop_assert!(decision.changes.is_empty());
             }
-            let versions: HashMap<_, _> =
-                state.flights.values().map(|flight| (flight.id, flight.version)).collect();
+            assert_versions(&state, &decision);
             state.apply(&decision.changes);
             assert_invariants(&state);
-            for change in &decision.changes.flights {
-                prop_assert_eq!(change.after.version, versions[&change.after.id] + 1);
-            }
         }
     }
 
@@ -204,6 +293,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
         payment in 1..20_u128,
         outcome in prop::sample::select(PaymentOutcome::VARIANTS),
+        refund in 0..9_usize,
     ) {
         let (mut state, mut drawn) = (state(), 0);
         for step in &steps {
@@ -212,7 +302,7 @@ proptest! {
                 state.apply(&decision.changes);
             }
         }
-        let settle = command(&Step::Settle { payment, outcome }, &state, &mut drawn)
+        let settle = command(&Step::Settle { payment, outcome, refund }, &state, &mut drawn)
             .expect("a command");
         let first = decide(&state, &settle, start(), &policy());
         state.apply(&first.changes);
@@ -225,20 +315,14 @@ proptest! {
 fn available_seats_move_only_when_the_payment_is_captured() {
     let mut state = state();
     let flight = FlightId(1);
-    let held = decide(&state, &hold(1, 1, 4), start(), &policy());
+    let held = decide(&state, &hold(1, &[FlightId(1)], 4), start(), &policy());
     state.apply(&held.changes);
     assert_eq!(
         (state.flights[&flight].available_seats, state.flights[&flight].held_seats),
         (10, 4)
     );
 
-    let settle = Command::Settle(Settle {
-        refund_id: None,
-        reference: PaymentReference::from_bits(1),
-        booking_id: BookingId(1),
-        amount: Money::from_minor(1_000_000),
-        outcome: PaymentOutcome::Completed,
-    });
+    let settle = settle(&state, PaymentReference::from_bits(1), PaymentOutcome::Completed);
     let settled = decide(&state, &settle, start(), &policy());
     state.apply(&settled.changes);
     assert_eq!((state.flights[&flight].available_seats, state.flights[&flight].held_seats), (6, 0));
@@ -251,7 +335,8 @@ fn a_booking_closes_the_stated_time_before_departure() {
     let departure = state.flights[&FlightId(1)].departs_at;
     let early = departure - TimeDelta::minutes(61);
     let late = departure - TimeDelta::minutes(60);
-    assert!(decide(&state, &hold(1, 1, 1), early, &closing).outcome.is_ok());
-    assert!(decide(&state, &hold(1, 1, 1), late, &closing).outcome.is_err());
-    assert!(decide(&state, &hold(1, 1, 1), late, &policy()).outcome.is_ok());
+    let hold = hold(1, &[FlightId(1)], 1);
+    assert!(decide(&state, &hold, early, &closing).outcome.is_ok());
+    assert!(decide(&state, &hold, late, &closing).outcome.is_err());
+    assert!(decide(&state, &hold, late, &policy()).outcome.is_ok());
 }

@@ -102,10 +102,19 @@ impl Money {
         (thousandths <= most).then_some(Self { thousandths, ..self })
     }
 
-    /// The price of one of `seats` seats, whose price this is: the inverse of [`Money::times`].
+    /// The price of one of `seats` seats, whose price this is: the inverse of [`Money::times`]. Rounded down to a
+    /// whole minor unit.
     #[must_use]
     pub fn per(self, seats: super::SeatCount) -> Self {
-        Self { thousandths: self.thousandths / i64::from(seats.max(1)), ..self }
+        let minor = thousandths_in_minor(self.decimals);
+        let thousandths = self.thousandths / (i64::from(seats.max(1)) * minor) * minor;
+        Self { thousandths, ..self }
+    }
+
+    /// This amount without a part of it.
+    #[must_use]
+    pub fn less(self, part: Self) -> Self {
+        Self { thousandths: self.thousandths - part.thousandths, ..self }
     }
 }
 

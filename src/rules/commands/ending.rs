@@ -92,6 +92,9 @@ impl<'a> Ending<'a> {
     pub(super) fn completed(&self) -> Result<Decision, Refusal> {
         let mut draft = Draft::new(self);
         for booking in self.bookings.iter().copied() {
+            if planted!(order_settled_in_part) && booking.segment > 1 {
+                continue;
+            }
             let seats = booking.seats_booked;
             let after = self.booking_as(booking, BookingStatus::Completed, None);
             draft.add(booking, after, -seats, -seats)?;
@@ -149,22 +152,24 @@ impl<'a> Ending<'a> {
         let mut draft = Draft::new(self);
         for GivenBack { booking, places } in parts {
             let seats = places.len() as SeatCount;
-            let refund = self.refund_of(booking, seats, reason);
-            let after = if seats == booking.seats_booked {
+            let is_whole = seats == booking.seats_booked;
+            let price = if is_whole { booking.booking_price } else { price_of(booking, seats) };
+            let after = if is_whole {
                 self.booking_as(booking, BookingStatus::Cancelled, None)
             } else {
-                self.without(booking, places)
+                self.without(booking, places, price)
             };
-            let returned = if planted!(cancelled_booking_keeps_seats) { 0 } else { seats };
+            let is_kept = planted!(cancelled_passenger_keeps_seat) && seats < booking.seats_booked;
+            let returned = if is_kept { 0 } else { seats };
+            let returned = if planted!(cancelled_booking_keeps_seats) { 0 } else { returned };
             draft.add(booking, after, returned, 0)?;
-            draft.add_refund(refund);
+            draft.add_refund(self.refund_of(booking, price, reason));
         }
         Ok(draft.decision())
     }
 
-    /// The refund of some of a booking's seats.
-    fn refund_of(&self, booking: &Booking, seats: SeatCount, reason: RefundReason) -> Refund {
-        let price = booking.seat_price().times(seats).unwrap_or(booking.booking_price);
+    /// The refund of a part of a booking's price.
+    fn refund_of(&self, booking: &Booking, price: Money, reason: RefundReason) -> Refund {
         let id = RefundId::of(booking.id, booking.version + 1, self.payment.reference);
         Refund {
             id,
@@ -184,16 +189,18 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// The booking without some of its passengers.
-    fn without(&self, booking: &Booking, places: Places) -> Booking {
-        let seats = booking.seats_booked - places.len() as SeatCount;
+    /// The booking without some of its passengers, whose seats cost `price`. What it has left and what is refunded
+    /// add up, also if its price is not a multiple of its seats.
+    fn without(&self, booking: &Booking, places: Places, price: Money) -> Booking {
+        let returned = places.len() as SeatCount;
+        let taxes = booking.seat_taxes().times(returned).unwrap_or_default();
         let mut cancelled = booking.cancelled.clone();
         cancelled.extend(places);
         cancelled.sort_unstable();
         Booking {
-            seats_booked: seats,
-            booking_price: booking.seat_price().times(seats).unwrap_or(booking.booking_price),
-            booking_taxes: booking.seat_taxes().times(seats).unwrap_or(booking.booking_taxes),
+            seats_booked: booking.seats_booked - returned,
+            booking_price: booking.booking_price.less(price),
+            booking_taxes: booking.booking_taxes.less(taxes),
             cancelled,
             ..self.booking_as(booking, booking.status, None)
         }
@@ -228,6 +235,11 @@ impl<'a> Ending<'a> {
         let version = booking.version + 1;
         Booking { status, failure_reason, updated_at: self.now, version, ..booking.clone() }
     }
+}
+
+/// The price of some of a booking's seats.
+fn price_of(booking: &Booking, seats: SeatCount) -> Money {
+    booking.seat_price().times(seats).unwrap_or(booking.booking_price)
 }
 
 /// The changes of an ending, as they are put together.
