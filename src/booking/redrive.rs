@@ -2,7 +2,7 @@
 
 use super::failed_work::Work;
 use super::sweeper::{BATCH_SIZE_MAX, PAGES_MAX, Sweeper};
-use crate::domain::{Booking, Payment, PaymentAction, PaymentStatus, Refund, Timestamp};
+use crate::domain::{Booking, Payment, PaymentAction, PaymentStatus, Refund, RefundId, Timestamp};
 use crate::rules::{OutboxEvent, refund_request, request};
 use crate::store::{Lane, Position, RefundDue, Store, StoreError};
 use std::time::Duration;
@@ -163,7 +163,11 @@ impl Sweeper {
             .into_iter()
             .filter(|due| self.failed_work.is_due(due.refund.work(), running))
             .map(|RefundDue { refund, payment, order_id }| {
-                let event = refund_request(order_id, &payment, &refund, now);
+                let mut asked = refund.clone();
+                if planted!(redriven_refund_has_a_new_id) {
+                    asked.id = RefundId::of(order_id, 0, refund.payment);
+                }
+                let event = refund_request(order_id, &payment, &asked, now);
                 let traceparent = payment.traceparent;
                 (refund, OutboxEvent { event, traceparent })
             });

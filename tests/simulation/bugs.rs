@@ -4,9 +4,9 @@
 
 use super::plan::Plan;
 use super::ports::chance::Fault::{
-    self, ClientLeaves, CommitLandsLate, CommitLostAfter, CommitLostBefore, CommitSlow,
+    self, ClientLeaves, CommitLandsLate, CommitLostAfter, CommitLostBefore, CommitSlow, Crash,
     GatewayHangs, GatewayLostAfter, GatewaySlow, LocksAway, MessageDelayed, MessageDoubled,
-    PublishLost,
+    MessagePoisoned, PublishLost, ReadLost,
 };
 use super::report::quiet_panics;
 use super::world::run;
@@ -70,12 +70,12 @@ const OF_THE_PRODUCT: &[Bug] = &[
         "unknown_outcome_is_a_refusal",
         "a commit of unknown outcome is answered as not made",
         150,
-        &[CommitLandsLate, CommitLostAfter],
+        &[CommitLandsLate, CommitLostAfter, CommitLostBefore, ReadLost],
     ),
     bug(
         "refusal_stands_on_a_stale_row",
         "a refusal behind a stale command of its flight stands",
-        100,
+        400,
         &[LocksAway, CommitSlow],
     ),
     bug(
@@ -101,6 +101,35 @@ const OF_THE_PRODUCT: &[Bug] = &[
         "a gateway that gives no answer counts as one that declines",
         30,
         &[GatewayLostAfter],
+    ),
+    bug("partial_hold", "an order holds seats on its first flight alone", 30, &[]),
+    bug("order_settled_in_part", "a capture completes the first segment alone", 30, &[]),
+    bug(
+        "one_leg_released",
+        "an order that fails or lapses releases its first flight alone",
+        30,
+        &[],
+    ),
+    bug("cancelled_passenger_keeps_seat", "a cancelled passenger gives no seat back", 30, &[]),
+    bug("refunded_twice", "what is cancelled may be cancelled and refunded again", 60, &[]),
+    bug("refund_is_one_paisa_off", "a refund is a minor unit more than its seats cost", 30, &[]),
+    bug(
+        "refund_settled_on_its_word",
+        "a refund is settled by an event over another amount",
+        150,
+        &[MessagePoisoned, MessageDelayed, Crash],
+    ),
+    bug(
+        "redriven_refund_has_a_new_id",
+        "a refund is requested again under another id",
+        60,
+        &[GatewayHangs],
+    ),
+    bug(
+        "row_cache_lacks_a_booking",
+        "the row cache returns an order without its last booking",
+        30,
+        &[],
     ),
     bug(
         "outbox_deleted_before_it_is_published",
@@ -200,6 +229,21 @@ const OF_THE_PORTS: &[Bug] = &[
         30,
         &[],
     ),
+    bug(
+        "order_guards_its_first_flight_alone",
+        "an order locks its first flight, and the commit compares that version alone",
+        30,
+        &[],
+    ),
+    bug("cancelled_part_is_not_written", "a commit leaves a booking's seats as they were", 30, &[]),
+    bug("refunds_are_not_written", "a commit leaves out its refunds", 30, &[]),
+    bug(
+        "gateway_refunds_again",
+        "the gateway gives the money back again where a refund is repeated",
+        60,
+        &[GatewayLostAfter],
+    ),
+    bug("gateway_loses_a_refund", "the gateway says that it refunded, and did not", 30, &[]),
     bug("bus_loses_a_publication", "the bus takes messages and loses them", 30, &[]),
     bug(
         "bus_turns_the_order_round",
@@ -215,6 +259,8 @@ fn find(bug: &Bug) -> Option<Catch> {
     (1..=bug.within).find_map(|seed| {
         let mut plan = Plan { rounds: 1, ..Plan::of(seed) };
         plan.replicas = plan.replicas.max(2);
+        // One is the busiest; an order has several.
+        plan.flights = 1 + (seed % 3) as usize;
         plan.rates.extend(bug.faults.iter().map(|fault| (*fault, RATE)));
         switch(Some(bug.name));
         let played = catch_unwind(|| run(&plan, false));

@@ -3,12 +3,14 @@
 
 use super::client::{Client, Request, mark_of};
 use super::ports::gateway::Standing;
+use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_refunds};
 use super::ports::rows::{Rows, waits_for_the_gateway};
 use super::world::World;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentStatus,
+    Booking, BookingId, BookingStatus, Flight, FlightId, FlightIds, FlightStatus, PaymentReference,
+    PaymentStatus, RefundStatus,
 };
-use airline_booking::messages::Topic;
+use airline_booking::messages::{Message, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients remember, and the broken promises.
@@ -49,10 +51,11 @@ impl Memory {
                 let made = by_mark.get(&*request.mark).map(Vec::as_slice).unwrap_or_default();
                 check_request(request, made, &mut self.violations);
             }
-            for id in &client.cancelled {
-                let status = rows.bookings.get(id).map(|booking| booking.status);
-                if status != Some(BookingStatus::Cancelled) {
-                    self.violations.push(format!("booking {id} was cancelled and is {status:?}"));
+            for cancelled in &client.cancelled {
+                let booking = rows.bookings.get(&cancelled.booking);
+                if !booking.is_some_and(|booking| cancelled.is_so(booking)) {
+                    let what = format!("was told {cancelled:?}, it is {booking:?}");
+                    self.violations.push(format!("cancellation: user {} {what}", client.user));
                 }
             }
         }
@@ -62,22 +65,26 @@ impl Memory {
 fn check_request(request: &Request, made: &[&Booking], violations: &mut Vec<String>) {
     let mut complain = |what: String| violations.push(format!("request {}: {what}", request.mark));
     let accepted: BTreeSet<BookingId> = request.accepted.iter().copied().collect();
+    let orders: BTreeSet<BookingId> = made.iter().map(|booking| booking.order_id).collect();
     if accepted.len() > 1 {
-        complain(format!("one key made several bookings, {accepted:?}"));
+        complain(format!("one key made several orders, {accepted:?}"));
     }
-    if made.len() > 1 {
-        complain(format!("{} bookings of one request", made.len()));
+    if orders.len() > 1 {
+        complain(format!("{} orders of one request", orders.len()));
     }
     for id in &accepted {
-        match made.iter().find(|booking| booking.id == *id) {
-            None => complain(format!("booking {id} was answered and is not stored")),
-            Some(booking) if booking.seats_booked != request.seats => {
-                complain(format!("booking {id} has {} seats", booking.seats_booked));
-            }
-            Some(booking) if booking.flight_id != request.flight => {
-                complain(format!("booking {id} is on flight {}", booking.flight_id));
-            }
-            Some(_) => {}
+        let mut order: Vec<_> = made.iter().filter(|booking| booking.order_id == *id).collect();
+        order.sort_by_key(|booking| booking.segment);
+        if order.is_empty() {
+            complain(format!("order {id} was answered and is not stored"));
+            continue;
+        }
+        let flights: FlightIds = order.iter().map(|booking| booking.flight_id).collect();
+        if flights != request.flights {
+            complain(format!("order {id} is on flights {flights:?}"));
+        }
+        if let Some(other) = order.iter().find(|b| b.party_size() != request.seats as usize) {
+            complain(format!("booking {} is for {} passengers", other.id, other.party_size()));
         }
     }
     if request.refused && accepted.is_empty() && !made.is_empty() {
@@ -93,6 +100,9 @@ pub fn is_quiet(world: &World) -> Result<(), String> {
     }
     if let Some(payment) = rows.payments.values().find(|payment| waits_for_the_gateway(payment)) {
         return Err(format!("payment {} is {:?}", payment.reference, payment.status));
+    }
+    if let Some(refund) = rows.refunds.values().find(|r| r.status == RefundStatus::Requested) {
+        return Err(format!("refund {} is requested", refund.id));
     }
     if let Some(booking) = rows.bookings.values().find(|booking| is_stranded(booking, &rows)) {
         return Err(format!("booking {} is completed on a cancelled flight", booking.id));
@@ -128,10 +138,13 @@ pub fn rows(world: &World, memory: &mut Memory) {
     for flight in rows.flights.values() {
         seats(flight, &rows, &mut violations);
     }
-    for payment in rows.payments.values() {
-        money(payment, &rows, &mut violations);
+    for payment in rows.payments.keys() {
+        if let Some(fault) = fault_of_order(payment, &rows) {
+            violations.push(format!("I4: payment {payment}: {fault}"));
+        }
     }
     ledger(world, &rows, &mut violations);
+    refunds(world, &rows, &mut violations);
     messages(world, &rows, &mut violations);
     sales(world, &rows, &mut violations);
     dead_letters(world, &rows, &mut violations);
@@ -161,34 +174,16 @@ fn seats(flight: &Flight, rows: &Rows, violations: &mut Vec<String>) {
     }
 }
 
-/// I4, as the rows say.
-fn money(payment: &Payment, rows: &Rows, violations: &mut Vec<String>) {
-    let reference = payment.reference;
-    let order = rows.order(&reference);
-    let Some(first) = order.first() else {
-        violations.push(format!("I4: payment {reference} pays for nothing"));
-        return;
+/// I4, as the rows of an order say.
+fn fault_of_order(payment: &PaymentReference, rows: &Rows) -> Option<String> {
+    let Some(record) = rows.record(payment) else {
+        return Some("it pays for nothing".to_owned());
     };
-    if order.len() as i32 != first.segments {
-        violations.push(format!("I4: payment {reference} pays for a part of its order"));
-    }
-    let is_captured = payment.status == PaymentStatus::Captured;
-    let sold = order.iter().filter(|b| b.status == BookingStatus::Completed);
-    if !is_captured && sold.clone().count() > 0 {
-        violations
-            .push(format!("I4: payment {reference} is {:?} and seats are sold", payment.status));
-    }
-    let refunds = rows.refunds.values().filter(|refund| refund.payment == reference);
-    let parts = sold.map(|b| b.booking_price.stored());
-    let parts: i64 = parts.chain(refunds.map(|refund| refund.amount.stored())).sum();
-    if is_captured && payment.amount.stored() != parts {
-        violations
-            .push(format!("I4: payment {reference} is {}, its parts {parts}", payment.amount));
-    }
-    let pending = order.iter().filter(|b| b.status == BookingStatus::Pending).count();
-    if pending > 0 && (pending != order.len() || payment.status != PaymentStatus::Requested) {
-        violations.push(format!("I4: {pending} bookings of payment {reference} are pending"));
-    }
+    let is_captured = record.order.payment.status == PaymentStatus::Captured;
+    let of_refunds = |booking| fault_of_refunds(booking, &record.refunds);
+    fault_of_bookings(&record.order)
+        .or_else(|| fault_of_money(&record))
+        .or_else(|| record.order.bookings.iter().filter(|_| is_captured).find_map(of_refunds))
 }
 
 /// Money is conserved: the provider keeps what pays for completed bookings, and nothing else.
@@ -223,13 +218,38 @@ fn ledger(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     }
 }
 
+/// The provider made each refund once, for its amount, and no other.
+fn refunds(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    let made = world.provider.refunds();
+    for (id, refund) in &rows.refunds {
+        let is_done = refund.status == RefundStatus::Done;
+        let is_made = made
+            .get(id)
+            .is_some_and(|made| made.reference == refund.payment && made.amount == refund.amount);
+        if !is_done || !is_made {
+            let there = made.get(id);
+            violations.push(format!("money: refund {id} is {:?}, there {there:?}", refund.status));
+        }
+    }
+    if let Some(id) = made.keys().find(|id| !rows.refunds.contains_key(id)) {
+        violations.push(format!("money: refund {id} is not ours"));
+    }
+    let given_back = world.provider.given_back();
+    if given_back.len() != made.len() {
+        let (times, ids) = (given_back.len(), made.len());
+        violations.push(format!("money: {ids} refunds were given back {times} times"));
+    }
+}
+
 /// Messages of sold and returned seats, each counted once, add up to the sold seats of each flight.
 fn sales(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     let published = world.broker.published(Topic::FlightBookings);
     let own = published.iter().filter(|record| !record.is_foreign);
-    let payloads: BTreeSet<&str> = own.map(|record| &*record.message.payload).collect();
+    let of_id = |message: &'_ Message| message.headers.get("ce_id").map(str::to_owned);
+    let payloads: BTreeMap<Option<String>, &str> =
+        own.map(|record| (of_id(&record.message), &*record.message.payload)).collect();
     let mut sold: BTreeMap<FlightId, i64> = BTreeMap::new();
-    for payload in payloads {
+    for payload in payloads.into_values() {
         let moved: serde_json::Value = serde_json::from_str(payload).expect("our own message");
         let number = |field: &str| moved[field].as_i64().expect("a number");
         *sold.entry(FlightId(number("flight_id"))).or_default() += number("seats_booked");
@@ -249,15 +269,14 @@ fn messages(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     for topic in Topic::ALL {
         let published = world.broker.published(topic);
         let own = published.iter().enumerate().filter(|(_, record)| !record.is_foreign);
-        let mut first: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let mut first = BTreeMap::new();
         for (position, record) in own {
-            let message = &record.message;
-            first.entry((message.key.clone(), message.payload.clone())).or_insert(position);
+            first.entry(name_of(&record.message)).or_insert(position);
         }
         let mut last: BTreeMap<&str, usize> = BTreeMap::new();
         let mut repeats = BTreeSet::new();
         for (_, message) in rows.log.iter().filter(|(of, _)| *of == topic) {
-            let name = (message.key.clone(), message.payload.clone());
+            let name = name_of(message);
             let Some(position) = first.get(&name) else {
                 violations.push(format!("I6: {} lacks {}", topic.as_str(), message.payload));
                 continue;
@@ -276,6 +295,12 @@ fn messages(world: &World, rows: &Rows, violations: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Key, id and payload of a message. Two parts of a booking that come back at one moment differ in the id alone.
+fn name_of(message: &Message) -> (String, Option<String>, String) {
+    let id = message.headers.get("ce_id").map(str::to_owned);
+    (message.key.clone(), id, message.payload.clone())
 }
 
 /// No message of our own becomes a dead letter, but those that a planned fault or a foreign message explains.

@@ -3,7 +3,7 @@
 
 use super::ports::chance::Fault;
 use super::world::World;
-use airline_booking::domain::{Flight, FlightPatch, FlightStatus};
+use airline_booking::domain::{Flight, FlightPatch, FlightStatus, Money};
 use airline_booking::rules::{ExpectedVersion, PutFlight};
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn change_by_hand(world: &World) {
         flight.available_seats -= 1;
         flight.blocked_seats += 1;
     } else {
-        flight.price = "2600.00".parse().expect("a price");
+        flight.price = Money::whole(2_600, flight.currency);
     }
     flight.version += 1;
     rows.note_free_seats_of(id);

@@ -18,7 +18,7 @@ pub struct Plan {
     pub clients: usize,
     /// Requests of each client in each round.
     pub requests: usize,
-    /// Flights.
+    /// Flights, 1 to 6.
     pub flights: usize,
     /// Rounds; each ends at a quiet point, where all is checked.
     pub rounds: usize,
@@ -43,7 +43,7 @@ impl Plan {
             replicas: rng.usize(1..=5),
             clients: rng.usize(1..=12),
             requests: rng.usize(4..=12),
-            flights: rng.usize(1..=4),
+            flights: rng.usize(1..=6),
             rounds: rng.usize(1..=3),
             rates,
         }

@@ -16,14 +16,15 @@ use super::replica::{Replica, Service};
 use airline_booking::clock::Clock;
 use airline_booking::config::Config;
 use airline_booking::domain::{
-    DayKey, Flight, FlightId, FlightStatus, NewFlight, city_key, route_key,
+    Currency, DayKey, Flight, FlightId, FlightIds, FlightStatus, Money, NewFlight, city_key,
+    route_key,
 };
 use airline_booking::ids::Ids;
 use airline_booking::itineraries::{Question, Sort};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -36,6 +37,14 @@ const LOCK_TTL: Duration = Duration::from_secs(15);
 /// Far shorter than the real lease: a lost release costs nothing but waiting.
 const LOCK_LEASE: Duration = Duration::from_millis(400);
 const REDRIVE_AFTER: Duration = Duration::from_secs(5);
+
+/// Time between two departures, and from departure to arrival: each flight connects to the next.
+const DEPARTURES: TimeDelta = TimeDelta::minutes(70);
+const FLIGHT_TIME: TimeDelta = TimeDelta::minutes(20);
+
+/// The flight that connects to none, and the one that is sold in another currency.
+const WITHOUT_ARRIVAL: usize = 4;
+const IN_YEN: usize = 5;
 
 /// What became of a run.
 #[derive(Debug)]
@@ -94,7 +103,8 @@ impl World {
         let clock = world.clock();
         for number in 0..plan.flights {
             let (flight, now) = (flight(number, &world), clock.now());
-            world.database.rows().create_flight(flight, &world.day(), world.config.currency, now);
+            let currency = currency_of(number, &world);
+            world.database.rows().create_flight(flight, &world.day(), currency, now);
         }
         world
     }
@@ -272,6 +282,15 @@ impl World {
         FlightId(1 + self.chance.below(self.flights as u64) as i64)
     }
 
+    /// Some flights in the order of their departures, up to so many. Half of all choices contain the first
+    /// flight, which makes it the busiest.
+    pub fn some_flights(&self, most: usize) -> FlightIds {
+        let drawn = (0..most).map(|_| self.any_flight());
+        let hot = (self.chance.below(2) == 0).then_some(FlightId(1));
+        let flights: BTreeSet<_> = hot.into_iter().chain(drawn).take(most).collect();
+        flights.into_iter().collect()
+    }
+
     /// The route and day of all flights.
     pub fn day(&self) -> DayKey {
         let departs_at = departure();
@@ -326,18 +345,28 @@ fn departure() -> airline_booking::domain::Timestamp {
     start.expect("a time of this century") + TimeDelta::days(30)
 }
 
+/// Currency of a flight: that of the service, but for one flight.
+fn currency_of(number: usize, world: &World) -> Currency {
+    match number {
+        IN_YEN => "JPY".parse().expect("a currency"),
+        _ => world.config.currency,
+    }
+}
+
 fn flight(number: usize, world: &World) -> NewFlight {
     let seats = 2 + world.chance.below(30) as i32;
+    let currency = currency_of(number, world);
+    let departs_at = departure() + DEPARTURES * number as i32;
     NewFlight {
         flight_number: None,
         source: "Delhi".into(),
         destination: "Mumbai".into(),
-        departs_at: departure() + TimeDelta::minutes(number as i64),
-        arrives_at: None,
+        departs_at,
+        arrives_at: (number != WITHOUT_ARRIVAL).then(|| departs_at + FLIGHT_TIME),
         available_seats: seats,
         total_seats: seats,
         flight_status: FlightStatus::Scheduled,
-        price: "2500.00".parse().expect("a price"),
-        taxes: airline_booking::domain::Money::default(),
+        price: Money::whole(2_500, currency),
+        taxes: Money::whole(301, currency),
     }
 }

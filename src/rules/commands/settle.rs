@@ -83,7 +83,8 @@ fn refunded(
     let unknown = || Refusal::UnknownRefund(settle.reference);
     let id = settle.refund_id.ok_or_else(unknown)?;
     let refund = state.refunds.get(&id).ok_or_else(unknown)?;
-    if refund.payment != settle.reference || refund.amount != settle.amount {
+    let is_over_another = refund.amount != settle.amount && !planted!(refund_settled_on_its_word);
+    if refund.payment != settle.reference || is_over_another {
         return Err(Refusal::RefundMismatch(id));
     }
     if refund.status == RefundStatus::Done {

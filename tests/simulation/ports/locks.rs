@@ -156,9 +156,13 @@ impl FlightLocks for SimLocks {
             table.take_by_stranger(*flight, now + time);
         }
         let until = now + lapse.unwrap_or(self.lease);
-        let taken = flights.iter().copied();
-        let taken: Vec<_> =
-            taken.filter(|flight| table.take(*flight, &token, &self.name, until)).collect();
+        let first = flights.first().copied();
+        let is_guarded =
+            |flight| !planted!(order_guards_its_first_flight_alone) || Some(flight) == first;
+        let taken = flights.iter().copied().filter(|flight| {
+            !is_guarded(*flight) || table.take(*flight, &token, &self.name, until)
+        });
+        let taken: Vec<_> = taken.collect();
         drop(table);
         process.step(|| format!("locks {taken:?} of {flights:?}"));
         Taken::new(taken, Some(token))

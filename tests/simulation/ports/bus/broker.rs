@@ -224,7 +224,18 @@ impl Channel {
 
     /// A message of the log, for foreign producers to change: the last of a partition.
     pub(super) fn sample(&self, partition: usize) -> Option<Message> {
-        self.state.lock().logs[partition].last().map(|record| record.message.clone())
+        self.last(partition, |_| true)
+    }
+
+    /// The last message of a partition that is such a one.
+    pub(super) fn last(
+        &self,
+        partition: usize,
+        is_such: impl Fn(&Message) -> bool,
+    ) -> Option<Message> {
+        let state = self.state.lock();
+        let messages = state.logs[partition].iter().rev().map(|record| &record.message);
+        messages.into_iter().find(|message| is_such(message)).cloned()
     }
 }
 

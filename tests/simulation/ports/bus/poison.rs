@@ -19,8 +19,14 @@ pub(super) fn perhaps(broker: &Broker, process: &Process) {
     }
     let chance = process.chance();
     let topic = Topic::ALL[chance.below(Topic::ALL.len() as u64) as usize];
-    let sample = broker.channel(topic).sample(chance.below(PARTITIONS as u64) as usize);
-    let poison = poison(chance, sample);
+    let partition = chance.below(PARTITIONS as u64) as usize;
+    let sample = broker.channel(topic).sample(partition);
+    let forged =
+        (topic == Topic::PaymentEvents).then(|| forged_refund(broker, partition)).flatten();
+    let poison = match forged {
+        Some(forged) if chance.below(2) == 0 => forged,
+        _ => poison(chance, sample),
+    };
     chance.step(|| format!("foreign message on {}: {}", topic.as_str(), shown(&poison.payload)));
     broker.publish_foreign(topic, poison);
 }
@@ -75,6 +81,18 @@ fn falsified(chance: &Chance, kind: u64, mut fields: Value) -> Value {
         fields.insert(field.to_owned(), value);
     }
     fields
+}
+
+/// The outcome of the last refund that was requested, over another amount than the request's.
+fn forged_refund(broker: &Broker, partition: usize) -> Option<Message> {
+    let is_refund = |message: &Message| message.payload.contains("\"refund_id\"");
+    let request = broker.channel(Topic::PaymentRequests).last(partition, is_refund)?;
+    let mut fields: Value = serde_json::from_str(&request.payload).ok()?;
+    let amount = fields.get("amount")?.as_f64()?;
+    let all = fields.as_object_mut().filter(|all| all.contains_key("refund_id"))?;
+    all.insert("status".to_owned(), json!("refunded"));
+    all.insert("amount".to_owned(), json!(amount + 1.0));
+    Some(Message { payload: fields.to_string(), origin: None, ..request })
 }
 
 fn shown(payload: &str) -> String {

@@ -73,6 +73,8 @@ pub struct Provider(Arc<Mutex<Books>>);
 struct Books {
     ledger: BTreeMap<PaymentReference, Entry>,
     refunds: BTreeMap<RefundId, Refund>,
+    /// The refunds, in the order in which money went back. None is in it twice but by a fault of the provider.
+    given_back: Vec<RefundId>,
     /// Calls that have left a replica and are not carried out yet.
     on_the_way: usize,
 }
@@ -95,6 +97,11 @@ impl Provider {
     /// Every refund that the provider has made.
     pub fn refunds(&self) -> BTreeMap<RefundId, Refund> {
         self.0.lock().refunds.clone()
+    }
+
+    /// The refunds for which money went back, in their order.
+    pub fn given_back(&self) -> Vec<RefundId> {
+        self.0.lock().given_back.clone()
     }
 
     /// Whether no call is on its way.
@@ -152,7 +159,12 @@ impl Books {
     fn refund(&mut self, id: RefundId, asked: &Refund) -> Answer {
         let refused = |reason: &str| Err(GatewayError(reason.into()));
         match self.refunds.get(&id) {
-            Some(made) if made == asked => return Ok(Captured::Captured),
+            Some(made) if made == asked => {
+                if planted!(gateway_refunds_again) {
+                    self.given_back.push(id);
+                }
+                return Ok(Captured::Captured);
+            }
             Some(_) => return refused("the refund's id was used for another amount or payment"),
             None => {}
         }
@@ -166,7 +178,10 @@ impl Books {
         if !(1..=captured.stored() - given_back).contains(&asked.amount.stored()) {
             return refused("a refund beyond what is left of the payment");
         }
-        self.refunds.insert(id, asked.clone());
+        if !planted!(gateway_loses_a_refund) {
+            self.refunds.insert(id, asked.clone());
+            self.given_back.push(id);
+        }
         Ok(Captured::Captured)
     }
 

@@ -14,6 +14,10 @@ impl Rows {
     pub fn commit(&mut self, changes: &ChangeSet, locked: &Stale) -> Result<Committed, StoreError> {
         let all = changes.fold(&Stale::default());
         let mut stale = self.stale(&all);
+        if planted!(order_guards_its_first_flight_alone) {
+            let later = changes.iter().flat_map(|(_, changes)| changes.flights.iter().skip(1));
+            later.for_each(|change| _ = stale.flights.remove(&change.after.id));
+        }
         stale.flights.extend(&locked.flights);
         let net = changes.fold(&stale);
         self.commits += 1;
@@ -23,12 +27,15 @@ impl Rows {
         }
         self.note_free_seats(changes, &net.stale);
         let written_not = net.stale.clone();
+        let orders: BTreeSet<_> =
+            net.bookings.iter().map(|change| change.after.payment_reference).collect();
         if planted!(commit_written_in_halves) && self.commits.is_multiple_of(16) {
             self.write(NetChanges { flights: net.flights, ..NetChanges::default() });
         } else {
             self.write(net);
         }
         self.check_limits(changes, &written_not);
+        self.check_orders(&orders);
         if planted!(stale_rows_are_not_reported) {
             return Ok(Committed::default());
         }
@@ -181,7 +188,7 @@ impl Rows {
                 self.earlier.insert(row.id, row.clone());
                 (row.status, row.failure_reason) = (after.status, after.failure_reason);
                 (row.updated_at, row.version) = (after.updated_at, after.version);
-                if !after.cancelled.is_empty() {
+                if !after.cancelled.is_empty() && !planted!(cancelled_part_is_not_written) {
                     let passengers = row.passengers.take();
                     *row = Booking { passengers, ..after };
                 }
@@ -191,6 +198,9 @@ impl Rows {
             }
         }
         for change in net.refunds {
+            if planted!(refunds_are_not_written) && change.was.is_none() {
+                continue;
+            }
             let after = change.after;
             if let Some(row) = self.refunds.get_mut(&after.id) {
                 (row.status, row.updated_at) = (after.status, after.updated_at);

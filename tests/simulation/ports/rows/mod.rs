@@ -1,6 +1,7 @@
 //! The tables of the simulated database, and what each statement of a store does to them at one instant.
 
 mod commit;
+pub mod orders;
 
 use airline_booking::domain::{
     Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, Flight, FlightId,

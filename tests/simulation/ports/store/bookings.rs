@@ -3,7 +3,7 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Order, OrderRecord, PaymentReference, RefundId, UserId,
+    Booking, BookingId, BookingStatus, OrderRecord, PaymentReference, RefundId, UserId,
 };
 use airline_booking::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
@@ -21,13 +21,7 @@ impl Bookings for SimStore {
     }
 
     async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
-        let order = |rows: &Rows| {
-            let payment = rows.bookings.get(&of)?.payment_reference;
-            let bookings = rows.order(&payment).into_iter().cloned().collect();
-            let order = Order::of(bookings, rows.payments.get(&payment)?.clone())?;
-            let refunds = rows.refunds.values().filter(|refund| refund.payment == payment);
-            Some(OrderRecord { order, refunds: refunds.cloned().collect() })
-        };
+        let order = |rows: &Rows| rows.record(&rows.bookings.get(&of)?.payment_reference);
         self.read(order).await
     }
 

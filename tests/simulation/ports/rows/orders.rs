@@ -1,0 +1,88 @@
+//! What holds of an order at every moment: it is whole, and its money is where its bookings say.
+
+use super::Rows;
+use airline_booking::domain::{
+    Booking, BookingStatus, Order, OrderRecord, Payment, PaymentReference, PaymentStatus, Refund,
+};
+use std::collections::BTreeSet;
+
+/// What is wrong with the bookings of an order, if anything is.
+pub fn fault_of_bookings(order: &Order) -> Option<String> {
+    let (first, all) = (order.first(), &order.bookings);
+    let is_numbered = |(at, booking): (usize, &Booking)| booking.segment == at as i32 + 1;
+    let is_one = |booking: &Booking| {
+        booking.user_id == first.user_id
+            && booking.order_id == first.id
+            && booking.payment_reference == order.payment.reference
+            && booking.segments == all.len() as i32
+    };
+    if !all.iter().enumerate().all(is_numbered) || !all.iter().all(is_one) {
+        return Some(format!("it is not whole: {all:?}"));
+    }
+    for status in [BookingStatus::Pending, BookingStatus::Failed] {
+        let some = all.iter().filter(|booking| booking.status == status).count();
+        if some != 0 && some != all.len() {
+            return Some(format!("{some} of {} bookings are {}", all.len(), status.as_str()));
+        }
+    }
+    None
+}
+
+/// What is wrong with the money of an order, if anything is. A captured payment is what its sold seats cost, and
+/// what was refunded; another has sold nothing.
+pub fn fault_of_money(record: &OrderRecord) -> Option<String> {
+    let OrderRecord { order, refunds } = record;
+    let Payment { amount, status, .. } = &order.payment;
+    let of = |status| order.bookings.iter().filter(move |booking| booking.status == status);
+    let sold = of(BookingStatus::Completed);
+    let prices: i64 = sold.clone().map(|booking| booking.booking_price.stored()).sum();
+    let refunded: i64 = refunds.iter().map(|refund| refund.amount.stored()).sum();
+    let is_pending = of(BookingStatus::Pending).count() > 0;
+    let is_sound = match status {
+        PaymentStatus::Captured => !is_pending && prices + refunded == amount.stored(),
+        _ => sold.count() == 0 && refunds.is_empty(),
+    };
+    if is_sound && is_pending == (*status == PaymentStatus::Requested) {
+        return None;
+    }
+    let what = format!("payment of {amount} is {}", status.as_str());
+    Some(format!("{what}, {prices} sold, {refunded} refunded, pending {is_pending}"))
+}
+
+/// What is wrong with the refunds of a booking of a captured payment: each seat that came back is refunded for its
+/// price.
+pub fn fault_of_refunds(booking: &Booking, refunds: &[Refund]) -> Option<String> {
+    let seats = match booking.status {
+        BookingStatus::Cancelled => booking.party_size(),
+        _ => booking.cancelled.len(),
+    };
+    let owed = booking.seat_price().stored() * seats as i64;
+    let refunds = refunds.iter().filter(|refund| refund.booking_id == booking.id);
+    let refunded: i64 = refunds.map(|refund| refund.amount.stored()).sum();
+    (refunded != owed).then(|| format!("{refunded} refunded for {seats} seats worth {owed}"))
+}
+
+impl Rows {
+    /// A payment's order and refunds; `None` if it pays for nothing.
+    pub fn record(&self, payment: &PaymentReference) -> Option<OrderRecord> {
+        let bookings = self.order(payment).into_iter().cloned().collect();
+        let order = Order::of(bookings, self.payments.get(payment)?.clone())?;
+        let refunds = self.refunds.values().filter(|refund| refund.payment == *payment);
+        Some(OrderRecord { order, refunds: refunds.cloned().collect() })
+    }
+
+    /// Orders are whole after each commit that touches them.
+    pub(super) fn check_orders(&mut self, touched: &BTreeSet<PaymentReference>) {
+        for payment in touched {
+            let fault = match self.record(payment) {
+                Some(record) => {
+                    fault_of_bookings(&record.order).or_else(|| fault_of_money(&record))
+                }
+                None => Some("it pays for nothing".to_owned()),
+            };
+            if let Some(fault) = fault {
+                self.complaints.push(format!("I4: a commit leaves payment {payment}: {fault}"));
+            }
+        }
+    }
+}
