@@ -90,19 +90,24 @@ fn groups(shown: Shown) -> [Group; 6] {
             group()
                 .routes(routes!(search::search))
                 .routes(routes!(calendar::calendar))
-                .routes(routes!(itineraries::search, itineraries::search_legs)),
+                .routes(routes!(itineraries::search::search, itineraries::search::search_legs)),
         ),
         (
             RouteTraits::AUDITED,
             group().routes(routes!(flights::create)).routes(routes!(flights::get, flights::put)),
         ),
-        (RouteTraits::PERSONAL_AND_WAITING, group().routes(routes!(bookings::place))),
+        (
+            RouteTraits::PERSONAL_AND_WAITING,
+            group().routes(routes!(bookings::place)).routes(routes!(itineraries::place)),
+        ),
         (
             RouteTraits::PERSONAL,
             group()
                 .routes(routes!(bookings::get))
                 .routes(routes!(bookings::cancel))
-                .routes(routes!(bookings::of_user)),
+                .routes(routes!(bookings::of_user))
+                .routes(routes!(itineraries::get))
+                .routes(routes!(itineraries::cancel)),
         ),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
         probes(shown),

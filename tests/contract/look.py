@@ -46,17 +46,17 @@ def refused(api, har):
     methods = {"get", "put", "post", "delete", "patch"}
     paths = read(api)["paths"]
     guarded = [
-        (method.upper(), re.compile(re.sub(r"\{[^}]*\}", "[^/]*", path) + "$"))
+        (method.upper(), re.compile(re.sub(r"\{[^}]*\}", "[^/]*", path) + "$"), path)
         for path, operations in paths.items()
         for method, operation in operations.items()
         if method in methods and operation.get("security")
     ]
     met = set()
     for method, path, status, _ in calls(har):
-        # A path of its own is none of those that have an id in its place.
-        if path in paths and method.lower() not in paths[path]:
-            continue
         for operation in guarded:
+            # A path of its own is none of those that have an id in its place.
+            if path in paths and path != operation[2]:
+                continue
             if operation[0] == method and operation[1].fullmatch(path):
                 met.add(operation)
                 if status != 401:

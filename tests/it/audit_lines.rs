@@ -62,8 +62,19 @@ async fn log_at(filter: &str, auth: bool) -> String {
         ask(&staff, Method::PUT, "/flights/1", Some(json!({"price": 2}))).await;
         ask(&staff, Method::PUT, "/flights/1", Some(json!({"total_seats": 2}))).await;
         ask(&staff, Method::POST, "/flights", Some(flight(9))).await;
+        let both = || {
+            let mut body = booking(1, 1);
+            body.as_object_mut().expect("an object").remove("flight_id");
+            body["segments"] = json!([{"flight_id": 1}]);
+            Some(body)
+        };
+        ask(&staff, Method::POST, "/itineraries", both()).await;
+        ask(&staff, Method::GET, "/itineraries/3", None).await;
+        ask(&staff, Method::POST, "/itineraries/3/cancel", None).await;
         // A stranger's.
         ask(&stranger, Method::GET, "/bookings/1", None).await;
+        ask(&stranger, Method::GET, "/itineraries/1", None).await;
+        ask(&stranger, Method::POST, "/itineraries", both()).await;
         ask(&stranger, Method::POST, "/bookings", book()).await;
         ask(&stranger, Method::GET, "/users/123/bookings", None).await;
         ask(&stranger, Method::POST, "/flights", Some(flight(9))).await;
@@ -100,7 +111,12 @@ async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
             (1, "flight.change", None, None, Some(1), "done"),
             (1, "flight.change", None, None, Some(1), "version_required"),
             (1, "flight.create", None, None, Some(2), "done"),
+            (1, "itinerary.place", of, Some(3), Some(1), "done"),
+            (1, "itinerary.read", of, Some(3), None, "done"),
+            (1, "itinerary.cancel", of, Some(3), None, "done"),
             (7, "booking.read", of, Some(1), None, "not_found"),
+            (7, "itinerary.read", of, Some(1), None, "not_found"),
+            (7, "itinerary.place", of, None, Some(1), "forbidden"),
             (7, "booking.place", of, None, Some(1), "forbidden"),
             (7, "bookings.list", of, None, None, "forbidden"),
             (7, "flight.write", None, None, None, "forbidden"),
@@ -116,7 +132,7 @@ async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn audit_lines_have_their_own_log_target_and_need_authentication() {
     let log = log_at("off,audit=info", true).await;
-    assert_eq!(log.lines().count(), 11, "{log}");
-    assert_eq!(lines_of(&log).len(), 11);
+    assert_eq!(log.lines().count(), 16, "{log}");
+    assert_eq!(lines_of(&log).len(), 16);
     assert_eq!(lines_of(&log_at("info", false).await), Vec::<Value>::new());
 }

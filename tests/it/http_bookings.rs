@@ -126,18 +126,25 @@ async fn a_cancellation_answers_with_the_booking_as_it_is_read_afterwards() {
     let app = TestApp::start().await;
     let id = app.add_flight(9).await;
     for is_paid in [false, true] {
-        let booking = app.book(id, 2).await.booking_id();
-        if is_paid {
-            app.run_until_idle().await;
+        if !is_paid {
+            app.gateway.close();
         }
+        let booking = app.book(id, 2).await.booking_id();
+        app.run_until_idle().await;
+        app.gateway.close_refunds();
         for _repeat in 0..2 {
             let path = format!("{PATH}/{booking}");
             let cancelled = app.post(&format!("{path}/cancel"), &json!({})).await;
             assert_eq!(cancelled.status, 200);
             assert!(cancelled.text.contains("asha@example.com"), "{}", cancelled.text);
             assert_eq!(cancelled.text, app.get(&path).await.text);
+            let refunds = cancelled.json["refunds"].as_array().map(Vec::len);
+            assert_eq!(refunds, Some(usize::from(is_paid)), "{cancelled:?}");
         }
+        app.gateway.open();
         app.run_until_idle().await;
+        let payment = &app.booking(booking).await["payment"]["status"];
+        assert_eq!(payment, if is_paid { "captured" } else { "reversed" });
     }
     app.finish().await;
 }

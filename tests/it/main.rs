@@ -69,6 +69,7 @@ mod many_connections;
 mod metrics;
 mod metrics_port;
 mod money;
+mod orders_http;
 mod outages;
 mod panics;
 mod pending;

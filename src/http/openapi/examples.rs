@@ -27,14 +27,17 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             "message": "Booking created, processing payment",
             "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z"
         }),
-        "getBooking" => booking("completed"),
-        "cancelBooking" => booking("cancelled"),
+        "getBooking" => booking_record("completed"),
+        "cancelBooking" => booking_record("cancelled"),
+        "placeItinerary" => placed(),
+        "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
         "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
         "explainProblem" => json!({
             "type": "/problems/insufficient_seats", "code": "insufficient_seats",
             "title": "Not enough seats left", "status": 409,
             "description": "The flight has fewer free seats than were asked for. Ask for fewer, or \
-                            choose another flight."
+                            choose another flight. Of an itinerary nothing is held; the list of errors \
+                            has the flight's place in the request."
         }),
         "getHealth" => {
             let embedded = json!({"status": "embedded", "latency_ms": 0.0});
@@ -81,6 +84,52 @@ fn booking(status: &str) -> Value {
     })
 }
 
+/// A booking with its payment and refunds.
+fn booking_record(status: &str) -> Value {
+    let mut record = booking(status);
+    record["payment"] = payment("captured");
+    record["refunds"] = if status == "cancelled" { json!([refund(1)]) } else { json!([]) };
+    record
+}
+
+fn payment(status: &str) -> Value {
+    json!({"status": status, "attempts": 1, "method": "pm_card_visa"})
+}
+
+fn refund(booking: i64) -> Value {
+    json!({
+        "id": "REF-0123456789abcdef0123456789abcdef", "booking_id": booking, "amount": 5000.00,
+        "status": "requested", "reason": "traveller", "created_at": "2025-01-15T09:00:00Z"
+    })
+}
+
+/// An itinerary of two flights, just placed.
+fn placed() -> Value {
+    let segment = |number: i64| {
+        json!({
+            "booking_id": number, "flight_id": number, "segment": number, "status": "pending",
+            "booking_price": 5000.00
+        })
+    };
+    json!({
+        "itinerary_id": 1, "status": "pending", "bookings": [segment(1), segment(2)],
+        "payment": payment("processing"),
+        "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
+        "total_price": 10000.00, "currency": "INR", "hold_expires_at": "2025-01-15T08:05:00Z"
+    })
+}
+
+/// The same, paid, and without its second flight.
+fn placed_and_cancelled_in_part() -> Value {
+    let mut itinerary = placed();
+    itinerary["status"] = json!("completed");
+    itinerary["payment"] = payment("captured");
+    itinerary["bookings"][0]["status"] = json!("completed");
+    itinerary["bookings"][1]["status"] = json!("cancelled");
+    itinerary["refunds"] = json!([refund(2)]);
+    itinerary
+}
+
 /// Links from an operation to those on the resource that it creates.
 pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
     let to = |operation: &'static str, parameter: &str, from: &str| {
@@ -94,6 +143,12 @@ pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
         "placeBooking" => vec![
             to("getBooking", "id", "$response.body#/booking_id"),
             to("cancelBooking", "id", "$response.body#/booking_id"),
+            to("listBookings", "user_id", "$request.body#/user_id"),
+        ],
+        "placeItinerary" => vec![
+            to("getItinerary", "id", "$response.body#/itinerary_id"),
+            to("cancelItinerary", "id", "$response.body#/itinerary_id"),
+            to("getBooking", "id", "$response.body#/bookings/0/booking_id"),
             to("listBookings", "user_id", "$request.body#/user_id"),
         ],
         _ => Vec::new(),
@@ -113,5 +168,14 @@ mod tests {
             let shown: Booking = serde_json::from_value(booking(status)).expect("a booking");
             assert_eq!(serde_json::to_value(&shown).expect("JSON"), booking(status));
         }
+    }
+
+    #[test]
+    fn parts_of_an_itinerary_add_up_to_its_price() {
+        let itinerary = placed_and_cancelled_in_part();
+        let amounts = ["/bookings/0/booking_price", "/refunds/0/amount"];
+        let amounts = amounts.map(|at| itinerary.pointer(at).and_then(Value::as_f64));
+        let sum: f64 = amounts.into_iter().map(|amount| amount.expect("an amount")).sum();
+        assert_eq!(Some(sum), itinerary["total_price"].as_f64());
     }
 }

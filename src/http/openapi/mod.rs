@@ -20,13 +20,13 @@ use utoipa::openapi::{
 #[openapi(
     info(
         title = "Airline booking service",
-        description = "Search flights, hold seats, pay, and watch a booking complete. Every refusal is \
+        description = "Search flights, hold seats on one or several, pay, and watch a booking complete. Every refusal is \
             application/problem+json with a code, also for an unknown path (404) or method (405). Only a \
             request whose head can't be read (400) or is too large (431) gets a response without a body.",
     ),
     tags(
         (name = "flights", description = "Dated departures and their seats"),
-        (name = "itineraries", description = "Direct flights and connections"),
+        (name = "itineraries", description = "Direct flights and connections; several flights booked and paid together"),
         (name = "bookings", description = "Seats that are held, paid for and cancelled"),
         (name = "operations", description = "For operators and their machines"),
     )

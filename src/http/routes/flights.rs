@@ -1,9 +1,9 @@
 //! Flights: create, read, change.
 
 use super::Api;
-use super::bookings::REPLAYED;
+use super::placing::REPLAYED;
 use crate::booking::CreatedFlight;
-use crate::domain::{Flight, FlightId, NewFlight};
+use crate::domain::{Flight, FlightId, Invalid, NewFlight};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::etag::is_known;
@@ -62,7 +62,9 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let _permit = api.permit()?;
     let flight = body.into_new(mistyped, api.flights.currency)?;
-    let key = request_key::of_caller(PATH, &caller, &headers, &content(&flight))?;
+    let mut invalid = Invalid::default();
+    let key = request_key::of_caller(PATH, &caller, &headers, &content(&flight), &mut invalid);
+    invalid.or(())?;
     let mut deed = watch.begin(&caller, "flight.create", Logged::Always);
     let created = api.flights.create(flight, key).await;
     deed.flight = created.as_ref().ok().map(|created| created.flight.id);

@@ -7,7 +7,11 @@ pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod itineraries;
+mod part;
+mod party;
+mod payment;
 mod places;
+mod placing;
 pub(crate) mod problems;
 pub(crate) mod search;
 

@@ -28,20 +28,30 @@ pub(crate) fn of(
     Some(IdempotencyKey { key: key?.into(), request_hash: fingerprint(content).into() })
 }
 
-/// The key of a request without a user in its body; its scope is the caller.
+/// The key of a request without a user in its body; its scope is the caller. Notes a malformed key.
 pub(crate) fn of_caller(
     route: &'static str,
     caller: &Caller,
     headers: &HeaderMap,
     content: &impl Serialize,
-) -> Result<Option<RequestKey>, Invalid> {
-    let mut invalid = Invalid::default();
-    let key = of(headers, content, &mut invalid);
+    invalid: &mut Invalid,
+) -> Option<RequestKey> {
     let owner = match caller {
         Caller::Known { user, .. } => *user,
         Caller::Anyone => UserId(0),
     };
-    invalid.or(key.map(|key| RequestKey { route, owner, key }))
+    of_user(route, owner, headers, content, invalid)
+}
+
+/// The key of a request about this user. Notes a malformed key.
+pub(crate) fn of_user(
+    route: &'static str,
+    owner: UserId,
+    headers: &HeaderMap,
+    content: &impl Serialize,
+    invalid: &mut Invalid,
+) -> Option<RequestKey> {
+    Some(RequestKey { route, owner, key: of(headers, content, invalid)? })
 }
 
 /// The key in a header's value; `k1` and `"k1"` are the same key.

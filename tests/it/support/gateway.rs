@@ -10,12 +10,14 @@ use tokio::sync::watch;
 pub struct GatedGateway {
     gateway: SimulatedGateway,
     is_open: watch::Sender<bool>,
+    are_refunds_open: watch::Sender<bool>,
     held_back: AtomicUsize,
 }
 
 impl GatedGateway {
     pub fn new(gateway: SimulatedGateway) -> Self {
-        Self { gateway, is_open: watch::Sender::new(true), held_back: AtomicUsize::new(0) }
+        let [is_open, are_refunds_open] = [true; 2].map(watch::Sender::new);
+        Self { gateway, is_open, are_refunds_open, held_back: AtomicUsize::new(0) }
     }
 
     /// From now on captures wait at the gate, before they reach the gateway.
@@ -23,14 +25,28 @@ impl GatedGateway {
         self.is_open.send_replace(false);
     }
 
-    /// Lets the captures through.
-    pub fn open(&self) {
-        self.is_open.send_replace(true);
+    /// From now on refunds wait at the gate too.
+    pub fn close_refunds(&self) {
+        self.are_refunds_open.send_replace(false);
     }
 
-    /// How many captures wait at the gate.
+    /// Lets all calls through.
+    pub fn open(&self) {
+        self.is_open.send_replace(true);
+        self.are_refunds_open.send_replace(true);
+    }
+
+    /// How many calls wait at the gate.
     pub fn held_back(&self) -> usize {
         self.held_back.load(Ordering::Acquire)
+    }
+
+    async fn pass(&self, gate: &watch::Sender<bool>) {
+        let mut gate = gate.subscribe();
+        if !*gate.borrow() {
+            let _held = Held::at(&self.held_back);
+            gate.wait_for(|open| *open).await.expect("the gate outlives its callers");
+        }
     }
 }
 
@@ -53,11 +69,7 @@ impl Drop for Held<'_> {
 #[async_trait]
 impl Gateway for GatedGateway {
     async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
-        let mut gate = self.is_open.subscribe();
-        if !*gate.borrow() {
-            let _held = Held::at(&self.held_back);
-            gate.wait_for(|open| *open).await.expect("the gate outlives its callers");
-        }
+        self.pass(&self.is_open).await;
         self.gateway.capture(capture).await
     }
 
@@ -71,6 +83,7 @@ impl Gateway for GatedGateway {
         reference: PaymentReference,
         amount: Money,
     ) -> Result<(), GatewayError> {
+        self.pass(&self.are_refunds_open).await;
         self.gateway.refund(id, reference, amount).await
     }
 }

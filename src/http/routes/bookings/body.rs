@@ -2,10 +2,12 @@
 
 use crate::booking::PlaceOrder;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Passenger,
-    PaymentMethod, PaymentReference, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, OrderRecord,
+    PaymentReference, Refund, Timestamp,
 };
-use crate::http::wire::json::fields::{PassengerBody, required};
+use crate::http::routes::party::{Party, PartyBody, positive};
+use crate::http::routes::payment::PaymentBody;
+use crate::http::wire::json::fields::PassengerBody;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
 use crate::http::wire::request_key;
 use http::HeaderMap;
@@ -148,6 +150,42 @@ impl From<&Booking> for BookingPlacedBody {
     }
 }
 
+/// A booking, its payment and its refunds.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BookingRecord)]
+pub(crate) struct BookingBody {
+    #[serde(flatten)]
+    booking: Booking,
+    /// What pays for its itinerary.
+    payment: PaymentBody,
+    /// Refunds of this booking, oldest first.
+    refunds: Vec<Refund>,
+}
+
+impl BookingBody {
+    /// The booking at this place of an order.
+    pub(super) fn of(record: OrderRecord, at: usize) -> Self {
+        let OrderRecord { mut order, mut refunds } = record;
+        let booking = order.bookings.swap_remove(at);
+        refunds.retain(|refund| refund.booking_id == booking.id);
+        Self { booking, payment: PaymentBody::from(&order.payment), refunds }
+    }
+}
+
+/// What to cancel of a booking.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"passengers": [0]}))]
+pub(crate) struct CancelBookingBody {
+    /// Places of passengers in `booking_metadata`, from 0; all by default.
+    #[schema(min_items = 1)]
+    pub(super) passengers: Option<Vec<i32>>,
+}
+
+impl Shaped for CancelBookingBody {
+    const SHAPE: Shape = Shape { fields: &[("passengers", Kind::Integers)], ignored: &[] };
+}
+
 /// A user's bookings.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct BookingList {
@@ -169,56 +207,24 @@ impl PlaceBookingBody {
         headers: &HeaderMap,
     ) -> Result<PlaceOrder, Invalid> {
         let flight_id = positive(&mut invalid, "flight_id", self.flight_id);
-        let user_id = positive(&mut invalid, "user_id", self.user_id);
-        let seats = required(&mut invalid, "seats_booked", self.seats_booked).unwrap_or_default();
-        if self.seats_booked.is_some() && !(1..=seats_max).contains(&seats) {
-            invalid.add("/seats_booked", format!("must be 1 to {seats_max}"));
-        }
-        let details = required(&mut invalid, "passenger_details", self.passenger_details);
-        let is_another_count =
-            details.as_ref().is_some_and(|details| i32::try_from(details.len()) != Ok(seats));
-        if self.seats_booked.is_some() && is_another_count {
-            invalid.add("/passenger_details", "must name as many passengers as seats_booked");
-        }
-        // Passengers beyond the largest party are not checked one by one.
-        let passengers: Vec<Passenger> = details
-            .into_iter()
-            .flatten()
-            .take(seats_max.unsigned_abs() as usize)
-            .enumerate()
-            .filter_map(|(at, body)| body.check(&mut invalid, &format!("/passenger_details/{at}")))
-            .collect();
-        let method = self.payment_method.as_deref().unwrap_or(PaymentMethod::DEFAULT);
-        let method = PaymentMethod::new(method);
-        if method.is_none() {
-            invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
-        }
-        let request = PlaceOrder {
+        let party = PartyBody {
+            user_id: self.user_id,
+            seats_booked: self.seats_booked,
+            passenger_details: self.passenger_details,
+            payment_method: self.payment_method,
+        };
+        let Party { user_id, seats, passengers, method } = party.check(&mut invalid, seats_max);
+        let asked = (FlightId(flight_id), user_id, seats, &passengers, method.as_str());
+        let idempotency = request_key::of(headers, &asked, &mut invalid);
+        invalid.or(PlaceOrder {
             flights: smallvec![FlightId(flight_id)],
-            user_id: UserId(user_id),
+            user_id,
             seats,
             passengers,
-            method: method.unwrap_or_default(),
-            idempotency: None,
+            method,
+            idempotency,
             request: None,
             pending_max: None,
-        };
-        let asked = (
-            FlightId(flight_id),
-            request.user_id,
-            request.seats,
-            &request.passengers,
-            request.method.as_str(),
-        );
-        let idempotency = request_key::of(headers, &asked, &mut invalid);
-        invalid.or(PlaceOrder { idempotency, ..request })
+        })
     }
-}
-
-fn positive(invalid: &mut Invalid, name: &str, value: Option<i64>) -> i64 {
-    let value = required(invalid, name, value);
-    if value.is_some_and(|value| value < 1) {
-        invalid.add(format!("/{name}"), "must be at least 1");
-    }
-    value.unwrap_or_default()
 }

@@ -3,21 +3,23 @@
 mod body;
 
 use super::Api;
-use crate::booking::{CancelledOrder, PlaceOrder, Placed};
-use crate::domain::{Booking, BookingId, BookingStatus, Invalid, UserId};
+use super::part::{Part, cancelled_by, explained};
+use super::placing::{Placing, REPLAYED, created};
+use crate::booking::CancelledOrder;
+use crate::domain::{BookingId, BookingStatus, Invalid, OrderRecord, UserId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
-use crate::http::wire::json::{Id, Json};
+use crate::http::wire::json::{Id, Json, OptionalJson};
 use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::{gzip, request_key};
-use crate::identity::{Caller, Scope};
-use crate::rules::{CancelledBy, OrderPart, Refusal};
+use crate::identity::Caller;
+use crate::rules::Refusal;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use body::{BookingList, BookingPlacedBody, PlaceBookingBody};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use body::{BookingBody, BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody};
+use http::{HeaderMap, Uri};
 use std::sync::Arc;
 use strum::VariantNames as _;
 
@@ -29,10 +31,6 @@ const LIMIT_DEFAULT: usize = 100;
 
 /// Maximum of `limit`.
 const LIMIT_MAX: usize = 1_000;
-
-/// The header of a response that repeats the outcome of an earlier request with the same key.
-pub(crate) const REPLAYED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
 
 /// The path of a cancellation; part of its idempotency keys in the store.
 const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
@@ -73,45 +71,20 @@ pub(crate) async fn place(
 ) -> Result<Response, Problem> {
     let permit = api.permit()?;
     let request = body.check(mistyped, api.limits.party_size_max, &headers)?;
-    let mut deed = watch.begin(&caller, "booking.place", Logged::UnlessOwn);
-    (deed.user, deed.flight) = (Some(request.user_id), request.flights.first().copied());
-    deed.check(acts_for(&caller, request.user_id))?;
-    let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
-    let pending_max = api.limits.pending_max.filter(|_| !is_staff);
-    let request = PlaceOrder { pending_max, ..request };
-    let wait = Some(wait).filter(|wait| !wait.is_zero());
-    let placed = api.bookings.place(request, wait.is_some()).await;
-    deed.booking = placed.as_ref().ok().map(|placed| placed.order.id());
-    let mut placed = deed.end(placed)?;
-    drop(deed);
-    if let Some(wait) = wait {
-        // MAX_WAITING bounds the callers that wait; no work is done for them meanwhile.
-        drop(permit);
-        placed = api.bookings.until_ended(placed, wait).await?;
-    }
-
-    let Placed { order, replayed, waited, .. } = placed;
-    let booking = order.first();
-    let location = (header::LOCATION, format!("{PATH}/{}", booking.id));
-    let body = axum::Json(BookingPlacedBody::from(booking));
-    let mut response = (StatusCode::CREATED, [location], body).into_response();
-    let head = response.headers_mut();
-    if replayed {
-        head.insert(REPLAYED.0, REPLAYED.1);
-    }
-    if let Some(wait) = wait.filter(|_| waited) {
-        let applied = HeaderValue::try_from(format!("wait={}", wait.as_secs()));
-        head.insert("preference-applied", applied.expect("digits are a header's text"));
-    }
-    Ok(response)
+    let deed = watch.begin(&caller, "booking.place", Logged::UnlessOwn);
+    let placing = Placing { api: &api, caller: &caller, deed, permit, wait };
+    let placed = placing.place(request, Problem::from).await?;
+    let booking = placed.order.first();
+    let location = format!("{PATH}/{}", booking.id);
+    Ok(created(location, &placed, wait, BookingPlacedBody::from(booking)))
 }
 
-/// Reads a booking.
+/// Reads a booking, with its payment and refunds.
 #[utoipa::path(
     get, path = "/api/v1/bookings/{id}", operation_id = "getBooking", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = Booking), (status = 400, body = ProblemBody),
+        (status = 200, body = BookingBody), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
         (status = 503, body = ProblemBody),
     )
@@ -122,33 +95,39 @@ pub(crate) async fn get(
     watch: Watch,
     _: NoQuery,
     Id(id): Id,
-) -> Result<axum::Json<Booking>, Problem> {
+) -> Result<axum::Json<BookingBody>, Problem> {
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "booking.read", Logged::UnlessOwn);
-    let booking = find_owned(&api, &caller, BookingId(id), &mut deed).await;
-    Ok(axum::Json(deed.end(booking)?))
+    let found = find_owned(&api, &caller, BookingId(id), &mut deed).await;
+    let (record, at) = deed.end(found)?;
+    Ok(axum::Json(BookingBody::of(record, at)))
 }
 
-/// A booking that the caller may see. Another user's is not found: the answer must not tell which ids exist.
+/// The order of a booking that the caller may see, and the booking's place in it. Another user's is not found:
+/// the answer must not tell which ids exist.
 async fn find_owned(
     api: &Api,
     caller: &Caller,
     id: BookingId,
     deed: &mut Deed,
-) -> Result<Booking, Problem> {
-    let booking = api.bookings.booking(id).await?;
-    (deed.booking, deed.user) = (Some(id), Some(booking.user_id));
-    if caller.may_act_for(booking.user_id) {
-        return Ok(booking);
+) -> Result<(OrderRecord, usize), Problem> {
+    let missing = || Problem::from(Refusal::BookingNotFound(id));
+    let record = api.bookings.order(id).await?;
+    let order = &record.order;
+    let at = order.bookings.iter().position(|booking| booking.id == id).ok_or_else(missing)?;
+    (deed.booking, deed.user) = (Some(id), Some(order.user()));
+    if caller.may_act_for(order.user()) {
+        return Ok((record, at));
     }
-    let missing = Problem::from(Refusal::BookingNotFound(id));
-    Err(missing.refusing("the booking is another user's"))
+    Err(missing().refusing("the booking is another user's"))
 }
 
-/// Cancels a booking: its seats are free at once, the refund follows. A repeat changes nothing.
+/// Cancels a booking, or some of its passengers: their seats are free at once, the refund follows. A repeat
+/// changes nothing.
 ///
 /// A completed booking can be cancelled until its flight departs; after that only by staff
-/// (`bookings:admin`).
+/// (`bookings:admin`). An empty body cancels the whole booking. A booking of an itinerary that is not paid yet is
+/// cancelled with its itinerary.
 #[utoipa::path(
     post, path = "/api/v1/bookings/{id}/cancel", operation_id = "cancelBooking", tag = "bookings", security((), ("bearer" = [])),
     params(
@@ -156,11 +135,14 @@ async fn find_owned(
         ("Idempotency-Key" = Option<String>, Header, description = "Names this request among the caller's",
             nullable = false, pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#, example = "give-up-order-7"),
     ),
+    request_body = Option<CancelBookingBody>,
     responses(
-        (status = 200, body = Booking, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
+        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
         (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
+        (status = 408, body = ProblemBody),
         (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody),
     )
@@ -172,23 +154,29 @@ pub(crate) async fn cancel(
     _: NoQuery,
     headers: HeaderMap,
     Id(id): Id,
+    OptionalJson(body, mut invalid): OptionalJson<CancelBookingBody>,
 ) -> Result<Response, Problem> {
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "booking.cancel", Logged::UnlessOwn);
-    let booking = find_owned(&api, &caller, BookingId(id), &mut deed).await;
-    let booking = deed.check(booking)?;
-    let by = if caller.has_staff_token(Scope::BookingsAdmin) {
-        CancelledBy::Staff
-    } else {
-        CancelledBy::Traveller
+    let found = find_owned(&api, &caller, BookingId(id), &mut deed).await;
+    let (record, at) = deed.check(found)?;
+    let booking = &record.order.bookings[at];
+    let part = Part::checked(None, body.passengers, booking, &mut invalid);
+    let key = match part.passengers() {
+        // As the content was before a booking could be cancelled in part.
+        None => request_key::of_caller(CANCEL_PATH, &caller, &headers, &id, &mut invalid),
+        Some(some) => {
+            request_key::of_caller(CANCEL_PATH, &caller, &headers, &(id, some), &mut invalid)
+        }
     };
-    let key = deed.check(request_key::of_caller(CANCEL_PATH, &caller, &headers, &id))?;
-    let cancelled = api.bookings.cancel(&booking, OrderPart::default(), by, key).await;
-    let CancelledOrder { order, replayed } = deed.end(cancelled)?;
-    let cancelled = order.booking(booking.id).cloned().unwrap_or_else(|| booking.clone());
-    let booking = Booking { passengers: booking.passengers, ..cancelled };
+    deed.check(invalid.or(()))?;
+    let by = cancelled_by(&caller);
+    let cancelled = api.bookings.cancel(booking, part.of_booking(), by, key).await;
+    let cancelled = cancelled.map_err(|error| explained(error, booking));
+    let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
+    let record = api.bookings.order(booking.id).await?;
     let replayed = replayed.then_some([REPLAYED]);
-    Ok((replayed, axum::Json(booking)).into_response())
+    Ok((replayed, axum::Json(BookingBody::of(record, at))).into_response())
 }
 
 /// Lists a user's bookings, newest first.

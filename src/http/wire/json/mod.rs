@@ -30,18 +30,44 @@ pub(crate) struct Json<T>(pub T, pub Invalid);
 impl<T: Shaped, S: ExtractorState> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         supported(request.headers())?;
-        // Not a layer of the router: every cached search would pay for it.
-        DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
-        let arriving = timeout(state.read_timeout(), Bytes::from_request(request, state));
-        let arrived = arriving.await.map_err(|_| {
-            let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
-            Problem::new(Code::RequestTimeout, detail)
-        })?;
-        let bytes = arrived.map_err(|error| unread(&error))?;
+        let bytes = arrived(request, state).await?;
         parse(&bytes).map(|(value, mistyped)| Self(value, mistyped))
     }
+}
+
+/// As [`Json`], for requests without required fields: an empty body, whatever its content type, and `null`
+/// are read as `{}`.
+pub(crate) struct OptionalJson<T>(pub T, pub Invalid);
+
+impl<T: Shaped, S: ExtractorState> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_supported = supported(request.headers());
+        let bytes = arrived(request, state).await?;
+        let bytes = match bytes.trim_ascii() {
+            b"" => b"{}",
+            sent => {
+                is_supported?;
+                if sent == b"null" { b"{}" } else { sent }
+            }
+        };
+        parse(bytes).map(|(value, mistyped)| Self(value, mistyped))
+    }
+}
+
+/// The bytes of a body, within its limits of length and time.
+async fn arrived<S: ExtractorState>(mut request: Request, state: &S) -> Result<Bytes, Problem> {
+    // Not a layer of the router: every cached search would pay for it.
+    DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+    let arriving = timeout(state.read_timeout(), Bytes::from_request(request, state));
+    let arrived = arriving.await.map_err(|_| {
+        let detail = "the body did not arrive within SERVER_READ_TIMEOUT";
+        Problem::new(Code::RequestTimeout, detail)
+    })?;
+    arrived.map_err(|error| unread(&error))
 }
 
 /// 415 unless the body is JSON, in UTF-8 and not compressed.

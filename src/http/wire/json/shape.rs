@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Integer64,
     Text,
     Money,
+    /// A list of integers of 32 bits.
+    Integers,
     List(&'static Shape),
 }
 
@@ -86,7 +88,7 @@ struct Reading {
     /// The fields that can be read, as JSON that serde accepts.
     plain: String,
     invalid: Invalid,
-    /// False after an element of a list that is no object: leaving it out would shift the others.
+    /// False after an element of a list that can't be read: leaving it out would shift the others.
     is_whole: bool,
 }
 
@@ -148,7 +150,10 @@ impl Reading {
             Kind::List(shape) if json.starts_with('[') => {
                 return self.list(json, shape, &format!("{at}/{name}"));
             }
-            Kind::List(_) => Some("must be an array".to_owned()),
+            Kind::Integers if json.starts_with('[') => {
+                return self.integers(json, &format!("{at}/{name}"));
+            }
+            Kind::List(_) | Kind::Integers => Some("must be an array".to_owned()),
         };
         if let Some(rule) = rule {
             self.plain.truncate(begin);
@@ -189,11 +194,24 @@ impl Reading {
         Ok(rule)
     }
 
-    fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
-        let elements: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|error| not_json(&error))?;
+    fn integers(&mut self, json: &str, at: &str) -> Result<(), Problem> {
         self.plain.push('[');
-        for (index, element) in elements.into_iter().enumerate() {
+        for (index, element) in elements(json)?.into_iter().enumerate() {
+            if index > 0 {
+                self.plain.push(',');
+            }
+            if let Some(rule) = self.integer(element.get(), 32) {
+                self.is_whole = false;
+                self.note(at, &index.to_string(), rule);
+            }
+        }
+        self.plain.push(']');
+        Ok(())
+    }
+
+    fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
+        self.plain.push('[');
+        for (index, element) in elements(json)?.into_iter().enumerate() {
             if index > 0 {
                 self.plain.push(',');
             }
@@ -207,6 +225,11 @@ impl Reading {
         self.plain.push(']');
         Ok(())
     }
+}
+
+/// The elements of an array.
+fn elements(json: &str) -> Result<Vec<&RawValue>, Problem> {
+    serde_json::from_str(json).map_err(|error| not_json(&error))
 }
 
 /// The fields of an object in order, repeated names included.
@@ -248,6 +271,7 @@ mod tests {
         name: Option<String>,
         price: Option<Money>,
         members: Option<Vec<Member>>,
+        places: Option<Vec<i32>>,
         #[serde(default, rename = "id")]
         _id: serde::de::IgnoredAny,
     }
@@ -268,6 +292,7 @@ mod tests {
                     "members",
                     Kind::List(&Shape { fields: &[("age", Kind::Integer64)], ignored: &[] }),
                 ),
+                ("places", Kind::Integers),
             ],
             ignored: &["id"],
         };
@@ -320,6 +345,22 @@ mod tests {
         assert_eq!(pointers, BTreeSet::from(expected));
         assert_eq!(noted(r#"{"members": [{}, 1]}"#), one("/members/1", "must be an object"));
         assert_eq!(noted(r#"{"members": {}}"#), one("/members", "must be an array"));
+    }
+
+    #[test]
+    fn each_element_of_a_list_of_integers_is_read_by_its_value() {
+        assert_eq!(party(r#"{"places": [2.0, 1e1, -3]}"#).places, Some(vec![2, 10, -3]));
+        assert_eq!(party(r#"{"places": []}"#).places, Some(vec![]));
+        assert_eq!(party(r#"{"places": null}"#).places, None);
+        let rule = "must be an integer";
+        assert_eq!(noted(r#"{"places": [1, "2"]}"#), one("/places/1", rule));
+        assert_eq!(noted(r#"{"places": [null]}"#), one("/places/0", rule));
+        assert_eq!(noted(r#"{"places": [[1]]}"#), one("/places/0", rule));
+        assert_eq!(noted(r#"{"places": [0.5]}"#), one("/places/0", rule));
+        assert_eq!(noted(r#"{"places": [2147483648]}"#)[0].1, "must be an integer of 32 bits");
+        assert_eq!(noted(r#"{"places": 1}"#), one("/places", "must be an array"));
+        let many = vec!["x"; 1_000].join("\",\"");
+        assert_eq!(noted(&format!("{{\"places\": [\"{many}\"]}}")).len(), NOTED_MAX);
     }
 
     #[test]

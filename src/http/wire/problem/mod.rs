@@ -108,6 +108,12 @@ impl Problem {
         Self { errors: invalid.0, ..Self::new(code, detail) }
     }
 
+    /// Names the field that the whole problem is about.
+    pub(crate) fn at(self, pointer: String) -> Self {
+        let errors = vec![Violation { pointer, detail: self.detail.to_string() }];
+        Self { errors, ..self }
+    }
+
     /// Adds a header to the response.
     pub(crate) fn bearing(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));

@@ -1,7 +1,7 @@
 //! Search for itineraries: direct flights and connections.
 
-use super::{Api, places};
 use crate::domain::{Invalid, SeatCount};
+use crate::http::routes::{Api, places};
 use crate::http::wire::gzip;
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::note_missing;
