@@ -29,7 +29,7 @@ impl OnErasure {
     /// The wording in the data map.
     pub fn words(&self) -> String {
         match self {
-            Self::Replaced => "replaced by a placeholder for each seat".to_owned(),
+            Self::Replaced => "replaced by a placeholder for each passenger".to_owned(),
             Self::Deleted => "deleted with its row".to_owned(),
             Self::Kept(reason) => format!("kept: {reason}"),
         }

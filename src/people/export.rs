@@ -2,9 +2,10 @@
 
 use super::rows::{Rows, Walk, load};
 use crate::domain::{
-    Booking, BookingId, City, Currency, Money, PaymentReference, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, City, Currency, Money, PaymentReference, Refund, Timestamp,
+    UserId,
 };
-use crate::store::{Erasure, HeldBooking, HeldKey, Store};
+use crate::store::{Erasure, HeldBooking, HeldKey, Store, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Write;
@@ -34,7 +35,9 @@ pub async fn export(
             break;
         }
         for (held, rows) in page.iter().zip(load(store, &page).await?) {
-            bookings.write(out, &ExportedBooking::of(held, &rows?))?;
+            let rows = rows?;
+            let refunds = refunds_of(store, &rows.booking).await?;
+            bookings.write(out, &ExportedBooking::of(held, &rows, refunds))?;
         }
     }
     write!(out, "\n],\n\"idempotency_keys\":[")?;
@@ -59,6 +62,17 @@ pub async fn export(
     Ok(bookings.written)
 }
 
+/// The refunds of a booking; there are none before it is cancelled, in part or whole.
+async fn refunds_of(store: &dyn Store, booking: &Booking) -> Result<Vec<Refund>, StoreError> {
+    if booking.status != BookingStatus::Cancelled && booking.cancelled.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut refunds =
+        store.order(booking.id).await?.map(|record| record.refunds).unwrap_or_default();
+    refunds.retain(|refund| refund.booking_id == booking.id);
+    Ok(refunds)
+}
+
 fn text(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string(value)
 }
@@ -78,7 +92,7 @@ impl List {
     }
 }
 
-/// A booking as the API shows it, with its flight, its payment, and the time of its erasure.
+/// A booking as the API shows it, with its flight, its payment, its refunds, and the time of its erasure.
 #[derive(Serialize)]
 struct ExportedBooking<'a> {
     #[serde(flatten)]
@@ -88,6 +102,7 @@ struct ExportedBooking<'a> {
     erased_at: Option<Timestamp>,
     flight: ExportedFlight<'a>,
     payment: ExportedPayment<'a>,
+    refunds: Vec<Refund>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +126,7 @@ struct ExportedPayment<'a> {
 }
 
 impl<'a> ExportedBooking<'a> {
-    fn of(held: &HeldBooking, rows: &'a Rows) -> Self {
+    fn of(held: &HeldBooking, rows: &'a Rows, refunds: Vec<Refund>) -> Self {
         let Rows { booking, flight, payment } = rows;
         let stored = held.passengers.as_deref().unwrap_or("null");
         Self {
@@ -134,6 +149,7 @@ impl<'a> ExportedBooking<'a> {
                 created_at: payment.created_at,
                 updated_at: payment.updated_at,
             },
+            refunds,
         }
     }
 }

@@ -138,6 +138,50 @@ async fn bookings_in_every_state_are_exported_and_erased_completely() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_itinerary_is_exported_with_its_refunds_and_erased_with_its_keys() {
+    let app = TestApp::start().await;
+    let mut flights = Vec::new();
+    for hour in [6, 12] {
+        let mut body = flight(9);
+        body["timestamp"] = json!(format!("2025-01-20T{hour:02}:00:00Z"));
+        body["arrival_timestamp"] = json!(format!("2025-01-20T{:02}:00:00Z", hour + 2));
+        flights.push(app.post("/api/v1/flights", &body).await.json["id"].clone());
+    }
+    let mut body = party(0, 2, "journey");
+    body.as_object_mut().expect("an object").remove("flight_id");
+    body["segments"] = json!([{"flight_id": flights[0]}, {"flight_id": flights[1]}]);
+    let path = "/api/v1/itineraries";
+    let keyed = async |path: &str, body: &Value, key: &str| {
+        let key = format!("{MARK}-{key}");
+        let headers = [("idempotency-key", key.as_str())];
+        app.send_json_with(http::Method::POST, path, body, &headers).await.json
+    };
+    let id = keyed(path, &body, "placed").await["itinerary_id"].clone();
+    app.run_until_idle().await;
+    let part = json!({"segments": [2], "passengers": [1]});
+    let cancelled = keyed(&format!("{path}/{id}/cancel"), &part, "cancelled").await;
+    app.run_until_idle().await;
+
+    let document = exported(&app).await;
+    let bookings = document["bookings"].as_array().expect("a list");
+    assert_eq!(bookings.len(), 2);
+    assert_eq!(bookings[0]["refunds"], json!([]));
+    let refund = &bookings[1]["refunds"][0];
+    assert_eq!(refund["id"], cancelled["refunds"][0]["id"]);
+    assert_eq!((&refund["amount"], &refund["status"]), (&json!(2500.0), &json!("done")));
+    assert_eq!(document["idempotency_keys"].as_array().map(Vec::len), Some(2));
+
+    let erased = erase(&app, true).run().await.expect("erased");
+    assert_eq!((erased.bookings, erased.keys), (2, 2));
+    assert_eq!(count(&all_bytes(&app.database).await, MARK), 0);
+    let shown = app.booking(id.as_i64().expect("an id") + 1).await;
+    let names: Vec<_> = (0..2).map(|at| &shown["booking_metadata"][at]["name"]).collect();
+    assert_eq!(names, ["Erased", "Erased"]);
+    assert_eq!(shown["booking_metadata"][1]["status"], "cancelled");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bookings_that_end_during_an_erasure_stay_erased() {
     let app = TestApp::start().await;
     app.gateway.close();

@@ -9,8 +9,8 @@ use crate::store::rows::instant;
 use crate::store::rows::sql::json;
 use async_trait::async_trait;
 
-/// Matches the routes whose keys belong to a booking.
-pub(in crate::store) const ROUTES_OF_BOOKINGS: &str = "/api/v1/bookings/%";
+/// Matches the routes whose keys belong to a booking: cancellations of bookings and itineraries.
+pub(in crate::store) const ROUTES_OF_BOOKINGS: &str = "/api/v1/%/{id}/cancel";
 
 /// The route of keys that created a booking.
 pub(in crate::store) const ROUTE_OF_NEW_BOOKINGS: &str = "/api/v1/bookings";
@@ -246,7 +246,7 @@ pub enum Scrubbed {
     ByServer,
 }
 
-/// The JSON of a placeholder. An erased booking has one per seat.
+/// The JSON of a placeholder. An erased booking has one per passenger.
 pub(in crate::store) fn placeholder() -> String {
     json(&Passenger::erased())
 }

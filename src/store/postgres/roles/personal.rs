@@ -26,14 +26,15 @@ SELECT route, owner, key, made, micros(created_at) FROM (
  WHERE (route COLLATE \"C\", owner, key COLLATE \"C\") > ($2, $3, $4)
  ORDER BY route COLLATE \"C\", owner, key COLLATE \"C\" LIMIT $7";
 
-/// Writes the placeholder once per seat. Skips locked rows, so that it never waits while it holds locks.
+/// Writes the placeholder once per passenger. Skips locked rows, so that it never waits while it holds locks.
 const ERASE_PASSENGERS: &str = "
 WITH free AS MATERIALIZED (
     SELECT id FROM bookings WHERE id = ANY ($1) AND erased_at IS NULL
        FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE bookings AS b SET erased_at = instant($2),
        booking_metadata = CASE WHEN b.booking_metadata IS NOT NULL THEN
-           (SELECT jsonb_agg(CAST($3 AS text)::jsonb) FROM generate_series(1, b.seats_booked)) END
+           (SELECT jsonb_agg(CAST($3 AS text)::jsonb) FROM generate_series(
+               1, b.seats_booked + coalesce(json_array_length(b.cancelled_passengers::json), 0))) END
   FROM free WHERE b.id = free.id
 RETURNING b.id";
 

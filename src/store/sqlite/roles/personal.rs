@@ -47,11 +47,13 @@ SELECT route, owner, key, made, created_at FROM (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1)))
  WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?7";
 
-/// Writes the placeholder once per seat.
+/// Writes the placeholder once per passenger.
 const ERASE_PASSENGERS: &str = "
 UPDATE bookings SET erased_at = ?2,
        booking_metadata = CASE WHEN booking_metadata IS NOT NULL THEN
-           '[' || substr(replace(hex(zeroblob(seats_booked)), '00', ',' || ?3), 2) || ']' END
+           '[' || substr(replace(hex(zeroblob(
+               seats_booked + coalesce(json_array_length(cancelled_passengers), 0)
+           )), '00', ',' || ?3), 2) || ']' END
  WHERE id IN (SELECT value FROM json_each(?1)) AND erased_at IS NULL
 RETURNING id";
 
