@@ -1,16 +1,19 @@
-//! Each cell of the table in `docs/states.md` matches `decide`.
+//! Each cell of the tables in `docs/states.md` matches `decide`.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, Flight, FlightId, FlightStatus, Money,
+    Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightId, FlightStatus, Money,
     NewFlight, Payment, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Places,
     Timestamp, UserId,
 };
 use airline_booking::rules::{
-    Cancel, CancelledBy, Command, Decision, OrderPart, Outcome, Policy, Refusal, Settle, State,
-    decide,
+    Cancel, CancelledBy, Command, Decision, OrderPart, Outcome, Policy, Refusal, Segments, Settle,
+    State, decide,
 };
 use chrono::TimeDelta;
 use strum::VariantArray as _;
+
+mod orders;
+mod refunds;
 
 const SEATS: i32 = 2;
 const BOOKING: BookingId = BookingId(1);
@@ -23,11 +26,44 @@ fn start() -> Timestamp {
     super::support::start_of_test()
 }
 
-/// A flight with one booking and its payment in these states; the seats as the booking has them.
-fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
-    let price = Money::from_minor(500_000);
+/// An order and its payment in these states, each booking on a flight of its own; the seats as the bookings have
+/// them.
+fn state(bookings: &[BookingStatus], payment: PaymentStatus) -> State {
     let currency = "INR".parse().expect("a currency");
-    let new = NewFlight {
+    let mut state = State::default();
+    for (at, status) in bookings.iter().enumerate() {
+        let id = FlightId(at as i64 + 1);
+        let mut flight = new_flight().into_flight(id, currency, start());
+        match status {
+            BookingStatus::Pending => flight.held_seats = SEATS,
+            BookingStatus::Completed => flight.available_seats -= SEATS,
+            BookingStatus::Failed | BookingStatus::Cancelled => {}
+        }
+        state.flights.insert(id, flight);
+        state.add_booking(booking(at, *status, bookings.len()));
+    }
+    let payment = Payment {
+        reference: reference(),
+        amount: price().times(bookings.len() as i32).expect("within the most"),
+        currency,
+        method: PaymentMethod::default(),
+        status: payment,
+        created_at: start(),
+        updated_at: start(),
+        traceparent: None,
+        version: 1,
+    };
+    state.payments.insert(reference(), payment);
+    state
+}
+
+/// Price of a booking.
+fn price() -> Money {
+    Money::from_minor(500_000)
+}
+
+fn new_flight() -> NewFlight {
+    NewFlight {
         flight_number: None,
         source: "Delhi".into(),
         destination: "Mumbai".into(),
@@ -38,26 +74,21 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
         flight_status: FlightStatus::Scheduled,
         price: Money::from_minor(250_000),
         taxes: Money::default(),
-    };
-    let mut flight = new.into_flight(FlightId(1), currency, start());
-    match booking {
-        BookingStatus::Pending => flight.held_seats = SEATS,
-        BookingStatus::Completed => flight.available_seats -= SEATS,
-        BookingStatus::Failed | BookingStatus::Cancelled => {}
     }
-    let mut state = State::default();
-    state.add_booking(Booking {
-        id: BOOKING,
+}
+
+fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
+    Booking {
+        id: BookingId(at as i64 + 1),
         order_id: BOOKING,
-        segment: 1,
-        segments: 1,
-        flight_id: flight.id,
+        segment: at as i32 + 1,
+        segments: segments as i32,
+        flight_id: FlightId(at as i64 + 1),
         user_id: UserId(1),
-        status: booking,
-        failure_reason: (booking == BookingStatus::Failed)
-            .then_some(FailureReason::PaymentDeclined),
+        status,
+        failure_reason: (status == BookingStatus::Failed).then_some(FailureReason::PaymentDeclined),
         payment_reference: reference(),
-        booking_price: price,
+        booking_price: price(),
         booking_taxes: Money::default(),
         seats_booked: SEATS,
         cancelled: Places::new(),
@@ -66,48 +97,60 @@ fn state(booking: BookingStatus, payment: PaymentStatus) -> State {
         hold_expires_at: start() + TimeDelta::minutes(5),
         created_at: start(),
         updated_at: start(),
-    });
-    state.payments.insert(
-        reference(),
-        Payment {
-            reference: reference(),
-            amount: price,
-            currency,
-            method: PaymentMethod::default(),
-            status: payment,
-            created_at: start(),
-            updated_at: start(),
-            traceparent: None,
-            version: 1,
-        },
-    );
-    state.flights.insert(flight.id, flight);
-    state
+    }
 }
 
-fn command(column: &str) -> Command {
-    let settle = |outcome| {
-        let amount = Money::from_minor(500_000);
-        Command::Settle(Settle {
-            refund_id: None,
-            reference: reference(),
-            booking_id: BOOKING,
-            amount,
-            outcome,
-        })
+/// Decides a command after the hold has ended.
+fn decided(state: &State, command: &Command) -> Decision {
+    let policy = Policy {
+        hold_for: TimeDelta::minutes(5),
+        closes_before: None,
+        min_connection: TimeDelta::zero(),
     };
+    decide(state, command, start() + TimeDelta::minutes(6), &policy)
+}
+
+/// The gateway's word on the payment of the state.
+fn settle(state: &State, outcome: PaymentOutcome) -> Command {
+    Command::Settle(Settle {
+        refund_id: None,
+        reference: reference(),
+        booking_id: BOOKING,
+        amount: state.payments[&reference()].amount,
+        outcome,
+    })
+}
+
+fn cancel(segments: Segments, passengers: &[u16]) -> Command {
+    let passengers = (!passengers.is_empty()).then(|| passengers.into());
+    Command::Cancel(Cancel {
+        part: OrderPart { segments, passengers },
+        booking_id: BOOKING,
+        by: CancelledBy::Traveller,
+        request: None,
+    })
+}
+
+fn command(column: &str, state: &State) -> Command {
     match column {
-        "completed" => settle(PaymentOutcome::Completed),
-        "failed" => settle(PaymentOutcome::Failed),
-        "reversed" => settle(PaymentOutcome::Reversed),
+        "completed" => settle(state, PaymentOutcome::Completed),
+        "failed" => settle(state, PaymentOutcome::Failed),
+        "reversed" => settle(state, PaymentOutcome::Reversed),
         "expire" => Command::Expire(reference()),
-        "cancel" => Command::Cancel(Cancel {
-            part: OrderPart::default(),
-            booking_id: BOOKING,
-            by: CancelledBy::Traveller,
-            request: None,
-        }),
+        "cancel" => cancel(Segments::Own, &[]),
+        "cancel a passenger" => cancel(Segments::Own, &[1]),
         other => panic!("the table has a column {other:?}"),
+    }
+}
+
+/// A refusal in the tables' words.
+fn refused(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::BookingNotCancellable(_) => "refused: `booking_not_cancellable`",
+        Refusal::OrderNotPaid(_) => "refused: not paid yet",
+        Refusal::PaidElsewhere(_) => "refused: only as a whole",
+        Refusal::RefundMismatch(_) => "dead letter",
+        other => panic!("no cell says {other:?}"),
     }
 }
 
@@ -115,9 +158,7 @@ fn command(column: &str) -> Command {
 fn words(decision: &Decision) -> String {
     let changes = &decision.changes;
     match (&decision.outcome, &*changes.bookings, &changes.payment) {
-        (Err(Refusal::BookingNotCancellable(_)), [], None) => {
-            "refused: `booking_not_cancellable`".into()
-        }
+        (Err(refusal), [], None) => refused(refusal).into(),
         (Ok(Outcome::Order { .. }), [], None) => "–".into(),
         (Ok(_), [], Some(payment)) => format!("payment {}", payment.after.status.as_str()),
         (Ok(_), [booking], Some(payment)) => {
@@ -133,8 +174,10 @@ fn words(decision: &Decision) -> String {
         }
         (Ok(_), [booking], None) if changes.refunds.len() == 1 => {
             let [flight] = &*changes.flights else { panic!("an ending booking moves seats") };
-            let status = booking.after.status.as_str();
-            format!("{status}; refund requested; {}", seats(&flight.was, &flight.after))
+            let status = booking.after.status;
+            let is_part = booking.was.is_some_and(|was| was.status == status);
+            let ended = if is_part { String::new() } else { format!("{}; ", status.as_str()) };
+            format!("{ended}refund requested; {}", seats(&flight.was, &flight.after))
         }
         other => panic!("no cell says {other:?}"),
     }
@@ -150,6 +193,7 @@ fn seats(was: &Flight, after: &Flight) -> &'static str {
         (a, h, 0) if (a, h) == (-SEATS, -SEATS) => "the held seats are sold",
         (a, h, 0) if (a, h) == (0, -SEATS) => "the seats are released",
         (a, h, 0) if (a, h) == (SEATS, 0) => "the seats come back",
+        (1, 0, 0) => "the seat comes back",
         other => panic!("no cell moves seats by {other:?}"),
     }
 }
@@ -158,42 +202,51 @@ fn cells(line: &str) -> Vec<&str> {
     line.trim().trim_matches('|').split('|').map(str::trim).collect()
 }
 
+/// A table of the document, named by its first cell: its columns and its rows.
+fn table(name: &str) -> (Vec<&'static str>, Vec<Vec<&'static str>>) {
+    let document = include_str!("../../docs/states.md");
+    let is_head = |line: &&str| line.starts_with('|') && cells(line)[0] == name;
+    let mut lines = document.lines().skip_while(|line| !is_head(line));
+    let columns = cells(lines.next().expect("the table"));
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells);
+    (columns, rows.collect())
+}
+
+/// The statuses of a row: those of bookings, then that of the payment.
+fn statuses(name: &str) -> (Vec<BookingStatus>, PaymentStatus) {
+    let words: Vec<&str> = name.trim_end_matches('✗').trim().split(", ").collect();
+    let (payment, bookings) = words.split_last().expect("statuses");
+    let bookings = bookings.iter().map(|word| word.parse().expect("a booking's status"));
+    (bookings.collect(), payment.parse().expect("a payment's status"))
+}
+
 #[test]
 fn every_cell_of_the_state_table_matches_decide() {
-    let document = include_str!("../../docs/states.md");
-    let mut table = document.lines().filter(|line| line.starts_with('|'));
-    let columns = cells(table.next().expect("a head"));
-    let policy = Policy {
-        hold_for: TimeDelta::minutes(5),
-        closes_before: None,
-        min_connection: chrono::TimeDelta::zero(),
-    };
-    let after_the_hold = start() + TimeDelta::minutes(6);
+    let (columns, rows) = table("booking, payment");
     let mut checked = 0;
-    for line in table.skip(1) {
-        let row = cells(line);
-        let (booking, payment) =
-            row[0].trim_end_matches('✗').trim().split_once(", ").expect("two states");
-        let booking = booking.parse().expect("a booking's state");
-        let payment = payment.parse().expect("a payment's state");
-        for (column, said) in columns.iter().zip(&row).skip(1) {
-            let state = state(booking, payment);
-            let decision = decide(&state, &command(column), after_the_hold, &policy);
+    for row in &rows {
+        let (bookings, payment) = statuses(row[0]);
+        for (column, said) in columns.iter().zip(row).skip(1) {
+            let state = state(&bookings, payment);
+            let decision = decided(&state, &command(column, &state));
             let said = said.trim_end_matches(" (answered like the first)");
-            assert_eq!(words(&decision), said, "{booking:?}, {payment:?}: {column}");
-            let asks_for_reversal =
-                decision.changes.payment.as_ref().is_some_and(|payment| {
-                    payment.after.status == PaymentStatus::ReversalRequested
-                });
-            let requests = decision.changes.events.iter().filter(|event| {
-                matches!(event, airline_booking::domain::Event::PaymentRequested(_))
-            });
-            let asked = usize::from(asks_for_reversal) + decision.changes.refunds.len();
-            assert_eq!(requests.count(), asked, "{column}");
+            assert_eq!(words(&decision), said, "{}: {column}", row[0]);
+            assert_requests(&decision, column);
             checked += 1;
         }
     }
     let states = BookingStatus::VARIANTS.len() * PaymentStatus::VARIANTS.len();
-    // Each outcome but `refunded`, which is about a refund, and two commands.
-    assert_eq!(checked, states * (PaymentOutcome::VARIANTS.len() - 1 + 2), "the table is whole");
+    // Each outcome but `refunded`, which is about a refund, and three commands.
+    assert_eq!(checked, states * (PaymentOutcome::VARIANTS.len() - 1 + 3), "the table is whole");
+}
+
+/// A reversal and each refund are requested in the commit that decides them, and nothing else is.
+fn assert_requests(decision: &Decision, what: &str) {
+    let changes = &decision.changes;
+    let is_reversal = |payment: &PaymentStatus| *payment == PaymentStatus::ReversalRequested;
+    let reversals = changes.payment.iter().map(|change| change.after.status).filter(is_reversal);
+    let is_request = |event: &&Event| matches!(event, Event::PaymentRequested(_));
+    let new_refunds = changes.refunds.iter().filter(|change| change.was.is_none());
+    let requests = changes.events.iter().filter(is_request).count();
+    assert_eq!(requests, reversals.count() + new_refunds.count(), "{what}");
 }

@@ -1,0 +1,71 @@
+//! The table of refunds.
+
+use super::{BOOKING, cancel, decided, price, reference, refused, start, state, table};
+use airline_booking::domain::{
+    BookingStatus, Money, PaymentOutcome, PaymentStatus, Refund, RefundId, RefundReason,
+    RefundStatus,
+};
+use airline_booking::rules::{Command, Decision, Segments, Settle};
+use strum::VariantArray as _;
+
+fn refund(status: RefundStatus) -> Refund {
+    Refund {
+        id: RefundId::of(BOOKING, 2, reference()),
+        payment: reference(),
+        booking_id: BOOKING,
+        amount: price(),
+        status,
+        reason: RefundReason::Traveller,
+        attempts: 1,
+        gateway_reference: None,
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+fn command(column: &str, refund: &Refund) -> Command {
+    let refunded = |amount| {
+        Command::Settle(Settle {
+            refund_id: Some(refund.id),
+            reference: reference(),
+            booking_id: BOOKING,
+            amount,
+            outcome: PaymentOutcome::Refunded,
+        })
+    };
+    match column {
+        "refunded" => refunded(refund.amount),
+        "refunded, another amount" => refunded(Money::from_minor(1)),
+        "cancel again" => cancel(Segments::Own, &[]),
+        other => panic!("the table has a column {other:?}"),
+    }
+}
+
+fn words(decision: &Decision) -> String {
+    let changes = &decision.changes;
+    assert!(changes.bookings.is_empty() && changes.flights.is_empty());
+    assert!(changes.payment.is_none() && changes.events.is_empty());
+    match (&decision.outcome, &*changes.refunds) {
+        (Err(refusal), []) => refused(refusal).to_owned(),
+        (Ok(_), []) => "–".to_owned(),
+        (Ok(_), [refund]) => refund.after.status.as_str().to_owned(),
+        other => panic!("no cell says {other:?}"),
+    }
+}
+
+#[test]
+fn every_cell_of_the_refund_table_matches_decide() {
+    let (columns, rows) = table("refund");
+    let mut checked = 0;
+    for row in &rows {
+        let refund = refund(row[0].parse().expect("a refund's status"));
+        for (column, said) in columns.iter().zip(row).skip(1) {
+            let mut state = state(&[BookingStatus::Cancelled], PaymentStatus::Captured);
+            state.refunds.insert(refund.id, refund.clone());
+            let decision = decided(&state, &command(column, &refund));
+            assert_eq!(words(&decision), *said, "{}: {column}", row[0]);
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 3 * RefundStatus::VARIANTS.len(), "the table is whole");
+}
