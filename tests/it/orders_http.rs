@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 
 mod callers;
 mod cancelled;
+mod interrupted;
 mod once;
 mod refused;
 mod strict;
+mod sums;
 
 const PATH: &str = "/api/v1/itineraries";
 
@@ -63,6 +65,25 @@ async fn add(app: &TestApp, flights: &[NewFlight]) -> Vec<i64> {
 /// A journey of so many flights.
 async fn journey(app: &TestApp, flights: usize, seats: i32) -> Vec<i64> {
     add(app, &(0..flights).map(|at| leg(at, seats)).collect::<Vec<_>>()).await
+}
+
+/// A journey with these prices, in the minor unit of a currency with so many decimals.
+async fn journey_priced(app: &TestApp, prices: &[u64], decimals: usize) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for (at, price) in prices.iter().enumerate() {
+        let leg = leg(at, 99);
+        let digits = format!("{price:0>width$}", width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let point = if decimals > 0 { "." } else { "" };
+        let body = json!({
+            "source": leg.source, "destination": leg.destination, "timestamp": leg.departs_at,
+            "arrival_timestamp": leg.arrives_at, "available_seats": 99, "total_seats": 99,
+            "price": format!("{whole}{point}{fraction}")
+        });
+        let added = app.post("/api/v1/flights", &body).await;
+        ids.push(added.json["id"].as_i64().unwrap_or_else(|| panic!("{added:?}")));
+    }
+    ids
 }
 
 /// The body of `POST /itineraries`.

@@ -189,6 +189,25 @@ async fn an_empty_body_needs_no_content_type_and_another_does() {
 }
 
 #[tokio::test]
+async fn parameters_are_refused_by_name() {
+    let app = TestApp::start().await;
+    let flights = journey(&app, 2, 9).await;
+    let id = paid(&app, &flights, 1).await;
+    let before = all(&app, &flights).await;
+    for (method, path, body) in [
+        (http::Method::POST, PATH.to_owned(), itinerary(&flights, 1)),
+        (http::Method::GET, format!("{PATH}/{id}"), json!({})),
+        (http::Method::POST, format!("{PATH}/{id}/cancel"), json!({})),
+    ] {
+        let refused = app.send_json(method, &format!("{path}?segments=1"), &body).await;
+        refused.assert_problem(400, "malformed_request");
+        assert_eq!(refused.pointers(), ["/segments"]);
+    }
+    assert_eq!(all(&app, &flights).await, before);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn other_methods_are_refused_by_name() {
     let app = TestApp::start().await;
     for (method, path, allowed) in [
