@@ -20,6 +20,7 @@ mod planted;
 
 pub mod app;
 pub mod booking;
+pub mod breaker;
 pub mod bus;
 pub mod cache;
 pub mod cli;

@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::identity::Tokens;
 use crate::itineraries::{Itineraries, ItinerarySettings};
 use crate::payments::settlement::Settlement;
-use crate::payments::worker::PaymentWorker;
+use crate::payments::worker::{GatewayCircuits, PaymentWorker};
 use crate::relay::Relay;
 use crate::search::{Search, SearchSettings};
 use crate::telemetry::Progress;
@@ -161,6 +161,7 @@ impl Shared {
             clock,
             group: payment_group(config).to_owned(),
             timeout: config.gateway_timeout,
+            circuits: Arc::new(GatewayCircuits::new(config.gateway_timeout, &metrics)),
             metrics,
             tasks,
             tracing,

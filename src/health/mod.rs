@@ -64,6 +64,8 @@ pub struct Report {
     pub kafka: Check,
     /// The workers of this process, by name.
     pub workers: Vec<(&'static str, Check)>,
+    /// The parties that this process calls, by name, and whether calls go out.
+    pub circuits: Vec<(&'static str, bool)>,
 }
 
 impl Health {
@@ -104,7 +106,8 @@ impl Health {
             }
         };
         let (database, redis, kafka) = tokio::join!(self.database(), redis, kafka);
-        Report { database, redis, kafka, workers: self.workers() }
+        let (workers, circuits) = (self.workers(), self.0.metrics.circuits());
+        Report { database, redis, kafka, workers, circuits }
     }
 
     fn workers(&self) -> Vec<(&'static str, Check)> {

@@ -5,6 +5,7 @@
 
 use super::calls::Calls;
 use super::requests::{Asked, Wanted};
+use crate::breaker::{Breaker, NoAnswer};
 use crate::bus::{Bus, BusError, publish};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
@@ -14,6 +15,7 @@ use crate::messages::{Message, Topic};
 use crate::store::{Bookings, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
+use futures::future::BoxFuture;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,6 +64,8 @@ pub struct PaymentWorker {
     pub group: String,
     /// Time limit of one call (`GATEWAY_TIMEOUT`).
     pub timeout: Duration,
+    /// The circuits around the gateway.
+    pub circuits: Arc<GatewayCircuits>,
     /// Metrics of gateway calls and dead letters.
     pub metrics: Metrics,
     /// Runs the gateway calls.
@@ -72,6 +76,21 @@ pub struct PaymentWorker {
     pub taking: Progress,
     /// Records open gateway calls, and each answer on its way to the bus.
     pub answering: Progress,
+}
+
+/// The gateway's circuits: one for each kind of call, so that captures without an answer delay no refund.
+pub struct GatewayCircuits {
+    captures: Breaker,
+    /// Reversals and refunds.
+    refunds: Breaker,
+}
+
+impl GatewayCircuits {
+    /// Closed circuits. Calls that take half of `timeout` or longer count as failed.
+    pub fn new(timeout: Duration, metrics: &Metrics) -> Self {
+        let circuit = |target| Breaker::new(target, timeout / 2, metrics);
+        Self { captures: circuit("gateway"), refunds: circuit("gateway_refunds") }
+    }
 }
 
 /// A result of the gateway, with the span of its request.
@@ -109,7 +128,7 @@ impl PaymentWorker {
         tokio::select! {
             biased;
             failed = &mut publishing => return failed,
-            failed = self.take(events) => match failed? {},
+            failed = self.take(events, stop) => match failed? {},
             () = stop.cancelled() => {}
         }
         // Each call has its own sender, so the channel closes with the last call.
@@ -117,7 +136,11 @@ impl PaymentWorker {
     }
 
     /// Takes requests from the bus and starts their calls.
-    async fn take(&self, events: mpsc::Sender<Answered>) -> Result<Infallible, WorkerError> {
+    async fn take(
+        &self,
+        events: mpsc::Sender<Answered>,
+        stop: &CancellationToken,
+    ) -> Result<Infallible, WorkerError> {
         let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
         let captures = Calls::new(CAPTURES_MAX, CAPTURES_WAITING_MAX);
         let reversals = Calls::new(REVERSALS_MAX, REVERSALS_WAITING_MAX);
@@ -131,7 +154,7 @@ impl PaymentWorker {
                     Wanted::Capture(_) => &captures,
                     Wanted::Reverse(_) | Wanted::Refund(..) => &reversals,
                 };
-                self.start(asked, calls, &events);
+                self.start(asked, calls, &events, stop);
             }
             requests.commit().await?;
             self.taking.step();
@@ -140,17 +163,23 @@ impl PaymentWorker {
 
     /// Starts a call beside the others. It waits for its permit; if too many calls wait, the sweeper repeats the
     /// request later, so that requests behind it go on.
-    fn start(&self, asked: Asked, calls: &Calls, events: &mpsc::Sender<Answered>) {
+    fn start(
+        &self,
+        asked: Asked,
+        calls: &Calls,
+        events: &mpsc::Sender<Answered>,
+        stop: &CancellationToken,
+    ) {
         let Some(pending) = calls.enter() else {
             self.metrics.payments_deferred.inc();
             asked.span.fail("deferred");
             return;
         };
-        let (worker, events) = (self.clone(), events.clone());
+        let (worker, events, stop) = (self.clone(), events.clone(), stop.clone());
         let open = self.answering.begin();
         self.tasks.spawn(async move {
             let permits = pending.start().await;
-            let asking = worker.ask_until_answered(&asked);
+            let asking = worker.ask_until_answered(&asked, &stop);
             let answer = worker.metrics.catch(Part::GatewayCall, asking).await;
             if answer.is_err() {
                 asked.span.fail("panicked");
@@ -165,16 +194,32 @@ impl PaymentWorker {
         });
     }
 
-    async fn ask_until_answered(&self, asked: &Asked) -> Option<PaymentEvent> {
+    /// Asks until the gateway answers, for some attempts. While its circuit is open, a capture waits as long as
+    /// its hold, and other calls wait until it closes or the worker stops; the sweeper repeats them.
+    async fn ask_until_answered(
+        &self,
+        asked: &Asked,
+        stop: &CancellationToken,
+    ) -> Option<PaymentEvent> {
         let Asked { reference, booking, call, span } = asked;
         let mut pause = RETRY_AFTER;
-        for attempt in 1..=ATTEMPTS_MAX {
+        let mut attempt = 1;
+        while attempt <= ATTEMPTS_MAX {
             if self.is_too_late(asked) {
                 span.fail("lapsed");
                 return None;
             }
             let asked_at = Instant::now();
-            let answer = self.ask(asked).await;
+            let answer = match self.ask(asked).await {
+                Ok(outcome) => Ok(outcome),
+                Err(NoAnswer::Failed(error)) => Err(error),
+                Err(NoAnswer::Open(pause)) => {
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => continue,
+                        () = stop.cancelled() => break,
+                    }
+                }
+            };
             self.metrics.gateway_seconds.observe(asked_at.elapsed().as_secs_f64());
             let declined = answer.is_err() && planted!(no_answer_is_a_decline);
             let answer = if declined { Ok(PaymentOutcome::Failed) } else { answer };
@@ -198,6 +243,7 @@ impl PaymentWorker {
                 tokio::time::sleep(pause).await;
                 pause *= 4;
             }
+            attempt += 1;
         }
         span.fail("unanswered");
         let trace = span.context();
@@ -214,35 +260,48 @@ impl PaymentWorker {
         payment.hold_expires_at <= self.clock.now()
     }
 
-    /// Calls the gateway once.
-    async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
+    /// Calls the gateway once, unless its circuit is open.
+    async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, NoAnswer<GatewayError>> {
         let name = match asked.call {
             Wanted::Capture(_) => "gateway.capture",
             Wanted::Reverse(_) => "gateway.reverse",
             Wanted::Refund(..) => "gateway.refund",
         };
         let call = self.tracing.span(name, Side::Client, &asked.span.context());
-        let answer = tokio::time::timeout(self.timeout, self.call(asked)).await;
-        let answer =
-            answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())));
+        // The time-out is inside the circuit: a call that is dropped would not count.
+        let (time, asking) = (self.timeout, self.call(asked));
+        let timed = async move {
+            let answer = tokio::time::timeout(time, asking).await;
+            answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())))
+        };
+        let circuit = match asked.call {
+            Wanted::Capture(_) => &self.circuits.captures,
+            Wanted::Reverse(_) | Wanted::Refund(..) => &self.circuits.refunds,
+        };
+        let answer = circuit.call(Box::pin(timed)).await;
         match &answer {
             Ok(outcome) => call.note("payment.outcome", <&str>::from(outcome)),
-            Err(_) => call.fail("unanswered"),
+            Err(NoAnswer::Failed(_)) => call.fail("unanswered"),
+            Err(NoAnswer::Open(_)) => call.fail("circuit_open"),
         }
         answer
     }
 
-    async fn call(&self, asked: &Asked) -> Result<PaymentOutcome, GatewayError> {
-        let reference = asked.reference;
+    fn call(&self, asked: &Asked) -> BoxFuture<'static, Result<PaymentOutcome, GatewayError>> {
+        let (gateway, reference) = (self.gateway.clone(), asked.reference);
         let payment = match &asked.call {
             Wanted::Capture(payment) => payment,
             Wanted::Reverse(_) => {
-                self.gateway.reverse(reference).await?;
-                return Ok(PaymentOutcome::Reversed);
+                return Box::pin(async move {
+                    gateway.reverse(reference).await.map(|()| PaymentOutcome::Reversed)
+                });
             }
             Wanted::Refund(id, amount) => {
-                self.gateway.refund(*id, reference, *amount).await?;
-                return Ok(PaymentOutcome::Refunded);
+                let (id, amount) = (*id, *amount);
+                return Box::pin(async move {
+                    let refunded = gateway.refund(id, reference, amount).await;
+                    refunded.map(|()| PaymentOutcome::Refunded)
+                });
             }
         };
         let capture = Capture {
@@ -251,10 +310,12 @@ impl PaymentWorker {
             currency: payment.currency,
             method: payment.method.clone(),
         };
-        Ok(match self.gateway.capture(&capture).await? {
-            Captured::Captured => PaymentOutcome::Completed,
-            Captured::Declined => PaymentOutcome::Failed,
-            Captured::Reversed => PaymentOutcome::Reversed,
+        Box::pin(async move {
+            Ok(match gateway.capture(&capture).await? {
+                Captured::Captured => PaymentOutcome::Completed,
+                Captured::Declined => PaymentOutcome::Failed,
+                Captured::Reversed => PaymentOutcome::Reversed,
+            })
         })
     }
 

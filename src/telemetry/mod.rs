@@ -4,5 +4,8 @@ pub mod logging;
 mod metrics;
 mod traces;
 
-pub use metrics::{BacklogGauges, Metrics, Open, Panicked, Part, PoolUse, Progress, Route};
+pub use metrics::{
+    BacklogGauges, CircuitGauge, CircuitState, Metrics, Open, Panicked, Part, PoolUse, Progress,
+    Route,
+};
 pub use traces::{Names, Side, Span, TRACEPARENT, TraceContext, Tracing};

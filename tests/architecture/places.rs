@@ -44,7 +44,8 @@ fn use_cases_know_no_backend_and_no_protocol() {
 #[test]
 fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "app/serving.rs"], &["axum::"]);
-    only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util", "tower::", "tower_http::"]);
+    only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util", "tower_http::"]);
+    only_in(&["http/", "breaker.rs"], &["tower::"]);
     only_in(&["http/edge/"], &["governor::"]);
     only_in(&["identity/"], &["jsonwebtoken", "reqwest::"]);
     only_in(&["tls.rs"], &["rustls::"]);

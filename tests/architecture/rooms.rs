@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lock", &["domain", "redis"]),
     ("cache", &["domain", "redis", "telemetry"]),
     ("limits", &["redis"]),
+    ("breaker", &["telemetry"]),
     ("gateway", &["clock", "domain", "store"]),
     (
         "engine",
@@ -45,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "payments",
         &[
+            "breaker",
             "bus",
             "clock",
             "domain",

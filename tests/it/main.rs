@@ -40,6 +40,7 @@ mod forged_tokens;
 mod fuzz;
 mod garbage;
 mod gateway_calls;
+mod gateway_circuit;
 mod home;
 mod http_bookings;
 mod http_browsers;

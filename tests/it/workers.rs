@@ -10,9 +10,14 @@ use airline_booking::bus::memory::MemoryBus;
 use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::{CacheAway, Generation, SearchCache};
 use airline_booking::clock::SystemClock;
-use airline_booking::domain::{BookingId, BookingStatus, DayKey, Invalidation};
+use airline_booking::domain::{
+    BookingId, BookingStatus, DayKey, Invalidation, Money, PaymentReference, RefundId,
+};
+use airline_booking::gateway::simulated::SimulatedGateway;
+use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
+use airline_booking::store::Store;
 use airline_booking::tasks::Tasks;
 use airline_booking::telemetry::{Metrics, Tracing};
 use async_trait::async_trait;
@@ -21,7 +26,7 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
@@ -69,17 +74,18 @@ impl SearchCache for Panics {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
+/// An app with its workers on a database of its own.
+async fn app_with(
+    gateway: impl FnOnce(SimulatedGateway) -> Arc<dyn Gateway>,
+) -> (App, Arc<dyn Store>) {
     let database = TestDatabase::create().await;
     let mut config = config();
     config.database = database.setting();
     let clock = Arc::new(SystemClock);
-    let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
-    let gateway = Arc::new(GatedGateway::new(gateway));
+    let opened = database.open(Duration::ZERO, clock.clone()).await;
     let parts = Ports {
-        store: store.clone(),
-        gateway: gateway.clone(),
+        store: opened.store.clone(),
+        gateway: gateway(opened.gateway),
         bus: Arc::new(MemoryBus::default()),
         locks: Arc::new(MemoryLocks::default()),
         cache: Arc::new(MemoryCache::default()),
@@ -91,11 +97,24 @@ async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
     };
     let app = App::assemble(config, parts);
     app.start_pipeline().await.expect("a pipeline");
-    gateway.close();
-    let mut flight = flight(5);
+    (app, opened.store)
+}
+
+async fn add_flight(app: &App, seats: i32) -> i64 {
+    let mut flight = flight(seats);
     flight["timestamp"] = json!("9000-01-01T10:00:00Z");
-    let flight = post(app.router(), "/api/v1/flights", &flight).await["id"].as_i64();
-    let body = booking(flight.expect("an id"), 2);
+    let added = post(app.router(), "/api/v1/flights", &flight).await;
+    added["id"].as_i64().expect("an id")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
+    let mut gate = None;
+    let (app, store) =
+        app_with(|real| gate.insert(Arc::new(GatedGateway::new(real))).clone()).await;
+    let gateway = gate.expect("it was made");
+    gateway.close();
+    let body = booking(add_flight(&app, 5).await, 2);
     let placed = post(app.router(), "/api/v1/bookings", &body).await["booking_id"].as_i64();
     eventually("a gateway call", async || gateway.held_back() > 0).await;
 
@@ -103,6 +122,38 @@ async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
     tokio::join!(biased; app.stop(), async { gateway.open() });
     let booking = store.booking(BookingId(placed.expect("an id"))).await.expect("a store");
     assert_eq!(booking.expect("a booking").status, BookingStatus::Completed);
+}
+
+/// A gateway that fails every call.
+struct Failing;
+
+#[async_trait]
+impl Gateway for Failing {
+    async fn capture(&self, _: &Capture) -> Result<Captured, GatewayError> {
+        Err(GatewayError("planned".into()))
+    }
+
+    async fn reverse(&self, _: PaymentReference) -> Result<(), GatewayError> {
+        Err(GatewayError("planned".into()))
+    }
+
+    async fn refund(&self, _: RefundId, _: PaymentReference, _: Money) -> Result<(), GatewayError> {
+        Err(GatewayError("planned".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_an_open_circuit() {
+    let (app, _) = app_with(|_| Arc::new(Failing)).await;
+    let flight = add_flight(&app, 100).await;
+    for _ in 0..20 {
+        post(app.router(), "/api/v1/bookings", &booking(flight, 1)).await;
+    }
+    let open = "circuit_breaker_state{target=\"gateway\"} 1\n";
+    eventually("an open circuit", async || app.metrics.render().contains(open)).await;
+    let asked = Instant::now();
+    app.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
 
 async fn post(router: axum::Router, path: &str, body: &Value) -> Value {

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct HealthBody {
     /// `down` while the database does not answer. `degraded` while Redis or Kafka does not answer, which slows
-    /// the service down but loses no booking, or while a worker has had work for 30 seconds and finished
-    /// none, so that bookings stay pending. Otherwise `ok`.
+    /// the service down but loses no booking, while the payment gateway fails, or while a worker has had work
+    /// for 30 seconds and finished none, so that bookings stay pending. Otherwise `ok`.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
     checks: Checks,
@@ -33,6 +33,10 @@ struct Checks {
     /// The worker that calls the payment gateway; absent if another process has it (`ROLES`).
     #[serde(skip_serializing_if = "Option::is_none")]
     payments: Option<Check>,
+    /// The payment gateway: `down` while a circuit to it is open, so that captures or refunds wait; absent if
+    /// another process calls it (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<Check>,
 }
 
 /// The health of one dependency or worker.
@@ -58,18 +62,25 @@ impl From<health::Check> for Check {
     }
 }
 
+impl Check {
+    fn of_circuit(is_closed: bool) -> Self {
+        Self { status: if is_closed { "ok" } else { "down" }, latency_ms: 0.0 }
+    }
+}
+
 /// The health of the service and its dependencies.
 #[utoipa::path(
     get, path = "/api/v1/health", operation_id = "getHealth", tag = "operations",
     responses((status = 200, body = HealthBody), (status = 503, body = HealthBody))
 )]
 pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Json<HealthBody>) {
-    let Report { database, redis, kafka, workers } = api.health.report().await;
+    let Report { database, redis, kafka, workers, circuits } = api.health.report().await;
     let is_down = |check: &health::Check| check.condition == Condition::Down;
     let (code, status) = match () {
         () if is_down(&database) => (StatusCode::SERVICE_UNAVAILABLE, "down"),
         () if [&redis, &kafka].into_iter().any(is_down)
-            || workers.iter().any(|(_, check)| is_down(check)) =>
+            || workers.iter().any(|(_, check)| is_down(check))
+            || circuits.iter().any(|(_, is_closed)| !is_closed) =>
         {
             (StatusCode::OK, "degraded")
         }
@@ -79,9 +90,12 @@ pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Js
         let found = workers.iter().find(|(its, _)| *its == name);
         found.map(|(_, check)| Check::from(*check))
     };
+    let of_gateway = circuits.iter().filter(|(its, _)| its.starts_with("gateway"));
+    let gateway = of_gateway.map(|(_, is_closed)| *is_closed).reduce(|one, other| one && other);
+    let gateway = gateway.map(Check::of_circuit);
     let (settlement, payments) = (worker("settlement"), worker("payments"));
     let (database, redis, kafka) = (database.into(), redis.into(), kafka.into());
-    let checks = Checks { database, redis, kafka, settlement, payments };
+    let checks = Checks { database, redis, kafka, settlement, payments, gateway };
     (code, axum::Json(HealthBody { status, checks }))
 }
 

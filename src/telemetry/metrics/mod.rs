@@ -1,5 +1,6 @@
 //! Prometheus metrics. Handles are made once; counting is an atomic addition.
 
+mod circuits;
 mod counters;
 mod panics;
 mod progress;
@@ -8,6 +9,7 @@ mod routes;
 mod store_gauges;
 mod topics;
 
+use circuits::Circuits;
 use counters::LinesLost;
 use progress::Stalls;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
@@ -19,6 +21,7 @@ use store_gauges::StoreGauges;
 use strum::VariantArray as _;
 use topics::TopicMetrics;
 
+pub use circuits::{CircuitGauge, CircuitState};
 pub use panics::{Panicked, Part};
 pub use progress::{Open, Progress};
 pub use routes::Route;
@@ -63,6 +66,7 @@ pub struct Metrics {
     panics: IntCounterVec,
     stalls: Arc<Stalls>,
     spans: IntCounterVec,
+    circuits: Arc<Circuits>,
     store: Arc<StoreGauges>,
     lines_lost: Arc<LinesLost>,
     /// Seconds of a gateway call.
@@ -135,6 +139,7 @@ impl Metrics {
             topics: Arc::new(TopicMetrics::register(&registrar)),
             panics: panics::register(&registrar),
             stalls: Arc::new(Stalls::register(&registrar)),
+            circuits: Arc::new(Circuits::register(&registrar)),
             store: Arc::new(StoreGauges::register(&registrar)),
             lines_lost: Arc::new(LinesLost::register(&registrar)),
             spans: registrar.counters(
@@ -233,6 +238,8 @@ impl Metrics {
     /// "unknown" or "not configured".
     pub fn set_redis_up(&self, is_up: bool) {
         self.redis_up.set(i64::from(is_up));
+        let state = if is_up { CircuitState::Closed } else { CircuitState::Open };
+        self.circuit("redis").set(state);
         // Every registration but the first fails, because the gauge is registered.
         let _ = self.registry.register(Box::new(self.redis_up.clone()));
     }
