@@ -18,7 +18,7 @@ struct Stored {
     payment_reference_id: String,
     status: String,
     failure_reason: Option<String>,
-    /// Whether the gateway has captured the price of all bookings under the reference.
+    /// Whether the gateway keeps the price of all completed bookings under the reference, and no more.
     is_paid: bool,
 }
 
@@ -27,18 +27,23 @@ type StoredRow = (i64, i64, String, String, Option<String>, bool);
 
 const STORED: &str = "
     SELECT b.id, b.user_id, b.payment_reference_id, b.status, b.failure_reason,
-           COALESCE(l.state = 'captured' AND l.amount =
-               sum(b.booking_price) OVER (PARTITION BY b.payment_reference_id), false) AS is_paid
-      FROM bookings b LEFT JOIN gateway_ledger l ON l.reference = b.payment_reference_id";
+           COALESCE(l.state = 'captured' AND l.amount - r.amount =
+               sum(b.booking_price) FILTER (WHERE b.status = 'completed')
+                   OVER (PARTITION BY b.payment_reference_id), false) AS is_paid
+      FROM bookings b LEFT JOIN gateway_ledger l ON l.reference = b.payment_reference_id
+     CROSS JOIN LATERAL (SELECT COALESCE(sum(amount), 0) AS amount FROM gateway_refunds
+                          WHERE reference = b.payment_reference_id) AS r";
 
 const UNREFUNDED: &str = "
     SELECT reference FROM gateway_ledger l
      WHERE state = 'captured' AND NOT EXISTS (
-           SELECT FROM bookings WHERE payment_reference_id = l.reference AND status = 'completed')";
+           SELECT FROM bookings WHERE payment_reference_id = l.reference AND status = 'completed')
+       AND amount <> (SELECT COALESCE(sum(amount), 0) FROM gateway_refunds WHERE reference = l.reference)";
 
 const OPEN: &str = "
     SELECT (SELECT count(*) FROM bookings WHERE status = 'pending')
          + (SELECT count(*) FROM payments WHERE status IN ('requested', 'reversal_requested'))
+         + (SELECT count(*) FROM refunds WHERE status = 'requested')
          + (SELECT count(*) FROM outbox) + (SELECT count(*) FROM outdated_answers)";
 
 /// The age in seconds of the payment that has been open for the longest time.
