@@ -71,6 +71,7 @@ mod metrics;
 mod metrics_port;
 mod money;
 mod orders_http;
+mod orders_under_kills;
 mod outages;
 mod panics;
 mod pending;

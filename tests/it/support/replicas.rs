@@ -79,6 +79,11 @@ impl Replicas {
         self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
+    /// The same, for processes that a test starts itself.
+    pub fn owned_settings(&self) -> Vec<(String, String)> {
+        self.settings.clone().into_iter().collect()
+    }
+
     /// Starts that many more.
     #[must_use]
     pub async fn start(mut self, count: usize) -> Self {
