@@ -149,7 +149,17 @@ fn guarded(flight: i64, booked: i64) -> Vec<(Method, String, Option<Value>)> {
         (Method::GET, format!("/api/v1/bookings/{booked}"), None),
         (Method::GET, format!("/api/v1/users/{OWNER}/bookings"), None),
         (Method::POST, format!("/api/v1/bookings/{booked}/cancel"), None),
+        (Method::POST, "/api/v1/itineraries".into(), Some(itinerary(flight))),
+        (Method::GET, format!("/api/v1/itineraries/{booked}"), None),
+        (Method::POST, format!("/api/v1/itineraries/{booked}/cancel"), None),
     ]
+}
+
+/// The body of an itinerary of one flight.
+fn itinerary(flight: i64) -> Value {
+    let mut body = without(booking(0, 1), "flight_id");
+    body["segments"] = json!([{"flight_id": flight}]);
+    body
 }
 
 fn open(flight: i64) -> Vec<String> {
@@ -296,6 +306,8 @@ async fn a_user_sees_and_books_as_themselves_and_staff_as_its_scopes_allow() {
     ];
     for (kind, claims, expected) in kinds {
         let token = signed(&claims);
+        // An itinerary is placed, read and cancelled by those who may do so with a booking.
+        let expected = [0, 1, 2, 3, 4, 5, 2, 3, 5].map(|call: usize| expected[call]);
         for ((method, path, body), expected) in guarded(flight, booked).into_iter().zip(expected) {
             let answer = ask(&app, method, &path, Some(&token), body.as_ref()).await;
             assert_eq!(answer.status, expected, "{kind} {path} {answer:?}");

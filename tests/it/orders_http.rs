@@ -217,6 +217,12 @@ async fn each_booking_of_an_itinerary_is_read_by_itself_and_names_it() {
         assert_eq!(listed["itinerary_id"], id);
         assert!(listed.get("payment").is_none() && listed.get("refunds").is_none());
     }
+    // A page may end between two segments.
+    let first = app.get("/api/v1/users/123/bookings?limit=1").await.json;
+    let cursor = first["next_cursor"].as_str().expect("more");
+    let rest = app.get(&format!("/api/v1/users/123/bookings?limit=1&cursor={cursor}")).await.json;
+    let segments = [&first, &rest].map(|page| page["bookings"][0]["segment"].clone());
+    assert_eq!((segments, rest.get("next_cursor")), ([json!(2), json!(1)], None));
     app.finish().await;
 }
 

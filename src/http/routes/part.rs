@@ -1,6 +1,6 @@
 //! Which part of an itinerary or a booking to cancel.
 
-use crate::domain::{Booking, Invalid};
+use crate::domain::{Booking, BookingStatus, Invalid, Order};
 use crate::engine::Error;
 use crate::http::wire::problem::{Code, Problem};
 use crate::identity::{Caller, Scope};
@@ -89,21 +89,31 @@ pub(super) fn cancelled_by(caller: &Caller) -> CancelledBy {
     }
 }
 
-/// The problem of a refused cancellation. Where only the whole order can be cancelled, it says how.
-pub(super) fn explained(error: Error, of: &Booking) -> Problem {
-    let itinerary = of.order_id;
+/// The problem of a refused cancellation. It says what can be cancelled instead.
+pub(super) fn explained(error: Error, order: &Order) -> Problem {
+    let Error::Refused(refusal) = &error else { return error.into() };
+    let itinerary = order.id();
     let whole =
         format!("POST /api/v1/itineraries/{itinerary}/cancel without segments and passengers");
-    let detail = match error {
-        Error::Refused(Refusal::OrderNotPaid(_)) => format!(
+    let detail = match refusal {
+        Refusal::OrderNotPaid(_) => format!(
             "itinerary {itinerary} is not paid yet, so it can't be cancelled in part: wait for its payment, or \
              cancel all of it ({whole})"
         ),
-        Error::Refused(Refusal::PaidElsewhere(_)) => format!(
+        Refusal::PaidElsewhere(_) => format!(
             "an earlier service took the payment of itinerary {itinerary}, so it can't be refunded in part: \
              cancel all of it ({whole})"
         ),
-        other => return other.into(),
+        Refusal::BookingNotCancellable(id) if order.bookings.len() > 1 => {
+            match order.booking(*id).filter(|booking| booking.status == BookingStatus::Completed) {
+                Some(Booking { segment, .. }) => format!(
+                    "segment {segment} of itinerary {itinerary} can't be cancelled: its flight has departed; \
+                     name the segments to cancel that have not departed"
+                ),
+                None => return error.into(),
+            }
+        }
+        _ => return error.into(),
     };
     Problem::new(Code::BookingNotCancellable, detail)
 }

@@ -27,6 +27,10 @@ const INPUTS_PER_FLIGHT: usize = 25;
 const FLIGHT: &str = "77701";
 const BOOKING: &str = "77702";
 
+/// Stand for the ids of a flight that connects to [`FLIGHT`], and of an itinerary on both.
+const NEXT: &str = "77703";
+const ITINERARY: &str = "77704";
+
 /// The service, and what inputs refer to.
 struct Subject {
     runtime: Runtime,
@@ -34,6 +38,8 @@ struct Subject {
     watch: SqliteConnection,
     flight: i64,
     booking: i64,
+    next: i64,
+    itinerary: i64,
     inputs: usize,
 }
 
@@ -51,21 +57,24 @@ impl Subject {
             let watch = options.read_only(true).connect().await.expect("a connection");
             (app, watch)
         });
-        Some(Self { runtime, app, watch, flight: 0, booking: 0, inputs: 0 })
+        Some(Self { runtime, app, watch, flight: 0, booking: 0, next: 0, itinerary: 0, inputs: 0 })
     }
 
-    /// Counts an input. Every so often creates a flight and a booking, which must still be possible.
+    /// Counts an input. Every so often creates flights and bookings, which must still be possible.
     fn refresh(&mut self) {
         if self.inputs.is_multiple_of(INPUTS_PER_FLIGHT) {
-            (self.flight, self.booking) = self.runtime.block_on(fresh(&self.app));
+            [self.flight, self.booking, self.next, self.itinerary] =
+                self.runtime.block_on(fresh(&self.app));
         }
         self.inputs += 1;
     }
 
-    /// An input with the ids of the present flight and booking.
+    /// An input with the ids of the present flights and bookings.
     fn with_ids(&self, input: &[u8]) -> Vec<u8> {
         let input = replaced(input, FLIGHT, self.flight);
-        replaced(&input, BOOKING, self.booking)
+        let input = replaced(&input, BOOKING, self.booking);
+        let input = replaced(&input, NEXT, self.next);
+        replaced(&input, ITINERARY, self.itinerary)
     }
 
     /// A number that changes with each commit of the service.
@@ -114,14 +123,28 @@ async fn digest(watch: &mut SqliteConnection) -> Vec<u8> {
     digest.finalize().to_vec()
 }
 
-/// A flight, and a completed booking on it.
-async fn fresh(app: &TestApp) -> (i64, i64) {
-    let answer = app.post("/api/v1/flights", &flight(10_000)).await;
-    let flight = answer.json["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"));
-    let booking = app.book(flight, 1).await.booking_id();
+/// A flight and a completed booking on it, a flight that connects to it and a completed itinerary on both.
+async fn fresh(app: &TestApp) -> [i64; 4] {
+    let mut first = flight(10_000);
+    first["arrival_timestamp"] = json!("2025-01-20T12:00:00Z");
+    let mut second = flight(10_000);
+    second["timestamp"] = json!("2025-01-20T14:00:00Z");
+    let mut flights = Vec::new();
+    for body in [first, second] {
+        let answer = app.post("/api/v1/flights", &body).await;
+        flights.push(answer.json["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}")));
+    }
+    let booking = app.book(flights[0], 1).await.booking_id();
+    let mut body = crate::support::booking(0, 3);
+    body.as_object_mut().expect("an object").remove("flight_id");
+    body["segments"] = json!([{"flight_id": flights[0]}, {"flight_id": flights[1]}]);
+    let placed = app.post("/api/v1/itineraries", &body).await;
+    let itinerary = placed.json["itinerary_id"].as_i64().unwrap_or_else(|| panic!("{placed:?}"));
     app.run_until_idle().await;
-    assert_eq!(app.booking(booking).await["status"], json!("completed"));
-    (flight, booking)
+    for id in [booking, itinerary] {
+        assert_eq!(app.booking(id).await["status"], json!("completed"));
+    }
+    [flights[0], booking, flights[1], itinerary]
 }
 
 fn replaced(input: &[u8], name: &str, id: i64) -> Vec<u8> {

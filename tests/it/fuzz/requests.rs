@@ -30,16 +30,14 @@ const SEEDS: &[&str] = &[
      \"2025-01-21T10:00:00Z\",\"flight_status\":\"scheduled\",\"source\":\"Delhi\",\"version\":1}",
     "PUT /api/v1/flights/77701\ncontent-type: application/json\n\n{\"price\":\"2600.50\"}",
     "POST /api/v1/itineraries\ncontent-type: application/json\nidempotency-key: i1\nprefer: wait=0\n\n\
-     {\"user_id\":123,\"segments\":[{\"flight_id\":77701}],\"seats_booked\":1,\"payment_method\":\"pm_card_visa\",\
-     \"passenger_details\":[{\"name\":\"Asha\",\"email\":\"a@example.com\",\"phone\":\"1234567890\",\
-     \"age\":30,\"gender\":\"female\"}]}",
-    "POST /api/v1/itineraries\ncontent-type: application/json\n\n\
-     {\"user_id\":9,\"segments\":[{\"flight_id\":77701},{\"flight_id\":77701},{\"flight_id\":1}],\
-     \"seats_booked\":1,\"passenger_details\":[]}",
-    "POST /api/v1/itineraries/77702/cancel\ncontent-type: application/json\nidempotency-key: c2\n\n\
-     {\"segments\":[1],\"passengers\":[0]}",
-    "POST /api/v1/itineraries/77702/cancel\n\n",
-    "GET /api/v1/itineraries/77702\n\n",
+     {\"user_id\":123,\"segments\":[{\"flight_id\":77701},{\"flight_id\":77703}],\"seats_booked\":1,\
+     \"payment_method\":\"pm_card_visa\",\"passenger_details\":[{\"name\":\"Asha\",\"email\":\"a@example.com\",\
+     \"phone\":\"1234567890\",\"age\":30,\"gender\":\"female\"}]}",
+    "POST /api/v1/itineraries/77704/cancel\ncontent-type: application/json\nidempotency-key: c2\n\n\
+     {\"segments\":[2],\"passengers\":[0,2]}",
+    "POST /api/v1/itineraries/77704/cancel\ncontent-type: application/json\n\n{\"passengers\":[1]}",
+    "POST /api/v1/itineraries/77704/cancel\n\n",
+    "GET /api/v1/itineraries/77704\n\n",
     "POST /api/v1/bookings/77702/cancel\ncontent-type: application/json\n\n{\"passengers\":[0]}",
     "POST /api/v1/bookings/77702/cancel\nidempotency-key: c1\n\n",
     "POST /api/v1/bookings/77702/cancel\ncontent-type: application/json\n\n{}",

@@ -172,6 +172,8 @@ async fn a_departed_flight_is_kept_and_the_rest_can_still_be_cancelled() {
     for part in [json!({}), json!({"segments": [1]}), json!({"passengers": [0]})] {
         let refused = cancel(&app, id, &part).await;
         refused.assert_problem(409, "booking_not_cancellable");
+        let detail = refused.json["detail"].as_str().expect("text");
+        assert!(detail.starts_with(&format!("segment 1 of itinerary {id} can't be")), "{detail}");
     }
     assert_eq!(all(&app, &flights).await, before);
     let rest = cancel(&app, id, &json!({"segments": [2]})).await;

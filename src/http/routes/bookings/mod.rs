@@ -172,7 +172,7 @@ pub(crate) async fn cancel(
     deed.check(invalid.or(()))?;
     let by = cancelled_by(&caller);
     let cancelled = api.bookings.cancel(booking, part.of_booking(), by, key).await;
-    let cancelled = cancelled.map_err(|error| explained(error, booking));
+    let cancelled = cancelled.map_err(|error| explained(error, &record.order));
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(booking.id).await?;
     let replayed = replayed.then_some([REPLAYED]);

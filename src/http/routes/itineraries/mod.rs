@@ -190,7 +190,7 @@ pub(crate) async fn cancel(
     deed.check(invalid.or(()))?;
     let by = cancelled_by(&caller);
     let cancelled = api.bookings.cancel(first, part.of_order(), by, key).await;
-    let cancelled = cancelled.map_err(|error| explained(error, first));
+    let cancelled = cancelled.map_err(|error| explained(error, &order));
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(first.id).await?;
     let replayed = replayed.then_some([REPLAYED]);
