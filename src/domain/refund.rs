@@ -36,6 +36,8 @@ pub enum RefundReason {
     Traveller,
     /// The airline cancelled the flight.
     Airline,
+    /// The payment was captured after its booking had ended.
+    LateCapture,
 }
 
 impl RefundReason {

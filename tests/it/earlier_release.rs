@@ -3,7 +3,7 @@
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::{TestDatabase, equal, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
@@ -21,7 +21,7 @@ async fn steps(folder: &str) -> Migrator {
 }
 
 /// One flight with each kind of end: paid; cancelled once paid, with its money back or not yet; declined; lapsed,
-/// voided at the gateway; pending; and one of an adopted database.
+/// voided at the gateway; pending; one of an adopted database; and one that was captured after it had lapsed.
 fn rows(database: &TestDatabase) -> String {
     let (time, rupees) = match database {
         TestDatabase::Sqlite(_) => ("1735689600000000", "00"),
@@ -44,6 +44,7 @@ fn rows(database: &TestDatabase) -> String {
         (5, "failed", "'hold_expired'", "reversed", "pm_card_visa", Some("voided")),
         (6, "pending", "NULL", "requested", "pm_card_visa", None),
         (7, "completed", "NULL", "captured", "adopted", None),
+        (8, "failed", "'hold_expired'", "reversed", "pm_card_visa", Some("refunded")),
     ] {
         let (seats, reference) = (if id == 1 { 2 } else { 1 }, format!("PAY-{id:032x}"));
         let price = format!("{}{rupees}", 25 * seats);
@@ -66,7 +67,7 @@ fn rows(database: &TestDatabase) -> String {
         statements.push(
             "UPDATE payments SET hold_expires_at = timestamp '2100-01-01'
                         WHERE method <> 'adopted';
-                       SELECT setval(pg_get_serial_sequence('bookings', 'id'), 7);
+                       SELECT setval(pg_get_serial_sequence('bookings', 'id'), 8);
                        SELECT setval(pg_get_serial_sequence('flights', 'id'), 1);"
                 .to_owned(),
         );
@@ -139,7 +140,7 @@ async fn an_upgrade_loses_no_row_and_ends_what_the_earlier_release_began() {
         (of_earlier_release().await, tempfile::tempdir().expect("a directory"));
     let url = database.url();
     let before = seen(&database).await;
-    assert_eq!(before.len(), 7 + 7 + 5 + 1);
+    assert_eq!(before.len(), 8 + 8 + 6 + 1);
     let (code, printed) = run(&directory, &url, "migrate").await;
     assert_eq!(code, 0, "{printed}");
     assert_eq!(seen(&database).await, before);
@@ -154,6 +155,18 @@ async fn an_upgrade_loses_no_row_and_ends_what_the_earlier_release_began() {
     let cancelled = client.post(cancel).send().await.expect("sent");
     let cancelled: Value = cancelled.json().await.expect("JSON");
     assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
+    for (id, reasons) in [(2, &["traveller"][..]), (4, &[]), (5, &[]), (8, &["late_capture"])] {
+        let order = format!("{}/api/v1/itineraries/{id}", server.base);
+        let order: Value =
+            client.get(order).send().await.expect("sent").json().await.expect("JSON");
+        let refunds = order["refunds"].as_array().expect("a list");
+        let shown: Vec<_> = refunds.iter().map(|refund| &refund["reason"]).collect();
+        assert_eq!(shown, *reasons, "{order}");
+        for refund in refunds {
+            assert_eq!(refund["id"], format!("REF-{id:032x}"), "{order}");
+            assert_eq!((&refund["amount"], &refund["status"]), (&json!(25.0), &json!("done")));
+        }
+    }
     let reference = |id: i64| format!("payment PAY-{id:032x}");
     let expected = [(1, "captured"), (3, "reversed"), (6, "captured"), (7, "captured")];
     eventually("an end of what was begun", async || {

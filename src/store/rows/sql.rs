@@ -68,14 +68,32 @@ macro_rules! payment_of_order {
 }
 
 /// The refunds of the order of a booking, oldest first.
+///
+/// A reversal of a payment that the simulated gateway had captured is one too: releases before orders cancelled
+/// paid bookings so, and a capture that comes after the end of its booking is given back so. It has no row of
+/// its own, and is named after its payment.
 macro_rules! refunds_of_order {
     ($columns:expr) => {
         concat!(
             "SELECT ",
             $columns,
-            " FROM refunds WHERE payment_reference_id =
-                     (SELECT payment_reference_id FROM bookings WHERE id = $1)
-               ORDER BY created_at, booking_id, id"
+            " FROM (
+                SELECT id, payment_reference_id, booking_id, amount, reason, status, gateway_reference,
+                       attempts, created_at, updated_at
+                  FROM refunds WHERE payment_reference_id =
+                       (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                UNION ALL
+                SELECT 'REF-' || substr(p.reference, 5), p.reference, b.id, p.amount,
+                       CASE b.status WHEN 'failed' THEN 'late_capture' ELSE 'traveller' END, 'done',
+                       NULL, 1, p.updated_at, p.updated_at
+                  FROM payments AS p
+                  JOIN gateway_ledger AS g ON g.reference = p.reference AND g.state = 'refunded'
+                  JOIN bookings AS b ON b.payment_reference_id = p.reference AND b.segment = 1
+                 WHERE p.status = 'reversed' AND p.reference =
+                       (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                   AND NOT EXISTS (SELECT 1 FROM refunds AS r
+                                    WHERE r.payment_reference_id = p.reference)) AS refunds
+               ORDER BY refunds.created_at, refunds.booking_id, refunds.id"
         )
     };
 }
