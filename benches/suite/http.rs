@@ -110,8 +110,23 @@ pub fn book(flight: usize, user: usize, seats: usize, headers: &str) -> Vec<u8> 
     let body = format!(
         r#"{{"flight_id":{flight},"user_id":{user},"seats_booked":{seats},"passenger_details":[{passengers}]}}"#
     );
+    post("/api/v1/bookings", headers, &body)
+}
+
+/// `POST /api/v1/itineraries`: a seat on each of these flights for a user.
+pub fn order(flights: &[usize], user: usize) -> Vec<u8> {
+    let passenger = r#"{"name":"John Doe","email":"john@example.com","phone":"1234567890","age":30,"gender":"male"}"#;
+    let segments: Vec<_> = flights.iter().map(|id| format!(r#"{{"flight_id":{id}}}"#)).collect();
+    let body = format!(
+        r#"{{"user_id":{user},"segments":[{}],"seats_booked":1,"passenger_details":[{passenger}]}}"#,
+        segments.join(",")
+    );
+    post("/api/v1/itineraries", "", &body)
+}
+
+fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST /api/v1/bookings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          {headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )

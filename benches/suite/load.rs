@@ -82,6 +82,30 @@ VALUES (:flight, 1, 'pending', 'PAY-' || replace(gen_random_uuid()::text, '-', '
 COMMIT;
 ";
 
+/// Two updates and four inserts a transaction: the usual way of an order of two flights, as two bookings with a
+/// payment each. The flights are locked in one order, so that no transaction waits for another in a circle.
+const ORDER_TRANSACTION: &str = r"\set one 1 + 2 * random(0, (:last - :first) / 2)
+\set other 2 + 2 * random(0, (:last - :first) / 2)
+BEGIN;
+UPDATE flights SET held_seats = held_seats + 1, version = version + 1 WHERE id = :one;
+UPDATE flights SET held_seats = held_seats + 1, version = version + 1 WHERE id = :other;
+INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
+VALUES ('PAY-' || replace(gen_random_uuid()::text, '-', ''), 2500, 'INR', 'pm_card_visa', 'requested',
+        now(), now());
+INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at)
+VALUES ('PAY-' || replace(gen_random_uuid()::text, '-', ''), 2500, 'INR', 'pm_card_visa', 'requested',
+        now(), now());
+INSERT INTO bookings (flight_id, user_id, status, payment_reference_id, booking_price, seats_booked,
+                      hold_expires_at, created_at, updated_at)
+VALUES (:one, 1, 'pending', 'PAY-' || replace(gen_random_uuid()::text, '-', ''), 2500, 1, now(),
+        now(), now());
+INSERT INTO bookings (flight_id, user_id, status, payment_reference_id, booking_price, seats_booked,
+                      hold_expires_at, created_at, updated_at)
+VALUES (:other, 1, 'pending', 'PAY-' || replace(gen_random_uuid()::text, '-', ''), 2500, 1, now(),
+        now(), now());
+COMMIT;
+";
+
 /// The usual way, as fast as PostgreSQL does it: a transaction for each booking, prepared, by 32
 /// clients, spread over these flights.
 pub async fn pgbench(
@@ -89,8 +113,26 @@ pub async fn pgbench(
     flights: RangeInclusive<usize>,
     time: Duration,
 ) -> anyhow::Result<f64> {
+    pgbench_of(TRANSACTION, database, flights, time).await
+}
+
+/// The same for orders of two flights, one with an odd number and one with an even.
+pub async fn pgbench_orders(
+    database: &str,
+    flights: RangeInclusive<usize>,
+    time: Duration,
+) -> anyhow::Result<f64> {
+    pgbench_of(ORDER_TRANSACTION, database, flights, time).await
+}
+
+async fn pgbench_of(
+    transaction: &str,
+    database: &str,
+    flights: RangeInclusive<usize>,
+    time: Duration,
+) -> anyhow::Result<f64> {
     let script = tempfile::NamedTempFile::new()?;
-    std::fs::write(script.path(), TRANSACTION)?;
+    std::fs::write(script.path(), transaction)?;
     let output = Command::new(pgbench_program())
         .args(["--no-vacuum", "--protocol=prepared", "--client=32", "--jobs=1"])
         .arg(format!("--time={}", time.as_secs()))

@@ -52,6 +52,8 @@ Words, any part of a row's name; without one every row is measured:
   replicas    two of them beside one
   spread, one flight
               of those, on 2,200 flights and on one
+  orders      orders of two flights completed, beside pgbench; embedded; and the p99 of a quiet
+              flight while orders over it and a hot one wait
   half load   how long a search or a booking takes when the service does half of what it can
   at once     1,000 clients that want the same flight
   overload    four times the sustained rate

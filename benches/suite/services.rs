@@ -215,6 +215,28 @@ impl Deployment {
         Ok(Self { program: program.to_owned(), settings, directory, database })
     }
 
+    /// Gives every flight with an odd number an arrival, and lets those with an even number depart three hours
+    /// after it, so that any two make an order.
+    pub async fn connect_flights(&self) -> anyhow::Result<()> {
+        let statement = |hour: &str| {
+            AssertSqlSafe(format!(
+                "UPDATE flights SET arrival_timestamp = timestamp + {hour} WHERE id % 2 = 1;
+                 UPDATE flights SET timestamp = timestamp + 4 * {hour} WHERE id % 2 = 0"
+            ))
+        };
+        if let Some(url) = &self.database {
+            let mut database = PgConnection::connect(url).await?;
+            sqlx::raw_sql(statement("interval '1 hour'")).execute(&mut database).await?;
+            sqlx::raw_sql("VACUUM ANALYZE flights").execute(&mut database).await?;
+        } else {
+            let file = SqliteConnectOptions::new().filename(self.directory.path().join("bench.db"));
+            let mut database = SqliteConnection::connect_with(&file).await?;
+            sqlx::raw_sql(statement("3600000000")).execute(&mut database).await?;
+            database.close().await?;
+        }
+        Ok(())
+    }
+
     /// The settings and one more.
     pub fn settings_and(&self, name: &str, value: &str) -> Vec<(String, String)> {
         let mut settings = self.settings.clone();

@@ -147,18 +147,29 @@ impl Bench {
         clients: usize,
         work: Work,
     ) -> anyhow::Result<Booked> {
-        tokio::time::sleep(SETTLED).await;
         let first = *booked(flights).start();
         let variables = [("FIRST_FLIGHT", first.to_string()), ("FLIGHTS", flights.to_string())];
+        self.load(deployment, servers, ("bookings.lua", &variables), clients, work).await
+    }
+
+    /// The same for a script of `wrk`, with its environment.
+    pub(super) async fn load(
+        &self,
+        deployment: &Deployment,
+        servers: &[&Server],
+        script: (&str, &[(&str, String)]),
+        clients: usize,
+        work: Work,
+    ) -> anyhow::Result<Booked> {
+        tokio::time::sleep(SETTLED).await;
         let held_before = count(servers, "held").await?;
         let completed_before = count(servers, "completed").await?;
         let services = deployment.database.is_some().then_some(&self.services);
         let meter = Meter::start(servers, services)?;
         let began = Instant::now();
-        let loads = servers.iter().map(|server| {
-            let script = Some(("bookings.lua", &variables[..]));
-            wrk(&server.base, clients / servers.len(), self.load_for, script)
-        });
+        let loads = servers
+            .iter()
+            .map(|server| wrk(&server.base, clients / servers.len(), self.load_for, Some(script)));
         let loads = futures::future::try_join_all(loads).await?;
         let loaded_for = began.elapsed().as_secs_f64();
         let accepted = count(servers, "held").await? - held_before;

@@ -8,6 +8,7 @@ mod growth;
 mod half_load;
 mod itineraries;
 mod many_bookings;
+mod orders;
 mod overload;
 mod scale;
 mod search;
@@ -63,12 +64,14 @@ pub struct Sustained {
 }
 
 /// Rows whose bookings go through Kafka.
-const ON_KAFKA: [&str; 6] = [
+const ON_KAFKA: [&str; 8] = [
     "completed spread over 2,200 flights",
     "completed on one flight",
     "replicas spread over 2,200 flights",
     "replicas on one flight",
     half_load::ROW,
+    orders::ROW,
+    orders::QUIET_ROW,
     "sell-out",
 ];
 
@@ -103,6 +106,15 @@ impl Bench {
             if self.wants(&format!("replicas {name}")) {
                 self.two_replicas(&format!("replicas {name}"), flights).await?;
             }
+        }
+        if self.wants(orders::ROW) {
+            self.orders().await?;
+        }
+        if self.wants(orders::EMBEDDED_ROW) {
+            self.orders_embedded().await?;
+        }
+        if self.wants(orders::QUIET_ROW) {
+            self.quiet_flight().await?;
         }
         if self.wants(half_load::ROW) {
             self.completed_at_half_load().await?;
