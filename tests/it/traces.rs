@@ -3,11 +3,11 @@
 use crate::support::collector::{Collector, Received, tree};
 use crate::support::deployment::is_shared;
 use crate::support::replicas::Replicas;
-use crate::support::{TestApp, booking};
+use crate::support::{TestApp, booking, flight};
 use airline_booking::telemetry::Tracing;
 use axum::extract::ConnectInfo;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -94,6 +94,38 @@ async fn one_trace_follows_a_booking_from_request_to_settlement() {
     assert_eq!(of("gateway.capture").facts["payment.outcome"], "completed");
     assert_eq!(collector.resource()["service.name"], "under-test");
     assert_eq!(collector.resource()["deployment.environment.name"], "test");
+}
+
+#[tokio::test]
+async fn one_trace_follows_an_itinerary_of_several_flights() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let mut segments = Vec::new();
+    for hour in [6, 12, 18] {
+        let mut body = flight(9);
+        body["timestamp"] = json!(format!("2025-01-20T{hour:02}:00:00Z"));
+        body["arrival_timestamp"] = json!(format!("2025-01-20T{:02}:00:00Z", hour + 2));
+        segments.push(json!({"flight_id": app.post("/api/v1/flights", &body).await.json["id"]}));
+    }
+    let mut body = booking(0, 1);
+    body.as_object_mut().expect("an object").remove("flight_id");
+    body["segments"] = segments.into();
+    let headers = [("traceparent", TRACEPARENT)];
+    let placed = app.send_json_with(Method::POST, "/api/v1/itineraries", &body, &headers).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
+    app.run_until_idle().await;
+    finish(app, &tracing).await;
+
+    let trace = collector.trace(TRACE);
+    let edges: BTreeSet<_> = tree(&trace, CALLER).into_iter().collect();
+    let wanted = ONE_BOOKING.map(|edge| {
+        let [name, above] = [edge.0, edge.1].map(|name| name.replace("/bookings", "/itineraries"));
+        (name, above)
+    });
+    assert_eq!(edges, wanted.into());
+    for once in ["booking.hold", "send payment-requests", "gateway.capture", "booking.settle"] {
+        assert_eq!(trace.iter().filter(|span| span.name == once).count(), 1, "{once}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

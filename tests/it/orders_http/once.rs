@@ -111,8 +111,8 @@ async fn a_repeated_cancellation_with_its_key_is_recognised() {
     app.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_key_at_two_replicas_at_once_is_one_itinerary() {
+/// Two replicas, and two flights that connect.
+async fn two_replicas() -> (Replicas, Vec<i64>) {
     let replicas = Replicas::new().await.with("RATE_LIMIT_RPS", "0").start(2).await;
     let mut flights = Vec::new();
     for hour in [6, 12] {
@@ -123,23 +123,38 @@ async fn one_key_at_two_replicas_at_once_is_one_itinerary() {
         let added: Value = added.send().await.expect("sent").json().await.expect("JSON");
         flights.push(added["id"].as_i64().expect("an id"));
     }
+    (replicas, flights)
+}
+
+/// What a replica answers to a request with a key: status, whether it is a replay, body.
+async fn at(
+    replicas: &Replicas,
+    replica: usize,
+    path: &str,
+    body: &Value,
+    key: &str,
+) -> (u16, bool, Value) {
+    let request = replicas.client.post(replicas.url(replica, path)).json(body);
+    let request = request.header("idempotency-key", key).header("prefer", "wait=20");
+    let answer = request.send().await.expect("an answer");
+    let is_replayed = answer.headers().contains_key("idempotent-replayed");
+    (answer.status().as_u16(), is_replayed, answer.json().await.expect("JSON"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_at_two_replicas_at_once_is_one_itinerary() {
+    let (replicas, flights) = two_replicas().await;
     let body = itinerary(&flights, 1);
-    let place = async |replica: usize, key: &str| {
-        let request = replicas.client.post(replicas.url(replica, PATH)).json(&body);
-        let answer = request.header("idempotency-key", key).send().await.expect("an answer");
-        let (status, is_replayed) =
-            (answer.status().as_u16(), answer.headers().contains_key("idempotent-replayed"));
-        let answer: Value = answer.json().await.expect("JSON");
-        assert_eq!(status, 201, "{answer}");
-        (answer["itinerary_id"].as_i64().expect("an id"), is_replayed)
-    };
     let mut placed = BTreeSet::new();
     for round in 0..100 {
         let key = format!("at-once-{round}");
-        let (one, two) = tokio::join!(place(0, &key), place(1, &key));
-        assert_eq!(one.0, two.0, "{key}");
+        let place = |replica| at(&replicas, replica, PATH, &body, &key);
+        let (one, two) = tokio::join!(place(0), place(1));
+        assert_eq!((one.0, two.0), (201, 201), "{key}: {one:?} {two:?}");
+        assert_eq!(one.2["itinerary_id"], two.2["itinerary_id"], "{key}");
         assert!(one.1 != two.1, "{key}: one made it, the other repeats");
-        assert!(placed.insert(one.0), "{key}: an id of an earlier round");
+        let id = one.2["itinerary_id"].as_i64().expect("an id");
+        assert!(placed.insert(id), "{key}: an id of an earlier round");
     }
     let settled = replicas.settled().await;
     assert_eq!(settled.len(), 200, "two bookings a round");
@@ -148,4 +163,26 @@ async fn one_key_at_two_replicas_at_once_is_one_itinerary() {
         let flight = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
         assert_eq!(flight["available_seats"], 900);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_cancelled_at_two_replicas_at_once_is_refunded_once() {
+    let (replicas, flights) = two_replicas().await;
+    let body = itinerary(&flights, 2);
+    for round in 0..20 {
+        let (_, _, placed) = at(&replicas, round % 2, PATH, &body, &format!("go-{round}")).await;
+        assert_eq!(placed["status"], "completed", "{placed}");
+        let path = format!("{PATH}/{}/cancel", placed["itinerary_id"]);
+        let (part, key) = (json!({"segments": [2], "passengers": [0]}), format!("leave-{round}"));
+        let cancel = |replica| at(&replicas, replica, &path, &part, &key);
+        let (one, two) = tokio::join!(cancel(0), cancel(1));
+        assert_eq!((one.0, two.0), (200, 200), "{one:?} {two:?}");
+        assert!(one.1 != two.1, "{key}: one cancelled it, the other repeats");
+        for (_, _, shown) in [one, two] {
+            assert_eq!(shown["refunds"].as_array().map(Vec::len), Some(1), "{shown}");
+        }
+    }
+    replicas.settled().await;
+    let second = replicas.get(1, &format!("/api/v1/flights/{}", flights[1])).await;
+    assert_eq!(second["available_seats"], 1_000 - 20);
 }
