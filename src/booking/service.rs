@@ -2,8 +2,8 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FlightIds, Order, OrderRecord, Passenger, PaymentMethod,
-    SeatCount, UserId,
+    Booking, BookingId, BookingStatus, FailureReason, FlightIds, Order, OrderRecord, Passenger,
+    PaymentMethod, PaymentStatus, SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
@@ -124,9 +124,14 @@ impl Bookings {
                     let booking = self.booking(id).await.ok()?;
                     (booking.status != BookingStatus::Pending).then_some(booking)
                 };
-                placed.order = match (wait.within(time, look).await, &mut *placed.order.bookings) {
-                    (Some(ended), [alone]) => {
+                let ended = wait.within(time, look).await;
+                let payment = ended.as_ref().and_then(payment_of);
+                placed.order = match (ended, payment, &mut *placed.order.bookings) {
+                    (Some(ended), Some(payment), [alone]) => {
                         *alone = ended;
+                        if !planted!(ended_order_shows_an_open_payment) {
+                            placed.order.payment.status = payment;
+                        }
                         placed.order
                     }
                     _ => self.order(id).await?.order,
@@ -173,5 +178,16 @@ impl Bookings {
         limit: usize,
     ) -> Result<Vec<Booking>, Error> {
         Ok(self.store.bookings_of_user(user, status, before, limit).await?)
+    }
+}
+
+/// The status of the payment of a booking that has just ended; `None` if it does not follow from the booking.
+fn payment_of(ended: &Booking) -> Option<PaymentStatus> {
+    match (ended.status, ended.failure_reason) {
+        (BookingStatus::Completed, _) => Some(PaymentStatus::Captured),
+        (BookingStatus::Failed, Some(FailureReason::PaymentDeclined)) => {
+            Some(PaymentStatus::Declined)
+        }
+        _ => None,
     }
 }

@@ -126,6 +126,12 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[GatewayHangs],
     ),
     bug(
+        "ended_order_shows_an_open_payment",
+        "a caller who waited for the payment is shown the payment of before",
+        30,
+        &[],
+    ),
+    bug(
         "row_cache_lacks_a_booking",
         "the row cache returns an order without its last booking",
         30,

@@ -20,6 +20,26 @@ pub struct Memory {
     pub violations: Vec<String>,
 }
 
+/// What clients were told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told {
+    /// Orders that were accepted.
+    pub orders: usize,
+    /// Those of several flights.
+    pub of_several_flights: usize,
+    /// Bookings that were cancelled, or some of their passengers.
+    pub cancelled: usize,
+}
+
+impl Told {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: Self) {
+        self.orders += other.orders;
+        self.of_several_flights += other.of_several_flights;
+        self.cancelled += other.cancelled;
+    }
+}
+
 impl Memory {
     /// Number of clients so far.
     pub fn clients(&self) -> usize {
@@ -32,10 +52,15 @@ impl Memory {
         self.clients.push(client);
     }
 
-    /// Number of requests for seats that were answered with a booking.
-    pub fn accepted(&self) -> usize {
+    /// What clients were told.
+    pub fn told(&self) -> Told {
         let requests = self.clients.iter().flat_map(|client| &client.requests);
-        requests.filter(|request| !request.accepted.is_empty()).count()
+        let accepted = requests.filter(|request| !request.accepted.is_empty());
+        Told {
+            orders: accepted.clone().count(),
+            of_several_flights: accepted.filter(|request| request.flights.len() > 1).count(),
+            cancelled: self.clients.iter().map(|client| client.cancelled.len()).sum(),
+        }
     }
 
     /// Holds the final rows against what each client was told.

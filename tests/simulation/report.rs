@@ -1,5 +1,6 @@
 //! Many runs, summed up; and one run, step by step. A run that fails is made smaller before it is shown.
 
+use super::check::Told;
 use super::plan::Plan;
 use super::ports::chance::Fault;
 use super::ports::store::PLANNED_PANIC;
@@ -21,7 +22,8 @@ const SHRINKS_MAX: usize = 200;
 struct Report {
     seeds: u64,
     steps: u64,
-    accepted: usize,
+    told: Told,
+    refunds: usize,
     faults: BTreeMap<Fault, u64>,
     /// The seeds that failed, each with its first violation.
     failed: BTreeMap<u64, String>,
@@ -33,7 +35,8 @@ impl Report {
     fn add(&mut self, seed: u64, outcome: &Outcome) {
         self.seeds += 1;
         self.steps += outcome.steps;
-        self.accepted += outcome.accepted;
+        self.told.add(outcome.told);
+        self.refunds += outcome.refunds;
         for (fault, times) in &outcome.faults {
             *self.faults.entry(*fault).or_default() += times;
         }
@@ -46,7 +49,8 @@ impl Report {
     fn merge(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.steps += other.steps;
-        self.accepted += other.accepted;
+        self.told.add(other.told);
+        self.refunds += other.refunds;
         for (fault, times) in other.faults {
             *self.faults.entry(fault).or_default() += times;
         }
@@ -60,7 +64,9 @@ impl Report {
         for (fault, times) in &self.faults {
             println!("  {fault:?}: {times}");
         }
-        println!("{} bookings accepted", self.accepted);
+        let Told { orders, of_several_flights, cancelled } = self.told;
+        println!("{orders} orders accepted, {of_several_flights} of them of several flights");
+        println!("{cancelled} bookings cancelled in part or whole, {} refunds", self.refunds);
         let Self { seeds, steps, violations, .. } = self;
         for (seed, violation) in &self.failed {
             println!("seed {seed} failed: {violation}");

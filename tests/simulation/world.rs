@@ -1,6 +1,6 @@
 //! A simulated deployment: the world outside, the replicas in it, and the course of a run.
 
-use super::check::{self, Memory};
+use super::check::{self, Memory, Told};
 use super::client::Client;
 use super::operator;
 use super::plan::Plan;
@@ -52,8 +52,10 @@ pub struct Outcome {
     pub steps: u64,
     pub faults: BTreeMap<Fault, u64>,
     pub violations: Vec<String>,
-    /// Bookings answered with 201.
-    pub accepted: usize,
+    /// What clients were told.
+    pub told: Told,
+    /// Refunds that were made.
+    pub refunds: usize,
     pub digest: u64,
     pub trace: Vec<String>,
 }
@@ -126,13 +128,14 @@ impl World {
             self.chance.resume(&plan.rates);
         }
         memory.check_clients(&self.database.rows());
-        let accepted = memory.accepted();
+        let (told, refunds) = (memory.told(), self.provider.refunds().len());
         Box::pin(self.stop_all()).await;
         Outcome {
             steps: self.chance.steps(),
             faults: self.chance.faults(),
             violations: memory.violations,
-            accepted,
+            told,
+            refunds,
             digest: self.chance.digest(),
             trace: self.chance.trace(),
         }

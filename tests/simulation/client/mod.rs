@@ -5,7 +5,7 @@ mod requests;
 mod seen;
 
 use super::ports::chance::Fault;
-use super::ports::rows::orders::{fault_of_bookings, fault_of_money};
+use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_payment};
 use super::replica::Service;
 use super::world::World;
 use airline_booking::domain::{Booking, DayKey, Order, UserId};
@@ -187,7 +187,7 @@ impl Client {
 
     /// Remembers an order, which must be whole.
     fn see_order(&mut self, order: &Order) {
-        let fault = fault_of_bookings(order);
+        let fault = fault_of_bookings(order).or_else(|| fault_of_payment(order));
         self.complaints.extend(fault.map(|fault| format!("order {}: {fault}", order.id())));
         order.bookings.iter().for_each(|booking| self.see(booking));
     }

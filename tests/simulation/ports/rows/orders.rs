@@ -28,6 +28,18 @@ pub fn fault_of_bookings(order: &Order) -> Option<String> {
     None
 }
 
+/// What is wrong with the status of an order's payment, if anything is.
+pub fn fault_of_payment(order: &Order) -> Option<String> {
+    let has = |status| order.bookings.iter().any(|booking| booking.status == status);
+    let is_sound = match order.payment.status {
+        PaymentStatus::Requested => has(BookingStatus::Pending),
+        PaymentStatus::Captured => has(BookingStatus::Completed) || has(BookingStatus::Cancelled),
+        _ => !has(BookingStatus::Pending) && !has(BookingStatus::Completed),
+    };
+    let (status, payment) = (order.status().as_str(), order.payment.status.as_str());
+    (!is_sound).then(|| format!("it is {status}, and its payment {payment}"))
+}
+
 /// What is wrong with the money of an order, if anything is. A captured payment is what its sold seats cost, and
 /// what was refunded; another has sold nothing.
 pub fn fault_of_money(record: &OrderRecord) -> Option<String> {
