@@ -62,9 +62,10 @@ pub async fn export(
     Ok(bookings.written)
 }
 
-/// The refunds of a booking; there are none before it is cancelled, in part or whole.
+/// The refunds of a booking; there are none before it has failed or was cancelled, in part or whole.
 async fn refunds_of(store: &dyn Store, booking: &Booking) -> Result<Vec<Refund>, StoreError> {
-    if booking.status != BookingStatus::Cancelled && booking.cancelled.is_empty() {
+    let is_live = matches!(booking.status, BookingStatus::Pending | BookingStatus::Completed);
+    if is_live && booking.cancelled.is_empty() {
         return Ok(Vec::new());
     }
     let mut refunds =
