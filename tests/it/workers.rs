@@ -74,10 +74,10 @@ impl SearchCache for Panics {
     }
 }
 
-/// An app with its workers on a database of its own.
+/// An app with its workers, on a database of its own that lasts until it is dropped.
 async fn app_with(
     gateway: impl FnOnce(SimulatedGateway) -> Arc<dyn Gateway>,
-) -> (App, Arc<dyn Store>) {
+) -> (App, Arc<dyn Store>, TestDatabase) {
     let database = TestDatabase::create().await;
     let mut config = config();
     config.database = database.setting();
@@ -97,7 +97,7 @@ async fn app_with(
     };
     let app = App::assemble(config, parts);
     app.start_pipeline().await.expect("a pipeline");
-    (app, opened.store)
+    (app, opened.store, database)
 }
 
 async fn add_flight(app: &App, seats: i32) -> i64 {
@@ -110,7 +110,7 @@ async fn add_flight(app: &App, seats: i32) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_waits_for_gateway_calls_and_settles_their_answers() {
     let mut gate = None;
-    let (app, store) =
+    let (app, store, _database) =
         app_with(|real| gate.insert(Arc::new(GatedGateway::new(real))).clone()).await;
     let gateway = gate.expect("it was made");
     gateway.close();
@@ -144,7 +144,7 @@ impl Gateway for Failing {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_an_open_circuit() {
-    let (app, _) = app_with(|_| Arc::new(Failing)).await;
+    let (app, _, _database) = app_with(|_| Arc::new(Failing)).await;
     let flight = add_flight(&app, 100).await;
     for _ in 0..20 {
         post(app.router(), "/api/v1/bookings", &booking(flight, 1)).await;
