@@ -17,6 +17,9 @@ pub const FLIGHTS: usize = 2_200;
 /// The flight that has no end of seats.
 pub const ENDLESS_FLIGHT: usize = 7;
 
+/// Another one, which departs after the first has arrived once flights are connected.
+pub const ENDLESS_CONNECTION: usize = ENDLESS_FLIGHT + 1;
+
 /// The three services.
 pub struct Services {
     postgres: Service,
@@ -179,11 +182,11 @@ impl Services {
     }
 }
 
-/// Takes the end from one flight's seats, where flights have so many that none is to be sold out.
+/// Takes the end from two flights' seats, where flights have so many that none is to be sold out.
 fn endless(seats: usize) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "UPDATE flights SET total_seats = 100000000, available_seats = 100000000
-          WHERE id = {ENDLESS_FLIGHT} AND {seats} > 1000"
+          WHERE id IN ({ENDLESS_FLIGHT}, {ENDLESS_CONNECTION}) AND {seats} > 1000"
     ))
 }
 

@@ -7,7 +7,7 @@ use crate::http;
 use crate::load::{Load, pgbench_orders};
 use crate::process::Server;
 use crate::report::Measured;
-use crate::services::{Deployment, ENDLESS_FLIGHT, FLIGHTS};
+use crate::services::{Deployment, ENDLESS_CONNECTION, ENDLESS_FLIGHT, FLIGHTS};
 use anyhow::{Context, ensure};
 
 pub(super) const ROW: &str = "orders of two flights completed";
@@ -18,10 +18,7 @@ pub(super) const QUIET_ROW: &str = "quiet flight beside orders over a hot one";
 const HOT_HOLDS: usize = 8_000;
 
 /// The quiet flight: departs after the hot one has arrived.
-const QUIET_FLIGHT: usize = ENDLESS_FLIGHT + 1;
-
-/// Seats of the quiet flight: enough for all orders.
-const QUIET_SEATS: usize = 1_000_000;
+const QUIET_FLIGHT: usize = ENDLESS_CONNECTION;
 
 /// Bookings of the quiet flight alone, a second.
 const QUIET_RATE: f64 = 100.0;
@@ -100,7 +97,7 @@ impl Bench {
     }
 
     async fn quiet_load(&self, ordering: usize) -> anyhow::Result<Load> {
-        let deployment = self.services.shared(QUIET_SEATS).await?;
+        let deployment = self.services.shared(SEATS).await?;
         deployment.connect_flights().await?;
         let mut settings = deployment.settings_and("MAX_QUEUED_HOLDS", "20000");
         for name in ["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_CLIENT"] {
