@@ -149,6 +149,12 @@ async fn all(app: &TestApp, flights: &[i64]) -> Vec<String> {
     all
 }
 
+/// The same of a service at rest: what its flights made has left the outbox.
+async fn at_rest(app: &TestApp, flights: &[i64]) -> Vec<String> {
+    app.run_until_idle().await;
+    all(app, flights).await
+}
+
 #[tokio::test]
 async fn an_itinerary_is_held_paid_and_read_as_one() {
     let app = TestApp::start().await;

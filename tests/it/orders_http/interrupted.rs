@@ -1,7 +1,7 @@
 //! Itineraries whose request is dropped, whose commit is lost, or which many requests change at once: each
 //! change happens once, whole or not at all.
 
-use super::{PATH, all, cancel, each, id_of, itinerary, journey, minor, paid, read, sum};
+use super::{PATH, all, at_rest, cancel, each, id_of, itinerary, journey, minor, paid, read, sum};
 use crate::support::{Answer, Fault, TestApp, give_up_after};
 use futures::future::join_all;
 use http::Method;
@@ -101,7 +101,7 @@ async fn an_unreachable_store_refuses_an_itinerary_and_changes_nothing() {
     let app = TestApp::start().await;
     let flights = journey(&app, 2, 9).await;
     let id = paid(&app, &flights, 1).await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     app.faults.plan([Fault::LostBefore; 12]);
     for answer in [
         app.post(PATH, &itinerary(&flights, 1)).await,

@@ -1,6 +1,6 @@
 //! Itineraries that are refused: each with its code and its place in the request, and nothing changes.
 
-use super::{PATH, add, all, each, itinerary, journey, leg, place, read};
+use super::{PATH, add, all, at_rest, each, itinerary, journey, leg, place, read};
 use crate::support::TestApp;
 use airline_booking::domain::{FlightStatus, NewFlight};
 use chrono::TimeDelta;
@@ -23,7 +23,7 @@ async fn broken_rules_are_named_at_their_place() {
         body
     };
     app.run_until_idle().await;
-    let before = all(&app, &ids).await;
+    let before = at_rest(&app, &ids).await;
     for (body, pointers) in [
         (json!({}), &["/segments", "/user_id", "/seats_booked", "/passenger_details"][..]),
         (with(&[]), &["/segments"]),
@@ -64,7 +64,7 @@ async fn flights_of_two_currencies_are_refused() {
     let dollars = "USD".parse().expect("a currency");
     let now = crate::support::start_of_test();
     app.store.import_flights(&[leg(1, 9)], dollars, now).await.expect("an import");
-    let before = all(&app, &[1, 2]).await;
+    let before = at_rest(&app, &[1, 2]).await;
     let refused = place(&app, &[ids[0], ids[0] + 1], 1).await;
     refused.assert_problem(422, "validation_failed");
     assert_eq!(refused.pointers(), ["/segments/1/flight_id"]);
@@ -90,7 +90,7 @@ async fn one_flight_that_can_not_be_booked_refuses_all_and_is_named() {
         ids.push(id);
     }
     app.run_until_idle().await;
-    let before = all(&app, &ids).await;
+    let before = at_rest(&app, &ids).await;
     for (second, status, code) in [
         (ids[1], 409, "insufficient_seats"),
         (ids[2], 409, "flight_not_bookable"),
@@ -131,7 +131,7 @@ async fn an_unpaid_itinerary_is_not_cancelled_in_part_and_the_refusal_says_what_
     let placed = place(&app, &flights, 2).await.json;
     let id = placed["itinerary_id"].as_i64().expect("an id");
     app.run_until_idle().await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     let second = &each(&placed, "booking_id")[1];
     for (path, part) in [
         (format!("{PATH}/{id}/cancel"), json!({"segments": [1]})),

@@ -1,6 +1,6 @@
 //! Bodies about itineraries are read strictly, and a refusal names every fault.
 
-use super::{PATH, all, cancel, itinerary, journey, paid};
+use super::{PATH, all, at_rest, cancel, itinerary, journey, paid};
 use crate::support::{Answer, TestApp};
 use axum::body::Body;
 use http::Request;
@@ -22,7 +22,7 @@ async fn unreadable_fields_are_all_named_and_nothing_changes() {
     };
     let first = json!({"flight_id": flights[0]});
     app.run_until_idle().await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     for (body, pointers) in [
         (with("segments", json!([first, {"flight_id": "2"}])), &["/segments/1/flight_id"][..]),
         (with("segments", json!([first, 2])), &["/segments/1"]),
@@ -88,7 +88,7 @@ async fn huge_and_deep_bodies_are_refused_at_once() {
     let app = TestApp::start().await;
     let flights = journey(&app, 2, 9).await;
     let id = paid(&app, &flights, 1).await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     let many = |element: &str, times: usize| vec![element; times].join(",");
     let with = |segments: String| {
         let sound = itinerary(&[], 1).to_string();
@@ -126,7 +126,7 @@ async fn parts_to_cancel_are_named_where_they_are_wrong() {
     let app = TestApp::start().await;
     let flights = journey(&app, 2, 9).await;
     let id = paid(&app, &flights, 2).await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     for (part, pointers) in [
         (json!({"segments": []}), &["/segments"][..]),
         (json!({"passengers": []}), &["/passengers"]),
@@ -193,7 +193,7 @@ async fn parameters_are_refused_by_name() {
     let app = TestApp::start().await;
     let flights = journey(&app, 2, 9).await;
     let id = paid(&app, &flights, 1).await;
-    let before = all(&app, &flights).await;
+    let before = at_rest(&app, &flights).await;
     for (method, path, body) in [
         (http::Method::POST, PATH.to_owned(), itinerary(&flights, 1)),
         (http::Method::GET, format!("{PATH}/{id}"), json!({})),
