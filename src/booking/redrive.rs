@@ -1,10 +1,10 @@
 //! Redriving: requests that the gateway has not answered go out again.
 
 use super::failed_work::Work;
-use super::sweeper::{BATCH_SIZE_MAX, PAGES_MAX, Sweeper};
+use super::sweeper::{BATCH_SIZE_MAX, Cursors, PAGES_MAX, Sweeper};
 use crate::domain::{Booking, Payment, PaymentAction, PaymentStatus, Refund, RefundId, Timestamp};
 use crate::rules::{OutboxEvent, refund_request, request};
-use crate::store::{Lane, Position, RefundDue, Store, StoreError};
+use crate::store::{Lane, Page, Position, RefundDue, Store, StoreError};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -15,6 +15,17 @@ const EARLIER_INTERVAL: Duration = Duration::from_millis(100);
 trait Redriven: Sized + Send + Sync {
     /// Its name among failed work.
     fn work(&self) -> Work;
+
+    /// Where the next step continues with rows of this kind.
+    fn cursor(cursors: &mut Cursors) -> &mut Option<Position>;
+
+    /// A page of the rows that are unanswered since `before`, each with its request made at `now`.
+    fn unanswered(
+        store: &dyn Store,
+        before: Timestamp,
+        after: Option<&Position>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Page<(Self, OutboxEvent)>, StoreError>> + Send;
 
     /// Stores the requests of the rows that are still as they were read.
     fn store(
@@ -29,6 +40,21 @@ impl Redriven for Payment {
         Work::Request(self.reference)
     }
 
+    fn cursor(cursors: &mut Cursors) -> &mut Option<Position> {
+        &mut cursors.payments
+    }
+
+    async fn unanswered(
+        store: &dyn Store,
+        before: Timestamp,
+        after: Option<&Position>,
+        now: Timestamp,
+    ) -> Result<Page<(Self, OutboxEvent)>, StoreError> {
+        let page = store.unanswered_payments(before, after, BATCH_SIZE_MAX).await?;
+        let found = page.found.into_iter().map(|(payment, first)| request_of(payment, &first, now));
+        Ok(Page { found: found.collect(), next: page.next })
+    }
+
     async fn store(
         store: &dyn Store,
         requests: &[(Self, OutboxEvent)],
@@ -41,6 +67,21 @@ impl Redriven for Payment {
 impl Redriven for Refund {
     fn work(&self) -> Work {
         Work::Refund(self.id)
+    }
+
+    fn cursor(cursors: &mut Cursors) -> &mut Option<Position> {
+        &mut cursors.refunds
+    }
+
+    async fn unanswered(
+        store: &dyn Store,
+        before: Timestamp,
+        after: Option<&Position>,
+        now: Timestamp,
+    ) -> Result<Page<(Self, OutboxEvent)>, StoreError> {
+        let page = store.unanswered_refunds(before, after, BATCH_SIZE_MAX).await?;
+        let found = page.found.into_iter().map(|due| request_of_refund(due, now));
+        Ok(Page { found: found.collect(), next: page.next })
     }
 
     async fn store(
@@ -95,28 +136,38 @@ impl Sweeper {
         if self.is_outbox_behind(started_at).await? {
             return Ok(None);
         }
-        let limit = BATCH_SIZE_MAX;
-        let page = self.store.unanswered_payments(started_at, after.as_ref(), limit).await?;
-        let redriven = self.redrive(page.found).await?;
+        let (store, now) = (&*self.store, self.clock.now());
+        let page = Payment::unanswered(store, started_at, after.as_ref(), now).await?;
+        let redriven = self.redrive(page.found, now).await?;
         *after = page.next;
         Ok(Some(redriven))
     }
 
-    /// Redrives payments that are unanswered since `before`: puts their requests in the outbox again.
-    pub(super) async fn redrive_overdue(&self, before: Timestamp) -> Result<usize, StoreError> {
+    /// Redrives payments that are unanswered since `before`.
+    pub(super) async fn redrive_payments(&self, before: Timestamp) -> Result<usize, StoreError> {
+        self.redrive_overdue::<Payment>(before).await
+    }
+
+    /// Redrives refunds that are unanswered since `before`.
+    pub(super) async fn redrive_refunds(&self, before: Timestamp) -> Result<usize, StoreError> {
+        self.redrive_overdue::<Refund>(before).await
+    }
+
+    /// Redrives rows that are unanswered since `before`: puts their requests in the outbox again.
+    async fn redrive_overdue<T: Redriven>(&self, before: Timestamp) -> Result<usize, StoreError> {
         let mut redriven = 0;
         for _ in 0..PAGES_MAX {
-            let after = self.cursors.0.lock().payments.clone();
-            let limit = BATCH_SIZE_MAX;
-            let page = self.store.unanswered_payments(before, after.as_ref(), limit).await?;
+            let after = T::cursor(&mut self.cursors.0.lock()).clone();
+            let now = self.clock.now();
+            let page = T::unanswered(&*self.store, before, after.as_ref(), now).await?;
             // While the bus is down, the first requests are still in the outbox; more would only queue up
             // behind them.
             if !page.found.is_empty() && self.is_outbox_behind(before).await? {
                 break;
             }
             let is_last = page.next.is_none();
-            self.cursors.0.lock().payments = page.next;
-            redriven += self.redrive(page.found).await?;
+            *T::cursor(&mut self.cursors.0.lock()) = page.next;
+            redriven += self.redrive(page.found, now).await?;
             if is_last || redriven >= BATCH_SIZE_MAX {
                 break;
             }
@@ -130,58 +181,15 @@ impl Sweeper {
         Ok(waiting.first().is_some_and(|oldest| oldest.since < before))
     }
 
-    /// Redrives the payments that are due, and returns how many were.
-    async fn redrive(&self, payments: Vec<(Payment, Booking)>) -> Result<usize, StoreError> {
-        let (now, running) = (self.clock.now(), self.clock.running());
-        let due = payments.into_iter().filter(|(p, _)| self.failed_work.is_due(p.work(), running));
-        self.store_each(due.map(|(p, booking)| request_of(p, &booking, now)).collect(), now).await
-    }
-
-    /// Redrives refunds that are unanswered since `before`.
-    pub(super) async fn redrive_refunds(&self, before: Timestamp) -> Result<usize, StoreError> {
-        let mut redriven = 0;
-        for _ in 0..PAGES_MAX {
-            let after = self.cursors.0.lock().refunds.clone();
-            let page =
-                self.store.unanswered_refunds(before, after.as_ref(), BATCH_SIZE_MAX).await?;
-            if !page.found.is_empty() && self.is_outbox_behind(before).await? {
-                break;
-            }
-            let is_last = page.next.is_none();
-            self.cursors.0.lock().refunds = page.next;
-            redriven += self.redrive_due(page.found).await?;
-            if is_last || redriven >= BATCH_SIZE_MAX {
-                break;
-            }
-        }
-        Ok(redriven)
-    }
-
-    async fn redrive_due(&self, refunds: Vec<RefundDue>) -> Result<usize, StoreError> {
-        let (now, running) = (self.clock.now(), self.clock.running());
-        let due = refunds
-            .into_iter()
-            .filter(|due| self.failed_work.is_due(due.refund.work(), running))
-            .map(|RefundDue { refund, payment, order_id }| {
-                let mut asked = refund.clone();
-                if planted!(redriven_refund_has_a_new_id) {
-                    asked.id = RefundId::of(order_id, 0, refund.payment);
-                }
-                let event = refund_request(order_id, &payment, &asked, now);
-                let traceparent = payment.traceparent;
-                (refund, OutboxEvent { event, traceparent })
-            });
-        self.store_each(due.collect(), now).await
-    }
-
-    /// Stores requests, and returns how many. If the store refuses, each half is tried alone, down to the
-    /// request at fault.
-    async fn store_each<T: Redriven>(
+    /// Stores the requests that are due, and returns how many. If the store refuses, each half is tried alone,
+    /// down to the request at fault.
+    async fn redrive<T: Redriven>(
         &self,
-        requests: Vec<(T, OutboxEvent)>,
+        mut requests: Vec<(T, OutboxEvent)>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let running = self.clock.running();
+        requests.retain(|(row, _)| self.failed_work.is_due(row.work(), running));
         let mut parts = vec![requests];
         let mut redriven = 0;
         while let Some(mut part) = parts.pop() {
@@ -217,4 +225,15 @@ fn request_of(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, 
     let event = request(booking, &payment, action, now);
     let traceparent = payment.traceparent.clone();
     (payment, OutboxEvent { event, traceparent })
+}
+
+/// The request to the gateway for a refund.
+fn request_of_refund(due: RefundDue, now: Timestamp) -> (Refund, OutboxEvent) {
+    let RefundDue { refund, payment, order_id } = due;
+    let mut asked = refund.clone();
+    if planted!(redriven_refund_has_a_new_id) {
+        asked.id = RefundId::of(order_id, 0, refund.payment);
+    }
+    let event = refund_request(order_id, &payment, &asked, now);
+    (refund, OutboxEvent { event, traceparent: payment.traceparent })
 }

@@ -163,7 +163,7 @@ impl Sweeper {
         let parts = [
             self.expire(now).await,
             self.cancel_stranded().await,
-            self.redrive_overdue(now - self.redrive_after).await.map_err(Error::from),
+            self.redrive_payments(now - self.redrive_after).await.map_err(Error::from),
             self.redrive_refunds(now - self.redrive_after).await.map_err(Error::from),
             self.erase_departed(now).await.map_err(Error::from),
         ];

@@ -43,13 +43,21 @@ impl Order {
         self.bookings.iter().find(|booking| booking.id == id)
     }
 
-    /// Pending and failed as its bookings are; completed while one booking is; else cancelled.
+    /// The status that its bookings give it.
     pub fn status(&self) -> BookingStatus {
-        let has = |status| self.bookings.iter().any(|booking| booking.status == status);
-        [BookingStatus::Pending, BookingStatus::Completed, BookingStatus::Cancelled]
-            .into_iter()
-            .find(|status| has(*status))
-            .unwrap_or(BookingStatus::Failed)
+        Self::status_of(self.bookings.iter())
+    }
+
+    /// Pending and failed as the bookings are; completed while one booking is; else cancelled.
+    pub fn status_of<'b>(bookings: impl Iterator<Item = &'b Booking>) -> BookingStatus {
+        let rank = |status: &BookingStatus| match status {
+            BookingStatus::Failed => 0,
+            BookingStatus::Cancelled => 1,
+            BookingStatus::Completed => 2,
+            BookingStatus::Pending => 3,
+        };
+        let all = bookings.map(|booking| booking.status);
+        all.max_by_key(rank).unwrap_or(BookingStatus::Failed)
     }
 
     /// The price of everything in it, as it was ordered.

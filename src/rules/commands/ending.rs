@@ -20,7 +20,7 @@ pub(super) struct Ending<'a> {
     now: Timestamp,
 }
 
-/// Seats that a booking gives up: held ones, or sold ones with their refund.
+/// Sold seats that a booking gives up.
 pub(super) struct GivenBack<'a> {
     pub(super) booking: &'a Booking,
     /// Places of the passengers, none of them cancelled before; never empty.
@@ -71,10 +71,7 @@ impl<'a> Ending<'a> {
 
     /// The order's status.
     pub(super) fn status(&self) -> BookingStatus {
-        match &*self.bookings {
-            [alone] => alone.status,
-            _ => self.order().status(),
-        }
+        Order::status_of(self.bookings.iter().copied())
     }
 
     /// The flight of one of its bookings.

@@ -128,13 +128,13 @@ pub(in crate::store) fn paired(
     payments.into_iter().filter_map(pair).collect()
 }
 
-/// The events of the payments that are still as they were read, given their references.
-pub(in crate::store) fn still_due(
-    requests: &[(Payment, OutboxEvent)],
+/// The events of the payments or refunds that are still as they were read, given their keys.
+pub(in crate::store) fn still_due<T>(
+    requests: &[(T, OutboxEvent)],
     unchanged: Vec<String>,
+    key: impl Fn(&T) -> String,
 ) -> Vec<OutboxEvent> {
     let unchanged: HashSet<String> = unchanged.into_iter().collect();
-    let due =
-        requests.iter().filter(|(payment, _)| unchanged.contains(&payment.reference.to_string()));
+    let due = requests.iter().filter(|(read, _)| unchanged.contains(&key(read)));
     due.map(|(_, event)| event.clone()).collect()
 }

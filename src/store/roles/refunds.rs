@@ -1,11 +1,12 @@
 //! The sweeper's role for refunds: find those that the gateway has not answered, and request them again.
 
 use super::maintenance::{Page, Position};
-use crate::domain::{BookingId, Payment, PaymentReference, Refund, Timestamp};
+use crate::domain::{BookingId, Payment, Refund, Timestamp};
 use crate::rules::OutboxEvent;
+use crate::store::rows::reference;
 use crate::store::{Leases, StoreError};
 use async_trait::async_trait;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Finds and repeats refunds.
 #[async_trait]
@@ -39,27 +40,20 @@ pub struct RefundDue {
     pub order_id: BookingId,
 }
 
-/// Each refund with its payment and its order. Refunds of an unreadable payment are left out.
+/// Each refund with its payment and its order, given as payment and id. Refunds of an unreadable payment are
+/// left out.
 pub(in crate::store) fn due(
     refunds: Vec<Refund>,
     payments: Vec<Payment>,
-    orders: &HashMap<PaymentReference, BookingId>,
-) -> Vec<RefundDue> {
+    orders: Vec<(String, i64)>,
+) -> Result<Vec<RefundDue>, StoreError> {
+    let order = |(payment, id): (String, i64)| Ok((reference(&payment)?, BookingId(id)));
+    let orders: HashMap<_, _> = orders.into_iter().map(order).collect::<Result<_, StoreError>>()?;
     let payments: HashMap<_, _> = payments.into_iter().map(|p| (p.reference, p)).collect();
     let due = |refund: Refund| {
         let payment = payments.get(&refund.payment)?.clone();
         let order_id = *orders.get(&refund.payment)?;
         Some(RefundDue { refund, payment, order_id })
     };
-    refunds.into_iter().filter_map(due).collect()
-}
-
-/// The events of the refunds that are still as they were read, given their ids.
-pub(in crate::store) fn still_due(
-    requests: &[(Refund, OutboxEvent)],
-    unchanged: Vec<String>,
-) -> Vec<OutboxEvent> {
-    let unchanged: HashSet<String> = unchanged.into_iter().collect();
-    let due = requests.iter().filter(|(refund, _)| unchanged.contains(&refund.id.to_string()));
-    due.map(|(_, event)| event.clone()).collect()
+    Ok(refunds.into_iter().filter_map(due).collect())
 }

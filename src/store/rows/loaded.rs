@@ -8,7 +8,8 @@ use crate::domain::{
 };
 use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use crate::store::StoreError;
-use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, RefundRow, instant, read};
+use crate::store::rows::refunds::RefundRow;
+use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
 use std::collections::BTreeSet;
 
 /// A booking's idempotency key as stored: user, key, the request's hash, the booking, and when it was used

@@ -5,16 +5,18 @@
 
 pub(in crate::store) mod audit;
 pub(in crate::store) mod loaded;
+pub(in crate::store) mod orders;
+pub(in crate::store) mod refunds;
 pub(in crate::store) mod request_keys;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 
 use crate::domain::{
     Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Passenger,
-    PassengerStatus, Payment, PaymentMethod, PaymentReference, Places, Refund, RefundId, Timestamp,
-    UserId, stored_flight_number,
+    PassengerStatus, Payment, PaymentMethod, PaymentReference, Places, Timestamp, UserId,
+    stored_flight_number,
 };
-use crate::store::{PaymentAsked, Position, RefundAsked, StoreError};
+use crate::store::{PaymentAsked, Position, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use unreadable::Unreadable;
@@ -58,6 +60,8 @@ macro_rules! row {
         }
     };
 }
+
+use row;
 
 /// Names the row and column of an unreadable value.
 struct Cell {
@@ -242,69 +246,18 @@ impl TryFrom<PaymentRow> for Payment {
     }
 }
 
-row! {
-    struct RefundRow of "refunds" {
-        id: String,
-        payment_reference_id: String,
-        booking_id: i64,
-        amount: i64,
-        reason: String,
-        status: String,
-        gateway_reference: Option<String>,
-        attempts: i32,
-        created_at: i64,
-        updated_at: i64,
-        decimals: i32,
-    }
-}
-
-impl TryFrom<RefundRow> for Refund {
-    type Error = StoreError;
-
-    fn try_from(row: RefundRow) -> Result<Self, StoreError> {
-        let cell = Cell { table: RefundRow::TABLE, row: row.id.clone() };
-        let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
-        Ok(Self {
-            id: cell.read("id", row.id.parse().ok())?,
-            payment: cell.read("payment_reference_id", row.payment_reference_id.parse().ok())?,
-            booking_id: BookingId(row.booking_id),
-            amount: Money::from_stored(row.amount, decimals),
-            reason: cell.read("reason", row.reason.parse().ok())?,
-            status: cell.read("status", row.status.parse().ok())?,
-            attempts: row.attempts,
-            gateway_reference: row.gateway_reference.map(Into::into),
-            created_at: cell.read("created_at", instant(row.created_at))?,
-            updated_at: cell.read("updated_at", instant(row.updated_at))?,
-        })
-    }
-}
-
-/// A stored refund's id.
-pub(in crate::store) fn refund_id(text: &str) -> Result<RefundId, StoreError> {
-    let cell = Cell { table: "refunds", row: text.to_owned() };
-    cell.read("id", text.parse().ok())
-}
-
-/// A payment's position in the order of last changes.
-pub(in crate::store) fn position_of_payment<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
+/// A row's position in the order of last changes. `key`: the column of its payment reference or id.
+pub(in crate::store) fn position_of<'r, D>(
+    row: &'r D,
+    key: &'static str,
+) -> Result<Position, sqlx::Error>
 where
     D: sqlx::Row,
     &'static str: sqlx::ColumnIndex<D>,
     Option<i64>: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
-    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("reference")? })
-}
-
-/// A refund's position in the order of last changes.
-pub(in crate::store) fn position_of_refund<'r, D>(row: &'r D) -> Result<Position, sqlx::Error>
-where
-    D: sqlx::Row,
-    &'static str: sqlx::ColumnIndex<D>,
-    Option<i64>: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
-    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
-{
-    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get("id")? })
+    Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get(key)? })
 }
 
 /// A stored payment reference.
@@ -337,33 +290,6 @@ fn payment_asked(
         hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
     };
     Ok((reference(&text)?, payment))
-}
-
-/// Id, payment, booking, amount, currency, status.
-pub(in crate::store) type RefundAskedRow = (String, String, i64, i64, String, String);
-
-/// The refunds of rows. Unreadable rows are left out.
-pub(in crate::store) fn refunds_asked(
-    unreadable: &Unreadable,
-    rows: Vec<RefundAskedRow>,
-) -> HashMap<RefundId, RefundAsked> {
-    rows.into_iter().filter_map(|row| unreadable.leave_out(refund_asked(row))).collect()
-}
-
-fn refund_asked(
-    (text, payment, booking, amount, currency, status): RefundAskedRow,
-) -> Result<(RefundId, RefundAsked), StoreError> {
-    let cell = Cell { table: "refunds", row: text.clone() };
-    // The payment's column.
-    let currency: Currency = cell.read("currency", currency.parse().ok())?;
-    let refund = RefundAsked {
-        payment: cell.read("payment_reference_id", payment.parse().ok())?,
-        booking_id: BookingId(booking),
-        amount: Money::from_stored(amount, currency.decimals()),
-        currency,
-        status: cell.read("status", status.parse().ok())?,
-    };
-    Ok((cell.read("id", text.parse().ok())?, refund))
 }
 
 /// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an

@@ -18,7 +18,8 @@ use crate::store::postgres::connection::error::{
 };
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::column;
-use crate::store::rows::{micros, reference, refund_id};
+use crate::store::rows::refunds::refund_id;
+use crate::store::rows::{micros, reference};
 use crate::store::{Committed, StoreError};
 use sqlx::{Connection as _, PgConnection, PgPool};
 

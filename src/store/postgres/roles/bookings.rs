@@ -1,21 +1,19 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Order, OrderRecord, Payment, PaymentReference, Refund,
-    RefundId, UserId,
+    Booking, BookingId, BookingStatus, OrderRecord, PaymentReference, RefundId, UserId,
 };
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::columns::{booking_columns, payment_columns, refund_columns};
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::texts;
 use crate::store::roles::bookings::{BookingPage, readable_bookings};
+use crate::store::rows::orders::order_record;
+use crate::store::rows::refunds::{self, RefundAskedRow};
 use crate::store::rows::sql::{
     self, booking_by_id, bookings_of_order, bookings_of_user, payment_of_order, refunds_of_order,
 };
-use crate::store::rows::{
-    self, BookingRow, FailureRow, PaymentAskedRow, PaymentRow, RefundAskedRow, RefundRow, adopted,
-    read,
-};
+use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
 use sqlx::{PgPool, Row as _};
@@ -87,7 +85,7 @@ impl Bookings for PostgresStore {
     ) -> Result<HashMap<RefundId, RefundAsked>, StoreError> {
         let asked = sqlx::query_as(REFUNDS_ASKED).bind(texts(refunds));
         let rows: Vec<RefundAskedRow> = self.guard.bound(asked.fetch_all(&self.primary)).await?;
-        Ok(rows::refunds_asked(&self.unreadable, rows))
+        Ok(refunds::refunds_asked(&self.unreadable, rows))
     }
 
     async fn adopted_bookings(
@@ -114,11 +112,5 @@ async fn order(pool: &PgPool, of: BookingId) -> Result<Option<OrderRecord>, Stor
     let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
     let refunds = refunds.fetch_all(&mut *tx).await?;
     tx.roll_back().await?;
-    let Some(payment) = payment else { return Ok(None) };
-    let bookings = bookings.iter().map(read::<BookingRow, Booking, _>).collect::<Result<_, _>>()?;
-    let Some(order) = Order::of(bookings, read::<PaymentRow, Payment, _>(&payment)?) else {
-        return Ok(None);
-    };
-    let refunds = refunds.iter().map(read::<RefundRow, Refund, _>).collect::<Result<_, _>>()?;
-    Ok(Some(OrderRecord { order, refunds }))
+    order_record(&bookings, payment.as_ref(), &refunds)
 }

@@ -9,7 +9,7 @@ use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::texts;
 use crate::store::roles::maintenance::{paired, still_due};
 use crate::store::rows::request_keys::forget_keys;
-use crate::store::rows::{BookingRow, PaymentRow, instant, micros, position_of_payment, reference};
+use crate::store::rows::{BookingRow, PaymentRow, instant, micros, position_of, reference};
 use crate::store::{BACKLOG_MAX, Backlog, Maintenance, Page, Position, StoreError};
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
@@ -200,7 +200,7 @@ impl PostgresStore {
             .bind(limit as i64)
             .fetch_all(&self.primary)
             .await?;
-        let last = rows.last().map(position_of_payment).transpose()?;
+        let last = rows.last().map(|row| position_of(row, "reference")).transpose()?;
         let next = Position::behind(rows.len(), limit, last);
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
         let rows = sqlx::query(THEIR_BOOKINGS)
@@ -225,7 +225,11 @@ impl PostgresStore {
             .bind(micros(now))
             .fetch_all(&mut *tx)
             .await?;
-        insert_outbox(&mut tx, &still_due(requests, unchanged)).await?;
+        insert_outbox(
+            &mut tx,
+            &still_due(requests, unchanged, |payment| payment.reference.to_string()),
+        )
+        .await?;
         Ok(tx.commit().await?)
     }
 

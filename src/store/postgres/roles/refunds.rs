@@ -1,17 +1,18 @@
 //! Refunds that the gateway has not answered.
 
 use super::outbox::insert_outbox;
-use crate::domain::{BookingId, Payment, PaymentReference, Refund, Timestamp};
+use crate::domain::{Payment, Refund, Timestamp};
 use crate::rules::OutboxEvent;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::columns::{payment_columns, refund_columns};
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::texts;
-use crate::store::roles::refunds::{due, still_due};
-use crate::store::rows::{PaymentRow, RefundRow, micros, position_of_refund, reference};
+use crate::store::roles::maintenance::still_due;
+use crate::store::roles::refunds::due;
+use crate::store::rows::refunds::RefundRow;
+use crate::store::rows::{PaymentRow, micros, position_of};
 use crate::store::{Page, Position, RefundDue, Refunds, StoreError};
 use async_trait::async_trait;
-use std::collections::HashMap;
 
 pub(in crate::store::postgres) const UNANSWERED: &str = concat!(
     "SELECT ",
@@ -76,7 +77,7 @@ impl PostgresStore {
             .bind(limit as i64)
             .fetch_all(&self.primary)
             .await?;
-        let last = rows.last().map(position_of_refund).transpose()?;
+        let last = rows.last().map(|row| position_of(row, "id")).transpose()?;
         let next = Position::behind(rows.len(), limit, last);
         let refunds: Vec<Refund> = self.unreadable.readable::<RefundRow, _, _>(&rows);
         let references = texts(refunds.iter().map(|refund| &refund.payment));
@@ -84,11 +85,7 @@ impl PostgresStore {
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
         let rows: Vec<(String, i64)> =
             sqlx::query_as(ORDERS).bind(&references).fetch_all(&self.primary).await?;
-        let mut orders: HashMap<PaymentReference, BookingId> = HashMap::new();
-        for (payment, id) in rows {
-            orders.insert(reference(&payment)?, BookingId(id));
-        }
-        Ok(Page { found: due(refunds, payments, &orders), next })
+        Ok(Page { found: due(refunds, payments, rows)?, next })
     }
 
     async fn touch_refunds(
@@ -104,7 +101,8 @@ impl PostgresStore {
             .bind(micros(now))
             .fetch_all(&mut *tx)
             .await?;
-        insert_outbox(&mut tx, &still_due(requests, unchanged)).await?;
+        insert_outbox(&mut tx, &still_due(requests, unchanged, |refund| refund.id.to_string()))
+            .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -98,7 +98,7 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     let changed = sqlx::query_scalar(changed_rows!("refunds", "id", "status"));
     let rows: Vec<String> = changed.bind(json(&refunds)).fetch_all(&mut **tx).await?;
     for row in rows {
-        stale.refunds.insert(crate::store::rows::refund_id(&row)?);
+        stale.refunds.insert(crate::store::rows::refunds::refund_id(&row)?);
     }
 
     let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(

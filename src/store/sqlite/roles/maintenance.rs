@@ -6,7 +6,7 @@ use crate::rules::OutboxEvent;
 use crate::store::roles::maintenance::{paired, still_due};
 use crate::store::rows::request_keys::forget_keys;
 use crate::store::rows::sql::json;
-use crate::store::rows::{BookingRow, PaymentRow, instant, micros, position_of_payment, reference};
+use crate::store::rows::{BookingRow, PaymentRow, instant, micros, position_of, reference};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::columns::{booking_columns, payment_columns};
 use crate::store::sqlite::connection::writer::begin;
@@ -112,7 +112,7 @@ impl Maintenance for SqliteStore {
             .bind(limit as i64)
             .fetch_all(&self.reader)
             .await?;
-        let last = rows.last().map(position_of_payment).transpose()?;
+        let last = rows.last().map(|row| position_of(row, "reference")).transpose()?;
         let next = Position::behind(rows.len(), limit, last);
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
         let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
@@ -135,7 +135,8 @@ impl Maintenance for SqliteStore {
         let mut tx = begin(&mut writing).await?;
         let touch = sqlx::query_scalar(TOUCH_PAYMENTS).bind(json(&payments)).bind(micros(now));
         let unchanged: Vec<String> = touch.fetch_all(&mut *tx).await?;
-        insert(&mut tx, &still_due(requests, unchanged)).await?;
+        insert(&mut tx, &still_due(requests, unchanged, |payment| payment.reference.to_string()))
+            .await?;
         Ok(tx.commit().await?)
     }
 

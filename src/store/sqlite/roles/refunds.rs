@@ -1,17 +1,18 @@
 //! Refunds that the gateway has not answered.
 
 use super::outbox::insert;
-use crate::domain::{BookingId, Payment, PaymentReference, Refund, Timestamp};
+use crate::domain::{Payment, Refund, Timestamp};
 use crate::rules::OutboxEvent;
-use crate::store::roles::refunds::{due, still_due};
+use crate::store::roles::maintenance::still_due;
+use crate::store::roles::refunds::due;
+use crate::store::rows::refunds::RefundRow;
 use crate::store::rows::sql::json;
-use crate::store::rows::{PaymentRow, RefundRow, micros, position_of_refund, reference};
+use crate::store::rows::{PaymentRow, micros, position_of};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::columns::{payment_columns, refund_columns};
 use crate::store::sqlite::connection::writer::begin;
 use crate::store::{Page, Position, RefundDue, Refunds, StoreError};
 use async_trait::async_trait;
-use std::collections::HashMap;
 
 const UNANSWERED: &str = concat!(
     "SELECT ",
@@ -53,7 +54,7 @@ impl Refunds for SqliteStore {
             .bind(limit as i64)
             .fetch_all(&self.reader)
             .await?;
-        let last = rows.last().map(position_of_refund).transpose()?;
+        let last = rows.last().map(|row| position_of(row, "id")).transpose()?;
         let next = Position::behind(rows.len(), limit, last);
         let refunds: Vec<Refund> = self.unreadable.readable::<RefundRow, _, _>(&rows);
         let references: Vec<_> = refunds.iter().map(|refund| refund.payment).collect();
@@ -62,11 +63,7 @@ impl Refunds for SqliteStore {
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
         let rows: Vec<(String, i64)> =
             sqlx::query_as(ORDERS).bind(&references).fetch_all(&self.reader).await?;
-        let mut orders: HashMap<PaymentReference, BookingId> = HashMap::new();
-        for (payment, id) in rows {
-            orders.insert(reference(&payment)?, BookingId(id));
-        }
-        Ok(Page { found: due(refunds, payments, &orders), next })
+        Ok(Page { found: due(refunds, payments, rows)?, next })
     }
 
     async fn redrive_refunds(
@@ -80,7 +77,7 @@ impl Refunds for SqliteStore {
         let mut tx = begin(&mut writing).await?;
         let touch = sqlx::query_scalar(TOUCH).bind(json(&refunds)).bind(micros(now));
         let unchanged: Vec<String> = touch.fetch_all(&mut *tx).await?;
-        insert(&mut tx, &still_due(requests, unchanged)).await?;
+        insert(&mut tx, &still_due(requests, unchanged, |refund| refund.id.to_string())).await?;
         Ok(tx.commit().await?)
     }
 }
