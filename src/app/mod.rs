@@ -150,6 +150,7 @@ impl App {
 fn policy(config: &Config) -> Policy {
     Policy {
         hold_for: delta(config.lock_ttl),
+        payment_window: delta(config.payment_window),
         closes_before: config.booking_closes_before.map(delta),
         min_connection: delta(config.min_connection),
     }

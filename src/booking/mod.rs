@@ -16,5 +16,5 @@ pub use drift::Drift;
 pub use failed_work::FailedWork;
 pub use flights::{CreatedFlight, Flights};
 pub use retention::Retention;
-pub use service::{Bookings, CancelledOrder, PlaceOrder, Placed};
+pub use service::{Bookings, CancelledOrder, ChangedOrder, PlaceOrder, Placed};
 pub use sweeper::{SweepCursors, Sweeper};

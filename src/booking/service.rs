@@ -3,17 +3,23 @@
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightIds, Order, OrderRecord, Passenger,
-    PaymentMethod, PaymentStatus, SeatCount, UserId,
+    PaymentMethod, PaymentStatus, SeatCount, UserId, WaitsFor,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
 use crate::rules::{
-    Cancel, CancelledBy, HeldSegment, Hold, IdempotencyKey, OrderPart, Refusal, RequestKey,
+    Cancel, CancelledBy, Extend, HeldSegment, Hold, IdempotencyKey, OrderPart, Pay, Refusal,
+    RequestKey,
 };
 use crate::store::Store;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// The shortest and the longest interval at which a payment that a caller waits for is looked at.
+const LOOK_INTERVALS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(800));
 
 /// A request for seats on one flight, or on all flights of an order; syntactically valid.
 #[derive(Debug, Clone)]
@@ -26,8 +32,8 @@ pub struct PlaceOrder {
     pub seats: SeatCount,
     /// The passengers.
     pub passengers: Vec<Passenger>,
-    /// How the order is paid.
-    pub method: PaymentMethod,
+    /// How the order is paid at once; `None`: it is paid later.
+    pub method: Option<PaymentMethod>,
     /// The caller's idempotency key for a booking, if it sent one.
     pub idempotency: Option<IdempotencyKey>,
     /// The caller's idempotency key for an itinerary, if it sent one.
@@ -56,6 +62,15 @@ pub struct CancelledOrder {
     /// The order as it is now, without passengers.
     pub order: Order,
     /// Whether an earlier request with the same key cancelled it.
+    pub replayed: bool,
+}
+
+/// An order that this request, or an earlier one with the same key, began to pay or extended.
+#[derive(Debug)]
+pub struct ChangedOrder {
+    /// The order as it is now, without passengers.
+    pub order: Order,
+    /// Whether an earlier request with the same key did it.
     pub replayed: bool,
 }
 
@@ -157,6 +172,45 @@ impl Bookings {
         Ok(CancelledOrder { order, replayed: has_key && replayed })
     }
 
+    /// Begins an attempt to pay an order that was held to be paid later. Its outcome follows.
+    pub async fn pay(&self, pay: Pay) -> Result<ChangedOrder, Error> {
+        let (order, replayed) = self.engine.pay(pay).await?;
+        Ok(ChangedOrder { order, replayed })
+    }
+
+    /// Lengthens the hold of an order that is paid later.
+    pub async fn extend(&self, extend: Extend) -> Result<ChangedOrder, Error> {
+        let (order, replayed) = self.engine.extend(extend).await?;
+        Ok(ChangedOrder { order, replayed })
+    }
+
+    /// Waits until the last payment that the order's user has begun has an outcome, or its payer must act, for at
+    /// most `time`. Returns the order of the booking as it is then, and whether the wait was honoured.
+    ///
+    /// Does not wait if `MAX_WAITING` callers wait already. The outcome of an attempt may be settled by any
+    /// replica, and only the end of the order is told to all, so the order is read at growing intervals.
+    pub async fn until_paid(
+        &self,
+        of: BookingId,
+        time: Duration,
+    ) -> Result<(OrderRecord, bool), Error> {
+        let mut record = self.order(of).await?;
+        if time.is_zero() {
+            return Ok((record, false));
+        }
+        let Some(wait) = self.waiters.register(record.order.id()) else {
+            return Ok((record, false));
+        };
+        let (mut interval, until) = (LOOK_INTERVALS.0, Instant::now() + time);
+        while is_in_progress(&record) && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            wait.news_within(interval.min(left)).await;
+            interval = (interval * 2).min(LOOK_INTERVALS.1);
+            record = self.order(of).await?;
+        }
+        Ok((record, true))
+    }
+
     /// The order of a booking, with its passengers and refunds.
     pub async fn order(&self, of: BookingId) -> Result<OrderRecord, Error> {
         let order = self.store.order(of).await?;
@@ -179,6 +233,12 @@ impl Bookings {
     ) -> Result<Vec<Booking>, Error> {
         Ok(self.store.bookings_of_user(user, status, before, limit).await?)
     }
+}
+
+/// Whether the last payment that the user has begun waits for the gateway.
+fn is_in_progress(record: &OrderRecord) -> bool {
+    let payment = record.begun();
+    payment.is_open() && payment.waits_for == WaitsFor::Gateway
 }
 
 /// The status of the payment of a booking that has just ended; `None` if it does not follow from the booking.

@@ -84,6 +84,8 @@ pub struct Config {
     pub max_cache_entries: u64,
     /// `LOCK_TTL`: how long seats are held for a payment.
     pub lock_ttl: Duration,
+    /// `PAYMENT_WINDOW`: how long seats are held for an order that is paid later.
+    pub payment_window: Duration,
     /// `BOOKING_CLOSES_BEFORE`: how long before departure a flight leaves sale and search; `None`: the clock
     /// closes no flight, and a booking can be cancelled after departure too.
     pub booking_closes_before: Option<Duration>,
@@ -185,6 +187,7 @@ impl Config {
             cache_ttl: env.read("CACHE_TTL", values::positive_duration),
             max_cache_entries: env.read("MAX_CACHE_ENTRIES", values::whole(0..=COUNT_MAX)),
             lock_ttl: env.read("LOCK_TTL", values::positive_duration),
+            payment_window: env.read("PAYMENT_WINDOW", values::positive_duration),
             booking_closes_before: env
                 .read("BOOKING_CLOSES_BEFORE", values::unless_never(values::duration)),
             max_party_size: env.read("MAX_PARTY_SIZE", values::whole(1..=100)),

@@ -148,6 +148,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("CACHE_TTL", "1h", "Maximum time that a search answer is cached"),
     setting("MAX_CACHE_ENTRIES", "10000", "Maximum search answers cached in this process"),
     setting("LOCK_TTL", "5m", "How long seats are held for a payment"),
+    setting("PAYMENT_WINDOW", "15m", "How long seats are held for a booking that is paid later"),
     setting(
         "BOOKING_CLOSES_BEFORE",
         "0s",

@@ -141,6 +141,9 @@ pub struct Booking {
     /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
+    /// Whether its hold was extended, which is possible once.
+    #[serde(skip)]
+    pub extended: bool,
     /// Passengers whose seats were given back, in ascending order.
     #[serde(skip)]
     pub cancelled: Places,
@@ -176,6 +179,11 @@ impl Booking {
     /// departs after `now`. Goes by the departure alone, whatever `BOOKING_CLOSES_BEFORE` says.
     pub fn is_yet_to_fly(&self, departs_at: Timestamp, now: Timestamp) -> bool {
         matches!(self.status, BookingStatus::Pending | BookingStatus::Completed) && departs_at > now
+    }
+
+    /// Whether more of it than its status and its failure reason has changed since it was made.
+    pub fn is_rewritten(&self) -> bool {
+        self.extended || !self.cancelled.is_empty()
     }
 
     /// Price of one seat.

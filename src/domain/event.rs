@@ -58,6 +58,8 @@ pub enum PaymentOutcome {
     Reversed,
     /// The refund's amount was given back.
     Refunded,
+    /// The payer must act at the gateway first.
+    ActionRequired,
 }
 
 /// A message on `payment-events`.

@@ -111,6 +111,12 @@ impl PaymentReference {
         let time = uuid::Timestamp::from_unix_time(seconds, now.timestamp_subsec_nanos(), 0, 0);
         Self(Uuid::new_v7(time))
     }
+
+    /// The reference of an order's further attempt: the first 16 bytes of the SHA-256 of `attempt/FIRST/ATTEMPT`,
+    /// such as `attempt/PAY-7b0c2f0e5d3c7a519d7e0c2f5d3c7a51/2`. A command that is decided again names the same.
+    pub fn of_attempt(first: Self, attempt: i32) -> Self {
+        Self(digest(&format!("attempt/{first}/{attempt}")))
+    }
 }
 
 prefixed_id! {
@@ -125,11 +131,16 @@ impl RefundId {
     /// `booking_version` is the version that the change is decided on. A command that is decided again, or
     /// repeated after a commit with an unknown outcome, names the same refund.
     pub fn of(booking: BookingId, booking_version: i64, payment: PaymentReference) -> Self {
-        let digest = Sha256::digest(format!("refund/{booking}/{booking_version}/{payment}"));
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Self(Uuid::from_bytes(bytes))
+        Self(digest(&format!("refund/{booking}/{booking_version}/{payment}")))
     }
+}
+
+/// The first 16 bytes of a text's SHA-256.
+fn digest(text: &str) -> Uuid {
+    let digest = Sha256::digest(text);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Uuid::from_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub const SEGMENTS_MAX: usize = 8;
 pub struct Order {
     /// Its bookings, by segment; never empty.
     pub bookings: SmallVec<[Booking; 1]>,
-    /// What pays for all of them.
+    /// The last attempt to pay for all of them.
     pub payment: Payment,
 }
 
@@ -71,6 +71,21 @@ impl Order {
 pub struct OrderRecord {
     /// The order, with its passengers.
     pub order: Order,
+    /// Its attempts to pay before the last, the first first.
+    pub earlier: SmallVec<[Payment; 1]>,
     /// Its refunds, oldest first.
     pub refunds: Vec<Refund>,
+}
+
+impl OrderRecord {
+    /// The last payment that its user has begun; one that waits for a method without any.
+    pub fn begun(&self) -> &Payment {
+        let last = &self.order.payment;
+        if last.is_unasked() { self.earlier.last().unwrap_or(last) } else { last }
+    }
+
+    /// Number of payments that its user has begun.
+    pub fn attempts(&self) -> usize {
+        self.earlier.len() + usize::from(!self.order.payment.is_unasked())
+    }
 }

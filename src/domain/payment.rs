@@ -1,4 +1,4 @@
-//! A payment: one attempt to pay for a booking, identified by its reference.
+//! A payment: one attempt to pay for an order, identified by its reference.
 
 use super::{Currency, Money, PaymentReference, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum PaymentStatus {
-    /// A capture is requested from the gateway, or about to be.
+    /// Open: [`Payment::waits_for`] says for what.
     Requested,
     /// The gateway captured the payment.
     Captured,
@@ -28,6 +28,54 @@ impl PaymentStatus {
         self.into()
     }
 }
+
+/// Whether an order is paid at once.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum PaymentKind {
+    /// The hold asks for the capture, and a decline ends the order.
+    #[default]
+    Now,
+    /// The user pays before the hold ends; a decline leaves the hold to a further attempt.
+    Later,
+}
+
+impl PaymentKind {
+    /// The word in the databases.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What an open payment waits for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum WaitsFor {
+    /// The gateway's answer.
+    #[default]
+    Gateway,
+    /// The user's payment method. The gateway does not know the payment yet.
+    Method,
+    /// The payer's action at the gateway.
+    Payer,
+}
+
+impl WaitsFor {
+    /// The word in the databases, which have none for the gateway.
+    pub fn stored(self) -> Option<&'static str> {
+        match self {
+            Self::Gateway => None,
+            Self::Method | Self::Payer => Some(self.into()),
+        }
+    }
+}
+
+/// Maximum number of attempts to pay an order.
+pub const ATTEMPTS_MAX: i32 = 5;
 
 /// Payment method: a token of the gateway, 1 to 64 letters, digits and underscores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,6 +95,20 @@ impl PaymentMethod {
 
     /// The method of payments that an earlier service took. The gateway does not know them.
     pub const ADOPTED: &'static str = "adopted";
+
+    /// The method of a payment until its user has chosen one.
+    pub const UNCHOSEN: &'static str = "unchosen";
+
+    /// The placeholder until the user has chosen a method.
+    pub fn unchosen() -> Self {
+        Self(Self::UNCHOSEN.into())
+    }
+
+    /// The method that a caller names: well-formed, and none of the words above.
+    pub fn named(token: &str) -> Option<Self> {
+        Self::new(token)
+            .filter(|method| ![Self::ADOPTED, Self::UNCHOSEN].contains(&method.as_str()))
+    }
 
     /// Whether an earlier service took the payment.
     pub fn is_adopted(&self) -> bool {
@@ -70,6 +132,12 @@ impl Default for PaymentMethod {
 pub struct Payment {
     /// Reference, here and at the gateway.
     pub reference: PaymentReference,
+    /// The order's first payment, which its bookings name.
+    pub order: PaymentReference,
+    /// Its place among the order's attempts, from 1.
+    pub attempt: i32,
+    /// Whether the order is paid at once.
+    pub kind: PaymentKind,
     /// Sum of the prices of its bookings.
     pub amount: Money,
     /// Currency of the amount.
@@ -78,6 +146,10 @@ pub struct Payment {
     pub method: PaymentMethod,
     /// State.
     pub status: PaymentStatus,
+    /// What it waits for while it is requested.
+    pub waits_for: WaitsFor,
+    /// What only few payments have.
+    pub notes: Option<Box<PaymentNotes>>,
     /// When it was first requested.
     pub created_at: Timestamp,
     /// When its status last changed, or its request was last repeated.
@@ -86,4 +158,62 @@ pub struct Payment {
     pub traceparent: Option<Arc<str>>,
     /// Starts at 1 and grows by one with each change of its status.
     pub version: i64,
+}
+
+impl Payment {
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.status == PaymentStatus::Requested
+    }
+
+    /// Whether more than its status may change: it is paid later, or its payer had to act.
+    pub fn has_several_steps(&self) -> bool {
+        self.kind == PaymentKind::Later
+            || self.waits_for == WaitsFor::Payer
+            || self.notes.as_ref().is_some_and(|notes| notes.next_action.is_some())
+    }
+
+    /// Where the payer goes after an action at the gateway.
+    pub fn return_url(&self) -> Option<&Arc<str>> {
+        self.notes.as_ref()?.return_url.as_ref()
+    }
+
+    /// Whether it waits for its user's payment method.
+    pub fn is_unasked(&self) -> bool {
+        self.is_open() && self.waits_for == WaitsFor::Method
+    }
+}
+
+/// Notes that only few payments have: those whose payer acts at the gateway, and those it declined.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PaymentNotes {
+    /// Where the payer goes after an action at the gateway.
+    pub return_url: Option<Arc<str>>,
+    /// What the payer must do. The payment worker writes it, the rules do not read it.
+    pub next_action: Option<NextAction>,
+    /// Why the gateway declined. The payment worker writes it, the rules do not read it.
+    pub decline_reason: Option<Arc<str>>,
+}
+
+impl PaymentNotes {
+    /// The notes, if there are any.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| self.into())
+    }
+}
+
+/// What a payer must do at the gateway before it answers, such as 3-D Secure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NextAction {
+    /// The payer opens a page.
+    Redirect {
+        /// The page.
+        url: String,
+    },
+    /// The page that the payer uses goes on with the gateway's own script.
+    ClientSecret {
+        /// What that script asks for.
+        client_secret: String,
+    },
 }

@@ -11,7 +11,7 @@ use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
 use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
-use crate::rules::{Cancel, Command, Hold, Outcome, PutFlight, Refusal};
+use crate::rules::{Cancel, Command, Extend, Hold, Outcome, Pay, PutFlight, Refusal};
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
 use parking_lot::Mutex;
@@ -82,6 +82,16 @@ impl Engine {
             None => self.submit(command).await,
         };
         outcome.and_then(order_of)
+    }
+
+    /// Begins an attempt to pay an order. Returns the order without passengers, and whether nothing changed.
+    pub async fn pay(&self, pay: Pay) -> Result<(Order, bool), Error> {
+        self.submit(Command::Pay(pay)).await.and_then(order_of)
+    }
+
+    /// Lengthens the hold of an order that is paid later. Returns as [`Self::pay`] does.
+    pub async fn extend(&self, extend: Extend) -> Result<(Order, bool), Error> {
+        self.submit(Command::Extend(extend)).await.and_then(order_of)
     }
 
     /// Changes a flight's fields.
@@ -165,6 +175,8 @@ impl Engine {
                 Command::Settle(settle) => look_up(settle.reference),
                 Command::Expire(reference) => look_up(*reference),
                 Command::Cancel(cancel) => bookings.push(cancel.booking_id),
+                Command::Pay(pay) => bookings.push(pay.booking_id),
+                Command::Extend(extend) => bookings.push(extend.booking_id),
                 Command::Release(booking) => bookings.push(*booking),
                 Command::Hold(_) | Command::PutFlight(_) => {}
             }
@@ -220,6 +232,8 @@ impl Engine {
         match command {
             Command::Hold(hold) => span.note("booking.id", hold.order_id().0),
             Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
+            Command::Pay(pay) => span.note("booking.id", pay.booking_id.0),
+            Command::Extend(extend) => span.note("booking.id", extend.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
             Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
         }
@@ -240,6 +254,8 @@ impl Located {
             Command::Settle(settle) => payment(&settle.reference),
             Command::Expire(reference) => payment(reference),
             Command::Cancel(cancel) => booking(&cancel.booking_id),
+            Command::Pay(pay) => booking(&pay.booking_id),
+            Command::Extend(extend) => booking(&extend.booking_id),
             Command::Release(released) => booking(released),
             Command::Hold(hold) => Ok(hold.flights()),
             Command::PutFlight(put) => Ok([put.flight_id].into()),

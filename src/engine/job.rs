@@ -119,6 +119,8 @@ impl Job {
         match &self.command {
             Command::Hold(hold) => hold.idempotency.is_some() || hold.request.is_some(),
             Command::Cancel(cancel) => cancel.request.is_some(),
+            Command::Pay(pay) => pay.request.is_some(),
+            Command::Extend(extend) => extend.request.is_some(),
             Command::Settle(_)
             | Command::Expire(_)
             | Command::Release(_)

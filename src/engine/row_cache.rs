@@ -5,7 +5,8 @@
 //! rows are loaded.
 
 use crate::domain::{
-    Booking, BookingStatus, Flight, FlightId, FlightIds, Order, PaymentReference, SeatCount,
+    Booking, BookingStatus, Flight, FlightId, FlightIds, Order, PaymentKind, PaymentReference,
+    SeatCount,
 };
 use crate::rules::{Changes, Holder, State, Wanted, moved_by};
 use smallvec::SmallVec;
@@ -85,7 +86,7 @@ impl RowCache {
         wanted.payments.retain(|reference| match rows.orders.take(reference) {
             Some(Order { bookings, payment }) => {
                 bookings.into_iter().for_each(|booking| state.add_booking(booking));
-                state.payments.insert(*reference, payment);
+                state.add_payment(payment);
                 false
             }
             None => true,
@@ -150,7 +151,11 @@ impl RowCache {
 fn pending_order(changes: &Changes) -> Option<Order> {
     let is_pending = |status| status == BookingStatus::Pending;
     let is_new = changes.bookings.iter().all(|change| is_pending(change.after.status));
-    let payment = changes.payment.as_ref().filter(|_| is_new)?;
+    let payment = changes.payments.first().filter(|_| is_new)?;
+    // An attempt to pay it later changes no booking, so the cache would not learn of it.
+    if payment.after.kind == PaymentKind::Later {
+        return None;
+    }
     let bookings = changes.bookings.iter().map(|change| change.after.without_passengers());
     let mut bookings: SmallVec<[Booking; 1]> = bookings.collect();
     if planted!(row_cache_lacks_a_booking) && bookings.len() > 1 {

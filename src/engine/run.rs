@@ -287,6 +287,7 @@ mod tests {
             ids: Arc::new(RandomIds),
             policy: Policy {
                 hold_for: chrono::TimeDelta::minutes(5),
+                payment_window: chrono::TimeDelta::minutes(15),
                 closes_before: None,
                 min_connection: chrono::TimeDelta::zero(),
             },

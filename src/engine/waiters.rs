@@ -145,6 +145,17 @@ impl Wait {
         self.booking
     }
 
+    /// Waits for news of the booking, or for that time, or until the service stops.
+    pub(crate) async fn news_within(&self, time: Duration) {
+        let mut news = self.news.clone();
+        tokio::select! {
+            biased;
+            _ = news.changed() => {}
+            () = tokio::time::sleep(time) => {}
+            () = self.waiters.stopping.cancelled() => {}
+        }
+    }
+
     /// The booking once it has ended, without passengers; `None` if the time is up or the service stops.
     /// `read` reads the booking from the store after a message, and returns it only if it has ended.
     pub(crate) async fn within<F: Future<Output = Option<Booking>>>(

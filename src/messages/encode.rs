@@ -194,6 +194,7 @@ impl From<&PaymentEvent> for Message {
             PaymentOutcome::Failed => "payment.failed",
             PaymentOutcome::Reversed => "payment.reversed",
             PaymentOutcome::Refunded => "payment.refunded",
+            PaymentOutcome::ActionRequired => "payment.action_required",
         };
         let id = payment_event_id(kind, event.payment_reference_id, event.refund_id);
         let headers = Headers::cloud_event(id, kind, event.timestamp);

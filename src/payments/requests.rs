@@ -4,7 +4,7 @@ use super::worker::{PaymentWorker, WorkerError};
 use crate::bus::{BusError, received};
 use crate::domain::{
     BookingId, Money, PaymentAction, PaymentReference, PaymentRequest, PaymentStatus, RefundId,
-    RefundStatus,
+    RefundStatus, WaitsFor,
 };
 use crate::messages::{Message, Topic, parse_payment_request};
 use crate::store::{PaymentAsked, RefundAsked};
@@ -121,7 +121,11 @@ fn opened(
     let payment = rows.payments.get(&reference).ok_or("there is no payment of this reference")?;
     none_differs(&differences_of_payment(request, payment))?;
     let call = match (request.action, payment.status) {
-        (PaymentAction::Capture, PaymentStatus::Requested) => Wanted::Capture(payment.clone()),
+        (PaymentAction::Capture, PaymentStatus::Requested)
+            if payment.waits_for != WaitsFor::Method =>
+        {
+            Wanted::Capture(payment.clone())
+        }
         (PaymentAction::Reverse, PaymentStatus::ReversalRequested) => {
             Wanted::Reverse(payment.amount)
         }

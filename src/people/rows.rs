@@ -70,7 +70,7 @@ impl Rows {
         let found = || {
             let booking = state.bookings.get(&held.id)?.clone();
             let flight = state.flights.get(&held.flight_id)?.clone();
-            let payment = state.payments.get(&booking.payment_reference)?.clone();
+            let payment = state.last_attempt(booking.payment_reference)?.clone();
             Some(Self { booking, flight, payment })
         };
         found().ok_or_else(|| StoreError::Corrupt {

@@ -6,6 +6,7 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
     PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId,
 };
+use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::ops::Index;
 use std::sync::Arc;
@@ -44,8 +45,8 @@ pub struct Changes {
     pub flights: Vec<Change<Flight, Flight>>,
     /// The bookings, each once, with the state on which the change was decided.
     pub bookings: Vec<BookingChange>,
-    /// The payment, with the state on which the change was decided.
-    pub payment: Option<PaymentChange>,
+    /// The payments, each once, with the state on which the change was decided. Nearly always one.
+    pub payments: SmallVec<[PaymentChange; 1]>,
     /// The refunds, each once, with the status on which the change was decided.
     pub refunds: Vec<RefundChange>,
     /// The record of the caller's idempotency key; replaces an expired record of the same key.
@@ -79,7 +80,7 @@ impl Changes {
     /// Attaches the trace context, also to a payment that these changes create.
     #[must_use]
     pub fn in_trace(mut self, traceparent: Option<Arc<str>>) -> Self {
-        if let Some(new) = self.payment.as_mut().filter(|change| change.was.is_none()) {
+        for new in self.payments.iter_mut().filter(|change| change.was.is_none()) {
             new.after.traceparent.clone_from(&traceparent);
         }
         Self { traceparent, ..self }
@@ -167,7 +168,7 @@ impl Stale {
             |booking: &Booking| self.pending.contains(&(booking.flight_id, booking.user_id));
         changes.flights.iter().any(|c| self.flights.contains(&c.after.id))
             || changes.bookings.iter().any(|c| self.bookings.contains(&c.after.id))
-            || changes.payment.as_ref().is_some_and(|c| self.payments.contains(&c.after.reference))
+            || changes.payments.iter().any(|c| self.payments.contains(&c.after.reference))
             || changes.refunds.iter().any(|c| self.refunds.contains(&c.after.id))
             || changes.idempotency.as_ref().is_some_and(|r| self.keys.contains(&r.name()))
             || changes.pending_max.is_some()
@@ -179,7 +180,7 @@ impl Stale {
     pub(super) fn spread_over(&mut self, changes: &Changes) {
         self.flights.extend(changes.flights.iter().map(|c| c.after.id));
         self.bookings.extend(changes.bookings.iter().map(|c| c.after.id));
-        self.payments.extend(changes.payment.iter().map(|c| c.after.reference));
+        self.payments.extend(changes.payments.iter().map(|c| c.after.reference));
         self.refunds.extend(changes.refunds.iter().map(|c| c.after.id));
         self.keys.extend(changes.idempotency.iter().map(IdempotencyRecord::name));
         self.requests.extend(changes.request.iter().map(|r| r.request.name()));

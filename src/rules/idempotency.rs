@@ -1,5 +1,6 @@
 //! Idempotency keys: a caller's name for a request, so that a repeat makes nothing new.
 
+use super::{Refusal, State};
 use crate::domain::{BookingId, Timestamp, UserId};
 use std::sync::Arc;
 
@@ -53,6 +54,23 @@ pub struct RequestRecord {
     pub made: i64,
     /// When the request was carried out.
     pub created_at: Timestamp,
+}
+
+impl RequestRecord {
+    /// The record to write for a request that changes what has this id; `None` without a key, and for a repeat.
+    pub(super) fn of(
+        request: Option<&RequestKey>,
+        made: i64,
+        state: &State,
+        now: Timestamp,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(request) = request else { return Ok(None) };
+        match request.meets(state.requests.get(&request.name()), now) {
+            Claim::Reused => Err(Refusal::IdempotencyKeyReused),
+            Claim::Made(_) => Ok(None),
+            Claim::New(()) => Ok(Some(Self { request: request.clone(), made, created_at: now })),
+        }
+    }
 }
 
 /// What a request's key means.

@@ -14,6 +14,7 @@ mod pending;
 mod refusal;
 mod state;
 
+use crate::domain::{Flight, Timestamp};
 use chrono::Duration;
 
 pub use changes::{
@@ -21,8 +22,8 @@ pub use changes::{
     Seen, Stale,
 };
 pub use commands::{
-    Cancel, CancelledBy, Command, Decision, ExpectedVersion, HeldSegment, Hold, OrderPart, Outcome,
-    PutFlight, Segments, Settle, decide, refund_request, request,
+    Cancel, CancelledBy, Command, Decision, ExpectedVersion, Extend, HeldSegment, Hold, OrderPart,
+    Outcome, Pay, PutFlight, Segments, Settle, decide, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,
@@ -36,11 +37,24 @@ pub use state::{Damage, RowName, State, Wanted};
 /// The operator's choices that the rules need.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// How long seats are held for a payment (`LOCK_TTL`).
+    /// How long seats are held for a payment that is asked for at once (`LOCK_TTL`).
     pub hold_for: Duration,
+    /// How long seats are held for an order that is paid later (`PAYMENT_WINDOW`).
+    pub payment_window: Duration,
     /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: departure ends
     /// neither sale nor refunds.
     pub closes_before: Option<Duration>,
     /// Minimum time between an arrival and the next departure of an order (`MIN_CONNECTION`).
     pub min_connection: Duration,
+}
+
+impl Policy {
+    /// When the hold of an order ends that is paid later: not after its first flight departs.
+    fn pay_by(&self, now: Timestamp, first: &Flight) -> Timestamp {
+        let latest = now + self.payment_window;
+        match self.closes_before {
+            Some(_) => latest.min(first.departs_at),
+            None => latest,
+        }
+    }
 }

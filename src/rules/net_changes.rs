@@ -52,7 +52,7 @@ impl ChangeSet {
             for change in &changes.bookings {
                 bookings.add(change.after.id, change);
             }
-            if let Some(change) = &changes.payment {
+            for change in &changes.payments {
                 payments.add(change.after.reference, change);
             }
             for change in &changes.refunds {

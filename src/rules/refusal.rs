@@ -50,6 +50,29 @@ pub enum Refusal {
     /// An earlier service took the payment, so this one can't refund a part of it.
     #[error("an earlier service took the payment of booking {0}: cancel it as a whole")]
     PaidElsewhere(BookingId),
+    /// The order waits for no payment: it is paid at once, or has ended.
+    #[error("booking {0} waits for no payment: it was not held to be paid later, or has ended")]
+    PaymentNotDue(BookingId),
+    /// An attempt to pay the order has not ended.
+    #[error("a payment of booking {0} is in progress: wait for its outcome")]
+    PaymentInProgress(BookingId),
+    /// The order's hold has ended.
+    #[error("the hold of booking {0} has ended")]
+    HoldExpired(BookingId),
+    /// The order had all the attempts that it may have.
+    #[error("booking {booking} had {most} payments, all declined: no further one is taken")]
+    TooManyAttempts {
+        /// The booking.
+        booking: BookingId,
+        /// The limit.
+        most: i32,
+    },
+    /// The hold was extended before, is not one to be paid later, or has ended, or ends at the departure.
+    #[error(
+        "the hold of booking {0} can't be extended: it was before, is not to be paid later, has ended, or \
+         ends with the departure"
+    )]
+    NotExtendable(BookingId),
     /// A cancelled flight can't be changed.
     #[error("flight {0} is cancelled, which is final")]
     FlightCancelled(FlightId),

@@ -19,8 +19,10 @@ pub struct State {
     pub bookings: HashMap<BookingId, Booking>,
     /// Payments by reference.
     pub payments: HashMap<PaymentReference, Payment>,
-    /// The bookings that each payment pays: those of its order.
+    /// The bookings of each order, by its first payment.
     pub paid_by: HashMap<PaymentReference, BookingIds>,
+    /// The last attempt to pay each order, by its first payment.
+    pub last_attempts: HashMap<PaymentReference, PaymentReference>,
     /// Refunds by id.
     pub refunds: HashMap<RefundId, Refund>,
     /// Records of callers' idempotency keys.
@@ -67,9 +69,9 @@ pub struct Damage {
 pub struct Wanted {
     /// Flights by id.
     pub flights: BTreeSet<FlightId>,
-    /// Payments by reference, each with its bookings.
+    /// Payments by reference, each with the bookings and the other payments of its order.
     pub payments: BTreeSet<PaymentReference>,
-    /// Bookings by id, each with its payment and the other bookings of its order.
+    /// Bookings by id, each with the payments and the other bookings of its order.
     pub bookings: BTreeSet<BookingId>,
     /// Refunds by id.
     pub refunds: BTreeSet<RefundId>,
@@ -101,6 +103,7 @@ impl State {
         self.bookings.extend(other.bookings);
         self.payments.extend(other.payments);
         self.paid_by.extend(other.paid_by);
+        self.last_attempts.extend(other.last_attempts);
         self.refunds.extend(other.refunds);
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);
@@ -117,11 +120,25 @@ impl State {
         self.bookings.insert(booking.id, booking);
     }
 
-    /// The order that a payment pays.
-    pub fn order_of(&self, payment: PaymentReference) -> Option<Order> {
-        let ids = self.paid_by.get(&payment)?;
+    /// Adds a payment, and notes it if it is its order's last attempt so far.
+    pub fn add_payment(&mut self, payment: Payment) {
+        let last = self.last_attempt(payment.order).map_or(0, |last| last.attempt);
+        if payment.attempt > last {
+            self.last_attempts.insert(payment.order, payment.reference);
+        }
+        self.payments.insert(payment.reference, payment);
+    }
+
+    /// The last attempt to pay an order, named by its first payment.
+    pub fn last_attempt(&self, first: PaymentReference) -> Option<&Payment> {
+        self.payments.get(self.last_attempts.get(&first)?)
+    }
+
+    /// An order with its last attempt, named by its first payment.
+    pub fn order_of(&self, first: PaymentReference) -> Option<Order> {
+        let ids = self.paid_by.get(&first)?;
         let bookings = ids.iter().filter_map(|id| self.bookings.get(id).cloned());
-        Order::of(bookings.collect(), self.payments.get(&payment)?.clone())
+        Order::of(bookings.collect(), self.last_attempt(first)?.clone())
     }
 
     /// Applies a command's changes, for the next command of the batch.
@@ -132,8 +149,8 @@ impl State {
         for change in &changes.bookings {
             self.add_booking(change.after.without_passengers());
         }
-        if let Some(change) = &changes.payment {
-            self.payments.insert(change.after.reference, change.after.clone());
+        for change in &changes.payments {
+            self.add_payment(change.after.clone());
         }
         for change in &changes.refunds {
             self.refunds.insert(change.after.id, change.after.clone());

@@ -54,12 +54,24 @@ fn paisa(database: &TestDatabase) -> &'static str {
 const DAMAGED_ORDERS: [(&str, &str); 19] = [
     (
         "DELETE FROM bookings WHERE segment = 2 AND status = 'completed'",
-        "each segment of one order",
+        "an order's first payment is for each of its segments",
     ),
-    ("DELETE FROM bookings WHERE segment = 1 AND status = 'failed'", "each segment of one order"),
-    ("UPDATE bookings SET segments = 3 WHERE segment = 2", "each segment of one order"),
-    ("UPDATE bookings SET user_id = 9 WHERE segment = 2", "each segment of one order"),
-    ("UPDATE bookings SET order_id = 9999 WHERE segment = 2", "each segment of one order"),
+    (
+        "DELETE FROM bookings WHERE segment = 1 AND status = 'failed'",
+        "an order's first payment is for each of its segments",
+    ),
+    (
+        "UPDATE bookings SET segments = 3 WHERE segment = 2",
+        "an order's first payment is for each of its segments",
+    ),
+    (
+        "UPDATE bookings SET user_id = 9 WHERE segment = 2",
+        "an order's first payment is for each of its segments",
+    ),
+    (
+        "UPDATE bookings SET order_id = 9999 WHERE segment = 2",
+        "an order's first payment is for each of its segments",
+    ),
     ("UPDATE refunds SET amount = amount + PAISA", "a captured payment is the price"),
     ("DELETE FROM refunds", "a captured payment is the price"),
     (
@@ -91,7 +103,7 @@ const DAMAGED_ORDERS: [(&str, &str); 19] = [
     ),
     (
         "UPDATE bookings SET status = 'pending' WHERE status = 'completed' AND segment = 2",
-        "pending if and only if its payment is requested",
+        "pending if and only if a payment of its order is requested",
     ),
     (
         "UPDATE bookings SET status = 'completed' WHERE status = 'pending' AND segment = 2",

@@ -65,7 +65,7 @@ impl Watched {
             user_id: UserId(7),
             seats: 1,
             passengers: Vec::new().into(),
-            method: PaymentMethod::default(),
+            method: Some(PaymentMethod::default()),
             idempotency: None,
             request: None,
             pending_max: None,
@@ -104,6 +104,7 @@ async fn expect_no_open_transaction(session: &mut PgConnection) {
 fn policy() -> Policy {
     Policy {
         hold_for: chrono::TimeDelta::seconds(300),
+        payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
     }

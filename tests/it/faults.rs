@@ -357,7 +357,7 @@ fn hold(flight_id: FlightId, number: i64) -> Command {
         user_id: UserId(123),
         seats: number as i32,
         passengers: Vec::new().into(),
-        method: PaymentMethod::default(),
+        method: Some(PaymentMethod::default()),
         idempotency: None,
         request: None,
         pending_max: None,

@@ -90,7 +90,7 @@ impl Fixture {
             user_id: UserId(7),
             seats,
             passengers: Vec::new().into(),
-            method: PaymentMethod::default(),
+            method: Some(PaymentMethod::default()),
             idempotency: None,
             request: None,
             pending_max: None,

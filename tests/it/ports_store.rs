@@ -79,7 +79,7 @@ impl Fixture {
             user_id: UserId(7),
             seats,
             passengers: passengers(seats),
-            method: PaymentMethod::default(),
+            method: Some(PaymentMethod::default()),
             idempotency: None,
             request: None,
             pending_max: None,
@@ -103,6 +103,16 @@ impl Fixture {
                     let located = self.store.locate(&[], &[cancel.booking_id]).await;
                     wanted.flights.extend(located.expect("located").bookings.values().flatten());
                     wanted.bookings.insert(cancel.booking_id);
+                }
+                Command::Pay(pay) => {
+                    let located = self.store.locate(&[], &[pay.booking_id]).await;
+                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
+                    wanted.bookings.insert(pay.booking_id);
+                }
+                Command::Extend(extend) => {
+                    let located = self.store.locate(&[], &[extend.booking_id]).await;
+                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
+                    wanted.bookings.insert(extend.booking_id);
                 }
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
@@ -168,6 +178,7 @@ impl Fixture {
 fn policy() -> Policy {
     Policy {
         hold_for: chrono::TimeDelta::minutes(5),
+        payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
     }

@@ -24,6 +24,7 @@ const NEXT_SEGMENT: i64 = 1_000;
 fn policy() -> Policy {
     Policy {
         hold_for: TimeDelta::minutes(5),
+        payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: TimeDelta::minutes(45),
     }
@@ -121,7 +122,7 @@ fn hold(number: i64, flights: &[FlightId], seats: i32) -> Command {
         user_id: UserId(1),
         seats,
         passengers: passengers.into(),
-        method: PaymentMethod::default(),
+        method: Some(PaymentMethod::default()),
         idempotency: None,
         request: None,
         pending_max: None,

@@ -2,8 +2,8 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightId, FlightStatus, Money,
-    NewFlight, Payment, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Places,
-    Timestamp, UserId,
+    NewFlight, Payment, PaymentKind, PaymentMethod, PaymentOutcome, PaymentReference,
+    PaymentStatus, Places, Timestamp, UserId, WaitsFor,
 };
 use airline_booking::rules::{
     Cancel, CancelledBy, Command, Decision, OrderPart, Outcome, Policy, Refusal, Segments, Settle,
@@ -12,6 +12,7 @@ use airline_booking::rules::{
 use chrono::TimeDelta;
 use strum::VariantArray as _;
 
+mod attempts;
 mod orders;
 mod refunds;
 
@@ -46,14 +47,19 @@ fn state(bookings: &[BookingStatus], payment: PaymentStatus) -> State {
         reference: reference(),
         amount: price().times(bookings.len() as i32).expect("within the most"),
         currency,
+        order: reference(),
+        attempt: 1,
+        kind: PaymentKind::Now,
         method: PaymentMethod::default(),
         status: payment,
+        waits_for: WaitsFor::Gateway,
+        notes: None,
         created_at: start(),
         updated_at: start(),
         traceparent: None,
         version: 1,
     };
-    state.payments.insert(reference(), payment);
+    state.add_payment(payment);
     state
 }
 
@@ -91,6 +97,7 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
         booking_price: price(),
         booking_taxes: Money::default(),
         seats_booked: SEATS,
+        extended: false,
         cancelled: Places::new(),
         version: 1,
         passengers: None,
@@ -104,6 +111,7 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
 fn decided(state: &State, command: &Command) -> Decision {
     let policy = Policy {
         hold_for: TimeDelta::minutes(5),
+        payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: TimeDelta::zero(),
     };
@@ -136,6 +144,7 @@ fn command(column: &str, state: &State) -> Command {
         "completed" => settle(state, PaymentOutcome::Completed),
         "failed" => settle(state, PaymentOutcome::Failed),
         "reversed" => settle(state, PaymentOutcome::Reversed),
+        "action required" => settle(state, PaymentOutcome::ActionRequired),
         "expire" => Command::Expire(reference()),
         "cancel" => cancel(Segments::Own, &[]),
         "cancel a passenger" => cancel(Segments::Own, &[1]),
@@ -157,11 +166,14 @@ fn refused(refusal: &Refusal) -> &'static str {
 /// What a decision did, in the table's words.
 fn words(decision: &Decision) -> String {
     let changes = &decision.changes;
-    match (&decision.outcome, &*changes.bookings, &changes.payment) {
-        (Err(refusal), [], None) => refused(refusal).into(),
-        (Ok(Outcome::Order { .. }), [], None) => "–".into(),
-        (Ok(_), [], Some(payment)) => format!("payment {}", payment.after.status.as_str()),
-        (Ok(_), [booking], Some(payment)) => {
+    match (&decision.outcome, &*changes.bookings, &*changes.payments) {
+        (Err(refusal), [], []) => refused(refusal).into(),
+        (Ok(Outcome::Order { .. }), [], []) => "–".into(),
+        (Ok(_), [], [payment]) if payment.after.waits_for == WaitsFor::Payer => {
+            "payment waits for its payer".into()
+        }
+        (Ok(_), [], [payment]) => format!("payment {}", payment.after.status.as_str()),
+        (Ok(_), [booking], [payment]) => {
             let reason = booking.after.failure_reason;
             let reason = reason.map(|r| format!(" (`{}`)", r.as_str())).unwrap_or_default();
             let [flight] = &*changes.flights else { panic!("an ending booking moves seats") };
@@ -172,7 +184,7 @@ fn words(decision: &Decision) -> String {
                 seats(&flight.was, &flight.after)
             )
         }
-        (Ok(_), [booking], None) if changes.refunds.len() == 1 => {
+        (Ok(_), [booking], []) if changes.refunds.len() == 1 => {
             let [flight] = &*changes.flights else { panic!("an ending booking moves seats") };
             let status = booking.after.status;
             let is_part = booking.was.is_some_and(|was| was.status == status);
@@ -244,7 +256,7 @@ fn every_cell_of_the_state_table_matches_decide() {
 fn assert_requests(decision: &Decision, what: &str) {
     let changes = &decision.changes;
     let is_reversal = |payment: &PaymentStatus| *payment == PaymentStatus::ReversalRequested;
-    let reversals = changes.payment.iter().map(|change| change.after.status).filter(is_reversal);
+    let reversals = changes.payments.iter().map(|change| change.after.status).filter(is_reversal);
     let is_request = |event: &&Event| matches!(event, Event::PaymentRequested(_));
     let new_refunds = changes.refunds.iter().filter(|change| change.was.is_none());
     let requests = changes.events.iter().filter(is_request).count();

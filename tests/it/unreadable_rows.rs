@@ -14,7 +14,7 @@ fn hold(flight: i64, number: i64) -> Command {
         user_id: UserId(123),
         seats: 1,
         passengers: Vec::new().into(),
-        method: PaymentMethod::default(),
+        method: Some(PaymentMethod::default()),
         idempotency: None,
         request: None,
         pending_max: None,

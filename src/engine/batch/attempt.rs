@@ -167,7 +167,7 @@ impl Batch<'_> {
         if !self.parts.tracing.is_on() {
             return changes;
         }
-        let began = changes.payment.as_ref().and_then(|change| change.after.traceparent.clone());
+        let began = changes.payments.first().and_then(|change| change.after.traceparent.clone());
         let trace = match began {
             Some(began) if !job.has_caller_trace => Some(began),
             _ => job.span.context().traceparent(),

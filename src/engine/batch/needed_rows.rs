@@ -33,15 +33,24 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 wanted.refunds.extend(settle.refund_id);
             }
             Command::Expire(reference) => _ = wanted.payments.insert(*reference),
+            Command::Pay(pay) => of_order(&mut wanted, pay.booking_id, pay.request.as_ref()),
+            Command::Extend(extend) => {
+                of_order(&mut wanted, extend.booking_id, extend.request.as_ref());
+            }
             Command::Cancel(cancel) => {
-                wanted.bookings.insert(cancel.booking_id);
-                wanted.requests.extend(cancel.request.as_ref().map(RequestKey::name));
+                of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
             }
             Command::Release(booking) => _ = wanted.bookings.insert(*booking),
             Command::PutFlight(_) => {}
         }
     }
     wanted
+}
+
+/// Adds the rows of a booking's order, and the record of the caller's key.
+fn of_order(wanted: &mut Wanted, booking: BookingId, request: Option<&RequestKey>) {
+    wanted.bookings.insert(booking);
+    wanted.requests.extend(request.map(RequestKey::name));
 }
 
 /// Answers the commands that need an unreadable row, and returns the rest.
@@ -71,6 +80,9 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         let paid_by = || Some(state.bookings.get(&id)?.payment_reference);
         of(RowName::Booking(id)).or_else(|| of(RowName::Payment(paid_by()?)))
     };
+    let of_request = |id: BookingId, request: Option<&RequestKey>| {
+        of_booking(id).or_else(|| of(RowName::Request(request?.name())))
+    };
     let of_flights = job.flights.iter().find_map(|flight| of(RowName::Flight(*flight)));
     of_flights.or_else(|| match &job.command {
         Command::Hold(hold) => {
@@ -86,8 +98,9 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
             of(RowName::Payment(*reference)).or_else(|| of(RowName::Refund((*refund_id)?)))
         }
         Command::Expire(reference) => of(RowName::Payment(*reference)),
-        Command::Cancel(cancel) => of_booking(cancel.booking_id)
-            .or_else(|| of(RowName::Request(cancel.request.as_ref()?.name()))),
+        Command::Pay(pay) => of_request(pay.booking_id, pay.request.as_ref()),
+        Command::Extend(extend) => of_request(extend.booking_id, extend.request.as_ref()),
+        Command::Cancel(cancel) => of_request(cancel.booking_id, cancel.request.as_ref()),
         Command::Release(booking) => of_booking(*booking),
         Command::PutFlight(_) => None,
     })

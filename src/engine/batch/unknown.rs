@@ -1,7 +1,7 @@
 //! Commits whose outcome is unknown, because the store did not answer or the call panicked: before a
 //! command is decided again, its rows show whether an earlier commit has written it.
 
-use crate::domain::{Booking, Flight, FlightId, Order, Refund};
+use crate::domain::{Booking, Flight, FlightId, Order, Payment, Refund};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged};
 use crate::rules::{Change, ChangeSet, Changes, Outcome, State};
@@ -138,8 +138,14 @@ fn is_applied(changes: &Changes, state: &State) -> bool {
             })
         });
     }
-    if let Some(change) = &changes.payment {
-        return state.payments.get(&change.after.reference) == Some(&change.after);
+    if !changes.payments.is_empty() {
+        let is_stored = |after: &Payment| {
+            state.payments.get(&after.reference).is_some_and(|payment| {
+                (payment.status, payment.version, payment.updated_at)
+                    == (after.status, after.version, after.updated_at)
+            })
+        };
+        return changes.payments.iter().all(|change| is_stored(&change.after));
     }
     if !changes.refunds.is_empty() {
         let is_stored = |after: &Refund| state.refunds.get(&after.id) == Some(after);

@@ -39,6 +39,11 @@ impl From<Refusal> for Problem {
             Refusal::BookingNotCancellable(_)
             | Refusal::OrderNotPaid(_)
             | Refusal::PaidElsewhere(_) => Code::BookingNotCancellable,
+            Refusal::PaymentNotDue(_) => Code::PaymentNotDue,
+            Refusal::PaymentInProgress(_) => Code::PaymentInProgress,
+            Refusal::HoldExpired(_) => Code::HoldExpired,
+            Refusal::TooManyAttempts { .. } => Code::TooManyAttempts,
+            Refusal::NotExtendable(_) => Code::NotExtendable,
             Refusal::FlightCancelled(_) => Code::FlightCancelled,
             Refusal::VersionConflict { .. } => Code::VersionConflict,
             Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,

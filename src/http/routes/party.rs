@@ -8,6 +8,7 @@ pub(super) struct PartyBody {
     pub(super) user_id: Option<i64>,
     pub(super) seats_booked: Option<i32>,
     pub(super) passenger_details: Option<Vec<PassengerBody>>,
+    pub(super) payment: Option<String>,
     pub(super) payment_method: Option<String>,
 }
 
@@ -16,7 +17,15 @@ pub(super) struct Party {
     pub(super) user_id: UserId,
     pub(super) seats: SeatCount,
     pub(super) passengers: Vec<Passenger>,
-    pub(super) method: PaymentMethod,
+    /// `None`: the party pays later.
+    pub(super) method: Option<PaymentMethod>,
+}
+
+impl Party {
+    /// The method's token, as the hash of an idempotency key has it.
+    pub(super) fn method(&self) -> &str {
+        self.method.as_ref().map_or(PaymentMethod::UNCHOSEN, PaymentMethod::as_str)
+    }
 }
 
 impl PartyBody {
@@ -41,13 +50,31 @@ impl PartyBody {
             .enumerate()
             .filter_map(|(at, body)| body.check(invalid, &format!("/passenger_details/{at}")))
             .collect();
-        let method = self.payment_method.as_deref().unwrap_or(PaymentMethod::DEFAULT);
-        let method = PaymentMethod::new(method);
-        if method.is_none() {
-            invalid.add("/payment_method", "must be 1 to 64 letters, digits and underscores");
-        }
-        Party { user_id: UserId(user_id), seats, passengers, method: method.unwrap_or_default() }
+        let method = match self.payment.as_deref() {
+            Some("later") if self.payment_method.is_some() => {
+                invalid.add("/payment_method", "must be absent if payment is later");
+                None
+            }
+            Some("later") => None,
+            None | Some("now") => Some(method(invalid, self.payment_method.as_deref())),
+            Some(_) => {
+                invalid.add("/payment", "must be now or later");
+                None
+            }
+        };
+        Party { user_id: UserId(user_id), seats, passengers, method }
     }
+}
+
+/// A payment method; the default without one. Notes one that is malformed or reserved.
+pub(super) fn method(invalid: &mut Invalid, sent: Option<&str>) -> PaymentMethod {
+    let named = sent.map_or_else(|| Some(PaymentMethod::default()), PaymentMethod::named);
+    if named.is_none() {
+        let rule =
+            "must be 1 to 64 letters, digits and underscores, and neither adopted nor unchosen";
+        invalid.add("/payment_method", rule);
+    }
+    named.unwrap_or_default()
 }
 
 /// An id; notes one that is missing or below 1. `name` is its pointer without the first slash.

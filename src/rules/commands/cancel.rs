@@ -6,7 +6,7 @@ use super::{Decision, Outcome};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Invalid, PaymentStatus, Places, RefundReason, Timestamp,
 };
-use crate::rules::{Changes, Claim, Policy, Refusal, RequestKey, RequestRecord, State};
+use crate::rules::{Changes, Policy, Refusal, RequestKey, RequestRecord, State};
 use smallvec::SmallVec;
 
 /// Cancels an order, or a part of it.
@@ -109,7 +109,7 @@ pub(super) fn decide(
     policy: &Policy,
 ) -> Result<Decision, Refusal> {
     let end = Ending::of_booking(state, cancel.booking_id, now)?;
-    let record = record_of(state, cancel, now)?;
+    let record = RequestRecord::of(cancel.request.as_ref(), cancel.booking_id.0, state, now)?;
     cancel.part.check(&end)?;
     let decision = match end.status() {
         BookingStatus::Failed => return Err(Refusal::BookingNotCancellable(cancel.booking_id)),
@@ -123,7 +123,7 @@ pub(super) fn decide(
             if cancel.by != CancelledBy::Airline && !cancel.part.is_all(&end, cancel.booking_id) {
                 return Err(Refusal::OrderNotPaid(cancel.booking_id));
             }
-            end.cancelled(PaymentStatus::ReversalRequested)?
+            end.cancelled(end.unpaid())?
         }
         BookingStatus::Completed => completed(&end, cancel, record.is_none(), policy, now)?,
     };
@@ -171,21 +171,4 @@ fn completed(
         CancelledBy::Traveller | CancelledBy::Staff => RefundReason::Traveller,
     };
     end.refunded(parts, reason)
-}
-
-/// The record to write for the caller's key; `None` without a key, and for a repeat.
-fn record_of(
-    state: &State,
-    cancel: &Cancel,
-    now: Timestamp,
-) -> Result<Option<RequestRecord>, Refusal> {
-    let Some(request) = &cancel.request else { return Ok(None) };
-    match request.meets(state.requests.get(&request.name()), now) {
-        Claim::Reused => Err(Refusal::IdempotencyKeyReused),
-        Claim::Made(_) => Ok(None),
-        Claim::New(()) => {
-            let (request, made) = (request.clone(), cancel.booking_id.0);
-            Ok(Some(RequestRecord { request, made, created_at: now }))
-        }
-    }
 }

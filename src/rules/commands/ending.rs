@@ -5,8 +5,8 @@ use super::payment_request::{refund_request, request};
 use super::{Decision, Outcome};
 use crate::domain::{
     AirlineEvent, Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightBooking,
-    Money, Order, Payment, PaymentAction, PaymentReference, PaymentStatus, Places, Refund,
-    RefundId, RefundReason, RefundStatus, SeatCount, Timestamp,
+    Money, Order, Payment, PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, Places,
+    Refund, RefundId, RefundReason, RefundStatus, SeatCount, Timestamp, WaitsFor,
 };
 use crate::rules::{Change, Changes, Refusal, Seen, State};
 use smallvec::SmallVec;
@@ -16,6 +16,7 @@ pub(super) struct Ending<'a> {
     state: &'a State,
     /// Its bookings, by segment; never empty.
     pub(super) bookings: SmallVec<[&'a Booking; 1]>,
+    /// The attempt to pay it that the command is about.
     pub(super) payment: &'a Payment,
     now: Timestamp,
 }
@@ -28,7 +29,7 @@ pub(super) struct GivenBack<'a> {
 }
 
 impl<'a> Ending<'a> {
-    /// The order that a payment pays.
+    /// The order that a payment is an attempt to pay.
     pub(super) fn of_payment(
         state: &'a State,
         reference: PaymentReference,
@@ -36,7 +37,7 @@ impl<'a> Ending<'a> {
     ) -> Result<Self, Refusal> {
         let unknown = || Refusal::UnknownPayment(reference);
         let payment = state.payments.get(&reference).ok_or_else(unknown)?;
-        let ids = state.paid_by.get(&reference).ok_or_else(unknown)?;
+        let ids = state.paid_by.get(&payment.order).ok_or_else(unknown)?;
         let bookings: Option<SmallVec<[&Booking; 1]>> =
             ids.iter().map(|id| state.bookings.get(id)).collect();
         let mut bookings = bookings.filter(|all| !all.is_empty()).ok_or_else(unknown)?;
@@ -48,14 +49,25 @@ impl<'a> Ending<'a> {
         Ok(Self { state, bookings, payment, now })
     }
 
-    /// The order of a booking.
+    /// The order of a payment, with the last attempt to pay it.
+    pub(super) fn of_order_of(
+        state: &'a State,
+        reference: PaymentReference,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let end = Self::of_payment(state, reference, now)?;
+        let payment = state.last_attempt(end.payment.order);
+        Ok(Self { payment: payment.unwrap_or(end.payment), ..end })
+    }
+
+    /// The order of a booking, with the last attempt to pay it.
     pub(super) fn of_booking(
         state: &'a State,
         id: BookingId,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let booking = state.bookings.get(&id).ok_or(Refusal::BookingNotFound(id))?;
-        Self::of_payment(state, booking.payment_reference, now)
+        Self::of_order_of(state, booking.payment_reference, now)
     }
 
     /// The order's first booking.
@@ -63,10 +75,16 @@ impl<'a> Ending<'a> {
         self.bookings[0]
     }
 
-    /// The order as it stands.
+    /// The order as it stands, with the last attempt to pay it.
     pub(super) fn order(&self) -> Order {
         let bookings = self.bookings.iter().map(|booking| (*booking).clone()).collect();
-        Order { bookings, payment: self.payment.clone() }
+        let payment = self.state.last_attempt(self.payment.order).unwrap_or(self.payment);
+        Order { bookings, payment: payment.clone() }
+    }
+
+    /// An empty draft of its changes.
+    pub(super) fn draft(&self) -> Draft<'_, 'a> {
+        Draft::new(self)
     }
 
     /// The order's status.
@@ -216,14 +234,59 @@ impl<'a> Ending<'a> {
         Ok(draft.decision())
     }
 
-    /// Moves the payment of an order that has ended.
+    /// Moves the payment alone.
     pub(super) fn payment(&self, status: PaymentStatus) -> Decision {
         let mut draft = Draft::new(self);
         draft.set_payment(status);
         draft.decision()
     }
 
-    fn booking_as(
+    /// The gateway waits for the payer.
+    pub(super) fn asks_payer(&self) -> Decision {
+        let mut draft = Draft::new(self);
+        let waits_for = WaitsFor::Payer;
+        draft.change_payment(Payment { waits_for, ..self.payment_as(self.payment.status) });
+        draft.decision()
+    }
+
+    /// The attempt ends without money; the order stays held, and may be paid by a further attempt.
+    pub(super) fn attempt_ended(&self, status: PaymentStatus) -> Decision {
+        let mut draft = Draft::new(self);
+        draft.set_payment(status);
+        let attempt = self.payment.attempt + 1;
+        draft.add_payment(Payment {
+            reference: PaymentReference::of_attempt(self.payment.order, attempt),
+            attempt,
+            method: PaymentMethod::unchosen(),
+            status: PaymentStatus::Requested,
+            waits_for: WaitsFor::Method,
+            notes: None,
+            created_at: self.now,
+            updated_at: self.now,
+            version: 1,
+            ..self.payment.clone()
+        });
+        draft.decision()
+    }
+
+    /// How the payment of an order that ends unpaid ends: reversed at once if the gateway never knew it.
+    pub(super) fn unpaid(&self) -> PaymentStatus {
+        if self.payment.is_unasked() {
+            PaymentStatus::Reversed
+        } else {
+            PaymentStatus::ReversalRequested
+        }
+    }
+
+    /// The payment with another status.
+    pub(super) fn payment_as(&self, status: PaymentStatus) -> Payment {
+        let version = self.payment.version + 1;
+        let is_open = status == PaymentStatus::Requested;
+        let waits_for = if is_open { self.payment.waits_for } else { WaitsFor::default() };
+        Payment { status, waits_for, updated_at: self.now, version, ..self.payment.clone() }
+    }
+
+    pub(super) fn booking_as(
         &self,
         booking: &Booking,
         status: BookingStatus,
@@ -239,8 +302,8 @@ fn price_of(booking: &Booking, seats: SeatCount) -> Money {
     booking.seat_price().times(seats).unwrap_or(booking.booking_price)
 }
 
-/// The changes of an ending, as they are put together.
-struct Draft<'e, 'a> {
+/// The changes of an order, as they are put together.
+pub(super) struct Draft<'e, 'a> {
     end: &'e Ending<'a>,
     order: Order,
     changes: Changes,
@@ -281,27 +344,52 @@ impl<'e, 'a> Draft<'e, 'a> {
             AirlineEvent::BookingEnded(after.clone())
         };
         self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
+        self.change_booking(booking, after);
+        self.changes.flights.push(Change { was: flight.clone(), after: moved });
+        Ok(())
+    }
+
+    /// Adds a booking's change alone.
+    pub(super) fn change_booking(&mut self, booking: &Booking, after: Booking) {
         for changed in self.order.bookings.iter_mut().filter(|b| b.id == after.id) {
             *changed = after.clone();
         }
         let was = Some(Seen { status: booking.status, version: booking.version });
         self.changes.bookings.push(Change { was, after });
-        self.changes.flights.push(Change { was: flight.clone(), after: moved });
-        Ok(())
     }
 
     /// Sets the payment's status; a reversal is asked for.
     fn set_payment(&mut self, status: PaymentStatus) {
-        let was = self.end.payment;
-        let after =
-            Payment { status, updated_at: self.end.now, version: was.version + 1, ..was.clone() };
+        let after = self.end.payment_as(status);
         if status == PaymentStatus::ReversalRequested {
             let event = request(self.end.first(), &after, PaymentAction::Reverse, self.end.now);
             self.changes.events.push(event);
         }
-        self.order.payment = after.clone();
+        self.change_payment(after);
+    }
+
+    /// Adds the payment's change.
+    pub(super) fn change_payment(&mut self, after: Payment) {
+        let was = self.end.payment;
         let was = Some(Seen { status: was.status, version: was.version });
-        self.changes.payment = Some(Change { was, after });
+        self.push_payment(was, after);
+    }
+
+    /// Adds a further attempt.
+    fn add_payment(&mut self, payment: Payment) {
+        self.push_payment(None, payment);
+    }
+
+    fn push_payment(&mut self, was: Option<Seen<PaymentStatus>>, after: Payment) {
+        if after.attempt >= self.order.payment.attempt {
+            self.order.payment = after.clone();
+        }
+        self.changes.payments.push(Change { was, after });
+    }
+
+    /// Adds an event.
+    pub(super) fn publish(&mut self, event: Event) {
+        self.changes.events.push(event);
     }
 
     /// Adds a refund, and asks for it.
@@ -311,7 +399,7 @@ impl<'e, 'a> Draft<'e, 'a> {
         self.changes.refunds.push(Change { was: None, after: refund });
     }
 
-    fn decision(self) -> Decision {
+    pub(super) fn decision(self) -> Decision {
         let outcome = Ok(Outcome::Order { order: self.order, replayed: false });
         Decision { outcome, changes: self.changes }
     }

@@ -4,8 +4,8 @@ use super::payment_request::request;
 use super::{Decision, Outcome};
 use crate::domain::{
     Booking, BookingId, BookingStatus, Flight, FlightId, FlightIds, Invalid, Money, Order,
-    Passenger, Payment, PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, Places,
-    SeatCount, Timestamp, UserId,
+    Passenger, Payment, PaymentAction, PaymentKind, PaymentMethod, PaymentReference, PaymentStatus,
+    Places, SeatCount, Timestamp, UserId, WaitsFor,
 };
 use crate::rules::{
     Change, Changes, Claim, IdempotencyKey, IdempotencyRecord, Policy, Refusal, RequestKey,
@@ -30,8 +30,8 @@ pub struct Hold {
     pub seats: SeatCount,
     /// The passengers.
     pub passengers: Arc<[Passenger]>,
-    /// How the order is paid.
-    pub method: PaymentMethod,
+    /// How the order is paid at once; `None`: it is paid later.
+    pub method: Option<PaymentMethod>,
     /// The caller's idempotency key for a booking, if it sent one.
     pub idempotency: Option<IdempotencyKey>,
     /// The caller's idempotency key for an itinerary, if it sent one.
@@ -83,10 +83,14 @@ pub(super) fn decide(
         .map(|s| state.flights.get(&s.flight_id).ok_or(Refusal::FlightNotFound(s.flight_id)))
         .collect::<Result<SmallVec<[&Flight; 1]>, Refusal>>()?;
     check_connections(&flights, policy)?;
+    let hold_expires_at = match &hold.method {
+        Some(_) => now + policy.hold_for,
+        None => policy.pay_by(now, flights[0]),
+    };
     let mut changes = Changes { pending_max: hold.pending_max, ..Changes::default() };
     for (at, flight) in flights.iter().enumerate() {
         check(state, hold, flight, now, policy)?;
-        let booking = booking_of(hold, at, flight, now, policy)?;
+        let booking = booking_of(hold, at, flight, (now, hold_expires_at))?;
         changes.bookings.push(Change { was: None, after: booking });
         if planted!(partial_hold) && at > 0 {
             continue;
@@ -96,7 +100,9 @@ pub(super) fn decide(
     }
     let payment = payment_of(&changes, hold, flights[0])?;
     let first = &changes.bookings[0].after;
-    changes.events.push(request(first, &payment, PaymentAction::Capture, now));
+    if payment.kind == PaymentKind::Now {
+        changes.events.push(request(first, &payment, PaymentAction::Capture, now));
+    }
     changes.idempotency = hold.idempotency.as_ref().map(|key| IdempotencyRecord {
         user_id: hold.user_id,
         key: key.key.clone(),
@@ -111,7 +117,7 @@ pub(super) fn decide(
     });
     let bookings = changes.bookings.iter().map(|change| change.after.clone()).collect();
     let order = Order { bookings, payment: payment.clone() };
-    changes.payment = Some(Change { was: None, after: payment });
+    changes.payments.push(Change { was: None, after: payment });
     Ok(Decision { outcome: Ok(Outcome::Order { order, replayed: false }), changes })
 }
 
@@ -180,13 +186,12 @@ fn check(
     Ok(())
 }
 
-/// The new booking of a segment, at the flight's price of now.
+/// The new booking of a segment, at the flight's price of now; with the time and the end of the hold.
 fn booking_of(
     hold: &Hold,
     at: usize,
     flight: &Flight,
-    now: Timestamp,
-    policy: &Policy,
+    (now, hold_expires_at): (Timestamp, Timestamp),
 ) -> Result<Booking, Refusal> {
     let too_dear = || too_dear(flight);
     Ok(Booking {
@@ -204,7 +209,8 @@ fn booking_of(
         seats_booked: hold.seats,
         cancelled: Places::new(),
         passengers: Some(hold.passengers.clone()),
-        hold_expires_at: now + policy.hold_for,
+        hold_expires_at,
+        extended: false,
         created_at: now,
         updated_at: now,
         version: 1,
@@ -221,8 +227,13 @@ fn payment_of(changes: &Changes, hold: &Hold, first: &Flight) -> Result<Payment,
         reference: hold.reference,
         amount,
         currency: first.currency,
-        method: hold.method.clone(),
+        order: hold.reference,
+        attempt: 1,
+        kind: if hold.method.is_some() { PaymentKind::Now } else { PaymentKind::Later },
+        method: hold.method.clone().unwrap_or_else(PaymentMethod::unchosen),
         status: PaymentStatus::Requested,
+        waits_for: if hold.method.is_some() { WaitsFor::Gateway } else { WaitsFor::Method },
+        notes: None,
         created_at,
         updated_at: created_at,
         traceparent: None,

@@ -3,7 +3,9 @@
 mod cancel;
 mod ending;
 mod expire;
+mod extend;
 mod hold;
+mod pay;
 mod payment_request;
 mod put_flight;
 mod release;
@@ -13,7 +15,9 @@ use super::{Changes, Policy, Refusal, State};
 use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
 
 pub use cancel::{Cancel, CancelledBy, OrderPart, Segments};
+pub use extend::Extend;
 pub use hold::{HeldSegment, Hold};
+pub use pay::Pay;
 pub use payment_request::{refund_request, request};
 pub use put_flight::{ExpectedVersion, PutFlight};
 pub use settle::Settle;
@@ -23,6 +27,10 @@ pub use settle::Settle;
 pub enum Command {
     /// Holds seats for a party until it has paid.
     Hold(Hold),
+    /// Begins an attempt to pay an order that was held to be paid later.
+    Pay(Pay),
+    /// Lengthens such a hold.
+    Extend(Extend),
     /// Applies what the gateway did with a payment.
     Settle(Settle),
     /// Ends a hold whose time is up.
@@ -40,6 +48,8 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Hold(_) => "booking.hold",
+            Self::Pay(_) => "booking.pay",
+            Self::Extend(_) => "booking.extend",
             Self::Settle(_) => "booking.settle",
             Self::Expire(_) => "booking.expire",
             Self::Cancel(_) => "booking.cancel",
@@ -83,6 +93,8 @@ impl Decision {
 pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy) -> Decision {
     let decided = match command {
         Command::Hold(hold) => hold::decide(state, hold, now, policy),
+        Command::Pay(pay) => pay::decide(state, pay, now),
+        Command::Extend(extend) => extend::decide(state, extend, now, policy),
         Command::Settle(settle) => settle::decide(state, settle, now),
         Command::Expire(reference) => expire::decide(state, *reference, now),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now, policy),

@@ -3,8 +3,8 @@
 use super::ending::Ending;
 use super::{Decision, Outcome};
 use crate::domain::{
-    BookingId, BookingStatus, FailureReason, Money, PaymentOutcome, PaymentReference,
-    PaymentStatus, Refund, RefundId, RefundStatus, Timestamp,
+    BookingId, BookingStatus, FailureReason, Money, PaymentKind, PaymentOutcome, PaymentReference,
+    PaymentStatus, Refund, RefundId, RefundStatus, Timestamp, WaitsFor,
 };
 use crate::rules::{Change, Changes, Refusal, State};
 
@@ -26,7 +26,7 @@ pub struct Settle {
 
 /// Completes, fails or cancels the order, or moves the payment of one that has ended, or ends a refund.
 pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<Decision, Refusal> {
-    use BookingStatus::{Cancelled, Completed, Failed, Pending};
+    use BookingStatus::{Cancelled, Completed, Pending};
     use PaymentStatus::{Captured, Declined, Requested, ReversalRequested, Reversed};
 
     let end = Ending::of_payment(state, settle.reference, now)?;
@@ -44,11 +44,26 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
             stated: settle.amount,
         });
     }
+    // The gateway does not know it yet.
+    if payment.is_unasked() {
+        return Ok(end.unchanged());
+    }
+    let may_be_paid_again = payment.kind == PaymentKind::Later;
     match (end.status(), payment.status, settle.outcome) {
         (Pending, Requested, PaymentOutcome::Completed) => end.completed(),
         (Completed, _, PaymentOutcome::Completed) if planted!(settled_twice) => end.completed(),
         (Cancelled, _, PaymentOutcome::Completed) if planted!(cancelled_booking_is_sold) => {
             end.completed()
+        }
+        (Pending, Requested, PaymentOutcome::ActionRequired) => Ok(match payment.waits_for {
+            WaitsFor::Gateway => end.asks_payer(),
+            WaitsFor::Method | WaitsFor::Payer => end.unchanged(),
+        }),
+        (Pending, Requested, PaymentOutcome::Failed) if may_be_paid_again => {
+            Ok(end.attempt_ended(Declined))
+        }
+        (Pending, Requested, PaymentOutcome::Reversed) if may_be_paid_again => {
+            Ok(end.attempt_ended(Reversed))
         }
         (Pending, Requested, PaymentOutcome::Failed) => {
             end.failed(FailureReason::PaymentDeclined, Declined)
@@ -58,13 +73,9 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
         }
         // The gateway reversed the payment unasked, so the seats go back too.
         (Completed, Captured, PaymentOutcome::Reversed) => end.cancelled(Reversed),
-        (Failed | Cancelled, ReversalRequested, PaymentOutcome::Reversed) => {
-            Ok(end.payment(Reversed))
-        }
-        // A late capture of a declined payment: the money goes back, the order stays ended.
-        (Failed | Cancelled, Declined, PaymentOutcome::Completed) => {
-            Ok(end.payment(ReversalRequested))
-        }
+        (_, ReversalRequested, PaymentOutcome::Reversed) => Ok(end.payment(Reversed)),
+        // A late capture of a declined payment: its money goes back, the order stays as it is.
+        (_, Declined, PaymentOutcome::Completed) => Ok(end.payment(ReversalRequested)),
         // A repeat, or a message older than the recorded state.
         _ => Ok(end.unchanged()),
     }

@@ -48,7 +48,7 @@ macro_rules! booking_columns {
             ", ",
             $crate::store::postgres::columns::money_column!("booking_taxes"),
             ", coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
-             cancelled_passengers, version, seats_booked, ",
+             cancelled_passengers, extended, version, seats_booked, ",
             $metadata,
             "::text AS booking_metadata, ",
             $crate::store::postgres::columns::instant_column!("hold_expires_at"),
@@ -67,7 +67,8 @@ macro_rules! payment_columns {
         concat!(
             "reference, ",
             $crate::store::postgres::columns::money_column!("amount"),
-            ", currency, method, status, ",
+            ", currency, coalesce(order_reference, reference) AS order_reference, attempt::int AS attempt, kind, \
+             method, status, waits_for, return_url, next_action, decline_reason, ",
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at"),

@@ -2,12 +2,13 @@
 
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, Money, OrderRecord, PaymentMethod,
-    PaymentReference, PaymentStatus, RefundId, RefundStatus, Timestamp, UserId,
+    PaymentReference, PaymentStatus, RefundId, RefundStatus, Timestamp, UserId, WaitsFor,
 };
 use crate::store::StoreError;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 
 /// Reads bookings and payments.
 #[async_trait]
@@ -60,6 +61,10 @@ pub struct PaymentAsked {
     pub method: PaymentMethod,
     /// Its present status.
     pub status: PaymentStatus,
+    /// What it waits for while it is requested.
+    pub waits_for: WaitsFor,
+    /// Where the payer goes after an action at the gateway.
+    pub return_url: Option<Arc<str>>,
     /// When the booking's hold ends.
     pub hold_expires_at: Timestamp,
 }

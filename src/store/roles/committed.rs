@@ -39,7 +39,7 @@ fn is_taken(command: &Changes, stale: &Stale) -> bool {
         booking.was.is_none() && stale.bookings.contains(&booking.after.id)
     };
     command.bookings.iter().any(is_number_taken)
-        || command.payment.as_ref().is_some_and(|payment| {
+        || command.payments.iter().any(|payment| {
             payment.was.is_none() && stale.payments.contains(&payment.after.reference)
         })
 }

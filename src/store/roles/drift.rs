@@ -47,20 +47,34 @@ pub struct PaymentsCompared {
     pub also: Vec<BookingId>,
 }
 
+/// The payment that decides about a booking: its order's captured one, else the open one, else any; and its entry in
+/// the simulated gateway's books.
+macro_rules! deciding_payment {
+    () => {
+        " LEFT JOIN payments AS p ON p.reference = (
+               SELECT q.reference FROM payments AS q
+                WHERE q.reference = b.payment_reference_id
+                   OR (q.order_reference = b.payment_reference_id AND q.order_reference IS NOT NULL)
+                ORDER BY CASE q.status WHEN 'captured' THEN 0 WHEN 'requested' THEN 1 ELSE 2 END LIMIT 1)
+          LEFT JOIN gateway_ledger AS g ON g.reference = p.reference"
+    };
+}
+pub(in crate::store) use deciding_payment;
+
 /// Whether a booking is pending exactly if its payment is requested, its captured payment is the price of what
 /// it sold and its refunds, no other payment has a completed booking, and the simulated gateway has captured
-/// that amount and made the refunds that are done. An empty ledger is ignored: then another provider takes the
-/// payments.
+/// that amount and made the refunds that are done. Payments of another gateway are not in its books, and an empty
+/// ledger is ignored.
 macro_rules! agrees {
     () => {
         "((b.status = 'pending') = (coalesce(p.status, '') = 'requested')
           AND CASE WHEN coalesce(p.status, '') <> 'captured' THEN b.status <> 'completed'
                ELSE b.status <> 'failed' AND p.amount =
                     (SELECT coalesce(sum(o.booking_price), 0) FROM bookings AS o
-                      WHERE o.payment_reference_id = p.reference AND o.status = 'completed')
+                      WHERE o.payment_reference_id = b.payment_reference_id AND o.status = 'completed')
                   + (SELECT coalesce(sum(r.amount), 0) FROM refunds AS r
                       WHERE r.payment_reference_id = p.reference) END
-          AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted'
+          AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted' OR p.gateway IS NOT NULL
                OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount
                    AND NOT EXISTS (
                        SELECT 1 FROM refunds AS r LEFT JOIN gateway_refunds AS m ON m.id = r.id

@@ -31,7 +31,7 @@ pub trait Maintenance: Leases {
         limit: usize,
     ) -> Result<Vec<(FlightId, BookingId)>, StoreError>;
 
-    /// Payments still `requested` or `reversal_requested` that last changed before `before`, each with
+    /// Payments still `requested` or `reversal_requested`, not waiting for a method, that last changed before `before`, each with
     /// its booking, oldest first: a page of at most `limit` rows after `after`.
     async fn unanswered_payments(
         &self,
@@ -115,16 +115,16 @@ impl Position {
     }
 }
 
-/// Each payment with the first booking that it pays. Payments without a booking are left out.
+/// Each payment with the first booking of its order. Payments without a booking are left out.
 pub(in crate::store) fn paired(
     payments: Vec<Payment>,
     bookings: Vec<Booking>,
 ) -> Vec<(Payment, Booking)> {
     let first = bookings.into_iter().filter(|booking| booking.segment == 1);
-    let mut by_payment: HashMap<PaymentReference, Booking> =
+    let by_order: HashMap<PaymentReference, Booking> =
         first.map(|booking| (booking.payment_reference, booking)).collect();
     let pair =
-        |payment: Payment| by_payment.remove(&payment.reference).map(|booking| (payment, booking));
+        |payment: Payment| by_order.get(&payment.order).map(|booking| (payment, booking.clone()));
     payments.into_iter().filter_map(pair).collect()
 }
 

@@ -52,7 +52,7 @@ pub(in crate::store) fn due(
     let payments: HashMap<_, _> = payments.into_iter().map(|p| (p.reference, p)).collect();
     let due = |refund: Refund| {
         let payment = payments.get(&refund.payment)?.clone();
-        let order_id = *orders.get(&refund.payment)?;
+        let order_id = *orders.get(&payment.order)?;
         Some(RefundDue { refund, payment, order_id })
     };
     Ok(refunds.into_iter().filter_map(due).collect())

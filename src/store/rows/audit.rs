@@ -58,7 +58,7 @@ pub(in crate::store) const RULES: &[Rule] = &[
                    LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
                                 FROM bookings WHERE status = 'completed'
                                GROUP BY payment_reference_id) AS b
-                     ON b.payment_reference_id = p.reference
+                     ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
                    LEFT JOIN (SELECT payment_reference_id, sum(amount) AS amount
                                 FROM refunds GROUP BY payment_reference_id) AS r
                      ON r.payment_reference_id = p.reference
@@ -72,16 +72,19 @@ pub(in crate::store) const RULES: &[Rule] = &[
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
                                 FROM bookings GROUP BY payment_reference_id) AS b
-                     ON b.payment_reference_id = p.reference
+                     ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
                   WHERE p.status <> 'captured' AND p.amount IS DISTINCT FROM b.price
-                    AND NOT (p.status = 'reversed' AND
-                             EXISTS (SELECT 1 FROM refunds AS r
-                                      WHERE r.payment_reference_id = p.reference))",
+                    AND NOT EXISTS (
+                        SELECT 1 FROM refunds AS r
+                          JOIN payments AS q ON q.reference = r.payment_reference_id
+                         WHERE coalesce(q.order_reference, q.reference)
+                               = coalesce(p.order_reference, p.reference)
+                           AND (p.status = 'reversed' OR q.reference <> p.reference))",
     },
     Rule {
         invariant: "I4",
-        rule: "a payment pays each segment of one order, and no other booking",
-        checked: "SELECT count(*) FROM payments",
+        rule: "an order's first payment is for each of its segments, and for no other booking",
+        checked: "SELECT count(*) FROM payments WHERE order_reference IS NULL",
         // The database keeps a payment from paying a segment twice.
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN (SELECT payment_reference_id, count(*) AS bookings,
@@ -92,8 +95,27 @@ pub(in crate::store) const RULES: &[Rule] = &[
                                          AS is_one_order
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = p.reference
-                  WHERE (b.bookings = b.fewest AND b.fewest = b.most AND b.first = 1
+                  WHERE p.order_reference IS NULL
+                    AND (b.bookings = b.fewest AND b.fewest = b.most AND b.first = 1
                          AND b.last = b.most AND b.is_one_user AND b.is_one_order) IS NOT TRUE",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a further attempt pays the order of a first one that is paid later",
+        checked: "SELECT count(*) FROM payments WHERE order_reference IS NOT NULL",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN payments AS f ON f.reference = p.order_reference
+                  WHERE p.order_reference IS NOT NULL
+                    AND (f.attempt = 1 AND f.kind = 'later' AND p.kind = 'later' AND f.currency = p.currency
+                         AND p.attempt > 1) IS NOT TRUE",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "an order has one open or captured payment at most",
+        checked: "SELECT count(*) FROM payments WHERE status IN ('requested', 'captured')",
+        broken: "SELECT 'payment ' || min(p.reference) FROM payments AS p
+                  WHERE p.status IN ('requested', 'captured')
+                  GROUP BY coalesce(p.order_reference, p.reference) HAVING count(*) > 1",
     },
     Rule {
         invariant: "I4",
@@ -102,6 +124,9 @@ pub(in crate::store) const RULES: &[Rule] = &[
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    JOIN bookings AS b ON b.payment_reference_id = p.reference
                   WHERE p.status <> 'captured'
+                    AND NOT EXISTS (SELECT 1 FROM payments AS q
+                                     WHERE q.order_reference = p.reference
+                                       AND q.status = 'captured')
                   GROUP BY p.reference HAVING min(b.status) <> max(b.status)",
     },
     Rule {
@@ -112,33 +137,42 @@ pub(in crate::store) const RULES: &[Rule] = &[
                    LEFT JOIN payments AS p ON p.reference = r.payment_reference_id
                    LEFT JOIN bookings AS b ON b.id = r.booking_id
                   WHERE coalesce(p.status, '') NOT IN ('captured', 'reversed')
-                     OR b.payment_reference_id IS DISTINCT FROM r.payment_reference_id",
+                     OR b.payment_reference_id
+                        IS DISTINCT FROM coalesce(p.order_reference, p.reference)",
     },
     Rule {
         invariant: "I4",
         rule: "the payment of a completed booking is captured, that of a failed one is not",
         checked: "SELECT count(*) FROM bookings WHERE status IN ('completed', 'failed')",
         broken: "SELECT 'booking ' || b.id FROM bookings AS b
-                   LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
                   WHERE b.status IN ('completed', 'failed')
-                    AND (b.status = 'completed') IS DISTINCT FROM (coalesce(p.status, '') = 'captured')",
+                    AND (b.status = 'completed') IS DISTINCT FROM EXISTS (
+                        SELECT 1 FROM payments AS p
+                         WHERE p.status = 'captured'
+                           AND (p.reference = b.payment_reference_id
+                                OR p.order_reference = b.payment_reference_id
+                                   AND p.order_reference IS NOT NULL))",
     },
     Rule {
         invariant: "I4",
-        rule: "a booking is pending if and only if its payment is requested",
+        rule: "a booking is pending if and only if a payment of its order is requested",
         checked: "SELECT count(*) FROM bookings",
         broken: "SELECT 'booking ' || b.id FROM bookings AS b
-                   LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-                  WHERE (b.status = 'pending') IS DISTINCT FROM (coalesce(p.status, '') = 'requested')",
+                  WHERE (b.status = 'pending') IS DISTINCT FROM EXISTS (
+                        SELECT 1 FROM payments AS p
+                         WHERE p.status = 'requested'
+                           AND (p.reference = b.payment_reference_id
+                                OR p.order_reference = b.payment_reference_id
+                                   AND p.order_reference IS NOT NULL))",
     },
     Rule {
         invariant: "I4",
         rule: "the gateway has captured what we call captured, for the same amount",
         checked: "SELECT count(*) FROM payments
-                   WHERE status = 'captured' AND method <> 'adopted'",
+                   WHERE status = 'captured' AND method <> 'adopted' AND gateway IS NULL",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
                    LEFT JOIN gateway_ledger AS g ON g.reference = p.reference
-                  WHERE p.status = 'captured' AND p.method <> 'adopted'
+                  WHERE p.status = 'captured' AND p.method <> 'adopted' AND p.gateway IS NULL
                     AND (g.state IS DISTINCT FROM 'captured' OR g.amount IS DISTINCT FROM p.amount)",
     },
     Rule {
@@ -156,6 +190,7 @@ pub(in crate::store) const RULES: &[Rule] = &[
         rule: "the gateway has made what we call refunded, for the same amount",
         checked: "SELECT count(*) FROM refunds WHERE status = 'done'",
         broken: "SELECT 'refund ' || r.id FROM refunds AS r
+                   JOIN payments AS p ON p.reference = r.payment_reference_id AND p.gateway IS NULL
                    LEFT JOIN gateway_refunds AS g ON g.id = r.id
                   WHERE r.status = 'done'
                     AND (g.amount IS DISTINCT FROM r.amount

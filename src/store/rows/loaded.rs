@@ -72,12 +72,13 @@ impl<'u> Loading<'u> {
         D: sqlx::Row,
         PaymentRow: sqlx::FromRow<'r, D>,
         usize: sqlx::ColumnIndex<D>,
+        &'static str: sqlx::ColumnIndex<D>,
         i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
         String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
     {
         for row in rows {
-            if let Some(payment) = self.read::<PaymentRow, Payment, D>(row, payment_names) {
-                self.state.payments.insert(payment.reference, payment);
+            if let Some(payment) = self.read::<PaymentRow, Payment, D>(row, names_of_payment) {
+                self.state.add_payment(payment);
             }
         }
     }
@@ -182,14 +183,18 @@ where
     number.into_iter().chain(payment).collect()
 }
 
-fn payment_names<'r, D>(row: &'r D) -> Vec<RowName>
+/// Its own name, and that of its order's first payment: without one attempt the others can't be judged.
+fn names_of_payment<'r, D>(row: &'r D) -> Vec<RowName>
 where
     D: sqlx::Row,
     usize: sqlx::ColumnIndex<D>,
+    &'static str: sqlx::ColumnIndex<D>,
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
-    let name = row.try_get(0).ok().and_then(|text: String| name_of_payment(&text));
-    name.into_iter().collect()
+    let own = row.try_get(0).ok();
+    let order = row.try_get("order_reference").ok();
+    let names = [own, order].into_iter().flatten();
+    names.filter_map(|text: String| name_of_payment(&text)).collect()
 }
 
 fn refund_names<'r, D>(row: &'r D) -> Vec<RowName>

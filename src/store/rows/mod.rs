@@ -13,8 +13,8 @@ pub(in crate::store) mod unreadable;
 
 use crate::domain::{
     Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Passenger,
-    PassengerStatus, Payment, PaymentMethod, PaymentReference, Places, Timestamp, UserId,
-    stored_flight_number,
+    PassengerStatus, Payment, PaymentMethod, PaymentNotes, PaymentReference, Places, Timestamp,
+    UserId, WaitsFor, stored_flight_number,
 };
 use crate::store::{PaymentAsked, Position, StoreError};
 use std::collections::HashMap;
@@ -145,6 +145,7 @@ row! {
         segment: i32,
         segments: i32,
         cancelled_passengers: Option<String>,
+        extended: bool,
         version: i64,
         seats_booked: i32,
         booking_metadata: Option<String>,
@@ -187,6 +188,7 @@ impl TryFrom<BookingRow> for Booking {
             seats_booked: row.seats_booked,
             passengers: passengers.transpose()?.map(|all| with_status(all, &cancelled)),
             cancelled,
+            extended: row.extended,
             hold_expires_at: cell.read("hold_expires_at", instant(row.hold_expires_at))?,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
@@ -217,8 +219,15 @@ row! {
         reference: String,
         amount: i64,
         currency: String,
+        order_reference: String,
+        attempt: i32,
+        kind: String,
         method: String,
         status: String,
+        waits_for: Option<String>,
+        return_url: Option<String>,
+        next_action: Option<String>,
+        decline_reason: Option<String>,
         created_at: i64,
         updated_at: i64,
         traceparent: Option<String>,
@@ -232,18 +241,36 @@ impl TryFrom<PaymentRow> for Payment {
     fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
         let cell = Cell { table: PaymentRow::TABLE, row: row.reference.clone() };
         let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
+        let next_action =
+            row.next_action.map(|json| cell.read("next_action", serde_json::from_str(&json).ok()));
         Ok(Self {
             reference: cell.read("reference", row.reference.parse().ok())?,
+            order: cell.read("order_reference", row.order_reference.parse().ok())?,
+            attempt: row.attempt,
+            kind: cell.read("kind", row.kind.parse().ok())?,
             amount: Money::from_stored(row.amount, currency.decimals()),
             currency,
             method: cell.read("method", PaymentMethod::new(&row.method))?,
             status: cell.read("status", row.status.parse().ok())?,
+            waits_for: waits_for(&cell, row.waits_for)?,
+            notes: PaymentNotes {
+                return_url: row.return_url.map(Into::into),
+                next_action: next_action.transpose()?,
+                decline_reason: row.decline_reason.map(Into::into),
+            }
+            .boxed(),
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
             traceparent: row.traceparent.map(Into::into),
             version: row.version,
         })
     }
+}
+
+/// What a payment waits for, of its stored word.
+fn waits_for(cell: &Cell, stored: Option<String>) -> Result<WaitsFor, StoreError> {
+    let read = |word: String| cell.read("waits_for", word.parse().ok());
+    Ok(stored.map(read).transpose()?.unwrap_or_default())
 }
 
 /// A row's position in the order of last changes. `key`: the column of its payment reference or id.
@@ -266,8 +293,18 @@ pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreE
     cell.read("reference", text.parse().ok())
 }
 
-/// Reference, amount, currency, method, status, and the end of the hold.
-pub(in crate::store) type PaymentAskedRow = (String, i64, String, String, String, Option<i64>);
+row! {
+    struct PaymentAskedRow of "payments" {
+        reference: String,
+        amount: i64,
+        currency: String,
+        method: String,
+        status: String,
+        waits_for: Option<String>,
+        return_url: Option<String>,
+        hold_expires_at: Option<i64>,
+    }
+}
 
 /// The payments of rows. Unreadable rows are left out.
 pub(in crate::store) fn payments_asked(
@@ -277,19 +314,19 @@ pub(in crate::store) fn payments_asked(
     rows.into_iter().filter_map(|row| unreadable.leave_out(payment_asked(row))).collect()
 }
 
-fn payment_asked(
-    (text, amount, currency, method, status, hold_expires_at): PaymentAskedRow,
-) -> Result<(PaymentReference, PaymentAsked), StoreError> {
-    let cell = Cell { table: "payments", row: text.clone() };
-    let currency: Currency = cell.read("currency", currency.parse().ok())?;
+fn payment_asked(row: PaymentAskedRow) -> Result<(PaymentReference, PaymentAsked), StoreError> {
+    let cell = Cell { table: PaymentAskedRow::TABLE, row: row.reference.clone() };
+    let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
     let payment = PaymentAsked {
-        amount: Money::from_stored(amount, currency.decimals()),
+        amount: Money::from_stored(row.amount, currency.decimals()),
         currency,
-        method: cell.read("method", PaymentMethod::new(&method))?,
-        status: cell.read("status", status.parse().ok())?,
-        hold_expires_at: cell.read("hold_expires_at", hold_expires_at.and_then(instant))?,
+        method: cell.read("method", PaymentMethod::new(&row.method))?,
+        status: cell.read("status", row.status.parse().ok())?,
+        waits_for: waits_for(&cell, row.waits_for)?,
+        return_url: row.return_url.map(Into::into),
+        hold_expires_at: cell.read("hold_expires_at", row.hold_expires_at.and_then(instant))?,
     };
-    Ok((reference(&text)?, payment))
+    Ok((reference(&row.reference)?, payment))
 }
 
 /// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an

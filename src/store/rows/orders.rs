@@ -4,11 +4,12 @@ use super::refunds::RefundRow;
 use super::{BookingRow, PaymentRow, read};
 use crate::domain::{Booking, Order, OrderRecord, Payment, Refund};
 use crate::store::StoreError;
+use smallvec::SmallVec;
 
-/// The order of these bookings, their payment and its refunds; `None` without bookings or a payment.
+/// The order of these bookings, its payments by attempt and their refunds; `None` without bookings or a payment.
 pub(in crate::store) fn order_record<'r, D>(
     bookings: &'r [D],
-    payment: Option<&'r D>,
+    payments: &'r [D],
     refunds: &'r [D],
 ) -> Result<Option<OrderRecord>, StoreError>
 where
@@ -20,10 +21,11 @@ where
     i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
-    let Some(payment) = payment else { return Ok(None) };
     let bookings = bookings.iter().map(read::<BookingRow, Booking, D>).collect::<Result<_, _>>()?;
-    let order = Order::of(bookings, read::<PaymentRow, Payment, D>(payment)?);
-    let Some(order) = order else { return Ok(None) };
+    let payments = payments.iter().map(read::<PaymentRow, Payment, D>);
+    let mut payments = payments.collect::<Result<SmallVec<[Payment; 1]>, _>>()?;
+    let Some(last) = payments.pop() else { return Ok(None) };
+    let Some(order) = Order::of(bookings, last) else { return Ok(None) };
     let refunds = refunds.iter().map(read::<RefundRow, Refund, D>).collect::<Result<_, _>>()?;
-    Ok(Some(OrderRecord { order, refunds }))
+    Ok(Some(OrderRecord { order, earlier: payments, refunds }))
 }

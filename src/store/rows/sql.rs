@@ -56,13 +56,17 @@ macro_rules! bookings_of_order {
     };
 }
 
-/// The payment of the order of a booking.
-macro_rules! payment_of_order {
+/// The payments of the order of a booking, the first attempt first.
+macro_rules! payments_of_order {
     ($columns:expr) => {
         concat!(
             "SELECT ",
             $columns,
-            " FROM payments WHERE reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)"
+            " FROM payments
+               WHERE reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                  OR (order_reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                      AND order_reference IS NOT NULL)
+               ORDER BY attempt"
         )
     };
 }
@@ -80,17 +84,29 @@ macro_rules! refunds_of_order {
             " FROM (
                 SELECT id, payment_reference_id, booking_id, amount, reason, status, gateway_reference,
                        attempts, created_at, updated_at
-                  FROM refunds WHERE payment_reference_id =
-                       (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                  FROM refunds WHERE payment_reference_id IN
+                       (SELECT payment_reference_id FROM bookings WHERE id = $1
+                         UNION ALL
+                        SELECT reference FROM payments
+                         WHERE order_reference =
+                               (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                           AND order_reference IS NOT NULL)
                 UNION ALL
                 SELECT 'REF-' || substr(p.reference, 5), p.reference, b.id, p.amount,
-                       CASE b.status WHEN 'failed' THEN 'late_capture' ELSE 'traveller' END, 'done',
+                       CASE WHEN b.status = 'failed' OR p.kind = 'later' THEN 'late_capture'
+                            ELSE 'traveller' END, 'done',
                        NULL, 1, p.updated_at, p.updated_at
                   FROM payments AS p
                   JOIN gateway_ledger AS g ON g.reference = p.reference AND g.state = 'refunded'
-                  JOIN bookings AS b ON b.payment_reference_id = p.reference AND b.segment = 1
-                 WHERE p.status = 'reversed' AND p.reference =
-                       (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                  JOIN bookings AS b ON b.segment = 1
+                   AND b.payment_reference_id = coalesce(p.order_reference, p.reference)
+                 WHERE p.status = 'reversed' AND p.reference IN
+                       (SELECT payment_reference_id FROM bookings WHERE id = $1
+                         UNION ALL
+                        SELECT reference FROM payments
+                         WHERE order_reference =
+                               (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                           AND order_reference IS NOT NULL)
                    AND NOT EXISTS (SELECT 1 FROM refunds AS r
                                     WHERE r.payment_reference_id = p.reference)) AS refunds
                ORDER BY refunds.created_at, refunds.booking_id, refunds.id"
@@ -112,6 +128,6 @@ macro_rules! bookings_of_user {
 }
 
 pub(in crate::store) use {
-    booking_by_id, bookings_of_order, bookings_of_user, flight_by_id, payment_of_order,
+    booking_by_id, bookings_of_order, bookings_of_user, flight_by_id, payments_of_order,
     refunds_of_order,
 };

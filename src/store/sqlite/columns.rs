@@ -18,7 +18,7 @@ macro_rules! booking_columns {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
              booking_taxes, coalesce(order_id, id) AS order_id, segment, segments, \
-             cancelled_passengers, version, seats_booked, ",
+             cancelled_passengers, extended, version, seats_booked, ",
             $metadata,
             " AS booking_metadata, hold_expires_at, created_at, updated_at, \
              (SELECT decimals FROM money_unit) AS decimals"
@@ -29,7 +29,9 @@ macro_rules! booking_columns {
 /// The columns of a payment's row.
 macro_rules! payment_columns {
     () => {
-        "reference, amount, currency, method, status, created_at, updated_at, traceparent, version"
+        "reference, amount, currency, coalesce(order_reference, reference) AS order_reference, attempt, kind, \
+         method, status, waits_for, return_url, next_action, decline_reason, created_at, updated_at, \
+         traceparent, version"
     };
 }
 

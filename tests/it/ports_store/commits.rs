@@ -43,7 +43,7 @@ async fn committed_rows_are_loaded(on: Fixture) {
     let asked = on.store.payments_asked(&[hold.reference]).await.expect("payments");
     let payment = asked.get(&hold.reference).expect("the payment");
     assert_eq!(payment.status, PaymentStatus::Captured);
-    assert_eq!(payment.method, hold.method);
+    assert_eq!(Some(&payment.method), hold.method.as_ref());
     assert_eq!(payment.amount, decided.booking_price);
     assert_eq!(payment.hold_expires_at, decided.hold_expires_at);
 }

@@ -39,7 +39,8 @@ fn words(decision: &Decision) -> String {
     if !parts.is_empty() {
         words.push(format!("{} without the passenger", segments(&parts)));
     }
-    words.extend(changes.payment.as_ref().map(|c| format!("payment {}", c.after.status.as_str())));
+    let payments = changes.payments.iter();
+    words.extend(payments.map(|c| format!("payment {}", c.after.status.as_str())));
     match changes.refunds.len() {
         0 => {}
         1 => words.push("a refund requested".to_owned()),

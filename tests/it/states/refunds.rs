@@ -44,7 +44,7 @@ fn command(column: &str, refund: &Refund) -> Command {
 fn words(decision: &Decision) -> String {
     let changes = &decision.changes;
     assert!(changes.bookings.is_empty() && changes.flights.is_empty());
-    assert!(changes.payment.is_none() && changes.events.is_empty());
+    assert!(changes.payments.is_empty() && changes.events.is_empty());
     match (&decision.outcome, &*changes.refunds) {
         (Err(refusal), []) => refused(refusal).to_owned(),
         (Ok(_), []) => "–".to_owned(),

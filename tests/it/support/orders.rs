@@ -39,7 +39,7 @@ impl TestApp {
             user_id: UserId(123),
             seats,
             passengers: vec![passenger; seats as usize],
-            method: PaymentMethod::new(method).expect("a token"),
+            method: Some(PaymentMethod::new(method).expect("a token")),
             idempotency: None,
             request: None,
             pending_max: None,

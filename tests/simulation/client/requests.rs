@@ -81,7 +81,7 @@ impl Client {
             user_id: self.user,
             seats,
             passengers: passengers(mark, seats),
-            method: PaymentMethod::new(method).expect("a token"),
+            method: Some(PaymentMethod::new(method).expect("a token")),
             idempotency: of_booking,
             request: of_order.map(|key| self.request_key("/api/v1/itineraries", key)),
             pending_max: (chance.below(4) == 0).then_some(6),

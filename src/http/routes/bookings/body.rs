@@ -5,7 +5,7 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, OrderRecord,
     PaymentReference, Refund, Timestamp,
 };
-use crate::http::routes::party::{Party, PartyBody, positive};
+use crate::http::routes::party::{PartyBody, positive};
 use crate::http::routes::payment::PaymentBody;
 use crate::http::wire::json::fields::PassengerBody;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
@@ -41,7 +41,10 @@ pub(crate) struct PlaceBookingBody {
     /// The passengers, one for each seat.
     #[schema(required, nullable = false)]
     passenger_details: Option<Vec<PassengerBody>>,
-    /// The payment gateway's token of the payment method; `pm_card_visa` by default.
+    /// When the seats are paid: `now` by default; `later`: they are held for `PAYMENT_WINDOW`.
+    #[schema(example = "now", pattern = "^(now|later)$")]
+    payment: Option<String>,
+    /// The payment gateway's token of the payment method, if paid now; `pm_card_visa` by default.
     #[schema(example = "pm_card_visa", max_length = 64)]
     payment_method: Option<String>,
     /// A field of responses; ignored.
@@ -97,6 +100,7 @@ impl Shaped for PlaceBookingBody {
             ("user_id", Kind::Integer64),
             ("seats_booked", Kind::Integer32),
             ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
+            ("payment", Kind::Text),
             ("payment_method", Kind::Text),
         ],
         ignored: &[
@@ -165,10 +169,11 @@ pub(crate) struct BookingBody {
 impl BookingBody {
     /// The booking at this place of an order.
     pub(super) fn of(record: OrderRecord, at: usize) -> Self {
-        let OrderRecord { mut order, mut refunds } = record;
+        let payment = PaymentBody::of_record(&record);
+        let OrderRecord { mut order, mut refunds, .. } = record;
         let booking = order.bookings.swap_remove(at);
         refunds.retain(|refund| refund.booking_id == booking.id);
-        Self { booking, payment: PaymentBody::from(&order.payment), refunds }
+        Self { booking, payment, refunds }
     }
 }
 
@@ -211,17 +216,19 @@ impl PlaceBookingBody {
             user_id: self.user_id,
             seats_booked: self.seats_booked,
             passenger_details: self.passenger_details,
+            payment: self.payment,
             payment_method: self.payment_method,
         };
-        let Party { user_id, seats, passengers, method } = party.check(&mut invalid, seats_max);
-        let asked = (FlightId(flight_id), user_id, seats, &passengers, method.as_str());
+        let party = party.check(&mut invalid, seats_max);
+        let asked =
+            (FlightId(flight_id), party.user_id, party.seats, &party.passengers, party.method());
         let idempotency = request_key::of(headers, &asked, &mut invalid);
         invalid.or(PlaceOrder {
             flights: smallvec![FlightId(flight_id)],
-            user_id,
-            seats,
-            passengers,
-            method,
+            user_id: party.user_id,
+            seats: party.seats,
+            passengers: party.passengers,
+            method: party.method,
             idempotency,
             request: None,
             pending_max: None,

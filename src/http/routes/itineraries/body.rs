@@ -5,7 +5,7 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, FailureReason, FlightId, FlightIds, Invalid,
     Money, Order, OrderRecord, PaymentReference, Refund, SEGMENTS_MAX, SeatCount, Timestamp,
 };
-use crate::http::routes::party::{Party, PartyBody, positive};
+use crate::http::routes::party::{PartyBody, positive};
 use crate::http::routes::payment::PaymentBody;
 use crate::http::wire::json::fields::{PassengerBody, required};
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
@@ -36,7 +36,10 @@ pub(crate) struct PlaceItineraryBody {
     /// The passengers, one for each seat; the same on every flight.
     #[schema(required, nullable = false)]
     passenger_details: Option<Vec<PassengerBody>>,
-    /// The payment gateway's token of the payment method; `pm_card_visa` by default.
+    /// When the seats are paid: `now` by default; `later`: they are held for `PAYMENT_WINDOW`.
+    #[schema(example = "now", pattern = "^(now|later)$")]
+    payment: Option<String>,
+    /// The payment gateway's token of the payment method, if paid now; `pm_card_visa` by default.
     #[schema(example = "pm_card_visa", max_length = 64)]
     payment_method: Option<String>,
 }
@@ -61,6 +64,7 @@ impl Shaped for PlaceItineraryBody {
             ("segments", Kind::List(&SegmentBody::SHAPE)),
             ("seats_booked", Kind::Integer32),
             ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
+            ("payment", Kind::Text),
             ("payment_method", Kind::Text),
         ],
         ignored: &[],
@@ -80,17 +84,20 @@ impl PlaceItineraryBody {
             user_id: self.user_id,
             seats_booked: self.seats_booked,
             passenger_details: self.passenger_details,
+            payment: self.payment,
             payment_method: self.payment_method,
         };
-        let Party { user_id, seats, passengers, method } = party.check(&mut invalid, seats_max);
-        let asked = (flights.as_slice(), user_id, seats, &passengers, method.as_str());
-        let request = request_key::of_user(super::PATH, user_id, headers, &asked, &mut invalid);
+        let party = party.check(&mut invalid, seats_max);
+        let asked =
+            (flights.as_slice(), party.user_id, party.seats, &party.passengers, party.method());
+        let request =
+            request_key::of_user(super::PATH, party.user_id, headers, &asked, &mut invalid);
         invalid.or(PlaceOrder {
             flights,
-            user_id,
-            seats,
-            passengers,
-            method,
+            user_id: party.user_id,
+            seats: party.seats,
+            passengers: party.passengers,
+            method: party.method,
             idempotency: None,
             request,
             pending_max: None,
@@ -206,8 +213,8 @@ impl ItineraryBody {
             status: order.status(),
             failure_reason: first.failure_reason,
             bookings: order.bookings.iter().map(SegmentBooked::from).collect(),
-            payment: PaymentBody::from(&order.payment),
-            payment_reference_id: order.payment.reference,
+            payment: PaymentBody::of(&order.payment),
+            payment_reference_id: first.payment_reference,
             total_price: order.total_price(),
             currency: order.payment.currency,
             hold_expires_at: first.hold_expires_at,
@@ -217,6 +224,7 @@ impl ItineraryBody {
 
     /// An itinerary as it is now.
     pub(super) fn with_refunds(record: OrderRecord) -> Self {
-        Self { refunds: Some(record.refunds), ..Self::of(&record.order) }
+        let payment = PaymentBody::of_record(&record);
+        Self { payment, refunds: Some(record.refunds), ..Self::of(&record.order) }
     }
 }

@@ -25,13 +25,21 @@ SELECT k.user_id, k.key, k.request_hash, k.booking_id,
 const BOOKINGS: &str = concat!(
     "SELECT ",
     booking_columns!("NULL"),
-    " FROM bookings WHERE payment_reference_id = ANY(array_cat($2, ARRAY(
-            SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1))))"
+    " FROM bookings WHERE payment_reference_id = ANY($2 || ARRAY(
+            SELECT order_reference FROM payments
+             WHERE reference = ANY($2) AND order_reference IS NOT NULL) || ARRAY(
+            SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1)))"
 );
 
-const PAYMENTS: &str =
-    concat!("SELECT ", payment_columns!(), " FROM payments WHERE reference = ANY($1)");
-
+/// All payments of the orders.
+const PAYMENTS: &str = concat!(
+    "SELECT ",
+    payment_columns!(),
+    " FROM payments WHERE reference = ANY($1)
+      UNION ALL SELECT ",
+    payment_columns!(),
+    " FROM payments WHERE order_reference = ANY($1) AND order_reference IS NOT NULL"
+);
 /// Seats in a user's pending bookings of a flight whose holds end after an instant.
 const PENDING_SEATS: &str = "
 SELECT i.flight, i.user_id, (

@@ -1,5 +1,6 @@
 //! A batch of the engine: its rows are loaded, its booking numbers drawn, its changes written.
 
+pub(super) mod attempts;
 pub(super) mod commit;
 pub(super) mod load;
 mod locked;

@@ -5,7 +5,7 @@ use super::status_updates::{BookingUpdate, PaymentUpdate, StatusUpdates};
 use crate::domain::{
     Booking, BookingStatus, FailureReason, Flight, Invalidation, Payment, PaymentStatus, Timestamp,
 };
-use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PendingLimit};
+use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PaymentChange, PendingLimit};
 use crate::store::OutboxEntry;
 use crate::store::postgres::sets::column;
 use crate::store::roles::outbox;
@@ -165,7 +165,9 @@ struct NewPayment<'a> {
 fn new_payments(folded: &NetChanges) -> Vec<NewPayment<'_>> {
     let holds: HashMap<_, _> =
         new_bookings(folded).map(|b| (b.payment_reference, b.hold_expires_at)).collect();
-    let new = folded.payments.iter().filter(|change| change.was.is_none());
+    let is_made_at_once =
+        |change: &&PaymentChange| change.was.is_none() && !change.after.has_several_steps();
+    let new = folded.payments.iter().filter(is_made_at_once);
     let hold_of = |payment: &Payment| holds.get(&payment.reference).copied();
     new.map(|change| NewPayment { payment: &change.after, hold: hold_of(&change.after) }).collect()
 }

@@ -4,8 +4,9 @@
 //! would leave the join order to the planner, which scans the table first if it was empty at the last
 //! ANALYZE.
 
+use super::attempts;
 use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
-use crate::rules::{BookingChange, NetChanges};
+use crate::rules::{BookingChange, NetChanges, PaymentChange};
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
 use sqlx::PgConnection;
@@ -19,11 +20,11 @@ const UPDATE_PAYMENTS: &str = "
 UPDATE payments SET status = $3, updated_at = instant($4), version = $6
  WHERE reference = ANY($1) AND status = $2 AND version = $5";
 
-/// A booking that lost some of its passengers: more than its status changes.
+/// A booking of which more than the status changes.
 const REWRITE_BOOKING: &str = "
 UPDATE bookings SET status = $4, failure_reason = $5, updated_at = instant($6), version = $7,
        seats_booked = $8, booking_price = major($9), booking_taxes = major($10),
-       cancelled_passengers = $11
+       cancelled_passengers = $11, hold_expires_at = instant($12), extended = $13
  WHERE id = $1 AND status = $2 AND version = $3";
 
 /// The groups of one commit, the largest of each table first.
@@ -31,8 +32,10 @@ UPDATE bookings SET status = $4, failure_reason = $5, updated_at = instant($6), 
 pub(super) struct StatusUpdates {
     pub(in crate::store) bookings: Vec<BookingUpdate>,
     pub(in crate::store) payments: Vec<PaymentUpdate>,
-    /// Bookings that lost some of their passengers.
+    /// Bookings of which more than the status changes.
     rewritten: Vec<BookingChange>,
+    /// Payments that are made or change in several steps.
+    attempts: Vec<PaymentChange>,
 }
 
 /// Bookings with the same change.
@@ -64,7 +67,7 @@ impl StatusUpdates {
         let mut rewritten = Vec::new();
         for change in &folded.bookings {
             let (Some(was), after) = (change.was, &change.after) else { continue };
-            if !after.cancelled.is_empty() {
+            if after.is_rewritten() {
                 rewritten.push(change.clone());
                 continue;
             }
@@ -81,7 +84,12 @@ impl StatusUpdates {
             group.ids.push(after.id.0);
         }
         let mut payments: HashMap<_, PaymentUpdate> = HashMap::new();
+        let mut attempts = Vec::new();
         for change in &folded.payments {
+            if change.after.has_several_steps() {
+                attempts.push(change.clone());
+                continue;
+            }
             let (Some(was), after) = (change.was, &change.after) else { continue };
             let way = (was, after.status, after.updated_at, after.version);
             let group = payments.entry(way).or_insert_with(|| PaymentUpdate {
@@ -98,6 +106,7 @@ impl StatusUpdates {
             bookings: bookings.into_values().collect(),
             payments: payments.into_values().collect(),
             rewritten,
+            attempts,
         };
         updates.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
         updates.payments.sort_by_key(|group| std::cmp::Reverse(group.references.len()));
@@ -106,7 +115,10 @@ impl StatusUpdates {
 
     /// Whether there are more groups than the commit's one statement writes.
     pub(super) fn has_more(&self) -> bool {
-        self.bookings.len() > 1 || self.payments.len() > 1 || !self.rewritten.is_empty()
+        self.bookings.len() > 1
+            || self.payments.len() > 1
+            || !self.rewritten.is_empty()
+            || !self.attempts.is_empty()
     }
 
     /// Writes the further groups. Fails with [`sqlx::Error::RowNotFound`] if a row has changed.
@@ -146,14 +158,17 @@ impl StatusUpdates {
                 .bind(after.seats_booked)
                 .bind(after.booking_price.stored())
                 .bind(after.booking_taxes.stored())
-                .bind(json(&after.cancelled.as_slice()));
+                .bind((!after.cancelled.is_empty()).then(|| json(&after.cancelled.as_slice())))
+                .bind(micros(after.hold_expires_at))
+                .bind(after.extended);
             check(1, update.execute(&mut *connection).await?.rows_affected())?;
         }
-        Ok(())
+        // After the bookings, whose holds they copy.
+        attempts::write(connection, &self.attempts).await
     }
 }
 
 /// Fails unless every row was written.
-fn check(rows: usize, written: u64) -> sqlx::Result<()> {
+pub(super) fn check(rows: usize, written: u64) -> sqlx::Result<()> {
     if written == rows as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }

@@ -11,7 +11,7 @@ use crate::store::roles::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::orders::order_record;
 use crate::store::rows::refunds::{self, RefundAskedRow};
 use crate::store::rows::sql::{
-    self, booking_by_id, bookings_of_order, bookings_of_user, payment_of_order, refunds_of_order,
+    self, booking_by_id, bookings_of_order, bookings_of_user, payments_of_order, refunds_of_order,
 };
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
@@ -21,8 +21,8 @@ use std::collections::HashMap;
 
 /// Adopted payments have no `hold_expires_at`; their booking has.
 const PAYMENTS_ASKED: &str = "
-SELECT reference, minor(amount), currency, method, status,
-       CASE WHEN isfinite(hold_end) THEN micros(hold_end) END
+SELECT reference, minor(amount) AS amount, currency, method, status, waits_for, return_url,
+       CASE WHEN isfinite(hold_end) THEN micros(hold_end) END AS hold_expires_at
   FROM (SELECT *, coalesce(hold_expires_at, (SELECT b.hold_expires_at FROM bookings AS b
                               WHERE b.payment_reference_id = reference AND b.segment = 1)) AS hold_end
           FROM payments WHERE reference = ANY($1)) AS asked";
@@ -107,10 +107,10 @@ async fn order(pool: &PgPool, of: BookingId) -> Result<Option<OrderRecord>, Stor
         .await?;
     let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
     let bookings = bookings.fetch_all(&mut *tx).await?;
-    let payment = sqlx::query(payment_of_order!(payment_columns!())).bind(of.0);
-    let payment = payment.fetch_optional(&mut *tx).await?;
+    let payments = sqlx::query(payments_of_order!(payment_columns!())).bind(of.0);
+    let payments = payments.fetch_all(&mut *tx).await?;
     let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
     let refunds = refunds.fetch_all(&mut *tx).await?;
     tx.roll_back().await?;
-    order_record(&bookings, payment.as_ref(), &refunds)
+    order_record(&bookings, &payments, &refunds)
 }

@@ -46,7 +46,12 @@ impl PostgresStore {
         if !payments.is_empty() {
             let rows: Vec<(String, i64)> = sqlx::query_as(
                 "SELECT payment_reference_id, flight_id FROM bookings
-                  WHERE payment_reference_id = ANY($1) AND flight_id IS NOT NULL",
+                  WHERE payment_reference_id = ANY($1) AND flight_id IS NOT NULL
+                  UNION ALL
+                 SELECT p.reference, b.flight_id FROM payments AS p
+                   JOIN bookings AS b ON b.payment_reference_id = p.order_reference
+                  WHERE p.reference = ANY($1) AND p.order_reference IS NOT NULL
+                    AND b.flight_id IS NOT NULL",
             )
             .bind(texts(payments))
             .fetch_all(&self.primary)

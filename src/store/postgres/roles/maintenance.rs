@@ -54,7 +54,7 @@ pub(in crate::store::postgres) const UNANSWERED_PAYMENTS: &str = concat!(
     payment_columns!(),
     " FROM payments
        WHERE status IN ('requested', 'reversal_requested')
-         AND payments.updated_at < instant($1)
+         AND waits_for IS DISTINCT FROM 'method' AND payments.updated_at < instant($1)
          AND (payments.updated_at, payments.reference)
              > (coalesce(instant($2), '-infinity'), $3)
        ORDER BY payments.updated_at, payments.reference LIMIT $4"
@@ -83,7 +83,7 @@ pub(in crate::store::postgres) const BACKLOG: &str = "
 SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
          WHERE status = 'requested' AND hold_expires_at <= instant($1) LIMIT $3) AS h),
        (SELECT count(*) FROM (SELECT 1 FROM payments
-         WHERE status IN ('requested', 'reversal_requested')
+         WHERE status IN ('requested', 'reversal_requested') AND waits_for IS NULL
            AND updated_at < instant($2) LIMIT $3) AS p),
        (SELECT coalesce(sum(messages), 0) FROM
          (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o),
@@ -204,7 +204,7 @@ impl PostgresStore {
         let next = Position::behind(rows.len(), limit, last);
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
         let rows = sqlx::query(THEIR_BOOKINGS)
-            .bind(texts(payments.iter().map(|payment| &payment.reference)))
+            .bind(texts(payments.iter().map(|payment| &payment.order)))
             .fetch_all(&self.primary)
             .await?;
         let bookings = self.unreadable.readable::<BookingRow, _, _>(&rows);

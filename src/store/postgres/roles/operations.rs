@@ -4,7 +4,7 @@ use crate::domain::{BookingId, Timestamp};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::advisory_locks::{for_whole_tables, is_served};
 use crate::store::postgres::connection::transaction;
-use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
+use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment};
 use crate::store::rows::audit::RULES;
 use crate::store::{
     Finding, Operations, PaymentsCompared, SWEEP_GRACE, SeatCount, SeatsAsked, StoreError,
@@ -32,10 +32,9 @@ SELECT f.id, f.total_seats::bigint, f.available_seats::bigint, f.held_seats::big
 pub(in crate::store::postgres) const COMPARE_PAYMENTS: &str = concat!(
     "SELECT b.id, ",
     agrees!(),
-    " FROM bookings AS b
-       LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-       LEFT JOIN gateway_ledger AS g ON g.reference = b.payment_reference_id
-      WHERE b.id = ANY(ARRAY(
+    " FROM bookings AS b",
+    deciding_payment!(),
+    " WHERE b.id = ANY(ARRAY(
             (SELECT id FROM bookings ORDER BY id DESC LIMIT $1)
             UNION (SELECT id FROM bookings WHERE id > $2 ORDER BY id LIMIT $3)
             UNION SELECT unnest($4::bigint[])))"

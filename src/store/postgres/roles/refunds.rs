@@ -83,8 +83,9 @@ impl PostgresStore {
         let references = texts(refunds.iter().map(|refund| &refund.payment));
         let rows = sqlx::query(PAYMENTS).bind(&references).fetch_all(&self.primary).await?;
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
+        let orders = texts(payments.iter().map(|payment| &payment.order));
         let rows: Vec<(String, i64)> =
-            sqlx::query_as(ORDERS).bind(&references).fetch_all(&self.primary).await?;
+            sqlx::query_as(ORDERS).bind(orders).fetch_all(&self.primary).await?;
         Ok(Page { found: due(refunds, payments, rows)?, next })
     }
 

@@ -38,6 +38,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0015_taxes",
     "0016_refunds",
     "0017_orders",
+    "0018_attempts",
 };
 
 /// Checks that a migration added and did not validate.
@@ -46,7 +47,9 @@ SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
  WHERE NOT convalidated AND connamespace = current_schema()::regnamespace AND conname IN (
        'flights_price_in_range', 'bookings_price_in_range', 'payments_amount_in_range',
        'gateway_ledger_amount_in_range', 'flights_taxes_within_price',
-       'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price')
+       'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price',
+       'payments_attempt_positive', 'payments_order_of_attempt', 'payments_kind_known',
+       'payments_waits_for_known')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

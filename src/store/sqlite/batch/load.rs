@@ -31,6 +31,9 @@ const BOOKINGS: &str = concat!(
     " FROM bookings WHERE payment_reference_id IN (
             SELECT value FROM json_each($2)
              UNION ALL
+            SELECT order_reference FROM payments
+             WHERE reference IN (SELECT value FROM json_each($2)) AND order_reference IS NOT NULL
+             UNION ALL
             SELECT payment_reference_id FROM bookings
              WHERE id IN (SELECT value FROM json_each($1)))"
 );
@@ -41,10 +44,15 @@ const REFUNDS: &str = concat!(
     " FROM refunds WHERE id IN (SELECT value FROM json_each($1))"
 );
 
+/// All payments of the orders.
 const PAYMENTS: &str = concat!(
     "SELECT ",
     payment_columns!(),
-    " FROM payments WHERE reference IN (SELECT value FROM json_each($1))"
+    " FROM payments WHERE reference IN (SELECT value FROM json_each($1))
+      UNION ALL SELECT ",
+    payment_columns!(),
+    " FROM payments
+      WHERE order_reference IN (SELECT value FROM json_each($1)) AND order_reference IS NOT NULL"
 );
 
 /// Seats in a user's pending bookings of a flight whose holds end after an instant.

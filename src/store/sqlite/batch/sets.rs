@@ -1,6 +1,6 @@
 //! The sets of a commit's rows: for each, the statement that writes it in the trigger, and its rows as JSON.
 
-use crate::domain::{Flight, PaymentStatus, RefundStatus, route_key};
+use crate::domain::{Flight, Payment, PaymentStatus, RefundStatus, route_key};
 use crate::rules::{
     BookingChange, Change, IdempotencyRecord, PaymentChange, RefundChange, RequestRecord, Seen,
 };
@@ -102,19 +102,21 @@ pub(super) fn insert_payments(payments: &[&PaymentChange]) -> Set {
                 value ->> 6, value ->> 7
            FROM jsonb_each(NEW.new_payments)",
         payments,
-        |change| {
-            let payment = &change.after;
-            (
-                payment.reference,
-                payment.amount.stored(),
-                payment.currency,
-                &payment.method,
-                payment.status.as_str(),
-                micros(payment.created_at),
-                micros(payment.updated_at),
-                &payment.traceparent,
-            )
-        },
+        |change| made(&change.after),
+    )
+}
+
+/// A payment as it is made.
+fn made(payment: &Payment) -> impl Serialize {
+    (
+        payment.reference,
+        payment.amount.stored(),
+        payment.currency,
+        &payment.method,
+        payment.status.as_str(),
+        micros(payment.created_at),
+        micros(payment.updated_at),
+        &payment.traceparent,
     )
 }
 
@@ -127,18 +129,52 @@ pub(super) fn update_payments(payments: &[&PaymentChange]) -> Set {
           WHERE payments.reference = c.value ->> 0 AND payments.status = c.value ->> 1
             AND payments.version = c.value ->> 2",
         payments,
+        |change| moved(change),
+    )
+}
+
+/// A payment's key, the state that it was decided on, and its new one.
+fn moved(PaymentChange { was, after }: &PaymentChange) -> impl Serialize {
+    let (status, version) = parts(*was);
+    let (was, is) = (status.map(PaymentStatus::as_str), after.status.as_str());
+    (after.reference, was, version, is, micros(after.updated_at), after.version)
+}
+
+/// Payments of orders that are paid later.
+pub(super) fn insert_attempts(payments: &[&PaymentChange]) -> Set {
+    Set::new(
+        "new_attempts",
+        "INSERT INTO payments (reference, amount, currency, method, status, created_at, updated_at,
+                traceparent, order_reference, attempt, kind, waits_for)
+         SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]', value ->> '$[0][3]',
+                value ->> '$[0][4]', value ->> '$[0][5]', value ->> '$[0][6]', value ->> '$[0][7]',
+                value ->> 1, value ->> 2, value ->> 3, value ->> 4
+           FROM jsonb_each(NEW.new_attempts)",
+        payments,
         |change| {
-            let (status, version) = parts(change.was);
             let payment = &change.after;
-            let after = (payment.status.as_str(), micros(payment.updated_at), payment.version);
-            (
-                payment.reference,
-                status.map(PaymentStatus::as_str),
-                version,
-                after.0,
-                after.1,
-                after.2,
-            )
+            let order = (payment.attempt > 1).then_some(payment.order);
+            let (kind, waits_for) = (payment.kind.as_str(), payment.waits_for.stored());
+            (made(payment), order, payment.attempt, kind, waits_for)
+        },
+    )
+}
+
+/// Payments of several steps: more than their status changes.
+pub(super) fn update_attempts(payments: &[&PaymentChange]) -> Set {
+    Set::new(
+        "attempts",
+        "UPDATE payments SET status = c.value ->> '$[0][3]', updated_at = c.value ->> '$[0][4]',
+                version = c.value ->> '$[0][5]', method = c.value ->> 1, waits_for = c.value ->> 2,
+                return_url = c.value ->> 3
+           FROM jsonb_each(NEW.attempts) AS c
+          WHERE payments.reference = c.value ->> '$[0][0]'
+            AND payments.status = c.value ->> '$[0][1]'
+            AND payments.version = c.value ->> '$[0][2]'",
+        payments,
+        |change| {
+            let payment = &change.after;
+            (moved(change), &payment.method, payment.waits_for.stored(), payment.return_url())
         },
     )
 }
@@ -197,14 +233,15 @@ fn ended(BookingChange { was, after }: &BookingChange) -> impl Serialize {
     (after.id, status, version, after.status, reason, at, after.version)
 }
 
-/// Bookings that lost some of their passengers: more than their status changes.
+/// Bookings of which more than the status changes.
 pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
     Set::new(
         "whole_bookings",
         "UPDATE bookings SET status = c.value ->> '$[0][3]', failure_reason = c.value ->> '$[0][4]',
                 updated_at = c.value ->> '$[0][5]', version = c.value ->> '$[0][6]',
                 seats_booked = c.value ->> 1, booking_price = c.value ->> 2,
-                booking_taxes = c.value ->> 3, cancelled_passengers = c.value ->> 4
+                booking_taxes = c.value ->> 3, cancelled_passengers = c.value ->> 4,
+                hold_expires_at = c.value ->> 5, extended = c.value ->> 6
            FROM jsonb_each(NEW.whole_bookings) AS c
           WHERE bookings.id = c.value ->> '$[0][0]' AND bookings.status = c.value ->> '$[0][1]'
             AND bookings.version = c.value ->> '$[0][2]'",
@@ -212,8 +249,10 @@ pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
         |change| {
             let booking = &change.after;
             let (price, taxes) = (booking.booking_price.stored(), booking.booking_taxes.stored());
-            let cancelled = json(&booking.cancelled.as_slice());
-            (ended(change), booking.seats_booked, price, taxes, cancelled)
+            let cancelled = &booking.cancelled;
+            let cancelled = (!cancelled.is_empty()).then(|| json(&cancelled.as_slice()));
+            let hold = (micros(booking.hold_expires_at), i32::from(booking.extended));
+            (ended(change), booking.seats_booked, price, taxes, cancelled, hold.0, hold.1)
         },
     )
 }

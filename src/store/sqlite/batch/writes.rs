@@ -6,8 +6,9 @@
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
 use super::sets::{
-    Set, insert_bookings, insert_payments, insert_refunds, rewrite_bookings, update_bookings,
-    update_flights, update_payments, update_refunds, update_seats, upsert_keys, upsert_requests,
+    Set, insert_attempts, insert_bookings, insert_payments, insert_refunds, rewrite_bookings,
+    update_attempts, update_bookings, update_flights, update_payments, update_refunds,
+    update_seats, upsert_keys, upsert_requests,
 };
 use crate::rules::{ChangeSet, NetChanges, PendingLimit};
 use crate::store::roles::outbox;
@@ -21,7 +22,7 @@ use std::sync::LazyLock;
 
 /// A commit's writes, ready to bind.
 pub(in crate::store) struct Writes {
-    sets: [Set; 11],
+    sets: [Set; 13],
     /// The messages of each lane.
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// The invalidation of cached answers.
@@ -44,7 +45,11 @@ impl Writes {
         let (new_bookings, bookings): (Vec<_>, Vec<_>) =
             folded.bookings.iter().partition(|change| change.was.is_none());
         let (whole_bookings, bookings): (Vec<_>, Vec<_>) =
-            bookings.into_iter().partition(|change| !change.after.cancelled.is_empty());
+            bookings.into_iter().partition(|change| change.after.is_rewritten());
+        let (attempts, payments): (Vec<_>, Vec<_>) =
+            payments.into_iter().partition(|change| change.after.has_several_steps());
+        let (new_attempts, new_payments): (Vec<_>, Vec<_>) =
+            new_payments.into_iter().partition(|change| change.after.has_several_steps());
         let (new_refunds, refunds): (Vec<_>, Vec<_>) =
             folded.refunds.iter().partition(|change| change.was.is_none());
         let (seats, whole): (Vec<_>, Vec<_>) = folded
@@ -57,6 +62,8 @@ impl Writes {
                 update_flights(&whole),
                 insert_payments(&new_payments),
                 update_payments(&payments),
+                insert_attempts(&new_attempts),
+                update_attempts(&attempts),
                 insert_bookings(&new_bookings),
                 update_bookings(&bookings),
                 rewrite_bookings(&whole_bookings),

@@ -7,7 +7,7 @@ use crate::store::roles::bookings::{BookingPage, readable_bookings};
 use crate::store::rows::orders::order_record;
 use crate::store::rows::refunds::{self, RefundAskedRow};
 use crate::store::rows::sql::{
-    self, booking_by_id, bookings_of_order, bookings_of_user, json, payment_of_order,
+    self, booking_by_id, bookings_of_order, bookings_of_user, json, payments_of_order,
     refunds_of_order,
 };
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
@@ -19,8 +19,11 @@ use sqlx::{Row as _, SqlitePool};
 use std::collections::HashMap;
 
 const PAYMENTS_ASKED: &str = "
-SELECT p.reference, p.amount, p.currency, p.method, p.status, b.hold_expires_at
-  FROM payments AS p JOIN bookings AS b ON b.payment_reference_id = p.reference AND b.segment = 1
+SELECT p.reference, p.amount, p.currency, p.method, p.status, p.waits_for, p.return_url,
+       b.hold_expires_at
+  FROM payments AS p
+  JOIN bookings AS b ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
+                    AND b.segment = 1
  WHERE p.reference IN (SELECT value FROM json_each($1))";
 
 const REFUNDS_ASKED: &str = "
@@ -98,10 +101,10 @@ async fn order(pool: &SqlitePool, of: BookingId) -> Result<Option<OrderRecord>, 
     let mut tx = pool.begin().await?;
     let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
     let bookings = bookings.fetch_all(&mut *tx).await?;
-    let payment = sqlx::query(payment_of_order!(payment_columns!())).bind(of.0);
-    let payment = payment.fetch_optional(&mut *tx).await?;
+    let payments = sqlx::query(payments_of_order!(payment_columns!())).bind(of.0);
+    let payments = payments.fetch_all(&mut *tx).await?;
     let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
     let refunds = refunds.fetch_all(&mut *tx).await?;
     tx.rollback().await?;
-    order_record(&bookings, payment.as_ref(), &refunds)
+    order_record(&bookings, &payments, &refunds)
 }

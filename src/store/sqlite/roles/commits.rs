@@ -32,7 +32,12 @@ impl Commits for SqliteStore {
         if !payments.is_empty() {
             let rows: Vec<(String, i64)> = sqlx::query_as(
                 "SELECT payment_reference_id, flight_id FROM bookings
-                  WHERE payment_reference_id IN (SELECT value FROM json_each($1))",
+                  WHERE payment_reference_id IN (SELECT value FROM json_each($1))
+                  UNION ALL
+                 SELECT p.reference, b.flight_id FROM payments AS p
+                   JOIN bookings AS b ON b.payment_reference_id = p.order_reference
+                  WHERE p.reference IN (SELECT value FROM json_each($1))
+                    AND p.order_reference IS NOT NULL",
             )
             .bind(json(&payments))
             .fetch_all(&self.reader)

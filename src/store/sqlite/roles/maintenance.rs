@@ -32,7 +32,8 @@ const UNANSWERED_PAYMENTS: &str = concat!(
     "SELECT ",
     payment_columns!(),
     " FROM payments
-       WHERE status IN ('requested', 'reversal_requested') AND updated_at < $1
+       WHERE status IN ('requested', 'reversal_requested')
+         AND waits_for IS NOT 'method' AND updated_at < $1
          AND (updated_at, reference) > ($2, $3)
        ORDER BY updated_at, reference LIMIT $4"
 );
@@ -53,7 +54,7 @@ const BACKLOG: &str = "
 SELECT (SELECT count(*) FROM (SELECT 1 FROM bookings
          WHERE status = 'pending' AND hold_expires_at <= $1 LIMIT $3) AS b),
        (SELECT count(*) FROM (SELECT 1 FROM payments
-         WHERE status IN ('requested', 'reversal_requested')
+         WHERE status IN ('requested', 'reversal_requested') AND waits_for IS NULL
            AND updated_at < $2 LIMIT $3) AS p),
        (SELECT coalesce(sum(messages), 0) FROM
          (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o),
@@ -115,8 +116,8 @@ impl Maintenance for SqliteStore {
         let last = rows.last().map(|row| position_of(row, "reference")).transpose()?;
         let next = Position::behind(rows.len(), limit, last);
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
-        let references: Vec<_> = payments.iter().map(|payment| payment.reference).collect();
-        let bookings = sqlx::query(THEIR_BOOKINGS).bind(json(&references));
+        let orders: Vec<_> = payments.iter().map(|payment| payment.order).collect();
+        let bookings = sqlx::query(THEIR_BOOKINGS).bind(json(&orders));
         let rows = bookings.fetch_all(&self.reader).await?;
         let bookings = self.unreadable.readable::<BookingRow, _, _>(&rows);
         Ok(Page { found: paired(payments, bookings), next })

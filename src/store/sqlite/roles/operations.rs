@@ -1,7 +1,7 @@
 //! Health, gauges, drift and the audit.
 
 use crate::domain::{BookingId, Timestamp};
-use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees};
+use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment};
 use crate::store::rows::audit::RULES;
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
@@ -35,9 +35,8 @@ const COMPARE_PAYMENTS: &str = concat!(
          UNION SELECT value FROM json_each($4))
      SELECT b.id, ",
     agrees!(),
-    " FROM asked CROSS JOIN bookings AS b ON b.id = asked.id
-       LEFT JOIN payments AS p ON p.reference = b.payment_reference_id
-       LEFT JOIN gateway_ledger AS g ON g.reference = b.payment_reference_id"
+    " FROM asked CROSS JOIN bookings AS b ON b.id = asked.id",
+    deciding_payment!(),
 );
 
 #[async_trait]

@@ -61,8 +61,9 @@ impl Refunds for SqliteStore {
         let references = json(&references);
         let rows = sqlx::query(PAYMENTS).bind(&references).fetch_all(&self.reader).await?;
         let payments: Vec<Payment> = self.unreadable.readable::<PaymentRow, _, _>(&rows);
+        let orders: Vec<_> = payments.iter().map(|payment| payment.order).collect();
         let rows: Vec<(String, i64)> =
-            sqlx::query_as(ORDERS).bind(&references).fetch_all(&self.reader).await?;
+            sqlx::query_as(ORDERS).bind(json(&orders)).fetch_all(&self.reader).await?;
         Ok(Page { found: due(refunds, payments, rows)?, next })
     }
 

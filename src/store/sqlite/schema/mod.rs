@@ -23,6 +23,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0015_taxes",
     "0016_refunds",
     "0017_orders",
+    "0018_attempts",
 };
 
 pub(super) fn migrations() -> Migrator {

@@ -1,7 +1,9 @@
 //! A commit: what is stale, what is written, and what it must not break.
 
 use super::{Rows, refused};
-use airline_booking::domain::{Booking, BookingStatus, Flight, FlightId, Payment, SeatCount};
+use airline_booking::domain::{
+    Booking, BookingStatus, Flight, FlightId, Payment, PaymentNotes, SeatCount,
+};
 use airline_booking::rules::{
     Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Seen, Stale,
 };
@@ -27,8 +29,9 @@ impl Rows {
         }
         self.note_free_seats(changes, &net.stale);
         let written_not = net.stale.clone();
+        let orders = net.bookings.iter().map(|change| change.after.payment_reference);
         let orders: BTreeSet<_> =
-            net.bookings.iter().map(|change| change.after.payment_reference).collect();
+            orders.chain(net.payments.iter().map(|change| change.after.order)).collect();
         if planted!(commit_written_in_halves) && self.commits.is_multiple_of(16) {
             self.write(NetChanges { flights: net.flights, ..NetChanges::default() });
         } else {
@@ -176,6 +179,13 @@ impl Rows {
         for change in net.payments {
             let after = change.after;
             if let Some(row) = self.payments.get_mut(&after.reference) {
+                if after.has_several_steps() {
+                    let noted = row.notes.take().map(|notes| *notes).unwrap_or_default();
+                    let return_url = after.return_url().cloned();
+                    let notes = PaymentNotes { return_url, ..noted }.boxed();
+                    *row = Payment { notes, ..after };
+                    continue;
+                }
                 (row.status, row.updated_at) = (after.status, after.updated_at);
                 row.version = after.version;
             } else {
@@ -188,7 +198,7 @@ impl Rows {
                 self.earlier.insert(row.id, row.clone());
                 (row.status, row.failure_reason) = (after.status, after.failure_reason);
                 (row.updated_at, row.version) = (after.updated_at, after.version);
-                if !after.cancelled.is_empty() && !planted!(cancelled_part_is_not_written) {
+                if after.is_rewritten() && !planted!(cancelled_part_is_not_written) {
                     let passengers = row.passengers.take();
                     *row = Booking { passengers, ..after };
                 }

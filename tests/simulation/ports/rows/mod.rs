@@ -83,15 +83,16 @@ impl Rows {
         let by_request = state.requests.values().map(|record| BookingId(record.made));
         let named = wanted.bookings.iter().copied().chain(by_key).chain(by_request);
         let orders = named.filter_map(|id| Some(self.bookings.get(&id)?.payment_reference));
-        let orders: BTreeSet<_> = orders.chain(wanted.payments.iter().copied()).collect();
+        let orders: BTreeSet<_> =
+            orders.chain(wanted.payments.iter().map(|p| self.first(p))).collect();
         for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());
         }
         let refunds = wanted.refunds.iter().filter_map(|id| self.refunds.get(id));
         state.refunds.extend(refunds.map(|refund| (refund.id, refund.clone())));
-        let references = state.paid_by.keys().chain(&wanted.payments);
-        let payments: Vec<_> = references.filter_map(|r| self.payments.get(r)).cloned().collect();
-        state.payments.extend(payments.into_iter().map(|payment| (payment.reference, payment)));
+        for first in &orders {
+            self.attempts(first).into_iter().for_each(|payment| state.add_payment(payment));
+        }
         for (holder, at) in &wanted.pending {
             let seats = self.pending_seats(*holder, *at);
             state.pending.insert(*holder, i32::try_from(seats).unwrap_or(i32::MAX));
@@ -99,9 +100,14 @@ impl Rows {
         state
     }
 
-    /// The bookings that a payment pays.
+    /// The first payment of a payment's order.
+    fn first(&self, payment: &PaymentReference) -> PaymentReference {
+        self.payments.get(payment).map_or(*payment, |payment| payment.order)
+    }
+
+    /// The bookings of a payment's order.
     pub fn order(&self, payment: &PaymentReference) -> Vec<&Booking> {
-        let ids = self.paid_by.get(payment).into_iter().flatten();
+        let ids = self.paid_by.get(&self.first(payment)).into_iter().flatten();
         ids.filter_map(|id| self.bookings.get(id)).collect()
     }
 
@@ -246,6 +252,7 @@ impl Rows {
 /// Whether the gateway is asked for the payment, and has not answered.
 pub fn waits_for_the_gateway(payment: &Payment) -> bool {
     matches!(payment.status, PaymentStatus::Requested | PaymentStatus::ReversalRequested)
+        && !payment.is_unasked()
 }
 
 /// The statement failed.

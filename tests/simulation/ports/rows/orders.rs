@@ -13,7 +13,7 @@ pub fn fault_of_bookings(order: &Order) -> Option<String> {
     let is_one = |booking: &Booking| {
         booking.user_id == first.user_id
             && booking.order_id == first.id
-            && booking.payment_reference == order.payment.reference
+            && booking.payment_reference == order.payment.order
             && booking.segments == all.len() as i32
     };
     if !all.iter().enumerate().all(is_numbered) || !all.iter().all(is_one) {
@@ -41,9 +41,14 @@ pub fn fault_of_payment(order: &Order) -> Option<String> {
 }
 
 /// What is wrong with the money of an order, if anything is. A captured payment is what its sold seats cost, and
-/// what was refunded; another has sold nothing.
+/// what was refunded; another has sold nothing. Of the attempts to pay, only the last may be open or captured.
 pub fn fault_of_money(record: &OrderRecord) -> Option<String> {
-    let OrderRecord { order, refunds } = record;
+    let OrderRecord { order, earlier, refunds } = record;
+    let is_live =
+        |p: &&Payment| matches!(p.status, PaymentStatus::Requested | PaymentStatus::Captured);
+    if let Some(payment) = earlier.iter().find(is_live) {
+        return Some(format!("attempt {} is {:?} still", payment.attempt, payment.status));
+    }
     let Payment { amount, status, .. } = &order.payment;
     let of = |status| order.bookings.iter().filter(move |booking| booking.status == status);
     let sold = of(BookingStatus::Completed);
@@ -75,12 +80,22 @@ pub fn fault_of_refunds(booking: &Booking, refunds: &[Refund]) -> Option<String>
 }
 
 impl Rows {
-    /// A payment's order and refunds; `None` if it pays for nothing.
+    /// A payment's order, its attempts and refunds; `None` if it pays for nothing.
     pub fn record(&self, payment: &PaymentReference) -> Option<OrderRecord> {
         let bookings = self.order(payment).into_iter().cloned().collect();
-        let order = Order::of(bookings, self.payments.get(payment)?.clone())?;
-        let refunds = self.refunds.values().filter(|refund| refund.payment == *payment);
-        Some(OrderRecord { order, refunds: refunds.cloned().collect() })
+        let mut attempts = self.attempts(&self.payments.get(payment)?.order);
+        let is_of_order = |refund: &&Refund| attempts.iter().any(|p| p.reference == refund.payment);
+        let refunds = self.refunds.values().filter(is_of_order).cloned().collect();
+        let order = Order::of(bookings, attempts.pop()?)?;
+        Some(OrderRecord { order, earlier: attempts.into(), refunds })
+    }
+
+    /// The payments of an order, the first attempt first.
+    pub fn attempts(&self, first: &PaymentReference) -> Vec<Payment> {
+        let mut attempts: Vec<_> =
+            self.payments.values().filter(|payment| payment.order == *first).cloned().collect();
+        attempts.sort_by_key(|payment| payment.attempt);
+        attempts
     }
 
     /// Orders are whole after each commit that touches them.

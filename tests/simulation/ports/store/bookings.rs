@@ -56,6 +56,8 @@ impl Bookings for SimStore {
                     currency: payment.currency,
                     method: payment.method.clone(),
                     status: payment.status,
+                    waits_for: payment.waits_for,
+                    return_url: payment.return_url().cloned(),
                     hold_expires_at: booking.hold_expires_at,
                 };
                 Some((*reference, asked))

@@ -156,10 +156,10 @@ fn told(changes: &ChangeSet, committed: Result<&Committed, &StoreError>) -> Stri
             .bookings
             .iter()
             .map(|c| format!(" booking {} {:?}→{:?}", c.after.id, c.was, c.after.status));
-        let payment =
-            command.payment.as_ref().map(|c| format!(" payment {:?}→{:?}", c.was, c.after.status));
+        let payments =
+            command.payments.iter().map(|c| format!(" payment {:?}→{:?}", c.was, c.after.status));
         let stale = if stale.contains(&id) { " STALE" } else { "" };
-        flights.chain(bookings).chain(payment).chain([stale.to_owned()]).collect::<String>()
+        flights.chain(bookings).chain(payments).chain([stale.to_owned()]).collect::<String>()
     };
     let commands: Vec<_> = changes.iter().map(command).collect();
     format!("database: commits{}", commands.join(","))
