@@ -41,6 +41,10 @@ impl App {
     fn api(&self, shown: http::Shown, edge: &http::Edge) -> http::Api {
         http::Api {
             bookings: self.bookings.clone(),
+            pages: http::Pages {
+                public_url: self.config.public_url.clone(),
+                return_origins: self.config.return_origins.clone(),
+            },
             flights: self.flights.clone(),
             search: self.search.clone(),
             itineraries: self.itineraries.clone(),

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightIds, Order, OrderRecord, Passenger,
-    PaymentMethod, PaymentStatus, SeatCount, UserId, WaitsFor,
+    PaymentMethod, PaymentStatus, SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
@@ -202,7 +202,7 @@ impl Bookings {
             return Ok((record, false));
         };
         let (mut interval, until) = (LOOK_INTERVALS.0, Instant::now() + time);
-        while is_in_progress(&record) && Instant::now() < until {
+        while record.is_paying() && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
             wait.news_within(interval.min(left)).await;
             interval = (interval * 2).min(LOOK_INTERVALS.1);
@@ -233,12 +233,6 @@ impl Bookings {
     ) -> Result<Vec<Booking>, Error> {
         Ok(self.store.bookings_of_user(user, status, before, limit).await?)
     }
-}
-
-/// Whether the last payment that the user has begun waits for the gateway.
-fn is_in_progress(record: &OrderRecord) -> bool {
-    let payment = record.begun();
-    payment.is_open() && payment.waits_for == WaitsFor::Gateway
 }
 
 /// The status of the payment of a booking that has just ended; `None` if it does not follow from the booking.

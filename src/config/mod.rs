@@ -132,6 +132,10 @@ pub struct Config {
     pub is_auth_chosen: bool,
     /// `ALLOWED_HOSTS`: names by which callers may reach the service.
     pub allowed_hosts: AllowedHosts,
+    /// `PUBLIC_URL`: the origin of the service as payers see it; `None`: pages are named by their path.
+    pub public_url: Option<String>,
+    /// `RETURN_ORIGINS`: other origins to which a payer may return.
+    pub return_origins: Vec<String>,
     /// `CORS_ORIGINS`: origins whose pages may call.
     pub cors_origins: CorsOrigins,
     /// `LOG_FORMAT`.
@@ -211,6 +215,8 @@ impl Config {
             auth: env.auth(),
             is_auth_chosen: env.value("AUTH").is_some(),
             allowed_hosts: env.allowed_hosts(),
+            public_url: env.read("PUBLIC_URL", callers::public_url),
+            return_origins: env.read("RETURN_ORIGINS", callers::return_origins),
             cors_origins: env.read("CORS_ORIGINS", callers::cors_origins),
             log_format: env.read("LOG_FORMAT", observability::log_format),
             log_filter: env.read("RUST_LOG", |filter| Ok(filter.to_owned())),

@@ -270,6 +270,16 @@ pub const SETTINGS: &[Setting] = &[
         "Accepted names in the Host header, comma-separated; checked if set, or with AUTH=off on a loopback address",
     ),
     setting(
+        "PUBLIC_URL",
+        "",
+        "Address of the service as payers see it, such as https://flights.example; empty: pages are named by their path",
+    ),
+    setting(
+        "RETURN_ORIGINS",
+        "",
+        "Other origins to which a payer may return after a page of the gateway, comma-separated",
+    ),
+    setting(
         "CORS_ORIGINS",
         "",
         "Origins whose pages may call the API, comma-separated, or * with AUTH=jwt; empty: none",

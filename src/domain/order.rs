@@ -1,6 +1,6 @@
 //! An order: bookings of one party, each on another flight, that are paid together.
 
-use super::{Booking, BookingId, BookingStatus, Money, Payment, Refund, UserId};
+use super::{Booking, BookingId, BookingStatus, Money, Payment, Refund, UserId, WaitsFor};
 use smallvec::SmallVec;
 
 /// Maximum number of segments of an order.
@@ -82,6 +82,12 @@ impl OrderRecord {
     pub fn begun(&self) -> &Payment {
         let last = &self.order.payment;
         if last.is_unasked() { self.earlier.last().unwrap_or(last) } else { last }
+    }
+
+    /// Whether the last payment that its user has begun waits for the gateway.
+    pub fn is_paying(&self) -> bool {
+        let payment = self.begun();
+        payment.is_open() && payment.waits_for == WaitsFor::Gateway
     }
 
     /// Number of payments that its user has begun.

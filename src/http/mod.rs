@@ -11,7 +11,7 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, flights, health, home, itineraries, problems, search,
+    bookings, calendar, flights, health, home, itineraries, paying, problems, search,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -24,7 +24,7 @@ use utoipa_axum::routes;
 
 pub use crate::http::connection::{ConnectionLimits, ConnectionsByClient, serve};
 pub use crate::http::edge::Edge;
-pub use crate::http::routes::{Api, HttpLimits, Shown};
+pub use crate::http::routes::{Api, HttpLimits, Pages, Shown};
 pub use crate::http::wire::problem::Code as ProblemCode;
 pub use openapi::openapi;
 
@@ -98,13 +98,18 @@ fn groups(shown: Shown) -> [Group; 6] {
         ),
         (
             RouteTraits::PERSONAL_AND_WAITING,
-            group().routes(routes!(bookings::place)).routes(routes!(itineraries::place)),
+            group()
+                .routes(routes!(bookings::place))
+                .routes(routes!(itineraries::place))
+                .routes(routes!(paying::pay_booking))
+                .routes(routes!(paying::pay_itinerary)),
         ),
         (
             RouteTraits::PERSONAL,
             group()
                 .routes(routes!(bookings::get))
                 .routes(routes!(bookings::cancel))
+                .routes(routes!(paying::extend))
                 .routes(routes!(bookings::of_user))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel)),

@@ -192,12 +192,12 @@ async fn one_bad_command_in_a_batch_fails_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_the_store_refuses_becomes_a_dead_letter_and_delays_no_other() {
-    an_event_becomes_a_dead_letter_and_delays_no_other(Fault::RefusesSeats(7)).await;
+    Box::pin(an_event_becomes_a_dead_letter_and_delays_no_other(Fault::RefusesSeats(7))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_panics_becomes_a_dead_letter_and_delays_no_other() {
-    an_event_becomes_a_dead_letter_and_delays_no_other(Fault::PanicsAtSeats(7)).await;
+    Box::pin(an_event_becomes_a_dead_letter_and_delays_no_other(Fault::PanicsAtSeats(7))).await;
 }
 
 /// `fault` strikes what has seven seats.

@@ -74,6 +74,7 @@ mod orders_http;
 mod orders_under_kills;
 mod outages;
 mod panics;
+mod paying;
 mod pending;
 mod personal_data;
 mod places;

@@ -30,7 +30,7 @@ pub(in crate::config) fn cors_origins(text: &str) -> Result<CorsOrigins, String>
 }
 
 /// Whether a browser can send this origin: scheme, host and optional port, nothing else (RFC 6454, 7).
-fn is_origin(text: &str) -> bool {
+pub(super) fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let is_host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
     matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(is_host)

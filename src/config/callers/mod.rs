@@ -5,6 +5,7 @@ mod cors;
 mod hosts;
 mod limits;
 mod network;
+mod pages;
 
 pub use auth::{JwtSettings, KeySource};
 pub use cors::CorsOrigins;
@@ -13,3 +14,4 @@ pub use hosts::AllowedHosts;
 pub use limits::{ClientConnections, RateLimit};
 pub use network::Network;
 pub(super) use network::networks;
+pub(super) use pages::{public_url, return_origins};

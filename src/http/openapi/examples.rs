@@ -25,12 +25,15 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             "booking_id": 1, "status": "pending",
             "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
             "message": "Booking created, processing payment",
-            "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z"
+            "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z",
+            "pay_by": "2025-01-15T08:05:00Z", "payment_status": "processing"
         }),
-        "getBooking" => booking_record("completed"),
+        "getBooking" | "payBooking" => booking_record("completed"),
         "cancelBooking" => booking_record("cancelled"),
+        "extendBooking" => unpaid(),
         "placeItinerary" => placed(),
         "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
+        "payItinerary" => paid(),
         "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
         "explainProblem" => json!({
             "type": "/problems/insufficient_seats", "code": "insufficient_seats",
@@ -92,6 +95,25 @@ fn booking_record(status: &str) -> Value {
     record
 }
 
+/// A booking that waits for its user's payment.
+fn unpaid() -> Value {
+    let mut record = booking_record("pending");
+    record["payment"] = json!({"status": "awaiting_payment", "attempts": 0});
+    record
+}
+
+/// An itinerary of two flights, paid.
+fn paid() -> Value {
+    let mut itinerary = placed();
+    itinerary["status"] = json!("completed");
+    itinerary["payment"] = payment("captured");
+    for at in [0, 1] {
+        itinerary["bookings"][at]["status"] = json!("completed");
+    }
+    itinerary["refunds"] = json!([]);
+    itinerary
+}
+
 fn payment(status: &str) -> Value {
     json!({"status": status, "attempts": 1, "method": "pm_card_visa"})
 }
@@ -143,11 +165,13 @@ pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
         "placeBooking" => vec![
             to("getBooking", "id", "$response.body#/booking_id"),
             to("cancelBooking", "id", "$response.body#/booking_id"),
+            to("payBooking", "id", "$response.body#/booking_id"),
             to("listBookings", "user_id", "$request.body#/user_id"),
         ],
         "placeItinerary" => vec![
             to("getItinerary", "id", "$response.body#/itinerary_id"),
             to("cancelItinerary", "id", "$response.body#/itinerary_id"),
+            to("payItinerary", "id", "$response.body#/itinerary_id"),
             to("getBooking", "id", "$response.body#/bookings/0/booking_id"),
             to("listBookings", "user_id", "$request.body#/user_id"),
         ],

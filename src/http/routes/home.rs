@@ -7,14 +7,9 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderMap, header};
 use std::sync::Arc;
 
-/// The header in which a proxy that ends TLS sends the scheme of the request.
-const FORWARDED_SCHEME: &str = "x-forwarded-proto";
-
 /// The page or the text, with the host and scheme that the caller used.
 pub(crate) async fn home(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
-    let is_tls = headers.get(FORWARDED_SCHEME).is_some_and(|scheme| scheme == "https");
-    let scheme = if is_tls { "https" } else { "http" };
-    let base = format!("{scheme}://{}", host::of(&headers).unwrap_or("localhost"));
+    let base = host::origin(&headers);
     let date = api.search.tomorrow();
     let search =
         format!("{base}/api/v1/flights/search?source=Delhi&destination=Mumbai&date={date}");

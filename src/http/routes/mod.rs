@@ -9,6 +9,7 @@ pub(crate) mod home;
 pub(crate) mod itineraries;
 mod part;
 mod party;
+pub(crate) mod paying;
 mod payment;
 mod places;
 mod placing;
@@ -55,6 +56,17 @@ pub struct Api {
     pub(crate) user_limit: Option<Arc<dyn UserLimit>>,
     /// Routes beside the API.
     pub shown: Shown,
+    /// Pages around a payment.
+    pub pages: Pages,
+}
+
+/// Pages around a payment: where they are, and to where they lead.
+#[derive(Debug, Clone, Default)]
+pub struct Pages {
+    /// The origin of the service as payers see it (`PUBLIC_URL`).
+    pub public_url: Option<String>,
+    /// Other origins to which a payer may return (`RETURN_ORIGINS`).
+    pub return_origins: Vec<String>,
 }
 
 /// Routes that a port answers beside the API.

@@ -1,6 +1,7 @@
 //! A payment as bookings and itineraries show it.
 
 use crate::domain::{NextAction, OrderRecord, Payment, PaymentMethod, PaymentStatus, WaitsFor};
+use crate::http::routes::Pages;
 use serde::Serialize;
 
 /// The payment of a booking or an itinerary: the last one that its user has begun.
@@ -62,7 +63,7 @@ impl From<&Payment> for PaymentWord {
 
 impl PaymentBody {
     /// A payment without those before it.
-    pub(super) fn of(payment: &Payment) -> Self {
+    pub(super) fn of(payment: &Payment, pages: &Pages) -> Self {
         let status = PaymentWord::from(payment);
         let notes = payment.notes.as_deref().cloned().unwrap_or_default();
         let is_asked = status == PaymentWord::ActionRequired;
@@ -73,13 +74,25 @@ impl PaymentBody {
             attempts: usize::try_from(payment.attempt).unwrap_or_default()
                 - usize::from(!has_method),
             method: has_method.then(|| payment.method.clone()),
-            next_action: notes.next_action.filter(|_| is_asked),
+            next_action: notes.next_action.filter(|_| is_asked).map(|action| pages.shown(action)),
             decline_reason: notes.decline_reason.filter(|_| is_declined),
         }
     }
 
     /// The last payment that the user has begun.
-    pub(super) fn of_record(record: &OrderRecord) -> Self {
-        Self { attempts: record.attempts(), ..Self::of(record.begun()) }
+    pub(super) fn of_record(record: &OrderRecord, pages: &Pages) -> Self {
+        Self { attempts: record.attempts(), ..Self::of(record.begun(), pages) }
+    }
+}
+
+impl Pages {
+    /// An action as callers read it: a page of the service is a path, unless `PUBLIC_URL` is set.
+    fn shown(&self, action: NextAction) -> NextAction {
+        match (action, &self.public_url) {
+            (NextAction::Redirect { url }, Some(origin)) if url.starts_with('/') => {
+                NextAction::Redirect { url: format!("{origin}{url}") }
+            }
+            (action, _) => action,
+        }
     }
 }

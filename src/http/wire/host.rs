@@ -24,6 +24,16 @@ pub(crate) fn of(headers: &HeaderMap) -> Option<&str> {
     headers.get(HOST)?.to_str().ok()
 }
 
+/// The header in which a proxy that ends TLS sends the scheme of the request.
+const FORWARDED_SCHEME: &str = "x-forwarded-proto";
+
+/// The origin under which the caller of a request that has passed [`checked`] reached the service.
+pub(crate) fn origin(headers: &HeaderMap) -> String {
+    let is_tls = headers.get(FORWARDED_SCHEME).is_some_and(|scheme| scheme == "https");
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{}", of(headers).unwrap_or("localhost"))
+}
+
 struct MoreThanOne;
 
 /// The only `Host`. One that is not ASCII is read as empty, which is refused as well.

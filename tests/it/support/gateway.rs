@@ -25,7 +25,7 @@ impl GatedGateway {
         self.is_open.send_replace(false);
     }
 
-    /// From now on refunds wait at the gate too.
+    /// From now on refunds and reversals wait at the gate too.
     pub fn close_refunds(&self) {
         self.are_refunds_open.send_replace(false);
     }
@@ -74,6 +74,7 @@ impl Gateway for GatedGateway {
     }
 
     async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.pass(&self.are_refunds_open).await;
         self.gateway.reverse(reference).await
     }
 

@@ -2,11 +2,12 @@
 
 use crate::booking::PlaceOrder;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, OrderRecord,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Order, OrderRecord,
     PaymentReference, Refund, Timestamp,
 };
+use crate::http::routes::Pages;
 use crate::http::routes::party::{PartyBody, positive};
-use crate::http::routes::payment::PaymentBody;
+use crate::http::routes::payment::{PaymentBody, PaymentWord};
 use crate::http::wire::json::fields::PassengerBody;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
 use crate::http::wire::request_key;
@@ -86,6 +87,14 @@ pub(crate) struct PlaceBookingBody {
     /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
+    pay_by: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    payment_status: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
     created_at: IgnoredAny,
     /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
@@ -113,6 +122,8 @@ impl Shaped for PlaceBookingBody {
             "booking_price",
             "booking_metadata",
             "hold_expires_at",
+            "pay_by",
+            "payment_status",
             "created_at",
             "updated_at",
         ],
@@ -131,17 +142,26 @@ pub(crate) struct BookingPlacedBody {
     booking_price: Money,
     #[schema(value_type = String, format = DateTime)]
     hold_expires_at: Timestamp,
+    /// The same: until when the booking can be paid.
+    #[schema(value_type = String, format = DateTime)]
+    pay_by: Timestamp,
+    payment_status: PaymentWord,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
 }
 
-impl From<&Booking> for BookingPlacedBody {
-    fn from(booking: &Booking) -> Self {
+impl From<&Order> for BookingPlacedBody {
+    fn from(order: &Order) -> Self {
+        let booking = order.first();
+        let payment_status = PaymentWord::from(&order.payment);
         Self {
             booking_id: booking.id,
             status: booking.status,
             payment_reference_id: booking.payment_reference,
             message: match booking.status {
+                BookingStatus::Pending if order.payment.is_unasked() => {
+                    "Booking created, waiting for payment"
+                }
                 BookingStatus::Pending => "Booking created, processing payment",
                 BookingStatus::Completed => "Booking completed, payment captured",
                 BookingStatus::Failed => "Booking failed, no payment was taken",
@@ -149,6 +169,8 @@ impl From<&Booking> for BookingPlacedBody {
             },
             booking_price: booking.booking_price,
             hold_expires_at: booking.hold_expires_at,
+            pay_by: booking.hold_expires_at,
+            payment_status,
             failure_reason: booking.failure_reason,
         }
     }
@@ -168,8 +190,8 @@ pub(crate) struct BookingBody {
 
 impl BookingBody {
     /// The booking at this place of an order.
-    pub(super) fn of(record: OrderRecord, at: usize) -> Self {
-        let payment = PaymentBody::of_record(&record);
+    pub(in crate::http::routes) fn of(record: OrderRecord, at: usize, pages: &Pages) -> Self {
+        let payment = PaymentBody::of_record(&record, pages);
         let OrderRecord { mut order, mut refunds, .. } = record;
         let booking = order.bookings.swap_remove(at);
         refunds.retain(|refund| refund.booking_id == booking.id);

@@ -18,7 +18,8 @@ use crate::identity::Caller;
 use crate::rules::Refusal;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use body::{BookingBody, BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody};
+pub(in crate::http::routes) use body::BookingBody;
+use body::{BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody};
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
 use strum::VariantNames as _;
@@ -76,7 +77,7 @@ pub(crate) async fn place(
     let placed = placing.place(request, Problem::from).await?;
     let booking = placed.order.first();
     let location = format!("{PATH}/{}", booking.id);
-    Ok(created(location, &placed, wait, BookingPlacedBody::from(booking)))
+    Ok(created(location, &placed, wait, BookingPlacedBody::from(&placed.order)))
 }
 
 /// Reads a booking, with its payment and refunds.
@@ -100,12 +101,12 @@ pub(crate) async fn get(
     let mut deed = watch.begin(&caller, "booking.read", Logged::UnlessOwn);
     let found = find_owned(&api, &caller, BookingId(id), &mut deed).await;
     let (record, at) = deed.end(found)?;
-    Ok(axum::Json(BookingBody::of(record, at)))
+    Ok(axum::Json(BookingBody::of(record, at, &api.pages)))
 }
 
 /// The order of a booking that the caller may see, and the booking's place in it. Another user's is not found:
 /// the answer must not tell which ids exist.
-async fn find_owned(
+pub(in crate::http::routes) async fn find_owned(
     api: &Api,
     caller: &Caller,
     id: BookingId,
@@ -176,7 +177,7 @@ pub(crate) async fn cancel(
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(booking.id).await?;
     let replayed = replayed.then_some([REPLAYED]);
-    Ok((replayed, axum::Json(BookingBody::of(record, at))).into_response())
+    Ok((replayed, axum::Json(BookingBody::of(record, at, &api.pages))).into_response())
 }
 
 /// Lists a user's bookings, newest first.

@@ -5,6 +5,7 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, FailureReason, FlightId, FlightIds, Invalid,
     Money, Order, OrderRecord, PaymentReference, Refund, SEGMENTS_MAX, SeatCount, Timestamp,
 };
+use crate::http::routes::Pages;
 use crate::http::routes::party::{PartyBody, positive};
 use crate::http::routes::payment::PaymentBody;
 use crate::http::wire::json::fields::{PassengerBody, required};
@@ -169,7 +170,7 @@ pub(crate) struct ItineraryBody {
     /// Currency of all amounts.
     #[schema(value_type = String, example = "INR")]
     currency: Currency,
-    /// When the hold of the seats ends.
+    /// When the hold of the seats ends, and with it the time to pay.
     #[schema(value_type = String, format = DateTime)]
     hold_expires_at: Timestamp,
     /// Refunds of its bookings, oldest first. Absent from the answer to a new itinerary.
@@ -206,14 +207,14 @@ impl From<&Booking> for SegmentBooked {
 
 impl ItineraryBody {
     /// A new itinerary.
-    pub(super) fn of(order: &Order) -> Self {
+    pub(super) fn of(order: &Order, pages: &Pages) -> Self {
         let first = order.first();
         Self {
             itinerary_id: order.id(),
             status: order.status(),
             failure_reason: first.failure_reason,
             bookings: order.bookings.iter().map(SegmentBooked::from).collect(),
-            payment: PaymentBody::of(&order.payment),
+            payment: PaymentBody::of(&order.payment, pages),
             payment_reference_id: first.payment_reference,
             total_price: order.total_price(),
             currency: order.payment.currency,
@@ -223,8 +224,8 @@ impl ItineraryBody {
     }
 
     /// An itinerary as it is now.
-    pub(super) fn with_refunds(record: OrderRecord) -> Self {
-        let payment = PaymentBody::of_record(&record);
-        Self { payment, refunds: Some(record.refunds), ..Self::of(&record.order) }
+    pub(in crate::http::routes) fn with_refunds(record: OrderRecord, pages: &Pages) -> Self {
+        let payment = PaymentBody::of_record(&record, pages);
+        Self { payment, refunds: Some(record.refunds), ..Self::of(&record.order, pages) }
     }
 }

@@ -19,7 +19,8 @@ use crate::identity::Caller;
 use crate::rules::Refusal;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use body::{CancelItineraryBody, ItineraryBody, PlaceItineraryBody};
+pub(in crate::http::routes) use body::ItineraryBody;
+use body::{CancelItineraryBody, PlaceItineraryBody};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ pub(crate) async fn place(
     let placing = Placing { api: &api, caller: &caller, deed, permit, wait };
     let placed = placing.place(request, |error| refused(error, &flights)).await?;
     let location = format!("{PATH}/{}", placed.order.id());
-    Ok(created(location, &placed, wait, ItineraryBody::of(&placed.order)))
+    Ok(created(location, &placed, wait, ItineraryBody::of(&placed.order, &api.pages)))
 }
 
 /// A refusal that names a flight also has the flight's place in the request.
@@ -118,11 +119,11 @@ pub(crate) async fn get(
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "itinerary.read", Logged::UnlessOwn);
     let record = find_owned(&api, &caller, BookingId(id), &mut deed).await;
-    Ok(axum::Json(ItineraryBody::with_refunds(deed.end(record)?)))
+    Ok(axum::Json(ItineraryBody::with_refunds(deed.end(record)?, &api.pages)))
 }
 
 /// An itinerary that the caller may see. Another user's is not found: the answer must not tell which ids exist.
-async fn find_owned(
+pub(in crate::http::routes) async fn find_owned(
     api: &Api,
     caller: &Caller,
     id: BookingId,
@@ -194,5 +195,5 @@ pub(crate) async fn cancel(
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(first.id).await?;
     let replayed = replayed.then_some([REPLAYED]);
-    Ok((replayed, axum::Json(ItineraryBody::with_refunds(record))).into_response())
+    Ok((replayed, axum::Json(ItineraryBody::with_refunds(record, &api.pages))).into_response())
 }
