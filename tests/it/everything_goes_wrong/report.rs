@@ -95,10 +95,20 @@ impl Report {
             let status = answer.status.as_ref().map(|(status, _)| *status);
             // The one that strikes the planted bug is not among these.
             assert_ne!(status, Some(500), "{answer:?}");
-            let is_of_others = answer.aim == Aim::Undisturbed;
-            if is_of_others && BEARABLE.contains(&answer.during) {
-                assert_eq!(status, Some(201), "{answer:?}");
+            if answer.aim == Aim::Undisturbed && BEARABLE.contains(&answer.during) {
+                assert!(matches!(status, Some(201 | 503)), "{answer:?}");
             }
+        }
+        for during in BEARABLE {
+            let all =
+                self.answers.iter().filter(|a| a.aim == Aim::Undisturbed && a.during == during);
+            let is_late = |a: &&Answer| !matches!(a.status, Some((201, _)));
+            let (late, all) = (all.clone().filter(is_late).count(), all.count());
+            // A busy machine may say 503 to one or the other, which is accepted at its repeat.
+            assert!(
+                late <= all / 20,
+                "{during}: {late} of {all} bookings of others had to be repeated"
+            );
         }
     }
 
