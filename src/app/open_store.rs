@@ -2,7 +2,6 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database};
-use crate::gateway::Gateway;
 use crate::gateway::simulated::{PostgresLedger, SimulatedGateway, SqliteLedger};
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
@@ -82,7 +81,7 @@ impl CommandStore {
 /// The store as a service opens it, with the gateway whose ledger lies in the same database.
 pub(super) struct OpenStore {
     pub(super) store: Arc<dyn Store>,
-    pub(super) gateway: Arc<dyn Gateway>,
+    pub(super) gateway: Arc<SimulatedGateway>,
     pub(super) clock: Arc<dyn Clock>,
     /// Unique among the databases that share a Redis.
     pub(super) identity: String,

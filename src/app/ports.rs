@@ -11,6 +11,7 @@ use crate::cache::redis::RedisCache;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::gateway::Gateway;
+use crate::gateway::sandbox::Sandbox;
 use crate::ids::{Ids, RandomIds};
 use crate::limits::SharedLimits;
 use crate::limits::redis::RedisLimits;
@@ -35,6 +36,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Moves money.
     pub gateway: Arc<dyn Gateway>,
+    /// The simulated gateway's page, if that gateway moves the money.
+    pub sandbox: Option<Arc<dyn Sandbox>>,
     /// Carries messages.
     pub bus: Arc<dyn Bus>,
     /// Mutexes on flights.
@@ -95,11 +98,23 @@ impl Opening {
             None => Arc::new(MemoryCache::among_replicas()),
         };
         let OpenStore { store, gateway, clock, postgres, embedded, claim, .. } = opened;
+        let sandbox: Option<Arc<dyn Sandbox>> = Some(gateway.clone());
         let database = sole.map(|lease| DatabaseClaim { lease, store: store.clone() });
         let claims = Claims { _file: claim, database };
         let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());
-        let ports =
-            Ports { store, gateway, bus, locks, cache, clock, ids, tasks, metrics, tracing };
+        let ports = Ports {
+            store,
+            gateway,
+            sandbox,
+            bus,
+            locks,
+            cache,
+            clock,
+            ids,
+            tasks,
+            metrics,
+            tracing,
+        };
         Ok(Self { ports, limits, postgres, embedded, claims })
     }
 }

@@ -45,6 +45,12 @@ impl App {
                 public_url: self.config.public_url.clone(),
                 return_origins: self.config.return_origins.clone(),
             },
+            sandbox: self
+                .shared
+                .ports
+                .sandbox
+                .clone()
+                .map(|payments| http::SandboxPage { payments, hints: self.shared.payment_hints() }),
             flights: self.flights.clone(),
             search: self.search.clone(),
             itineraries: self.itineraries.clone(),

@@ -2,7 +2,9 @@
 
 use super::ports::{Ports, names};
 use super::{batches, delta, policy};
-use crate::booking::{Bookings, FailedWork, Flights, Retention, SweepCursors, Sweeper};
+use crate::booking::{
+    Bookings, FailedWork, Flights, PaymentHints, Retention, SweepCursors, Sweeper,
+};
 use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
 use crate::health::Health;
@@ -156,6 +158,7 @@ impl Shared {
         let Ports { bus, store, gateway, clock, tasks, metrics, tracing, .. } = self.ports.clone();
         PaymentWorker {
             bus,
+            notes: store.clone(),
             store,
             gateway,
             clock,
@@ -168,6 +171,11 @@ impl Shared {
             taking: Progress::default(),
             answering: Progress::default(),
         }
+    }
+
+    pub(super) fn payment_hints(&self) -> PaymentHints {
+        let Ports { store, clock, .. } = self.ports.clone();
+        PaymentHints::new(store, clock, self.committed.clone())
     }
 
     pub(super) fn relay(&self) -> Relay {

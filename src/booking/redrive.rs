@@ -217,7 +217,11 @@ impl Sweeper {
 }
 
 /// The request to the gateway that a payment's status calls for.
-fn request_of(payment: Payment, booking: &Booking, now: Timestamp) -> (Payment, OutboxEvent) {
+pub(super) fn request_of(
+    payment: Payment,
+    booking: &Booking,
+    now: Timestamp,
+) -> (Payment, OutboxEvent) {
     let action = match payment.status {
         PaymentStatus::ReversalRequested => PaymentAction::Reverse,
         _ => PaymentAction::Capture,

@@ -1,20 +1,26 @@
-//! The gateway port: an external party that moves money. Each call is idempotent: captures and
-//! reversals by the payment's reference, refunds by their own id.
+//! The gateway port: an external party that moves money. Each call is idempotent: payments are opened, looked up and
+//! voided by their reference, refunds are made by their own id.
 
+pub mod sandbox;
 pub mod simulated;
 
-use crate::domain::{Currency, Money, PaymentMethod, PaymentReference, RefundId};
+use crate::domain::{Currency, Money, NextAction, PaymentMethod, PaymentReference, RefundId};
 use async_trait::async_trait;
+use std::sync::Arc;
 
 /// A payment gateway.
 #[async_trait]
 pub trait Gateway: Send + Sync + 'static {
-    /// Captures an amount once per reference. A repeat gets the first answer.
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError>;
+    /// Opens a payment, and captures it unless its payer must act first. Once per reference: a repeat gets the
+    /// outcome of now.
+    async fn open(&self, opening: &Opening) -> Result<Opened, GatewayError>;
 
-    /// Gives back what is left of a captured payment, after its refunds; voids one that is not captured, so
-    /// that a later capture is refused.
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError>;
+    /// The outcome of an open payment as it is now. A payment whose payer has approved it is captured by then.
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError>;
+
+    /// Voids a payment that is not captured, so that it never is; gives back what is left of a captured one, after
+    /// its refunds.
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError>;
 
     /// Gives back an amount of a captured payment, once per refund id. A repeat gets the first answer.
     ///
@@ -29,9 +35,9 @@ pub trait Gateway: Send + Sync + 'static {
     ) -> Result<(), GatewayError>;
 }
 
-/// A capture to make.
+/// A payment to open.
 #[derive(Debug, Clone)]
-pub struct Capture {
+pub struct Opening {
     /// The payment, and the idempotency key of the call.
     pub reference: PaymentReference,
     /// The amount to charge.
@@ -40,17 +46,23 @@ pub struct Capture {
     pub currency: Currency,
     /// How the customer pays.
     pub method: PaymentMethod,
+    /// Where the payer goes after acting at the gateway.
+    pub return_url: Option<Arc<str>>,
 }
 
-/// The gateway's answer to a capture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Captured {
+/// The outcome of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
     /// The amount is charged.
     Captured,
-    /// The gateway refused the charge.
-    Declined,
-    /// The payment was reversed before, so it cannot be captured.
-    Reversed,
+    /// The gateway refused the charge; with its reason, if it gave one.
+    Declined(Option<Arc<str>>),
+    /// The payment was voided, or all of it given back.
+    Voided,
+    /// Nothing is charged before the payer has acted.
+    ActionRequired(NextAction),
+    /// The gateway has not decided yet: ask later.
+    Processing,
 }
 
 /// The gateway gave no answer, or refused the call: it may have taken effect. Repeat it.

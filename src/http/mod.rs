@@ -11,7 +11,7 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, flights, health, home, itineraries, paying, problems, search,
+    bookings, calendar, flights, health, home, itineraries, paying, problems, sandbox, search,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -24,7 +24,7 @@ use utoipa_axum::routes;
 
 pub use crate::http::connection::{ConnectionLimits, ConnectionsByClient, serve};
 pub use crate::http::edge::Edge;
-pub use crate::http::routes::{Api, HttpLimits, Pages, Shown};
+pub use crate::http::routes::{Api, HttpLimits, Pages, SandboxPage, Shown};
 pub use crate::http::wire::problem::Code as ProblemCode;
 pub use openapi::openapi;
 
@@ -34,6 +34,11 @@ type Group = (RouteTraits, OpenApiRouter<Arc<Api>>);
 /// The routes of the service, inside the stack.
 pub fn router(api: Api, edge: &Edge) -> Router {
     let mut pages = Router::new().route("/", get(home::home));
+    if api.sandbox.is_some() {
+        pages = pages
+            .route(sandbox::ROUTE, get(sandbox::show).post(sandbox::act))
+            .route(sandbox::STYLE_ROUTE, get(sandbox::style));
+    }
     let groups = groups(api.shown).map(|(route, routes)| (route, routes.split_for_parts()));
     let (routes, documents): (Vec<_>, Vec<_>) = groups
         .into_iter()

@@ -4,6 +4,7 @@
 //! repeated.
 
 mod calls;
+mod gateway_calls;
 mod requests;
 pub mod settlement;
 pub mod worker;

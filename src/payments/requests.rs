@@ -23,9 +23,11 @@ pub(super) struct Asked {
 
 /// The call that a request asks for. Amounts and methods come from rows, never from messages.
 pub(super) enum Wanted {
-    Capture(PaymentAsked),
+    Open(PaymentAsked),
+    /// The outcome of a payment whose payer had to act.
+    Status(PaymentAsked),
     /// With the payment's amount.
-    Reverse(Money),
+    Void(Money),
     Refund(RefundId, Money),
 }
 
@@ -33,8 +35,16 @@ impl Wanted {
     /// The amount that the event tells.
     pub(super) fn amount(&self) -> Money {
         match self {
-            Self::Capture(payment) => payment.amount,
-            Self::Reverse(amount) | Self::Refund(_, amount) => *amount,
+            Self::Open(payment) | Self::Status(payment) => payment.amount,
+            Self::Void(amount) | Self::Refund(_, amount) => *amount,
+        }
+    }
+
+    /// Whether it takes money, or may: such a call waits no longer than its hold.
+    pub(super) fn payment(&self) -> Option<&PaymentAsked> {
+        match self {
+            Self::Open(payment) | Self::Status(payment) => Some(payment),
+            Self::Void(_) | Self::Refund(..) => None,
         }
     }
 
@@ -42,7 +52,7 @@ impl Wanted {
     pub(super) fn refund(&self) -> Option<RefundId> {
         match self {
             Self::Refund(id, _) => Some(*id),
-            Self::Capture(_) | Self::Reverse(_) => None,
+            Self::Open(_) | Self::Status(_) | Self::Void(_) => None,
         }
     }
 }
@@ -121,14 +131,12 @@ fn opened(
     let payment = rows.payments.get(&reference).ok_or("there is no payment of this reference")?;
     none_differs(&differences_of_payment(request, payment))?;
     let call = match (request.action, payment.status) {
-        (PaymentAction::Capture, PaymentStatus::Requested)
-            if payment.waits_for != WaitsFor::Method =>
-        {
-            Wanted::Capture(payment.clone())
-        }
-        (PaymentAction::Reverse, PaymentStatus::ReversalRequested) => {
-            Wanted::Reverse(payment.amount)
-        }
+        (PaymentAction::Capture, PaymentStatus::Requested) => match payment.waits_for {
+            WaitsFor::Gateway => Wanted::Open(payment.clone()),
+            WaitsFor::Payer => Wanted::Status(payment.clone()),
+            WaitsFor::Method => return Ok(None),
+        },
+        (PaymentAction::Reverse, PaymentStatus::ReversalRequested) => Wanted::Void(payment.amount),
         _ => return Ok(None),
     };
     Ok(Some((request.booking_id, call)))

@@ -4,18 +4,18 @@
 //! and the sweeper repeats requests that a crash interrupted. Slow calls run side by side and block nothing.
 
 use super::calls::Calls;
-use super::requests::{Asked, Wanted};
+use super::gateway_calls::Told;
+use super::requests::Asked;
 use crate::breaker::{Breaker, NoAnswer};
 use crate::bus::{Bus, BusError, publish};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
 use crate::domain::{PaymentEvent, PaymentOutcome};
-use crate::gateway::{Capture, Captured, Gateway, GatewayError};
+use crate::gateway::Gateway;
 use crate::messages::{Message, Topic};
-use crate::store::{Bookings, StoreError};
+use crate::store::{Bookings, PaymentNotes, StoreError};
 use crate::tasks::Tasks;
-use crate::telemetry::{Metrics, Part, Progress, Side, Span, TRACEPARENT, Tracing};
-use futures::future::BoxFuture;
+use crate::telemetry::{Metrics, Part, Progress, Span, TRACEPARENT, Tracing};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct PaymentWorker {
     pub bus: Arc<dyn Bus>,
     /// Knows which requests are still open.
     pub store: Arc<dyn Bookings>,
+    /// Takes what the gateway says beside an outcome.
+    pub notes: Arc<dyn PaymentNotes>,
     /// The payment gateway.
     pub gateway: Arc<dyn Gateway>,
     /// Decides whether a hold has lapsed.
@@ -80,9 +82,9 @@ pub struct PaymentWorker {
 
 /// The gateway's circuits: one for each kind of call, so that captures without an answer delay no refund.
 pub struct GatewayCircuits {
-    captures: Breaker,
+    pub(super) captures: Breaker,
     /// Reversals and refunds.
-    refunds: Breaker,
+    pub(super) refunds: Breaker,
 }
 
 impl GatewayCircuits {
@@ -150,10 +152,7 @@ impl PaymentWorker {
             let messages = requests.receive(BATCH_SIZE_MAX).await?;
             self.metrics.count_consumed(Topic::PaymentRequests, &self.group, messages.len());
             for asked in self.open(messages).await? {
-                let calls = match asked.call {
-                    Wanted::Capture(_) => &captures,
-                    Wanted::Reverse(_) | Wanted::Refund(..) => &reversals,
-                };
+                let calls = if asked.call.payment().is_some() { &captures } else { &reversals };
                 self.start(asked, calls, &events, stop);
             }
             requests.commit().await?;
@@ -201,7 +200,7 @@ impl PaymentWorker {
         asked: &Asked,
         stop: &CancellationToken,
     ) -> Option<PaymentEvent> {
-        let Asked { reference, booking, call, span } = asked;
+        let Asked { reference, booking, span, .. } = asked;
         let mut pause = RETRY_AFTER;
         let mut attempt = 1;
         while attempt <= ATTEMPTS_MAX {
@@ -222,18 +221,14 @@ impl PaymentWorker {
             };
             self.metrics.gateway_seconds.observe(asked_at.elapsed().as_secs_f64());
             let declined = answer.is_err() && planted!(no_answer_is_a_decline);
-            let answer = if declined { Ok(PaymentOutcome::Failed) } else { answer };
+            let answer = if declined { Ok(Told::of(PaymentOutcome::Failed)) } else { answer };
             match answer {
-                Ok(status) => {
-                    return Some(PaymentEvent {
-                        booking_id: *booking,
-                        payment_reference_id: *reference,
-                        refund_id: call.refund(),
-                        amount: call.amount(),
-                        status,
-                        timestamp: self.clock.now(),
-                    });
-                }
+                Ok(told) => match self.note(*reference, &told).await {
+                    Ok(()) => return told.outcome.map(|status| self.event_of(asked, status)),
+                    Err(error) => {
+                        debug!(%error, attempt, booking.id = %booking, "the store did not take the answer, retrying");
+                    }
+                },
                 Err(error) => {
                     self.metrics.gateway_errors.inc();
                     debug!(%error, attempt, booking.id = %booking, "the gateway gave no answer, retrying");
@@ -252,71 +247,22 @@ impl PaymentWorker {
         None
     }
 
+    fn event_of(&self, asked: &Asked, status: PaymentOutcome) -> PaymentEvent {
+        PaymentEvent {
+            booking_id: asked.booking,
+            payment_reference_id: asked.reference,
+            refund_id: asked.call.refund(),
+            amount: asked.call.amount(),
+            status,
+            timestamp: self.clock.now(),
+        }
+    }
+
     /// Whether the request is for a capture whose hold has lapsed: its seats may be gone. The sweeper ends the
     /// booking, and its commit requests the reversal of whatever an earlier call has captured. A reversal from
     /// here would be in no row, so a lost answer would leave a completed booking that is refunded.
     fn is_too_late(&self, asked: &Asked) -> bool {
-        let Wanted::Capture(payment) = &asked.call else { return false };
-        payment.hold_expires_at <= self.clock.now()
-    }
-
-    /// Calls the gateway once, unless its circuit is open.
-    async fn ask(&self, asked: &Asked) -> Result<PaymentOutcome, NoAnswer<GatewayError>> {
-        let name = match asked.call {
-            Wanted::Capture(_) => "gateway.capture",
-            Wanted::Reverse(_) => "gateway.reverse",
-            Wanted::Refund(..) => "gateway.refund",
-        };
-        let call = self.tracing.span(name, Side::Client, &asked.span.context());
-        // The time-out is inside the circuit: a call that is dropped would not count.
-        let (time, asking) = (self.timeout, self.call(asked));
-        let timed = async move {
-            let answer = tokio::time::timeout(time, asking).await;
-            answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())))
-        };
-        let circuit = match asked.call {
-            Wanted::Capture(_) => &self.circuits.captures,
-            Wanted::Reverse(_) | Wanted::Refund(..) => &self.circuits.refunds,
-        };
-        let answer = circuit.call(Box::pin(timed)).await;
-        match &answer {
-            Ok(outcome) => call.note("payment.outcome", <&str>::from(outcome)),
-            Err(NoAnswer::Failed(_)) => call.fail("unanswered"),
-            Err(NoAnswer::Open(_)) => call.fail("circuit_open"),
-        }
-        answer
-    }
-
-    fn call(&self, asked: &Asked) -> BoxFuture<'static, Result<PaymentOutcome, GatewayError>> {
-        let (gateway, reference) = (self.gateway.clone(), asked.reference);
-        let payment = match &asked.call {
-            Wanted::Capture(payment) => payment,
-            Wanted::Reverse(_) => {
-                return Box::pin(async move {
-                    gateway.reverse(reference).await.map(|()| PaymentOutcome::Reversed)
-                });
-            }
-            Wanted::Refund(id, amount) => {
-                let (id, amount) = (*id, *amount);
-                return Box::pin(async move {
-                    let refunded = gateway.refund(id, reference, amount).await;
-                    refunded.map(|()| PaymentOutcome::Refunded)
-                });
-            }
-        };
-        let capture = Capture {
-            reference,
-            amount: payment.amount,
-            currency: payment.currency,
-            method: payment.method.clone(),
-        };
-        Box::pin(async move {
-            Ok(match gateway.capture(&capture).await? {
-                Captured::Captured => PaymentOutcome::Completed,
-                Captured::Declined => PaymentOutcome::Failed,
-                Captured::Reversed => PaymentOutcome::Reversed,
-            })
-        })
+        asked.call.payment().is_some_and(|payment| payment.hold_expires_at <= self.clock.now())
     }
 
     /// Publishes results in batches, until no call is left.

@@ -138,6 +138,24 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         OnErasure::Kept("the simulated gateway's books"),
     ),
     personal(
+        "gateway_challenges",
+        "reference",
+        "the number of the payment",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "gateway_challenges",
+        "method",
+        "the gateway's token for a way to pay",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
+        "gateway_challenges",
+        "return_url",
+        "the page to which the payer returned",
+        OnErasure::Kept("the simulated gateway's books"),
+    ),
+    personal(
         "gateway_refunds",
         "id",
         "the number of the refund",
@@ -233,6 +251,7 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
         &["booking_id", "amount", "reason", "status", "attempts", "created_at", "updated_at"],
     ),
     ("gateway_ledger", &["amount", "state", "updated_at"]),
+    ("gateway_challenges", &["amount", "currency", "verdict", "updated_at"]),
     ("gateway_refunds", &["amount", "updated_at"]),
     ("idempotency_keys", &["booking_id", "created_at"]),
     ("request_keys", &["route", "made", "created_at"]),

@@ -21,6 +21,7 @@ pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};
 pub use roles::operations::{Finding, Operations, SWEEP_GRACE};
 pub use roles::outbox::{Lane, Outbox, OutboxEntry, flight_created, invalidation_of};
+pub use roles::payment_notes::PaymentNotes;
 pub use roles::personal::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
 };
@@ -28,11 +29,27 @@ pub use roles::refunds::{RefundDue, Refunds};
 
 /// Every role of a store, for the composition root.
 pub trait Store:
-    Commits + Catalogue + Bookings + Maintenance + Refunds + Outbox + Operations + PersonalData
+    Commits
+    + Catalogue
+    + Bookings
+    + PaymentNotes
+    + Maintenance
+    + Refunds
+    + Outbox
+    + Operations
+    + PersonalData
 {
 }
 
 impl<T> Store for T where
-    T: Commits + Catalogue + Bookings + Maintenance + Refunds + Outbox + Operations + PersonalData
+    T: Commits
+        + Catalogue
+        + Bookings
+        + PaymentNotes
+        + Maintenance
+        + Refunds
+        + Outbox
+        + Operations
+        + PersonalData
 {
 }

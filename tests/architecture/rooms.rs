@@ -70,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "booking",
             "domain",
             "engine",
+            "gateway",
             "health",
             "http/wire",
             "identity",

@@ -150,7 +150,7 @@ async fn app_with_orders() -> TestApp {
 #[tokio::test]
 async fn each_damage_to_an_order_is_named_by_its_own_rule() {
     for (damage, rule) in DAMAGED_ORDERS {
-        let app = app_with_orders().await;
+        let app = Box::pin(app_with_orders()).await;
         assert_eq!(app.violations().await, Vec::<String>::new());
         let damage = damage.replace("PAISA", paisa(&app.database));
         assert!(app.database.plant(&damage).await > 0, "{damage} changed nothing");

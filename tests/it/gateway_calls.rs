@@ -4,7 +4,7 @@ use crate::support::TestApp;
 use crate::support::eventually;
 use airline_booking::bus::Bus;
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 #[derive(Default)]
 struct Silent {
     unanswered: usize,
-    captures: Mutex<Vec<Capture>>,
+    captures: Mutex<Vec<Opening>>,
     heard: Notify,
     reversals: AtomicUsize,
     reversed: Notify,
@@ -30,7 +30,7 @@ impl Silent {
         Arc::new(Self { unanswered, ..Self::default() })
     }
 
-    fn captures(&self) -> Vec<Capture> {
+    fn captures(&self) -> Vec<Opening> {
         self.captures.lock().expect("no panic").clone()
     }
 
@@ -43,7 +43,7 @@ impl Silent {
 
 #[async_trait]
 impl Gateway for Silent {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, capture: &Opening) -> Result<Opened, GatewayError> {
         let number = {
             let mut captures = self.captures.lock().expect("no panic");
             captures.push(capture.clone());
@@ -53,10 +53,14 @@ impl Gateway for Silent {
         if number <= self.unanswered {
             std::future::pending::<()>().await;
         }
-        Ok(Captured::Captured)
+        Ok(Opened::Captured)
     }
 
-    async fn reverse(&self, _: PaymentReference) -> Result<(), GatewayError> {
+    async fn status(&self, _: PaymentReference) -> Result<Opened, GatewayError> {
+        Ok(Opened::Captured)
+    }
+
+    async fn void(&self, _: PaymentReference) -> Result<(), GatewayError> {
         self.reversals.fetch_add(1, Ordering::AcqRel);
         self.reversed.notify_one();
         Ok(())
@@ -68,7 +72,7 @@ impl Gateway for Silent {
         reference: PaymentReference,
         _: Money,
     ) -> Result<(), GatewayError> {
-        self.reverse(reference).await
+        self.void(reference).await
     }
 }
 

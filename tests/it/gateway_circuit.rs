@@ -4,7 +4,7 @@ use crate::support::TestApp;
 use crate::support::eventually;
 use airline_booking::breaker::PAUSE;
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::json;
@@ -45,7 +45,7 @@ impl Moody {
 
 #[async_trait]
 impl Gateway for Moody {
-    async fn capture(&self, _: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, _: &Opening) -> Result<Opened, GatewayError> {
         self.captures.fetch_add(1, Ordering::AcqRel);
         let mood = *self.mood.borrow();
         match mood {
@@ -54,10 +54,14 @@ impl Gateway for Moody {
             Mood::Slow => sleep(Duration::from_millis(300)).await,
             Mood::Hanging => std::future::pending().await,
         }
-        Ok(Captured::Captured)
+        Ok(Opened::Captured)
     }
 
-    async fn reverse(&self, _: PaymentReference) -> Result<(), GatewayError> {
+    async fn status(&self, _: PaymentReference) -> Result<Opened, GatewayError> {
+        Ok(Opened::Captured)
+    }
+
+    async fn void(&self, _: PaymentReference) -> Result<(), GatewayError> {
         self.refunds.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -68,7 +72,7 @@ impl Gateway for Moody {
         reference: PaymentReference,
         _: Money,
     ) -> Result<(), GatewayError> {
-        self.reverse(reference).await
+        self.void(reference).await
     }
 }
 

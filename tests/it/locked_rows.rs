@@ -15,7 +15,7 @@ use airline_booking::domain::{
     Timestamp, UserId, route_key,
 };
 use airline_booking::engine::Error;
-use airline_booking::gateway::{Capture, Gateway as _};
+use airline_booking::gateway::{Gateway as _, Opening};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::rules::{Cancel, CancelledBy, Command, Hold, OrderPart, Outcome};
@@ -50,6 +50,7 @@ impl Fixture {
         let parts = Ports {
             store: store.clone(),
             gateway: Arc::new(gateway),
+            sandbox: None,
             bus: Arc::new(MemoryBus::default()),
             locks: Arc::new(MemoryLocks::default()),
             cache: Arc::new(MemoryCache::default()),
@@ -331,18 +332,19 @@ async fn the_simulated_gateway_times_out_on_a_silent_database_connection() {
     let clock = Arc::new(SystemClock);
     let now = clock.now();
     let Opened { gateway, .. } = way.open(Duration::ZERO, clock).await;
-    let capture = || Capture {
+    let capture = || Opening {
         reference: PaymentReference::draw(now),
         amount: Money::from_minor(100),
         currency: "INR".parse().expect("a currency"),
         method: PaymentMethod::default(),
+        return_url: None,
     };
-    gateway.capture(&capture()).await.expect("captured");
+    gateway.open(&capture()).await.expect("captured");
     proxy.lose_connections();
     // The pool may give a capture the connection that is lost, or another one.
     for _ in 0..3 {
-        let answered = tokio::time::timeout(PATIENCE, gateway.capture(&capture())).await;
+        let answered = tokio::time::timeout(PATIENCE, gateway.open(&capture())).await;
         let _ = answered.expect("an answer, whichever connection it got");
     }
-    gateway.capture(&capture()).await.expect("captured over another connection");
+    gateway.open(&capture()).await.expect("captured over another connection");
 }

@@ -2,7 +2,7 @@
 
 use crate::support::TestApp;
 use airline_booking::domain::{FlightId, Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
 use async_trait::async_trait;
@@ -57,13 +57,17 @@ struct BuggyGateway {
 
 #[async_trait]
 impl Gateway for BuggyGateway {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, capture: &Opening) -> Result<Opened, GatewayError> {
         assert!(self.has_panicked.swap(true, Ordering::AcqRel), "a planted bug");
-        self.gateway.capture(capture).await
+        self.gateway.open(capture).await
     }
 
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
-        self.gateway.reverse(reference).await
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        self.gateway.status(reference).await
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.gateway.void(reference).await
     }
 
     async fn refund(

@@ -1,7 +1,9 @@
 //! Seats are held first and paid later: attempts, declines, extensions, lapses.
 
 use crate::support::{Answer, TestApp, booking, eventually};
-use http::Method;
+use airline_booking::gateway::sandbox::{Sandbox as _, Verdict};
+use axum::body::Body;
+use http::{Method, Request};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -327,5 +329,148 @@ async fn a_hold_to_be_paid_later_ends_by_the_departure() {
     assert_eq!(ends, departs_at);
     let path = format!("/api/v1/bookings/{id}/extend");
     app.post(&path, &json!({})).await.assert_problem(409, "not_extendable");
+    app.finish().await;
+}
+
+/// The page on which a payment's payer acts.
+fn page_of(answer: &Answer) -> String {
+    assert_eq!(payment(answer)["status"], "action_required", "{answer:?}");
+    assert_eq!(payment(answer)["next_action"]["type"], "redirect");
+    let url = payment(answer)["next_action"]["url"].as_str().expect("a URL");
+    assert!(url.starts_with("/sandbox/pay/PAY-"), "{url}");
+    url.to_owned()
+}
+
+impl TestApp {
+    /// The payer approves or declines.
+    async fn act(&self, page: &str, verdict: &str) {
+        let form = format!("verdict={verdict}");
+        let post = Request::post(page).header("content-type", "application/x-www-form-urlencoded");
+        let acted = self.send(post.body(Body::from(form)).expect("a request")).await;
+        assert_eq!(
+            (acted.status.as_u16(), acted.header("location")),
+            (303, Some(page)),
+            "{acted:?}"
+        );
+    }
+
+    /// Waits until a booking has this status, and its payment that one.
+    async fn ends(&self, booking: i64, status: &str, payment: &str) {
+        eventually(format!("booking {booking}, {status}, {payment}"), async || {
+            let seen = self.booking(booking).await;
+            let is_so = seen["status"] == status && seen["payment"]["status"] == payment;
+            if is_so { Ok(()) } else { Err(seen) }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_its_payer_approves_completes_the_booking() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    for method in ["pm_card_3ds", "pm_upi"] {
+        let id = app.hold(flight, 1).await;
+        let path = format!("/api/v1/bookings/{id}/payment");
+        let body = json!({"payment_method": method, "return_url": "/trips?a=1&b=2"});
+        let asked = app.send_json_with(Method::POST, &path, &body, &[("prefer", "wait=30")]).await;
+        assert_eq!(asked.status, 200, "{asked:?}");
+        let page = page_of(&asked);
+        let shown = app.get(&page).await;
+        assert_eq!(shown.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(
+            shown.text.contains("2500.00 INR") && shown.text.contains("Approve"),
+            "{}",
+            shown.text
+        );
+        let policy = shown.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        // Until they act, the next attempt is refused and nothing is charged.
+        app.pay(id, "pm_card_visa").await.assert_problem(409, "payment_in_progress");
+        assert_eq!(app.booking(id).await["status"], "pending");
+
+        app.act(&page, "approved").await;
+        app.ends(id, "completed", "captured").await;
+        let back = "http://localhost:8080/trips?a=1&amp;b=2";
+        let after = app.get(&page).await.text;
+        assert!(after.contains(back) && after.contains("approved"), "{after}");
+        // The first word counts, and money has moved.
+        app.act(&page, "declined").await;
+        assert!(app.get(&page).await.text.contains("approved"));
+    }
+    app.run_until_idle().await;
+    assert_eq!(app.flight(flight).await["available_seats"], 7);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_its_payer_declines_leaves_the_hold_or_ends_the_booking() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let later = app.hold(flight, 1).await;
+    app.act(&page_of(&app.pay(later, "pm_card_3ds").await), "declined").await;
+    app.ends(later, "pending", "declined").await;
+    assert_eq!(app.pay(later, "pm_card_visa").await.json["status"], "completed");
+
+    let at_once = app.book_paid_by(flight, 1, "pm_card_3ds").await.booking_id();
+    eventually("a payer who is asked", async || {
+        let status = app.booking(at_once).await["payment"]["status"].clone();
+        if status == "action_required" { Ok(()) } else { Err(status) }
+    })
+    .await;
+    let asked = app.get(&format!("/api/v1/bookings/{at_once}")).await;
+    app.act(&page_of(&asked), "declined").await;
+    app.ends(at_once, "failed", "declined").await;
+    app.run_until_idle().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_payer_goes_away_lapses_and_is_never_charged() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(9).await;
+    let id = app.hold(flight, 2).await;
+    let page = page_of(&app.pay(id, "pm_card_3ds").await);
+    // The sweeper asks the gateway in between.
+    app.pass(Duration::from_secs(5 * 60)).await;
+    app.run_until_idle().await;
+    assert_eq!(app.booking(id).await["payment"]["status"], "action_required");
+    app.pass(AFTER_THE_WINDOW).await;
+    app.ends(id, "failed", "reversed").await;
+    app.act(&page, "approved").await;
+    app.run_until_idle().await;
+    app.ends(id, "failed", "reversed").await;
+    assert_eq!(app.flight(flight).await["held_seats"], 0);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_no_hint_told_of_is_found_by_the_sweeper() {
+    let app = TestApp::start().await;
+    let id = app.hold(app.add_flight(9).await, 2).await;
+    let page = page_of(&app.pay(id, "pm_card_3ds").await);
+    let reference = page.rsplit('/').next().expect("a token").parse().expect("a reference");
+    app.gateway.act(reference, Verdict::Approved).await.expect("the books");
+    app.pass(Duration::from_secs(60)).await;
+    app.ends(id, "completed", "captured").await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_no_payment_and_a_form_without_a_verdict_are_refused() {
+    let app = TestApp::start().await;
+    let id = app.hold(app.add_flight(9).await, 1).await;
+    let page = page_of(&app.pay(id, "pm_upi").await);
+    let unknown = format!("/sandbox/pay/PAY-{:032x}", 7);
+    for path in ["/sandbox/pay/", "/sandbox/pay/x", &unknown] {
+        app.get(path).await.assert_problem(404, "not_found");
+    }
+    for form in ["", "verdict=", "verdict=maybe", "other=approved"] {
+        let post = Request::post(&page).body(Body::from(form)).expect("a request");
+        app.send(post).await.assert_problem(400, "malformed_request");
+    }
+    let post = Request::post(&unknown).body(Body::from("verdict=approved")).expect("a request");
+    app.send(post).await.assert_problem(404, "not_found");
+    assert_eq!(app.booking(id).await["payment"]["status"], "action_required");
     app.finish().await;
 }

@@ -6,7 +6,7 @@ use crate::simulated::process::Process;
 use crate::support::{TestDatabase, start_of_test};
 use airline_booking::clock::ManualClock;
 use airline_booking::domain::{Money, PaymentMethod, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Subject {
     }
 
     /// Makes calls one after the other. Returns their answers; of a reversal and a refund, that it is done.
-    async fn play(&self, calls: &[Call]) -> Vec<Result<Captured, String>> {
+    async fn play(&self, calls: &[Call]) -> Vec<Result<Opened, String>> {
         let mut answers = Vec::new();
         for call in calls {
             answers.push(answer(&*self.gateway, call).await);
@@ -52,12 +52,13 @@ impl Subject {
     }
 }
 
-async fn answer(gateway: &dyn Gateway, call: &Call) -> Result<Captured, String> {
+async fn answer(gateway: &dyn Gateway, call: &Call) -> Result<Opened, String> {
     let answer = match call {
-        Call::Capture(capture) => gateway.capture(capture).await,
-        Call::Reverse(reference) => gateway.reverse(*reference).await.map(|()| Captured::Reversed),
+        Call::Open(capture) => gateway.open(capture).await,
+        Call::Status(reference) => gateway.status(*reference).await,
+        Call::Void(reference) => gateway.void(*reference).await.map(|()| Opened::Voided),
         Call::Refund(id, Refund { reference, amount }) => {
-            gateway.refund(*id, *reference, *amount).await.map(|()| Captured::Captured)
+            gateway.refund(*id, *reference, *amount).await.map(|()| Opened::Captured)
         }
     };
     answer.map_err(text)
@@ -68,16 +69,17 @@ fn text(GatewayError(text): GatewayError) -> String {
 }
 
 fn capture(payment: u128, method: &str, minor: i64) -> Call {
-    Call::Capture(Capture {
+    Call::Open(Opening {
         reference: PaymentReference::from_bits(payment),
         amount: Money::from_minor(minor),
         currency: "INR".parse().expect("a currency"),
         method: PaymentMethod::new(method).expect("a method"),
+        return_url: None,
     })
 }
 
 fn reverse(payment: u128) -> Call {
-    Call::Reverse(PaymentReference::from_bits(payment))
+    Call::Void(PaymentReference::from_bits(payment))
 }
 
 fn refund(id: u128, payment: u128, minor: i64) -> Call {
@@ -87,9 +89,9 @@ fn refund(id: u128, payment: u128, minor: i64) -> Call {
 
 async fn a_repeat_has_the_first_answer(subject: Subject) {
     for (payment, method, answer) in [
-        (1, "pm_card_visa", Captured::Captured),
-        (2, "pm_card_declined", Captured::Declined),
-        (3, "pm_unheard_of", Captured::Declined),
+        (1, "pm_card_visa", Opened::Captured),
+        (2, "pm_card_declined", Opened::Declined(None)),
+        (3, "pm_unheard_of", Opened::Declined(None)),
     ] {
         let calls = vec![capture(payment, method, 100); 3];
         assert_eq!(subject.play(&calls).await, vec![Ok(answer); 3], "{method}");
@@ -100,14 +102,14 @@ async fn a_capture_without_an_answer_is_answered_at_its_repeat(subject: Subject)
     let calls = vec![capture(1, "pm_card_timeout", 100); 2];
     let answers = subject.play(&calls).await;
     assert!(answers[0].is_err());
-    assert_eq!(answers[1], Ok(Captured::Captured));
+    assert_eq!(answers[1], Ok(Opened::Captured));
 }
 
 async fn after_a_reversal_a_capture_is_refused(subject: Subject) {
-    let (visa, reversed) = (capture(1, "pm_card_visa", 100), Ok(Captured::Reversed));
+    let (visa, reversed) = (capture(1, "pm_card_visa", 100), Ok(Opened::Voided));
     let refunded = subject.play(&[visa.clone(), reverse(1), visa, reverse(1)]).await;
     let (first, rest) = refunded.split_first().expect("answers");
-    assert_eq!((first, rest), (&Ok(Captured::Captured), &vec![reversed.clone(); 3][..]));
+    assert_eq!((first, rest), (&Ok(Opened::Captured), &vec![reversed.clone(); 3][..]));
     let voided = subject.play(&[reverse(2), capture(2, "pm_card_visa", 100)]).await;
     assert_eq!(voided, vec![reversed; 2]);
 }
@@ -116,7 +118,7 @@ async fn a_reference_can_not_be_used_for_another_amount(subject: Subject) {
     let calls = [100, 99, 100].map(|minor| capture(1, "pm_card_visa", minor));
     let answers = subject.play(&calls).await;
     assert!(answers[1].is_err());
-    assert_eq!(answers[2], Ok(Captured::Captured));
+    assert_eq!(answers[2], Ok(Opened::Captured));
 }
 
 async fn refunds_give_back_no_more_than_was_captured(subject: Subject) {
@@ -146,7 +148,7 @@ async fn a_refund_s_id_can_not_be_used_for_another_amount_or_payment(subject: Su
     let made: Vec<_> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(made, [true, false, false, true]);
     // Nothing of the other payment was given back.
-    assert_eq!(subject.play(&[refund(2, 2, 100)]).await, [Ok(Captured::Captured)]);
+    assert_eq!(subject.play(&[refund(2, 2, 100)]).await, [Ok(Opened::Captured)]);
 }
 
 async fn only_a_captured_payment_is_refunded(subject: Subject) {
@@ -161,13 +163,13 @@ async fn only_a_captured_payment_is_refunded(subject: Subject) {
     }
     // The refusal left nothing behind.
     let calls = [capture(1, "pm_card_visa", 100), refund(1, 1, 1)];
-    assert_eq!(subject.play(&calls).await, vec![Ok(Captured::Captured); 2]);
+    assert_eq!(subject.play(&calls).await, vec![Ok(Opened::Captured); 2]);
 }
 
 async fn a_reversal_gives_back_what_refunds_have_left(subject: Subject) {
     let visa = capture(1, "pm_card_visa", 100);
     let calls = [visa.clone(), refund(1, 1, 60), reverse(1), refund(1, 1, 60), visa];
-    let (captured, reversed) = (Ok(Captured::Captured), Ok(Captured::Reversed));
+    let (captured, reversed) = (Ok(Opened::Captured), Ok(Opened::Voided));
     let answers = [captured.clone(), captured.clone(), reversed.clone(), captured, reversed];
     assert_eq!(subject.play(&calls).await, answers);
     assert!(subject.play(&[refund(2, 1, 40)]).await[0].is_err());
@@ -178,7 +180,7 @@ async fn refunds_that_two_replicas_ask_at_once_are_made_once_each(subject: Subje
     subject.play(&captures).await;
     assert_eq!(subject.play_at_once(&vec![refund(1, 1, 60); 20]).await, 20);
     // Had it been made more than once, nothing would be left.
-    assert_eq!(subject.play(&[refund(2, 1, 40)]).await, [Ok(Captured::Captured)]);
+    assert_eq!(subject.play(&[refund(2, 1, 40)]).await, [Ok(Opened::Captured)]);
 
     let parts: Vec<_> = (0..20).map(|part| refund(10 + part, 2, 10)).collect();
     assert_eq!(subject.play_at_once(&parts).await, 10);

@@ -3,7 +3,7 @@
 use crate::support::{TestApp, TestDatabase, eventually};
 use airline_booking::bus::{Bus, Consumer};
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -227,16 +227,20 @@ struct Unsound {
 
 #[async_trait]
 impl Gateway for Unsound {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, capture: &Opening) -> Result<Opened, GatewayError> {
         if self.captures_hang.load(Ordering::Acquire) {
             self.captures.fetch_add(1, Ordering::AcqRel);
             std::future::pending::<()>().await;
         }
-        self.gateway.capture(capture).await
+        self.gateway.open(capture).await
     }
 
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
-        self.gateway.reverse(reference).await
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        self.gateway.status(reference).await
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.gateway.void(reference).await
     }
 
     async fn refund(

@@ -14,7 +14,7 @@ use airline_booking::domain::{
     BookingId, BookingStatus, DayKey, Invalidation, Money, PaymentReference, RefundId,
 };
 use airline_booking::gateway::simulated::SimulatedGateway;
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened as Told, Opening};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::store::Store;
@@ -86,6 +86,7 @@ async fn app_with(
     let parts = Ports {
         store: opened.store.clone(),
         gateway: gateway(opened.gateway),
+        sandbox: None,
         bus: Arc::new(MemoryBus::default()),
         locks: Arc::new(MemoryLocks::default()),
         cache: Arc::new(MemoryCache::default()),
@@ -129,11 +130,15 @@ struct Failing;
 
 #[async_trait]
 impl Gateway for Failing {
-    async fn capture(&self, _: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, _: &Opening) -> Result<Told, GatewayError> {
         Err(GatewayError("planned".into()))
     }
 
-    async fn reverse(&self, _: PaymentReference) -> Result<(), GatewayError> {
+    async fn status(&self, _: PaymentReference) -> Result<Told, GatewayError> {
+        Err(GatewayError("planned".into()))
+    }
+
+    async fn void(&self, _: PaymentReference) -> Result<(), GatewayError> {
         Err(GatewayError("planned".into()))
     }
 
@@ -214,6 +219,7 @@ async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
     let parts = Ports {
         store,
         gateway: Arc::new(gateway),
+        sandbox: None,
         bus: Arc::new(MemoryBus::default()),
         locks: Arc::new(MemoryLocks::default()),
         cache: cache.clone(),

@@ -57,6 +57,7 @@ impl Replica {
         let ports = Ports {
             store: Arc::new(world.store(&process)),
             gateway: Arc::new(world.gateway(&process)),
+            sandbox: None,
             bus: Arc::new(world.bus(&process)),
             locks: Arc::new(world.locks(&process)),
             cache: Arc::new(world.cache(&process)),

@@ -1,8 +1,8 @@
 //! The simulated gateway's rules, on the part of its books that a batch of calls is about.
 
-use super::{Answer, Call, Refund};
+use super::{Answer, Call, Challenge, Refund, Verdict};
 use crate::domain::{PaymentReference, RefundId};
-use crate::gateway::{Capture, Captured, GatewayError};
+use crate::gateway::{GatewayError, Opened, Opening};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use strum::{EnumString, IntoStaticStr};
 
@@ -80,17 +80,21 @@ impl Books {
     fn answer(&mut self, call: &Call) -> Answer {
         match call {
             Call::Refund(refund) => self.refund(refund),
-            Call::Capture(capture) => match self.entries.get(&capture.reference) {
+            Call::Open(capture) => match self.entries.get(&capture.reference) {
                 Some(entry) => repeated_capture(capture, entry),
                 None => self.first(call),
             },
-            Call::Reverse(reference) => match self.entries.get_mut(reference) {
+            Call::Challenged(challenge) => match self.entries.get(&challenge.reference) {
+                Some(entry) => Ok(outcome_of(entry)),
+                None => self.first(call),
+            },
+            Call::Void(reference) => match self.entries.get_mut(reference) {
                 Some(entry) => {
                     if entry.state == EntryState::Captured {
                         entry.state = EntryState::Refunded;
                         self.reversed(*reference);
                     }
-                    Ok(Captured::Reversed)
+                    Ok(Opened::Voided)
                 }
                 None => self.first(call),
             },
@@ -117,7 +121,7 @@ impl Books {
     fn refund(&mut self, refund: &Refund) -> Answer {
         let asked = Refunded { reference: refund.reference, amount: refund.amount.stored() };
         match self.refunds.get(&refund.id) {
-            Some(made) if *made == asked => return Ok(Captured::Captured),
+            Some(made) if *made == asked => return Ok(Opened::Captured),
             Some(_) => return refused("the refund's id was used for another amount or payment"),
             None => {}
         }
@@ -129,7 +133,7 @@ impl Books {
         }
         self.refunds.insert(refund.id, asked.clone());
         self.changes.refunds.insert(refund.id, asked);
-        Ok(Captured::Captured)
+        Ok(Opened::Captured)
     }
 
     /// What was captured less what was refunded; `None` unless the payment is captured.
@@ -148,37 +152,53 @@ fn refused(reason: &str) -> Answer {
 /// The entry, if the call leaves one, and the answer for a payment that the ledger does not know.
 fn first_answer(call: &Call) -> (Option<Entry>, Answer) {
     match call {
-        Call::Capture(capture) => first_capture(capture),
-        Call::Reverse(_) => {
+        Call::Open(capture) => first_capture(capture),
+        Call::Void(_) => {
             let voided = Entry { amount: None, method: None, state: EntryState::Voided };
-            (Some(voided), Ok(Captured::Reversed))
+            (Some(voided), Ok(Opened::Voided))
         }
+        Call::Challenged(challenge) => challenged(challenge),
         Call::Refund(_) => (None, refused("a refund of a payment that is not captured")),
     }
 }
 
-fn first_capture(capture: &Capture) -> (Option<Entry>, Answer) {
+fn first_capture(capture: &Opening) -> (Option<Entry>, Answer) {
     let entry = |state| {
         let method = Some(capture.method.as_str().to_owned());
         Some(Entry { amount: Some(capture.amount.stored()), method, state })
     };
     match capture.method.as_str() {
-        "pm_card_visa" => (entry(EntryState::Captured), Ok(Captured::Captured)),
+        "pm_card_visa" => (entry(EntryState::Captured), Ok(Opened::Captured)),
         "pm_card_timeout" => (entry(EntryState::Captured), refused("timed out")),
         "pm_card_error" => (None, refused("out of order")),
-        _ => (entry(EntryState::Declined), Ok(Captured::Declined)),
+        _ => (entry(EntryState::Declined), Ok(Opened::Declined(None))),
     }
 }
 
-fn repeated_capture(capture: &Capture, entry: &Entry) -> Answer {
+fn repeated_capture(capture: &Opening, entry: &Entry) -> Answer {
     if entry.amount.is_some_and(|amount| amount != capture.amount.stored()) {
         return refused("the reference was used for another amount");
     }
-    Ok(match entry.state {
-        EntryState::Captured => Captured::Captured,
-        EntryState::Declined => Captured::Declined,
-        EntryState::Voided | EntryState::Refunded => Captured::Reversed,
-    })
+    Ok(outcome_of(entry))
+}
+
+/// The entry of a payment that its payer has approved or declined.
+fn challenged(challenge: &Challenge) -> (Option<Entry>, Answer) {
+    let (state, answer) = match challenge.verdict {
+        Some(Verdict::Approved) => (EntryState::Captured, Opened::Captured),
+        Some(Verdict::Declined) => (EntryState::Declined, Opened::Declined(None)),
+        None => return (None, Ok(Opened::Processing)),
+    };
+    let (amount, method) = (challenge.amount.stored(), challenge.method.as_str().to_owned());
+    (Some(Entry { amount: Some(amount), method: Some(method), state }), Ok(answer))
+}
+
+fn outcome_of(entry: &Entry) -> Opened {
+    match entry.state {
+        EntryState::Captured => Opened::Captured,
+        EntryState::Declined => Opened::Declined(None),
+        EntryState::Voided | EntryState::Refunded => Opened::Voided,
+    }
 }
 
 /// The entries and answers of calls with new references, as nearly all are. One statement inserts them all, or
@@ -201,16 +221,17 @@ mod tests {
     use crate::domain::{Money, PaymentMethod};
 
     fn capture(method: &str) -> Call {
-        Call::Capture(Capture {
+        Call::Open(Opening {
             reference: PaymentReference::from_bits(1),
             amount: Money::from_minor(100),
             currency: "INR".parse().expect("a currency"),
             method: PaymentMethod::new(method).expect("a method"),
+            return_url: None,
         })
     }
 
     fn reverse() -> Call {
-        Call::Reverse(PaymentReference::from_bits(1))
+        Call::Void(PaymentReference::from_bits(1))
     }
 
     fn refund(id: u128, minor: i64) -> Call {
@@ -222,7 +243,7 @@ mod tests {
     }
 
     /// Plays calls about one payment. Returns the last answer, the entry's state, and the sum of refunds.
-    fn play(calls: &[Call]) -> (Result<Captured, String>, Option<EntryState>, i64) {
+    fn play(calls: &[Call]) -> (Result<Opened, String>, Option<EntryState>, i64) {
         let (answers, changes) = Books::default().carry_out(calls);
         assert!(changes.reversed.is_empty(), "the ledger did not know the payment");
         let last = answers.into_iter().last().expect("a call").map_err(|error| error.0);
@@ -233,13 +254,13 @@ mod tests {
     #[test]
     fn each_payment_method_has_its_answer_and_a_repeat_gets_the_same() {
         for (method, answer, state) in [
-            ("pm_card_visa", Captured::Captured, EntryState::Captured),
-            ("pm_card_declined", Captured::Declined, EntryState::Declined),
-            ("pm_unheard_of", Captured::Declined, EntryState::Declined),
+            ("pm_card_visa", Opened::Captured, EntryState::Captured),
+            ("pm_card_declined", Opened::Declined(None), EntryState::Declined),
+            ("pm_unheard_of", Opened::Declined(None), EntryState::Declined),
         ] {
             for calls in [1, 2, 3] {
                 let played = play(&vec![capture(method); calls]);
-                assert_eq!(played, (Ok(answer), Some(state), 0), "{method}");
+                assert_eq!(played, (Ok(answer.clone()), Some(state), 0), "{method}");
             }
         }
     }
@@ -250,7 +271,7 @@ mod tests {
         assert!(first.is_err());
         assert_eq!(state, Some(EntryState::Captured));
         let (second, ..) = play(&[capture("pm_card_timeout"), capture("pm_card_timeout")]);
-        assert_eq!(second, Ok(Captured::Captured));
+        assert_eq!(second, Ok(Opened::Captured));
     }
 
     #[test]
@@ -263,17 +284,17 @@ mod tests {
     #[test]
     fn a_reversal_voids_or_refunds_and_a_later_capture_reports_it() {
         let voided = play(&[reverse(), capture("pm_card_visa"), reverse()]);
-        assert_eq!(voided, (Ok(Captured::Reversed), Some(EntryState::Voided), 0));
+        assert_eq!(voided, (Ok(Opened::Voided), Some(EntryState::Voided), 0));
         let refunded = play(&[capture("pm_card_visa"), reverse(), reverse()]);
-        assert_eq!(refunded, (Ok(Captured::Reversed), Some(EntryState::Refunded), 0));
+        assert_eq!(refunded, (Ok(Opened::Voided), Some(EntryState::Refunded), 0));
         let late = play(&[reverse(), capture("pm_card_visa")]);
-        assert_eq!(late.0, Ok(Captured::Reversed));
+        assert_eq!(late.0, Ok(Opened::Voided));
     }
 
     #[test]
     fn a_reference_is_refused_for_another_amount() {
         let mut other = capture("pm_card_visa");
-        if let Call::Capture(capture) = &mut other {
+        if let Call::Open(capture) = &mut other {
             capture.amount = Money::from_minor(99);
         }
         assert!(play(&[capture("pm_card_visa"), other]).0.is_err());
@@ -311,7 +332,7 @@ mod tests {
             assert_eq!((answer.is_err(), refunded), (true, 0), "{calls:?}");
         }
         let calls = [capture("pm_card_visa"), refund(1, 60), reverse(), refund(1, 60)];
-        assert_eq!(play(&calls), (Ok(Captured::Captured), Some(EntryState::Refunded), 60));
+        assert_eq!(play(&calls), (Ok(Opened::Captured), Some(EntryState::Refunded), 60));
         let late = [&calls[..3], &[refund(2, 40)]].concat();
         assert!(play(&late).0.is_err());
     }

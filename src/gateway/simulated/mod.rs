@@ -1,14 +1,17 @@
 //! A simulated payment gateway for trials and tests. It keeps its own ledger, as an external one does.
 //!
-//! The method's token decides: `pm_card_visa` is captured, `pm_card_declined` declined, `pm_card_timeout`
+//! The method's token decides: `pm_card_3ds` and `pm_upi` are captured once their payer has approved them on the
+//! gateway's page, `pm_card_visa` is captured, `pm_card_declined` declined, `pm_card_timeout`
 //! captured but answered only on a repeat, and `pm_card_error` fails without effect. Other tokens are
 //! declined.
 
 mod books;
+mod challenges;
 mod postgres;
 mod sqlite;
 
-use super::{Capture, Captured, Gateway, GatewayError};
+use super::sandbox::{Challenge, Verdict};
+use super::{Gateway, GatewayError, Opened, Opening};
 use crate::clock::Clock;
 use crate::domain::{Money, PaymentReference, RefundId, Timestamp};
 use crate::store::StoreError;
@@ -27,6 +30,20 @@ pub use sqlite::SqliteLedger;
 pub trait Ledger: Send + Sync + 'static {
     /// Decides calls in their order and writes their entries durably before it answers.
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
+
+    /// Notes a payment that its payer must approve, unless it is noted.
+    async fn add_challenge(&self, opening: &Opening, now: Timestamp) -> Result<(), StoreError>;
+
+    /// A payment that its payer must approve.
+    async fn challenge(&self, payment: PaymentReference) -> Result<Option<Challenge>, StoreError>;
+
+    /// Notes what the payer says, unless they have said something before. Returns the payment as it is then.
+    async fn act(
+        &self,
+        payment: PaymentReference,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError>;
 }
 
 /// An entry from its row's columns.
@@ -55,9 +72,11 @@ fn refund_from_row(
 #[derive(Debug, Clone)]
 pub enum Call {
     /// Charge an amount.
-    Capture(Capture),
+    Open(Opening),
     /// Void a payment, or give back what is left of it.
-    Reverse(PaymentReference),
+    Void(PaymentReference),
+    /// Go on with a payment whose payer has acted.
+    Challenged(Challenge),
     /// Give back a part of a payment.
     Refund(Refund),
 }
@@ -77,7 +96,7 @@ pub struct Refund {
 fn refunds_of(calls: &[Call]) -> Vec<RefundId> {
     let id = |call: &Call| match call {
         Call::Refund(refund) => Some(refund.id),
-        Call::Capture(_) | Call::Reverse(_) => None,
+        Call::Open(_) | Call::Void(_) | Call::Challenged(_) => None,
     };
     calls.iter().filter_map(id).collect()
 }
@@ -85,15 +104,16 @@ fn refunds_of(calls: &[Call]) -> Vec<RefundId> {
 impl Call {
     fn reference(&self) -> PaymentReference {
         match self {
-            Self::Capture(capture) => capture.reference,
-            Self::Reverse(reference) => *reference,
+            Self::Open(opening) => opening.reference,
+            Self::Void(reference) => *reference,
+            Self::Challenged(challenge) => challenge.reference,
             Self::Refund(refund) => refund.reference,
         }
     }
 }
 
 /// The gateway's answer to a call. After a refund, the payment is still captured.
-pub type Answer = Result<Captured, GatewayError>;
+pub type Answer = Result<Opened, GatewayError>;
 
 /// A call that waits for the write of its entry.
 struct PendingCall {
@@ -155,12 +175,19 @@ impl SimulatedGateway {
 
 #[async_trait]
 impl Gateway for SimulatedGateway {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
-        self.ask(Call::Capture(capture.clone())).await
+    async fn open(&self, opening: &Opening) -> Result<Opened, GatewayError> {
+        if Self::is_challenged(&opening.method) {
+            return self.open_challenge(opening).await;
+        }
+        self.ask(Call::Open(opening.clone())).await
     }
 
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
-        self.ask(Call::Reverse(reference)).await.map(drop)
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        self.settle_challenge(reference).await
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.ask(Call::Void(reference)).await.map(drop)
     }
 
     async fn refund(

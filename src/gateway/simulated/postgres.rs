@@ -1,8 +1,12 @@
 //! The simulated gateway's ledger in PostgreSQL, shared by all replicas.
 
 use super::books::{Books, Entry, EntryState, Refunded, first_calls};
-use super::{Answer, Call, Ledger, entry_from_row, refund_from_row, refunds_of};
+use super::challenges::challenge_from_row;
+use super::{
+    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, refund_from_row, refunds_of,
+};
 use crate::domain::{PaymentReference, RefundId, Timestamp};
+use crate::gateway::Opening;
 use crate::store::StoreError;
 use crate::store::postgres::{PostgresStore, StallGuard, begin};
 use async_trait::async_trait;
@@ -162,6 +166,47 @@ async fn insert(
 impl Ledger for PostgresLedger {
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
         self.guard.bound(self.write_all(calls, now)).await
+    }
+
+    async fn add_challenge(&self, opening: &Opening, now: Timestamp) -> Result<(), StoreError> {
+        let added = sqlx::query(
+            "INSERT INTO gateway_challenges (reference, amount, currency, method, return_url, updated_at)
+             VALUES ($1, major($2), $3, $4, $5, instant($6)) ON CONFLICT (reference) DO NOTHING",
+        )
+        .bind(opening.reference.to_string())
+        .bind(opening.amount.stored())
+        .bind(opening.currency.to_string())
+        .bind(opening.method.as_str())
+        .bind(opening.return_url.as_deref())
+        .bind(now.timestamp_micros());
+        self.guard.bound(added.execute(&self.pool)).await.map(drop)
+    }
+
+    async fn challenge(&self, payment: PaymentReference) -> Result<Option<Challenge>, StoreError> {
+        let found = sqlx::query_as(
+            "SELECT reference, minor(amount), currency, method, return_url, verdict
+               FROM gateway_challenges WHERE reference = $1",
+        )
+        .bind(payment.to_string());
+        let row = self.guard.bound(found.fetch_optional(&self.pool)).await?;
+        row.map(challenge_from_row).transpose()
+    }
+
+    async fn act(
+        &self,
+        payment: PaymentReference,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError> {
+        let noted = sqlx::query(
+            "UPDATE gateway_challenges SET verdict = $2, updated_at = instant($3)
+              WHERE reference = $1 AND verdict IS NULL",
+        )
+        .bind(payment.to_string())
+        .bind(<&str>::from(verdict))
+        .bind(now.timestamp_micros());
+        self.guard.bound(noted.execute(&self.pool)).await?;
+        self.challenge(payment).await
     }
 }
 

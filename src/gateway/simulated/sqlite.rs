@@ -1,8 +1,12 @@
 //! The simulated gateway's ledger in SQLite.
 
 use super::books::{Books, Changes, Entry, EntryState, Refunded, first_calls};
-use super::{Answer, Call, Ledger, entry_from_row, refund_from_row, refunds_of};
+use super::challenges::challenge_from_row;
+use super::{
+    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, refund_from_row, refunds_of,
+};
 use crate::domain::{PaymentReference, RefundId, Timestamp};
+use crate::gateway::Opening;
 use crate::store::StoreError;
 use crate::store::sqlite::{SqliteStore, Writer, begin, json};
 use async_trait::async_trait;
@@ -145,6 +149,57 @@ impl Ledger for SqliteLedger {
             return Ok(answers);
         }
         self.read_and_write(calls, now).await
+    }
+
+    async fn add_challenge(&self, opening: &Opening, now: Timestamp) -> Result<(), StoreError> {
+        let mut writing = self.writer.take().await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO gateway_challenges
+                    (reference, amount, currency, method, return_url, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(opening.reference.to_string())
+        .bind(opening.amount.stored())
+        .bind(opening.currency.to_string())
+        .bind(opening.method.as_str())
+        .bind(opening.return_url.as_deref())
+        .bind(now.timestamp_micros())
+        .execute(&mut *writing)
+        .await?;
+        Ok(())
+    }
+
+    async fn challenge(&self, payment: PaymentReference) -> Result<Option<Challenge>, StoreError> {
+        let mut writing = self.writer.take().await?;
+        let row = sqlx::query_as(
+            "SELECT reference, amount, currency, method, return_url, verdict
+               FROM gateway_challenges WHERE reference = $1",
+        )
+        .bind(payment.to_string())
+        .fetch_optional(&mut *writing)
+        .await?;
+        row.map(challenge_from_row).transpose()
+    }
+
+    async fn act(
+        &self,
+        payment: PaymentReference,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Option<Challenge>, StoreError> {
+        {
+            let mut writing = self.writer.take().await?;
+            sqlx::query(
+                "UPDATE gateway_challenges SET verdict = $2, updated_at = $3
+                  WHERE reference = $1 AND verdict IS NULL",
+            )
+            .bind(payment.to_string())
+            .bind(<&str>::from(verdict))
+            .bind(now.timestamp_micros())
+            .execute(&mut *writing)
+            .await?;
+        }
+        self.challenge(payment).await
     }
 }
 

@@ -14,6 +14,7 @@ mod payment;
 mod places;
 mod placing;
 pub(crate) mod problems;
+pub(crate) mod sandbox;
 pub(crate) mod search;
 
 use crate::booking::{Bookings, Flights};
@@ -25,6 +26,7 @@ use crate::identity::Tokens;
 use crate::itineraries::Itineraries;
 use crate::search::Search;
 use crate::telemetry::Metrics;
+pub use sandbox::SandboxPage;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -58,6 +60,8 @@ pub struct Api {
     pub shown: Shown,
     /// Pages around a payment.
     pub pages: Pages,
+    /// The simulated gateway's page; `None`: another gateway takes the payments.
+    pub sandbox: Option<SandboxPage>,
 }
 
 /// Pages around a payment: where they are, and to where they lead.

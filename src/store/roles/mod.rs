@@ -9,5 +9,6 @@ pub(in crate::store) mod leases;
 pub(in crate::store) mod maintenance;
 pub(in crate::store) mod operations;
 pub(in crate::store) mod outbox;
+pub(in crate::store) mod payment_notes;
 pub(in crate::store) mod personal;
 pub(in crate::store) mod refunds;

@@ -9,6 +9,14 @@ pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data is always JSON")
 }
 
+/// Notes what the payer of an open payment must do.
+pub(in crate::store) const NOTE_ACTION: &str =
+    "UPDATE payments SET next_action = $2 WHERE reference = $1 AND status = 'requested'";
+
+/// Notes why the gateway declined an open payment.
+pub(in crate::store) const NOTE_DECLINE: &str =
+    "UPDATE payments SET decline_reason = $2 WHERE reference = $1 AND status = 'requested'";
+
 /// Whether a flight is stored.
 pub(in crate::store) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
 

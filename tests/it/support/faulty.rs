@@ -2,7 +2,7 @@
 
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
+    NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
@@ -10,8 +10,9 @@ use airline_booking::rules::{
 use airline_booking::store::{
     Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
     HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located, Maintenance, Numbered, Operations,
-    Outbox, OutboxEntry, Page, PaymentAsked, PaymentsCompared, PersonalData, Position, RefundAsked,
-    RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared, PersonalData,
+    Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked,
+    Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -312,6 +313,14 @@ role! {
         async fn departures(spans: &[RouteSpan]) -> Answer<Vec<Flight>>;
         async fn is_empty() -> Answer<bool>;
         async fn numbered(numbers: &[String]) -> Answer<Numbered>;
+    }
+}
+
+role! {
+    PaymentNotes {}
+    real {
+        async fn note_action(payment: PaymentReference, action: &NextAction) -> Answer<()>;
+        async fn note_decline(payment: PaymentReference, reason: &str) -> Answer<()>;
     }
 }
 

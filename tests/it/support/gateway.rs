@@ -1,8 +1,10 @@
 //! The simulated gateway behind a gate: the test decides when it answers.
 
 use airline_booking::domain::{Money, PaymentReference, RefundId};
+use airline_booking::gateway::sandbox::{Challenge, Sandbox, Verdict};
 use airline_booking::gateway::simulated::SimulatedGateway;
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::store::StoreError;
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
@@ -68,14 +70,19 @@ impl Drop for Held<'_> {
 
 #[async_trait]
 impl Gateway for GatedGateway {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
+    async fn open(&self, capture: &Opening) -> Result<Opened, GatewayError> {
         self.pass(&self.is_open).await;
-        self.gateway.capture(capture).await
+        self.gateway.open(capture).await
     }
 
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        self.pass(&self.is_open).await;
+        self.gateway.status(reference).await
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
         self.pass(&self.are_refunds_open).await;
-        self.gateway.reverse(reference).await
+        self.gateway.void(reference).await
     }
 
     async fn refund(
@@ -86,5 +93,20 @@ impl Gateway for GatedGateway {
     ) -> Result<(), GatewayError> {
         self.pass(&self.are_refunds_open).await;
         self.gateway.refund(id, reference, amount).await
+    }
+}
+
+#[async_trait]
+impl Sandbox for GatedGateway {
+    async fn challenge(&self, payment: PaymentReference) -> Result<Option<Challenge>, StoreError> {
+        self.gateway.challenge(payment).await
+    }
+
+    async fn act(
+        &self,
+        payment: PaymentReference,
+        verdict: Verdict,
+    ) -> Result<Option<Challenge>, StoreError> {
+        self.gateway.act(payment, verdict).await
     }
 }

@@ -99,6 +99,7 @@ impl Membership {
         let parts = Ports {
             store: faults.clone(),
             gateway: gateway.clone(),
+            sandbox: None,
             bus: Arc::new(KafkaBus::connect(kafka, metrics.clone()).expect("a bus")),
             locks: Arc::new(RedisLocks::new(redis::single(), &self.locks)),
             cache: Arc::new(RedisCache::new(redis::single(), &self.searches, ttl, metrics.clone())),

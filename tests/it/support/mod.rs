@@ -109,6 +109,7 @@ impl TestApp {
         let mut parts = Ports {
             store: faults.clone(),
             gateway: gateway.clone(),
+            sandbox: Some(gateway.clone()),
             bus: bus.clone(),
             locks: Arc::new(MemoryLocks::default()),
             cache: Arc::new(MemoryCache::default()),

@@ -53,8 +53,8 @@ fn replica(world: &World, broker: &Broker, process: &Process, tasks: &Tasks) {
     tasks.spawn(async move {
         for payment in 0..50 {
             let limit = Duration::from_secs(1);
-            let _ = timeout(limit, gateway.capture(&capture(payment))).await;
-            let _ = timeout(limit, gateway.reverse(capture(payment).reference)).await;
+            let _ = timeout(limit, gateway.open(&capture(payment))).await;
+            let _ = timeout(limit, gateway.void(capture(payment).reference)).await;
         }
     });
     let (locks, cache) =

@@ -7,5 +7,6 @@ mod leases;
 pub(super) mod maintenance;
 pub(super) mod operations;
 pub(super) mod outbox;
+mod payment_notes;
 mod personal;
 pub(super) mod refunds;

@@ -39,6 +39,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0016_refunds",
     "0017_orders",
     "0018_attempts",
+    "0019_challenges",
 };
 
 /// Checks that a migration added and did not validate.

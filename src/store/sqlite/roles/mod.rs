@@ -7,5 +7,6 @@ mod leases;
 mod maintenance;
 mod operations;
 pub(super) mod outbox;
+mod payment_notes;
 mod personal;
 mod refunds;

@@ -24,6 +24,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0016_refunds",
     "0017_orders",
     "0018_attempts",
+    "0019_challenges",
 };
 
 pub(super) fn migrations() -> Migrator {

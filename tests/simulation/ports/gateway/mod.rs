@@ -5,7 +5,7 @@ mod provider;
 use super::chance::Fault;
 use super::process::Process;
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, Gateway, GatewayError};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
 use async_trait::async_trait;
 use std::future::pending;
 use std::panic::resume_unwind;
@@ -87,12 +87,16 @@ impl SimGateway {
 
 #[async_trait]
 impl Gateway for SimGateway {
-    async fn capture(&self, capture: &Capture) -> Result<Captured, GatewayError> {
-        self.call(Call::Capture(capture.clone())).await
+    async fn open(&self, capture: &Opening) -> Result<Opened, GatewayError> {
+        self.call(Call::Open(capture.clone())).await
     }
 
-    async fn reverse(&self, reference: PaymentReference) -> Result<(), GatewayError> {
-        self.call(Call::Reverse(reference)).await.map(drop)
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        self.call(Call::Status(reference)).await
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        self.call(Call::Void(reference)).await.map(drop)
     }
 
     async fn refund(

@@ -1,7 +1,7 @@
 //! The payment provider: an external party with its own ledger, which outlives every replica.
 
-use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Capture, Captured, GatewayError};
+use airline_booking::domain::{Money, NextAction, PaymentReference, RefundId};
+use airline_booking::gateway::{GatewayError, Opened, Opening};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +37,9 @@ pub struct Refund {
 /// A call to carry out.
 #[derive(Debug, Clone)]
 pub enum Call {
-    Capture(Capture),
-    Reverse(PaymentReference),
+    Open(Opening),
+    Status(PaymentReference),
+    Void(PaymentReference),
     Refund(RefundId, Refund),
 }
 
@@ -46,8 +47,8 @@ impl Call {
     /// The payment.
     pub fn reference(&self) -> PaymentReference {
         match self {
-            Self::Capture(capture) => capture.reference,
-            Self::Reverse(reference) => *reference,
+            Self::Open(capture) => capture.reference,
+            Self::Void(reference) | Self::Status(reference) => *reference,
             Self::Refund(_, refund) => refund.reference,
         }
     }
@@ -55,15 +56,16 @@ impl Call {
     /// For traces.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Capture(_) => "capture",
-            Self::Reverse(_) => "reverse",
+            Self::Open(_) => "open",
+            Self::Status(_) => "status",
+            Self::Void(_) => "void",
             Self::Refund(..) => "refund",
         }
     }
 }
 
 /// The answer to a call.
-pub type Answer = Result<Captured, GatewayError>;
+pub type Answer = Result<Opened, GatewayError>;
 
 /// The provider that all replicas call. A clone is the same provider.
 #[derive(Clone, Default)]
@@ -73,6 +75,8 @@ pub struct Provider(Arc<Mutex<Books>>);
 struct Books {
     ledger: BTreeMap<PaymentReference, Entry>,
     refunds: BTreeMap<RefundId, Refund>,
+    /// Payments whose payer must approve them, and what the payer said.
+    challenges: BTreeMap<PaymentReference, (Money, Option<bool>)>,
     /// The refunds, in the order in which money went back. None is in it twice but by a fault of the provider.
     given_back: Vec<RefundId>,
     /// Calls that have left a replica and are not carried out yet.
@@ -104,6 +108,13 @@ impl Provider {
         self.0.lock().given_back.clone()
     }
 
+    /// The payer approves a payment, or declines it; the first word counts.
+    pub fn act(&self, payment: PaymentReference, approves: bool) {
+        if let Some((_, verdict)) = self.0.lock().challenges.get_mut(&payment) {
+            verdict.get_or_insert(approves);
+        }
+    }
+
     /// Whether no call is on its way.
     pub fn is_idle(&self) -> bool {
         self.0.lock().on_the_way == 0
@@ -120,7 +131,7 @@ impl Provider {
     pub fn carry_out(&self, call: &Call) -> Answer {
         let mut books = self.0.lock();
         match call {
-            Call::Capture(capture) => match books.ledger.get_mut(&capture.reference) {
+            Call::Open(capture) => match books.ledger.get_mut(&capture.reference) {
                 Some(entry) if planted!(gateway_captures_again) => {
                     entry.captures += u32::from(entry.standing == Standing::Captured);
                     captured_before(entry, capture)
@@ -139,8 +150,12 @@ impl Provider {
                 Some(entry) => captured_before(entry, capture),
                 None => books.first_capture(capture),
             },
+            Call::Status(reference) => match books.ledger.get(reference) {
+                Some(entry) => Ok(outcome_of(entry)),
+                None => books.challenged(*reference),
+            },
             Call::Refund(id, refund) => books.refund(*id, refund),
-            Call::Reverse(reference) => {
+            Call::Void(reference) => {
                 let nothing =
                     Entry { amount: None, standing: Standing::Voided, captures: 0, refunds: 0 };
                 let entry = books.ledger.entry(*reference).or_insert(nothing);
@@ -148,7 +163,7 @@ impl Provider {
                     entry.standing = Standing::Refunded;
                     entry.refunds += 1;
                 }
-                Ok(Captured::Reversed)
+                Ok(Opened::Voided)
             }
         }
     }
@@ -163,7 +178,7 @@ impl Books {
                 if planted!(gateway_refunds_again) {
                     self.given_back.push(id);
                 }
-                return Ok(Captured::Captured);
+                return Ok(Opened::Captured);
             }
             Some(_) => return refused("the refund's id was used for another amount or payment"),
             None => {}
@@ -182,15 +197,36 @@ impl Books {
             self.refunds.insert(id, asked.clone());
             self.given_back.push(id);
         }
-        Ok(Captured::Captured)
+        Ok(Opened::Captured)
     }
 
-    fn first_capture(&mut self, capture: &Capture) -> Answer {
+    /// Goes on with a payment whose payer must approve it.
+    fn challenged(&mut self, payment: PaymentReference) -> Answer {
+        let Some((amount, verdict)) = self.challenges.get(&payment).copied() else {
+            return Err(GatewayError("there is no such payment".into()));
+        };
+        let Some(approves) = verdict else {
+            let url = format!("/sandbox/pay/{payment}");
+            return Ok(Opened::ActionRequired(NextAction::Redirect { url }));
+        };
+        let standing = if approves { Standing::Captured } else { Standing::Declined };
+        let captures = u32::from(approves);
+        let entry = Entry { amount: Some(amount), standing, captures, refunds: 0 };
+        let answer = outcome_of(&entry);
+        self.ledger.insert(payment, entry);
+        Ok(answer)
+    }
+
+    fn first_capture(&mut self, capture: &Opening) -> Answer {
         let (standing, answer) = match capture.method.as_str() {
-            "pm_card_visa" => (Standing::Captured, Ok(Captured::Captured)),
+            "pm_card_visa" => (Standing::Captured, Ok(Opened::Captured)),
             "pm_card_timeout" => (Standing::Captured, Err(GatewayError("timed out".into()))),
+            "pm_card_3ds" => {
+                self.challenges.entry(capture.reference).or_insert((capture.amount, None));
+                return self.challenged(capture.reference);
+            }
             "pm_card_error" => return Err(GatewayError("out of order".into())),
-            _ => (Standing::Declined, Ok(Captured::Declined)),
+            _ => (Standing::Declined, Ok(Opened::Declined(None))),
         };
         let captures = u32::from(standing == Standing::Captured);
         let entry = Entry { amount: Some(capture.amount), standing, captures, refunds: 0 };
@@ -199,13 +235,17 @@ impl Books {
     }
 }
 
-fn captured_before(entry: &Entry, capture: &Capture) -> Answer {
+fn captured_before(entry: &Entry, capture: &Opening) -> Answer {
     if entry.amount.is_some_and(|amount| amount != capture.amount) {
         return Err(GatewayError("the reference was used for another amount".into()));
     }
-    Ok(match entry.standing {
-        Standing::Captured => Captured::Captured,
-        Standing::Declined => Captured::Declined,
-        Standing::Voided | Standing::Refunded => Captured::Reversed,
-    })
+    Ok(outcome_of(entry))
+}
+
+fn outcome_of(entry: &Entry) -> Opened {
+    match entry.standing {
+        Standing::Captured => Opened::Captured,
+        Standing::Declined => Opened::Declined(None),
+        Standing::Voided | Standing::Refunded => Opened::Voided,
+    }
 }

@@ -10,6 +10,7 @@ mod leases;
 mod maintenance;
 mod operations;
 mod outbox;
+mod payment_notes;
 mod personal;
 mod refunds;
 
