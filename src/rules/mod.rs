@@ -49,12 +49,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// When the hold of an order ends that is paid later: not after its first flight departs.
+    /// When the hold of an order ends that is paid later: not after its first flight departs, unless that is on sale
+    /// after its departure.
     fn pay_by(&self, now: Timestamp, first: &Flight) -> Timestamp {
         let latest = now + self.payment_window;
-        match self.closes_before {
-            Some(_) => latest.min(first.departs_at),
-            None => latest,
-        }
+        if first.departs_at > now { latest.min(first.departs_at) } else { latest }
     }
 }

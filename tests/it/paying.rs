@@ -329,6 +329,12 @@ async fn a_hold_to_be_paid_later_ends_by_the_departure() {
     assert_eq!(ends, departs_at);
     let path = format!("/api/v1/bookings/{id}/extend");
     app.post(&path, &json!({})).await.assert_problem(409, "not_extendable");
+
+    // A flight that was added after its departure is on sale all the same.
+    soon["timestamp"] = json!(departs_at - chrono::TimeDelta::days(9));
+    let flight = app.post("/api/v1/flights", &soon).await.json["id"].as_i64().expect("an id");
+    let id = app.hold(flight, 1).await;
+    assert_eq!(app.pay(id, "pm_card_visa").await.json["status"], "completed");
     app.finish().await;
 }
 
