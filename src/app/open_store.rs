@@ -1,12 +1,16 @@
 //! Opens the store that the settings name.
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Database};
-use crate::gateway::simulated::{PostgresLedger, SimulatedGateway, SqliteLedger};
+use crate::config::{Config, Database, StripeSettings};
+use crate::gateway::Gateway;
+use crate::gateway::sandbox::Sandbox;
+use crate::gateway::simulated::{Ledger, PostgresLedger, SimulatedGateway, SqliteLedger};
+use crate::gateway::stripe::StripeGateway;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::{GatewayNames, Store, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a command does with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +82,13 @@ impl CommandStore {
     }
 }
 
-/// The store as a service opens it, with the gateway whose ledger lies in the same database.
+/// The store as a service opens it, with the gateway: Stripe, or the simulated one, whose ledger lies in the same
+/// database.
 pub(super) struct OpenStore {
     pub(super) store: Arc<dyn Store>,
-    pub(super) gateway: Arc<SimulatedGateway>,
+    pub(super) gateway: Arc<dyn Gateway>,
+    /// The page of the simulated gateway.
+    pub(super) sandbox: Option<Arc<dyn Sandbox>>,
     pub(super) clock: Arc<dyn Clock>,
     /// Unique among the databases that share a Redis.
     pub(super) identity: String,
@@ -100,24 +107,55 @@ impl OpenStore {
                 let claim = SqliteStore::claim(file)?;
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
                 let store = Arc::new(SqliteStore::open(file, config.currency).await?);
-                let gateway =
-                    SimulatedGateway::new(SqliteLedger::of(&store), latency, clock.clone());
-                let (gateway, claim) = (Arc::new(gateway), Some(claim));
+                let (gateway, sandbox) = match &config.stripe {
+                    Some(settings) => (stripe(settings, store.clone())?, None),
+                    None => simulated(SqliteLedger::of(&store), latency, &clock),
+                };
+                let claim = Some(claim);
                 let identity = format!("embedded-{}", store.identity().await?);
                 let embedded = Some(store.clone());
-                Ok(Self { store, gateway, clock, identity, postgres: None, embedded, claim })
+                Ok(Self {
+                    store,
+                    gateway,
+                    sandbox,
+                    clock,
+                    identity,
+                    postgres: None,
+                    embedded,
+                    claim,
+                })
             }
             Database::Postgres(settings) => {
                 let store = PostgresStore::open(settings, config.currency, false).await?;
                 let store = Arc::new(store);
                 let clock = store.clock();
-                let gateway =
-                    SimulatedGateway::new(PostgresLedger::of(&store), latency, clock.clone());
-                let (gateway, postgres) = (Arc::new(gateway), Some(store.clone()));
+                let (gateway, sandbox) = match &config.stripe {
+                    Some(settings) => (stripe(settings, store.clone())?, None),
+                    None => simulated(PostgresLedger::of(&store), latency, &clock),
+                };
+                let postgres = Some(store.clone());
                 let identity = store.identity().await?;
                 let (embedded, claim) = (None, None);
-                Ok(Self { store, gateway, clock, identity, postgres, embedded, claim })
+                Ok(Self { store, gateway, sandbox, clock, identity, postgres, embedded, claim })
             }
         }
     }
+}
+
+/// The simulated gateway, and its page.
+fn simulated(
+    ledger: impl Ledger,
+    latency: Duration,
+    clock: &Arc<dyn Clock>,
+) -> (Arc<dyn Gateway>, Option<Arc<dyn Sandbox>>) {
+    let gateway = Arc::new(SimulatedGateway::new(ledger, latency, clock.clone()));
+    (gateway.clone(), Some(gateway))
+}
+
+fn stripe(
+    settings: &StripeSettings,
+    names: Arc<dyn GatewayNames>,
+) -> anyhow::Result<Arc<dyn Gateway>> {
+    let key = settings.secret_key.expose();
+    Ok(Arc::new(StripeGateway::new(&settings.api_base, key, names)?))
 }

@@ -97,8 +97,7 @@ impl Opening {
             None if sole.is_some() || opened.claim.is_some() => Arc::new(MemoryCache::default()),
             None => Arc::new(MemoryCache::among_replicas()),
         };
-        let OpenStore { store, gateway, clock, postgres, embedded, claim, .. } = opened;
-        let sandbox: Option<Arc<dyn Sandbox>> = Some(gateway.clone());
+        let OpenStore { store, gateway, sandbox, clock, postgres, embedded, claim, .. } = opened;
         let database = sole.map(|lease| DatabaseClaim { lease, store: store.clone() });
         let claims = Claims { _file: claim, database };
         let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());

@@ -29,7 +29,7 @@ pub use roles::{Role, Roles};
 pub use secrets::Secret;
 pub use services::{
     ClientCertificate, Database, KafkaSettings, PostgresSettings, RedisSettings, SslMode,
-    TopicNames,
+    StripeSettings, TopicNames,
 };
 pub use settings::{SETTINGS, Setting};
 
@@ -101,6 +101,8 @@ pub struct Config {
     pub min_connection: Duration,
     /// `MAX_CONNECTION`: maximum time between an arrival and the next departure of an itinerary.
     pub max_connection: Duration,
+    /// `PAYMENT_GATEWAY`: `None`: the simulated gateway takes the money.
+    pub stripe: Option<StripeSettings>,
     /// `PAYMENT_LATENCY` of the simulated gateway.
     pub payment_latency: Duration,
     /// `GATEWAY_TIMEOUT`: maximum time of one call to the gateway.
@@ -200,6 +202,7 @@ impl Config {
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
             min_connection: env.read("MIN_CONNECTION", values::connection),
             max_connection: env.read("MAX_CONNECTION", values::connection),
+            stripe: env.stripe(),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
             gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),
             stalled_after: STALLED_AFTER,

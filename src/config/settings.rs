@@ -176,6 +176,18 @@ pub const SETTINGS: &[Setting] = &[
         "6h",
         "Maximum time between an arrival and the next departure of an itinerary; at most 24h",
     ),
+    setting("PAYMENT_GATEWAY", "simulated", "simulated or stripe: who takes the money"),
+    setting(
+        "STRIPE_SECRET_KEY",
+        "",
+        "Secret key of the Stripe account, with PAYMENT_GATEWAY=stripe",
+    ),
+    setting("STRIPE_SECRET_KEY_FILE", "", "File that contains STRIPE_SECRET_KEY"),
+    setting(
+        "STRIPE_API_BASE",
+        "https://api.stripe.com",
+        "Origin of Stripe's API; http only on this machine",
+    ),
     setting("PAYMENT_LATENCY", "100ms", "How long the simulated gateway takes for a payment"),
     setting(
         "GATEWAY_TIMEOUT",
@@ -294,7 +306,9 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
 
 /// Whether a setting's value must not be printed. URLs may contain a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
-    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD"].iter().any(|end| name.ends_with(end))
+    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD", "_SECRET_KEY"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 /// The default of a setting in the list.

@@ -3,6 +3,7 @@
 
 pub mod sandbox;
 pub mod simulated;
+pub mod stripe;
 
 use crate::domain::{Currency, Money, NextAction, PaymentMethod, PaymentReference, RefundId};
 use async_trait::async_trait;

@@ -47,7 +47,8 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["http/"], &["utoipa_axum", "hyper::", "hyper_util", "tower_http::"]);
     only_in(&["http/", "breaker.rs"], &["tower::"]);
     only_in(&["http/edge/"], &["governor::"]);
-    only_in(&["identity/"], &["jsonwebtoken", "reqwest::"]);
+    only_in(&["identity/"], &["jsonwebtoken"]);
+    only_in(&["gateway/stripe/api.rs", "identity/"], &["reqwest::"]);
     only_in(&["tls.rs"], &["rustls::"]);
     only_in(&["store/", "gateway/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);

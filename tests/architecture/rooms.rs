@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cache", &["domain", "redis", "telemetry"]),
     ("limits", &["redis"]),
     ("breaker", &["telemetry"]),
-    ("gateway", &["clock", "domain", "store"]),
+    ("gateway", &["clock", "domain", "store", "tls"]),
     (
         "engine",
         &[

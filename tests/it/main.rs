@@ -104,6 +104,8 @@ mod sole_server;
 mod states;
 mod stopping;
 mod storage_faults;
+mod stripe_faults;
+mod stripe_service;
 mod sweeping;
 mod taxes;
 mod tls;

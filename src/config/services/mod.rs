@@ -1,12 +1,14 @@
-//! Settings of the services that replicas share: PostgreSQL, Redis and Kafka.
+//! Settings of the services that replicas share: PostgreSQL, Redis, Kafka and Stripe.
 
 mod kafka;
 mod links;
 mod postgres;
 mod redis;
+mod stripe;
 mod url;
 
 pub use self::redis::RedisSettings;
 pub use kafka::{ClientCertificate, KafkaSettings, TopicNames};
 pub use postgres::{Database, PostgresSettings, SslMode};
+pub use stripe::StripeSettings;
 pub(super) use url::{host_of, is_this_machine};

@@ -2,6 +2,7 @@
 //!
 //! Statements that read a flight or a booking get the store's columns.
 
+use crate::store::{GatewayName, StoreError};
 use serde::Serialize;
 
 /// A value as JSON: a column's text, or rows as one parameter of a statement.
@@ -16,6 +17,32 @@ pub(in crate::store) const NOTE_ACTION: &str =
 /// Notes why the gateway declined an open payment.
 pub(in crate::store) const NOTE_DECLINE: &str =
     "UPDATE payments SET decline_reason = $2 WHERE reference = $1 AND status = 'requested'";
+
+/// Names an open payment at its gateway, once.
+pub(in crate::store) const NAME_AT_GATEWAY: &str =
+    "UPDATE payments SET gateway = $2, gateway_reference = $3
+      WHERE reference = $1 AND gateway_reference IS NULL AND status = 'requested'";
+
+/// An open payment's name at its gateway.
+pub(in crate::store) const NAME_OF_OPEN: &str = "SELECT gateway_reference FROM payments
+      WHERE reference = $1 AND gateway_reference IS NOT NULL AND status = 'requested'";
+
+/// A payment's name at its gateway, and its currency.
+pub(in crate::store) const GATEWAY_NAME: &str = "SELECT gateway_reference, currency FROM payments
+      WHERE reference = $1 AND gateway_reference IS NOT NULL";
+
+/// A name from the columns of [`GATEWAY_NAME`].
+pub(in crate::store) fn named(
+    payment: String,
+    (id, currency): (String, String),
+) -> Result<GatewayName, StoreError> {
+    let currency = currency.parse().map_err(|_| StoreError::Corrupt {
+        table: "payments",
+        column: "currency",
+        row: payment,
+    })?;
+    Ok(GatewayName { id, currency })
+}
 
 /// Whether a flight is stored.
 pub(in crate::store) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM flights)";

@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod redis;
 pub mod replicas;
 pub mod services;
+pub mod stripe;
 
 pub use answer::Answer;
 pub use deployment::TestDatabase;
@@ -88,7 +89,7 @@ impl TestApp {
 
     /// With settings of the test's own.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::with_parts(change, |_| {}).await
+        Box::pin(Self::with_parts(change, |_| {})).await
     }
 
     /// With settings and parts of the test's own.

@@ -3,6 +3,7 @@
 pub(super) mod bookings;
 pub(super) mod catalogue;
 mod commits;
+mod gateway_names;
 mod leases;
 pub(super) mod maintenance;
 pub(super) mod operations;

@@ -3,6 +3,7 @@
 mod bookings;
 pub(super) mod catalogue;
 mod commits;
+mod gateway_names;
 mod leases;
 mod maintenance;
 mod operations;

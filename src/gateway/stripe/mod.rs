@@ -1,0 +1,74 @@
+//! Stripe. A payment is a payment intent, in two steps: it is created without moving money, its id is written to the
+//! payment's row, and only then is it confirmed. So an intent that can have taken money is always known.
+//!
+//! Each purpose has one idempotency key. Stripe keeps the first answer of a key for 24 hours, server errors too: a
+//! call that cannot pay twice goes out once more under a fresh key then.
+
+mod amounts;
+mod api;
+mod intents;
+mod refunds;
+mod wire;
+
+use super::{Gateway, GatewayError, Opened, Opening};
+use crate::domain::{Money, PaymentReference, RefundId};
+use crate::store::GatewayNames;
+use api::Api;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+pub use api::API_VERSION;
+
+/// The word for Stripe in `payments.gateway`.
+pub const NAME: &str = "stripe";
+
+/// The gateway.
+pub struct StripeGateway {
+    api: Api,
+    names: Arc<dyn GatewayNames>,
+}
+
+impl StripeGateway {
+    /// A gateway that calls the API at `base` with a secret key, and writes the ids of its intents to `names`.
+    pub fn new(
+        base: &str,
+        secret_key: &str,
+        names: Arc<dyn GatewayNames>,
+    ) -> Result<Self, GatewayError> {
+        Ok(Self { api: Api::new(base, secret_key)?, names })
+    }
+}
+
+#[async_trait]
+impl Gateway for StripeGateway {
+    async fn open(&self, opening: &Opening) -> Result<Opened, GatewayError> {
+        self.open_intent(opening).await
+    }
+
+    async fn status(&self, reference: PaymentReference) -> Result<Opened, GatewayError> {
+        match self.named(reference).await? {
+            Some(name) => self.outcome_of(self.intent(&name.id).await?).await,
+            None => Ok(Opened::Processing),
+        }
+    }
+
+    async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError> {
+        match self.named(reference).await? {
+            Some(name) => self.void_intent(reference, &name).await,
+            // No intent was ever confirmed, and none will be: the payment's row is not open any more.
+            None => Ok(()),
+        }
+    }
+
+    async fn refund(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+        amount: Money,
+    ) -> Result<(), GatewayError> {
+        match self.named(reference).await? {
+            Some(name) => self.refund_intent(&name, &id.to_string(), amount).await,
+            None => Err(GatewayError("a refund of a payment that Stripe does not know".into())),
+        }
+    }
+}
