@@ -112,6 +112,18 @@ const OF_THE_PRODUCT: &[Bug] = &[
     ),
     bug("cancelled_passenger_keeps_seat", "a cancelled passenger gives no seat back", 30, &[]),
     bug("refunded_twice", "what is cancelled may be cancelled and refunded again", 60, &[]),
+    bug("two_attempts_at_once", "a payment begins while another one runs", 60, &[]),
+    bug("attempt_counted_twice", "a decline skips the number of an attempt", 60, &[]),
+    bug("decline_adds_no_attempt", "after a decline an order waits for no payment", 60, &[]),
+    bug("decline_ends_the_hold", "a decline ends an order that is paid later", 60, &[]),
+    bug("extended_twice", "a hold may be extended again", 150, &[]),
+    bug(
+        "lapsed_attempt_is_not_voided",
+        "the payment of an order that ends unpaid is not voided at the gateway",
+        60,
+        &[GatewaySlow, GatewayHangs],
+    ),
+    bug("payer_need_not_act", "a payment whose payer must act counts as captured", 60, &[]),
     bug("refund_is_one_paisa_off", "a refund is a minor unit more than its seats cost", 30, &[]),
     bug(
         "refund_settled_on_its_word",

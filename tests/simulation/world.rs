@@ -34,6 +34,9 @@ use tokio::time::{Instant, sleep};
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 const LOCK_TTL: Duration = Duration::from_secs(15);
+
+/// `PAYMENT_WINDOW`.
+const PAYMENT_WINDOW: Duration = Duration::from_secs(12);
 /// Far shorter than the real lease: a lost release costs nothing but waiting.
 const LOCK_LEASE: Duration = Duration::from_millis(400);
 const REDRIVE_AFTER: Duration = Duration::from_secs(5);
@@ -337,6 +340,7 @@ fn config() -> Config {
     let lookup = |name: &str| (name == "DB_HOST").then(|| "simulated".to_owned());
     let mut config = Config::from_env(lookup).expect("sound settings");
     config.lock_ttl = LOCK_TTL;
+    config.payment_window = PAYMENT_WINDOW;
     config.payment_redrive_after = REDRIVE_AFTER;
     config.gateway_timeout = Duration::from_secs(3);
     config.passenger_retention = None;

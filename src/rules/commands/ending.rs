@@ -253,7 +253,10 @@ impl<'a> Ending<'a> {
     pub(super) fn attempt_ended(&self, status: PaymentStatus) -> Decision {
         let mut draft = Draft::new(self);
         draft.set_payment(status);
-        let attempt = self.payment.attempt + 1;
+        if planted!(decline_adds_no_attempt) {
+            return draft.decision();
+        }
+        let attempt = self.payment.attempt + 1 + i32::from(planted!(attempt_counted_twice));
         draft.add_payment(Payment {
             reference: PaymentReference::of_attempt(self.payment.order, attempt),
             attempt,
@@ -271,7 +274,7 @@ impl<'a> Ending<'a> {
 
     /// How the payment of an order that ends unpaid ends: reversed at once if the gateway never knew it.
     pub(super) fn unpaid(&self) -> PaymentStatus {
-        if self.payment.is_unasked() {
+        if self.payment.is_unasked() || planted!(lapsed_attempt_is_not_voided) {
             PaymentStatus::Reversed
         } else {
             PaymentStatus::ReversalRequested

@@ -27,8 +27,9 @@ pub(super) fn decide(
         return Ok(end.unchanged());
     }
     let first = end.first();
+    let is_used = first.extended && !planted!(extended_twice);
     let is_held = end.status() == BookingStatus::Pending && now < first.hold_expires_at;
-    if !is_held || end.payment.kind != PaymentKind::Later || first.extended {
+    if !is_held || end.payment.kind != PaymentKind::Later || is_used {
         return Err(Refusal::NotExtendable(extend.booking_id));
     }
     let hold_expires_at = policy.pay_by(now, end.flight(first)?);

@@ -37,7 +37,7 @@ pub(super) fn decide(state: &State, pay: &Pay, now: Timestamp) -> Result<Decisio
     if now >= end.first().hold_expires_at {
         return Err(Refusal::HoldExpired(pay.booking_id));
     }
-    if !payment.is_unasked() {
+    if !payment.is_unasked() && !planted!(two_attempts_at_once) {
         return Err(Refusal::PaymentInProgress(pay.booking_id));
     }
     if payment.attempt > ATTEMPTS_MAX {

@@ -48,17 +48,18 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
     if payment.is_unasked() {
         return Ok(end.unchanged());
     }
-    let may_be_paid_again = payment.kind == PaymentKind::Later;
+    let may_be_paid_again = payment.kind == PaymentKind::Later && !planted!(decline_ends_the_hold);
     match (end.status(), payment.status, settle.outcome) {
         (Pending, Requested, PaymentOutcome::Completed) => end.completed(),
         (Completed, _, PaymentOutcome::Completed) if planted!(settled_twice) => end.completed(),
         (Cancelled, _, PaymentOutcome::Completed) if planted!(cancelled_booking_is_sold) => {
             end.completed()
         }
-        (Pending, Requested, PaymentOutcome::ActionRequired) => Ok(match payment.waits_for {
-            WaitsFor::Gateway => end.asks_payer(),
-            WaitsFor::Method | WaitsFor::Payer => end.unchanged(),
-        }),
+        (Pending, Requested, PaymentOutcome::ActionRequired) => match payment.waits_for {
+            WaitsFor::Gateway if planted!(payer_need_not_act) => end.completed(),
+            WaitsFor::Gateway => Ok(end.asks_payer()),
+            WaitsFor::Method | WaitsFor::Payer => Ok(end.unchanged()),
+        },
         (Pending, Requested, PaymentOutcome::Failed) if may_be_paid_again => {
             Ok(end.attempt_ended(Declined))
         }

@@ -1,6 +1,7 @@
 //! Clients: each sends requests one after the other, now and then leaves before the answer, and remembers what it
 //! was told. At the end of a run the stored rows are held against its memory.
 
+mod payments;
 mod requests;
 mod seen;
 
@@ -8,10 +9,11 @@ use super::ports::chance::Fault;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_payment};
 use super::replica::Service;
 use super::world::World;
-use airline_booking::domain::{Booking, DayKey, Order, UserId};
+use airline_booking::domain::{Booking, BookingId, DayKey, Order, UserId};
 use airline_booking::engine::Error;
 use airline_booking::rules::Refusal;
 use airline_booking::store::StoreError;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -27,8 +29,10 @@ pub struct Client {
     seen: Seen,
     /// Confirmed cancellations.
     pub cancelled: Vec<Cancelled>,
-    /// Number of cancellations that it has asked for.
-    cancellations: usize,
+    /// Number of keys of other requests than orders.
+    keys: usize,
+    /// Orders whose hold it has extended.
+    extended: BTreeSet<BookingId>,
     /// Broken promises that the client noticed itself.
     pub complaints: Vec<String>,
 }
@@ -52,7 +56,8 @@ impl Client {
             requests: Vec::new(),
             seen: Seen::default(),
             cancelled: Vec::new(),
-            cancellations: 0,
+            keys: 0,
+            extended: BTreeSet::new(),
             complaints: Vec::new(),
         }
     }
@@ -62,13 +67,16 @@ impl Client {
         for _ in 0..requests {
             let pause = self.world.chance.pause(Duration::from_millis(400));
             tokio::time::sleep(pause).await;
-            match self.world.chance.below(10) {
+            match self.world.chance.below(14) {
                 0..=4 => self.book().await,
                 5 => self.cancel().await,
                 6 if self.world.chance.below(2) == 0 => self.look_at_a_booking().await,
                 6 | 7 => self.look_at_an_order().await,
                 8 => self.look_at_a_flight().await,
-                _ => self.search().await,
+                9 => self.search().await,
+                10 | 11 => self.pay().await,
+                12 => self.act().await,
+                _ => self.extend().await,
             }
         }
         self

@@ -3,7 +3,7 @@
 use super::seen::{Cancelled, Request};
 use super::{Answer, Client};
 use airline_booking::booking::PlaceOrder;
-use airline_booking::domain::{Booking, FlightIds, Order, Passenger, PaymentMethod, Places};
+use airline_booking::domain::{Booking, FlightIds, Order, Passenger, Places};
 use airline_booking::rules::{CancelledBy, IdempotencyKey, OrderPart, RequestKey, Segments};
 use serde_json::json;
 use std::sync::Arc;
@@ -69,26 +69,21 @@ impl Client {
         (is_order, key): (bool, Option<IdempotencyKey>),
     ) -> PlaceOrder {
         let chance = &self.world.chance;
-        let method = match chance.below(12) {
-            0 => "pm_card_declined",
-            1 => "pm_card_timeout",
-            2 => "pm_card_error",
-            _ => PaymentMethod::DEFAULT,
-        };
         let (of_order, of_booking) = if is_order { (key, None) } else { (None, key) };
         PlaceOrder {
             flights,
             user_id: self.user,
             seats,
             passengers: passengers(mark, seats),
-            method: Some(PaymentMethod::new(method).expect("a token")),
+            // Some pay later.
+            method: (chance.below(3) > 0).then(|| self.some_method()),
             idempotency: of_booking,
             request: of_order.map(|key| self.request_key("/api/v1/itineraries", key)),
             pending_max: (chance.below(4) == 0).then_some(6),
         }
     }
 
-    fn request_key(&self, route: &'static str, key: IdempotencyKey) -> RequestKey {
+    pub(super) fn request_key(&self, route: &'static str, key: IdempotencyKey) -> RequestKey {
         RequestKey { route, owner: self.user, key }
     }
 
@@ -98,8 +93,8 @@ impl Client {
         let (id, part) = (known.id, self.some_part(&known));
         let is_by_staff = self.world.chance.below(3) == 0;
         let by = if is_by_staff { CancelledBy::Staff } else { CancelledBy::Traveller };
-        self.cancellations += 1;
-        let key = key_of(&format!("{}.{}", self.user, self.cancellations));
+        self.keys += 1;
+        let key = key_of(&format!("{}.{}", self.user, self.keys));
         let has_key = self.world.chance.below(2) == 0;
         let route = "/api/v1/itineraries/{id}/cancel";
         let request = has_key.then(|| self.request_key(route, key));
@@ -152,7 +147,7 @@ impl Client {
     }
 }
 
-fn key_of(name: &str) -> IdempotencyKey {
+pub(super) fn key_of(name: &str) -> IdempotencyKey {
     IdempotencyKey { key: name.into(), request_hash: name.into() }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Rows;
 use airline_booking::domain::{
-    Booking, BookingStatus, Order, OrderRecord, Payment, PaymentReference, PaymentStatus, Refund,
+    Booking, BookingStatus, FailureReason, Order, OrderRecord, Payment, PaymentKind,
+    PaymentReference, PaymentStatus, Refund,
 };
 use std::collections::BTreeSet;
 
@@ -37,6 +38,10 @@ pub fn fault_of_payment(order: &Order) -> Option<String> {
         _ => !has(BookingStatus::Pending) && !has(BookingStatus::Completed),
     };
     let (status, payment) = (order.status().as_str(), order.payment.status.as_str());
+    let is_declined = order.first().failure_reason == Some(FailureReason::PaymentDeclined);
+    if is_declined && order.payment.kind == PaymentKind::Later {
+        return Some("a decline ended an order that is paid later".to_owned());
+    }
     (!is_sound).then(|| format!("it is {status}, and its payment {payment}"))
 }
 
@@ -44,6 +49,10 @@ pub fn fault_of_payment(order: &Order) -> Option<String> {
 /// what was refunded; another has sold nothing. Of the attempts to pay, only the last may be open or captured.
 pub fn fault_of_money(record: &OrderRecord) -> Option<String> {
     let OrderRecord { order, earlier, refunds } = record;
+    let attempts = earlier.iter().chain([&order.payment]).map(|payment| payment.attempt);
+    if !attempts.eq(1..=earlier.len() as i32 + 1) {
+        return Some("its attempts are not numbered one after the other".to_owned());
+    }
     let is_live =
         |p: &&Payment| matches!(p.status, PaymentStatus::Requested | PaymentStatus::Captured);
     if let Some(payment) = earlier.iter().find(is_live) {
