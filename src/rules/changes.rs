@@ -4,7 +4,7 @@ use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::Holder;
 use crate::domain::{
     Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
-    PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId,
+    PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId, WaitsFor,
 };
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -77,11 +77,16 @@ impl Changes {
         *self == Self::default()
     }
 
-    /// Attaches the trace context, also to a payment that these changes create.
+    /// Attaches the trace context, also to a payment that these changes create, or that they ask of the gateway.
     #[must_use]
     pub fn in_trace(mut self, traceparent: Option<Arc<str>>) -> Self {
-        for new in self.payments.iter_mut().filter(|change| change.was.is_none()) {
-            new.after.traceparent.clone_from(&traceparent);
+        let is_attempt = self.bookings.is_empty();
+        let begins = |change: &&mut PaymentChange| {
+            let is_asked = change.after.is_open() && change.after.waits_for == WaitsFor::Gateway;
+            change.was.is_none() || is_attempt && is_asked
+        };
+        for begun in self.payments.iter_mut().filter(begins) {
+            begun.after.traceparent.clone_from(&traceparent);
         }
         Self { traceparent, ..self }
     }

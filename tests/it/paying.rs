@@ -206,7 +206,7 @@ async fn an_extended_hold_lapses_at_its_second_end() {
 async fn of_two_cards_at_the_same_moment_one_is_charged() {
     let app = TestApp::start().await;
     let flight = app.add_flight(500).await;
-    for round in 0..50 {
+    for round in 0..500 {
         let id = app.hold(flight, 1).await;
         let (one, other) = tokio::join!(app.pay(id, "pm_card_visa"), app.pay(id, "pm_card_visa"));
         let mut statuses = [one.status.as_u16(), other.status.as_u16()];

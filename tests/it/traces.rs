@@ -5,8 +5,9 @@ use crate::support::deployment::is_shared;
 use crate::support::replicas::Replicas;
 use crate::support::{TestApp, booking, flight};
 use airline_booking::telemetry::Tracing;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Method;
+use http::{Method, Request};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ const ONE_BOOKING: [(&str, &str); 17] = [
     ("booking.settle", "process payment-events"),
     ("booking.wait", "booking.hold"),
     ("booking.wait", "booking.settle"),
-    ("gateway.capture", "process payment-requests"),
+    ("gateway.open", "process payment-requests"),
     ("process payment-events", "send payment-events"),
     ("process payment-requests", "send payment-requests"),
     ("send airline-events", "booking.settle"),
@@ -91,7 +92,7 @@ async fn one_trace_follows_a_booking_from_request_to_settlement() {
         assert_eq!(of(call).facts["db.system.name"], database);
     }
     assert!(!of("booking.hold").facts.contains_key("db.system.name"));
-    assert_eq!(of("gateway.capture").facts["payment.outcome"], "completed");
+    assert_eq!(of("gateway.open").facts["payment.outcome"], "completed");
     assert_eq!(collector.resource()["service.name"], "under-test");
     assert_eq!(collector.resource()["deployment.environment.name"], "test");
 }
@@ -123,7 +124,7 @@ async fn one_trace_follows_an_itinerary_of_several_flights() {
         (name, above)
     });
     assert_eq!(edges, wanted.into());
-    for once in ["booking.hold", "send payment-requests", "gateway.capture", "booking.settle"] {
+    for once in ["booking.hold", "send payment-requests", "gateway.open", "booking.settle"] {
         assert_eq!(trace.iter().filter(|span| span.name == once).count(), 1, "{once}");
     }
 }
@@ -213,9 +214,42 @@ async fn a_repeated_payment_and_its_reversal_stay_in_the_trace_of_the_booking() 
     tree(&trace, CALLER);
     let count = |name: &str| trace.iter().filter(|span| span.name == name).count();
     assert_eq!(count("process payment-requests"), 3, "asked, asked again, reversed");
-    assert_eq!(count("gateway.capture"), 6, "three attempts each");
-    assert_eq!(count("gateway.reverse"), 1);
+    assert_eq!(count("gateway.open"), 6, "three attempts each");
+    assert_eq!(count("gateway.void"), 1);
     assert_eq!(count("send airline-events"), 1, "that it failed");
+}
+
+#[tokio::test]
+async fn one_trace_follows_a_payment_over_its_payers_page_to_the_completion() {
+    let collector = Collector::start().await;
+    let (app, tracing) = traced(&collector).await;
+    let mut held = booking(app.add_flight(9).await, 1);
+    held["payment"] = json!("later");
+    let id = app.post("/api/v1/bookings", &held).await.booking_id();
+    let path = format!("/api/v1/bookings/{id}/payment");
+    let headers = [("traceparent", TRACEPARENT), ("prefer", "wait=30")];
+    let body = json!({"payment_method": "pm_card_3ds"});
+    let asked = app.send_json_with(Method::POST, &path, &body, &headers).await;
+    let page = asked.json["payment"]["next_action"]["url"].as_str().expect("a page").to_owned();
+    let form = Request::post(&page).body(Body::from("verdict=approved")).expect("a request");
+    assert_eq!(app.send(form).await.status, 303);
+    app.run_until_idle().await;
+    assert_eq!(app.booking(id).await["status"], "completed");
+    finish(app, &tracing).await;
+
+    let trace = collector.trace(TRACE);
+    tree(&trace, CALLER);
+    let count = |name: &str| trace.iter().filter(|span| span.name == name).count();
+    for (name, times) in [
+        ("POST /api/v1/bookings/{id}/payment", 1),
+        ("booking.pay", 1),
+        ("gateway.open", 1),
+        ("gateway.status", 1),
+        ("booking.settle", 2),
+        ("send airline-events", 1),
+    ] {
+        assert_eq!(count(name), times, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ pub(super) fn update_attempts(payments: &[&PaymentChange]) -> Set {
         "attempts",
         "UPDATE payments SET status = c.value ->> '$[0][3]', updated_at = c.value ->> '$[0][4]',
                 version = c.value ->> '$[0][5]', method = c.value ->> 1, waits_for = c.value ->> 2,
-                return_url = c.value ->> 3
+                return_url = c.value ->> '$[3][0]', traceparent = c.value ->> '$[3][1]'
            FROM jsonb_each(NEW.attempts) AS c
           WHERE payments.reference = c.value ->> '$[0][0]'
             AND payments.status = c.value ->> '$[0][1]'
@@ -174,7 +174,8 @@ pub(super) fn update_attempts(payments: &[&PaymentChange]) -> Set {
         payments,
         |change| {
             let payment = &change.after;
-            (moved(change), &payment.method, payment.waits_for.stored(), payment.return_url())
+            let begun = (payment.return_url(), &payment.traceparent);
+            (moved(change), &payment.method, payment.waits_for.stored(), begun)
         },
     )
 }
