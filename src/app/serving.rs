@@ -1,7 +1,8 @@
 //! The routers of the service, and its run from start to stop.
 
 use super::App;
-use crate::config::{Config, Role};
+use crate::config::{Config, Role, Secret};
+use crate::gateway::stripe::Webhooks;
 use crate::http;
 use futures::future::OptionFuture;
 use std::future::Future;
@@ -19,7 +20,8 @@ impl App {
     pub fn router(&self) -> axum::Router {
         let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
         let metrics = self.config.metrics_port.is_none();
-        let shown = http::Shown { docs: self.config.docs, metrics };
+        let shown =
+            http::Shown { docs: self.config.docs, metrics, webhooks: self.webhooks().is_some() };
         let edge = self.edge(&self.config);
         self.share_limits(&edge);
         router(self.api(shown, &edge), &edge)
@@ -29,8 +31,17 @@ impl App {
     fn router_for_operators(&self) -> axum::Router {
         // Operators have no rate limit.
         let edge = self.edge(&Config { rate_limit: None, ..self.config.clone() });
-        let shown = http::Shown { docs: false, metrics: true };
+        let shown = http::Shown { docs: false, metrics: true, webhooks: false };
         http::router_for_operators(self.api(shown, &edge), &edge)
+    }
+
+    /// Stripe's webhooks, if it takes the money and signs them with a known secret.
+    fn webhooks(&self) -> Option<http::StripeWebhooks> {
+        let secrets = &self.config.stripe.as_ref()?.webhook_secrets;
+        let clock = self.shared.ports.clock.clone();
+        let signed = Webhooks::new(secrets.iter().map(Secret::expose), clock);
+        let hints = self.shared.payment_hints();
+        (!secrets.is_empty()).then_some(http::StripeWebhooks { signed, hints })
     }
 
     fn edge(&self, config: &Config) -> http::Edge {
@@ -51,6 +62,8 @@ impl App {
                 .sandbox
                 .clone()
                 .map(|payments| http::SandboxPage { payments, hints: self.shared.payment_hints() }),
+            stripe: self.webhooks(),
+            event_limit: http::Edge::event_limit(),
             flights: self.flights.clone(),
             search: self.search.clone(),
             itineraries: self.itineraries.clone(),

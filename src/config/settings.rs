@@ -188,6 +188,12 @@ pub const SETTINGS: &[Setting] = &[
         "https://api.stripe.com",
         "Origin of Stripe's API; http only on this machine",
     ),
+    setting(
+        "STRIPE_WEBHOOK_SECRETS",
+        "",
+        "Signing secrets of Stripe's webhooks, comma-separated: any of them signs; empty: webhooks are not taken",
+    ),
+    setting("STRIPE_WEBHOOK_SECRETS_FILE", "", "File that contains STRIPE_WEBHOOK_SECRETS"),
     setting("PAYMENT_LATENCY", "100ms", "How long the simulated gateway takes for a payment"),
     setting(
         "GATEWAY_TIMEOUT",
@@ -306,7 +312,7 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
 
 /// Whether a setting's value must not be printed. URLs may contain a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
-    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD", "_SECRET_KEY"]
+    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD", "_SECRET_KEY", "_SECRETS"]
         .iter()
         .any(|end| name.ends_with(end))
 }

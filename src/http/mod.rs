@@ -12,6 +12,7 @@ mod wire;
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
     bookings, calendar, flights, health, home, itineraries, paying, problems, sandbox, search,
+    webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -24,7 +25,7 @@ use utoipa_axum::routes;
 
 pub use crate::http::connection::{ConnectionLimits, ConnectionsByClient, serve};
 pub use crate::http::edge::Edge;
-pub use crate::http::routes::{Api, HttpLimits, Pages, SandboxPage, Shown};
+pub use crate::http::routes::{Api, HttpLimits, Pages, SandboxPage, Shown, StripeWebhooks};
 pub use crate::http::wire::problem::Code as ProblemCode;
 pub use openapi::openapi;
 
@@ -87,7 +88,7 @@ async fn method_not_allowed(method: Method) -> Response {
 
 /// Every route that the `OpenAPI` document describes. Each path is written out in full: a nested router
 /// would rewrite the URI of each request.
-fn groups(shown: Shown) -> [Group; 6] {
+fn groups(shown: Shown) -> [Group; 7] {
     let group = OpenApiRouter::new;
     [
         (
@@ -120,6 +121,10 @@ fn groups(shown: Shown) -> [Group; 6] {
                 .routes(routes!(itineraries::cancel)),
         ),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
+        (
+            RouteTraits::PROVIDER,
+            if shown.webhooks { group().routes(routes!(webhooks::take)) } else { group() },
+        ),
         probes(shown),
     ]
 }

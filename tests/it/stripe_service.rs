@@ -1,8 +1,9 @@
 //! The whole service with `PAYMENT_GATEWAY=stripe`, against a hostile Stripe.
 
 use crate::support::process::{Server, http_client, run_with};
-use crate::support::stripe::{API_KEY, FakeStripe, Fault};
+use crate::support::stripe::{API_KEY, FakeStripe, Fault, WEBHOOK_SECRET, event, signature};
 use crate::support::{TestDatabase, booking, eventually, flight};
+use airline_booking::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -14,18 +15,32 @@ struct Shop {
     url: String,
     directory: TempDir,
     hold: &'static str,
+    redrive_after: &'static str,
     flight: i64,
 }
 
 impl Shop {
     /// Starts the service on a database of its own, with a flight of ten seats. Seats are held for that time.
     async fn start(hold: &'static str) -> Self {
+        Self::start_redriving(hold, "1s").await
+    }
+
+    /// The same, where unanswered payments are asked about again after this time.
+    async fn start_redriving(hold: &'static str, redrive_after: &'static str) -> Self {
         let stripe = FakeStripe::start().await;
         let directory = tempfile::tempdir().expect("a directory");
         let database = TestDatabase::create().await;
         let url = database.url();
-        let mut shop =
-            Self { stripe, server: None, _database: database, url, directory, hold, flight: 0 };
+        let mut shop = Self {
+            stripe,
+            server: None,
+            _database: database,
+            url,
+            directory,
+            hold,
+            redrive_after,
+            flight: 0,
+        };
         shop.restart().await;
         let created = shop.post("/api/v1/flights", &flight(10)).await;
         shop.flight = created["id"].as_i64().expect("an id");
@@ -40,7 +55,7 @@ impl Shop {
         self.server = Some(Server::start(self.directory.path(), &settings).await);
     }
 
-    fn settings(&self) -> [(&str, &str); 7] {
+    fn settings(&self) -> [(&str, &str); 9] {
         [
             ("PAYMENT_GATEWAY", "stripe"),
             ("DATABASE_URL", &self.url),
@@ -48,7 +63,9 @@ impl Shop {
             ("STRIPE_API_BASE", &self.stripe.base),
             ("LOCK_TTL", self.hold),
             ("SWEEP_INTERVAL", "100ms"),
-            ("PAYMENT_REDRIVE_AFTER", "1s"),
+            ("PAYMENT_REDRIVE_AFTER", self.redrive_after),
+            ("STRIPE_WEBHOOK_SECRETS", WEBHOOK_SECRET),
+            ("AUTH", "off"),
         ]
     }
 
@@ -79,6 +96,27 @@ impl Shop {
         })
         .await;
         self.booking(id).await
+    }
+
+    async fn comes_to_need_its_payer(&self, id: i64) -> Value {
+        eventually("an action that is required", async || {
+            let payment = self.booking(id).await["payment"].clone();
+            if payment["status"] == "action_required" { Ok(()) } else { Err(payment) }
+        })
+        .await;
+        self.booking(id).await["payment"].clone()
+    }
+
+    /// Sends a webhook, from behind a proxy with a name of its own; gives its status.
+    async fn webhook(&self, body: &str, signature: &str) -> u16 {
+        let base = &self.server.as_ref().expect("it runs").base;
+        let event = http_client()
+            .post(format!("{base}/payments/webhooks/stripe"))
+            .header("host", "hooks.shop.example")
+            .header("content-type", "application/json")
+            .header("stripe-signature", signature)
+            .body(body.to_owned());
+        event.send().await.expect("an answer").status().as_u16()
     }
 
     async fn balance_comes_to_be(&self, balance: i64) {
@@ -167,16 +205,69 @@ async fn a_crash_between_the_steps_of_a_payment_takes_its_money_once() {
 async fn a_payer_who_approves_at_the_bank_completes_the_booking() {
     let shop = Shop::start("5m").await;
     let id = shop.book("pm_card_threeDSecure2Required").await;
-    eventually("an action that is required", async || {
-        let payment = shop.booking(id).await["payment"].clone();
-        if payment["status"] == "action_required" { Ok(()) } else { Err(payment) }
-    })
-    .await;
-    let shown = shop.booking(id).await["payment"]["next_action"].clone();
+    let shown = shop.comes_to_need_its_payer(id).await["next_action"].clone();
     assert_eq!(shown, json!({"type": "client_secret", "client_secret": "pi_1_secret_1"}));
     let reference = shop.stripe.account().intents[0].reference.clone();
     shop.stripe.account().act(&reference, true);
     shop.comes_to_be(id, "completed").await;
     assert_eq!(shop.stripe.account().balance(), 500_000);
     shop.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_makes_the_service_ask_at_once_and_settles_nothing_by_itself() {
+    let shop = Shop::start_redriving("5m", "1h").await;
+    let id = shop.book("pm_card_threeDSecure2Required").await;
+    shop.comes_to_need_its_payer(id).await;
+    let reference = shop.stripe.account().intents[0].reference.clone();
+    let body = event("payment_intent.succeeded", &reference).to_string();
+    let now = SystemClock.now().timestamp();
+    let right = signature(WEBHOOK_SECRET, now, &body);
+
+    // Signed, and not true: nothing is settled.
+    assert_eq!(shop.webhook(&body, &right).await, 204);
+    eventually("a question about the intent", async || {
+        let count = shop.stripe.calls("GET /v1/payment_intents/");
+        if count > 0 { Ok(()) } else { Err(count) }
+    })
+    .await;
+    assert_eq!(shop.booking(id).await["payment"]["status"], "action_required");
+
+    shop.stripe.account().act(&reference, true);
+    let asked = shop.stripe.calls("GET /v1/payment_intents/");
+    for refused in [
+        String::new(),
+        "t=1".to_owned(),
+        signature("whsec_anothers", now, &body),
+        signature(WEBHOOK_SECRET, now - 600, &body),
+        signature(WEBHOOK_SECRET, now, "another body"),
+    ] {
+        assert_eq!(shop.webhook(&body, &refused).await, 400, "{refused}");
+    }
+    assert_eq!(shop.webhook("[]", &signature(WEBHOOK_SECRET, now, "[]")).await, 400);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(shop.stripe.calls("GET /v1/payment_intents/"), asked);
+    assert_eq!(shop.booking(id).await["status"], "pending");
+
+    // Duplicates, out of order, at once, and one about nothing of the service.
+    let early = event("payment_intent.created", &reference).to_string();
+    let foreign = event("payment_intent.succeeded", "PAY-00000000000000000000000000000007");
+    for body in [&body, &early, &body, &foreign.to_string()] {
+        assert_eq!(shop.webhook(body, &signature(WEBHOOK_SECRET, now, body)).await, 204);
+    }
+    shop.comes_to_be(id, "completed").await;
+    assert_eq!(shop.webhook(&body, &right).await, 204);
+    assert_eq!(shop.stripe.account().balance(), 500_000);
+    shop.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_endpoint_for_webhooks_without_stripe() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(directory.path(), &[]).await;
+    let sent = http_client().post(format!("{}/payments/webhooks/stripe", server.base)).send().await;
+    assert_eq!(sent.expect("an answer").status(), 404);
+    let document = http_client().get(format!("{}/openapi.json", server.base)).send().await;
+    let document: Value = document.expect("an answer").json().await.expect("JSON");
+    assert_eq!(document["paths"].get("/payments/webhooks/stripe"), None);
 }

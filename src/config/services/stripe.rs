@@ -4,6 +4,9 @@ use super::url::{host_of, is_this_machine};
 use crate::config::Secret;
 use crate::config::environment::Environment;
 
+/// Minimum length of a webhook's secret after its prefix. Stripe's have 32 characters.
+const WEBHOOK_SECRET_BYTES_MIN: usize = 24;
+
 /// How to reach a Stripe account.
 #[derive(Debug, Clone)]
 pub struct StripeSettings {
@@ -11,6 +14,8 @@ pub struct StripeSettings {
     pub secret_key: Secret,
     /// `STRIPE_API_BASE`: the origin of the API.
     pub api_base: String,
+    /// `STRIPE_WEBHOOK_SECRETS`: any of them signs webhooks; empty: webhooks are not taken.
+    pub webhook_secrets: Vec<Secret>,
 }
 
 impl Environment<'_> {
@@ -18,6 +23,7 @@ impl Environment<'_> {
     pub(in crate::config) fn stripe(&mut self) -> Option<StripeSettings> {
         let is_stripe = self.read("PAYMENT_GATEWAY", is_stripe);
         let api_base = self.read("STRIPE_API_BASE", api_base);
+        let webhook_secrets = self.read("STRIPE_WEBHOOK_SECRETS", webhook_secrets);
         let secret_key = self.text("STRIPE_SECRET_KEY");
         if !is_stripe {
             return None;
@@ -28,7 +34,7 @@ impl Environment<'_> {
                  PAYMENT_GATEWAY=stripe",
             );
         }
-        Some(StripeSettings { secret_key: Secret(secret_key), api_base })
+        Some(StripeSettings { secret_key: Secret(secret_key), api_base, webhook_secrets })
     }
 }
 
@@ -44,6 +50,19 @@ fn is_secret_key(text: &str) -> bool {
     let rest = text.strip_prefix("sk_").or_else(|| text.strip_prefix("rk_"));
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_word))
+}
+
+fn webhook_secrets(text: &str) -> Result<Vec<Secret>, String> {
+    let listed = text.split(',').map(str::trim).filter(|secret| !secret.is_empty());
+    let secrets: Vec<_> = listed.map(Secret::from).collect();
+    let is_sound = |secret: &Secret| {
+        let rest = secret.expose().strip_prefix("whsec_");
+        rest.is_some_and(|rest| rest.len() >= WEBHOOK_SECRET_BYTES_MIN)
+    };
+    if secrets.iter().all(is_sound) {
+        return Ok(secrets);
+    }
+    Err("must be a comma-separated list of signing secrets (whsec_…) of Stripe's webhooks".into())
 }
 
 /// An origin. The key is sent there, so it must be TLS unless it is this machine.
@@ -91,6 +110,28 @@ mod tests {
         {
             let told = stripe("sk_test_1", base).expect_err(base).to_string();
             assert!(told.contains("STRIPE_API_BASE must be an origin"), "{told}");
+        }
+    }
+
+    #[test]
+    fn webhooks_are_signed_by_any_of_several_secrets() {
+        let secrets = |list: &str| {
+            let variables = [
+                ("PAYMENT_GATEWAY", "stripe"),
+                ("STRIPE_SECRET_KEY", "sk_test_1"),
+                ("STRIPE_WEBHOOK_SECRETS", list),
+            ];
+            Config::of(&variables).map(|config| config.stripe.expect("Stripe").webhook_secrets)
+        };
+        assert!(secrets("").expect("none").is_empty());
+        let one = format!("whsec_{}", "a1".repeat(16));
+        assert_eq!(secrets(&format!("{one}, {one},")).expect("two").len(), 2);
+        for wrong in ["whsec_short".to_owned(), "a1".repeat(16), format!("{one},b")] {
+            let told = secrets(&wrong).expect_err("not a secret of Stripe").to_string();
+            assert!(
+                told.contains("STRIPE_WEBHOOK_SECRETS must") && !told.contains(&wrong),
+                "{told}"
+            );
         }
     }
 

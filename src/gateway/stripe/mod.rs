@@ -8,6 +8,7 @@ mod amounts;
 mod api;
 mod intents;
 mod refunds;
+mod webhooks;
 mod wire;
 
 use super::{Gateway, GatewayError, Opened, Opening};
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 
 pub use api::API_VERSION;
+pub use webhooks::{SIGNATURE, Webhooks};
 
 /// The word for Stripe in `payments.gateway`.
 pub const NAME: &str = "stripe";

@@ -10,13 +10,14 @@ mod fixed_table;
 mod framing;
 mod hosts;
 mod observe;
+mod provider_limit;
 mod rate_limit;
 pub(crate) mod refusals;
 mod span;
 mod step;
 
 use crate::config::{Config, Network};
-use crate::http::wire::UserLimit;
+use crate::http::wire::{EventLimit, UserLimit};
 use crate::limits::SharedLimits;
 use crate::telemetry::{Metrics, Tracing};
 use axum::Router;
@@ -25,6 +26,7 @@ use deadline::DeadlineLayer;
 use fixed_headers::FixedHeaders;
 use hosts::{AllowedHosts, CheckHost};
 use observe::Observe;
+use provider_limit::ProviderLimit;
 use rate_limit::{RateLimit, RateLimits};
 use refusals::Refusals;
 use std::sync::Arc;
@@ -82,6 +84,8 @@ enum Kind {
 impl RouteTraits {
     pub(crate) const PROBE: Self =
         Self { kind: Kind::Probe, is_personal: false, may_wait: false, is_audited: false };
+    /// Webhooks of the payment provider, which are signed: no token, any host name, a rate limit of their own.
+    pub(crate) const PROVIDER: Self = Self::PROBE;
     pub(crate) const PAGE: Self = Self { kind: Kind::Page, ..Self::PROBE };
     pub(crate) const API: Self = Self { kind: Kind::Api, ..Self::PROBE };
     pub(crate) const AUDITED: Self = Self { is_audited: true, ..Self::API };
@@ -121,6 +125,11 @@ impl Edge {
     /// The limit of each user. Not a layer: the user is known only once the token is read.
     pub(crate) fn user_limit(&self) -> Option<Arc<dyn UserLimit>> {
         self.limits.clone().map(|limits| limits as Arc<dyn UserLimit>)
+    }
+
+    /// The limit of the payment provider's events. Not a layer: forged events do not count.
+    pub(crate) fn event_limit() -> Arc<dyn EventLimit> {
+        Arc::new(ProviderLimit::default())
     }
 
     /// Shares the rate limits with other replicas. Never returns if they are shared; returns at once otherwise.

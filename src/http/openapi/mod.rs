@@ -50,7 +50,7 @@ fn head() -> OpenApi {
 
 /// The whole document.
 pub fn openapi() -> OpenApi {
-    let all = super::Shown { docs: true, metrics: true };
+    let all = super::Shown { docs: true, metrics: true, webhooks: true };
     complete(super::groups(all).map(|(route, routes)| (route, routes.into_openapi())))
 }
 

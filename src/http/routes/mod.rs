@@ -16,12 +16,13 @@ mod placing;
 pub(crate) mod problems;
 pub(crate) mod sandbox;
 pub(crate) mod search;
+pub(crate) mod webhooks;
 
 use crate::booking::{Bookings, Flights};
 use crate::domain::{SeatCount, UserId};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
-use crate::http::wire::{ExtractorState, UserLimit};
+use crate::http::wire::{EventLimit, ExtractorState, UserLimit};
 use crate::identity::Tokens;
 use crate::itineraries::Itineraries;
 use crate::search::Search;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
+pub use webhooks::StripeWebhooks;
 
 /// What the handlers work with.
 pub struct Api {
@@ -62,6 +64,10 @@ pub struct Api {
     pub pages: Pages,
     /// The simulated gateway's page; `None`: another gateway takes the payments.
     pub sandbox: Option<SandboxPage>,
+    /// Stripe's webhooks; `None`: there is no endpoint for them.
+    pub stripe: Option<StripeWebhooks>,
+    /// Counts the events of the payment provider.
+    pub(crate) event_limit: Arc<dyn EventLimit>,
 }
 
 /// Pages around a payment: where they are, and to where they lead.
@@ -80,6 +86,8 @@ pub struct Shown {
     pub docs: bool,
     /// `/metrics`, unless it has a port of its own (`METRICS_PORT`).
     pub metrics: bool,
+    /// Stripe's webhooks (`STRIPE_WEBHOOK_SECRETS`).
+    pub webhooks: bool,
 }
 
 /// Bounds of a request.

@@ -33,6 +33,12 @@ pub(crate) trait ExtractorState: Send + Sync {
     fn count(&self, user: UserId) -> Result<(), Problem>;
 }
 
+/// The rate limit of the payment provider's events.
+pub(crate) trait EventLimit: Send + Sync {
+    /// Counts an event, or refuses it.
+    fn count(&self) -> Result<(), Problem>;
+}
+
 /// The rate limit of each user.
 pub(crate) trait UserLimit: Send + Sync {
     /// Counts a request of a user, or refuses it.

@@ -58,6 +58,17 @@ impl<T: Shaped, S: ExtractorState> FromRequest<S> for OptionalJson<T> {
     }
 }
 
+/// The bytes of a body as they were sent, for a signature over them.
+pub(crate) struct RawBody(pub Bytes);
+
+impl<S: ExtractorState> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        arrived(request, state).await.map(Self)
+    }
+}
+
 /// The bytes of a body, within its limits of length and time.
 async fn arrived<S: ExtractorState>(mut request: Request, state: &S) -> Result<Bytes, Problem> {
     // Not a layer of the router: every cached search would pay for it.

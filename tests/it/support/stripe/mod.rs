@@ -1,6 +1,8 @@
-//! A hostile Stripe: a real HTTP server with the state of an account, and planned faults.
+//! A hostile Stripe: a real HTTP server with the state of an account, planned faults, and signed webhooks.
 
 mod account;
+mod events;
 mod server;
 
+pub use events::{WEBHOOK_SECRET, event, signature};
 pub use server::{API_KEY, FakeStripe, Fault};
