@@ -12,10 +12,11 @@ use anyhow::ensure;
 use std::time::{Duration, Instant};
 
 pub(super) const ROW: &str = "POST to completed at half load";
+pub(super) const SLOW_ROW: &str = "POST to completed at half load, provider of 300 ms";
 pub(super) const EMBEDDED_ROW: &str = "POST to completed at half load, embedded";
 
 /// More than are ever busy at once, unless bookings take seconds.
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: usize = 2_048;
 
 /// How long consumers may take to find their places.
 const HEARS_MAX: Duration = Duration::from_secs(30);
@@ -32,6 +33,17 @@ impl Bench {
         let deployment = self.services.shared(SEATS).await?;
         let budget = "p50 < 20 ms, p99 < 150 ms";
         self.completed_at(sustained / 2.0, ROW, budget, deployment).await
+    }
+
+    /// The same with a gateway that takes 300 ms for each answer: as many bookings complete, 300 ms later.
+    pub(super) async fn slow_provider_at_half_load(&mut self) -> anyhow::Result<()> {
+        let sustained = match self.sustained.shared {
+            Some(rate) => rate,
+            None => self.completed_rate(self.services.shared(SEATS).await?).await?,
+        };
+        let mut deployment = self.services.shared(SEATS).await?;
+        deployment.settings.push(("PAYMENT_LATENCY".to_owned(), "300ms".to_owned()));
+        self.completed_at(sustained / 2.0, SLOW_ROW, "p50 < 320 ms", deployment).await
     }
 
     pub(super) async fn embedded_at_half_load(&mut self) -> anyhow::Result<()> {

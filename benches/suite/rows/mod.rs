@@ -64,12 +64,13 @@ pub struct Sustained {
 }
 
 /// Rows whose bookings go through Kafka.
-const ON_KAFKA: [&str; 8] = [
+const ON_KAFKA: [&str; 9] = [
     "completed spread over 2,200 flights",
     "completed on one flight",
     "replicas spread over 2,200 flights",
     "replicas on one flight",
     half_load::ROW,
+    half_load::SLOW_ROW,
     orders::ROW,
     orders::QUIET_ROW,
     "sell-out",
@@ -118,6 +119,9 @@ impl Bench {
         }
         if self.wants(half_load::ROW) {
             self.completed_at_half_load().await?;
+        }
+        if self.wants(half_load::SLOW_ROW) {
+            self.slow_provider_at_half_load().await?;
         }
         if self.wants(half_load::EMBEDDED_ROW) {
             self.embedded_at_half_load().await?;
