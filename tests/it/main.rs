@@ -105,6 +105,7 @@ mod states;
 mod stopping;
 mod storage_faults;
 mod stripe_faults;
+mod stripe_mock;
 mod stripe_service;
 mod sweeping;
 mod taxes;
