@@ -74,6 +74,15 @@ impl CommandStore {
         }
     }
 
+    /// Where a gateway's names for payments stand.
+    pub(super) fn names(&self) -> Arc<dyn GatewayNames> {
+        match (&self.postgres, &self.embedded) {
+            (Some(store), _) => store.clone(),
+            (None, Some(store)) => store.clone(),
+            (None, None) => unreachable!("a store is one of the two"),
+        }
+    }
+
     /// Closes an embedded store.
     pub(super) async fn close(self) {
         if let Some(embedded) = self.embedded {
@@ -108,7 +117,7 @@ impl OpenStore {
                 let clock: Arc<dyn Clock> = Arc::new(SystemClock);
                 let store = Arc::new(SqliteStore::open(file, config.currency).await?);
                 let (gateway, sandbox) = match &config.stripe {
-                    Some(settings) => (stripe(settings, store.clone())?, None),
+                    Some(settings) => (stripe(settings, store.clone())? as Arc<dyn Gateway>, None),
                     None => simulated(SqliteLedger::of(&store), latency, &clock),
                 };
                 let claim = Some(claim);
@@ -130,7 +139,7 @@ impl OpenStore {
                 let store = Arc::new(store);
                 let clock = store.clock();
                 let (gateway, sandbox) = match &config.stripe {
-                    Some(settings) => (stripe(settings, store.clone())?, None),
+                    Some(settings) => (stripe(settings, store.clone())? as Arc<dyn Gateway>, None),
                     None => simulated(PostgresLedger::of(&store), latency, &clock),
                 };
                 let postgres = Some(store.clone());
@@ -152,10 +161,11 @@ fn simulated(
     (gateway.clone(), Some(gateway))
 }
 
-fn stripe(
+/// Stripe, which writes the ids of its intents to the store.
+pub(super) fn stripe(
     settings: &StripeSettings,
     names: Arc<dyn GatewayNames>,
-) -> anyhow::Result<Arc<dyn Gateway>> {
+) -> anyhow::Result<Arc<StripeGateway>> {
     let key = settings.secret_key.expose();
     Ok(Arc::new(StripeGateway::new(&settings.api_base, key, names)?))
 }

@@ -1,5 +1,5 @@
-//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `export`, `erase`, `health`,
-//! `openapi`.
+//! The command line: `serve`, `import`, `migrate`, `doctor`, `audit`, `reconcile`, `export`, `erase`,
+//! `health`, `openapi`.
 //!
 //! Reads the environment once and calls [`crate::app`]. Results go to stdout, problems to stderr. Exit codes:
 //! 0 success, 1 failure or a violated invariant, 2 wrong usage.
@@ -9,6 +9,7 @@ mod doctor;
 mod health;
 mod import;
 mod people;
+mod reconcile;
 mod release;
 mod serve;
 mod services;
@@ -50,6 +51,8 @@ enum Command {
     Doctor,
     /// Check invariants I1 to I5 over the whole database; exit code 1 if one is violated
     Audit,
+    /// Compare Stripe's payments and refunds with the database; exit code 1 if anything differs
+    Reconcile(reconcile::ReconcileArgs),
     /// Write all stored data of a user as JSON
     Export(people::ExportArgs),
     /// Erase the personal data of a user; without --yes only report what would be erased
@@ -127,6 +130,7 @@ impl Command {
             Self::Doctor => return doctor::doctor(&config()?).await,
             Self::Health => return health::health(&config()?).await,
             Self::Audit => return audit::audit(&config()?).await,
+            Self::Reconcile(args) => return reconcile::reconcile(&config()?, &args).await,
             Self::Export(args) => people::export(&config()?, &args).await?,
             Self::Erase(args) => people::erase(&config()?, &args).await?,
             Self::Openapi => {
@@ -180,13 +184,18 @@ async fn on_existing_store<T>(
     access: Access,
     work: impl AsyncFnOnce(Arc<dyn Store>, Arc<dyn Clock>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    // Opening would create the file, and an empty database has nothing to report.
+    must_exist(config)?;
+    app::with_store(config, access, work).await
+}
+
+/// Fails if the database is a file that does not exist: opening would create it, and it would have nothing to report.
+fn must_exist(config: &Config) -> anyhow::Result<()> {
     if let Database::Sqlite(file) = &config.database
         && !file.exists()
     {
         bail!("there is no database {}; set DATABASE_URL or DB_HOST", file.display());
     }
-    app::with_store(config, access, work).await
+    Ok(())
 }
 
 fn config(services: bool) -> Result<Config, ConfigError> {

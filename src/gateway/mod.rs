@@ -5,7 +5,9 @@ pub mod sandbox;
 pub mod simulated;
 pub mod stripe;
 
-use crate::domain::{Currency, Money, NextAction, PaymentMethod, PaymentReference, RefundId};
+use crate::domain::{
+    Currency, Money, NextAction, PaymentMethod, PaymentReference, RefundId, Timestamp,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -34,6 +36,54 @@ pub trait Gateway: Send + Sync + 'static {
         reference: PaymentReference,
         amount: Money,
     ) -> Result<(), GatewayError>;
+}
+
+/// A gateway that lists what it took, for reconciliation.
+#[async_trait]
+pub trait Listing: Send + Sync + 'static {
+    /// The word for the gateway in `payments.gateway`.
+    fn name(&self) -> &'static str;
+
+    /// The payments made since a moment.
+    async fn payments_since(&self, since: Timestamp) -> Result<Vec<Listed>, GatewayError>;
+
+    /// A payment by the gateway's own id.
+    async fn payment(&self, id: &str) -> Result<Option<Listed>, GatewayError>;
+}
+
+/// A payment in a gateway's list.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The gateway's own id.
+    pub id: String,
+    /// The payment; `None`: another system made it.
+    pub reference: Option<PaymentReference>,
+    /// The amount captured; zero if it is not.
+    pub captured: Money,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The refunds made.
+    pub refunds: Vec<ListedRefund>,
+}
+
+impl Listed {
+    /// What was captured less what was given back.
+    pub fn kept(&self) -> Money {
+        self.refunds.iter().fold(self.captured, |kept, refund| kept.less(refund.amount))
+    }
+}
+
+/// A refund in a gateway's list.
+#[derive(Debug, Clone)]
+pub struct ListedRefund {
+    /// The gateway's own id.
+    pub name: String,
+    /// The refund; `None`: it has no number of ours.
+    pub refund: Option<RefundId>,
+    /// Whether it gave back what was left of a payment that is void.
+    pub is_void: bool,
+    /// The amount given back.
+    pub amount: Money,
 }
 
 /// A payment to open.

@@ -5,6 +5,7 @@
 
 mod calls;
 mod gateway_calls;
+pub mod reconcile;
 mod requests;
 pub mod settlement;
 pub mod worker;

@@ -2,10 +2,12 @@
 //! at most once and each refund made once.
 
 use crate::support::stripe::{API_KEY, FakeStripe, Fault};
-use airline_booking::domain::{Money, NextAction, PaymentMethod, PaymentReference, RefundId};
+use airline_booking::domain::{
+    Money, NextAction, PaymentMethod, PaymentReference, RefundId, Timestamp,
+};
 use airline_booking::gateway::stripe::StripeGateway;
 use airline_booking::gateway::{Gateway, Opened, Opening};
-use airline_booking::store::{GatewayName, GatewayNames, StoreError};
+use airline_booking::store::{GatewayName, GatewayNames, NamedPayment, StoreError};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -39,6 +41,16 @@ impl GatewayNames for Names {
     ) -> Result<Option<GatewayName>, StoreError> {
         let id = self.ids.lock().get(&payment).cloned();
         Ok(id.map(|id| GatewayName { id, currency: "INR".parse().expect("a currency") }))
+    }
+
+    async fn named_since(
+        &self,
+        _: &'static str,
+        _: Timestamp,
+        _: Option<PaymentReference>,
+        _: usize,
+    ) -> Result<Vec<NamedPayment>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

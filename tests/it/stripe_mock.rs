@@ -2,10 +2,10 @@
 //! no state: it says nothing of the flow. `tests/stripe/run` starts it.
 
 use crate::support::stripe::API_KEY;
-use airline_booking::domain::{Money, PaymentMethod, PaymentReference, RefundId};
+use airline_booking::domain::{Money, PaymentMethod, PaymentReference, RefundId, Timestamp};
 use airline_booking::gateway::stripe::{API_VERSION, StripeGateway};
 use airline_booking::gateway::{Gateway, Opening};
-use airline_booking::store::{GatewayName, GatewayNames, StoreError};
+use airline_booking::store::{GatewayName, GatewayNames, NamedPayment, StoreError};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -28,6 +28,16 @@ impl GatewayNames for Names {
     async fn gateway_name(&self, _: PaymentReference) -> Result<Option<GatewayName>, StoreError> {
         let currency = "INR".parse().expect("a currency");
         Ok(self.is_known.then(|| GatewayName { id: "pi_1".into(), currency }))
+    }
+
+    async fn named_since(
+        &self,
+        _: &'static str,
+        _: Timestamp,
+        _: Option<PaymentReference>,
+        _: usize,
+    ) -> Result<Vec<NamedPayment>, StoreError> {
+        Ok(Vec::new())
     }
 }
 

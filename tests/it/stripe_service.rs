@@ -1,5 +1,7 @@
 //! The whole service with `PAYMENT_GATEWAY=stripe`, against a hostile Stripe.
 
+mod reconciling;
+
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::stripe::{API_KEY, FakeStripe, Fault, WEBHOOK_SECRET, event, signature};
 use crate::support::{TestDatabase, booking, eventually, flight};
@@ -11,7 +13,7 @@ use tempfile::TempDir;
 struct Shop {
     stripe: FakeStripe,
     server: Option<Server>,
-    _database: TestDatabase,
+    database: TestDatabase,
     url: String,
     directory: TempDir,
     hold: &'static str,
@@ -20,7 +22,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// Starts the service on a database of its own, with a flight of ten seats. Seats are held for that time.
+    /// Starts the service on a database of its own, with a flight of 20 seats. Seats are held for that time.
     async fn start(hold: &'static str) -> Self {
         Self::start_redriving(hold, "1s").await
     }
@@ -31,18 +33,10 @@ impl Shop {
         let directory = tempfile::tempdir().expect("a directory");
         let database = TestDatabase::create().await;
         let url = database.url();
-        let mut shop = Self {
-            stripe,
-            server: None,
-            _database: database,
-            url,
-            directory,
-            hold,
-            redrive_after,
-            flight: 0,
-        };
+        let mut shop =
+            Self { stripe, server: None, database, url, directory, hold, redrive_after, flight: 0 };
         shop.restart().await;
-        let created = shop.post("/api/v1/flights", &flight(10)).await;
+        let created = shop.post("/api/v1/flights", &flight(20)).await;
         shop.flight = created["id"].as_i64().expect("an id");
         shop
     }

@@ -36,6 +36,13 @@ pub(super) fn to_stripe(amount: Money, currency: Currency) -> Option<i64> {
     is_sound.then(|| thousandths / thousandths_in_unit(currency))
 }
 
+/// An amount in Stripe's unit as money: the inverse of [`to_stripe`].
+pub(super) fn from_stripe(amount: i64, currency: Currency) -> Money {
+    let thousandths = amount.saturating_mul(thousandths_in_unit(currency));
+    let decimals = currency.decimals();
+    Money::from_stored(if decimals == 3 { thousandths } else { thousandths / 10 }, decimals)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +66,9 @@ mod tests {
             let money: Money = amount.parse().expect(amount);
             let money = money.in_currency(currency).expect(amount);
             assert_eq!(to_stripe(money, currency), counted, "{amount} {code}");
+            if let Some(counted) = counted {
+                assert_eq!(from_stripe(counted, currency), money, "{amount} {code}");
+            }
         }
     }
 }

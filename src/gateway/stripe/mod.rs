@@ -7,6 +7,7 @@
 mod amounts;
 mod api;
 mod intents;
+mod lists;
 mod refunds;
 mod webhooks;
 mod wire;

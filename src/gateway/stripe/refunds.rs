@@ -5,13 +5,10 @@
 
 use super::StripeGateway;
 use super::amounts::to_stripe;
-use super::wire::{Intent, List, StripeRefund};
+use super::wire::{Intent, StripeRefund};
 use crate::domain::{Money, PaymentReference};
 use crate::gateway::GatewayError;
 use crate::store::GatewayName;
-
-/// The size of a page of refunds, Stripe's largest.
-const PAGE: &str = "100";
 
 impl StripeGateway {
     pub(super) async fn refund_intent(
@@ -73,19 +70,6 @@ impl StripeGateway {
     }
 
     async fn refunds_of(&self, intent: &str) -> Result<Vec<StripeRefund>, GatewayError> {
-        let mut all: Vec<StripeRefund> = Vec::new();
-        loop {
-            let mut query = vec![("payment_intent", intent), ("limit", PAGE)];
-            let last = all.last().map(|refund| refund.id.clone());
-            if let Some(last) = &last {
-                query.push(("starting_after", last));
-            }
-            let page: List<StripeRefund> = self.api.get("/v1/refunds", &query).await?;
-            let is_last = !page.has_more || page.data.is_empty();
-            all.extend(page.data);
-            if is_last {
-                return Ok(all);
-            }
-        }
+        self.all("/v1/refunds", ("payment_intent", intent)).await
     }
 }

@@ -11,6 +11,12 @@ pub(super) struct Intent {
     pub(super) status: String,
     #[serde(default)]
     pub(super) amount_received: i64,
+    pub(super) currency: Option<String>,
+    /// In seconds.
+    #[serde(default)]
+    pub(super) created: i64,
+    #[serde(default)]
+    pub(super) metadata: HashMap<String, String>,
     client_secret: Option<String>,
     next_action: Option<ActionOfIntent>,
     pub(super) last_payment_error: Option<Problem>,
@@ -42,6 +48,7 @@ pub(super) struct StripeRefund {
     pub(super) id: String,
     pub(super) amount: i64,
     pub(super) status: Option<String>,
+    pub(super) payment_intent: Option<String>,
     #[serde(default)]
     pub(super) metadata: HashMap<String, String>,
 }

@@ -1,6 +1,6 @@
 //! A gateway's own names for payments.
 
-use crate::domain::{Currency, PaymentReference};
+use crate::domain::{Currency, PaymentReference, RefundId, Timestamp};
 use crate::store::StoreError;
 use async_trait::async_trait;
 
@@ -11,6 +11,17 @@ pub struct GatewayName {
     pub id: String,
     /// The payment's currency.
     pub currency: Currency,
+}
+
+/// A payment that a gateway has named, and its refunds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPayment {
+    /// The payment.
+    pub payment: PaymentReference,
+    /// The gateway's id of it.
+    pub id: String,
+    /// Its refunds.
+    pub refunds: Vec<RefundId>,
 }
 
 /// Writes and reads a gateway's names for payments, for a gateway that keeps its own ids.
@@ -30,4 +41,14 @@ pub trait GatewayNames: Send + Sync + 'static {
         &self,
         payment: PaymentReference,
     ) -> Result<Option<GatewayName>, StoreError>;
+
+    /// The payments that a gateway has named and that were made since a moment, by their references from after
+    /// `after`.
+    async fn named_since(
+        &self,
+        gateway: &'static str,
+        since: Timestamp,
+        after: Option<PaymentReference>,
+        limit: usize,
+    ) -> Result<Vec<NamedPayment>, StoreError>;
 }

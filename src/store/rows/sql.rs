@@ -2,7 +2,7 @@
 //!
 //! Statements that read a flight or a booking get the store's columns.
 
-use crate::store::{GatewayName, StoreError};
+use crate::store::{GatewayName, NamedPayment, StoreError};
 use serde::Serialize;
 
 /// A value as JSON: a column's text, or rows as one parameter of a statement.
@@ -42,6 +42,25 @@ pub(in crate::store) fn named(
         row: payment,
     })?;
     Ok(GatewayName { id, currency })
+}
+
+/// Payments from the rows of a page: each with the number of a refund, or none.
+pub(in crate::store) fn named_payments(
+    rows: Vec<(String, String, Option<String>)>,
+) -> Result<Vec<NamedPayment>, StoreError> {
+    let mut all: Vec<NamedPayment> = Vec::new();
+    for (text, id, refund) in rows {
+        let corrupt =
+            |table, row: &str| StoreError::Corrupt { table, column: "id", row: row.into() };
+        let payment = text.parse().map_err(|_| corrupt("payments", &text))?;
+        if all.last().is_none_or(|last| last.payment != payment) {
+            all.push(NamedPayment { payment, id, refunds: Vec::new() });
+        }
+        if let (Some(refund), Some(last)) = (refund, all.last_mut()) {
+            last.refunds.push(refund.parse().map_err(|_| corrupt("refunds", &refund))?);
+        }
+    }
+    Ok(all)
 }
 
 /// Whether a flight is stored.

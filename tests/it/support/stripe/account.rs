@@ -71,6 +71,9 @@ impl Account {
                 self.with(id, |intent| intent.confirm(params))
             }
             ("POST", ["payment_intents", id, "cancel"]) => self.with(id, Intent::cancel),
+            ("GET", ["payment_intents"]) => {
+                page(params, self.intents.iter().map(|intent| (&*intent.id, intent.json())))
+            }
             ("POST", ["refunds"]) => self.refund(params),
             ("GET", ["refunds"]) => self.list_refunds(params),
             _ => error(404, "invalid_request_error", None, None),
@@ -127,18 +130,22 @@ impl Account {
         reply
     }
 
-    /// Pages of two, so that a client that reads one page misses refunds.
     fn list_refunds(&self, params: &Params) -> Reply {
-        let of_intent = self.refunds.iter().filter(|its| its.intent == params["payment_intent"]);
-        let after = params.get("starting_after");
-        let all: Vec<_> = of_intent.collect();
-        let from = after.map_or(0, |after| {
-            all.iter().position(|its| its.id == *after).map_or(all.len(), |place| place + 1)
-        });
-        let page: Vec<_> = all.iter().skip(from).take(2).map(|its| its.json()).collect();
-        let has_more = all.len() > from + page.len();
-        (200, json!({"object": "list", "data": page, "has_more": has_more}))
+        let intent = params.get("payment_intent");
+        let listed = self.refunds.iter().filter(|its| intent.is_none_or(|of| its.intent == *of));
+        page(params, listed.map(|refund| (&*refund.id, refund.json())))
     }
+}
+
+/// Pages of two, so that a client that reads one page misses the rest.
+fn page<'a>(params: &Params, all: impl Iterator<Item = (&'a str, Value)>) -> Reply {
+    let all: Vec<_> = all.collect();
+    let from = params.get("starting_after").map_or(0, |after| {
+        all.iter().position(|(id, _)| id == after).map_or(all.len(), |place| place + 1)
+    });
+    let page: Vec<_> = all.iter().skip(from).take(2).map(|(_, item)| item.clone()).collect();
+    let has_more = all.len() > from + page.len();
+    (200, json!({"object": "list", "data": page, "has_more": has_more}))
 }
 
 impl Intent {
@@ -153,7 +160,7 @@ impl Intent {
         });
         let amount_received = if self.captures > 0 { self.amount } else { 0 };
         json!({
-            "id": self.id, "object": "payment_intent", "status": self.status,
+            "id": self.id, "object": "payment_intent", "status": self.status, "created": 1,
             "amount": self.amount, "amount_received": amount_received,
             "currency": self.currency, "client_secret": format!("{}_secret_1", self.id),
             "metadata": {"reference": self.reference}, "next_action": next_action,

@@ -4,5 +4,6 @@ mod account;
 mod events;
 mod server;
 
+pub use account::{Intent, Refund};
 pub use events::{WEBHOOK_SECRET, event, signature};
 pub use server::{API_KEY, FakeStripe, Fault};

@@ -1,0 +1,119 @@
+//! Stripe's lists of intents and refunds, for reconciliation.
+
+use super::amounts::from_stripe;
+use super::api::Fault;
+use super::wire::{Intent, List, StripeRefund};
+use super::{NAME, StripeGateway};
+use crate::domain::{Currency, Money, Timestamp};
+use crate::gateway::{GatewayError, Listed, ListedRefund, Listing};
+use async_trait::async_trait;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+
+/// The size of a page, Stripe's largest.
+const PAGE: &str = "100";
+
+/// An object in a list.
+pub(super) trait Item: DeserializeOwned {
+    fn id(&self) -> &str;
+}
+
+impl Item for Intent {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Item for StripeRefund {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl StripeGateway {
+    /// Every object of a list, page by page.
+    pub(super) async fn all<T: Item>(
+        &self,
+        path: &str,
+        filter: (&str, &str),
+    ) -> Result<Vec<T>, GatewayError> {
+        let mut all: Vec<T> = Vec::new();
+        loop {
+            let mut query = vec![filter, ("limit", PAGE)];
+            let last = all.last().map(|item| item.id().to_owned());
+            if let Some(last) = &last {
+                query.push(("starting_after", last));
+            }
+            let page: List<T> = self.api.get(path, &query).await?;
+            let is_last = !page.has_more || page.data.is_empty();
+            all.extend(page.data);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Listing for StripeGateway {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn payments_since(&self, since: Timestamp) -> Result<Vec<Listed>, GatewayError> {
+        let since = since.timestamp().to_string();
+        let filter = ("created[gte]", &*since);
+        let intents: Vec<Intent> = self.all("/v1/payment_intents", filter).await?;
+        // A refund is made after its payment, so it is in the list of the same time.
+        let refunds: Vec<StripeRefund> = self.all("/v1/refunds", filter).await?;
+        let mut by_intent: HashMap<String, Vec<StripeRefund>> = HashMap::new();
+        for refund in refunds {
+            by_intent
+                .entry(refund.payment_intent.clone().unwrap_or_default())
+                .or_default()
+                .push(refund);
+        }
+        let listed = intents.into_iter().filter_map(|intent| {
+            let refunds = by_intent.remove(&intent.id).unwrap_or_default();
+            listed(intent, &refunds)
+        });
+        Ok(listed.collect())
+    }
+
+    async fn payment(&self, id: &str) -> Result<Option<Listed>, GatewayError> {
+        let intent: Intent = match self.api.get(&format!("/v1/payment_intents/{id}"), &[]).await {
+            Ok(intent) => intent,
+            Err(Fault::Refused(StatusCode::NOT_FOUND, _)) => return Ok(None),
+            Err(fault) => return Err(fault.into()),
+        };
+        let refunds = self.all("/v1/refunds", ("payment_intent", id)).await?;
+        Ok(listed(intent, &refunds))
+    }
+}
+
+/// `None` if its currency is none that the service knows: another system's.
+fn listed(intent: Intent, refunds: &[StripeRefund]) -> Option<Listed> {
+    let currency: Currency = intent.currency.as_deref()?.to_ascii_uppercase().parse().ok()?;
+    let made = refunds.iter().filter(|refund| !refund.has_failed()).map(|refund| {
+        let id = refund.metadata.get("refund_id");
+        ListedRefund {
+            name: refund.id.clone(),
+            refund: id.and_then(|id| id.parse().ok()),
+            is_void: id.is_some_and(|id| id.ends_with(":void")),
+            amount: from_stripe(refund.amount, currency),
+        }
+    });
+    let is_captured = intent.status == "succeeded";
+    Some(Listed {
+        reference: intent.metadata.get("reference").and_then(|text| text.parse().ok()),
+        captured: if is_captured {
+            from_stripe(intent.amount_received, currency)
+        } else {
+            Money::whole(0, currency)
+        },
+        created_at: Timestamp::from_timestamp(intent.created, 0)?,
+        refunds: made.collect(),
+        id: intent.id,
+    })
+}
