@@ -1,5 +1,6 @@
 //! The whole service with `PAYMENT_GATEWAY=stripe`, against a hostile Stripe.
 
+mod hostile;
 mod reconciling;
 
 use crate::support::process::{Server, http_client, run_with};

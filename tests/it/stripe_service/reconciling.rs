@@ -33,7 +33,7 @@ const PLANTS: [(Plant, &str); 10] = [
 ];
 
 impl Shop {
-    async fn reconcile(&self) -> (i32, String) {
+    pub(super) async fn reconcile(&self) -> (i32, String) {
         run_with(self.directory.path(), &self.settings(), &["reconcile"]).await
     }
 

@@ -51,9 +51,9 @@ impl Account {
 
     /// The payer acts: pays, or gives up.
     pub fn act(&mut self, reference: &str, is_approved: bool) {
-        let intent = self.intents.iter_mut().find(|intent| intent.reference == reference);
-        let intent = intent.expect("an intent");
-        assert_eq!(intent.status, "requires_action");
+        let waits =
+            |its: &&mut Intent| its.reference == reference && its.status == "requires_action";
+        let intent = self.intents.iter_mut().find(waits).expect("an intent that waits");
         if is_approved {
             (intent.status, intent.captures) = ("succeeded", intent.captures + 1);
         } else {

@@ -44,6 +44,34 @@ type Plan = VecDeque<(&'static str, Fault)>;
 struct Shared {
     account: Mutex<Account>,
     plan: Mutex<Plan>,
+    /// Draws faults beside the plan.
+    chance: Mutex<Option<fastrand::Rng>>,
+}
+
+/// The faults of a Stripe that misbehaves.
+const FAULTS: [Fault; 8] = [
+    Fault::DelayedBefore(Duration::from_millis(200)),
+    Fault::DelayedAfter(Duration::from_millis(200)),
+    Fault::FailsBefore,
+    Fault::FailsAfter,
+    Fault::LosesAnswer,
+    Fault::Locked,
+    Fault::Limited,
+    Fault::Duplicated,
+];
+
+impl Shared {
+    fn fault_of(&self, call: &str) -> Option<Fault> {
+        let mut plan = self.plan.lock();
+        let place = plan.iter().position(|(text, _)| call.ends_with(text));
+        let planned = place.and_then(|place| plan.remove(place)).map(|(_, fault)| fault);
+        let drawn = || {
+            let mut chance = self.chance.lock();
+            let chance = chance.as_mut()?;
+            (chance.u8(..4) == 0).then(|| FAULTS[chance.usize(..FAULTS.len())])
+        };
+        planned.or_else(drawn)
+    }
 }
 
 /// The server. It ends with the test's runtime.
@@ -72,6 +100,16 @@ impl FakeStripe {
         self.shared.plan.lock().push_back((call, fault));
     }
 
+    /// From now on each fourth call meets a fault.
+    pub fn misbehave(&self, seed: u64) {
+        *self.shared.chance.lock() = Some(fastrand::Rng::with_seed(seed));
+    }
+
+    /// Only planned faults from now on.
+    pub fn behave(&self) {
+        *self.shared.chance.lock() = None;
+    }
+
     /// A day later: no answer is kept any more.
     pub fn forget_keys(&self) {
         self.account().keys.clear();
@@ -91,11 +129,7 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let call = format!("{method} {}", uri.path());
-    let fault = {
-        let mut plan = shared.plan.lock();
-        let place = plan.iter().position(|(text, _)| call.ends_with(text));
-        place.and_then(|place| plan.remove(place)).map(|(_, fault)| fault)
-    };
+    let fault = shared.fault_of(&call);
     if let Some(Fault::DelayedBefore(time)) = fault {
         tokio::time::sleep(time).await;
     }
