@@ -4,7 +4,7 @@
 use crate::domain::{Booking, Flight, FlightId, Order, Payment, Refund};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged};
-use crate::rules::{Change, ChangeSet, Changes, Outcome, State};
+use crate::rules::{Change, ChangeSet, Changes, Outcome, RequestRecord, State};
 use crate::store::StoreError;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -139,20 +139,79 @@ fn is_applied(changes: &Changes, state: &State) -> bool {
         });
     }
     if !changes.payments.is_empty() {
+        // Another caller may have begun the same attempt at the same instant: by its method, or without our key.
         let is_stored = |after: &Payment| {
             state.payments.get(&after.reference).is_some_and(|payment| {
                 (payment.status, payment.version, payment.updated_at)
                     == (after.status, after.version, after.updated_at)
+                    && payment.method == after.method
+                    && payment.return_url() == after.return_url()
             })
         };
-        return changes.payments.iter().all(|change| is_stored(&change.after));
+        let is_recorded = changes.request.as_ref().is_none_or(|record| is_record(record, state));
+        return is_recorded && changes.payments.iter().all(|change| is_stored(&change.after));
     }
     if !changes.refunds.is_empty() {
         let is_stored = |after: &Refund| state.refunds.get(&after.id) == Some(after);
         return changes.refunds.iter().all(|change| is_stored(&change.after));
     }
-    changes
-        .request
-        .as_ref()
-        .is_some_and(|record| state.requests.get(&record.request.name()) == Some(record))
+    changes.request.as_ref().is_some_and(|record| is_record(record, state))
+}
+
+/// Whether the record of a caller's key is stored.
+fn is_record(record: &RequestRecord, state: &State) -> bool {
+    state.requests.get(&record.request.name()) == Some(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        Money, PaymentKind, PaymentMethod, PaymentReference, PaymentStatus, Timestamp, WaitsFor,
+    };
+    use crate::rules::{IdempotencyKey, RequestKey};
+
+    fn begun(method: &str) -> Payment {
+        Payment {
+            reference: PaymentReference::from_bits(1),
+            order: PaymentReference::from_bits(1),
+            attempt: 1,
+            kind: PaymentKind::Later,
+            amount: Money::from_minor(100),
+            currency: "INR".parse().expect("a currency"),
+            method: PaymentMethod::new(method).expect("a method"),
+            status: PaymentStatus::Requested,
+            waits_for: WaitsFor::Gateway,
+            notes: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            traceparent: None,
+            version: 2,
+        }
+    }
+
+    fn changes(method: &str, key: Option<&str>) -> Changes {
+        let payments = [Change { was: None, after: begun(method) }].into_iter().collect();
+        let request = key.map(|key| RequestRecord {
+            request: RequestKey {
+                route: "/pay",
+                owner: crate::domain::UserId(7),
+                key: IdempotencyKey { key: key.into(), request_hash: "hash".into() },
+            },
+            made: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+        });
+        Changes { payments, request, ..Changes::default() }
+    }
+
+    /// Two callers may begin the same attempt at the same instant, on two replicas.
+    #[test]
+    fn an_attempt_that_another_caller_began_is_not_ours() {
+        let mut state = State::default();
+        state.apply(&changes("pm_card_visa", Some("ours")));
+        assert!(is_applied(&changes("pm_card_visa", Some("ours")), &state));
+        assert!(is_applied(&changes("pm_card_visa", None), &state), "it asks for the same");
+        assert!(!is_applied(&changes("pm_card_other", None), &state));
+        assert!(!is_applied(&changes("pm_card_visa", Some("another")), &state));
+    }
 }
