@@ -175,6 +175,15 @@ async fn a_decline_has_its_reason_and_its_intent_takes_no_later_attempt() {
 }
 
 #[tokio::test]
+async fn what_stripe_refuses_for_good_is_a_decline_and_no_failure_of_stripe() {
+    let trial = Trial::start().await;
+    trial.stripe.plan("/confirm", Fault::Refuses);
+    let declined = Opened::Declined(Some("payment_method_unactivated".into()));
+    assert_eq!(trial.open("pm_card_visa").await, Ok(declined));
+    assert_eq!(trial.stripe.account().intents[0].status, "canceled");
+}
+
+#[tokio::test]
 async fn a_decline_whose_answer_is_lost_is_a_decline_when_it_is_repeated() {
     for fault in [Fault::LosesAnswer, Fault::FailsAfter] {
         for call in ["/confirm", "/cancel"] {

@@ -152,8 +152,7 @@ impl StripeGateway {
 }
 
 /// The problem of an intent that tells none.
-const UNTOLD: Problem =
-    Problem { kind: String::new(), code: None, decline_code: None, param: None };
+const UNTOLD: Problem = Problem { kind: String::new(), code: None, decline_code: None };
 
 fn declined(problem: &Problem) -> Opened {
     Opened::Declined(problem.reason().map(Into::into))
@@ -163,11 +162,9 @@ fn is_unexpected_state(problem: &Problem) -> bool {
     problem.code.as_deref() == Some("payment_intent_unexpected_state")
 }
 
-/// Whether a refusal ends the payment: the card is declined, or no repeat with this method or amount can succeed.
+/// Whether a refusal ends the payment: the card is declined, or no repeat of the call can succeed, as with an unknown
+/// payment method. Such a refusal is no failure of Stripe's: it must not open the circuit.
 fn is_final(status: StatusCode, problem: &Problem) -> bool {
-    let code = problem.code.as_deref().unwrap_or_default();
-    let is_of_method = problem.param.as_deref() == Some("payment_method");
-    status == StatusCode::PAYMENT_REQUIRED
-        || matches!(code, "amount_too_small" | "amount_too_large")
-        || (status == StatusCode::BAD_REQUEST && is_of_method)
+    let is_invalid = status == StatusCode::BAD_REQUEST && problem.kind == "invalid_request_error";
+    status == StatusCode::PAYMENT_REQUIRED || (is_invalid && !is_unexpected_state(problem))
 }

@@ -81,7 +81,6 @@ pub(super) struct Problem {
     pub(super) kind: String,
     pub(super) code: Option<String>,
     pub(super) decline_code: Option<String>,
-    pub(super) param: Option<String>,
 }
 
 impl Problem {

@@ -35,6 +35,8 @@ pub enum Fault {
     Limited,
     /// The call is carried out twice.
     Duplicated,
+    /// The call is refused for good, without effect.
+    Refuses,
 }
 
 /// A fault for the next call whose method and path contain a text.
@@ -189,6 +191,9 @@ fn carry_out(
     }
     let reply = match fault {
         Some(Fault::FailsBefore) => failed(),
+        Some(Fault::Refuses) => {
+            error(400, "invalid_request_error", Some("payment_method_unactivated"), None)
+        }
         Some(Fault::FailsAfter) => {
             account.handle(text, uri.path(), &params);
             failed()
