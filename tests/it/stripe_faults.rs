@@ -19,6 +19,8 @@ use std::time::Duration;
 struct Names {
     ids: Mutex<HashMap<PaymentReference, String>>,
     ended: Mutex<HashSet<PaymentReference>>,
+    /// The id that another replica notes first.
+    rival: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -32,7 +34,8 @@ impl GatewayNames for Names {
         if self.ended.lock().contains(&payment) {
             return Ok(None);
         }
-        Ok(Some(self.ids.lock().entry(payment).or_insert_with(|| id.to_owned()).clone()))
+        let id = self.rival.lock().take().unwrap_or_else(|| id.to_owned());
+        Ok(Some(self.ids.lock().entry(payment).or_insert(id).clone()))
     }
 
     async fn gateway_name(
@@ -148,6 +151,19 @@ async fn two_replicas_that_open_at_once_capture_once() {
         assert_eq!((one, other), (Opened::Captured, Opened::Captured));
         assert_eq!(trial.balance(), 250_000);
     }
+}
+
+#[tokio::test]
+async fn the_intent_that_another_replica_has_noted_first_is_confirmed_and_no_other() {
+    let trial = Trial::start().await;
+    trial.names.ended.lock().insert(payment());
+    trial.open("pm_card_visa").await.expect("an intent that is not noted");
+    trial.names.ended.lock().clear();
+    trial.stripe.forget_keys();
+    *trial.names.rival.lock() = Some("pi_1".to_owned());
+    assert_eq!(trial.open("pm_card_visa").await, Ok(Opened::Captured));
+    let statuses: Vec<_> = trial.stripe.account().intents.iter().map(|its| its.status).collect();
+    assert_eq!(statuses, ["succeeded", "requires_confirmation"]);
 }
 
 #[tokio::test]
