@@ -107,6 +107,7 @@ mod storage_faults;
 mod stripe_faults;
 mod stripe_mock;
 mod stripe_service;
+mod stripe_under_kills;
 mod sweeping;
 mod taxes;
 mod tls;
