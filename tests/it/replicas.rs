@@ -11,6 +11,9 @@ use tokio::sync::watch;
 
 const CLIENTS: usize = 1_000;
 
+/// How often a client repeats its request, a tenth of a second apart.
+const REPEATS_MAX: usize = 300;
+
 /// A thousand clients, `at_once` of them at a time, book one flight with half as many seats through both
 /// replicas. `during` receives how many were answered.
 async fn rush(
@@ -52,7 +55,7 @@ async fn ask_until_answered(
 ) -> (StatusCode, Value) {
     let mut body = booking(flight, 1);
     body["user_id"] = json!(client + 1);
-    loop {
+    for _ in 0..REPEATS_MAX {
         let post = replicas.client.post(replicas.url(client % 2, "/api/v1/bookings"));
         let answer =
             post.header("idempotency-key", format!("rush-{flight}")).json(&body).send().await;
@@ -62,6 +65,7 @@ async fn ask_until_answered(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    panic!("client {client} was told 503 for half a minute")
 }
 
 /// Rushes, one flight after the other, until both replicas have met on one: by chance they may take turns. Gives how
