@@ -96,7 +96,7 @@ impl App {
     pub fn assemble(config: Config, ports: Ports) -> Self {
         let stopping = CancellationToken::new();
         let waiting = CompletionWaiters::new(config.max_waiting, stopping.clone());
-        let shared = Shared::new(ports, waiting);
+        let shared = Shared::new(ports, waiting, &config);
         shared.watch(&config);
         let engine = shared.engine(&config);
         Self {

@@ -4,6 +4,7 @@ use super::App;
 use crate::config::{Config, Role, Secret};
 use crate::gateway::stripe::Webhooks;
 use crate::http;
+use crate::payments::news::GatewayNews;
 use futures::future::OptionFuture;
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -41,7 +42,13 @@ impl App {
         let clock = self.shared.ports.clock.clone();
         let signed = Webhooks::new(secrets.iter().map(Secret::expose), clock);
         let hints = self.shared.payment_hints();
-        (!secrets.is_empty()).then_some(http::StripeWebhooks { signed, hints })
+        let news = self.gateway_news();
+        (!secrets.is_empty()).then_some(http::StripeWebhooks { signed, hints, news })
+    }
+
+    /// Asks the gateway about refunds and disputes of which there is news.
+    pub fn gateway_news(&self) -> GatewayNews {
+        self.shared.gateway_news(&self.config, &self.engine)
     }
 
     fn edge(&self, config: &Config) -> http::Edge {

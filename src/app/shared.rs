@@ -10,6 +10,7 @@ use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, Engine
 use crate::health::Health;
 use crate::identity::Tokens;
 use crate::itineraries::{Itineraries, ItinerarySettings};
+use crate::payments::news::GatewayNews;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::{GatewayCircuits, PaymentWorker};
 use crate::relay::Relay;
@@ -40,11 +41,14 @@ pub(super) struct Shared {
     pub(super) waiting: CompletionWaiters,
     /// Notified after each commit, to wake the relay.
     pub(super) committed: Arc<Notify>,
+    /// The circuits around the gateway.
+    circuits: Arc<GatewayCircuits>,
 }
 
 impl Shared {
-    pub(super) fn new(ports: Ports, waiting: CompletionWaiters) -> Self {
-        Self { ports, waiting, committed: Arc::default() }
+    pub(super) fn new(ports: Ports, waiting: CompletionWaiters, config: &Config) -> Self {
+        let circuits = GatewayCircuits::new(config.gateway_timeout, &ports.metrics);
+        Self { ports, waiting, committed: Arc::default(), circuits: circuits.into() }
     }
 
     /// Lets metrics watch the store, and names external systems in spans.
@@ -164,7 +168,7 @@ impl Shared {
             clock,
             group: payment_group(config).to_owned(),
             timeout: config.gateway_timeout,
-            circuits: Arc::new(GatewayCircuits::new(config.gateway_timeout, &metrics)),
+            circuits: self.circuits.clone(),
             metrics,
             tasks,
             tracing,
@@ -176,6 +180,12 @@ impl Shared {
     pub(super) fn payment_hints(&self) -> PaymentHints {
         let Ports { store, clock, .. } = self.ports.clone();
         PaymentHints::new(store, clock, self.committed.clone())
+    }
+
+    pub(super) fn gateway_news(&self, config: &Config, engine: &Engine) -> GatewayNews {
+        let Ports { store, gateway, .. } = self.ports.clone();
+        let (engine, circuits) = (engine.clone(), self.circuits.clone());
+        GatewayNews { gateway, store, engine, circuits, timeout: config.gateway_timeout }
     }
 
     pub(super) fn relay(&self) -> Relay {

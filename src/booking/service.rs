@@ -3,13 +3,13 @@
 use crate::clock::Clock;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightIds, Order, OrderRecord, Passenger,
-    PaymentMethod, PaymentStatus, SeatCount, UserId,
+    PaymentMethod, PaymentReference, PaymentStatus, RefundId, SeatCount, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
 use crate::rules::{
     Cancel, CancelledBy, Extend, HeldSegment, Hold, IdempotencyKey, OrderPart, Pay, Refusal,
-    RequestKey,
+    RequestKey, RetryRefund,
 };
 use crate::store::Store;
 use smallvec::SmallVec;
@@ -182,6 +182,18 @@ impl Bookings {
     pub async fn extend(&self, extend: Extend) -> Result<ChangedOrder, Error> {
         let (order, replayed) = self.engine.extend(extend).await?;
         Ok(ChangedOrder { order, replayed })
+    }
+
+    /// Asks again for a refund that the gateway refused. Returns the refund's order without passengers, and whether
+    /// an earlier request with the same key did it.
+    pub async fn retry_refund(&self, retry: RetryRefund) -> Result<(Order, bool), Error> {
+        self.engine.retry_refund(retry).await
+    }
+
+    /// The payment of a refund; `None`: there is no such refund.
+    pub async fn payment_of_refund(&self, id: RefundId) -> Result<Option<PaymentReference>, Error> {
+        let asked = self.store.refunds_asked(&[id]).await?;
+        Ok(asked.get(&id).map(|refund| refund.payment))
     }
 
     /// Waits until the last payment that the order's user has begun has an outcome, or its payer must act, for at

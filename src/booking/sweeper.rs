@@ -251,6 +251,7 @@ fn backlog_gauges(backlog: &Backlog, now: Timestamp) -> BacklogGauges {
         stuck_bookings: backlog.stuck_bookings,
         unanswered_payments: backlog.unanswered_payments,
         unanswered_refunds: backlog.unanswered_refunds,
+        failed_refunds: backlog.failed_refunds,
         refund_age: age(backlog.unanswered_refunds_since),
     }
 }

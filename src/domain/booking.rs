@@ -163,6 +163,9 @@ pub struct Booking {
     /// Starts at 1 and grows by one with each change.
     #[serde(skip, default = "first_version")]
     pub version: i64,
+    /// Whether a change that is not written yet changes more of it than its status. Not stored.
+    #[serde(skip)]
+    pub is_rewritten: bool,
 }
 
 /// A booking without other segments.
@@ -181,9 +184,16 @@ impl Booking {
         matches!(self.status, BookingStatus::Pending | BookingStatus::Completed) && departs_at > now
     }
 
-    /// Whether more of it than its status and its failure reason has changed since it was made.
-    pub fn is_rewritten(&self) -> bool {
-        self.extended || !self.cancelled.is_empty()
+    /// Whether more of it than its status and its failure reason differs from `earlier`.
+    pub fn differs_beyond_status(&self, earlier: &Self) -> bool {
+        let with_status = Self {
+            status: self.status,
+            failure_reason: self.failure_reason,
+            updated_at: self.updated_at,
+            version: self.version,
+            ..earlier.without_passengers()
+        };
+        with_status != self.without_passengers()
     }
 
     /// Price of one seat.

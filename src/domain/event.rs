@@ -58,8 +58,17 @@ pub enum PaymentOutcome {
     Reversed,
     /// The refund's amount was given back.
     Refunded,
+    /// The gateway refused the refund for good.
+    RefundFailed,
     /// The payer must act at the gateway first.
     ActionRequired,
+}
+
+impl PaymentOutcome {
+    /// Whether it is the outcome of a refund, and not of a payment.
+    pub const fn is_of_refund(self) -> bool {
+        matches!(self, Self::Refunded | Self::RefundFailed)
+    }
 }
 
 /// A message on `payment-events`.
@@ -69,7 +78,7 @@ pub struct PaymentEvent {
     pub booking_id: BookingId,
     /// Reference of the payment.
     pub payment_reference_id: PaymentReference,
-    /// The refund; present if and only if the status is `refunded`.
+    /// The refund; present if and only if the status is of one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refund_id: Option<RefundId>,
     /// Amount captured, declined, reversed or refunded; must be the payment's, or the refund's.

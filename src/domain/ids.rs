@@ -133,6 +133,11 @@ impl RefundId {
     pub fn of(booking: BookingId, booking_version: i64, payment: PaymentReference) -> Self {
         Self(digest(&format!("refund/{booking}/{booking_version}/{payment}")))
     }
+
+    /// The id of the refund that a lost dispute made: the first 16 bytes of the SHA-256 of `dispute/PAYMENT`.
+    pub fn of_dispute(payment: PaymentReference) -> Self {
+        Self(digest(&format!("dispute/{payment}")))
+    }
 }
 
 /// The first 16 bytes of a text's SHA-256.

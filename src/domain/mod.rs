@@ -28,8 +28,8 @@ pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use order::{Order, OrderRecord, SEGMENTS_MAX};
 pub use payment::{
-    ATTEMPTS_MAX, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes, PaymentStatus,
-    WaitsFor,
+    ATTEMPTS_MAX, DisputeStatus, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes,
+    PaymentStatus, WaitsFor,
 };
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};

@@ -74,6 +74,39 @@ impl WaitsFor {
     }
 }
 
+/// The state of a dispute: the payer asked the bank for the money of a captured payment.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum DisputeStatus {
+    /// The bank has not decided. The payment's refunds wait.
+    Open,
+    /// The money stays; the refunds go on.
+    Won,
+    /// The bank gave the money back to the payer.
+    Lost,
+}
+
+impl DisputeStatus {
+    /// The word on the wire and in the databases.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Maximum number of attempts to pay an order.
 pub const ATTEMPTS_MAX: i32 = 5;
 
@@ -148,6 +181,8 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// What it waits for while it is requested.
     pub waits_for: WaitsFor,
+    /// The payer's dispute, if there was one.
+    pub dispute: Option<DisputeStatus>,
     /// What only few payments have.
     pub notes: Option<Box<PaymentNotes>>,
     /// When it was first requested.
@@ -166,9 +201,10 @@ impl Payment {
         self.status == PaymentStatus::Requested
     }
 
-    /// Whether more than its status may change: it is paid later, or its payer had to act.
+    /// Whether more than its status may change: it is paid later, disputed, or its payer had to act.
     pub fn has_several_steps(&self) -> bool {
         self.kind == PaymentKind::Later
+            || self.dispute.is_some()
             || self.waits_for == WaitsFor::Payer
             || self.notes.as_ref().is_some_and(|notes| notes.next_action.is_some())
     }

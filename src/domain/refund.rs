@@ -38,6 +38,8 @@ pub enum RefundReason {
     Airline,
     /// The payment was captured after its booking had ended.
     LateCapture,
+    /// The payer's bank took it back: a dispute was lost.
+    Dispute,
 }
 
 impl RefundReason {

@@ -11,7 +11,7 @@ use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
 use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
-use crate::rules::{Cancel, Command, Extend, Hold, Outcome, Pay, PutFlight, Refusal};
+use crate::rules::{Cancel, Command, Extend, Hold, Outcome, Pay, PutFlight, Refusal, RetryRefund};
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
 use parking_lot::Mutex;
@@ -92,6 +92,11 @@ impl Engine {
     /// Lengthens the hold of an order that is paid later. Returns as [`Self::pay`] does.
     pub async fn extend(&self, extend: Extend) -> Result<(Order, bool), Error> {
         self.submit(Command::Extend(extend)).await.and_then(order_of)
+    }
+
+    /// Asks again for a refund. Returns as [`Self::pay`] does.
+    pub async fn retry_refund(&self, retry: RetryRefund) -> Result<(Order, bool), Error> {
+        self.submit(Command::RetryRefund(retry)).await.and_then(order_of)
     }
 
     /// Changes a flight's fields.
@@ -178,6 +183,8 @@ impl Engine {
                 Command::Pay(pay) => bookings.push(pay.booking_id),
                 Command::Extend(extend) => bookings.push(extend.booking_id),
                 Command::Release(booking) => bookings.push(*booking),
+                Command::Dispute(dispute) => look_up(dispute.reference),
+                Command::RetryRefund(retry) => look_up(retry.payment),
                 Command::Hold(_) | Command::PutFlight(_) => {}
             }
         }
@@ -235,7 +242,11 @@ impl Engine {
             Command::Pay(pay) => span.note("booking.id", pay.booking_id.0),
             Command::Extend(extend) => span.note("booking.id", extend.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
-            Command::Settle(_) | Command::Expire(_) | Command::PutFlight(_) => {}
+            Command::Settle(_)
+            | Command::Expire(_)
+            | Command::Dispute(_)
+            | Command::RetryRefund(_)
+            | Command::PutFlight(_) => {}
         }
         span
     }
@@ -257,6 +268,8 @@ impl Located {
             Command::Pay(pay) => booking(&pay.booking_id),
             Command::Extend(extend) => booking(&extend.booking_id),
             Command::Release(released) => booking(released),
+            Command::Dispute(dispute) => payment(&dispute.reference),
+            Command::RetryRefund(retry) => payment(&retry.payment),
             Command::Hold(hold) => Ok(hold.flights()),
             Command::PutFlight(put) => Ok([put.flight_id].into()),
         }

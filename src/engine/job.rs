@@ -121,8 +121,10 @@ impl Job {
             Command::Cancel(cancel) => cancel.request.is_some(),
             Command::Pay(pay) => pay.request.is_some(),
             Command::Extend(extend) => extend.request.is_some(),
+            Command::RetryRefund(retry) => retry.request.is_some(),
             Command::Settle(_)
             | Command::Expire(_)
+            | Command::Dispute(_)
             | Command::Release(_)
             | Command::PutFlight(_) => false,
         }

@@ -6,7 +6,8 @@ pub mod simulated;
 pub mod stripe;
 
 use crate::domain::{
-    Currency, Money, NextAction, PaymentMethod, PaymentReference, RefundId, Timestamp,
+    Currency, DisputeStatus, Money, NextAction, PaymentMethod, PaymentReference, RefundId,
+    Timestamp,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub trait Gateway: Send + Sync + 'static {
     /// its refunds.
     async fn void(&self, reference: PaymentReference) -> Result<(), GatewayError>;
 
-    /// Gives back an amount of a captured payment, once per refund id. A repeat gets the first answer.
+    /// Gives back an amount of a captured payment, once per refund id. A repeat gets the outcome of now; of a
+    /// refund that has failed, it makes another.
     ///
     /// Moves no money and fails if the payment is not captured, if the amount is more than was captured less
     /// what was given back, or if the id was used for another payment or amount. As a call without an answer
@@ -35,7 +37,45 @@ pub trait Gateway: Send + Sync + 'static {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError>;
+    ) -> Result<Repaid, GatewayError>;
+
+    /// The outcome of a refund as it is now, for a gateway whose refunds may fail days after they were made. Makes
+    /// none.
+    async fn repaid(
+        &self,
+        _id: RefundId,
+        _reference: PaymentReference,
+    ) -> Result<Repaid, GatewayError> {
+        Ok(Repaid::Processing)
+    }
+
+    /// What became of the payer's dispute of a payment, given by the gateway's own id; `None`: there was none, or
+    /// the payment is another system's.
+    async fn dispute(&self, _id: &str) -> Result<Option<Disputed>, GatewayError> {
+        Ok(None)
+    }
+}
+
+/// The outcome of a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repaid {
+    /// The amount is given back.
+    Done,
+    /// The gateway refused it, or the payer's bank did: nothing is given back. With the reason, if there is one.
+    Failed(Option<Arc<str>>),
+    /// The gateway has not decided yet, or knows no such refund: ask later.
+    Processing,
+}
+
+/// A payer's dispute of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disputed {
+    /// The payment.
+    pub payment: PaymentReference,
+    /// Its state.
+    pub status: DisputeStatus,
+    /// The disputed amount.
+    pub amount: Money,
 }
 
 /// A gateway that lists what it took, for reconciliation.
@@ -120,3 +160,10 @@ pub enum Opened {
 #[derive(Debug, thiserror::Error)]
 #[error("the payment gateway did not answer: {0}")]
 pub struct GatewayError(pub String);
+
+impl GatewayError {
+    /// The call took too long.
+    pub fn late() -> Self {
+        Self("no answer in GATEWAY_TIMEOUT".into())
+    }
+}

@@ -11,8 +11,8 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, flights, health, home, itineraries, paying, problems, sandbox, search,
-    webhooks,
+    bookings, calendar, flights, health, home, itineraries, paying, problems, refunds, sandbox,
+    search, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -116,6 +116,7 @@ fn groups(shown: Shown) -> [Group; 7] {
                 .routes(routes!(bookings::get))
                 .routes(routes!(bookings::cancel))
                 .routes(routes!(paying::extend))
+                .routes(routes!(refunds::retry))
                 .routes(routes!(bookings::of_user))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel)),

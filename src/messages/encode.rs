@@ -194,6 +194,7 @@ impl From<&PaymentEvent> for Message {
             PaymentOutcome::Failed => "payment.failed",
             PaymentOutcome::Reversed => "payment.reversed",
             PaymentOutcome::Refunded => "payment.refunded",
+            PaymentOutcome::RefundFailed => "payment.refund_failed",
             PaymentOutcome::ActionRequired => "payment.action_required",
         };
         let id = payment_event_id(kind, event.payment_reference_id, event.refund_id);
@@ -225,7 +226,7 @@ pub fn parse_payment_request(message: &Message) -> Result<PaymentRequest, Malfor
 /// Reads a message of `payment-events`.
 pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedMessage> {
     let event: PaymentEvent = parse(message)?;
-    check_refund(event.status == PaymentOutcome::Refunded, event.refund_id)?;
+    check_refund(event.status.is_of_refund(), event.refund_id)?;
     Ok(event)
 }
 

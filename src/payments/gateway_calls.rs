@@ -4,11 +4,12 @@ use super::requests::{Asked, Wanted};
 use super::worker::PaymentWorker;
 use crate::breaker::NoAnswer;
 use crate::domain::{NextAction, PaymentOutcome, PaymentReference};
-use crate::gateway::{GatewayError, Opened, Opening};
+use crate::gateway::{GatewayError, Opened, Opening, Repaid};
 use crate::store::StoreError;
 use crate::telemetry::Side;
 use futures::future::BoxFuture;
 use std::sync::Arc;
+use tracing::warn;
 
 /// What the gateway told.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ enum Note {
 }
 
 impl Told {
+    /// The gateway has not decided.
+    const NOTHING: Self = Self { outcome: None, note: None };
+
     pub(super) fn of(outcome: PaymentOutcome) -> Self {
         Self { outcome: Some(outcome), note: None }
     }
@@ -38,12 +42,12 @@ impl Told {
             Opened::Declined(reason) => {
                 Self { note: reason.map(Note::Decline), ..Self::of(PaymentOutcome::Failed) }
             }
-            Opened::ActionRequired(_) if is_repeat => Self { outcome: None, note: None },
+            Opened::ActionRequired(_) if is_repeat => Self::NOTHING,
             Opened::ActionRequired(action) => {
                 let note = Some(Note::Action(action));
                 Self { note, ..Self::of(PaymentOutcome::ActionRequired) }
             }
-            Opened::Processing => Self { outcome: None, note: None },
+            Opened::Processing => Self::NOTHING,
         }
     }
 }
@@ -62,7 +66,7 @@ impl PaymentWorker {
         let (time, asking) = (self.timeout, self.call(asked));
         let timed = async move {
             let answer = tokio::time::timeout(time, asking).await;
-            answer.unwrap_or_else(|_| Err(GatewayError("no answer in GATEWAY_TIMEOUT".into())))
+            answer.unwrap_or_else(|_| Err(GatewayError::late()))
         };
         let is_capture = asked.call.payment().is_some();
         let circuit = if is_capture { &self.circuits.captures } else { &self.circuits.refunds };
@@ -88,8 +92,14 @@ impl PaymentWorker {
             Wanted::Refund(id, amount) => {
                 let (id, amount) = (*id, *amount);
                 Box::pin(async move {
-                    gateway.refund(id, reference, amount).await?;
-                    Ok(Told::of(PaymentOutcome::Refunded))
+                    Ok(match gateway.refund(id, reference, amount).await? {
+                        Repaid::Done => Told::of(PaymentOutcome::Refunded),
+                        Repaid::Failed(reason) => {
+                            warn!(refund.id = %id, reason = reason.as_deref(), "the gateway refused a refund");
+                            Told::of(PaymentOutcome::RefundFailed)
+                        }
+                        Repaid::Processing => Told::NOTHING,
+                    })
                 })
             }
             Wanted::Status(_) => {

@@ -5,6 +5,7 @@
 
 mod calls;
 mod gateway_calls;
+pub mod news;
 pub mod reconcile;
 mod requests;
 pub mod settlement;

@@ -40,7 +40,7 @@ impl Wanted {
         }
     }
 
-    /// Whether it takes money, or may: such a call waits no longer than its hold.
+    /// The payment that it takes money for, or may: such a call waits no longer than its hold.
     pub(super) fn payment(&self) -> Option<&PaymentAsked> {
         match self {
             Self::Open(payment) | Self::Status(payment) => Some(payment),
@@ -124,7 +124,9 @@ fn opened(
     if let Some(id) = request.refund_id {
         let refund = rows.refunds.get(&id).ok_or("there is no refund of this id")?;
         none_differs(&differences_of_refund(request, refund))?;
-        let is_open = refund.status == RefundStatus::Requested;
+        // Else a lost dispute would give the money back a second time.
+        let waits = refund.is_disputed && !planted!(disputed_refund_does_not_wait);
+        let is_open = refund.status == RefundStatus::Requested && !waits;
         return Ok(is_open.then_some((refund.booking_id, Wanted::Refund(id, refund.amount))));
     }
     let reference = request.payment_reference_id;

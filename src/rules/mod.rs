@@ -22,8 +22,9 @@ pub use changes::{
     Seen, Stale,
 };
 pub use commands::{
-    Cancel, CancelledBy, Command, Decision, ExpectedVersion, Extend, HeldSegment, Hold, OrderPart,
-    Outcome, Pay, PutFlight, Segments, Settle, decide, refund_request, request,
+    Cancel, CancelledBy, Command, Decision, Dispute, ExpectedVersion, Extend, HeldSegment, Hold,
+    OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle, decide, refund_request,
+    request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,

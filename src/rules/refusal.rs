@@ -119,6 +119,9 @@ pub enum Refusal {
     /// The message names a refund that does not exist.
     #[error("payment {0} has no such refund")]
     UnknownRefund(PaymentReference),
+    /// Only a refund that the gateway refused is asked for again.
+    #[error("refund {0} has not failed: only a failed one is asked for again")]
+    RefundNotFailed(RefundId),
     /// The message names another payment or amount than the refund's.
     #[error("refund {0} is of another payment or amount")]
     RefundMismatch(RefundId),

@@ -75,6 +75,8 @@ pub struct Wanted {
     pub bookings: BTreeSet<BookingId>,
     /// Refunds by id.
     pub refunds: BTreeSet<RefundId>,
+    /// Payments whose refunds are all loaded.
+    pub refunds_of: BTreeSet<PaymentReference>,
     /// Idempotency records by user and key, each with its booking.
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
     /// Users on flights whose pending seats are counted, in holds that end after the moment.
@@ -90,6 +92,7 @@ impl Wanted {
             && self.payments.is_empty()
             && self.bookings.is_empty()
             && self.refunds.is_empty()
+            && self.refunds_of.is_empty()
             && self.idempotency.is_empty()
             && self.pending.is_empty()
             && self.requests.is_empty()

@@ -114,7 +114,7 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
         let event = PaymentEvent {
             booking_id: placed.id,
             payment_reference_id: placed.payment_reference,
-            refund_id: refund_id.filter(|_| status == PaymentOutcome::Refunded),
+            refund_id: refund_id.filter(|_| status.is_of_refund()),
             amount: placed.booking_price,
             status,
             timestamp: at,

@@ -4,7 +4,7 @@ use crate::support::TestApp;
 use crate::support::eventually;
 use airline_booking::breaker::PAUSE;
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening, Repaid};
 use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::json;
@@ -71,8 +71,8 @@ impl Gateway for Moody {
         _: RefundId,
         reference: PaymentReference,
         _: Money,
-    ) -> Result<(), GatewayError> {
-        self.void(reference).await
+    ) -> Result<Repaid, GatewayError> {
+        self.void(reference).await.map(|()| Repaid::Done)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::TestApp;
 use airline_booking::domain::{FlightId, Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening, Repaid};
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::{FlightLocks, Taken};
 use async_trait::async_trait;
@@ -75,7 +75,7 @@ impl Gateway for BuggyGateway {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<Repaid, GatewayError> {
         self.gateway.refund(id, reference, amount).await
     }
 }

@@ -58,7 +58,7 @@ async fn answer(gateway: &dyn Gateway, call: &Call) -> Result<Opened, String> {
         Call::Status(reference) => gateway.status(*reference).await,
         Call::Void(reference) => gateway.void(*reference).await.map(|()| Opened::Voided),
         Call::Refund(id, Refund { reference, amount }) => {
-            gateway.refund(*id, *reference, *amount).await.map(|()| Opened::Captured)
+            gateway.refund(*id, *reference, *amount).await.map(|_| Opened::Captured)
         }
     };
     answer.map_err(text)

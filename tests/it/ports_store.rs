@@ -36,8 +36,8 @@ use airline_booking::domain::{
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    ChangeSet, ChangesId, Command, Decision, Hold, IdempotencyKey, Policy, RequestKey, Settle,
-    Wanted, decide,
+    ChangeSet, ChangesId, Command, Decision, Dispute, Hold, IdempotencyKey, Policy, RequestKey,
+    Settle, Wanted, decide,
 };
 use airline_booking::store::{Lane, OutboxEntry, Store};
 use std::collections::BTreeSet;
@@ -103,6 +103,18 @@ impl Fixture {
                     let located = self.store.locate(&[], &[cancel.booking_id]).await;
                     wanted.flights.extend(located.expect("located").bookings.values().flatten());
                     wanted.bookings.insert(cancel.booking_id);
+                }
+                Command::Dispute(Dispute { reference, .. }) => {
+                    let located = self.store.locate(&[*reference], &[]).await;
+                    wanted.flights.extend(located.expect("located").payments.values().flatten());
+                    wanted.payments.insert(*reference);
+                    wanted.refunds_of.insert(*reference);
+                }
+                Command::RetryRefund(retry) => {
+                    let located = self.store.locate(&[retry.payment], &[]).await;
+                    wanted.flights.extend(located.expect("located").payments.values().flatten());
+                    wanted.payments.insert(retry.payment);
+                    wanted.refunds.insert(retry.id);
                 }
                 Command::Pay(pay) => {
                     let located = self.store.locate(&[], &[pay.booking_id]).await;

@@ -3,7 +3,7 @@
 use crate::support::{TestApp, TestDatabase, eventually};
 use airline_booking::bus::{Bus, Consumer};
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening, Repaid};
 use airline_booking::messages::{Headers, Message, Topic};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -248,7 +248,7 @@ impl Gateway for Unsound {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<Repaid, GatewayError> {
         let number = self.refunds.fetch_add(1, Ordering::AcqRel);
         if number < self.failures {
             return Err(GatewayError("out of order".into()));

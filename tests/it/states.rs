@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use strum::VariantArray as _;
 
 mod attempts;
+mod disputes;
 mod orders;
 mod refunds;
 
@@ -53,6 +54,7 @@ fn state(bookings: &[BookingStatus], payment: PaymentStatus) -> State {
         method: PaymentMethod::default(),
         status: payment,
         waits_for: WaitsFor::Gateway,
+        dispute: None,
         notes: None,
         created_at: start(),
         updated_at: start(),
@@ -100,6 +102,7 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
         extended: false,
         cancelled: Places::new(),
         version: 1,
+        is_rewritten: false,
         passengers: None,
         hold_expires_at: start() + TimeDelta::minutes(5),
         created_at: start(),
@@ -159,6 +162,7 @@ fn refused(refusal: &Refusal) -> &'static str {
         Refusal::OrderNotPaid(_) => "refused: not paid yet",
         Refusal::PaidElsewhere(_) => "refused: only as a whole",
         Refusal::RefundMismatch(_) => "dead letter",
+        Refusal::RefundNotFailed(_) => "refused: `refund_not_failed`",
         other => panic!("no cell says {other:?}"),
     }
 }
@@ -248,8 +252,9 @@ fn every_cell_of_the_state_table_matches_decide() {
         }
     }
     let states = BookingStatus::VARIANTS.len() * PaymentStatus::VARIANTS.len();
-    // Each outcome but `refunded`, which is about a refund, and three commands.
-    assert_eq!(checked, states * (PaymentOutcome::VARIANTS.len() - 1 + 3), "the table is whole");
+    // Each outcome but those of refunds, and three commands.
+    let outcomes = PaymentOutcome::VARIANTS.iter().filter(|outcome| !outcome.is_of_refund());
+    assert_eq!(checked, states * (outcomes.count() + 3), "the table is whole");
 }
 
 /// A reversal and each refund are requested in the commit that decides them, and nothing else is.

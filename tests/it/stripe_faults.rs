@@ -6,7 +6,7 @@ use airline_booking::domain::{
     Money, NextAction, PaymentMethod, PaymentReference, RefundId, Timestamp,
 };
 use airline_booking::gateway::stripe::StripeGateway;
-use airline_booking::gateway::{Gateway, Opened, Opening};
+use airline_booking::gateway::{Gateway, Opened, Opening, Repaid};
 use airline_booking::store::{GatewayName, GatewayNames, NamedPayment, StoreError};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -104,7 +104,11 @@ impl Trial {
     async fn refund(&self, id: u128, minor: i64) -> Result<(), String> {
         let amount = Money::from_minor(minor);
         let made = self.gateway.refund(RefundId::from_bits(id), payment(), amount).await;
-        made.map_err(|error| error.0)
+        match made {
+            Ok(Repaid::Done) => Ok(()),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.0),
+        }
     }
 
     fn balance(&self) -> i64 {

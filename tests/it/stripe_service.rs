@@ -1,5 +1,6 @@
 //! The whole service with `PAYMENT_GATEWAY=stripe`, against a hostile Stripe.
 
+mod disputes;
 mod hostile;
 mod reconciling;
 

@@ -14,7 +14,7 @@ use airline_booking::domain::{
     BookingId, BookingStatus, DayKey, Invalidation, Money, PaymentReference, RefundId,
 };
 use airline_booking::gateway::simulated::SimulatedGateway;
-use airline_booking::gateway::{Gateway, GatewayError, Opened as Told, Opening};
+use airline_booking::gateway::{Gateway, GatewayError, Opened as Told, Opening, Repaid};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::store::Store;
@@ -142,7 +142,12 @@ impl Gateway for Failing {
         Err(GatewayError("planned".into()))
     }
 
-    async fn refund(&self, _: RefundId, _: PaymentReference, _: Money) -> Result<(), GatewayError> {
+    async fn refund(
+        &self,
+        _: RefundId,
+        _: PaymentReference,
+        _: Money,
+    ) -> Result<Repaid, GatewayError> {
         Err(GatewayError("planned".into()))
     }
 }

@@ -102,6 +102,12 @@ const OF_THE_PRODUCT: &[Bug] = &[
         30,
         &[GatewayLostAfter],
     ),
+    bug(
+        "lost_dispute_is_refunded_as_well",
+        "refunds that a lost dispute covers stay as they were",
+        60,
+        &[],
+    ),
     bug("partial_hold", "an order holds seats on its first flight alone", 30, &[]),
     bug("order_settled_in_part", "a capture completes the first segment alone", 30, &[]),
     bug(

@@ -7,8 +7,8 @@ use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_ref
 use super::ports::rows::{Rows, waits_for_the_gateway};
 use super::world::World;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, FlightIds, FlightStatus, PaymentReference,
-    PaymentStatus, RefundStatus,
+    Booking, BookingId, BookingStatus, DisputeStatus, Flight, FlightId, FlightIds, FlightStatus,
+    PaymentReference, PaymentStatus, RefundReason, RefundStatus,
 };
 use airline_booking::messages::{Message, Topic};
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,6 +205,7 @@ fn fault_of_order(payment: &PaymentReference, rows: &Rows) -> Option<String> {
         return Some("it pays for nothing".to_owned());
     };
     let is_captured = record.order.payment.status == PaymentStatus::Captured;
+    let is_captured = is_captured && record.order.payment.dispute != Some(DisputeStatus::Lost);
     let of_refunds = |booking| fault_of_refunds(booking, &record.refunds);
     fault_of_bookings(&record.order)
         .or_else(|| fault_of_money(&record))
@@ -246,7 +247,9 @@ fn ledger(world: &World, rows: &Rows, violations: &mut Vec<String>) {
 /// The provider made each refund once, for its amount, and no other.
 fn refunds(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     let made = world.provider.refunds();
-    for (id, refund) in &rows.refunds {
+    disputes(world, rows, violations);
+    let own = rows.refunds.iter().filter(|(_, its)| its.reason != RefundReason::Dispute);
+    for (id, refund) in own {
         let is_done = refund.status == RefundStatus::Done;
         let is_made = made
             .get(id)
@@ -263,6 +266,28 @@ fn refunds(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     if given_back.len() != made.len() {
         let (times, ids) = (given_back.len(), made.len());
         violations.push(format!("money: {ids} refunds were given back {times} times"));
+    }
+}
+
+/// What a lost dispute took counts as a refund, and is not refunded as well.
+fn disputes(world: &World, rows: &Rows, violations: &mut Vec<String>) {
+    for payment in world.provider.disputed() {
+        let of_dispute = rows
+            .refunds
+            .values()
+            .filter(|its| its.payment == payment && its.reason == RefundReason::Dispute);
+        let taken: i64 = of_dispute.map(|refund| refund.amount.stored()).sum();
+        let lost = match world.provider.dispute_of(payment) {
+            Some(its) if its.status == DisputeStatus::Lost => its.amount.stored(),
+            _ => 0,
+        };
+        let is_captured = rows.payments[&payment].status == PaymentStatus::Captured;
+        if is_captured && taken != lost {
+            violations.push(format!("money: the dispute of {payment} took {lost}, here {taken}"));
+        }
+        if world.provider.overpaid(payment) {
+            violations.push(format!("money: more than was captured of {payment} went back"));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! plays one again and shows its steps.
 
 #[expect(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
+mod bank;
 mod bugs;
 mod check;
 mod client;

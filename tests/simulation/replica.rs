@@ -6,6 +6,7 @@ use airline_booking::app::{App, Ports};
 use airline_booking::booking::{Bookings, Flights};
 use airline_booking::config::Config;
 use airline_booking::itineraries::Itineraries;
+use airline_booking::payments::news::GatewayNews;
 use airline_booking::search::Search;
 use airline_booking::tasks::{Switch, Tasks};
 use airline_booking::telemetry::{Metrics, Tracing};
@@ -25,6 +26,8 @@ pub struct Service {
     pub search: Search,
     /// Searches for connections.
     pub itineraries: Itineraries,
+    /// Takes the provider's news.
+    pub news: GatewayNews,
     /// Runs its requests.
     pub tasks: Tasks,
 }
@@ -82,6 +85,7 @@ impl Replica {
             flights: app.flights.clone(),
             search: app.search.clone(),
             itineraries: app.itineraries.clone(),
+            news: app.gateway_news(),
             tasks: tasks.another_group(),
         };
         Self { service, app, clock, process: killed }

@@ -1,5 +1,6 @@
 //! A simulated deployment: the world outside, the replicas in it, and the course of a run.
 
+use super::bank;
 use super::check::{self, Memory, Told};
 use super::client::Client;
 use super::operator;
@@ -148,6 +149,7 @@ impl World {
     async fn storm(&self, plan: &Plan, memory: &mut Memory) {
         let accidents = tokio::task::spawn_local(operator::accidents(self.clone()));
         let operators = tokio::spawn(operator::changes(self.clone()));
+        let disputes = tokio::spawn(bank::disputes(self.clone()));
         let first = memory.clients();
         let clients = (first..first + plan.clients)
             .map(|number| tokio::spawn(Client::new(self.clone(), number).run(plan.requests)));
@@ -156,7 +158,8 @@ impl World {
         }
         accidents.abort();
         operators.abort();
-        let _ = tokio::join!(accidents, operators);
+        disputes.abort();
+        let _ = tokio::join!(accidents, operators, disputes);
     }
 
     /// Starts what is down, waits until all work has ended, and checks everything.
@@ -164,6 +167,8 @@ impl World {
         for number in 0..replicas {
             self.start(number).await;
         }
+        // What was decided before may not have been told.
+        bank::decide_all(self).await;
         let deadline = Instant::now() + SETTLES_WITHIN;
         while let Err(what) = check::is_quiet(self) {
             if Instant::now() >= deadline {

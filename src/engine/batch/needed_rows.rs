@@ -41,6 +41,15 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
             }
             Command::Release(booking) => _ = wanted.bookings.insert(*booking),
+            Command::Dispute(dispute) => {
+                wanted.payments.insert(dispute.reference);
+                wanted.refunds_of.insert(dispute.reference);
+            }
+            Command::RetryRefund(retry) => {
+                wanted.payments.insert(retry.payment);
+                wanted.refunds.insert(retry.id);
+                wanted.requests.extend(retry.request.as_ref().map(RequestKey::name));
+            }
             Command::PutFlight(_) => {}
         }
     }
@@ -102,6 +111,13 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         Command::Extend(extend) => of_request(extend.booking_id, extend.request.as_ref()),
         Command::Cancel(cancel) => of_request(cancel.booking_id, cancel.request.as_ref()),
         Command::Release(booking) => of_booking(*booking),
+        Command::Dispute(dispute) => of(RowName::Payment(dispute.reference)),
+        Command::RetryRefund(retry) => {
+            let request = || of(RowName::Request(retry.request.as_ref()?.name()));
+            let of_row =
+                of(RowName::Payment(retry.payment)).or_else(|| of(RowName::Refund(retry.id)));
+            of_row.or_else(request)
+        }
         Command::PutFlight(_) => None,
     })
 }

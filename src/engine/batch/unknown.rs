@@ -182,6 +182,7 @@ mod tests {
             method: PaymentMethod::new(method).expect("a method"),
             status: PaymentStatus::Requested,
             waits_for: WaitsFor::Gateway,
+            dispute: None,
             notes: None,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

@@ -11,7 +11,7 @@ mod postgres;
 mod sqlite;
 
 use super::sandbox::{Challenge, Verdict};
-use super::{Gateway, GatewayError, Opened, Opening};
+use super::{Gateway, GatewayError, Opened, Opening, Repaid};
 use crate::clock::Clock;
 use crate::domain::{Money, PaymentReference, RefundId, Timestamp};
 use crate::store::StoreError;
@@ -195,7 +195,7 @@ impl Gateway for SimulatedGateway {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
-        self.ask(Call::Refund(Refund { id, reference, amount })).await.map(drop)
+    ) -> Result<Repaid, GatewayError> {
+        self.ask(Call::Refund(Refund { id, reference, amount })).await.map(|_| Repaid::Done)
     }
 }

@@ -164,7 +164,7 @@ fn is_unexpected_state(problem: &Problem) -> bool {
 
 /// Whether a refusal ends the payment: the card is declined, or no repeat of the call can succeed, as with an unknown
 /// payment method. Such a refusal is no failure of Stripe's: it must not open the circuit.
-fn is_final(status: StatusCode, problem: &Problem) -> bool {
+pub(super) fn is_final(status: StatusCode, problem: &Problem) -> bool {
     let is_invalid = status == StatusCode::BAD_REQUEST && problem.kind == "invalid_request_error";
     status == StatusCode::PAYMENT_REQUIRED || (is_invalid && !is_unexpected_state(problem))
 }

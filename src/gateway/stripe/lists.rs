@@ -2,7 +2,7 @@
 
 use super::amounts::from_stripe;
 use super::api::Fault;
-use super::wire::{Intent, List, StripeRefund};
+use super::wire::{Intent, List, StripeDispute, StripeRefund};
 use super::{NAME, StripeGateway};
 use crate::domain::{Currency, Money, Timestamp};
 use crate::gateway::{GatewayError, Listed, ListedRefund, Listing};
@@ -20,6 +20,12 @@ pub(super) trait Item: DeserializeOwned {
 }
 
 impl Item for Intent {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Item for StripeDispute {
     fn id(&self) -> &str {
         &self.id
     }

@@ -6,13 +6,14 @@
 
 mod amounts;
 mod api;
+mod disputes;
 mod intents;
 mod lists;
 mod refunds;
 mod webhooks;
 mod wire;
 
-use super::{Gateway, GatewayError, Opened, Opening};
+use super::{Disputed, Gateway, GatewayError, Opened, Opening, Repaid};
 use crate::domain::{Money, PaymentReference, RefundId};
 use crate::store::GatewayNames;
 use api::Api;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 
 pub use api::API_VERSION;
-pub use webhooks::{SIGNATURE, Webhooks};
+pub use webhooks::{News, SIGNATURE, Webhooks};
 
 /// The word for Stripe in `payments.gateway`.
 pub const NAME: &str = "stripe";
@@ -68,10 +69,25 @@ impl Gateway for StripeGateway {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<Repaid, GatewayError> {
         match self.named(reference).await? {
             Some(name) => self.refund_intent(&name, &id.to_string(), amount).await,
             None => Err(GatewayError("a refund of a payment that Stripe does not know".into())),
         }
+    }
+
+    async fn repaid(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+    ) -> Result<Repaid, GatewayError> {
+        match self.named(reference).await? {
+            Some(name) => self.refund_of(&name, &id.to_string()).await,
+            None => Ok(Repaid::Processing),
+        }
+    }
+
+    async fn dispute(&self, id: &str) -> Result<Option<Disputed>, GatewayError> {
+        self.dispute_of(id).await
     }
 }

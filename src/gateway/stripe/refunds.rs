@@ -5,9 +5,11 @@
 
 use super::StripeGateway;
 use super::amounts::to_stripe;
+use super::api::Fault;
+use super::intents::is_final;
 use super::wire::{Intent, StripeRefund};
 use crate::domain::{Money, PaymentReference};
-use crate::gateway::GatewayError;
+use crate::gateway::{GatewayError, Repaid};
 use crate::store::GatewayName;
 
 impl StripeGateway {
@@ -16,11 +18,23 @@ impl StripeGateway {
         name: &GatewayName,
         id: &str,
         amount: Money,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<Repaid, GatewayError> {
         let amount = to_stripe(amount, name.currency)
             .ok_or_else(|| GatewayError("Stripe has no number for the refund's amount".into()))?;
         let made = self.refunds_of(&name.id).await?;
         self.refund_once(&name.id, id, amount, &made).await
+    }
+
+    /// The outcome of the last refund with this id. Makes none.
+    pub(super) async fn refund_of(
+        &self,
+        name: &GatewayName,
+        id: &str,
+    ) -> Result<Repaid, GatewayError> {
+        let made = self.refunds_of(&name.id).await?;
+        let ours: Vec<_> = made.iter().filter(|refund| refund.is_of(id)).collect();
+        let decides = ours.iter().find(|refund| !refund.has_failed()).or_else(|| ours.first());
+        Ok(decides.map_or(Repaid::Processing, |refund| refund.outcome()))
     }
 
     /// Gives back what is left of a captured intent.
@@ -32,11 +46,18 @@ impl StripeGateway {
         let made = self.refunds_of(&intent.id).await?;
         let given: i64 =
             made.iter().filter(|refund| !refund.has_failed()).map(|refund| refund.amount).sum();
-        let left = intent.amount_received - given;
+        let left = intent.amount_received - given - self.lost_of(&intent.id).await?;
         if left <= 0 {
             return Ok(());
         }
-        self.refund_once(&intent.id, &format!("{payment}:void"), left, &made).await
+        match self.refund_once(&intent.id, &format!("{payment}:void"), left, &made).await? {
+            // A reversal has no other end than that the money went back.
+            Repaid::Failed(reason) => {
+                let reason = reason.as_deref().unwrap_or("without a reason").to_owned();
+                Err(GatewayError(format!("Stripe refused to give back what is left: {reason}")))
+            }
+            Repaid::Done | Repaid::Processing => Ok(()),
+        }
     }
 
     /// Makes a refund unless it is among those made. A failed one is made again under a key of its own.
@@ -46,13 +67,10 @@ impl StripeGateway {
         id: &str,
         amount: i64,
         made: &[StripeRefund],
-    ) -> Result<(), GatewayError> {
-        let ours = || {
-            made.iter()
-                .filter(|refund| refund.metadata.get("refund_id").is_some_and(|its| its == id))
-        };
+    ) -> Result<Repaid, GatewayError> {
+        let ours = || made.iter().filter(|refund| refund.is_of(id));
         match ours().find(|refund| !refund.has_failed()) {
-            Some(refund) if refund.amount == amount => return Ok(()),
+            Some(refund) if refund.amount == amount => return Ok(refund.outcome()),
             Some(_) => return Err(GatewayError("the refund was made over another amount".into())),
             None => {}
         }
@@ -62,11 +80,13 @@ impl StripeGateway {
             0 => id.to_owned(),
             failed => format!("{id}:{failed}"),
         };
-        let refund: StripeRefund = self.api.post("/v1/refunds", &form, &key).await?;
-        if refund.has_failed() {
-            return Err(GatewayError(format!("Stripe's refund {} failed", refund.id)));
+        match self.api.post::<StripeRefund>("/v1/refunds", &form, &key).await {
+            Ok(refund) => Ok(refund.outcome()),
+            Err(Fault::Refused(status, problem)) if is_final(status, &problem) => {
+                Ok(Repaid::Failed(problem.reason().map(Into::into)))
+            }
+            Err(fault) => Err(fault.into()),
         }
-        Ok(())
     }
 
     async fn refunds_of(&self, intent: &str) -> Result<Vec<StripeRefund>, GatewayError> {

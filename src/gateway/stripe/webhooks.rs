@@ -1,10 +1,11 @@
-//! Stripe's webhooks: signed events. One tells which payment changed, and nothing else of it is believed.
+//! Stripe's webhooks: signed events. One tells which payment, refund or dispute changed, and nothing else of it is
+//! believed.
 //!
 //! The header is `t=SECONDS,v1=HEX[,v1=HEX]`: HMAC-SHA256 of `SECONDS.BODY` with a secret of the endpoint. Several
 //! secrets are known while one is replaced.
 
 use crate::clock::Clock;
-use crate::domain::PaymentReference;
+use crate::domain::{PaymentReference, RefundId};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
@@ -57,11 +58,24 @@ struct Data {
 #[derive(Deserialize)]
 struct Object {
     metadata: Option<Metadata>,
+    payment_intent: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     reference: Option<String>,
+    refund_id: Option<String>,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A payment.
+    Payment(PaymentReference),
+    /// A refund.
+    Refund(RefundId),
+    /// A dispute of the payment intent with this id of Stripe's.
+    Dispute(String),
 }
 
 impl Webhooks {
@@ -73,17 +87,23 @@ impl Webhooks {
         Self { keys: secrets.into_iter().map(key).collect(), clock }
     }
 
-    /// The payment that an event is about; `None` if it is about none.
-    pub fn payment_of(
-        &self,
-        signature: Option<&str>,
-        body: &[u8],
-    ) -> Result<Option<PaymentReference>, Refused> {
+    /// What an event is about; `None` if it is about nothing of the service.
+    pub fn news_of(&self, signature: Option<&str>, body: &[u8]) -> Result<Option<News>, Refused> {
         self.check(signature.ok_or(Refused::Unsigned)?, body)?;
         let event: Event = serde_json::from_slice(body).map_err(|_| Refused::Malformed)?;
-        let is_payment = event.kind.starts_with("payment_intent.");
-        let metadata = event.data.object.metadata.filter(|_| is_payment);
-        Ok(metadata.and_then(|metadata| metadata.reference?.parse().ok()))
+        let Object { metadata, payment_intent } = event.data.object;
+        Ok(match event.kind.split_once('.') {
+            Some(("payment_intent", _)) => {
+                metadata.and_then(|its| its.reference?.parse().ok()).map(News::Payment)
+            }
+            Some(("refund", _) | ("charge", "refund.updated")) => {
+                metadata.and_then(|its| its.refund_id?.parse().ok()).map(News::Refund)
+            }
+            Some(("charge", about)) if about.starts_with("dispute.") => {
+                payment_intent.filter(|id| is_plain(id)).map(News::Dispute)
+            }
+            _ => None,
+        })
     }
 
     fn check(&self, header: &str, body: &[u8]) -> Result<(), Refused> {
@@ -106,6 +126,11 @@ impl Webhooks {
         let is_fresh = self.clock.now().timestamp().abs_diff(seconds) <= TOLERANCE_SECONDS;
         if is_fresh { Ok(()) } else { Err(Refused::Stale) }
     }
+}
+
+/// Whether an id can be a part of a path as it is.
+fn is_plain(id: &str) -> bool {
+    id.len() <= 255 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn bytes_of(hexadecimal: &str) -> Option<[u8; 32]> {
@@ -146,14 +171,14 @@ mod tests {
     #[test]
     fn an_event_is_taken_by_any_secret_and_any_of_its_signatures() {
         let webhooks = webhooks(&["whsec_new", "whsec_old"], 1_300);
-        let payment = Some(PaymentReference::from_bits(7));
+        let payment = Some(News::Payment(PaymentReference::from_bits(7)));
         for secret in ["whsec_new", "whsec_old"] {
             let right = signature(secret, 1_000, BODY);
             for header in [
                 format!("t=1000,v1={right}"),
                 format!("t=1000,v1={},v1={right},v0=abc", signature("whsec_x", 1_000, BODY)),
             ] {
-                assert_eq!(webhooks.payment_of(Some(&header), BODY), Ok(payment));
+                assert_eq!(webhooks.news_of(Some(&header), BODY), Ok(payment.clone()));
             }
         }
     }
@@ -162,10 +187,10 @@ mod tests {
     fn a_forged_stale_or_malformed_event_is_refused() {
         let right = signature("whsec_new", 1_000, BODY);
         let told = |header: &str, body: &[u8], now| {
-            webhooks(&["whsec_new"], now).payment_of(Some(header), body).expect_err(header)
+            webhooks(&["whsec_new"], now).news_of(Some(header), body).expect_err(header)
         };
         let header = format!("t=1000,v1={right}");
-        let unsigned = webhooks(&["whsec_new"], 1_000).payment_of(None, BODY);
+        let unsigned = webhooks(&["whsec_new"], 1_000).news_of(None, BODY);
         assert_eq!(unsigned, Err(Refused::Unsigned));
         for malformed in ["", "v1=ab", &format!("t=x,v1={right}"), "t"] {
             assert_eq!(told(malformed, BODY, 1_000), Refused::Unsigned, "{malformed}");
@@ -197,7 +222,7 @@ mod tests {
             br#"{"type":"payment_intent.created","data":{"object":{"metadata":{}}}}"#,
         ] {
             let header = format!("t=1000,v1={}", signature("whsec_new", 1_000, body));
-            assert_eq!(webhooks.payment_of(Some(&header), body), Ok(None));
+            assert_eq!(webhooks.news_of(Some(&header), body), Ok(None));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The parts of Stripe's objects that the adapter reads.
 
 use crate::domain::NextAction;
+use crate::gateway::Repaid;
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -49,6 +50,7 @@ pub(super) struct StripeRefund {
     pub(super) amount: i64,
     pub(super) status: Option<String>,
     pub(super) payment_intent: Option<String>,
+    failure_reason: Option<String>,
     #[serde(default)]
     pub(super) metadata: HashMap<String, String>,
 }
@@ -58,6 +60,30 @@ impl StripeRefund {
     pub(super) fn has_failed(&self) -> bool {
         matches!(self.status.as_deref(), Some("failed" | "canceled"))
     }
+
+    /// Whether it has this id of ours.
+    pub(super) fn is_of(&self, id: &str) -> bool {
+        self.metadata.get("refund_id").is_some_and(|its| its == id)
+    }
+
+    /// What its status means.
+    pub(super) fn outcome(&self) -> Repaid {
+        match self.status.as_deref() {
+            Some("failed" | "canceled") => {
+                Repaid::Failed(self.failure_reason.as_deref().map(Into::into))
+            }
+            Some("pending" | "requires_action") => Repaid::Processing,
+            _ => Repaid::Done,
+        }
+    }
+}
+
+/// A dispute.
+#[derive(Debug, Deserialize)]
+pub(super) struct StripeDispute {
+    pub(super) id: String,
+    pub(super) amount: i64,
+    pub(super) status: String,
 }
 
 /// A page of a list.

@@ -44,6 +44,7 @@ impl From<Refusal> for Problem {
             Refusal::HoldExpired(_) => Code::HoldExpired,
             Refusal::TooManyAttempts { .. } => Code::TooManyAttempts,
             Refusal::NotExtendable(_) => Code::NotExtendable,
+            Refusal::RefundNotFailed(_) => Code::RefundNotFailed,
             Refusal::FlightCancelled(_) => Code::FlightCancelled,
             Refusal::VersionConflict { .. } => Code::VersionConflict,
             Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,

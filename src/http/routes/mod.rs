@@ -14,6 +14,7 @@ mod payment;
 mod places;
 mod placing;
 pub(crate) mod problems;
+pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;
 pub(crate) mod webhooks;

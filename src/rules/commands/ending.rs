@@ -1,14 +1,14 @@
 //! The end of an order, of a part of it, or of its payment: what settlement, expiry, cancellation and release
 //! share.
 
-use super::payment_request::{refund_request, request};
+use super::draft::Draft;
 use super::{Decision, Outcome};
 use crate::domain::{
-    AirlineEvent, Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightBooking,
-    Money, Order, Payment, PaymentAction, PaymentMethod, PaymentReference, PaymentStatus, Places,
-    Refund, RefundId, RefundReason, RefundStatus, SeatCount, Timestamp, WaitsFor,
+    Booking, BookingId, BookingStatus, FailureReason, Flight, Money, Order, Payment, PaymentMethod,
+    PaymentReference, PaymentStatus, Places, Refund, RefundId, RefundReason, RefundStatus,
+    SeatCount, Timestamp, WaitsFor,
 };
-use crate::rules::{Change, Changes, Refusal, Seen, State};
+use crate::rules::{Refusal, State};
 use smallvec::SmallVec;
 
 /// An order that ends, or whose payment does.
@@ -18,7 +18,7 @@ pub(super) struct Ending<'a> {
     pub(super) bookings: SmallVec<[&'a Booking; 1]>,
     /// The attempt to pay it that the command is about.
     pub(super) payment: &'a Payment,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 /// Sold seats that a booking gives up.
@@ -228,9 +228,7 @@ impl<'a> Ending<'a> {
         let reason = Some(FailureReason::HoldExpired);
         let mut draft = Draft::new(self);
         draft.add(booking, self.booking_as(booking, BookingStatus::Failed, reason), seats, 0)?;
-        for flight in &mut draft.changes.flights {
-            flight.after.blocked_seats -= seats;
-        }
+        draft.unblock(seats);
         Ok(draft.decision())
     }
 
@@ -303,107 +301,4 @@ impl<'a> Ending<'a> {
 /// The price of some of a booking's seats.
 fn price_of(booking: &Booking, seats: SeatCount) -> Money {
     booking.seat_price().times(seats).unwrap_or(booking.booking_price)
-}
-
-/// The changes of an order, as they are put together.
-pub(super) struct Draft<'e, 'a> {
-    end: &'e Ending<'a>,
-    order: Order,
-    changes: Changes,
-}
-
-impl<'e, 'a> Draft<'e, 'a> {
-    fn new(end: &'e Ending<'a>) -> Self {
-        Self { end, order: end.order(), changes: Changes::default() }
-    }
-
-    /// Adds a booking's change, and that of its flight by these seats.
-    fn add(
-        &mut self,
-        booking: &Booking,
-        after: Booking,
-        available: SeatCount,
-        held: SeatCount,
-    ) -> Result<(), Refusal> {
-        let flight = self.end.flight(booking)?;
-        let moved = Flight {
-            available_seats: flight.available_seats + available,
-            held_seats: flight.held_seats + held,
-            ..flight.clone()
-        }
-        .next_version(self.end.now);
-        if available != 0 && !planted!(seats_move_without_a_message) {
-            let seats = FlightBooking {
-                flight_id: flight.id,
-                seats_booked: -available,
-                timestamp: self.end.now,
-                booking_id: booking.id,
-            };
-            self.changes.events.push(Event::SeatsMoved(seats, moved.version));
-        }
-        let event = if after.status == booking.status {
-            AirlineEvent::BookingChanged(after.clone())
-        } else {
-            AirlineEvent::BookingEnded(after.clone())
-        };
-        self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
-        self.change_booking(booking, after);
-        self.changes.flights.push(Change { was: flight.clone(), after: moved });
-        Ok(())
-    }
-
-    /// Adds a booking's change alone.
-    pub(super) fn change_booking(&mut self, booking: &Booking, after: Booking) {
-        for changed in self.order.bookings.iter_mut().filter(|b| b.id == after.id) {
-            *changed = after.clone();
-        }
-        let was = Some(Seen { status: booking.status, version: booking.version });
-        self.changes.bookings.push(Change { was, after });
-    }
-
-    /// Sets the payment's status; a reversal is asked for.
-    fn set_payment(&mut self, status: PaymentStatus) {
-        let after = self.end.payment_as(status);
-        if status == PaymentStatus::ReversalRequested {
-            let event = request(self.end.first(), &after, PaymentAction::Reverse, self.end.now);
-            self.changes.events.push(event);
-        }
-        self.change_payment(after);
-    }
-
-    /// Adds the payment's change.
-    pub(super) fn change_payment(&mut self, after: Payment) {
-        let was = self.end.payment;
-        let was = Some(Seen { status: was.status, version: was.version });
-        self.push_payment(was, after);
-    }
-
-    /// Adds a further attempt.
-    fn add_payment(&mut self, payment: Payment) {
-        self.push_payment(None, payment);
-    }
-
-    fn push_payment(&mut self, was: Option<Seen<PaymentStatus>>, after: Payment) {
-        if after.attempt >= self.order.payment.attempt {
-            self.order.payment = after.clone();
-        }
-        self.changes.payments.push(Change { was, after });
-    }
-
-    /// Adds an event.
-    pub(super) fn publish(&mut self, event: Event) {
-        self.changes.events.push(event);
-    }
-
-    /// Adds a refund, and asks for it.
-    fn add_refund(&mut self, refund: Refund) {
-        let (order_id, payment) = (self.end.first().order_id, self.end.payment);
-        self.changes.events.push(refund_request(order_id, payment, &refund, self.end.now));
-        self.changes.refunds.push(Change { was: None, after: refund });
-    }
-
-    pub(super) fn decision(self) -> Decision {
-        let outcome = Ok(Outcome::Order { order: self.order, replayed: false });
-        Decision { outcome, changes: self.changes }
-    }
 }

@@ -3,7 +3,7 @@
 use super::Decision;
 use super::ending::Ending;
 use crate::domain::{Booking, BookingId, BookingStatus, PaymentKind, Timestamp};
-use crate::rules::{Changes, Policy, Refusal, RequestKey, RequestRecord, State};
+use crate::rules::{Policy, Refusal, RequestKey, RequestRecord, State};
 
 /// Lengthens the hold of an order, once.
 #[derive(Debug, Clone)]
@@ -43,6 +43,6 @@ pub(super) fn decide(
     }
     // Its version grows too, so that a commit on the earlier hold is stale.
     draft.change_payment(end.payment_as(end.payment.status));
-    let decision = draft.decision();
-    Ok(Decision { changes: Changes { request: record, ..decision.changes }, ..decision })
+    draft.record(record);
+    Ok(draft.decision())
 }

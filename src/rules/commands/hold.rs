@@ -214,6 +214,7 @@ fn booking_of(
         created_at: now,
         updated_at: now,
         version: 1,
+        is_rewritten: false,
     })
 }
 
@@ -233,6 +234,7 @@ fn payment_of(changes: &Changes, hold: &Hold, first: &Flight) -> Result<Payment,
         method: hold.method.clone().unwrap_or_else(PaymentMethod::unchosen),
         status: PaymentStatus::Requested,
         waits_for: if hold.method.is_some() { WaitsFor::Gateway } else { WaitsFor::Method },
+        dispute: None,
         notes: None,
         created_at,
         updated_at: created_at,

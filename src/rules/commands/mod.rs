@@ -1,6 +1,8 @@
 //! The commands of the booking engine, a file each, and what they come to.
 
 mod cancel;
+mod dispute;
+mod draft;
 mod ending;
 mod expire;
 mod extend;
@@ -9,17 +11,20 @@ mod pay;
 mod payment_request;
 mod put_flight;
 mod release;
+mod retry_refund;
 mod settle;
 
 use super::{Changes, Policy, Refusal, State};
 use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
 
 pub use cancel::{Cancel, CancelledBy, OrderPart, Segments};
+pub use dispute::Dispute;
 pub use extend::Extend;
 pub use hold::{HeldSegment, Hold};
 pub use pay::Pay;
 pub use payment_request::{refund_request, request};
 pub use put_flight::{ExpectedVersion, PutFlight};
+pub use retry_refund::RetryRefund;
 pub use settle::Settle;
 
 /// A change of a flight's seats or fields. Every such change is one of these.
@@ -39,6 +44,10 @@ pub enum Command {
     Cancel(Cancel),
     /// Puts the seats of a booking that an earlier service left without a payment back on sale.
     Release(BookingId),
+    /// Applies what became of a payment that its payer disputes.
+    Dispute(Dispute),
+    /// Asks again for a refund that the gateway refused.
+    RetryRefund(RetryRefund),
     /// Changes a flight's fields.
     PutFlight(PutFlight),
 }
@@ -54,6 +63,8 @@ impl Command {
             Self::Expire(_) => "booking.expire",
             Self::Cancel(_) => "booking.cancel",
             Self::Release(_) => "booking.release",
+            Self::Dispute(_) => "payment.dispute",
+            Self::RetryRefund(_) => "refund.retry",
             Self::PutFlight(_) => "flight.put",
         }
     }
@@ -99,6 +110,8 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Expire(reference) => expire::decide(state, *reference, now),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now, policy),
         Command::Release(booking) => release::decide(state, *booking, now),
+        Command::Dispute(dispute) => dispute::decide(state, dispute, now),
+        Command::RetryRefund(retry) => retry_refund::decide(state, retry, now),
         Command::PutFlight(put) => put_flight::decide(state, put, now),
     };
     decided

@@ -7,7 +7,7 @@ use crate::domain::{
     ATTEMPTS_MAX, BookingId, BookingStatus, Payment, PaymentAction, PaymentKind, PaymentMethod,
     PaymentNotes, Timestamp, WaitsFor,
 };
-use crate::rules::{Changes, Refusal, RequestKey, RequestRecord, State};
+use crate::rules::{Refusal, RequestKey, RequestRecord, State};
 use std::sync::Arc;
 
 /// Begins an attempt to pay an order.
@@ -54,6 +54,6 @@ pub(super) fn decide(state: &State, pay: &Pay, now: Timestamp) -> Result<Decisio
     let mut draft = end.draft();
     draft.change_payment(after);
     draft.publish(asked);
-    let decision = draft.decision();
-    Ok(Decision { changes: Changes { request: record, ..decision.changes }, ..decision })
+    draft.record(record);
+    Ok(draft.decision())
 }

@@ -4,7 +4,7 @@ use super::ending::Ending;
 use super::{Decision, Outcome};
 use crate::domain::{
     BookingId, BookingStatus, FailureReason, Money, PaymentKind, PaymentOutcome, PaymentReference,
-    PaymentStatus, Refund, RefundId, RefundStatus, Timestamp, WaitsFor,
+    PaymentStatus, Refund, RefundId, RefundReason, RefundStatus, Timestamp, WaitsFor,
 };
 use crate::rules::{Change, Changes, Refusal, State};
 
@@ -31,7 +31,7 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
 
     let end = Ending::of_payment(state, settle.reference, now)?;
     let payment = end.payment;
-    if settle.outcome == PaymentOutcome::Refunded {
+    if settle.outcome.is_of_refund() {
         return refunded(state, &end, settle, now);
     }
     if end.first().order_id != settle.booking_id {
@@ -82,7 +82,7 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
     }
 }
 
-/// Ends a refund that the gateway made. It moves no seats and no other money.
+/// Ends a refund that the gateway made or refused. It moves no seats and no other money.
 fn refunded(
     state: &State,
     end: &Ending<'_>,
@@ -99,10 +99,19 @@ fn refunded(
     if refund.payment != settle.reference || is_over_another {
         return Err(Refusal::RefundMismatch(id));
     }
-    if refund.status == RefundStatus::Done {
-        return Ok(end.unchanged());
-    }
-    let after = Refund { status: RefundStatus::Done, updated_at: now, ..refund.clone() };
+    let status = match (refund.status, settle.outcome) {
+        (RefundStatus::Requested | RefundStatus::Failed, PaymentOutcome::Refunded) => {
+            RefundStatus::Done
+        }
+        // A bank may refuse a refund days after the gateway made it. What a dispute took is no refund of the gateway's.
+        (RefundStatus::Requested | RefundStatus::Done, PaymentOutcome::RefundFailed)
+            if refund.reason != RefundReason::Dispute =>
+        {
+            RefundStatus::Failed
+        }
+        _ => return Ok(end.unchanged()),
+    };
+    let after = Refund { status, updated_at: now, ..refund.clone() };
     Ok(Decision {
         outcome: Ok(Outcome::Order { order: end.order(), replayed: false }),
         changes: Changes {

@@ -68,7 +68,7 @@ macro_rules! payment_columns {
             "reference, ",
             $crate::store::postgres::columns::money_column!("amount"),
             ", currency, coalesce(order_reference, reference) AS order_reference, attempt::int AS attempt, kind, \
-             method, status, waits_for, return_url, next_action, decline_reason, ",
+             method, status, waits_for, dispute, return_url, next_action, decline_reason, ",
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at"),

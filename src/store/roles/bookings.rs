@@ -82,6 +82,8 @@ pub struct RefundAsked {
     pub currency: Currency,
     /// Its present status.
     pub status: RefundStatus,
+    /// Whether the payment's dispute is open: its refunds wait.
+    pub is_disputed: bool,
 }
 
 /// One page of a user's bookings.

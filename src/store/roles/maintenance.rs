@@ -76,7 +76,9 @@ pub struct Backlog {
     pub unanswered_payments: i64,
     /// Refunds without an answer for too long, however often they were requested again.
     pub unanswered_refunds: i64,
-    /// When the oldest of them was first requested.
+    /// Refunds that the gateway refused.
+    pub failed_refunds: i64,
+    /// When the oldest of the unanswered refunds was first requested.
     pub unanswered_refunds_since: Option<Timestamp>,
 }
 

@@ -193,6 +193,7 @@ impl TryFrom<BookingRow> for Booking {
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
             version: row.version,
+            is_rewritten: false,
         })
     }
 }
@@ -225,6 +226,7 @@ row! {
         method: String,
         status: String,
         waits_for: Option<String>,
+        dispute: Option<String>,
         return_url: Option<String>,
         next_action: Option<String>,
         decline_reason: Option<String>,
@@ -253,6 +255,7 @@ impl TryFrom<PaymentRow> for Payment {
             method: cell.read("method", PaymentMethod::new(&row.method))?,
             status: cell.read("status", row.status.parse().ok())?,
             waits_for: waits_for(&cell, row.waits_for)?,
+            dispute: row.dispute.map(|word| cell.read("dispute", word.parse().ok())).transpose()?,
             notes: PaymentNotes {
                 return_url: row.return_url.map(Into::into),
                 next_action: next_action.transpose()?,

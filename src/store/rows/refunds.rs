@@ -49,8 +49,8 @@ pub(in crate::store) fn refund_id(text: &str) -> Result<RefundId, StoreError> {
     cell.read("id", text.parse().ok())
 }
 
-/// Id, payment, booking, amount, currency, status.
-pub(in crate::store) type RefundAskedRow = (String, String, i64, i64, String, String);
+/// Id, payment, booking, amount, currency, status, whether the payment's dispute is open.
+pub(in crate::store) type RefundAskedRow = (String, String, i64, i64, String, String, bool);
 
 /// The refunds of rows. Unreadable rows are left out.
 pub(in crate::store) fn refunds_asked(
@@ -61,7 +61,7 @@ pub(in crate::store) fn refunds_asked(
 }
 
 fn refund_asked(
-    (text, payment, booking, amount, currency, status): RefundAskedRow,
+    (text, payment, booking, amount, currency, status, is_disputed): RefundAskedRow,
 ) -> Result<(RefundId, RefundAsked), StoreError> {
     let cell = Cell { table: "refunds", row: text.clone() };
     // The payment's column.
@@ -72,6 +72,7 @@ fn refund_asked(
         amount: Money::from_stored(amount, currency.decimals()),
         currency,
         status: cell.read("status", status.parse().ok())?,
+        is_disputed,
     };
     Ok((cell.read("id", text.parse().ok())?, refund))
 }

@@ -30,7 +30,7 @@ macro_rules! booking_columns {
 macro_rules! payment_columns {
     () => {
         "reference, amount, currency, coalesce(order_reference, reference) AS order_reference, attempt, kind, \
-         method, status, waits_for, return_url, next_action, decline_reason, created_at, updated_at, \
+         method, status, waits_for, dispute, return_url, next_action, decline_reason, created_at, updated_at, \
          traceparent, version"
     };
 }

@@ -34,6 +34,8 @@ pub struct BacklogGauges {
     pub unanswered_refunds: i64,
     /// Age of the oldest of them, in seconds.
     pub refund_age: f64,
+    /// Refunds that the gateway refused.
+    pub failed_refunds: i64,
 }
 
 /// Returns the use of each pool.
@@ -49,6 +51,7 @@ pub(super) struct StoreGauges {
     unanswered_payments: IntGauge,
     unanswered_refunds: IntGauge,
     refund_age: Gauge,
+    failed_refunds: IntGauge,
     violations: IntGaugeVec,
     jobs: IntGaugeVec,
     connections: IntGaugeVec,
@@ -88,6 +91,10 @@ impl StoreGauges {
             refund_age: registrar.float_gauge(
                 "refunds_oldest_age_seconds",
                 "Age of the oldest of the unanswered refunds; set by the process that sweeps.",
+            ),
+            failed_refunds: registrar.gauge(
+                "refunds_failed",
+                "Refunds that the gateway refused, still owed; set by the process that sweeps.",
             ),
             violations: registrar.gauges(
                 "invariant_violations",
@@ -138,6 +145,7 @@ impl StoreGauges {
         self.stuck_bookings.set(backlog.stuck_bookings);
         self.unanswered_payments.set(backlog.unanswered_payments);
         self.unanswered_refunds.set(backlog.unanswered_refunds);
+        self.failed_refunds.set(backlog.failed_refunds);
         self.refund_age.set(backlog.refund_age.max(0.0));
     }
 

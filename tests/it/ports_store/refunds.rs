@@ -49,6 +49,7 @@ async fn refunds_are_read_by_id_with_their_payment_s_currency(on: Fixture) {
             amount: Money::from_minor(1_234),
             currency: "INR".parse().expect("a currency"),
             status,
+            is_disputed: false,
         };
         expected.insert(id, refund);
     }

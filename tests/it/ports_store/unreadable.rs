@@ -141,6 +141,7 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     let holder = (sound, UserId(7));
     let wanted = Wanted {
         refunds: BTreeSet::new(),
+        refunds_of: BTreeSet::new(),
         flights: [sound, damaged].into(),
         payments: [holds[1].reference, holds[3].reference].into(),
         bookings: [holds[0].order_id()].into(),

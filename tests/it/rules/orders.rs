@@ -22,15 +22,15 @@ const PRICE_MAX: i64 = Money::MINOR_MAX / 16;
 
 /// An order, and what is cancelled of it.
 #[derive(Debug, Clone)]
-struct Case {
+pub(super) struct Case {
     /// Price and taxes of a seat on each flight, in minor units.
-    prices: Vec<(i64, i64)>,
+    pub(super) prices: Vec<(i64, i64)>,
     seats: i32,
     /// The segment that the command names, who cancels and what.
-    cancellations: Vec<(usize, CancelledBy, OrderPart)>,
+    pub(super) cancellations: Vec<(usize, CancelledBy, OrderPart)>,
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let price = prop_oneof![3 => 1..100_000_i64, 1 => 1..=PRICE_MAX];
     let prices = price.prop_flat_map(|price| (Just(price), 0..=price));
     let cancellations = prop::collection::vec((0..4_usize, by(), part()), 1..=6);
@@ -39,12 +39,12 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 /// A paid order, and what it was when it was paid.
-struct Paid {
-    state: State,
+pub(super) struct Paid {
+    pub(super) state: State,
     currency: Currency,
     seats: i32,
     /// By segment.
-    bookings: Vec<Booking>,
+    pub(super) bookings: Vec<Booking>,
     /// Seats that messages have sold so far, by flight.
     told: BTreeMap<FlightId, i32>,
     refunds: usize,
@@ -52,12 +52,12 @@ struct Paid {
 
 const PAYMENT: u128 = 1;
 
-fn reference() -> PaymentReference {
+pub(super) fn reference() -> PaymentReference {
     PaymentReference::from_bits(PAYMENT)
 }
 
 impl Paid {
-    fn of(case: &Case, currency: Currency) -> Self {
+    pub(super) fn of(case: &Case, currency: Currency) -> Self {
         let least = Money::least_of(currency).stored();
         let money = |minor: i64| Money::from_stored(minor * least, currency.decimals());
         let mut state = State::default();
@@ -79,7 +79,7 @@ impl Paid {
     }
 
     /// Decides and applies a command, and checks what it left.
-    fn run(&mut self, command: &Command) -> Decision {
+    pub(super) fn run(&mut self, command: &Command) -> Decision {
         let decision = decide(&self.state, command, start(), &policy());
         self.state.apply(&decision.changes);
         for event in &decision.changes.events {
@@ -95,7 +95,7 @@ impl Paid {
     }
 
     /// Cancels a part; a repeat adds nothing.
-    fn cancel(&mut self, cancel: &Cancel) {
+    pub(super) fn cancel(&mut self, cancel: &Cancel) {
         let command = Command::Cancel(cancel.clone());
         let decision = self.run(&command);
         match decision.outcome {
@@ -154,7 +154,7 @@ impl Paid {
     }
 }
 
-fn cancel(segment: usize, by: CancelledBy, part: OrderPart) -> Cancel {
+pub(super) fn cancel(segment: usize, by: CancelledBy, part: OrderPart) -> Cancel {
     let booking_id = BookingId(1 + super::NEXT_SEGMENT * segment as i64);
     Cancel { booking_id, part, by, request: None }
 }

@@ -3,7 +3,7 @@
 use airline_booking::domain::{Money, PaymentReference, RefundId};
 use airline_booking::gateway::sandbox::{Challenge, Sandbox, Verdict};
 use airline_booking::gateway::simulated::SimulatedGateway;
-use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening, Repaid};
 use airline_booking::store::StoreError;
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,7 +90,7 @@ impl Gateway for GatedGateway {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<Repaid, GatewayError> {
         self.pass(&self.are_refunds_open).await;
         self.gateway.refund(id, reference, amount).await
     }

@@ -1,8 +1,8 @@
-//! Payments of several steps: those of orders that are paid later, and those whose payer had to act. Few are, so
-//! each is a statement of its own.
+//! Payments of several steps: those of orders that are paid later, those whose payer had to act, and disputed ones.
+//! Few are, so each is a statement of its own.
 
 use super::status_updates::check;
-use crate::domain::{Payment, PaymentStatus};
+use crate::domain::{DisputeStatus, Payment, PaymentStatus};
 use crate::rules::{PaymentChange, Seen};
 use crate::store::rows::micros;
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ VALUES ($1, major($2), $3, $4, $5, $6, $7, $8, $9, instant($10), instant($11),
 
 const UPDATE: &str = "
 UPDATE payments SET status = $4, updated_at = instant($5), version = $6, method = $7, waits_for = $8,
-       return_url = $9, traceparent = $11, hold_expires_at =
+       return_url = $9, traceparent = $11, dispute = $12, hold_expires_at =
        (SELECT hold_expires_at FROM bookings WHERE payment_reference_id = $10 AND segment = 1)
  WHERE reference = $1 AND status = $2 AND version = $3";
 
@@ -69,6 +69,7 @@ async fn update(
         .bind(after.waits_for.stored())
         .bind(after.return_url().map(|url| &**url))
         .bind(after.order.to_string())
-        .bind(after.traceparent.as_deref());
+        .bind(after.traceparent.as_deref())
+        .bind(after.dispute.map(DisputeStatus::as_str));
     check(1, update.execute(connection).await?.rows_affected())
 }

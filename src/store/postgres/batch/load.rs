@@ -70,8 +70,8 @@ pub(in crate::store) async fn load(
         let rows = payments(&mut connection, loading.state.paid_by.keys()).await?;
         loading.payments(&rows);
     }
-    if !wanted.refunds.is_empty() {
-        loading.refunds(&refunds::load(&mut *connection, &wanted.refunds).await?);
+    if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
+        loading.refunds(&refunds::load(&mut *connection, wanted).await?);
     }
     if !wanted.pending.is_empty() {
         loading.state.pending = pending_seats(&mut connection, &wanted.pending).await?;

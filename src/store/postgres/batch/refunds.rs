@@ -1,15 +1,18 @@
 //! The refunds of a batch.
 
-use crate::domain::{RefundId, RefundStatus};
-use crate::rules::RefundChange;
+use crate::domain::RefundStatus;
+use crate::rules::{RefundChange, Wanted};
 use crate::store::postgres::columns::refund_columns;
-use crate::store::postgres::sets::column;
+use crate::store::postgres::sets::{column, texts};
 use crate::store::rows::micros;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor};
-use std::collections::BTreeSet;
 
-const REFUNDS: &str = concat!("SELECT ", refund_columns!(), " FROM refunds WHERE id = ANY($1)");
+const REFUNDS: &str = concat!(
+    "SELECT ",
+    refund_columns!(),
+    " FROM refunds WHERE id = ANY($1) OR payment_reference_id = ANY($2)"
+);
 
 const INSERT: &str = "
 INSERT INTO refunds (id, payment_reference_id, booking_id, amount, reason, status, attempts,
@@ -22,18 +25,19 @@ SELECT id, payment, booking, major(amount), reason, status, 1, instant(at), inst
 RETURNING id";
 
 const UPDATE: &str = "
-UPDATE refunds AS r SET status = c.status, updated_at = instant(c.at)
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS c (id, was, status, at)
+UPDATE refunds AS r SET status = c.status, updated_at = instant(c.at), amount = major(c.amount), reason = c.reason
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
+       AS c (id, was, status, at, amount, reason)
  WHERE r.id = c.id AND r.status = c.was
 RETURNING r.id";
 
-/// The refunds with these ids.
+/// The refunds with these ids, and those of these payments.
 pub(super) async fn load(
     executor: impl PgExecutor<'_>,
-    ids: &BTreeSet<RefundId>,
+    wanted: &Wanted,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    sqlx::query(REFUNDS).bind(ids).fetch_all(executor).await
+    let refunds = sqlx::query(REFUNDS).bind(texts(&wanted.refunds)).bind(texts(&wanted.refunds_of));
+    refunds.fetch_all(executor).await
 }
 
 /// Writes the refunds. Returns the ids of those that another commit wrote or changed first.
@@ -59,7 +63,9 @@ pub(super) async fn write(
             .bind(column(&changed, |c| c.after.id.to_string()))
             .bind(column(&changed, |c| c.was.map(RefundStatus::as_str)))
             .bind(column(&changed, |c| c.after.status.as_str()))
-            .bind(column(&changed, |c| micros(c.after.updated_at)));
+            .bind(column(&changed, |c| micros(c.after.updated_at)))
+            .bind(column(&changed, |c| c.after.amount.stored()))
+            .bind(column(&changed, |c| c.after.reason.as_str()));
         written.extend(update.fetch_all(&mut *connection).await?);
     }
     let ids = refunds.iter().map(|change| change.after.id.to_string());

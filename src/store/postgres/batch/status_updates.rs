@@ -67,7 +67,7 @@ impl StatusUpdates {
         let mut rewritten = Vec::new();
         for change in &folded.bookings {
             let (Some(was), after) = (change.was, &change.after) else { continue };
-            if after.is_rewritten() {
+            if after.is_rewritten {
                 rewritten.push(change.clone());
                 continue;
             }

@@ -28,7 +28,8 @@ SELECT reference, minor(amount) AS amount, currency, method, status, waits_for, 
           FROM payments WHERE reference = ANY($1)) AS asked";
 
 const REFUNDS_ASKED: &str = "
-SELECT r.id, r.payment_reference_id, r.booking_id, minor(r.amount), p.currency, r.status
+SELECT r.id, r.payment_reference_id, r.booking_id, minor(r.amount), p.currency, r.status,
+       coalesce(p.dispute = 'open', false)
   FROM refunds AS r JOIN payments AS p ON p.reference = r.payment_reference_id
  WHERE r.id = ANY($1)";
 

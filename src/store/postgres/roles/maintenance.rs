@@ -87,7 +87,8 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM payments
            AND updated_at < instant($2) LIMIT $3) AS p),
        (SELECT coalesce(sum(messages), 0) FROM
          (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o),
-       r.refunds, r.since
+       r.refunds, r.since,
+       (SELECT count(*) FROM (SELECT 1 FROM refunds WHERE status = 'failed' LIMIT $3) AS f)
   FROM (SELECT count(*) AS refunds, micros(min(created_at)) AS since FROM
          (SELECT created_at FROM refunds
            WHERE status = 'requested' AND created_at < instant($2) LIMIT $3) AS u) AS r";
@@ -98,7 +99,7 @@ SELECT relname::text FROM pg_class
    AND pg_relation_size(oid) > $2 * greatest(relpages, $3) * current_setting('block_size')::bigint";
 
 /// The columns of [`BACKLOG`], in their order.
-type BacklogRow = (i64, i64, i64, i64, Option<i64>);
+type BacklogRow = (i64, i64, i64, i64, Option<i64>, i64);
 
 #[async_trait]
 impl Maintenance for PostgresStore {
@@ -162,10 +163,16 @@ impl Maintenance for PostgresStore {
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         let counts =
             sqlx::query_as(BACKLOG).bind(micros(lapsed)).bind(micros(asked)).bind(BACKLOG_MAX);
-        let (stuck_bookings, unanswered_payments, outbox, unanswered_refunds, oldest_refund): BacklogRow =
-            self.guard.bound(counts.fetch_one(&self.primary)).await?;
-        let oldest = sqlx::query_scalar("SELECT micros(since) FROM outbox ORDER BY id LIMIT 1");
-        let since: Option<i64> = self.guard.bound(oldest.fetch_optional(&self.primary)).await?;
+        let (
+            stuck_bookings,
+            unanswered_payments,
+            outbox,
+            unanswered_refunds,
+            oldest,
+            failed_refunds,
+        ): BacklogRow = self.guard.bound(counts.fetch_one(&self.primary)).await?;
+        let first = sqlx::query_scalar("SELECT micros(since) FROM outbox ORDER BY id LIMIT 1");
+        let since: Option<i64> = self.guard.bound(first.fetch_optional(&self.primary)).await?;
         let outbox_since = since.and_then(instant);
         Ok(Backlog {
             outbox,
@@ -173,7 +180,8 @@ impl Maintenance for PostgresStore {
             stuck_bookings,
             unanswered_payments,
             unanswered_refunds,
-            unanswered_refunds_since: oldest_refund.and_then(instant),
+            failed_refunds,
+            unanswered_refunds_since: oldest.and_then(instant),
         })
     }
 

@@ -41,7 +41,8 @@ const BOOKINGS: &str = concat!(
 const REFUNDS: &str = concat!(
     "SELECT ",
     refund_columns!(),
-    " FROM refunds WHERE id IN (SELECT value FROM json_each($1))"
+    " FROM refunds WHERE id IN (SELECT value FROM json_each($1))
+                        OR payment_reference_id IN (SELECT value FROM json_each($2))"
 );
 
 /// All payments of the orders.
@@ -88,8 +89,9 @@ pub(in crate::store) async fn load(
         let payments = sqlx::query(PAYMENTS).bind(json(&references));
         loading.payments(&payments.fetch_all(&mut *tx).await?);
     }
-    if !wanted.refunds.is_empty() {
-        let refunds = sqlx::query(REFUNDS).bind(json(&wanted.refunds));
+    if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
+        let refunds =
+            sqlx::query(REFUNDS).bind(json(&wanted.refunds)).bind(json(&wanted.refunds_of));
         loading.refunds(&refunds.fetch_all(&mut *tx).await?);
     }
     if !wanted.pending.is_empty() {

@@ -166,7 +166,8 @@ pub(super) fn update_attempts(payments: &[&PaymentChange]) -> Set {
         "attempts",
         "UPDATE payments SET status = c.value ->> '$[0][3]', updated_at = c.value ->> '$[0][4]',
                 version = c.value ->> '$[0][5]', method = c.value ->> 1, waits_for = c.value ->> 2,
-                return_url = c.value ->> '$[3][0]', traceparent = c.value ->> '$[3][1]'
+                return_url = c.value ->> '$[3][0]', traceparent = c.value ->> '$[3][1]',
+                dispute = c.value ->> '$[3][2]'
            FROM jsonb_each(NEW.attempts) AS c
           WHERE payments.reference = c.value ->> '$[0][0]'
             AND payments.status = c.value ->> '$[0][1]'
@@ -174,7 +175,7 @@ pub(super) fn update_attempts(payments: &[&PaymentChange]) -> Set {
         payments,
         |change| {
             let payment = &change.after;
-            let begun = (payment.return_url(), &payment.traceparent);
+            let begun = (payment.return_url(), &payment.traceparent, payment.dispute);
             (moved(change), &payment.method, payment.waits_for.stored(), begun)
         },
     )
@@ -290,13 +291,16 @@ pub(super) fn insert_refunds(refunds: &[&RefundChange]) -> Set {
 pub(super) fn update_refunds(refunds: &[&RefundChange]) -> Set {
     Set::new(
         "refunds",
-        "UPDATE refunds SET status = c.value ->> 2, updated_at = c.value ->> 3
+        "UPDATE refunds SET status = c.value ->> 2, updated_at = c.value ->> 3,
+                amount = c.value ->> 4, reason = c.value ->> 5
            FROM jsonb_each(NEW.refunds) AS c
           WHERE refunds.id = c.value ->> 0 AND refunds.status = c.value ->> 1",
         refunds,
         |change| {
             let was = change.was.map(RefundStatus::as_str);
-            (change.after.id, was, change.after.status, micros(change.after.updated_at))
+            let after = &change.after;
+            let (at, amount) = (micros(after.updated_at), after.amount.stored());
+            (after.id, was, after.status, at, amount, after.reason)
         },
     )
 }

@@ -45,7 +45,7 @@ impl Writes {
         let (new_bookings, bookings): (Vec<_>, Vec<_>) =
             folded.bookings.iter().partition(|change| change.was.is_none());
         let (whole_bookings, bookings): (Vec<_>, Vec<_>) =
-            bookings.into_iter().partition(|change| change.after.is_rewritten());
+            bookings.into_iter().partition(|change| change.after.is_rewritten);
         let (attempts, payments): (Vec<_>, Vec<_>) =
             payments.into_iter().partition(|change| change.after.has_several_steps());
         let (new_attempts, new_payments): (Vec<_>, Vec<_>) =

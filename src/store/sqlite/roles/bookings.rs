@@ -27,7 +27,8 @@ SELECT p.reference, p.amount, p.currency, p.method, p.status, p.waits_for, p.ret
  WHERE p.reference IN (SELECT value FROM json_each($1))";
 
 const REFUNDS_ASKED: &str = "
-SELECT r.id, r.payment_reference_id, r.booking_id, r.amount, p.currency, r.status
+SELECT r.id, r.payment_reference_id, r.booking_id, r.amount, p.currency, r.status,
+       coalesce(p.dispute = 'open', false)
   FROM refunds AS r JOIN payments AS p ON p.reference = r.payment_reference_id
  WHERE r.id IN (SELECT value FROM json_each($1))";
 

@@ -58,13 +58,14 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM bookings
            AND updated_at < $2 LIMIT $3) AS p),
        (SELECT coalesce(sum(messages), 0) FROM
          (SELECT messages FROM outbox ORDER BY id LIMIT $3) AS o),
-       r.refunds, r.since
+       r.refunds, r.since,
+       (SELECT count(*) FROM (SELECT 1 FROM refunds WHERE status = 'failed' LIMIT $3) AS f)
   FROM (SELECT count(*) AS refunds, min(created_at) AS since FROM
          (SELECT created_at FROM refunds
            WHERE status = 'requested' AND created_at < $2 LIMIT $3) AS u) AS r";
 
 /// The columns of [`BACKLOG`], in their order.
-type BacklogRow = (i64, i64, i64, i64, Option<i64>);
+type BacklogRow = (i64, i64, i64, i64, Option<i64>, i64);
 
 #[async_trait]
 impl Maintenance for SqliteStore {
@@ -155,10 +156,16 @@ impl Maintenance for SqliteStore {
     async fn backlog(&self, lapsed: Timestamp, asked: Timestamp) -> Result<Backlog, StoreError> {
         let counts =
             sqlx::query_as(BACKLOG).bind(micros(lapsed)).bind(micros(asked)).bind(BACKLOG_MAX);
-        let (stuck_bookings, unanswered_payments, outbox, unanswered_refunds, oldest_refund): BacklogRow =
-            counts.fetch_one(&self.reader).await?;
-        let oldest = sqlx::query_scalar("SELECT since FROM outbox ORDER BY id LIMIT 1");
-        let since: Option<i64> = oldest.fetch_optional(&self.reader).await?;
+        let (
+            stuck_bookings,
+            unanswered_payments,
+            outbox,
+            unanswered_refunds,
+            oldest,
+            failed_refunds,
+        ): BacklogRow = counts.fetch_one(&self.reader).await?;
+        let first = sqlx::query_scalar("SELECT since FROM outbox ORDER BY id LIMIT 1");
+        let since: Option<i64> = first.fetch_optional(&self.reader).await?;
         let outbox_since = since.and_then(instant);
         Ok(Backlog {
             outbox,
@@ -166,7 +173,8 @@ impl Maintenance for SqliteStore {
             stuck_bookings,
             unanswered_payments,
             unanswered_refunds,
-            unanswered_refunds_since: oldest_refund.and_then(instant),
+            failed_refunds,
+            unanswered_refunds_since: oldest.and_then(instant),
         })
     }
 

@@ -25,6 +25,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0017_orders",
     "0018_attempts",
     "0019_challenges",
+    "0020_disputes",
 };
 
 pub(super) fn migrations() -> Migrator {

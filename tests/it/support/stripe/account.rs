@@ -31,8 +31,17 @@ pub struct Refund {
     pub refund_id: String,
 }
 
+#[derive(Debug, Clone)]
+pub struct Dispute {
+    pub id: String,
+    pub intent: String,
+    pub amount: i64,
+    pub status: &'static str,
+}
+
 #[derive(Debug, Default)]
 pub struct Account {
+    pub disputes: Vec<Dispute>,
     pub intents: Vec<Intent>,
     pub refunds: Vec<Refund>,
     pub keys: HashMap<String, (String, Reply)>,
@@ -47,6 +56,19 @@ impl Account {
         let refunds = self.refunds.iter().filter(|refund| refund.status != "failed");
         self.intents.iter().map(taken).sum::<i64>()
             - refunds.map(|refund| refund.amount).sum::<i64>()
+            - self
+                .disputes
+                .iter()
+                .filter(|its| its.status == "lost")
+                .map(|its| its.amount)
+                .sum::<i64>()
+    }
+
+    /// A payer disputes an amount of a captured intent at the bank.
+    pub fn dispute(&mut self, intent: &str, amount: i64) {
+        let id = format!("dp_{}", self.disputes.len() + 1);
+        let intent = intent.to_owned();
+        self.disputes.push(Dispute { id, intent, amount, status: "needs_response" });
     }
 
     /// The payer acts: pays, or gives up.
@@ -76,6 +98,11 @@ impl Account {
             }
             ("POST", ["refunds"]) => self.refund(params),
             ("GET", ["refunds"]) => self.list_refunds(params),
+            ("GET", ["disputes"]) => {
+                let of = &params["payment_intent"];
+                let listed = self.disputes.iter().filter(|its| its.intent == *of);
+                page(params, listed.map(|dispute| (&*dispute.id, dispute.json())))
+            }
             _ => error(404, "invalid_request_error", None, None),
         }
     }
@@ -113,6 +140,10 @@ impl Account {
         else {
             return error(404, "invalid_request_error", Some("resource_missing"), None);
         };
+        let mut disputes = self.disputes.iter().filter(|its| its.intent == intent.id);
+        if disputes.any(|its| its.status == "needs_response") {
+            return error(400, "invalid_request_error", Some("charge_disputed"), None);
+        }
         let of_intent = self.refunds.iter().filter(|its| its.intent == intent.id);
         let given: i64 = of_intent.filter(|its| its.status != "failed").map(|its| its.amount).sum();
         if intent.status != "succeeded" || given + amount > intent.amount {
@@ -219,6 +250,13 @@ impl Refund {
             "id": self.id, "object": "refund", "amount": self.amount, "status": self.status,
             "payment_intent": self.intent, "metadata": {"refund_id": self.refund_id},
         })
+    }
+}
+
+impl Dispute {
+    fn json(&self) -> Value {
+        json!({"id": self.id, "object": "dispute", "amount": self.amount, "status": self.status,
+            "payment_intent": self.intent})
     }
 }
 

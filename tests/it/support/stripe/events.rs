@@ -15,6 +15,20 @@ pub fn event(kind: &str, reference: &str) -> Value {
     json!({"id": "evt_1", "object": "event", "type": kind, "data": {"object": object}})
 }
 
+/// An event about a refund.
+pub fn refund_event(kind: &str, refund_id: &str) -> Value {
+    let metadata = json!({"refund_id": refund_id});
+    let object = json!({"id": "re_1", "object": "refund", "metadata": metadata});
+    json!({"id": "evt_2", "object": "event", "type": kind, "data": {"object": object}})
+}
+
+/// An event about a dispute of an intent.
+pub fn dispute_event(kind: &str, intent: &str) -> Value {
+    let object =
+        json!({"id": "dp_1", "object": "dispute", "payment_intent": intent, "metadata": {}});
+    json!({"id": "evt_3", "object": "event", "type": kind, "data": {"object": object}})
+}
+
 /// The header of a body, signed at this time in seconds.
 pub fn signature(secret: &str, time: i64, body: &str) -> String {
     let mac: Hmac<Sha256> = Hmac::new_from_slice(secret.as_bytes()).expect("a key");

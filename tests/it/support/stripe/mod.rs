@@ -5,5 +5,5 @@ mod events;
 mod server;
 
 pub use account::{Intent, Refund};
-pub use events::{WEBHOOK_SECRET, event, signature};
+pub use events::{WEBHOOK_SECRET, dispute_event, event, refund_event, signature};
 pub use server::{API_KEY, FakeStripe, Fault};

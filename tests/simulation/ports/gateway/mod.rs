@@ -5,7 +5,7 @@ mod provider;
 use super::chance::Fault;
 use super::process::Process;
 use airline_booking::domain::{Money, PaymentReference, RefundId};
-use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening};
+use airline_booking::gateway::{Disputed, Gateway, GatewayError, Opened, Opening, Repaid};
 use async_trait::async_trait;
 use std::future::pending;
 use std::panic::resume_unwind;
@@ -104,7 +104,24 @@ impl Gateway for SimGateway {
         id: RefundId,
         reference: PaymentReference,
         amount: Money,
-    ) -> Result<(), GatewayError> {
-        self.call(Call::Refund(id, Refund { reference, amount })).await.map(drop)
+    ) -> Result<Repaid, GatewayError> {
+        self.call(Call::Refund(id, Refund { reference, amount })).await.map(|_| Repaid::Done)
+    }
+
+    async fn repaid(
+        &self,
+        id: RefundId,
+        reference: PaymentReference,
+    ) -> Result<Repaid, GatewayError> {
+        self.call(Call::Status(reference)).await?;
+        let is_made = self.provider.refunds().contains_key(&id);
+        Ok(if is_made { Repaid::Done } else { Repaid::Processing })
+    }
+
+    /// The provider's own id of a payment is our reference.
+    async fn dispute(&self, id: &str) -> Result<Option<Disputed>, GatewayError> {
+        let payment: PaymentReference = id.parse().expect("a reference");
+        self.call(Call::Status(payment)).await?;
+        Ok(self.provider.dispute_of(payment))
     }
 }

@@ -1,7 +1,7 @@
 //! The payment provider: an external party with its own ledger, which outlives every replica.
 
-use airline_booking::domain::{Money, NextAction, PaymentReference, RefundId};
-use airline_booking::gateway::{GatewayError, Opened, Opening};
+use airline_booking::domain::{DisputeStatus, Money, NextAction, PaymentReference, RefundId};
+use airline_booking::gateway::{Disputed, GatewayError, Opened, Opening};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +79,8 @@ struct Books {
     challenges: BTreeMap<PaymentReference, (Money, Option<bool>)>,
     /// The refunds, in the order in which money went back. None is in it twice but by a fault of the provider.
     given_back: Vec<RefundId>,
+    /// Disputes of payers, with the amount.
+    disputes: BTreeMap<PaymentReference, (DisputeStatus, Money)>,
     /// Calls that have left a replica and are not carried out yet.
     on_the_way: usize,
 }
@@ -113,6 +115,50 @@ impl Provider {
         if let Some((_, verdict)) = self.0.lock().challenges.get_mut(&payment) {
             verdict.get_or_insert(approves);
         }
+    }
+
+    /// The captured payments.
+    pub fn captured(&self) -> Vec<PaymentReference> {
+        let books = self.0.lock();
+        let captured = books.ledger.iter().filter(|(_, its)| its.standing == Standing::Captured);
+        captured.map(|(payment, _)| *payment).collect()
+    }
+
+    /// A payer disputes what is left of a captured payment, once. Whether there is something to dispute.
+    pub fn begin_dispute(&self, payment: PaymentReference) -> bool {
+        let mut books = self.0.lock();
+        let left = books.left_of(payment);
+        if left == 0 || books.disputes.contains_key(&payment) {
+            return false;
+        }
+        let amount = Money::from_stored(left, 2);
+        books.disputes.insert(payment, (DisputeStatus::Open, amount));
+        true
+    }
+
+    /// The bank decides.
+    pub fn decide_dispute(&self, payment: PaymentReference, verdict: DisputeStatus) {
+        if let Some((status, _)) = self.0.lock().disputes.get_mut(&payment)
+            && *status == DisputeStatus::Open
+        {
+            *status = verdict;
+        }
+    }
+
+    /// The payments with a dispute.
+    pub fn disputed(&self) -> Vec<PaymentReference> {
+        self.0.lock().disputes.keys().copied().collect()
+    }
+
+    /// The dispute of a payment.
+    pub fn dispute_of(&self, payment: PaymentReference) -> Option<Disputed> {
+        let (status, amount) = self.0.lock().disputes.get(&payment).copied()?;
+        Some(Disputed { payment, status, amount })
+    }
+
+    /// What was given back of a payment more than was captured, if it was.
+    pub fn overpaid(&self, payment: PaymentReference) -> bool {
+        self.0.lock().left_of(payment) < 0
     }
 
     /// Whether no call is on its way.
@@ -155,6 +201,9 @@ impl Provider {
                 None => books.challenged(*reference),
             },
             Call::Refund(id, refund) => books.refund(*id, refund),
+            Call::Void(reference) if books.is_disputed(*reference) => {
+                Err(GatewayError("the payment is disputed".into()))
+            }
             Call::Void(reference) => {
                 let nothing =
                     Entry { amount: None, standing: Standing::Voided, captures: 0, refunds: 0 };
@@ -170,6 +219,24 @@ impl Provider {
 }
 
 impl Books {
+    fn is_disputed(&self, payment: PaymentReference) -> bool {
+        self.disputes.get(&payment).is_some_and(|(status, _)| *status == DisputeStatus::Open)
+    }
+
+    /// What is left of a captured payment, after its refunds and a lost dispute.
+    fn left_of(&self, payment: PaymentReference) -> i64 {
+        let entry = self.ledger.get(&payment);
+        let captured = entry.filter(|entry| entry.standing == Standing::Captured);
+        let captured = captured.and_then(|entry| entry.amount).map_or(0, Money::stored);
+        let refunds = self.refunds.values().filter(|made| made.reference == payment);
+        let refunded: i64 = refunds.map(|made| made.amount.stored()).sum();
+        let lost = match self.disputes.get(&payment) {
+            Some((DisputeStatus::Lost, amount)) => amount.stored(),
+            _ => 0,
+        };
+        captured - refunded - lost
+    }
+
     /// Gives back a part of what is left of a captured payment.
     fn refund(&mut self, id: RefundId, asked: &Refund) -> Answer {
         let refused = |reason: &str| Err(GatewayError(reason.into()));
@@ -185,12 +252,16 @@ impl Books {
         }
         let entry = self.ledger.get(&asked.reference);
         let captured = entry.filter(|entry| entry.standing == Standing::Captured);
-        let Some(captured) = captured.and_then(|entry| entry.amount) else {
+        if captured.is_none() {
             return refused("a refund of a payment that is not captured");
-        };
-        let refunds = self.refunds.values().filter(|made| made.reference == asked.reference);
-        let given_back: i64 = refunds.map(|made| made.amount.stored()).sum();
-        if !(1..=captured.stored() - given_back).contains(&asked.amount.stored()) {
+        }
+        if self.is_disputed(asked.reference) && !planted!(disputed_refund_does_not_wait) {
+            return refused("the payment is disputed");
+        }
+        // Money of the merchant's own pays what a dispute has taken already.
+        let left = self.left_of(asked.reference);
+        if !planted!(disputed_refund_does_not_wait) && !(1..=left).contains(&asked.amount.stored())
+        {
             return refused("a refund beyond what is left of the payment");
         }
         if !planted!(gateway_loses_a_refund) {

@@ -2,7 +2,7 @@
 
 use super::{Rows, refused};
 use airline_booking::domain::{
-    Booking, BookingStatus, Flight, FlightId, Payment, PaymentNotes, SeatCount,
+    Booking, BookingStatus, Flight, FlightId, Payment, PaymentNotes, Refund, SeatCount,
 };
 use airline_booking::rules::{
     Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Seen, Stale,
@@ -198,7 +198,7 @@ impl Rows {
                 self.earlier.insert(row.id, row.clone());
                 (row.status, row.failure_reason) = (after.status, after.failure_reason);
                 (row.updated_at, row.version) = (after.updated_at, after.version);
-                if after.is_rewritten() && !planted!(cancelled_part_is_not_written) {
+                if after.is_rewritten && !planted!(cancelled_part_is_not_written) {
                     let passengers = row.passengers.take();
                     *row = Booking { passengers, ..after };
                 }
@@ -213,7 +213,7 @@ impl Rows {
             }
             let after = change.after;
             if let Some(row) = self.refunds.get_mut(&after.id) {
-                (row.status, row.updated_at) = (after.status, after.updated_at);
+                *row = Refund { attempts: row.attempts, ..after };
             } else {
                 self.refunds.insert(after.id, after);
             }

@@ -88,7 +88,10 @@ impl Rows {
         for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());
         }
-        let refunds = wanted.refunds.iter().filter_map(|id| self.refunds.get(id));
+        let is_wanted = |refund: &&Refund| {
+            wanted.refunds.contains(&refund.id) || wanted.refunds_of.contains(&refund.payment)
+        };
+        let refunds = self.refunds.values().filter(is_wanted);
         state.refunds.extend(refunds.map(|refund| (refund.id, refund.clone())));
         for first in &orders {
             self.attempts(first).into_iter().for_each(|payment| state.add_payment(payment));

@@ -3,7 +3,8 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, OrderRecord, PaymentReference, RefundId, UserId,
+    Booking, BookingId, BookingStatus, DisputeStatus, OrderRecord, PaymentReference, RefundId,
+    UserId,
 };
 use airline_booking::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
@@ -74,12 +75,14 @@ impl Bookings for SimStore {
         let asked = |rows: &Rows| {
             let asked = |id: &RefundId| {
                 let refund = rows.refunds.get(id)?;
+                let payment = rows.payments.get(&refund.payment)?;
                 let asked = RefundAsked {
                     payment: refund.payment,
                     booking_id: refund.booking_id,
                     amount: refund.amount,
-                    currency: rows.payments.get(&refund.payment)?.currency,
+                    currency: payment.currency,
                     status: refund.status,
+                    is_disputed: payment.dispute == Some(DisputeStatus::Open),
                 };
                 Some((*id, asked))
             };

@@ -127,6 +127,7 @@ impl Maintenance for SimStore {
                 .count() as i64,
             unanswered_payments: rows.unanswered(asked).len() as i64,
             unanswered_refunds: unanswered_refunds(rows, asked).count() as i64,
+            failed_refunds: 0,
             unanswered_refunds_since: unanswered_refunds(rows, asked).min(),
         };
         self.read(count).await

@@ -1,0 +1,91 @@
+//! News of the gateway about refunds and disputes: it is asked at once, and its answer goes to the engine.
+//!
+//! News is not kept: whoever told it tells it again if this fails. A gateway repeats its webhooks for days.
+
+use super::worker::GatewayCircuits;
+use crate::breaker::NoAnswer;
+use crate::domain::{DisputeStatus, PaymentOutcome, RefundId, RefundStatus};
+use crate::engine::{Engine, Error};
+use crate::gateway::{Disputed, Gateway, GatewayError, Repaid};
+use crate::rules::{Command, Dispute, Settle, Wanted};
+use crate::store::{Store, StoreError};
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asks the gateway about refunds and disputes.
+#[derive(Clone)]
+pub struct GatewayNews {
+    /// The payment gateway.
+    pub gateway: Arc<dyn Gateway>,
+    /// Knows the refunds.
+    pub store: Arc<dyn Store>,
+    /// Applies the answers.
+    pub engine: Engine,
+    /// The circuits around the gateway.
+    pub circuits: Arc<GatewayCircuits>,
+    /// Time limit of one call (`GATEWAY_TIMEOUT`).
+    pub timeout: Duration,
+}
+
+impl GatewayNews {
+    /// Asks what became of a refund. One that is unknown is none of ours.
+    pub async fn about_refund(&self, id: RefundId) -> Result<(), Error> {
+        let asked = self.store.refunds_asked(&[id]).await?;
+        let Some(refund) = asked.get(&id) else { return Ok(()) };
+        let (gateway, payment) = (self.gateway.clone(), refund.payment);
+        let asking = Box::pin(async move { gateway.repaid(id, payment).await });
+        let outcome = match self.ask(asking).await? {
+            Repaid::Done => PaymentOutcome::Refunded,
+            Repaid::Failed(_) => PaymentOutcome::RefundFailed,
+            Repaid::Processing => return Ok(()),
+        };
+        let settle = Settle {
+            reference: refund.payment,
+            booking_id: refund.booking_id,
+            amount: refund.amount,
+            outcome,
+            refund_id: Some(id),
+        };
+        self.engine.submit(Command::Settle(settle)).await.map(drop)
+    }
+
+    /// Asks what became of the dispute of a payment, given by the gateway's own id.
+    pub async fn about_dispute(&self, id: &str) -> Result<(), Error> {
+        let (gateway, id) = (self.gateway.clone(), id.to_owned());
+        let asking = Box::pin(async move { gateway.dispute(&id).await });
+        let Some(Disputed { payment, status, amount }) = self.ask(asking).await? else {
+            return Ok(());
+        };
+        if status == DisputeStatus::Lost {
+            // A refund that was made before the dispute, and is not settled yet, is not covered by it.
+            let wanted = Wanted { refunds_of: [payment].into(), ..Wanted::default() };
+            for refund in self.store.load(&wanted).await?.refunds.into_values() {
+                if refund.status == RefundStatus::Requested {
+                    self.about_refund(refund.id).await?;
+                }
+            }
+        }
+        let dispute = Dispute { reference: payment, status, amount };
+        self.engine.submit(Command::Dispute(dispute)).await.map(drop)
+    }
+
+    /// Makes one call within the circuit of refunds.
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: BoxFuture<'static, Result<T, GatewayError>>,
+    ) -> Result<T, Error> {
+        let time = self.timeout;
+        let timed = Box::pin(async move {
+            let answer = tokio::time::timeout(time, call).await;
+            answer.unwrap_or_else(|_| Err(GatewayError::late()))
+        });
+        self.circuits.refunds.call(timed).await.map_err(|no_answer| {
+            let cause = match no_answer {
+                NoAnswer::Open(_) => anyhow::anyhow!("the gateway's circuit is open"),
+                NoAnswer::Failed(error) => error.into(),
+            };
+            Error::Store(StoreError::Unavailable(cause))
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! Banks: payers dispute captured payments, and their banks decide. The provider tells a replica until it is taken.
+
+use super::world::World;
+use airline_booking::domain::{DisputeStatus, PaymentReference};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often a payer may dispute a payment.
+const DISPUTES: Duration = Duration::from_secs(2);
+
+/// How long a bank takes to decide, at most.
+const DECISION: Duration = Duration::from_secs(8);
+
+/// Disputes and decisions, until dropped.
+pub async fn disputes(world: World) {
+    loop {
+        sleep(world.chance.pause(DISPUTES)).await;
+        let captured = world.provider.captured();
+        if captured.is_empty() || world.chance.below(3) > 0 {
+            continue;
+        }
+        let payment = captured[world.chance.below(captured.len() as u64) as usize];
+        if world.provider.begin_dispute(payment) {
+            world.chance.step(|| format!("the payer disputes {payment}"));
+            tell(&world, payment).await;
+            sleep(world.chance.pause(DECISION)).await;
+            decide(&world, payment).await;
+        }
+    }
+}
+
+/// Decides every open dispute.
+pub async fn decide_all(world: &World) {
+    for payment in world.provider.disputed() {
+        decide(world, payment).await;
+    }
+}
+
+async fn decide(world: &World, payment: PaymentReference) {
+    let is_lost = world.chance.below(2) == 0;
+    let verdict = if is_lost { DisputeStatus::Lost } else { DisputeStatus::Won };
+    world.provider.decide_dispute(payment, verdict);
+    world.chance.step(|| format!("the bank decides on {payment}: {verdict:?}"));
+    tell(world, payment).await;
+}
+
+/// Tells any replica, again and again until one has taken it.
+async fn tell(world: &World, payment: PaymentReference) {
+    loop {
+        if let Some(service) = world.any_service() {
+            let news = service.news.clone();
+            let id = payment.to_string();
+            let told = service.tasks.spawn(async move { news.about_dispute(&id).await }).await;
+            if told.is_ok_and(|told| told.is_ok()) {
+                return;
+            }
+        }
+        sleep(Duration::from_millis(300)).await;
+    }
+}
