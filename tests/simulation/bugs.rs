@@ -103,6 +103,12 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[GatewayLostAfter],
     ),
     bug(
+        "disputed_refund_does_not_wait",
+        "refunds go on while the payer disputes the payment",
+        60,
+        &[],
+    ),
+    bug(
         "lost_dispute_is_refunded_as_well",
         "refunds that a lost dispute covers stay as they were",
         60,

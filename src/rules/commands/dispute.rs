@@ -28,6 +28,10 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let end = Ending::of_payment(state, dispute.reference, now)?;
+    // Its capture is not settled yet: the news must come again.
+    if end.payment.is_open() {
+        return Err(Refusal::PaymentInProgress(end.first().id));
+    }
     let known = end.payment.dispute;
     let is_over = known == Some(DisputeStatus::Lost) || known == Some(dispute.status);
     if end.payment.status != PaymentStatus::Captured || is_over {

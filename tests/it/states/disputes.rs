@@ -2,7 +2,7 @@
 
 use super::{decided, reference, state, table};
 use airline_booking::domain::{BookingStatus, DisputeStatus, Money, PaymentStatus};
-use airline_booking::rules::{Command, Dispute};
+use airline_booking::rules::{Command, Dispute, Refusal};
 use strum::VariantArray as _;
 
 fn dispute(status: DisputeStatus) -> Command {
@@ -35,7 +35,6 @@ fn every_cell_of_the_dispute_table_matches_decide() {
 #[test]
 fn a_payment_that_is_not_captured_is_not_disputed() {
     for (booking, payment) in [
-        (BookingStatus::Pending, PaymentStatus::Requested),
         (BookingStatus::Failed, PaymentStatus::Declined),
         (BookingStatus::Cancelled, PaymentStatus::ReversalRequested),
         (BookingStatus::Cancelled, PaymentStatus::Reversed),
@@ -45,4 +44,12 @@ fn a_payment_that_is_not_captured_is_not_disputed() {
             assert!(decision.outcome.is_ok() && decision.changes.is_empty(), "{payment:?}");
         }
     }
+}
+
+/// Else the dispute would be forgotten once the capture is settled.
+#[test]
+fn news_of_a_dispute_comes_again_while_the_capture_is_not_settled() {
+    let state = state(&[BookingStatus::Pending], PaymentStatus::Requested);
+    let decision = decided(&state, &dispute(DisputeStatus::Lost));
+    assert!(matches!(decision.outcome, Err(Refusal::PaymentInProgress(_))), "{decision:?}");
 }
