@@ -13,6 +13,7 @@ mod net_changes;
 mod pending;
 mod refusal;
 mod state;
+pub mod waiting;
 
 use crate::domain::{Flight, Timestamp};
 use chrono::Duration;
