@@ -1,6 +1,6 @@
 //! Parsers of values. Each error is the rule that the text breaks: "must be …".
 
-use crate::domain::{Currency, ScheduleZone};
+use crate::domain::{Currency, ScheduleZone, parse_duration};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -74,39 +74,6 @@ pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
     }
     let kept_for = parse_duration(text).filter(|duration| *duration <= RETENTION_MAX);
     kept_for.map(Some).ok_or_else(|| "must be a duration such as 90d or 36h, up to 3650d".into())
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    loop {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(number_end);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let part = number.parse::<f64>().ok()? * seconds_of(unit)?;
-        total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;
-        if tail.is_empty() {
-            return Some(total);
-        }
-        rest = tail;
-    }
-}
-
-fn seconds_of(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    })
 }
 
 /// An IP address, or `localhost`.

@@ -1,11 +1,13 @@
-//! Flights, bookings, payments, refunds, money, routes and events.
+//! Flights, fares, bookings, payments, refunds, money, routes and events.
 //!
 //! Values and the rules that a value keeps by itself, without I/O, clock or randomness. Rules over
 //! several values are decided in the rules room.
 
 mod booking;
 mod city;
+mod duration;
 mod event;
+mod fares;
 mod flight;
 mod ids;
 mod invalid;
@@ -17,9 +19,11 @@ mod route;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
+pub use duration::{duration_text, parse_duration};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };
+pub use fares::{FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
 pub use flight::{
     FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
 };

@@ -53,6 +53,11 @@ impl Currency {
         self.amount(invalid, "/taxes", taxes, Money::whole(0, self)..=most)
     }
 
+    /// A fixed fee, which may be 0; broken rules are added at `pointer`.
+    pub fn fee(self, invalid: &mut Invalid, pointer: &str, fee: Money) -> Money {
+        self.amount(invalid, pointer, fee, Money::whole(0, self)..=Money::most_of(self))
+    }
+
     fn amount(
         self,
         invalid: &mut Invalid,

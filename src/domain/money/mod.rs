@@ -111,6 +111,15 @@ impl Money {
         Self { thousandths, ..self }
     }
 
+    /// A percentage of this amount, rounded half up to a whole minor unit.
+    #[must_use]
+    pub fn percent(self, percent: i32) -> Self {
+        let minor = i128::from(thousandths_in_minor(self.decimals));
+        let hundredfold = i128::from(self.thousandths) * i128::from(percent);
+        let count = (hundredfold + 50 * minor).div_euclid(100 * minor);
+        Self { thousandths: (count * minor) as i64, ..self }
+    }
+
     /// This amount without a part of it.
     #[must_use]
     pub fn less(self, part: Self) -> Self {
@@ -298,6 +307,23 @@ mod tests {
         }
         assert_eq!(Money::most_of(currency("JPY")).to_string(), "9999999999");
         assert_eq!(Money::most_of(currency("KWD")).times(2), None);
+    }
+
+    #[test]
+    fn a_percentage_is_rounded_half_up_to_the_minor_unit() {
+        for (code, text, percent, share) in [
+            ("INR", "0.05", 10, "0.01"),
+            ("INR", "0.04", 10, "0.00"),
+            ("INR", "99999999.99", 100, "99999999.99"),
+            ("JPY", "25", 50, "13"),
+            ("JPY", "25", 49, "12"),
+            ("KWD", "0.025", 50, "0.013"),
+            ("KWD", "1.000", 0, "0.000"),
+        ] {
+            let amount = text.parse::<Money>().expect(text).in_currency(currency(code));
+            let part = amount.expect(text).percent(percent);
+            assert_eq!(part.to_string(), share, "{percent} % of {text} {code}");
+        }
     }
 
     #[test]
