@@ -226,8 +226,11 @@ impl Books {
     /// What is left of a captured payment, after its refunds and a lost dispute.
     fn left_of(&self, payment: PaymentReference) -> i64 {
         let entry = self.ledger.get(&payment);
-        let captured = entry.filter(|entry| entry.standing == Standing::Captured);
-        let captured = captured.and_then(|entry| entry.amount).map_or(0, Money::stored);
+        // A reversal gives back what was left by then, and no more.
+        let Some(captured) = entry.filter(|entry| entry.standing == Standing::Captured) else {
+            return 0;
+        };
+        let captured = captured.amount.map_or(0, Money::stored);
         let refunds = self.refunds.values().filter(|made| made.reference == payment);
         let refunded: i64 = refunds.map(|made| made.amount.stored()).sum();
         let lost = match self.disputes.get(&payment) {
