@@ -100,7 +100,7 @@ impl App {
         shared.watch(&config);
         let engine = shared.engine(&config);
         Self {
-            bookings: shared.bookings(&engine),
+            bookings: shared.bookings(&config, &engine),
             flights: shared.flights(&config, &engine),
             search: shared.search(&config),
             itineraries: shared.itineraries(&config),
@@ -155,6 +155,7 @@ fn policy(config: &Config) -> Policy {
         payment_window: delta(config.payment_window),
         closes_before: config.booking_closes_before.map(delta),
         min_connection: delta(config.min_connection),
+        free_refusal_after: delta(config.free_refusal_after),
     }
 }
 

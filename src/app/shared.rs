@@ -89,9 +89,9 @@ impl Shared {
         AfterCommit { cache: self.ports.cache.clone(), relay: self.committed.clone() }
     }
 
-    pub(super) fn bookings(&self, engine: &Engine) -> Bookings {
+    pub(super) fn bookings(&self, config: &Config, engine: &Engine) -> Bookings {
         let Self { ports: Ports { store, clock, ids, .. }, waiting, .. } = self.clone();
-        Bookings::new(engine.clone(), store, waiting, clock, ids)
+        Bookings::new(engine.clone(), store, waiting, clock, ids, policy(config))
     }
 
     pub(super) fn flights(&self, config: &Config, engine: &Engine) -> Flights {

@@ -1,7 +1,10 @@
 //! Flight use cases: create, change, look up.
 
 use crate::clock::Clock;
-use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, ScheduleZone, route_key};
+use crate::domain::{
+    Currency, DayKey, FareName, FareRules, Flight, FlightId, Invalid, NewFlight, ScheduleZone,
+    route_key,
+};
 use crate::engine::{AfterCommit, Engine, Error};
 use crate::rules::{Claim, PutFlight, Refusal, RequestKey};
 use crate::store::Catalogue;
@@ -80,6 +83,44 @@ impl Flights {
             }
             Claim::Reused => Err(Refusal::IdempotencyKeyReused.into()),
         }
+    }
+
+    /// The last version of fare rules; `None`: there are none of this name.
+    pub async fn fare_rules(&self, name: &str) -> Result<Option<FareRules>, Error> {
+        let stored = self.store.fare_rules(name, self.currency).await?;
+        Ok(stored.or_else(|| FareRules::shipped_as(name, self.currency)))
+    }
+
+    /// Makes a further version of fare rules, unless the last one has the same rows. What was sold keeps its version.
+    /// Returns the rules, and whether the name is new.
+    pub async fn put_fare_rules(&self, rules: FareRules) -> Result<(FareRules, bool), Error> {
+        loop {
+            let last = self.fare_rules(&rules.name).await?;
+            if let Some(last) = last.as_ref().filter(|last| last.rows == rules.rows) {
+                return Ok((last.clone(), false));
+            }
+            let version = last.as_ref().map_or(0, |last| last.version) + 1;
+            let next = FareRules { version, ..rules.clone() };
+            if self.store.put_fare_rules(&next, self.clock.now()).await? {
+                return Ok((next, last.is_none()));
+            }
+        }
+    }
+
+    /// Notes it if a flight would have fare rules that there are not.
+    pub async fn check_fare_rules(
+        &self,
+        name: Option<&FareName>,
+        invalid: &mut Invalid,
+    ) -> Result<(), Error> {
+        let Some(name) = name.filter(|name| name.stored().is_some()) else { return Ok(()) };
+        if self.fare_rules(name.as_str()).await?.is_none() {
+            invalid.add(
+                "/fare_rules",
+                "must be the name of fare rules: PUT /fare-rules/{name} makes them",
+            );
+        }
+        Ok(())
     }
 
     /// Changes the fields that the command names.

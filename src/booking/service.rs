@@ -2,17 +2,19 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightIds, Order, OrderRecord, Passenger,
-    PaymentMethod, PaymentReference, PaymentStatus, RefundId, SeatCount, UserId,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, FlightIds, Money, Order,
+    OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus, RefundId, SeatCount,
+    UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
 use crate::rules::{
-    Cancel, CancelledBy, Extend, HeldSegment, Hold, IdempotencyKey, OrderPart, Pay, Refusal,
-    RequestKey, RetryRefund,
+    Cancel, CancellationQuote, Extend, HeldSegment, Hold, IdempotencyKey, Pay, Policy, Refusal,
+    RequestKey, RetryRefund, State, Wanted, quote,
 };
 use crate::store::Store;
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -41,6 +43,8 @@ pub struct PlaceOrder {
     /// Maximum number of seats that the user may hold unpaid on a flight, these included; `None`: no
     /// limit.
     pub pending_max: Option<SeatCount>,
+    /// The price of all seats that the caller has seen; refused if it is another now.
+    pub expected_price: Option<Money>,
 }
 
 /// An order that this request, or an earlier one with the same key, placed.
@@ -82,6 +86,7 @@ pub struct Bookings {
     waiters: CompletionWaiters,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    policy: Policy,
 }
 
 impl Bookings {
@@ -92,8 +97,9 @@ impl Bookings {
         waiters: CompletionWaiters,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
+        policy: Policy,
     ) -> Self {
-        Self { engine, store, waiters, clock, ids }
+        Self { engine, store, waiters, clock, ids, policy }
     }
 
     /// Holds seats. `will_wait` registers the caller for [`Self::until_ended`].
@@ -113,6 +119,7 @@ impl Bookings {
             idempotency: request.idempotency,
             request: request.request,
             pending_max: request.pending_max,
+            expected_price: request.expected_price,
         };
         let wait = will_wait.then(|| self.waiters.register(hold.order_id())).flatten();
         let (order, replayed) = self.engine.hold(hold).await?;
@@ -156,20 +163,23 @@ impl Bookings {
         Ok(Placed { waited: true, ..placed })
     }
 
-    /// Cancels an order, or a part of it. `booking`: one of its bookings. The commit that cancels it also
+    /// Cancels an order, or a part of it. `booking`: that which the command names. The commit that cancels it also
     /// records the key; a refusal leaves the key unused.
-    pub async fn cancel(
-        &self,
-        booking: &Booking,
-        part: OrderPart,
-        by: CancelledBy,
-        request: Option<RequestKey>,
-    ) -> Result<CancelledOrder, Error> {
-        let has_key = request.is_some();
-        let cancel = Cancel { booking_id: booking.id, part, by, request };
+    pub async fn cancel(&self, booking: &Booking, cancel: Cancel) -> Result<CancelledOrder, Error> {
+        let has_key = cancel.request.is_some();
         let flight = (booking.segments == 1).then_some(booking.flight_id);
         let (order, replayed) = self.engine.cancel(cancel, flight).await?;
         Ok(CancelledOrder { order, replayed: has_key && replayed })
+    }
+
+    /// What a cancellation of now would give back.
+    pub async fn quote(&self, cancel: &Cancel) -> Result<CancellationQuote, Error> {
+        let bookings = [cancel.booking_id].into();
+        let mut wanted = Wanted { bookings, fares: true, ..Wanted::default() };
+        let mut state = self.store.load(&wanted).await?;
+        wanted = Wanted { flights: flights_of(&state), ..Wanted::default() };
+        state.extend(self.store.load(&wanted).await?);
+        Ok(quote(&state, cancel, self.clock.now(), &self.policy)?)
     }
 
     /// Begins an attempt to pay an order that was held to be paid later. Its outcome follows.
@@ -245,6 +255,11 @@ impl Bookings {
     ) -> Result<Vec<Booking>, Error> {
         Ok(self.store.bookings_of_user(user, status, before, limit).await?)
     }
+}
+
+/// The flights of loaded bookings.
+fn flights_of(state: &State) -> BTreeSet<FlightId> {
+    state.bookings.values().map(|booking| booking.flight_id).collect()
 }
 
 /// The status of the payment of a booking that has just ended; `None` if it does not follow from the booking.

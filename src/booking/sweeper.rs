@@ -203,7 +203,7 @@ impl Sweeper {
             self.cursors.0.lock().stranded = next;
             let cancellation = |(_, booking_id)| {
                 let (by, part) = (CancelledBy::Airline, OrderPart::default());
-                let cancel = Cancel { booking_id, part, by, request: None };
+                let cancel = Cancel { booking_id, part, by, expected_refund: None, request: None };
                 (Work::Cancellation(booking_id), Command::Cancel(cancel))
             };
             done += self.run_due(page.into_iter().map(cancellation)).await?;

@@ -101,6 +101,8 @@ pub struct Config {
     pub min_connection: Duration,
     /// `MAX_CONNECTION`: maximum time between an arrival and the next departure of an itinerary.
     pub max_connection: Duration,
+    /// `FREE_REFUSAL_AFTER`: how far a departure must have moved for its traveller to cancel free of charge.
+    pub free_refusal_after: Duration,
     /// `PAYMENT_GATEWAY`: `None`: the simulated gateway takes the money.
     pub stripe: Option<StripeSettings>,
     /// `PAYMENT_LATENCY` of the simulated gateway.
@@ -202,6 +204,7 @@ impl Config {
             schedule_timezone: env.read("SCHEDULE_TIMEZONE", values::zone),
             min_connection: env.read("MIN_CONNECTION", values::connection),
             max_connection: env.read("MAX_CONNECTION", values::connection),
+            free_refusal_after: env.read("FREE_REFUSAL_AFTER", values::duration),
             stripe: env.stripe(),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
             gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),

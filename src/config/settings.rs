@@ -176,6 +176,11 @@ pub const SETTINGS: &[Setting] = &[
         "6h",
         "Maximum time between an arrival and the next departure of an itinerary; at most 24h",
     ),
+    setting(
+        "FREE_REFUSAL_AFTER",
+        "2h",
+        "How far a departure must have moved since the sale for its traveller to cancel free of charge",
+    ),
     setting("PAYMENT_GATEWAY", "simulated", "simulated or stripe: who takes the money"),
     setting(
         "STRIPE_SECRET_KEY",

@@ -1,7 +1,7 @@
 //! A booking: seats on one flight, for the passengers of one user's party. One or more bookings, each a
 //! segment, are an [`Order`](super::Order).
 
-use super::{BookingId, FlightId, Money, PaymentReference, SeatCount, Timestamp, UserId};
+use super::{BookingId, FareName, FlightId, Money, PaymentReference, SeatCount, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -138,6 +138,14 @@ pub struct Booking {
     pub booking_price: Money,
     /// The part of the price that every refund returns.
     pub booking_taxes: Money,
+    /// The part of what was paid that stays with the airline, for cancelled seats.
+    pub fee: Money,
+    /// The fare rules that it was sold with. Their version is that of `created_at`.
+    #[schema(value_type = String, example = "free")]
+    pub fare_rules: FareName,
+    /// The departure that it was sold with; `None` for bookings of earlier releases.
+    #[serde(skip)]
+    pub sold_departure: Option<Timestamp>,
     /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,

@@ -36,6 +36,8 @@ pub enum RefundReason {
     Traveller,
     /// The airline cancelled the flight.
     Airline,
+    /// The airline moved the flight.
+    Moved,
     /// The payment was captured after its booking had ended.
     LateCapture,
     /// The payer's bank took it back: a dispute was lost.

@@ -290,6 +290,7 @@ mod tests {
                 payment_window: chrono::TimeDelta::minutes(15),
                 closes_before: None,
                 min_connection: chrono::TimeDelta::zero(),
+                free_refusal_after: chrono::Duration::hours(2),
             },
             zone: ScheduleZone(chrono_tz::UTC),
             metrics: Metrics::new(),

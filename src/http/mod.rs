@@ -11,8 +11,8 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, flights, health, home, itineraries, paying, problems, refunds, sandbox,
-    search, webhooks,
+    bookings, calendar, fare_rules, flights, health, home, itineraries, paying, problems, refunds,
+    sandbox, search, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -100,7 +100,10 @@ fn groups(shown: Shown) -> [Group; 7] {
         ),
         (
             RouteTraits::AUDITED,
-            group().routes(routes!(flights::create)).routes(routes!(flights::get, flights::put)),
+            group()
+                .routes(routes!(flights::create))
+                .routes(routes!(flights::get, flights::put))
+                .routes(routes!(fare_rules::get, fare_rules::put)),
         ),
         (
             RouteTraits::PERSONAL_AND_WAITING,
@@ -115,11 +118,13 @@ fn groups(shown: Shown) -> [Group; 7] {
             group()
                 .routes(routes!(bookings::get))
                 .routes(routes!(bookings::cancel))
+                .routes(routes!(bookings::quote))
                 .routes(routes!(paying::extend))
                 .routes(routes!(refunds::retry))
                 .routes(routes!(bookings::of_user))
                 .routes(routes!(itineraries::get))
-                .routes(routes!(itineraries::cancel)),
+                .routes(routes!(itineraries::cancel))
+                .routes(routes!(itineraries::quote)),
         ),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
         (

@@ -23,9 +23,9 @@ pub use changes::{
     Seen, Stale,
 };
 pub use commands::{
-    Cancel, CancelledBy, Command, Decision, Dispute, ExpectedVersion, Extend, HeldSegment, Hold,
-    OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle, decide, refund_request,
-    request,
+    Cancel, CancellationQuote, CancelledBy, Command, Decision, Dispute, ExpectedVersion, Extend,
+    HeldSegment, Hold, OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle, decide,
+    quote, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,
@@ -46,6 +46,9 @@ pub struct Policy {
     /// How long before departure bookings close (`BOOKING_CLOSES_BEFORE`); `None`: departure ends
     /// neither sale nor refunds.
     pub closes_before: Option<Duration>,
+    /// How far a departure must have moved since the sale for its traveller to cancel free of charge
+    /// (`FREE_REFUSAL_AFTER`).
+    pub free_refusal_after: Duration,
     /// Minimum time between an arrival and the next departure of an order (`MIN_CONNECTION`).
     pub min_connection: Duration,
 }

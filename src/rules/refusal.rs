@@ -39,8 +39,26 @@ pub enum Refusal {
         /// The limit.
         most: SeatCount,
     },
-    /// The booking has failed, or its flight has departed.
-    #[error("booking {0} can't be cancelled: it failed, or its flight has departed")]
+    /// The price has changed since the caller saw it.
+    #[error("the price is {now} now, not {expected}")]
+    PriceChanged {
+        /// The price that the caller expects.
+        expected: Money,
+        /// The price of now.
+        now: Money,
+    },
+    /// A cancellation gives back another amount than the caller expects.
+    #[error("the refund is {now} now, not {expected}")]
+    RefundChanged {
+        /// The refund that the caller expects.
+        expected: Money,
+        /// The refund of now.
+        now: Money,
+        /// The fee of now.
+        fee: Money,
+    },
+    /// The booking has failed.
+    #[error("booking {0} can't be cancelled: it failed")]
     BookingNotCancellable(BookingId),
     /// An order that is not paid yet ends as a whole.
     #[error(

@@ -4,8 +4,8 @@ use super::changes::Changes;
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::{Holder, moved_by};
 use crate::domain::{
-    Booking, BookingId, BookingIds, Flight, FlightId, Order, Payment, PaymentReference, Refund,
-    RefundId, SeatCount, Timestamp, UserId,
+    Booking, BookingId, BookingIds, FareBook, Flight, FlightId, Order, Payment, PaymentReference,
+    Refund, RefundId, SeatCount, Timestamp, UserId,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct State {
     pub paid_by: HashMap<PaymentReference, BookingIds>,
     /// The last attempt to pay each order, by its first payment.
     pub last_attempts: HashMap<PaymentReference, PaymentReference>,
+    /// The fare rules of bookings, if they are wanted.
+    pub fares: FareBook,
     /// Refunds by id.
     pub refunds: HashMap<RefundId, Refund>,
     /// Records of callers' idempotency keys.
@@ -75,6 +77,8 @@ pub struct Wanted {
     pub bookings: BTreeSet<BookingId>,
     /// Refunds by id.
     pub refunds: BTreeSet<RefundId>,
+    /// Whether the fare rules of the bookings are loaded.
+    pub fares: bool,
     /// Payments whose refunds are all loaded.
     pub refunds_of: BTreeSet<PaymentReference>,
     /// Idempotency records by user and key, each with its booking.
@@ -107,6 +111,7 @@ impl State {
         self.payments.extend(other.payments);
         self.paid_by.extend(other.paid_by);
         self.last_attempts.extend(other.last_attempts);
+        self.fares.extend(other.fares);
         self.refunds.extend(other.refunds);
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);

@@ -69,6 +69,7 @@ impl Watched {
             idempotency: None,
             request: None,
             pending_max: None,
+            expected_price: None,
         };
         let wanted = Wanted { flights: [flight].into(), ..Wanted::default() };
         let state = self.store.load(&wanted).await.expect("a state");
@@ -107,6 +108,7 @@ fn policy() -> Policy {
         payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
+        free_refusal_after: chrono::TimeDelta::hours(2),
     }
 }
 
@@ -122,6 +124,7 @@ fn new_flight(now: Timestamp) -> (NewFlight, DayKey) {
         flight_status: airline_booking::domain::FlightStatus::Scheduled,
         price: airline_booking::domain::Money::from_minor(250_000),
         taxes: airline_booking::domain::Money::default(),
+        fare_rules: airline_booking::domain::FareName::default(),
     };
     let day = DayKey { route: route_key("Delhi", "Mumbai"), date: flight.departs_at.date_naive() };
     (flight, day)

@@ -361,5 +361,6 @@ fn hold(flight_id: FlightId, number: i64) -> Command {
         idempotency: None,
         request: None,
         pending_max: None,
+        expected_price: None,
     })
 }

@@ -87,6 +87,7 @@ async fn prices_of_another_currency_are_not_compared() {
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(minor),
             taxes: Money::default(),
+            fare_rules: airline_booking::domain::FareName::default(),
         };
         let day = DayKey { route: route_key("Delhi", "Mumbai"), date: at.date_naive() };
         let currency = currency.parse().expect("a currency");

@@ -322,7 +322,7 @@ async fn a_user_sees_and_books_as_themselves_and_staff_as_its_scopes_allow() {
 }
 
 #[tokio::test]
-async fn after_the_departure_staff_alone_cancels_a_completed_booking() {
+async fn after_the_departure_staff_alone_gives_back_more_than_the_taxes() {
     let app = TestApp::with(by_secret).await;
     let (_, booked) = prepare(&app).await;
     app.run_until_idle().await;
@@ -334,12 +334,19 @@ async fn after_the_departure_staff_alone_cancels_a_completed_booking() {
     };
     let path = format!("/api/v1/bookings/{booked}/cancel");
     let owner = token(OWNER, "flights:write");
-    let refused = ask(&app, Method::POST, &path, Some(&owner), None).await;
-    refused.assert_problem(409, "booking_not_cancellable");
+    let quote = format!("/api/v1/bookings/{booked}/cancellation");
+    let rule = async |token: &str| {
+        ask(&app, Method::GET, &quote, Some(token), None).await.json["rule"].clone()
+    };
+    assert_eq!(rule(&owner).await, "no-show");
     let staff = token(7, "bookings:admin");
+    assert_eq!(rule(&staff).await, "free/1");
     let cancelled = ask(&app, Method::POST, &path, Some(&staff), None).await;
     assert_eq!(cancelled.status, 200, "{cancelled:?}");
-    assert_eq!(cancelled.json["status"], "cancelled");
+    assert_eq!(
+        (&cancelled.json["status"], &cancelled.json["fee"]),
+        (&json!("cancelled"), &json!(0.0))
+    );
     app.finish().await;
 }
 

@@ -26,6 +26,7 @@ fn flight(route: (&str, &str), departs: i64, arrives: i64, price: i64) -> NewFli
         flight_status: FlightStatus::Scheduled,
         price: Money::from_minor(price * 100),
         taxes: Money::from_minor(0),
+        fare_rules: airline_booking::domain::FareName::default(),
     }
 }
 

@@ -77,6 +77,7 @@ impl Fixture {
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(250_000),
             taxes: Money::default(),
+            fare_rules: airline_booking::domain::FareName::default(),
         };
         let day =
             DayKey { route: route_key("Delhi", "Mumbai"), date: flight.departs_at.date_naive() };
@@ -95,6 +96,7 @@ impl Fixture {
             idempotency: None,
             request: None,
             pending_max: None,
+            expected_price: None,
         })
     }
 
@@ -231,6 +233,7 @@ async fn a_locked_payment_row_refuses_only_its_own_cancellation() {
             booking_id,
             by: CancelledBy::Airline,
             request: None,
+            expected_refund: None,
         }));
     }
     let keep = format!(

@@ -32,6 +32,7 @@ mod deleted_topics;
 mod drift;
 mod earlier_release;
 mod everything_goes_wrong;
+mod fares;
 mod faults;
 mod flight_numbers;
 mod flight_versions;

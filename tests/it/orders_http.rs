@@ -36,6 +36,7 @@ fn leg(at: usize, seats: i32) -> NewFlight {
         flight_status: FlightStatus::Scheduled,
         price: price(at),
         taxes: Money::from_minor(0),
+        fare_rules: airline_booking::domain::FareName::default(),
     }
 }
 

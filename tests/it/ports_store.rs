@@ -83,6 +83,7 @@ impl Fixture {
             idempotency: None,
             request: None,
             pending_max: None,
+            expected_price: None,
         }
     }
 
@@ -193,6 +194,7 @@ fn policy() -> Policy {
         payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
+        free_refusal_after: chrono::TimeDelta::hours(2),
     }
 }
 
@@ -208,6 +210,7 @@ fn new_flight(seats: i32, departs_at: Timestamp) -> NewFlight {
         flight_status: FlightStatus::Scheduled,
         price: "2500.00".parse().expect("a price"),
         taxes: airline_booking::domain::Money::default(),
+        fare_rules: airline_booking::domain::FareName::default(),
     }
 }
 

@@ -28,6 +28,7 @@ fn policy() -> Policy {
         payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: TimeDelta::minutes(45),
+        free_refusal_after: chrono::TimeDelta::hours(2),
     }
 }
 
@@ -49,6 +50,7 @@ fn new_flight(hours: i64) -> NewFlight {
         flight_status: FlightStatus::Scheduled,
         price: Money::from_minor(250_000),
         taxes: Money::from_minor(30_001),
+        fare_rules: airline_booking::domain::FareName::default(),
     }
 }
 
@@ -127,6 +129,7 @@ fn hold(number: i64, flights: &[FlightId], seats: i32) -> Command {
         idempotency: None,
         request: None,
         pending_max: None,
+        expected_price: None,
     })
 }
 
@@ -184,6 +187,7 @@ fn command(step: &Step, state: &State, drawn: &mut i64) -> Option<Command> {
             part: part.clone(),
             by: *by,
             request: None,
+            expected_refund: None,
         }),
         Step::Seats { flight, available, total } => Command::PutFlight(PutFlight {
             flight_id: FlightId(*flight),
@@ -233,10 +237,11 @@ fn assert_order(state: &State, reference: PaymentReference) {
     let refunds: i64 = refunds_of(state, reference).iter().map(|r| r.amount.stored()).sum();
     let prices = order.iter().filter(|b| b.status == BookingStatus::Completed);
     let prices: i64 = prices.map(|booking| booking.booking_price.stored()).sum();
+    let fees: i64 = order.iter().map(|booking| booking.fee.stored()).sum();
     let is_sound = match payment.status {
         PaymentStatus::Requested => pending == order.len() && refunds == 0,
         PaymentStatus::Captured => {
-            pending + failed == 0 && prices + refunds == payment.amount.stored()
+            pending + failed == 0 && prices + fees + refunds == payment.amount.stored()
         }
         PaymentStatus::Declined => failed == order.len() && refunds == 0,
         // The gateway may reverse unasked what is left of a payment.

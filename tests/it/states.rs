@@ -1,9 +1,9 @@
 //! Each cell of the tables in `docs/states.md` matches `decide`.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Event, FailureReason, Flight, FlightId, FlightStatus, Money,
-    NewFlight, Payment, PaymentKind, PaymentMethod, PaymentOutcome, PaymentReference,
-    PaymentStatus, Places, Timestamp, UserId, WaitsFor,
+    Booking, BookingId, BookingStatus, Event, FailureReason, FareName, Flight, FlightId,
+    FlightStatus, Money, NewFlight, Payment, PaymentKind, PaymentMethod, PaymentOutcome,
+    PaymentReference, PaymentStatus, Places, Timestamp, UserId, WaitsFor,
 };
 use airline_booking::rules::{
     Cancel, CancelledBy, Command, Decision, OrderPart, Outcome, Policy, Refusal, Segments, Settle,
@@ -82,6 +82,7 @@ fn new_flight() -> NewFlight {
         flight_status: FlightStatus::Scheduled,
         price: Money::from_minor(250_000),
         taxes: Money::default(),
+        fare_rules: airline_booking::domain::FareName::default(),
     }
 }
 
@@ -98,6 +99,9 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
         payment_reference: reference(),
         booking_price: price(),
         booking_taxes: Money::default(),
+        fee: Money::default(),
+        fare_rules: FareName::default(),
+        sold_departure: None,
         seats_booked: SEATS,
         extended: false,
         cancelled: Places::new(),
@@ -117,6 +121,7 @@ fn decided(state: &State, command: &Command) -> Decision {
         payment_window: chrono::TimeDelta::minutes(15),
         closes_before: None,
         min_connection: TimeDelta::zero(),
+        free_refusal_after: chrono::TimeDelta::hours(2),
     };
     decide(state, command, start() + TimeDelta::minutes(6), &policy)
 }
@@ -139,6 +144,7 @@ fn cancel(segments: Segments, passengers: &[u16]) -> Command {
         booking_id: BOOKING,
         by: CancelledBy::Traveller,
         request: None,
+        expected_refund: None,
     })
 }
 

@@ -18,6 +18,7 @@ fn hold(flight: i64, number: i64) -> Command {
         idempotency: None,
         request: None,
         pending_max: None,
+        expected_price: None,
     })
 }
 
@@ -28,6 +29,7 @@ fn cancel(booking: i64) -> Command {
         booking_id: BookingId(booking),
         by,
         request: None,
+        expected_refund: None,
     })
 }
 

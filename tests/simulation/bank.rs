@@ -2,6 +2,7 @@
 
 use super::world::World;
 use airline_booking::domain::{DisputeStatus, PaymentReference};
+use airline_booking::rules::{Cancel, CancelledBy, OrderPart, Segments};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -23,10 +24,30 @@ pub async fn disputes(world: World) {
         if world.provider.begin_dispute(payment) {
             world.chance.step(|| format!("the payer disputes {payment}"));
             tell(&world, payment).await;
+            if world.chance.below(2) == 0 {
+                cancel(&world, payment).await;
+            }
             sleep(world.chance.pause(DECISION)).await;
             decide(&world, payment).await;
         }
     }
+}
+
+/// The payer asks for the refund as well.
+async fn cancel(world: &World, payment: PaymentReference) {
+    let booking = world.database.rows().order(&payment).first().map(|booking| (*booking).clone());
+    let (Some(booking), Some(service)) = (booking, world.any_service()) else { return };
+    let cancel = Cancel {
+        booking_id: booking.id,
+        part: OrderPart { segments: Segments::All, passengers: Some([0].into_iter().collect()) },
+        by: CancelledBy::Traveller,
+        expected_refund: None,
+        request: None,
+    };
+    let bookings = service.bookings.clone();
+    let cancelling = service.tasks.spawn(async move { bookings.cancel(&booking, cancel).await });
+    // A dead replica answers nothing, and a refusal is no fault.
+    let _ = cancelling.await;
 }
 
 /// Decides every open dispute.

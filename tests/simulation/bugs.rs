@@ -114,6 +114,18 @@ const OF_THE_PRODUCT: &[Bug] = &[
         60,
         &[],
     ),
+    bug(
+        "fee_on_an_airlines_cancellation",
+        "a flight that its airline cancels costs its travellers the fee",
+        60,
+        &[],
+    ),
+    bug(
+        "sold_rules_are_not_kept",
+        "a cancellation costs what the first version of the fare rules says",
+        60,
+        &[],
+    ),
     bug("partial_hold", "an order holds seats on its first flight alone", 30, &[]),
     bug("order_settled_in_part", "a capture completes the first segment alone", 30, &[]),
     bug(

@@ -5,7 +5,7 @@ use super::client::{Client, Request, mark_of};
 use super::ports::gateway::Standing;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_refunds};
 use super::ports::rows::{Rows, waits_for_the_gateway};
-use super::world::World;
+use super::world::{CHANGING, World};
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DisputeStatus, Flight, FlightId, FlightIds, FlightStatus,
     PaymentReference, PaymentStatus, RefundReason, RefundStatus,
@@ -170,6 +170,7 @@ pub fn rows(world: &World, memory: &mut Memory) {
     }
     ledger(world, &rows, &mut violations);
     refunds(world, &rows, &mut violations);
+    fees(&rows, &mut violations);
     messages(world, &rows, &mut violations);
     sales(world, &rows, &mut violations);
     dead_letters(world, &rows, &mut violations);
@@ -266,6 +267,33 @@ fn refunds(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     if given_back.len() != made.len() {
         let (times, ids) = (given_back.len(), made.len());
         violations.push(format!("money: {ids} refunds were given back {times} times"));
+    }
+}
+
+/// A traveller's cancellation costs what the fare rules said at the sale. The rules that operators change have one row
+/// without conditions, so the time of the cancellation does not matter.
+fn fees(rows: &Rows, violations: &mut Vec<String>) {
+    for booking in rows.bookings.values().filter(|b| b.fare_rules.as_str() == CHANGING) {
+        let of_booking = rows.refunds.values().filter(|refund| refund.booking_id == booking.id);
+        let is_by_traveller = of_booking.clone().all(|r| r.reason == RefundReason::Traveller);
+        let is_cancelled = booking.status == BookingStatus::Cancelled;
+        let seats = if is_cancelled { booking.party_size() } else { booking.cancelled.len() };
+        if !is_by_traveller || of_booking.count() == 0 {
+            continue;
+        }
+        let sold = rows
+            .fares
+            .iter()
+            .rev()
+            .find(|(since, rules)| &*rules.name == CHANGING && *since <= booking.created_at);
+        let percent = sold.map_or(0, |(_, rules)| rules.rows[0].fee_percent);
+        let base = booking.seat_price().less(booking.seat_taxes());
+        let fee = base.percent(percent).stored() * seats as i64;
+        if booking.fee.stored() != fee {
+            let (id, kept) = (booking.id, booking.fee);
+            violations
+                .push(format!("fees: booking {id} was sold with {percent} %, and {kept} was kept"));
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //! and get their clocks wrong.
 
 use super::ports::chance::Fault;
-use super::world::World;
-use airline_booking::domain::{Flight, FlightPatch, FlightStatus, Money};
+use super::world::{CHANGING, World};
+use airline_booking::domain::{
+    FareRowText, FareRules, Flight, FlightPatch, FlightStatus, Invalid, Money,
+};
 use airline_booking::rules::{ExpectedVersion, PutFlight};
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -54,6 +56,7 @@ pub async fn changes(world: World) {
         match world.chance.below(8) {
             0 => put_price(&world).await,
             1 => put_seats(&world).await,
+            3 => put_fare_rules(&world).await,
             2 if world.chance.below(6) == 0 => cancel_flight(&world).await,
             _ => {}
         }
@@ -84,6 +87,23 @@ async fn put_price(world: &World) {
     let patch =
         FlightPatch { price: Some(price.parse().expect("a price")), ..FlightPatch::default() };
     put(world, patch, |_| None).await;
+}
+
+/// Changes the fare rules of some flights.
+async fn put_fare_rules(world: &World) {
+    let Some(service) = world.any_service() else { return };
+    let rules = some_fare_rules(world.chance.below(101) as i32);
+    let flights = service.flights.clone();
+    world.chance.step(|| format!("operator changes {CHANGING} at {}", service.name));
+    let _ = service.tasks.spawn(async move { flights.put_fare_rules(rules).await }).await;
+}
+
+/// The rules that operators change, with this fee.
+pub fn some_fare_rules(percent: i32) -> FareRules {
+    let (fee_percent, fee_fixed) = (Some(percent), Some(Money::default()));
+    let row = FareRowText { fee_percent, fee_fixed, ..FareRowText::default() };
+    let currency = "INR".parse().expect("a currency");
+    FareRules::checked(CHANGING, 1, &[row], currency, Invalid::default()).expect("sound rules")
 }
 
 async fn put_seats(world: &World) {

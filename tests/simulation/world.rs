@@ -50,6 +50,12 @@ const FLIGHT_TIME: TimeDelta = TimeDelta::minutes(20);
 const WITHOUT_ARRIVAL: usize = 4;
 const IN_YEN: usize = 5;
 
+/// Fare rules of the flights, one after the other.
+const FARES: [&str; 4] = [CHANGING, "free", "standard", "flexible"];
+
+/// Fare rules that operators change.
+pub const CHANGING: &str = "of-the-day";
+
 /// What became of a run.
 #[derive(Debug)]
 pub struct Outcome {
@@ -107,6 +113,7 @@ impl World {
             replicas: Arc::default(),
         };
         let clock = world.clock();
+        world.database.rows().put_fare_rules(operator::some_fare_rules(10), clock.now());
         for number in 0..plan.flights {
             let (flight, now) = (flight(number, &world), clock.now());
             let currency = currency_of(number, &world);
@@ -380,5 +387,6 @@ fn flight(number: usize, world: &World) -> NewFlight {
         flight_status: FlightStatus::Scheduled,
         price: Money::whole(2_500, currency),
         taxes: Money::whole(301, currency),
+        fare_rules: Arc::<str>::from(FARES[number % FARES.len()]).into(),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Pure: the same instant gives the same flights, so a test may count on them.
 
-use crate::domain::{Currency, FlightStatus, Money, NewFlight, SeatCount, Timestamp};
+use crate::domain::{Currency, FareName, FlightStatus, Money, NewFlight, SeatCount, Timestamp};
 use chrono::{DateTime, Datelike, Days, FixedOffset, NaiveDate, TimeDelta, Weekday};
 use std::ops::Range;
 
@@ -112,6 +112,7 @@ fn fixed_flight(
         flight_status: FlightStatus::Scheduled,
         price: Money::whole(price, currency),
         taxes: taxes(price, currency),
+        fare_rules: FareName::default(),
     }
 }
 
@@ -189,6 +190,7 @@ impl Service<'_> {
             flight_status: FlightStatus::Scheduled,
             price: Money::whole(price, currency),
             taxes: taxes(price, currency),
+            fare_rules: FareName::default(),
         })
     }
 

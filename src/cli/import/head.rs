@@ -11,7 +11,7 @@ const LINE_MAX: u64 = 64 * 1024;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Known columns. The first five are required.
-pub(super) const KNOWN: [&str; 12] = [
+pub(super) const KNOWN: [&str; 13] = [
     "source",
     "destination",
     "timestamp",
@@ -22,6 +22,7 @@ pub(super) const KNOWN: [&str; 12] = [
     "available_seats",
     "flight_status",
     "taxes",
+    "fare_rules",
     "id",
     "version",
 ];

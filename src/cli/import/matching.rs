@@ -139,7 +139,7 @@ fn spans(lines: &[Line], zone: ScheduleZone) -> Vec<RouteSpan> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Currency, Money, NewFlight};
+    use crate::domain::{Currency, FareName, Money, NewFlight};
 
     fn inr() -> Currency {
         "INR".parse().expect("a currency")
@@ -157,6 +157,7 @@ mod tests {
             flight_status: FlightStatus::Scheduled,
             price: "2500".parse().expect("a price"),
             taxes: Money::default(),
+            fare_rules: FareName::default(),
         };
         Line {
             number,
@@ -166,6 +167,7 @@ mod tests {
             says_available: false,
             says_status: false,
             says_taxes: false,
+            says_fare_rules: false,
         }
     }
 

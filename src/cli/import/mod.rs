@@ -20,11 +20,14 @@ mod update;
 use super::say;
 use crate::app::{self, Access, Beside};
 use crate::config::Config;
+use crate::domain::{Currency, FareName, FareRules};
+use crate::store::Store;
 use anyhow::{Context, bail};
 use fields::shown;
 use progress::Progress;
 use seen::Seen;
 use source::Source;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -42,6 +45,7 @@ hyphens in a name make no difference:
   flight_number         optional; stored in capitals without spaces and hyphens (ai 101 is AI101)
   arrival_timestamp     optional, RFC 3339
   taxes                 optional, part of the price that a refund always returns; default: 0
+  fare_rules            optional, name of the fare rules that decide what a cancellation costs; default: free
   available_seats       optional, seats to sell; default: total_seats
   flight_status         optional; default: scheduled
 Commas, semicolons or tabs separate the fields; with semicolons 2500,00 is a price too. Blank lines are
@@ -49,7 +53,7 @@ skipped, and so are comments (#) before the column names. FILE may be - (standar
 Two lines for the same flight must not differ. A flight that is stored already (same number, route and
 departure) stays as it is.
 
-With --update such a flight gets the line's times, price, taxes, status and seats, by the rules of PUT /flights. An
+With --update such a flight gets the line's times, price, taxes, fare rules, status and seats, by the rules of PUT /flights. An
 empty field changes nothing. available_seats counts all seats to sell here, including sold ones. A flight
 with another departure time is found by its number and route on the same day or within 12 hours, if only one
 flight matches. Two more columns are read:
@@ -96,6 +100,7 @@ pub(super) async fn import(config: &Config, args: &ImportArgs) -> anyhow::Result
         return update(config, &mut table, &bad, started_at).await;
     }
     let (imported, read) = app::with_store(config, Access::Write, async |store, clock| {
+        check_fare_rules(&*store, config.currency, &bad.fare_rules).await?;
         let mut progress = Progress::start("importing", bad.lines);
         let (mut imported, mut read) = (0, 0);
         while let Some(lines) = next_chunk(&mut table)? {
@@ -143,6 +148,7 @@ async fn update_lines(
     table: &mut Table,
     checked: &Checked,
 ) -> anyhow::Result<Tally> {
+    check_fare_rules(&*beside.store, config.currency, &checked.fare_rules).await?;
     let mut progress = Progress::start("importing", checked.lines);
     let mut update = Update::new(beside, config.currency, &checked.seen);
     let mut read = 0;
@@ -187,6 +193,8 @@ struct Checked {
     count: usize,
     shown: Vec<BadLine>,
     seen: Seen,
+    /// Names of fare rules, each with a line that has it.
+    fare_rules: BTreeMap<FareName, u64>,
 }
 
 fn check(source: &Source, reading: Reading) -> anyhow::Result<Checked> {
@@ -200,6 +208,9 @@ fn check(source: &Source, reading: Reading) -> anyhow::Result<Checked> {
     while let Some(line) = table.next_line()? {
         checked.lines += 1;
         progress.reached(checked.lines);
+        if let Ok(Line { number, flight, .. }) = &line {
+            checked.fare_rules.entry(flight.fare_rules.clone()).or_insert(*number);
+        }
         if let Err(bad) = line.and_then(|line| checked.seen.agrees(&line)) {
             checked.count += 1;
             if checked.shown.len() < SHOWN_MAX {
@@ -209,6 +220,23 @@ fn check(source: &Source, reading: Reading) -> anyhow::Result<Checked> {
     }
     progress.finish();
     Ok(checked)
+}
+
+/// Fails if there are no fare rules of one of these names.
+async fn check_fare_rules(
+    store: &dyn Store,
+    currency: Currency,
+    names: &BTreeMap<FareName, u64>,
+) -> anyhow::Result<()> {
+    for (name, line) in names {
+        let is_shipped = FareRules::is_shipped(name.as_str());
+        if !is_shipped && store.fare_rules(name.as_str(), currency).await?.is_none() {
+            bail!(
+                "nothing was imported: line {line} names the fare rules {name}, which do not exist"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn open(source: &Source, reading: Reading) -> anyhow::Result<Table> {

@@ -27,7 +27,7 @@ impl Seen {
             flight.departs_at,
         );
         let seats = (flight.total_seats, flight.available_seats);
-        let amounts = (flight.price, flight.taxes);
+        let amounts = (flight.price, flight.taxes, &flight.fare_rules);
         let rest = (seats, amounts, flight.arrives_at, flight.flight_status, line.id);
         let entry = (shortened(line.number), self.hasher.hash_one(rest) as u32);
         if let Some(id) = line.id {
@@ -43,7 +43,7 @@ impl Seen {
                 line,
                 earlier,
                 "same number, route and departure",
-                "different seats, price, taxes, status or arrival",
+                "different seats, price, taxes, fare rules, status or arrival",
             )),
         }
     }

@@ -2,11 +2,12 @@
 
 use super::fields::{amount, instant, natural, seats, shown, status};
 use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
-use crate::domain::{Currency, FlightId, FlightStatus, Invalid, NewFlight};
+use crate::domain::{Currency, FareRules, FlightId, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
 use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::fmt;
 use std::io::{BufRead, Read};
+use std::sync::Arc;
 
 /// An invalid line.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Line {
     pub(super) says_status: bool,
     /// Whether the line has `taxes`.
     pub(super) says_taxes: bool,
+    /// Whether the line has `fare_rules`.
+    pub(super) says_fare_rules: bool,
 }
 
 /// The position of each column.
@@ -53,6 +56,7 @@ struct Columns {
     total_seats: usize,
     price: usize,
     taxes: Option<usize>,
+    fare_rules: Option<usize>,
     flight_number: Option<usize>,
     arrival_timestamp: Option<usize>,
     available_seats: Option<usize>,
@@ -86,6 +90,7 @@ impl Columns {
             total_seats: required("total_seats"),
             price: required("price"),
             taxes: optional("taxes"),
+            fare_rules: optional("fare_rules"),
             flight_number: optional("flight_number"),
             arrival_timestamp: optional("arrival_timestamp"),
             available_seats: optional("available_seats"),
@@ -117,6 +122,10 @@ impl Columns {
         let taxes = given(self.taxes)
             .and_then(|text| amount(&mut invalid, "/taxes", text, comma_is_decimal))
             .map(|taxes| currency.taxed(&mut invalid, taxes, price));
+        let fare_rules = given(self.fare_rules);
+        if fare_rules.is_some_and(|name| !FareRules::is_name(name)) {
+            invalid.add("/fare_rules", "is not 1 to 40 of a-z, 0-9 and -");
+        }
         let flight_status = given(self.flight_status).map(|text| status(&mut invalid, text));
         let id = given(self.id).map(|text| FlightId(natural(&mut invalid, "/id", text)));
         let version = given(self.version).map(|text| natural(&mut invalid, "/version", text));
@@ -132,6 +141,7 @@ impl Columns {
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price,
             taxes: taxes.unwrap_or_default(),
+            fare_rules: fare_rules.map(|name| Arc::<str>::from(name).into()).unwrap_or_default(),
         };
         Ok(Line {
             number,
@@ -141,6 +151,7 @@ impl Columns {
             says_available: given(self.available_seats).is_some(),
             says_status: flight_status.is_some(),
             says_taxes: taxes.is_some(),
+            says_fare_rules: fare_rules.is_some(),
         })
     }
 }

@@ -193,6 +193,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
         flight_status: line.says_status.then_some(new.flight_status),
         price: Some(new.price),
         taxes: line.says_taxes.then_some(new.taxes),
+        fare_rules: line.says_fare_rules.then(|| new.fare_rules.clone()),
         currency: Some(currency.as_str().into()),
         ..FlightPatch::default()
     };
@@ -220,7 +221,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{FlightStatus, Money, NewFlight, Timestamp};
+    use crate::domain::{FareName, FlightStatus, Money, NewFlight, Timestamp};
 
     fn inr() -> Currency {
         "INR".parse().expect("a currency")
@@ -242,6 +243,7 @@ mod tests {
             flight_status: FlightStatus::Scheduled,
             price: "2500".parse().expect("a price"),
             taxes: Money::default(),
+            fare_rules: FareName::default(),
         };
         let flight = flight.checked(inr()).expect("sound");
         Line {
@@ -252,6 +254,7 @@ mod tests {
             says_available: true,
             says_status: false,
             says_taxes: false,
+            says_fare_rules: false,
         }
     }
 

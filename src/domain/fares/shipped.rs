@@ -32,6 +32,16 @@ impl FareRules {
         ]
     }
 
+    /// Version 1 of shipped rules, by name.
+    pub fn shipped_as(name: &str, currency: Currency) -> Option<Self> {
+        Self::shipped(currency).into_iter().find(|rules| &*rules.name == name)
+    }
+
+    /// Whether every installation has rules of this name.
+    pub fn is_shipped(name: &str) -> bool {
+        [Self::DEFAULT, "flexible", "standard", "in-2026"].contains(&name)
+    }
+
     /// The default rules. Their row has no condition, so a flight whose departure never counts is free for ever.
     pub fn free(currency: Currency) -> Self {
         Self::first(Self::DEFAULT, vec![FareRow::of_percent(0, currency)])

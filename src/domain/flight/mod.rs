@@ -5,7 +5,7 @@ mod new_flight;
 mod number;
 mod patch;
 
-use super::{City, Currency, FlightId, Money, SeatCount, Timestamp};
+use super::{City, Currency, FareName, FlightId, Money, SeatCount, Timestamp};
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -82,6 +82,10 @@ pub struct Flight {
     pub price: Money,
     /// Part of the price that a refund always returns. 0 to the price.
     pub taxes: Money,
+    /// The fare rules with which its seats are sold.
+    #[serde(default)]
+    #[schema(value_type = String, example = "free")]
+    pub fare_rules: FareName,
     /// The price's currency.
     #[schema(value_type = String, example = "INR")]
     pub currency: Currency,
@@ -198,6 +202,7 @@ mod tests {
             flight_status: FlightStatus::Scheduled,
             price: Money::from_minor(250_000),
             taxes: Money::from_minor(0),
+            fare_rules: FareName::default(),
         };
         new.into_flight(FlightId(1), "INR".parse().expect("a currency"), at(created_at))
     }

@@ -3,7 +3,7 @@
 use super::checks::{check_city, check_route, check_times};
 use super::number::{check_number, flight_number};
 use super::{Flight, FlightStatus};
-use crate::domain::{City, Currency, FlightId, Invalid, Money, SeatCount, Timestamp};
+use crate::domain::{City, Currency, FareName, FlightId, Invalid, Money, SeatCount, Timestamp};
 use std::sync::Arc;
 
 /// A flight to create; [`NewFlight::checked`] checks it.
@@ -29,6 +29,8 @@ pub struct NewFlight {
     pub price: Money,
     /// Part of the price that a refund always returns.
     pub taxes: Money,
+    /// The fare rules with which its seats are sold.
+    pub fare_rules: FareName,
 }
 
 impl NewFlight {
@@ -77,6 +79,7 @@ impl NewFlight {
             flight_status: self.flight_status,
             price: self.price,
             taxes: self.taxes,
+            fare_rules: self.fare_rules,
             currency,
             version: 1,
             created_at: now,

@@ -3,7 +3,7 @@
 use super::checks::{check_city, check_route, check_times};
 use super::number::{check_number, flight_number};
 use super::{Flight, FlightStatus, NewFlight};
-use crate::domain::{City, Invalid, Money, SeatCount, Timestamp};
+use crate::domain::{City, FareName, Invalid, Money, SeatCount, Timestamp};
 use std::sync::Arc;
 
 /// What a PUT does with an optional field.
@@ -52,6 +52,8 @@ pub struct FlightPatch {
     pub price: Option<Money>,
     /// New taxes of one seat.
     pub taxes: Option<Money>,
+    /// Other fare rules for seats sold from now on.
+    pub fare_rules: Option<FareName>,
     /// Currency of the price; refused unless it is the flight's.
     pub currency: Option<Arc<str>>,
 }
@@ -102,6 +104,9 @@ impl FlightPatch {
         after.taxes = self.taxes.unwrap_or(after.taxes);
         if self.taxes.is_some() || after.price != flight.price {
             after.taxes = after.currency.taxed(&mut invalid, after.taxes, after.price);
+        }
+        if let Some(rules) = &self.fare_rules {
+            after.fare_rules = rules.clone();
         }
         if let Some(currency) = &self.currency {
             flight.currency.check(&mut invalid, currency);

@@ -38,6 +38,7 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 of_order(&mut wanted, extend.booking_id, extend.request.as_ref());
             }
             Command::Cancel(cancel) => {
+                wanted.fares = true;
                 of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
             }
             Command::Release(booking) => _ = wanted.bookings.insert(*booking),

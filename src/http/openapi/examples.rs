@@ -52,6 +52,17 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
                     "settlement": worker, "payments": worker}
             })
         }
+        "retryRefund" => refund(1),
+        "quoteBookingCancellation" | "quoteItineraryCancellation" => json!({
+            "refund": 3850.00, "fee": 1150.00, "taxes": 400.00, "price": 5000.00, "currency": "INR",
+            "rule": "standard/1"
+        }),
+        "getFareRules" | "putFareRules" => json!({
+            "name": "standard", "rules": [
+                {"departs_in": "7d", "fee_percent": 25, "fee_fixed": 0.00},
+                {"departs_in": "24h", "fee_percent": 50, "fee_fixed": 0.00}
+            ], "version": 1
+        }),
         _ => return None,
     })
 }
@@ -61,7 +72,7 @@ fn flight() -> Value {
         "id": 1, "flight_number": "AB101", "source": "Delhi", "destination": "Mumbai",
         "timestamp": "2025-01-20T10:00:00Z", "arrival_timestamp": "2025-01-20T12:10:00Z",
         "available_seats": 148, "held_seats": 0, "blocked_seats": 30, "total_seats": 180,
-        "flight_status": "scheduled", "price": 2500.00, "taxes": 300.00, "currency": "INR", "version": 3,
+        "flight_status": "scheduled", "price": 2500.00, "taxes": 300.00, "fare_rules": "free", "currency": "INR", "version": 3,
         "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-15T08:00:01Z"
     })
 }
@@ -77,7 +88,7 @@ fn booking(status: &str) -> Value {
     json!({
         "id": 1, "itinerary_id": 1, "segment": 1, "flight_id": 1, "user_id": 123, "status": status,
         "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
-        "booking_price": 5000.00, "booking_taxes": 700.00, "seats_booked": 2,
+        "booking_price": 5000.00, "booking_taxes": 700.00, "fee": 0.00, "fare_rules": "free", "seats_booked": 2,
         "booking_metadata": [
             {"name": "John Doe", "email": "john@example.com", "phone": "1234567890", "age": 30, "gender": "male"},
             {"name": "Jane Doe", "email": "jane@example.com", "phone": "0987654321", "age": 28, "gender": "female"}

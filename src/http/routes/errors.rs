@@ -35,6 +35,8 @@ impl From<Refusal> for Problem {
             | Refusal::UnknownRefund(_) => Code::NotFound,
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
+            Refusal::PriceChanged { .. } => Code::PriceChanged,
+            Refusal::RefundChanged { .. } => Code::RefundChanged,
             Refusal::TooManyPending { .. } => Code::TooManyPending,
             Refusal::BookingNotCancellable(_)
             | Refusal::OrderNotPaid(_)
@@ -56,6 +58,11 @@ impl From<Refusal> for Problem {
             | Refusal::BookingMismatch(_)
             | Refusal::RefundMismatch(_) => Code::ValidationFailed,
         };
-        Self::new(code, refusal.to_string())
+        let problem = Self::new(code, refusal.to_string());
+        match refusal {
+            Refusal::PriceChanged { now, .. } => problem.with("price", now),
+            Refusal::RefundChanged { now, fee, .. } => problem.with("refund", now).with("fee", fee),
+            _ => problem,
+        }
     }
 }

@@ -63,6 +63,7 @@ pub(crate) async fn create(
     let _permit = api.permit()?;
     let flight = body.into_new(mistyped, api.flights.currency)?;
     let mut invalid = Invalid::default();
+    api.flights.check_fare_rules(Some(&flight.fare_rules), &mut invalid).await?;
     let key = request_key::of_caller(PATH, &caller, &headers, &content(&flight), &mut invalid);
     invalid.or(())?;
     let mut deed = watch.begin(&caller, "flight.create", Logged::Always);
@@ -77,7 +78,7 @@ pub(crate) async fn create(
 
 /// The content of the request, whatever its notation: a repeat with the same key must have the same.
 fn content(flight: &NewFlight) -> impl Serialize + use<> {
-    // A request without taxes has the content that it had before there were taxes.
+    // A request without taxes and fare rules has the content that it had before there were any.
     let price = match (flight.price.stored(), flight.taxes.stored()) {
         (price, 0) => json!(price),
         both => json!(both),
@@ -85,6 +86,10 @@ fn content(flight: &NewFlight) -> impl Serialize + use<> {
     let seats = (flight.available_seats, flight.total_seats);
     let times = (flight.departs_at, flight.arrives_at);
     let route = (flight.source.to_string(), flight.destination.to_string());
+    let price = match flight.fare_rules.stored() {
+        None => price,
+        Some(rules) => json!([price, rules]),
+    };
     (flight.flight_number.clone(), route, times, seats, flight.flight_status, price)
 }
 
@@ -152,6 +157,7 @@ pub(crate) async fn put(
     let _permit = api.permit()?;
     let version = body.version();
     let patch = body.into_patch(&mut invalid);
+    api.flights.check_fare_rules(patch.fare_rules.as_ref(), &mut invalid).await?;
     invalid.or(())?;
     let expected = if_match(&headers).or(version.map(ExpectedVersion::Body));
     let put = PutFlight { flight_id: FlightId(id), patch, expected };

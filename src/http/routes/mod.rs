@@ -3,6 +3,7 @@
 pub(crate) mod bookings;
 pub(crate) mod calendar;
 mod errors;
+pub(crate) mod fare_rules;
 pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;
@@ -14,6 +15,7 @@ mod payment;
 mod places;
 mod placing;
 pub(crate) mod problems;
+mod quote;
 pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;

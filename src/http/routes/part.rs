@@ -1,8 +1,9 @@
 //! Which part of an itinerary or a booking to cancel.
 
-use crate::domain::{Booking, BookingStatus, Invalid, Order};
+use crate::domain::{Booking, Invalid, Order};
 use crate::engine::Error;
 use crate::http::wire::problem::{Code, Problem};
+use crate::http::wire::query::{Query, readable};
 use crate::identity::{Caller, Scope};
 use crate::rules::{CancelledBy, OrderPart, Refusal, Segments};
 use serde::Serialize;
@@ -28,6 +29,25 @@ impl Part {
             segments: numbers("segments", segments, 1..=of.segments, invalid),
             passengers: numbers("passengers", passengers, 0..=last, invalid),
         }
+    }
+
+    /// Reads what a query says about the order of a booking: 400 for what can't be read, else 422 for what breaks a
+    /// rule. `names`: the parameters that it may have.
+    pub(super) fn read(query: &Query<'_>, names: &[&str], of: &Booking) -> Result<Self, Problem> {
+        let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
+        query.only(names, &mut unreadable);
+        let mut list = |name: &str| {
+            let text = query.get(name).filter(|text| !text.is_empty())?;
+            let numbers: Result<Vec<i32>, _> = text.split(',').map(str::parse).collect();
+            if numbers.is_err() {
+                unreadable.add(format!("/{name}"), "must be integers such as 0,2");
+            }
+            numbers.ok()
+        };
+        let (segments, passengers) = (list("segments"), list("passengers"));
+        readable(unreadable)?;
+        let part = Self::checked(segments, passengers, of, &mut invalid);
+        Ok(invalid.or(part)?)
     }
 
     /// The passengers alone.
@@ -104,15 +124,6 @@ pub(super) fn explained(error: Error, order: &Order) -> Problem {
             "an earlier service took the payment of itinerary {itinerary}, so it can't be refunded in part: \
              cancel all of it ({whole})"
         ),
-        Refusal::BookingNotCancellable(id) if order.bookings.len() > 1 => {
-            match order.booking(*id).filter(|booking| booking.status == BookingStatus::Completed) {
-                Some(Booking { segment, .. }) => format!(
-                    "segment {segment} of itinerary {itinerary} can't be cancelled: its flight has departed; \
-                     name the segments to cancel that have not departed"
-                ),
-                None => return error.into(),
-            }
-        }
         _ => return error.into(),
     };
     Problem::new(Code::BookingNotCancellable, detail)

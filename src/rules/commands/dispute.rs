@@ -104,7 +104,8 @@ impl Lost<'_, '_> {
         covered
     }
 
-    /// Ends the completed bookings if all of their price is lost, else lowers their prices, from the last segment on.
+    /// Ends the completed bookings if all of their price is lost, else lowers their prices, from the last segment on;
+    /// what is lost beyond that lowers fees.
     /// Each of them changes, so that no cancellation is decided on their earlier prices.
     fn take_bookings(&mut self, draft: &mut Draft<'_, '_>, lost: Money) -> Result<(), Refusal> {
         let completed = || {
@@ -133,7 +134,20 @@ impl Lost<'_, '_> {
             draft.change_booking(booking, after);
         }
         self.taken = self.taken.plus(lost.min(paid)).unwrap_or(self.taken);
+        self.take_fees(draft, lost.less(lost.min(paid)));
         Ok(())
+    }
+
+    /// Lowers the fees that were kept of cancelled seats.
+    fn take_fees(&mut self, draft: &mut Draft<'_, '_>, mut left: Money) {
+        for booking in self.end.bookings.iter().copied() {
+            let part = booking.fee.min(left);
+            if part > part.less(part) {
+                left = left.less(part);
+                draft.lower_fee(booking, part, self.end);
+                self.taken = self.taken.plus(part).unwrap_or(self.taken);
+            }
+        }
     }
 
     /// The refund that the dispute made.

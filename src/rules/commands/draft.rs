@@ -4,7 +4,7 @@ use super::ending::Ending;
 use super::payment_request::{refund_request, request};
 use super::{Decision, Outcome};
 use crate::domain::{
-    AirlineEvent, Booking, Event, Flight, FlightBooking, Order, Payment, PaymentAction,
+    AirlineEvent, Booking, Event, Flight, FlightBooking, Money, Order, Payment, PaymentAction,
     PaymentStatus, Refund, RefundStatus, SeatCount,
 };
 use crate::rules::{Change, Changes, Refusal, RequestRecord, Seen};
@@ -36,6 +36,31 @@ impl<'e, 'a> Draft<'e, 'a> {
             ..flight.clone()
         }
         .next_version(self.end.now);
+        self.move_seats(booking, (flight, moved), after, available);
+        Ok(())
+    }
+
+    /// Adds a booking's change after the departure of its flight: its seats were flown empty, so nobody can buy them.
+    pub(super) fn add_no_show(
+        &mut self,
+        booking: &Booking,
+        after: Booking,
+        seats: SeatCount,
+    ) -> Result<(), Refusal> {
+        let flight = self.end.flight(booking)?;
+        let blocked_seats = flight.blocked_seats + seats;
+        let moved = Flight { blocked_seats, ..flight.clone() }.next_version(self.end.now);
+        self.move_seats(booking, (flight, moved), after, 0);
+        Ok(())
+    }
+
+    fn move_seats(
+        &mut self,
+        booking: &Booking,
+        (flight, moved): (&Flight, Flight),
+        after: Booking,
+        available: SeatCount,
+    ) {
         if available != 0 && !planted!(seats_move_without_a_message) {
             let seats = FlightBooking {
                 flight_id: flight.id,
@@ -53,7 +78,6 @@ impl<'e, 'a> Draft<'e, 'a> {
         self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
         self.change_booking(booking, after);
         self.changes.flights.push(Change { was: flight.clone(), after: moved });
-        Ok(())
     }
 
     /// Takes seats of the flights out of those that are sold elsewhere.
@@ -72,6 +96,24 @@ impl<'e, 'a> Draft<'e, 'a> {
         }
         let was = Some(Seen { status: booking.status, version: booking.version });
         self.changes.bookings.push(Change { was, after });
+    }
+
+    /// Lowers a booking's fee, beside what was changed of it before.
+    pub(super) fn lower_fee(&mut self, booking: &Booking, part: Money, end: &Ending<'_>) {
+        let changed = self.changes.bookings.iter_mut().find(|change| change.after.id == booking.id);
+        match changed {
+            Some(change) => {
+                change.after.fee = change.after.fee.less(part);
+                change.after.is_rewritten = true;
+            }
+            None => {
+                let fee = booking.fee.less(part);
+                self.change_booking(
+                    booking,
+                    Booking { fee, ..end.booking_as(booking, booking.status, None) },
+                );
+            }
+        }
     }
 
     /// Sets the payment's status; a reversal is asked for.

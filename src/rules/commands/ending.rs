@@ -1,12 +1,13 @@
 //! The end of an order, of a part of it, or of its payment: what settlement, expiry, cancellation and release
 //! share.
 
+use super::cancel::GivenUp;
 use super::draft::Draft;
 use super::{Decision, Outcome};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, Flight, Money, Order, Payment, PaymentMethod,
-    PaymentReference, PaymentStatus, Places, Refund, RefundId, RefundReason, RefundStatus,
-    SeatCount, Timestamp, WaitsFor,
+    Booking, BookingId, BookingStatus, FailureReason, FareRules, Flight, Money, Order, Payment,
+    PaymentMethod, PaymentReference, PaymentStatus, Places, Quote, Refund, RefundId, RefundReason,
+    RefundStatus, SeatCount, Timestamp, WaitsFor,
 };
 use crate::rules::{Refusal, State};
 use smallvec::SmallVec;
@@ -19,13 +20,6 @@ pub(super) struct Ending<'a> {
     /// The attempt to pay it that the command is about.
     pub(super) payment: &'a Payment,
     pub(super) now: Timestamp,
-}
-
-/// Sold seats that a booking gives up.
-pub(super) struct GivenBack<'a> {
-    pub(super) booking: &'a Booking,
-    /// Places of the passengers, none of them cancelled before; never empty.
-    pub(super) places: Places,
 }
 
 impl<'a> Ending<'a> {
@@ -158,42 +152,43 @@ impl<'a> Ending<'a> {
         Ok(draft.decision())
     }
 
-    /// Gives sold seats back, and asks for the refund of their price. The payment stays captured.
-    pub(super) fn refunded(
-        &self,
-        parts: Vec<GivenBack<'a>>,
-        reason: RefundReason,
-    ) -> Result<Decision, Refusal> {
+    /// Gives sold seats up, and asks for the refund of what is left after the fee. The payment stays captured.
+    pub(super) fn given_up(&self, parts: Vec<GivenUp<'a>>) -> Result<Decision, Refusal> {
         let mut draft = Draft::new(self);
-        for GivenBack { booking, places } in parts {
+        for GivenUp { booking, places, quote, reason, is_returned } in parts {
             let seats = places.len() as SeatCount;
-            let is_whole = seats == booking.seats_booked;
-            let price = if is_whole { booking.booking_price } else { price_of(booking, seats) };
-            let after = if is_whole {
+            let after = if seats == booking.seats_booked {
                 self.booking_as(booking, BookingStatus::Cancelled, None)
             } else {
-                self.without(booking, places, price)
+                self.without(booking, places, &quote)
             };
+            let fee = booking.fee.plus(quote.fee).unwrap_or(booking.fee);
             let is_kept = planted!(cancelled_passenger_keeps_seat) && seats < booking.seats_booked;
-            let returned = if is_kept { 0 } else { seats };
-            let returned = if planted!(cancelled_booking_keeps_seats) { 0 } else { returned };
-            draft.add(booking, after, returned, 0)?;
-            draft.add_refund(self.refund_of(booking, price, reason));
+            let is_kept = is_kept || planted!(cancelled_booking_keeps_seats);
+            let after = Booking { fee, ..after };
+            if is_returned {
+                draft.add(booking, after, if is_kept { 0 } else { seats }, 0)?;
+            } else {
+                draft.add_no_show(booking, after, seats)?;
+            }
+            if quote.refund > Money::whole(0, self.payment.currency) {
+                draft.add_refund(self.refund_of(booking, quote.refund, reason));
+            }
         }
         Ok(draft.decision())
     }
 
     /// The refund of a part of a booking's price.
-    fn refund_of(&self, booking: &Booking, price: Money, reason: RefundReason) -> Refund {
+    fn refund_of(&self, booking: &Booking, amount: Money, reason: RefundReason) -> Refund {
         let id = RefundId::of(booking.id, booking.version + 1, self.payment.reference);
         Refund {
             id,
             payment: self.payment.reference,
             booking_id: booking.id,
             amount: if planted!(refund_is_one_paisa_off) {
-                price.plus(Money::least_of(self.payment.currency)).unwrap_or(price)
+                amount.plus(Money::least_of(self.payment.currency)).unwrap_or(amount)
             } else {
-                price
+                amount
             },
             reason,
             status: RefundStatus::Requested,
@@ -204,21 +199,25 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// The booking without some of its passengers, whose seats cost `price`. What it has left and what is refunded
-    /// add up, also if its price is not a multiple of its seats.
-    fn without(&self, booking: &Booking, places: Places, price: Money) -> Booking {
-        let returned = places.len() as SeatCount;
-        let taxes = booking.seat_taxes().times(returned).unwrap_or_default();
+    /// The booking without some of its passengers. What it has left and what their seats cost add up, also if its
+    /// price is not a multiple of its seats.
+    fn without(&self, booking: &Booking, places: Places, quote: &Quote) -> Booking {
         let mut cancelled = booking.cancelled.clone();
+        let seats_booked = booking.seats_booked - places.len() as SeatCount;
         cancelled.extend(places);
         cancelled.sort_unstable();
         Booking {
-            seats_booked: booking.seats_booked - returned,
-            booking_price: booking.booking_price.less(price),
-            booking_taxes: booking.booking_taxes.less(taxes),
+            seats_booked,
+            booking_price: booking.booking_price.less(quote.price),
+            booking_taxes: booking.booking_taxes.less(quote.taxes),
             cancelled,
             ..self.booking_as(booking, booking.status, None)
         }
+    }
+
+    /// The fare rules that a booking was sold with.
+    pub(super) fn rules_of(&self, booking: &Booking) -> FareRules {
+        self.state.fares.of(booking, self.payment.currency)
     }
 
     /// Adopted and never paid: puts the blocked seats on sale. The payment stays as it is.
@@ -296,9 +295,4 @@ impl<'a> Ending<'a> {
         let version = booking.version + 1;
         Booking { status, failure_reason, updated_at: self.now, version, ..booking.clone() }
     }
-}
-
-/// The price of some of a booking's seats.
-fn price_of(booking: &Booking, seats: SeatCount) -> Money {
-    booking.seat_price().times(seats).unwrap_or(booking.booking_price)
 }

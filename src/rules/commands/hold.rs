@@ -39,6 +39,8 @@ pub struct Hold {
     /// Maximum number of seats that the user may hold unpaid on a flight, these included
     /// (`MAX_PENDING_PER_USER`); `None`: no limit.
     pub pending_max: Option<SeatCount>,
+    /// The price of all seats that the caller has seen; refused if it is another now.
+    pub expected_price: Option<Money>,
 }
 
 /// A segment of an order to hold.
@@ -99,6 +101,9 @@ pub(super) fn decide(
         changes.flights.push(Change { was: (*flight).clone(), after });
     }
     let payment = payment_of(&changes, hold, flights[0])?;
+    if let Some(expected) = hold.expected_price.filter(|expected| *expected != payment.amount) {
+        return Err(Refusal::PriceChanged { expected, now: payment.amount });
+    }
     let first = &changes.bookings[0].after;
     if payment.kind == PaymentKind::Now {
         changes.events.push(request(first, &payment, PaymentAction::Capture, now));
@@ -206,6 +211,9 @@ fn booking_of(
         payment_reference: hold.reference,
         booking_price: flight.price.times(hold.seats).ok_or_else(too_dear)?,
         booking_taxes: flight.taxes.times(hold.seats).ok_or_else(too_dear)?,
+        fee: Money::whole(0, flight.currency),
+        fare_rules: flight.fare_rules.clone(),
+        sold_departure: Some(flight.departs_at),
         seats_booked: hold.seats,
         cancelled: Places::new(),
         passengers: Some(hold.passengers.clone()),

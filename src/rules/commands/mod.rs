@@ -17,7 +17,7 @@ mod settle;
 use super::{Changes, Policy, Refusal, State};
 use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
 
-pub use cancel::{Cancel, CancelledBy, OrderPart, Segments};
+pub use cancel::{Cancel, CancellationQuote, CancelledBy, OrderPart, Segments, quote};
 pub use dispute::Dispute;
 pub use extend::Extend;
 pub use hold::{HeldSegment, Hold};

@@ -28,7 +28,7 @@ macro_rules! flight_columns {
             $crate::store::postgres::columns::money_column!("price"),
             ", ",
             $crate::store::postgres::columns::money_column!("taxes"),
-            ", currency, version::bigint AS version, ",
+            ", fare_rules, currency, version::bigint AS version, ",
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at")
@@ -47,6 +47,10 @@ macro_rules! booking_columns {
             $crate::store::postgres::columns::money_column!("booking_price"),
             ", ",
             $crate::store::postgres::columns::money_column!("booking_taxes"),
+            ", ",
+            $crate::store::postgres::columns::money_column!("fee"),
+            ", fare_rules, ",
+            $crate::store::postgres::columns::instant_column!("sold_departure"),
             ", coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
              cancelled_passengers, extended, version, seats_booked, ",
             $metadata,

@@ -1,6 +1,6 @@
 //! The role for flights: creation, import, search.
 
-use crate::domain::{Currency, DayKey, Flight, FlightId, NewFlight, Timestamp};
+use crate::domain::{Currency, DayKey, FareRules, Flight, FlightId, NewFlight, Timestamp};
 use crate::rules::{Claim, RequestKey};
 use crate::store::StoreError;
 use async_trait::async_trait;
@@ -60,6 +60,17 @@ pub trait Catalogue: Send + Sync + 'static {
 
     /// Flights of any status that depart in these spans. The spans must not overlap.
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError>;
+
+    /// The last stored version of fare rules, with fees in `currency`; `None` if none is stored.
+    async fn fare_rules(
+        &self,
+        name: &str,
+        currency: Currency,
+    ) -> Result<Option<FareRules>, StoreError>;
+
+    /// Writes a further version of fare rules: that of `rules`, which must be the next. `false` if another request
+    /// wrote it first.
+    async fn put_fare_rules(&self, rules: &FareRules, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Whether no flight is stored, and so no booking.
     async fn is_empty(&self) -> Result<bool, StoreError>;

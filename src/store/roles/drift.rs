@@ -62,7 +62,7 @@ macro_rules! deciding_payment {
 pub(in crate::store) use deciding_payment;
 
 /// Whether a booking is pending exactly if its payment is requested, its captured payment is the price of what
-/// it sold and its refunds, no other payment has a completed booking, and the simulated gateway has captured
+/// it sold, the fees kept and its refunds, no other payment has a completed booking, and the simulated gateway has captured
 /// that amount and made the refunds that are done. Payments of another gateway are not in its books, and an empty
 /// ledger is ignored.
 macro_rules! agrees {
@@ -70,8 +70,8 @@ macro_rules! agrees {
         "((b.status = 'pending') = (coalesce(p.status, '') = 'requested')
           AND CASE WHEN coalesce(p.status, '') <> 'captured' THEN b.status <> 'completed'
                ELSE b.status <> 'failed' AND p.amount =
-                    (SELECT coalesce(sum(o.booking_price), 0) FROM bookings AS o
-                      WHERE o.payment_reference_id = b.payment_reference_id AND o.status = 'completed')
+                    (SELECT coalesce(sum(o.fee + CASE o.status WHEN 'completed' THEN o.booking_price ELSE 0 END), 0)
+                       FROM bookings AS o WHERE o.payment_reference_id = b.payment_reference_id)
                   + (SELECT coalesce(sum(r.amount), 0) FROM refunds AS r
                       WHERE r.payment_reference_id = p.reference) END
           AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted' OR p.gateway IS NOT NULL

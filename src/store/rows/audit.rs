@@ -52,12 +52,13 @@ pub(in crate::store) const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I4",
-        rule: "a captured payment is the price of what it sold, and its refunds",
+        rule: "a captured payment is the price of what it sold, the fees kept, and its refunds",
         checked: "SELECT count(*) FROM payments WHERE status = 'captured'",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
-                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
-                                FROM bookings WHERE status = 'completed'
-                               GROUP BY payment_reference_id) AS b
+                   LEFT JOIN (SELECT payment_reference_id,
+                                     sum(fee + CASE status WHEN 'completed' THEN booking_price ELSE 0 END)
+                                         AS price
+                                FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
                    LEFT JOIN (SELECT payment_reference_id, sum(amount) AS amount
                                 FROM refunds GROUP BY payment_reference_id) AS r
@@ -70,10 +71,11 @@ pub(in crate::store) const RULES: &[Rule] = &[
         rule: "a payment that is not captured is the price of all that it would have paid",
         checked: "SELECT count(*) FROM payments WHERE status <> 'captured'",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
-                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price
+                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price, sum(fee) AS fees
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
                   WHERE p.status <> 'captured' AND p.amount IS DISTINCT FROM b.price
+                    AND coalesce(b.fees, 0) = 0
                     AND NOT EXISTS (
                         SELECT 1 FROM refunds AS r
                           JOIN payments AS q ON q.reference = r.payment_reference_id

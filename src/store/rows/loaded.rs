@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use crate::store::StoreError;
+use crate::store::rows::fares::{FareRow, fare_rules};
 use crate::store::rows::refunds::RefundRow;
 use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
 use std::collections::BTreeSet;
@@ -94,6 +95,23 @@ impl<'u> Loading<'u> {
         for row in rows {
             if let Some(refund) = self.read::<RefundRow, Refund, D>(row, refund_names) {
                 self.state.refunds.insert(refund.id, refund);
+            }
+        }
+    }
+
+    /// Names of the fare rules of the loaded bookings.
+    pub(in crate::store) fn fare_names(&self) -> BTreeSet<String> {
+        self.state.bookings.values().map(|booking| booking.fare_rules.to_string()).collect()
+    }
+
+    /// Adds versions of fare rules, with fees in the currency of the loaded payments.
+    pub(in crate::store) fn fares(&mut self, rows: Vec<FareRow>) {
+        let Some(currency) = self.state.payments.values().next().map(|p| p.currency) else {
+            return;
+        };
+        for row in rows {
+            if let Some((since, rules)) = self.unreadable.leave_out(fare_rules(row, currency)) {
+                self.state.fares.add(since, rules);
             }
         }
     }

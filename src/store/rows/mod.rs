@@ -4,6 +4,7 @@
 //! columns convert its own types.
 
 pub(in crate::store) mod audit;
+pub(in crate::store) mod fares;
 pub(in crate::store) mod loaded;
 pub(in crate::store) mod orders;
 pub(in crate::store) mod refunds;
@@ -12,7 +13,7 @@ pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 
 use crate::domain::{
-    Booking, BookingId, Currency, FailureReason, Flight, FlightId, Money, Passenger,
+    Booking, BookingId, Currency, FailureReason, FareName, Flight, FlightId, Money, Passenger,
     PassengerStatus, Payment, PaymentMethod, PaymentNotes, PaymentReference, Places, Timestamp,
     UserId, WaitsFor, stored_flight_number,
 };
@@ -94,6 +95,7 @@ row! {
         flight_status: String,
         price: i64,
         taxes: i64,
+        fare_rules: Option<String>,
         currency: String,
         version: i64,
         created_at: i64,
@@ -123,6 +125,7 @@ impl TryFrom<FlightRow> for Flight {
             flight_status: cell.read("flight_status", row.flight_status.parse().ok())?,
             price: Money::from_stored(row.price, currency.decimals()),
             taxes: Money::from_stored(row.taxes, currency.decimals()),
+            fare_rules: FareName::from_stored(row.fare_rules),
             currency,
             version: row.version,
             created_at: cell.read("created_at", instant(row.created_at))?,
@@ -141,6 +144,9 @@ row! {
         payment_reference_id: String,
         booking_price: i64,
         booking_taxes: i64,
+        fee: i64,
+        fare_rules: Option<String>,
+        sold_departure: Option<i64>,
         order_id: i64,
         segment: i32,
         segments: i32,
@@ -171,6 +177,7 @@ impl TryFrom<BookingRow> for Booking {
             .unwrap_or_default();
         let failure_reason =
             row.failure_reason.map(|reason| cell.read("failure_reason", reason.parse().ok()));
+        let sold_departure = row.sold_departure.map(|at| cell.read("sold_departure", instant(at)));
         let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
         Ok(Self {
             id: BookingId(row.id),
@@ -185,6 +192,9 @@ impl TryFrom<BookingRow> for Booking {
                 .read("payment_reference_id", row.payment_reference_id.parse().ok())?,
             booking_price: Money::from_stored(row.booking_price, decimals),
             booking_taxes: Money::from_stored(row.booking_taxes, decimals),
+            fee: Money::from_stored(row.fee, decimals),
+            fare_rules: FareName::from_stored(row.fare_rules),
+            sold_departure: sold_departure.transpose()?,
             seats_booked: row.seats_booked,
             passengers: passengers.transpose()?.map(|all| with_status(all, &cancelled)),
             cancelled,

@@ -63,6 +63,25 @@ pub(in crate::store) fn named_payments(
     Ok(all)
 }
 
+/// Writes a version of fare rules. It is dated after the one before it, so that a sale has one version.
+macro_rules! put_fare_rules {
+    ($instant:literal, $later:literal) => {
+        concat!(
+            "INSERT INTO fare_rules (name, version, rows, created_at)
+             SELECT $1, $2, $3, CASE WHEN last.at >= ",
+            $instant,
+            " THEN ",
+            $later,
+            " ELSE ",
+            $instant,
+            " END
+               FROM (SELECT max(created_at) AS at FROM fare_rules WHERE name = $1) AS last
+              WHERE $2 = 1 + coalesce((SELECT max(version) FROM fare_rules WHERE name = $1), $5)
+                 ON CONFLICT (name, version) DO NOTHING"
+        )
+    };
+}
+
 /// Whether a flight is stored.
 pub(in crate::store) const IS_EMPTY: &str = "SELECT NOT EXISTS (SELECT 1 FROM flights)";
 
@@ -183,5 +202,5 @@ macro_rules! bookings_of_user {
 
 pub(in crate::store) use {
     booking_by_id, bookings_of_order, bookings_of_user, flight_by_id, payments_of_order,
-    refunds_of_order,
+    put_fare_rules, refunds_of_order,
 };

@@ -4,7 +4,7 @@
 macro_rules! flight_columns {
     () => {
         "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
-         held_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, version, \
+         held_seats, blocked_seats, total_seats, flight_status, price, taxes, fare_rules, currency, version, \
          created_at, updated_at"
     };
 }
@@ -17,7 +17,7 @@ macro_rules! booking_columns {
     ($metadata:literal) => {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
-             booking_taxes, coalesce(order_id, id) AS order_id, segment, segments, \
+             booking_taxes, fee, fare_rules, sold_departure, coalesce(order_id, id) AS order_id, segment, segments, \
              cancelled_passengers, extended, version, seats_booked, ",
             $metadata,
             " AS booking_metadata, hold_expires_at, created_at, updated_at, \

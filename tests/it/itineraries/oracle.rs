@@ -218,6 +218,7 @@ fn random_flight(random: &mut fastrand::Rng, first: NaiveDate, id: i64) -> Known
         flight_status: statuses[random.usize(..statuses.len())],
         price: Money::from_minor(if is_across { 4 * price } else { price }),
         taxes: Money::from_minor(0),
+        fare_rules: airline_booking::domain::FareName::default(),
     };
     Known { id, source, destination, new }
 }

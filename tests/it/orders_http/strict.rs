@@ -39,7 +39,7 @@ async fn unreadable_fields_are_all_named_and_nothing_changes() {
         (with("user_id", json!("123")), &["/user_id"]),
         (with("payment", json!("never")), &["/payment"]),
         (with("payment", json!(1)), &["/payment"]),
-        (with("expected_price", json!(5)), &["/expected_price"]),
+        (with("price_expected", json!(5)), &["/expected_price"]),
         (with("flight_id", json!(1)), &["/flight_id"]),
         (with("itinerary_id", json!(1)), &["/itinerary_id"]),
     ] {
@@ -142,7 +142,7 @@ async fn parts_to_cancel_are_named_where_they_are_wrong() {
         (json!({"segments": 1}), &["/segments"]),
         (json!({"segments": [4_000_000_000_i64]}), &["/segments/0"]),
         (json!({"segment": [1]}), &["/segment"]),
-        (json!({"expected_refund": 5}), &["/expected_refund"]),
+        (json!({"refund_expected": 5}), &["/refund_expected"]),
     ] {
         let refused = cancel(&app, id, &part).await;
         refused.assert_problem(422, "validation_failed");

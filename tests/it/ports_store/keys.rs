@@ -95,6 +95,7 @@ async fn a_request_whose_key_another_commit_took_writes_nothing(mut on: Fixture)
             booking_id,
             by: CancelledBy::Traveller,
             request,
+            expected_refund: None,
         })
     };
     let keyed = |booking, key| cancel(booking, Some(request_of(key, "a")));

@@ -73,6 +73,7 @@ async fn bookings_of_a_cancelled_flight_are_found_until_they_have_ended(on: Fixt
                 booking_id,
                 by,
                 request: None,
+                expected_refund: None,
             })])
             .await,
         )

@@ -148,6 +148,7 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
         idempotency: ["three", "four"].map(|key| (UserId(7), key.into())).into(),
         pending: [(holder, on.now)].into(),
         requests: requests.iter().map(RequestKey::name).collect(),
+        fares: false,
     };
     let state = on.store.load(&wanted).await.expect("a state");
     assert_eq!(state.flights.into_keys().collect::<Vec<_>>(), [sound]);

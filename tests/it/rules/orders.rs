@@ -156,7 +156,7 @@ impl Paid {
 
 pub(super) fn cancel(segment: usize, by: CancelledBy, part: OrderPart) -> Cancel {
     let booking_id = BookingId(1 + super::NEXT_SEGMENT * segment as i64);
-    Cancel { booking_id, part, by, request: None }
+    Cancel { booking_id, part, by, request: None, expected_refund: None }
 }
 
 fn adds_up(currency: &str) {

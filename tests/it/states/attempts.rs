@@ -87,6 +87,7 @@ fn decided(state: &State, command: &Command) -> Decision {
         payment_window: TimeDelta::minutes(15),
         closes_before: None,
         min_connection: TimeDelta::zero(),
+        free_refusal_after: chrono::TimeDelta::hours(2),
     };
     let minutes = if matches!(command, Command::Expire(_)) { 6 } else { 1 };
     decide(state, command, start() + TimeDelta::minutes(minutes), &policy)

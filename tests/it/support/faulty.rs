@@ -1,8 +1,9 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, Flight, FlightId, Invalidation, NewFlight,
-    NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId, Invalidation,
+    NewFlight, NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp,
+    UserId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
@@ -308,6 +309,8 @@ role! {
         async fn import_flights(
             flights: &[NewFlight], currency: Currency, now: Timestamp
         ) -> Answer<usize>;
+        async fn fare_rules(name: &str, currency: Currency) -> Answer<Option<FareRules>>;
+        async fn put_fare_rules(rules: &FareRules, now: Timestamp) -> Answer<bool>;
         async fn search(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn on_sale(from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn departures(spans: &[RouteSpan]) -> Answer<Vec<Flight>>;

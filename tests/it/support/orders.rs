@@ -3,7 +3,7 @@
 use super::{TestApp, flight};
 use airline_booking::booking::PlaceOrder;
 use airline_booking::domain::{BookingId, FlightId, Order, Passenger, PaymentMethod, UserId};
-use airline_booking::rules::{CancelledBy, OrderPart, Segments};
+use airline_booking::rules::{Cancel, CancelledBy, OrderPart, Segments};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -43,6 +43,7 @@ impl TestApp {
             idempotency: None,
             request: None,
             pending_max: None,
+            expected_price: None,
         };
         self.app.bookings.place(place, false).await.expect("an order").order
     }
@@ -52,7 +53,9 @@ impl TestApp {
         let booking = self.app.bookings.booking(order).await.expect("a booking");
         let segments = Segments::Only([segment].into_iter().collect());
         let part = OrderPart { segments, passengers: None };
-        let cancelled = self.app.bookings.cancel(&booking, part, CancelledBy::Traveller, None);
+        let (booking_id, by) = (booking.id, CancelledBy::Traveller);
+        let cancel = Cancel { booking_id, part, by, expected_refund: None, request: None };
+        let cancelled = self.app.bookings.cancel(&booking, cancel);
         cancelled.await.expect("a cancelled segment");
     }
 }

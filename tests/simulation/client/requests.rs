@@ -4,7 +4,9 @@ use super::seen::{Cancelled, Request};
 use super::{Answer, Client};
 use airline_booking::booking::PlaceOrder;
 use airline_booking::domain::{Booking, FlightIds, Order, Passenger, Places};
-use airline_booking::rules::{CancelledBy, IdempotencyKey, OrderPart, RequestKey, Segments};
+use airline_booking::rules::{
+    Cancel, CancelledBy, IdempotencyKey, OrderPart, RequestKey, Segments,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +82,7 @@ impl Client {
             idempotency: of_booking,
             request: of_order.map(|key| self.request_key("/api/v1/itineraries", key)),
             pending_max: (chance.below(4) == 0).then_some(6),
+            expected_price: None,
         }
     }
 
@@ -103,7 +106,14 @@ impl Client {
             let (part_of, request) = (part.clone(), request.clone());
             let answer = self.ask(&name, async move |service| {
                 let booking = service.bookings.booking(id).await?;
-                let cancelled = service.bookings.cancel(&booking, part_of, by, request).await?;
+                let cancel = Cancel {
+                    booking_id: booking.id,
+                    part: part_of,
+                    by,
+                    expected_refund: None,
+                    request,
+                };
+                let cancelled = service.bookings.cancel(&booking, cancel).await?;
                 Ok(cancelled.order)
             });
             match answer.await {

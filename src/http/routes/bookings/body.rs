@@ -48,6 +48,8 @@ pub(crate) struct PlaceBookingBody {
     /// The payment gateway's token of the payment method, if paid now; `pm_card_visa` by default.
     #[schema(example = "pm_card_visa", max_length = 64)]
     payment_method: Option<String>,
+    /// The price of all seats that the caller has seen: refused with `price_changed` if it is another now.
+    expected_price: Option<Money>,
     /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
@@ -111,6 +113,7 @@ impl Shaped for PlaceBookingBody {
             ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
             ("payment", Kind::Text),
             ("payment_method", Kind::Text),
+            ("expected_price", Kind::Money),
         ],
         ignored: &[
             "id",
@@ -207,10 +210,15 @@ pub(crate) struct CancelBookingBody {
     /// Places of passengers in `booking_metadata`, from 0; all by default.
     #[schema(min_items = 1)]
     pub(super) passengers: Option<Vec<i32>>,
+    /// What the caller expects to come back: refused with `refund_changed` if it is another amount now.
+    pub(super) expected_refund: Option<Money>,
 }
 
 impl Shaped for CancelBookingBody {
-    const SHAPE: Shape = Shape { fields: &[("passengers", Kind::Integers)], ignored: &[] };
+    const SHAPE: Shape = Shape {
+        fields: &[("passengers", Kind::Integers), ("expected_refund", Kind::Money)],
+        ignored: &[],
+    };
 }
 
 /// A user's bookings.
@@ -254,6 +262,7 @@ impl PlaceBookingBody {
             idempotency,
             request: None,
             pending_max: None,
+            expected_price: self.expected_price,
         })
     }
 }

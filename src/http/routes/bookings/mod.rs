@@ -5,6 +5,7 @@ mod body;
 use super::Api;
 use super::part::{Part, cancelled_by, explained};
 use super::placing::{Placing, REPLAYED, created};
+use super::quote::{QuoteBody, quoted};
 use crate::booking::CancelledOrder;
 use crate::domain::{BookingId, BookingStatus, Invalid, OrderRecord, UserId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
@@ -15,7 +16,7 @@ use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::{gzip, request_key};
 use crate::identity::Caller;
-use crate::rules::Refusal;
+use crate::rules::{Cancel, Refusal};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 pub(in crate::http::routes) use body::BookingBody;
@@ -126,8 +127,8 @@ pub(in crate::http::routes) async fn find_owned(
 /// Cancels a booking, or some of its passengers: their seats are free at once, the refund follows. A repeat
 /// changes nothing.
 ///
-/// A completed booking can be cancelled until its flight departs; after that only by staff
-/// (`bookings:admin`). An empty body cancels the whole booking. A booking of an itinerary that is not paid yet is
+/// The fare rules that a completed booking was sold with decide the fee; taxes always come back. After the departure a
+/// traveller gets the taxes alone, and the seats stay taken. An empty body cancels the whole booking. A booking of an itinerary that is not paid yet is
 /// cancelled with its itinerary.
 #[utoipa::path(
     post, path = "/api/v1/bookings/{id}/cancel", operation_id = "cancelBooking", tag = "bookings", security((), ("bearer" = [])),
@@ -142,7 +143,7 @@ pub(in crate::http::routes) async fn find_owned(
         (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
         (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody),
@@ -171,13 +172,54 @@ pub(crate) async fn cancel(
         }
     };
     deed.check(invalid.or(()))?;
-    let by = cancelled_by(&caller);
-    let cancelled = api.bookings.cancel(booking, part.of_booking(), by, key).await;
+    let cancel = Cancel {
+        booking_id: booking.id,
+        part: part.of_booking(),
+        by: cancelled_by(&caller),
+        expected_refund: body.expected_refund,
+        request: key,
+    };
+    let cancelled = api.bookings.cancel(booking, cancel).await;
     let cancelled = cancelled.map_err(|error| explained(error, &record.order));
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(booking.id).await?;
     let replayed = replayed.then_some([REPLAYED]);
     Ok((replayed, axum::Json(BookingBody::of(record, at, &api.pages))).into_response())
+}
+
+/// What the cancellation of a booking, or of some of its passengers, would give back now.
+#[utoipa::path(
+    get, path = "/api/v1/bookings/{id}/cancellation", operation_id = "quoteBookingCancellation", tag = "bookings", security((), ("bearer" = [])),
+    params(
+        ("id" = i64, Path, example = 1),
+        ("passengers" = Option<String>, Query, nullable = false, pattern = "^([0-9]{1,5}(,[0-9]{1,5}){0,99})?$", description = "Places of passengers, from 0, such as 0,2; all by default", example = "0"),
+    ),
+    responses(
+        (status = 200, body = QuoteBody), (status = 400, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 422, body = ProblemBody, description = "validation_failed"),
+        (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn quote(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    watch: Watch,
+    Id(id): Id,
+    uri: Uri,
+) -> Result<axum::Json<QuoteBody>, Problem> {
+    let query = Query::of(&uri)?;
+    let _permit = api.permit()?;
+    let mut deed = watch.begin(&caller, "booking.quote", Logged::UnlessOwn);
+    let found = find_owned(&api, &caller, BookingId(id), &mut deed).await;
+    let (record, at) = deed.check(found)?;
+    let booking = &record.order.bookings[at];
+    let part = deed.check(Part::read(&query, &["passengers"], booking))?;
+    let cancel = quoted(booking.id, part.of_booking(), cancelled_by(&caller));
+    let quote = api.bookings.quote(&cancel).await;
+    let quote = quote.map_err(|error| explained(error, &record.order));
+    Ok(axum::Json(deed.end(quote)?.into()))
 }
 
 /// Lists a user's bookings, newest first.

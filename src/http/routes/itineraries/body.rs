@@ -43,6 +43,8 @@ pub(crate) struct PlaceItineraryBody {
     /// The payment gateway's token of the payment method, if paid now; `pm_card_visa` by default.
     #[schema(example = "pm_card_visa", max_length = 64)]
     payment_method: Option<String>,
+    /// The price of all seats that the caller has seen: refused with `price_changed` if it is another now.
+    expected_price: Option<Money>,
 }
 
 /// A flight of an itinerary.
@@ -67,6 +69,7 @@ impl Shaped for PlaceItineraryBody {
             ("passenger_details", Kind::List(&PassengerBody::SHAPE)),
             ("payment", Kind::Text),
             ("payment_method", Kind::Text),
+            ("expected_price", Kind::Money),
         ],
         ignored: &[],
     };
@@ -102,6 +105,7 @@ impl PlaceItineraryBody {
             idempotency: None,
             request,
             pending_max: None,
+            expected_price: self.expected_price,
         })
     }
 }
@@ -138,11 +142,17 @@ pub(crate) struct CancelItineraryBody {
     /// Places of passengers in `passenger_details`, from 0; all by default.
     #[schema(min_items = 1)]
     pub(super) passengers: Option<Vec<i32>>,
+    /// What the caller expects to come back: refused with `refund_changed` if it is another amount now.
+    pub(super) expected_refund: Option<Money>,
 }
 
 impl Shaped for CancelItineraryBody {
     const SHAPE: Shape = Shape {
-        fields: &[("segments", Kind::Integers), ("passengers", Kind::Integers)],
+        fields: &[
+            ("segments", Kind::Integers),
+            ("passengers", Kind::Integers),
+            ("expected_refund", Kind::Money),
+        ],
         ignored: &[],
     };
 }

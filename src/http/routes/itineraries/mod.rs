@@ -6,6 +6,7 @@ pub(crate) mod search;
 use super::Api;
 use super::part::{Part, cancelled_by, explained};
 use super::placing::{Placing, REPLAYED, created};
+use super::quote::{QuoteBody, quoted};
 use crate::booking::CancelledOrder;
 use crate::domain::{BookingId, FlightId, FlightIds, OrderRecord};
 use crate::engine::Error;
@@ -13,15 +14,15 @@ use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::json::{Id, Json, OptionalJson};
 use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Code, Problem, ProblemBody};
-use crate::http::wire::query::NoQuery;
+use crate::http::wire::query::{NoQuery, Query};
 use crate::http::wire::request_key;
 use crate::identity::Caller;
-use crate::rules::Refusal;
+use crate::rules::{Cancel, Refusal};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 pub(in crate::http::routes) use body::ItineraryBody;
 use body::{CancelItineraryBody, PlaceItineraryBody};
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use std::sync::Arc;
 
 /// The path of itineraries; part of the idempotency keys in the store.
@@ -148,11 +149,48 @@ pub(in crate::http::routes) async fn find_owned(
     Err(missing(format!("{}: booking {detail}", none())))
 }
 
+/// What the cancellation of an itinerary, or of a part of it, would give back now.
+#[utoipa::path(
+    get, path = "/api/v1/itineraries/{id}/cancellation", operation_id = "quoteItineraryCancellation", tag = "itineraries", security((), ("bearer" = [])),
+    params(
+        ("id" = i64, Path, description = "Id of its first booking", example = 1),
+        ("segments" = Option<String>, Query, nullable = false, pattern = "^([0-9]{1,5}(,[0-9]{1,5}){0,99})?$", description = "Segments, from 1, such as 1,2; all by default", example = "1"),
+        ("passengers" = Option<String>, Query, nullable = false, pattern = "^([0-9]{1,5}(,[0-9]{1,5}){0,99})?$", description = "Places of passengers, from 0, such as 0,2; all by default", example = "0"),
+    ),
+    responses(
+        (status = 200, body = QuoteBody), (status = 400, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 422, body = ProblemBody, description = "validation_failed"),
+        (status = 503, body = ProblemBody),
+    )
+)]
+pub(crate) async fn quote(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    watch: Watch,
+    Id(id): Id,
+    uri: Uri,
+) -> Result<axum::Json<QuoteBody>, Problem> {
+    let query = Query::of(&uri)?;
+    let _permit = api.permit()?;
+    let mut deed = watch.begin(&caller, "itinerary.quote", Logged::UnlessOwn);
+    let found = find_owned(&api, &caller, BookingId(id), &mut deed).await;
+    let OrderRecord { order, .. } = deed.check(found)?;
+    let part = deed.check(Part::read(&query, &["segments", "passengers"], order.first()))?;
+    let cancel = quoted(order.id(), part.of_order(), cancelled_by(&caller));
+    let quote = api.bookings.quote(&cancel).await;
+    let quote = quote.map_err(|error| explained(error, &order));
+    Ok(axum::Json(deed.end(quote)?.into()))
+}
+
 /// Cancels an itinerary, some of its segments, or some of its passengers: their seats are free at once, the
 /// refund of their price follows. A repeat changes nothing.
 ///
-/// An itinerary that is not paid yet is cancelled as a whole. A segment can be cancelled until its flight
-/// departs; after that only by staff (`bookings:admin`). An empty body cancels everything.
+/// An itinerary that is not paid yet is cancelled as a whole. The fare rules that each segment was sold with decide its
+/// fee; taxes always come back. After the departure of a segment a traveller gets its taxes alone, and its seats stay
+/// taken. If the airline cancelled one segment, the others are cancelled free of charge. An empty body cancels
+/// everything.
 #[utoipa::path(
     post, path = "/api/v1/itineraries/{id}/cancel", operation_id = "cancelItinerary", tag = "itineraries", security((), ("bearer" = [])),
     params(
@@ -166,7 +204,7 @@ pub(in crate::http::routes) async fn find_owned(
         (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
         (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody),
@@ -189,8 +227,14 @@ pub(crate) async fn cancel(
     let part = Part::checked(body.segments, body.passengers, first, &mut invalid);
     let key = request_key::of_caller(CANCEL_PATH, &caller, &headers, &(id, &part), &mut invalid);
     deed.check(invalid.or(()))?;
-    let by = cancelled_by(&caller);
-    let cancelled = api.bookings.cancel(first, part.of_order(), by, key).await;
+    let cancel = Cancel {
+        booking_id: first.id,
+        part: part.of_order(),
+        by: cancelled_by(&caller),
+        expected_refund: body.expected_refund,
+        request: key,
+    };
+    let cancelled = api.bookings.cancel(first, cancel).await;
     let cancelled = cancelled.map_err(|error| explained(error, &order));
     let CancelledOrder { replayed, .. } = deed.end(cancelled)?;
     let record = api.bookings.order(first.id).await?;

@@ -3,10 +3,12 @@
 use super::fields::{instant, required};
 use super::shape::{Kind, Sent, Shape, Shaped};
 use crate::domain::{
-    Currency, FieldChange, FlightPatch, FlightStatus, Invalid, Money, NewFlight, Timestamp,
+    Currency, FareName, FareRules, FieldChange, FlightPatch, FlightStatus, Invalid, Money,
+    NewFlight, Timestamp,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use std::sync::Arc;
 use strum::VariantNames as _;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 
@@ -61,6 +63,10 @@ pub(crate) struct FlightBody {
     #[schema(value_type = Money, required = false)]
     #[serde(default)]
     taxes: Sent<Money>,
+    /// Name of the fare rules with which seats are sold from now on; `free` by default.
+    #[schema(value_type = String, required = false, pattern = "^[a-z0-9-]{1,40}$", example = "free")]
+    #[serde(default)]
+    fare_rules: Sent<String>,
     /// The currency of `price`, which must be the flight's own.
     #[schema(value_type = String, required = false)]
     #[serde(default)]
@@ -104,6 +110,7 @@ impl Shaped for FlightBody {
             ("flight_status", Kind::Text),
             ("price", Kind::Money),
             ("taxes", Kind::Money),
+            ("fare_rules", Kind::Text),
             ("currency", Kind::Text),
             ("version", Kind::Integer64),
         ],
@@ -165,6 +172,9 @@ pub(crate) struct NewFlightBody {
     price: Money,
     /// Part of the price that a refund always returns: 0 (the default) to the price.
     taxes: Option<Money>,
+    /// Name of the fare rules with which seats are sold; `free` by default.
+    #[schema(pattern = "^[a-z0-9-]{1,40}$", example = "free")]
+    fare_rules: Option<String>,
     /// The currency of `price`, which must be the service's (`CURRENCY`).
     currency: Option<String>,
     /// Ignored: the version of a new flight is 1.
@@ -219,6 +229,7 @@ impl FlightBody {
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price: price.copied().unwrap_or(Money::most_of(currency)),
             taxes: self.taxes.value().copied().unwrap_or_default(),
+            fare_rules: self.fare_rules(&mut invalid).unwrap_or_default(),
         };
         debug_assert!(timestamp.is_some() || !invalid.0.is_empty());
         match flight.checked(currency) {
@@ -228,6 +239,16 @@ impl FlightBody {
                 Err(invalid)
             }
         }
+    }
+
+    /// The name of the fare rules, if it is sent and can be one.
+    fn fare_rules(&self, invalid: &mut Invalid) -> Option<FareName> {
+        let name = text(&self.fare_rules)?;
+        if !FareRules::is_name(name) {
+            invalid.add("/fare_rules", "must be 1 to 40 of a-z, 0-9 and -");
+            return None;
+        }
+        Some(FareName::from(Arc::from(name)))
     }
 
     /// The fields to change. Notes what can't be read, and `null` in fields that a flight must have.
@@ -241,6 +262,7 @@ impl FlightBody {
             ("flight_status", self.flight_status == Sent::Null),
             ("price", self.price == Sent::Null),
             ("taxes", self.taxes == Sent::Null),
+            ("fare_rules", self.fare_rules == Sent::Null),
             ("currency", self.currency == Sent::Null),
             ("version", self.version == Sent::Null),
         ] {
@@ -268,6 +290,7 @@ impl FlightBody {
             available_seats: self.available_seats.value().copied(),
             total_seats: self.total_seats.value().copied(),
             price: self.price.value().copied(),
+            fare_rules: self.fare_rules(invalid),
             taxes: self.taxes.value().copied(),
             currency: text(&self.currency).map(Into::into),
         }

@@ -61,13 +61,18 @@ codes! {
     TooManyPending "too_many_pending" CONFLICT "Too many seats are held unpaid"
         "The user would hold more unpaid seats of the flight than MAX_PENDING_PER_USER. Repeat the request \
          after a payment has ended, or cancel a pending booking."
+    PriceChanged "price_changed" CONFLICT "The price has changed"
+        "The price is not expected_price any more. Nothing is held; the member price has the price of now."
+    RefundChanged "refund_changed" CONFLICT "The refund has changed"
+        "The cancellation would give back another amount than expected_refund. Nothing is cancelled; the members \
+         refund and fee have the figures of now."
     VersionConflict "version_conflict" CONFLICT "The flight has changed"
         "The flight has changed since the version in the body. Read it again and repeat the change."
     SeatsInUse "seats_in_use" CONFLICT "The seats are in use"
         "The new seat counts leave fewer seats than are sold or held. The detail has the counts."
     BookingNotCancellable "booking_not_cancellable" CONFLICT "The booking can't be cancelled"
-        "The booking has failed or its flight has departed, so there is nothing to cancel; or its itinerary can \
-         only be cancelled as a whole. The detail says which."
+        "The booking has failed, so there is nothing to cancel; or its itinerary can only be cancelled as a whole. The \
+         detail says which."
     PaymentNotDue "payment_not_due" CONFLICT "No payment is due"
         "The booking was not held to be paid later, is paid already, or has ended."
     PaymentInProgress "payment_in_progress" CONFLICT "A payment is in progress"

@@ -4,7 +4,7 @@ mod code;
 
 pub use code::Code;
 
-use crate::domain::{Invalid, Violation};
+use crate::domain::{Invalid, Money, Violation};
 use crate::identity::Scope;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -23,6 +23,8 @@ pub struct Problem {
     refusal: Option<&'static str>,
     /// Extra headers of the response.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Amounts that the caller needs to go on.
+    amounts: Vec<(&'static str, Money)>,
 }
 
 /// A refusal or failure (RFC 9457).
@@ -49,6 +51,18 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
     #[schema(value_type = Vec<Violation>, required = false)]
     errors: &'a [Violation],
+    /// Of `price_changed`: the price of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    price: Option<Money>,
+    /// Of `refund_changed`: the refund of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refund: Option<Money>,
+    /// Of `refund_changed`: the fee of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    fee: Option<Money>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -62,7 +76,8 @@ impl Problem {
     /// A problem of this kind; `detail` says what is wrong in this case.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
-        Self { code, detail, errors: Vec::new(), cause: None, refusal: None, headers: Vec::new() }
+        let (errors, headers, amounts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { code, detail, errors, cause: None, refusal: None, headers, amounts }
     }
 
     /// A fault of the service. The cause goes to the log and not to the caller.
@@ -114,6 +129,12 @@ impl Problem {
         Self { errors, ..self }
     }
 
+    /// Adds an amount that the caller needs to go on: `price`, `refund` or `fee`.
+    pub(crate) fn with(mut self, name: &'static str, amount: Money) -> Self {
+        self.amounts.push((name, amount));
+        self
+    }
+
     /// Adds a header to the response.
     pub(crate) fn bearing(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -153,6 +174,10 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+        let amount = |name: &str| {
+            let found = self.amounts.iter().find(|(its, _)| *its == name);
+            found.map(|(_, amount)| *amount)
+        };
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -161,6 +186,9 @@ impl Problem {
             code: self.code.as_str(),
             request_id,
             errors: &self.errors,
+            price: amount("price"),
+            refund: amount("refund"),
+            fee: amount("fee"),
         })
     }
 }

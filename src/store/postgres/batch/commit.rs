@@ -12,7 +12,7 @@ use super::statement::{WRITE, arguments};
 use super::status_updates::StatusUpdates;
 use super::{refunds, request_keys};
 use crate::domain::{BookingId, Flight, FlightId, UserId, route_key};
-use crate::rules::{ChangeSet, IdempotencyRecord, NetChanges, Stale};
+use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, Stale};
 use crate::store::postgres::connection::error::{
     is_locked, is_taken_key, is_timed_out, is_worth_repeating,
 };
@@ -115,11 +115,10 @@ async fn write(
 ) -> Result<Vec<StaleRow>, sqlx::Error> {
     let updates = StatusUpdates::of(folded);
     let arguments = arguments(folded, changes, &updates).map_err(sqlx::Error::Encode)?;
-    let rewritten: Vec<&Flight> = folded
+    let rewritten: Vec<_> = folded
         .flights
         .iter()
         .filter(|change| !change.after.differs_in_inventory_alone(&change.was))
-        .map(|change| &change.after)
         .collect();
     let is_one = rewritten.is_empty()
         && !updates.has_more()
@@ -144,8 +143,8 @@ async fn write(
             sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {
             updates.write_more(&mut tx).await?;
-            for flight in rewritten {
-                rewrite(&mut tx, flight).await?;
+            for change in rewritten {
+                rewrite(&mut tx, change).await?;
             }
             let taken = request_keys::write(&mut tx, &folded.requests).await?;
             stale.extend(taken.into_iter().map(|at| ("request".to_owned(), Some(at), None)));
@@ -164,12 +163,20 @@ async fn write(
     written
 }
 
+/// Notes that a departure was moved.
+const NOTE_MOVE: &str = "
+INSERT INTO flight_moves (flight_id, version, was, departs_at, moved_at)
+VALUES ($1, $2, instant($3), instant($4), instant($5))";
+
 /// Writes the fields that a hold or a settlement never changes.
-async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), sqlx::Error> {
+async fn rewrite(
+    connection: &mut PgConnection,
+    Change { was, after: flight }: &Change<Flight, Flight>,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
                 timestamp = instant($6), arrival_timestamp = instant($7), flight_status = $8,
-                price = major($9), taxes = major($10)
+                price = major($9), taxes = major($10), fare_rules = $11
           WHERE id = $1",
     )
     .bind(flight.id.0)
@@ -182,8 +189,19 @@ async fn rewrite(connection: &mut PgConnection, flight: &Flight) -> Result<(), s
     .bind(flight.flight_status.as_str())
     .bind(flight.price.stored())
     .bind(flight.taxes.stored())
-    .execute(connection)
+    .bind(flight.fare_rules.stored())
+    .execute(&mut *connection)
     .await?;
+    if was.departs_at != flight.departs_at {
+        sqlx::query(NOTE_MOVE)
+            .bind(flight.id.0)
+            .bind(flight.version)
+            .bind(micros(was.departs_at))
+            .bind(micros(flight.departs_at))
+            .bind(micros(flight.updated_at))
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

@@ -31,6 +31,10 @@ const BOOKINGS: &str = concat!(
             SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1)))"
 );
 
+/// Every version of fare rules, by name.
+pub(in crate::store::postgres) const FARES: &str = "
+SELECT name, version, rows, micros(created_at) FROM fare_rules WHERE name = ANY($1)";
+
 /// All payments of the orders.
 const PAYMENTS: &str = concat!(
     "SELECT ",
@@ -69,6 +73,10 @@ pub(in crate::store) async fn load(
         loading.bookings(&bookings(&mut connection, &ids, wanted).await?);
         let rows = payments(&mut connection, loading.state.paid_by.keys()).await?;
         loading.payments(&rows);
+    }
+    if wanted.fares {
+        let names: Vec<_> = loading.fare_names().into_iter().collect();
+        loading.fares(sqlx::query_as(FARES).bind(names).fetch_all(&mut *connection).await?);
     }
     if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
         loading.refunds(&refunds::load(&mut *connection, wanted).await?);

@@ -82,9 +82,10 @@ bookings_changed AS (
 bookings_new AS (
     INSERT INTO bookings (id, flight_id, user_id, status, failure_reason, payment_reference_id,
            booking_price, booking_taxes, seats_booked, booking_metadata, hold_expires_at, created_at,
-           updated_at, order_id, segment, segments)
+           updated_at, order_id, segment, segments, fare_rules, sold_departure)
     SELECT id, flight, user_id, status, reason, reference, major(price), major(taxes), seats,
-           metadata::jsonb, instant(hold), instant(created), instant(updated), order_id, segment, segments
+           metadata::jsonb, instant(hold), instant(created), instant(updated), order_id, segment, segments,
+           fare_rules, instant(departure)
       FROM {new_bookings} AS t ({new_bookings.columns})
      WHERE (SELECT clean FROM verdict)),
 keys_lapsed AS (
@@ -290,6 +291,8 @@ const SETS: &[(&str, &[Column])] = &[
         order_id: bigint = (booking.segment > 1).then_some(booking.order_id.0),
         segment: smallint = booking.segment as i16,
         segments: smallint = booking.segments as i16,
+        fare_rules: text = booking.fare_rules.stored().map(str::to_owned),
+        departure: bigint = booking.sold_departure.map(micros),
     },
     set! { outbox[entry]
         lane: text = entry.lane.as_str(),

@@ -24,7 +24,7 @@ UPDATE payments SET status = $3, updated_at = instant($4), version = $6
 const REWRITE_BOOKING: &str = "
 UPDATE bookings SET status = $4, failure_reason = $5, updated_at = instant($6), version = $7,
        seats_booked = $8, booking_price = major($9), booking_taxes = major($10),
-       cancelled_passengers = $11, hold_expires_at = instant($12), extended = $13
+       cancelled_passengers = $11, hold_expires_at = instant($12), extended = $13, fee = major($14)
  WHERE id = $1 AND status = $2 AND version = $3";
 
 /// The groups of one commit, the largest of each table first.
@@ -160,7 +160,8 @@ impl StatusUpdates {
                 .bind(after.booking_taxes.stored())
                 .bind((!after.cancelled.is_empty()).then(|| json(&after.cancelled.as_slice())))
                 .bind(micros(after.hold_expires_at))
-                .bind(after.extended);
+                .bind(after.extended)
+                .bind(after.fee.stored());
             check(1, update.execute(&mut *connection).await?.rows_affected())?;
         }
         // After the bookings, whose holds they copy.

@@ -2,7 +2,7 @@
 
 use super::outbox::{insert_invalidation, insert_outbox};
 use crate::domain::{
-    Currency, DayKey, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
+    Currency, DayKey, FareRules, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
 };
 use crate::rules::{Claim, RequestKey, RequestRecord};
 use crate::store::postgres::PostgresStore;
@@ -13,8 +13,9 @@ use crate::store::postgres::connection::advisory_locks::{
 };
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::roles::outbox;
+use crate::store::rows::fares::{fare_rules, shipped_version};
 use crate::store::rows::request_keys::claim;
-use crate::store::rows::sql::{self, flight_by_id};
+use crate::store::rows::sql::{self, flight_by_id, json, put_fare_rules};
 use crate::store::rows::unreadable::Unreadable;
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
@@ -30,14 +31,14 @@ const IMPORT_ROWS: usize = 10_000;
 const INSERT_NEW: &str = "
 INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
        available_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, version,
-       created_at, updated_at)
+       created_at, updated_at, fare_rules)
 SELECT c.flight_number, c.source, c.destination, c.route, instant(c.departs), instant(c.arrives),
        c.available, c.total - c.available, c.total, c.status, major(c.price), major(c.taxes), $11, 1,
-       instant($12), instant($12)
+       instant($12), instant($12), c.fare_rules
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-              $7::int[], $8::int[], $9::text[], $10::bigint[], $14::bigint[])
+              $7::int[], $8::int[], $9::text[], $10::bigint[], $14::bigint[], $15::text[])
        WITH ORDINALITY AS c (flight_number, source, destination, route, departs, arrives,
-                             available, total, status, price, taxes, position)
+                             available, total, status, price, taxes, fare_rules, position)
  WHERE $13 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
         WHERE f.route = c.route AND f.timestamp = instant(c.departs)
@@ -55,6 +56,10 @@ const SEARCH: &str = concat!(
          AND available_seats > held_seats
        ORDER BY flights.timestamp, id"
 );
+
+const FARE_RULES: &str = "
+SELECT name, version, rows, micros(created_at) FROM fare_rules
+ WHERE name = $1 ORDER BY version DESC LIMIT 1";
 
 const ON_SALE: &str = concat!(
     "SELECT ",
@@ -83,6 +88,26 @@ SELECT micros(max(created_at)) FROM flights
 
 #[async_trait]
 impl Catalogue for PostgresStore {
+    async fn fare_rules(
+        &self,
+        name: &str,
+        currency: Currency,
+    ) -> Result<Option<FareRules>, StoreError> {
+        let last = sqlx::query_as(FARE_RULES).bind(name);
+        let row = self.guard.bound(last.fetch_optional(&self.primary)).await?;
+        Ok(row.map(|row| fare_rules(row, currency)).transpose()?.map(|(_, rules)| rules))
+    }
+
+    async fn put_fare_rules(&self, rules: &FareRules, now: Timestamp) -> Result<bool, StoreError> {
+        let put = sqlx::query(put_fare_rules!("instant($4)", "last.at + interval '1 microsecond'"))
+            .bind(&*rules.name)
+            .bind(rules.version)
+            .bind(json(&rules.rows))
+            .bind(micros(now))
+            .bind(shipped_version(rules));
+        Ok(self.guard.bound(put.execute(&self.primary)).await?.rows_affected() > 0)
+    }
+
     async fn create_flight(
         &self,
         flight: NewFlight,
@@ -208,6 +233,7 @@ async fn insert(
         .bind(micros(now))
         .bind(even_if_stored)
         .bind(column(flights, |f| f.taxes.stored()))
+        .bind(column(flights, |f| f.fare_rules.stored()))
         .fetch_all(connection)
         .await
         .map_err(StoreError::from)

@@ -41,6 +41,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0018_attempts",
     "0019_challenges",
     "0020_disputes",
+    "0023_fares",
 };
 
 /// Checks that a migration added and did not validate.
@@ -51,7 +52,7 @@ SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
        'gateway_ledger_amount_in_range', 'flights_taxes_within_price',
        'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price',
        'payments_attempt_positive', 'payments_order_of_attempt', 'payments_kind_known',
-       'payments_waits_for_known', 'payments_dispute_known')
+       'payments_waits_for_known', 'payments_dispute_known', 'bookings_fee_in_range')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

@@ -45,6 +45,11 @@ const REFUNDS: &str = concat!(
                         OR payment_reference_id IN (SELECT value FROM json_each($2))"
 );
 
+/// Every version of fare rules, by name.
+pub(in crate::store::sqlite) const FARES: &str = "
+SELECT name, version, rows, created_at FROM fare_rules
+ WHERE name IN (SELECT value FROM json_each($1))";
+
 /// All payments of the orders.
 const PAYMENTS: &str = concat!(
     "SELECT ",
@@ -88,6 +93,10 @@ pub(in crate::store) async fn load(
         let references: Vec<_> = loading.state.paid_by.keys().collect();
         let payments = sqlx::query(PAYMENTS).bind(json(&references));
         loading.payments(&payments.fetch_all(&mut *tx).await?);
+    }
+    if wanted.fares {
+        let fares = sqlx::query_as(FARES).bind(json(&loading.fare_names()));
+        loading.fares(fares.fetch_all(&mut *tx).await?);
     }
     if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
         let refunds =

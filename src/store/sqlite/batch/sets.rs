@@ -73,7 +73,8 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
             total_seats = c.value ->> '$[1][3]',
             flight_status = c.value ->> '$[1][4]',
             price = c.value ->> '$[1][5]',
-            taxes = c.value ->> '$[1][6]'
+            taxes = c.value ->> '$[1][6]',
+            fare_rules = c.value ->> '$[1][7]'
            FROM jsonb_each(NEW.whole_flights) AS c
           WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
         flights,
@@ -87,8 +88,29 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
                 after.flight_status,
                 after.price.stored(),
                 after.taxes.stored(),
+                after.fare_rules.stored(),
             );
             (inventory(change), fields)
+        },
+    )
+}
+
+/// Notes departures that were moved.
+pub(super) fn insert_moves(flights: &[&FlightChange]) -> Set {
+    let moved: Vec<&FlightChange> = flights
+        .iter()
+        .copied()
+        .filter(|change| change.was.departs_at != change.after.departs_at)
+        .collect();
+    Set::new(
+        "moves",
+        "INSERT INTO flight_moves (flight_id, version, was, departs_at, moved_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+           FROM jsonb_each(NEW.moves)",
+        &moved,
+        |Change { was, after }| {
+            let departures = (micros(was.departs_at), micros(after.departs_at));
+            (after.id, after.version, departures.0, departures.1, micros(after.updated_at))
         },
     )
 }
@@ -187,12 +209,13 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
         "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
                 payment_reference_id, booking_price, seats_booked, booking_metadata,
                 hold_expires_at, created_at, updated_at, order_id, segment, segments,
-                booking_taxes)
+                booking_taxes, fare_rules, sold_departure)
          SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]',
                 value ->> '$[0][3]', value ->> 1,
                 value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
                 value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]',
-                value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]', value ->> '$[6][3]'
+                value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]', value ->> '$[6][3]',
+                value ->> '$[6][4]', value ->> '$[6][5]'
            FROM jsonb_each(NEW.new_bookings)",
         bookings,
         |change| {
@@ -209,6 +232,8 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
                     booking.segment,
                     booking.segments,
                     booking.booking_taxes.stored(),
+                    booking.fare_rules.stored(),
+                    booking.sold_departure.map(micros),
                 ),
             )
         },
@@ -243,7 +268,7 @@ pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
                 updated_at = c.value ->> '$[0][5]', version = c.value ->> '$[0][6]',
                 seats_booked = c.value ->> 1, booking_price = c.value ->> 2,
                 booking_taxes = c.value ->> 3, cancelled_passengers = c.value ->> 4,
-                hold_expires_at = c.value ->> 5, extended = c.value ->> 6
+                hold_expires_at = c.value ->> 5, extended = c.value ->> 6, fee = c.value ->> 7
            FROM jsonb_each(NEW.whole_bookings) AS c
           WHERE bookings.id = c.value ->> '$[0][0]' AND bookings.status = c.value ->> '$[0][1]'
             AND bookings.version = c.value ->> '$[0][2]'",
@@ -254,7 +279,8 @@ pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
             let cancelled = &booking.cancelled;
             let cancelled = (!cancelled.is_empty()).then(|| json(&cancelled.as_slice()));
             let hold = (micros(booking.hold_expires_at), i32::from(booking.extended));
-            (ended(change), booking.seats_booked, price, taxes, cancelled, hold.0, hold.1)
+            let fee = booking.fee.stored();
+            (ended(change), booking.seats_booked, price, taxes, cancelled, hold.0, hold.1, fee)
         },
     )
 }

@@ -6,9 +6,9 @@
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
 use super::sets::{
-    Set, insert_attempts, insert_bookings, insert_payments, insert_refunds, rewrite_bookings,
-    update_attempts, update_bookings, update_flights, update_payments, update_refunds,
-    update_seats, upsert_keys, upsert_requests,
+    Set, insert_attempts, insert_bookings, insert_moves, insert_payments, insert_refunds,
+    rewrite_bookings, update_attempts, update_bookings, update_flights, update_payments,
+    update_refunds, update_seats, upsert_keys, upsert_requests,
 };
 use crate::rules::{ChangeSet, NetChanges, PendingLimit};
 use crate::store::roles::outbox;
@@ -22,7 +22,7 @@ use std::sync::LazyLock;
 
 /// A commit's writes, ready to bind.
 pub(in crate::store) struct Writes {
-    sets: [Set; 13],
+    sets: [Set; 14],
     /// The messages of each lane.
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// The invalidation of cached answers.
@@ -60,6 +60,7 @@ impl Writes {
             sets: [
                 update_seats(&seats),
                 update_flights(&whole),
+                insert_moves(&whole),
                 insert_payments(&new_payments),
                 update_payments(&payments),
                 insert_attempts(&new_attempts),

@@ -2,12 +2,13 @@
 
 use super::outbox::{insert, insert_invalidation};
 use crate::domain::{
-    Currency, DayKey, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
+    Currency, DayKey, FareRules, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
 };
 use crate::rules::{ChangeSet, Claim, NetChanges, RequestKey, RequestRecord};
 use crate::store::roles::outbox;
+use crate::store::rows::fares::{fare_rules, shipped_version};
 use crate::store::rows::request_keys::claim;
-use crate::store::rows::sql::{self, flight_by_id, json};
+use crate::store::rows::sql::{self, flight_by_id, json, put_fare_rules};
 use crate::store::rows::{FlightRow, all, instant, micros, read};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::batch::request_keys;
@@ -24,12 +25,12 @@ use std::collections::{BTreeSet, HashSet};
 /// inserts those that are stored already.
 const INSERT_NEW: &str = "
 INSERT INTO flights (flight_number, source, destination, route, timestamp, arrival_timestamp,
-       available_seats, blocked_seats, total_seats, flight_status, price, taxes, currency, created_at,
+       available_seats, blocked_seats, total_seats, flight_status, price, taxes, fare_rules, currency, created_at,
        updated_at)
 SELECT c.value ->> '$[0]', c.value ->> '$[1]', c.value ->> '$[2]', c.value ->> '$[3]',
        c.value ->> '$[4]', c.value ->> '$[5]', c.value ->> '$[6]',
        (c.value ->> '$[7]') - (c.value ->> '$[6]'), c.value ->> '$[7]', c.value ->> '$[8]',
-       c.value ->> '$[9][0]', c.value ->> '$[9][1]', $2, $3, $3
+       c.value ->> '$[9][0]', c.value ->> '$[9][1]', c.value ->> '$[9][2]', $2, $3, $3
   FROM json_each($1) AS c
  WHERE $4 OR NOT EXISTS (
        SELECT 1 FROM flights AS f
@@ -46,6 +47,10 @@ const SEARCH: &str = concat!(
          AND available_seats > held_seats
        ORDER BY timestamp, id"
 );
+
+const FARE_RULES: &str = "
+SELECT name, version, rows, created_at FROM fare_rules
+ WHERE name = $1 ORDER BY version DESC LIMIT 1";
 
 const ON_SALE: &str = concat!(
     "SELECT ",
@@ -77,6 +82,26 @@ SELECT max(created_at) FROM flights WHERE flight_number IN (SELECT value FROM js
 
 #[async_trait]
 impl Catalogue for SqliteStore {
+    async fn fare_rules(
+        &self,
+        name: &str,
+        currency: Currency,
+    ) -> Result<Option<FareRules>, StoreError> {
+        let row = sqlx::query_as(FARE_RULES).bind(name).fetch_optional(&self.reader).await?;
+        Ok(row.map(|row| fare_rules(row, currency)).transpose()?.map(|(_, rules)| rules))
+    }
+
+    async fn put_fare_rules(&self, rules: &FareRules, now: Timestamp) -> Result<bool, StoreError> {
+        let mut writing = self.writer.take().await?;
+        let put = sqlx::query(put_fare_rules!("$4", "last.at + 1"))
+            .bind(&*rules.name)
+            .bind(rules.version)
+            .bind(json(&rules.rows))
+            .bind(micros(now))
+            .bind(shipped_version(rules));
+        Ok(put.execute(&mut *writing).await?.rows_affected() > 0)
+    }
+
     async fn create_flight(
         &self,
         flight: NewFlight,
@@ -190,7 +215,7 @@ fn row(flight: &NewFlight) -> impl Serialize {
         flight.available_seats,
         flight.total_seats,
         flight.flight_status,
-        (flight.price.stored(), flight.taxes.stored()),
+        (flight.price.stored(), flight.taxes.stored(), flight.fare_rules.stored()),
     )
 }
 

@@ -4,7 +4,7 @@ mod commit;
 pub mod orders;
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, Flight, FlightId,
+    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId,
     Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount,
     Timestamp, UserId, route_key,
 };
@@ -14,6 +14,7 @@ use airline_booking::rules::{
     Wanted,
 };
 use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
+use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub struct Rows {
     pub payments: BTreeMap<PaymentReference, Payment>,
     pub paid_by: BTreeMap<PaymentReference, BookingIds>,
     pub refunds: BTreeMap<RefundId, Refund>,
+    /// Versions of fare rules, and since when.
+    pub fares: Vec<(Timestamp, FareRules)>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,
     pub outbox: BTreeMap<i64, OutboxEntry>,
@@ -96,11 +99,35 @@ impl Rows {
         for first in &orders {
             self.attempts(first).into_iter().for_each(|payment| state.add_payment(payment));
         }
+        if wanted.fares && !planted!(sold_rules_are_not_kept) {
+            for (since, rules) in &self.fares {
+                state.fares.add(*since, rules.clone());
+            }
+        }
         for (holder, at) in &wanted.pending {
             let seats = self.pending_seats(*holder, *at);
             state.pending.insert(*holder, i32::try_from(seats).unwrap_or(i32::MAX));
         }
         state
+    }
+
+    /// The last stored version of fare rules.
+    pub fn fare_rules(&self, name: &str) -> Option<FareRules> {
+        let versions = self.fares.iter().map(|(_, rules)| rules);
+        versions.filter(|rules| &*rules.name == name).max_by_key(|rules| rules.version).cloned()
+    }
+
+    /// Adds a version of fare rules, if it is the next.
+    pub fn put_fare_rules(&mut self, rules: FareRules, now: Timestamp) -> bool {
+        let shipped = i64::from(FareRules::is_shipped(&rules.name));
+        let last = self.fare_rules(&rules.name).map_or(shipped, |last| last.version);
+        let is_next = rules.version == last + 1;
+        if is_next {
+            let versions = self.fares.iter().filter(|(_, its)| its.name == rules.name);
+            let last = versions.map(|(since, _)| *since + TimeDelta::microseconds(1)).max();
+            self.fares.push((last.map_or(now, |last| last.max(now)), rules));
+        }
+        is_next
     }
 
     /// The first payment of a payment's order.

@@ -63,20 +63,21 @@ pub fn fault_of_money(record: &OrderRecord) -> Option<String> {
     let sold = of(BookingStatus::Completed);
     let prices: i64 = sold.clone().map(|booking| booking.booking_price.stored()).sum();
     let refunded: i64 = refunds.iter().map(|refund| refund.amount.stored()).sum();
+    let fees: i64 = order.bookings.iter().map(|booking| booking.fee.stored()).sum();
     let is_pending = of(BookingStatus::Pending).count() > 0;
     let is_sound = match status {
-        PaymentStatus::Captured => !is_pending && prices + refunded == amount.stored(),
+        PaymentStatus::Captured => !is_pending && prices + fees + refunded == amount.stored(),
         _ => sold.count() == 0 && refunds.is_empty(),
     };
     if is_sound && is_pending == (*status == PaymentStatus::Requested) {
         return None;
     }
     let what = format!("payment of {amount} is {}", status.as_str());
-    Some(format!("{what}, {prices} sold, {refunded} refunded, pending {is_pending}"))
+    Some(format!("{what}, {prices} sold, {fees} kept, {refunded} refunded, pending {is_pending}"))
 }
 
 /// What is wrong with the refunds of a booking of a captured payment: each seat that came back is refunded for its
-/// price.
+/// price, less the fee.
 pub fn fault_of_refunds(booking: &Booking, refunds: &[Refund]) -> Option<String> {
     let seats = match booking.status {
         BookingStatus::Cancelled => booking.party_size(),
@@ -85,6 +86,7 @@ pub fn fault_of_refunds(booking: &Booking, refunds: &[Refund]) -> Option<String>
     let owed = booking.seat_price().stored() * seats as i64;
     let refunds = refunds.iter().filter(|refund| refund.booking_id == booking.id);
     let refunded: i64 = refunds.map(|refund| refund.amount.stored()).sum();
+    let refunded = refunded + booking.fee.stored();
     (refunded != owed).then(|| format!("{refunded} refunded for {seats} seats worth {owed}"))
 }
 

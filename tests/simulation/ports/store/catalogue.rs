@@ -3,7 +3,7 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Currency, DayKey, Flight, FlightId, NewFlight, Timestamp, route_key,
+    Currency, DayKey, FareRules, Flight, FlightId, NewFlight, Timestamp, route_key,
 };
 use airline_booking::rules::{Claim, RequestKey};
 use airline_booking::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
@@ -11,6 +11,19 @@ use async_trait::async_trait;
 
 #[async_trait]
 impl Catalogue for SimStore {
+    async fn fare_rules(
+        &self,
+        name: &str,
+        _currency: Currency,
+    ) -> Result<Option<FareRules>, StoreError> {
+        self.read(|rows| rows.fare_rules(name)).await
+    }
+
+    async fn put_fare_rules(&self, rules: &FareRules, now: Timestamp) -> Result<bool, StoreError> {
+        let rules = rules.clone();
+        self.write(move |rows| rows.put_fare_rules(rules, now)).await
+    }
+
     async fn create_flight(
         &self,
         flight: NewFlight,
