@@ -127,6 +127,18 @@ impl Trial {
 }
 
 #[tokio::test]
+async fn a_payment_that_the_simulated_gateway_took_is_neither_taken_nor_returned() {
+    let trial = Trial::start().await;
+    trial.names.simulated.lock().insert(payment());
+    let rule = "PAYMENT_GATEWAY=stripe cannot return what the simulated gateway took";
+    assert_eq!(trial.open("pm_card_visa").await, Err(rule.to_owned()));
+    assert_eq!(trial.refund(1, 100).await, Err(rule.to_owned()));
+    let voided = trial.gateway.void(payment()).await.map_err(|error| error.0);
+    assert_eq!(voided, Err(rule.to_owned()));
+    assert_eq!(trial.stripe.account().calls, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_intent_that_a_crash_left_unconfirmed_is_confirmed_at_the_repeat() {
     let trial = Trial::start().await;
     for _ in 0..2 {

@@ -31,6 +31,7 @@ impl StripeGateway {
             }
             return self.confirm(opening, &name.id).await;
         }
+        self.refuse_simulated(opening.reference).await?;
         let intent = match self.create(opening).await? {
             Ok(intent) => intent,
             Err(declined) => return Ok(declined),
