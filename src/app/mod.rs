@@ -41,7 +41,7 @@ use workers::Workers;
 pub use beside::{Beside, engine_beside};
 pub use open_store::{Access, with_store};
 pub use ports::Ports;
-pub use reconcile::reconcile_with_stripe;
+pub use reconcile::{ReconcileReport, Repair, reconcile_with_stripe};
 pub use services::{Missing, Services};
 
 /// The service as a value: build it, start its workers, serve it, stop it.

@@ -232,7 +232,7 @@ pub(super) fn request_of(
 }
 
 /// The request to the gateway for a refund.
-fn request_of_refund(due: RefundDue, now: Timestamp) -> (Refund, OutboxEvent) {
+pub(super) fn request_of_refund(due: RefundDue, now: Timestamp) -> (Refund, OutboxEvent) {
     let RefundDue { refund, payment, order_id } = due;
     let mut asked = refund.clone();
     if planted!(redriven_refund_has_a_new_id) {

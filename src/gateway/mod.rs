@@ -98,18 +98,46 @@ pub struct Listed {
     pub id: String,
     /// The payment; `None`: another system made it.
     pub reference: Option<PaymentReference>,
+    /// The currency of its amounts.
+    pub currency: Currency,
+    /// The amount to charge.
+    pub amount: Money,
     /// The amount captured; zero if it is not.
     pub captured: Money,
+    /// What may still become of it.
+    pub state: ListedState,
     /// When it was made.
     pub created_at: Timestamp,
     /// The refunds made.
     pub refunds: Vec<ListedRefund>,
+    /// The payer's dispute, if there was one.
+    pub dispute: Option<DisputeStatus>,
+    /// What lost disputes took.
+    pub lost: Money,
+}
+
+/// The state of a payment in a gateway's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedState {
+    /// The gateway was never asked to charge it, so it takes no money.
+    Unconfirmed,
+    /// The gateway or the payer may still decide.
+    Open,
+    /// Captured.
+    Captured,
+    /// Declined or voided for good.
+    Ended,
 }
 
 impl Listed {
-    /// What was captured less what was given back.
+    /// What was captured less what was given back, by refunds or to the payer's bank.
     pub fn kept(&self) -> Money {
-        self.refunds.iter().fold(self.captured, |kept, refund| kept.less(refund.amount))
+        self.unrefunded().less(self.lost)
+    }
+
+    /// What was captured less the refunds.
+    pub fn unrefunded(&self) -> Money {
+        self.refunds.iter().fold(self.captured, |left, refund| left.less(refund.amount))
     }
 }
 
@@ -122,6 +150,8 @@ pub struct ListedRefund {
     pub refund: Option<RefundId>,
     /// Whether it gave back what was left of a payment that is void.
     pub is_void: bool,
+    /// Whether the gateway or the payer's bank has not decided yet.
+    pub is_pending: bool,
     /// The amount given back.
     pub amount: Money,
 }

@@ -21,6 +21,8 @@ struct Names {
     ended: Mutex<HashSet<PaymentReference>>,
     /// The id that another replica notes first.
     rival: Mutex<Option<String>>,
+    /// What the simulated gateway took before.
+    simulated: Mutex<HashSet<PaymentReference>>,
 }
 
 #[async_trait]
@@ -44,6 +46,14 @@ impl GatewayNames for Names {
     ) -> Result<Option<GatewayName>, StoreError> {
         let id = self.ids.lock().get(&payment).cloned();
         Ok(id.map(|id| GatewayName { id, currency: "INR".parse().expect("a currency") }))
+    }
+
+    async fn is_in_simulated_books(&self, payment: PaymentReference) -> Result<bool, StoreError> {
+        Ok(self.simulated.lock().contains(&payment))
+    }
+
+    async fn named(&self, _: &[PaymentReference]) -> Result<Vec<NamedPayment>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn named_since(
@@ -117,6 +127,29 @@ impl Trial {
 }
 
 #[tokio::test]
+async fn a_payment_that_the_simulated_gateway_took_is_neither_taken_nor_returned() {
+    let trial = Trial::start().await;
+    trial.names.simulated.lock().insert(payment());
+    let rule = "PAYMENT_GATEWAY=stripe cannot return what the simulated gateway took";
+    assert_eq!(trial.open("pm_card_visa").await, Err(rule.to_owned()));
+    assert_eq!(trial.refund(1, 100).await, Err(rule.to_owned()));
+    let voided = trial.gateway.void(payment()).await.map_err(|error| error.0);
+    assert_eq!(voided, Err(rule.to_owned()));
+    assert_eq!(trial.stripe.account().calls, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_intent_that_a_crash_left_unconfirmed_is_confirmed_at_the_repeat() {
+    let trial = Trial::start().await;
+    for _ in 0..2 {
+        trial.stripe.plan("/confirm", Fault::Locked);
+        trial.open("pm_card_visa").await.expect_err("nothing is confirmed");
+    }
+    assert_eq!(trial.open("pm_card_visa").await, Ok(Opened::Captured));
+    assert_eq!(trial.balance(), 250_000);
+}
+
+#[tokio::test]
 async fn each_fault_of_each_step_captures_once() {
     for call in ["/payment_intents", "/confirm"] {
         for fault in [
@@ -167,7 +200,7 @@ async fn the_intent_that_another_replica_has_noted_first_is_confirmed_and_no_oth
     *trial.names.rival.lock() = Some("pi_1".to_owned());
     assert_eq!(trial.open("pm_card_visa").await, Ok(Opened::Captured));
     let statuses: Vec<_> = trial.stripe.account().intents.iter().map(|its| its.status).collect();
-    assert_eq!(statuses, ["succeeded", "requires_confirmation"]);
+    assert_eq!(statuses, ["succeeded", "requires_payment_method"]);
 }
 
 #[tokio::test]

@@ -30,6 +30,14 @@ impl GatewayNames for Names {
         Ok(self.is_known.then(|| GatewayName { id: "pi_1".into(), currency }))
     }
 
+    async fn is_in_simulated_books(&self, _: PaymentReference) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn named(&self, _: &[PaymentReference]) -> Result<Vec<NamedPayment>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn named_since(
         &self,
         _: &'static str,

@@ -2,7 +2,10 @@
 
 mod disputes;
 mod hostile;
+mod plants;
 mod reconciling;
+mod repairing;
+mod switching;
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::stripe::{API_KEY, FakeStripe, Fault, WEBHOOK_SECRET, event, signature};

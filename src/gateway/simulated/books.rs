@@ -5,6 +5,7 @@ use crate::domain::{PaymentReference, RefundId};
 use crate::gateway::{GatewayError, Opened, Opening};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use strum::{EnumString, IntoStaticStr};
+use tracing::warn;
 
 /// An entry of the gateway's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(super) struct Refunded {
 pub(super) struct Books {
     entries: HashMap<PaymentReference, Entry>,
     refunds: HashMap<RefundId, Refunded>,
+    /// Payments that another gateway has taken up, with its name.
+    foreign: HashMap<PaymentReference, String>,
     changes: Changes,
 }
 
@@ -67,8 +70,9 @@ impl Books {
     pub(super) fn new(
         entries: HashMap<PaymentReference, Entry>,
         refunds: HashMap<RefundId, Refunded>,
+        foreign: HashMap<PaymentReference, String>,
     ) -> Self {
-        Self { entries, refunds, changes: Changes::default() }
+        Self { entries, refunds, foreign, changes: Changes::default() }
     }
 
     /// Carries out calls in their order. Returns their answers and what they change.
@@ -78,6 +82,9 @@ impl Books {
     }
 
     fn answer(&mut self, call: &Call) -> Answer {
+        if let Some(gateway) = self.foreign.get(&call.reference()) {
+            return refused_foreign(call.reference(), gateway);
+        }
         match call {
             Call::Refund(refund) => self.refund(refund),
             Call::Open(capture) => match self.entries.get(&capture.reference) {
@@ -147,6 +154,15 @@ impl Books {
 
 fn refused(reason: &str) -> Answer {
     Err(GatewayError(reason.to_owned()))
+}
+
+/// Whatever the answer, it would be about money that is elsewhere.
+fn refused_foreign(payment: PaymentReference, gateway: &str) -> Answer {
+    warn!(
+        payment.reference = %payment, gateway,
+        "refused: PAYMENT_GATEWAY=simulated cannot go on with a payment of another gateway"
+    );
+    refused(&format!("PAYMENT_GATEWAY=simulated cannot go on with a payment of {gateway}"))
 }
 
 /// The entry, if the call leaves one, and the answer for a payment that the ledger does not know.

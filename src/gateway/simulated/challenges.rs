@@ -42,7 +42,11 @@ impl SimulatedGateway {
         &self,
         payment: PaymentReference,
     ) -> Result<Opened, GatewayError> {
-        let unknown = || GatewayError("there is no such payment".into());
+        let unknown = || {
+            GatewayError(
+                "the simulated gateway does not know the payment, or another one has it".into(),
+            )
+        };
         let challenge = self
             .ledger
             .challenge(payment)

@@ -18,6 +18,7 @@ use crate::store::StoreError;
 use async_trait::async_trait;
 use books::{Entry, Refunded};
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -28,10 +29,11 @@ pub use sqlite::SqliteLedger;
 /// The gateway's ledger.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Decides calls in their order and writes their entries durably before it answers.
+    /// Decides calls in their order and writes their entries durably before it answers. Refuses calls for payments
+    /// that another gateway has taken up.
     async fn write(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError>;
 
-    /// Notes a payment that its payer must approve, unless it is noted.
+    /// Notes a payment that its payer must approve, unless it is noted or another gateway's.
     async fn add_challenge(&self, opening: &Opening, now: Timestamp) -> Result<(), StoreError>;
 
     /// A payment that its payer must approve.
@@ -66,6 +68,21 @@ fn refund_from_row(
     let id = text.parse().map_err(|_| corrupt("id"))?;
     let reference = payment.parse().map_err(|_| corrupt("reference"))?;
     Ok((id, Refunded { reference, amount }))
+}
+
+/// Payments of other gateways from their rows' columns: reference and gateway.
+fn foreign_from_rows(
+    rows: Vec<(String, String)>,
+) -> Result<HashMap<PaymentReference, String>, StoreError> {
+    let read = |(text, gateway): (String, String)| {
+        let reference = text.parse().map_err(|_| StoreError::Corrupt {
+            table: "payments",
+            column: "reference",
+            row: text.clone(),
+        })?;
+        Ok((reference, gateway))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// A call to the gateway.

@@ -3,7 +3,8 @@
 use super::books::{Books, Entry, EntryState, Refunded, first_calls};
 use super::challenges::challenge_from_row;
 use super::{
-    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, refund_from_row, refunds_of,
+    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, foreign_from_rows, refund_from_row,
+    refunds_of,
 };
 use crate::domain::{PaymentReference, RefundId, Timestamp};
 use crate::gateway::Opening;
@@ -13,6 +14,25 @@ use async_trait::async_trait;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+const INSERT_ENTRIES: &str = "
+INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+SELECT reference, major(amount), method, state, instant($5)
+  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+       AS t (reference, amount, method, state)";
+
+/// Inserts nothing if another gateway has taken up one of the payments.
+const INSERT_FIRST: &str = "
+INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+SELECT reference, major(amount), method, state, instant($5)
+  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+       AS t (reference, amount, method, state)
+ WHERE NOT EXISTS (SELECT 1 FROM payments AS p
+                    WHERE p.reference = ANY($1) AND p.gateway <> 'simulated')";
+
+/// Payments that another gateway has taken up.
+const FOREIGN: &str = "
+SELECT reference, gateway FROM payments WHERE reference = ANY($1) AND gateway <> 'simulated'";
 
 /// Maximum repeats after another replica wrote the same reference first.
 const RACES_MAX: u32 = 5;
@@ -40,7 +60,8 @@ impl PostgresLedger {
         let entries = entries_of(&mut tx, calls).await?;
         // Read after the entries are locked: what another replica refunded of them is committed by then.
         let refunds = made_refunds(&mut tx, calls).await?;
-        let (answers, changes) = Books::new(entries, refunds).carry_out(calls);
+        let foreign = foreign(&mut tx, calls).await?;
+        let (answers, changes) = Books::new(entries, refunds, foreign).carry_out(calls);
         if changes.is_empty() {
             tx.roll_back().await?;
             return Ok(answers);
@@ -48,7 +69,7 @@ impl PostgresLedger {
         reverse(&mut tx, &changes.reversed, now).await?;
         if !changes.new.is_empty() {
             let new: Vec<_> = changes.new.into_iter().collect();
-            insert(&mut *tx, &new, now).await?;
+            insert(&mut *tx, INSERT_ENTRIES, &new, now).await?;
         }
         insert_refunds(&mut tx, &changes.refunds, now).await?;
         tx.commit().await?;
@@ -93,6 +114,16 @@ async fn made_refunds(
     .await?;
     let read = rows.into_iter().map(refund_from_row).collect::<Result<_, _>>();
     read.map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))
+}
+
+/// The calls' payments that another gateway has taken up, with its name.
+async fn foreign(
+    connection: &mut PgConnection,
+    calls: &[Call],
+) -> Result<HashMap<PaymentReference, String>, sqlx::Error> {
+    let references: Vec<_> = calls.iter().map(|call| call.reference().to_string()).collect();
+    let rows = sqlx::query_as(FOREIGN).bind(references).fetch_all(connection).await?;
+    foreign_from_rows(rows).map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))
 }
 
 /// The only change of an entry.
@@ -140,26 +171,23 @@ async fn insert_refunds(
     Ok(())
 }
 
-/// Fails on the key of an entry that another replica wrote meanwhile. The calls are then decided again.
+/// Returns how many entries the statement inserted. Fails on the key of an entry that another replica wrote
+/// meanwhile. The calls are then decided again.
 async fn insert(
     connection: impl PgExecutor<'_>,
+    statement: &'static str,
     entries: &[(PaymentReference, Entry)],
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-         SELECT reference, major(amount), method, state, instant($5)
-           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
-                AS t (reference, amount, method, state)",
-    )
-    .bind(entries.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(_, entry)| entry.amount).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(_, entry)| entry.method.as_deref()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(_, entry)| <&str>::from(entry.state)).collect::<Vec<_>>())
-    .bind(now.timestamp_micros())
-    .execute(connection)
-    .await?;
-    Ok(())
+) -> Result<u64, sqlx::Error> {
+    let inserted = sqlx::query(statement)
+        .bind(entries.iter().map(|(reference, _)| reference.to_string()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(_, entry)| entry.amount).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(_, entry)| entry.method.as_deref()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(_, entry)| <&str>::from(entry.state)).collect::<Vec<_>>())
+        .bind(now.timestamp_micros())
+        .execute(connection)
+        .await?;
+    Ok(inserted.rows_affected())
 }
 
 #[async_trait]
@@ -171,7 +199,9 @@ impl Ledger for PostgresLedger {
     async fn add_challenge(&self, opening: &Opening, now: Timestamp) -> Result<(), StoreError> {
         let added = sqlx::query(
             "INSERT INTO gateway_challenges (reference, amount, currency, method, return_url, updated_at)
-             VALUES ($1, major($2), $3, $4, $5, instant($6)) ON CONFLICT (reference) DO NOTHING",
+             SELECT $1, major($2), $3, $4, $5, instant($6)
+              WHERE NOT EXISTS (SELECT 1 FROM payments WHERE reference = $1 AND gateway <> 'simulated')
+             ON CONFLICT (reference) DO NOTHING",
         )
         .bind(opening.reference.to_string())
         .bind(opening.amount.stored())
@@ -213,8 +243,10 @@ impl Ledger for PostgresLedger {
 impl PostgresLedger {
     async fn write_all(&self, calls: &[Call], now: Timestamp) -> Result<Vec<Answer>, StoreError> {
         if let Some((entries, answers)) = first_calls(calls) {
-            match insert(&self.pool, &entries, now).await {
-                Ok(()) => return Ok(answers),
+            match insert(&self.pool, INSERT_FIRST, &entries, now).await {
+                Ok(inserted) if inserted == entries.len() as u64 => return Ok(answers),
+                // Some payments are another gateway's.
+                Ok(_) => {}
                 // Some references exist already.
                 Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => {}
                 Err(error) => return Err(error.into()),

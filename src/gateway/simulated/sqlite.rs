@@ -3,7 +3,8 @@
 use super::books::{Books, Changes, Entry, EntryState, Refunded, first_calls};
 use super::challenges::challenge_from_row;
 use super::{
-    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, refund_from_row, refunds_of,
+    Answer, Call, Challenge, Ledger, Verdict, entry_from_row, foreign_from_rows, refund_from_row,
+    refunds_of,
 };
 use crate::domain::{PaymentReference, RefundId, Timestamp};
 use crate::gateway::Opening;
@@ -17,6 +18,20 @@ const INSERT_ENTRIES: &str = "
 INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
   FROM jsonb_each(?1)";
+
+/// Inserts nothing if another gateway has taken up one of the payments.
+const INSERT_FIRST: &str = "
+INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
+  FROM jsonb_each(?1)
+ WHERE NOT EXISTS (SELECT 1 FROM payments
+                    WHERE reference IN (SELECT value ->> 0 FROM jsonb_each(?1))
+                      AND gateway <> 'simulated')";
+
+/// Payments that another gateway has taken up.
+const FOREIGN: &str = "
+SELECT reference, gateway FROM payments
+ WHERE reference IN (SELECT value FROM json_each(?1)) AND gateway <> 'simulated'";
 
 /// The only change of an entry.
 const REVERSE: &str = "
@@ -40,15 +55,15 @@ impl SqliteLedger {
         Self { writer: store.writer() }
     }
 
-    /// Inserts entries, or none and returns `false` if one of their references exists.
+    /// Inserts entries, or none and returns `false` if one of their references exists or is another gateway's.
     async fn write_first(
         &self,
         entries: &[(PaymentReference, Entry)],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut writing = self.writer.take().await?;
-        match insert(&mut writing, entries, now).await {
-            Ok(()) => Ok(true),
+        match insert(&mut writing, INSERT_FIRST, entries, now).await {
+            Ok(inserted) => Ok(inserted == entries.len() as u64),
             Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -63,7 +78,8 @@ impl SqliteLedger {
         let mut tx = begin(&mut writing).await?;
         let entries = entries_of(&mut tx, calls).await?;
         let refunds = made_refunds(&mut tx, calls).await?;
-        let (answers, changes) = Books::new(entries, refunds).carry_out(calls);
+        let foreign = foreign(&mut tx, calls).await?;
+        let (answers, changes) = Books::new(entries, refunds, foreign).carry_out(calls);
         if !changes.is_empty() {
             write_changes(&mut tx, changes, now).await?;
             tx.commit().await?;
@@ -110,6 +126,16 @@ async fn made_refunds(
     rows.into_iter().map(refund_from_row).collect()
 }
 
+/// The calls' payments that another gateway has taken up, with its name.
+async fn foreign(
+    connection: &mut SqliteConnection,
+    calls: &[Call],
+) -> Result<HashMap<PaymentReference, String>, StoreError> {
+    let references: Vec<_> = calls.iter().map(Call::reference).collect();
+    let rows = sqlx::query_as(FOREIGN).bind(json(&references)).fetch_all(connection).await?;
+    foreign_from_rows(rows)
+}
+
 async fn write_changes(
     connection: &mut SqliteConnection,
     changes: Changes,
@@ -117,7 +143,7 @@ async fn write_changes(
 ) -> Result<(), sqlx::Error> {
     if !changes.new.is_empty() {
         let new: Vec<_> = changes.new.into_iter().collect();
-        insert(connection, &new, now).await?;
+        insert(connection, INSERT_ENTRIES, &new, now).await?;
     }
     if !changes.reversed.is_empty() {
         sqlx::query(REVERSE)
@@ -156,7 +182,8 @@ impl Ledger for SqliteLedger {
         sqlx::query(
             "INSERT OR IGNORE INTO gateway_challenges
                     (reference, amount, currency, method, return_url, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+             SELECT $1, $2, $3, $4, $5, $6
+              WHERE NOT EXISTS (SELECT 1 FROM payments WHERE reference = $1 AND gateway <> 'simulated')",
         )
         .bind(opening.reference.to_string())
         .bind(opening.amount.stored())
@@ -203,21 +230,23 @@ impl Ledger for SqliteLedger {
     }
 }
 
+/// Returns how many entries the statement inserted.
 async fn insert(
     connection: &mut SqliteConnection,
+    statement: &'static str,
     entries: &[(PaymentReference, Entry)],
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     let rows: Vec<_> = entries
         .iter()
         .map(|(reference, entry)| {
             (reference, entry.amount, &entry.method, <&str>::from(entry.state))
         })
         .collect();
-    sqlx::query(INSERT_ENTRIES)
+    let inserted = sqlx::query(statement)
         .bind(json(&rows))
         .bind(now.timestamp_micros())
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(inserted.rows_affected())
 }

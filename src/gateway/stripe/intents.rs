@@ -26,11 +26,12 @@ impl StripeGateway {
         let named = self.named(opening.reference).await?;
         if let Some(name) = named {
             let intent = self.intent(&name.id).await?;
-            if intent.status != "requires_confirmation" {
+            if !is_unconfirmed(&intent) {
                 return self.outcome_of(intent).await;
             }
             return self.confirm(opening, &name.id).await;
         }
+        self.refuse_simulated(opening.reference).await?;
         let intent = match self.create(opening).await? {
             Ok(intent) => intent,
             Err(declined) => return Ok(declined),
@@ -148,6 +149,15 @@ impl StripeGateway {
             _ if self.cancel(&name.id).await? => Ok(()),
             _ => Err(GatewayError("the intent changed while it was cancelled".into())),
         }
+    }
+}
+
+/// Whether an intent was never confirmed. A new one requires a payment method, as one does whose attempt failed.
+pub(super) fn is_unconfirmed(intent: &Intent) -> bool {
+    match &*intent.status {
+        "requires_confirmation" => true,
+        "requires_payment_method" => intent.last_payment_error.is_none(),
+        _ => false,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use super::amounts::from_stripe;
 use super::api::Fault;
+use super::disputes::{deciding, lost};
+use super::intents::is_unconfirmed;
 use super::wire::{Intent, List, StripeDispute, StripeRefund};
 use super::{NAME, StripeGateway};
-use crate::domain::{Currency, Money, Timestamp};
-use crate::gateway::{GatewayError, Listed, ListedRefund, Listing};
+use crate::domain::{Currency, Timestamp};
+use crate::gateway::{GatewayError, Listed, ListedRefund, ListedState, Listing, Repaid};
 use async_trait::async_trait;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -71,18 +73,15 @@ impl Listing for StripeGateway {
         let since = since.timestamp().to_string();
         let filter = ("created[gte]", &*since);
         let intents: Vec<Intent> = self.all("/v1/payment_intents", filter).await?;
-        // A refund is made after its payment, so it is in the list of the same time.
+        // Refunds and disputes begin after their payment, so they are in the list of the same time.
         let refunds: Vec<StripeRefund> = self.all("/v1/refunds", filter).await?;
-        let mut by_intent: HashMap<String, Vec<StripeRefund>> = HashMap::new();
-        for refund in refunds {
-            by_intent
-                .entry(refund.payment_intent.clone().unwrap_or_default())
-                .or_default()
-                .push(refund);
-        }
+        let disputes: Vec<StripeDispute> = self.all("/v1/disputes", filter).await?;
+        let mut refunds = by_intent(refunds, |refund| refund.payment_intent.clone());
+        let mut disputes = by_intent(disputes, |dispute| dispute.payment_intent.clone());
         let listed = intents.into_iter().filter_map(|intent| {
-            let refunds = by_intent.remove(&intent.id).unwrap_or_default();
-            listed(intent, &refunds)
+            let refunds = refunds.remove(&intent.id).unwrap_or_default();
+            let disputes = disputes.remove(&intent.id).unwrap_or_default();
+            listed(intent, &refunds, &disputes)
         });
         Ok(listed.collect())
     }
@@ -94,32 +93,57 @@ impl Listing for StripeGateway {
             Err(fault) => return Err(fault.into()),
         };
         let refunds = self.all("/v1/refunds", ("payment_intent", id)).await?;
-        Ok(listed(intent, &refunds))
+        let disputes = self.all("/v1/disputes", ("payment_intent", id)).await?;
+        Ok(listed(intent, &refunds, &disputes))
     }
 }
 
+fn by_intent<T>(all: Vec<T>, intent: impl Fn(&T) -> Option<String>) -> HashMap<String, Vec<T>> {
+    let mut found: HashMap<String, Vec<T>> = HashMap::new();
+    for item in all {
+        if let Some(intent) = intent(&item) {
+            found.entry(intent).or_default().push(item);
+        }
+    }
+    found
+}
+
 /// `None` if its currency is none that the service knows: another system's.
-fn listed(intent: Intent, refunds: &[StripeRefund]) -> Option<Listed> {
+fn listed(intent: Intent, refunds: &[StripeRefund], disputes: &[StripeDispute]) -> Option<Listed> {
     let currency: Currency = intent.currency.as_deref()?.to_ascii_uppercase().parse().ok()?;
+    let reference = intent.metadata.get("reference");
+    let void = reference.map(|reference| format!("{reference}:void"));
     let made = refunds.iter().filter(|refund| !refund.has_failed()).map(|refund| {
         let id = refund.metadata.get("refund_id");
         ListedRefund {
             name: refund.id.clone(),
             refund: id.and_then(|id| id.parse().ok()),
-            is_void: id.is_some_and(|id| id.ends_with(":void")),
+            is_void: id.is_some() && id == void.as_ref(),
+            is_pending: refund.outcome() == Repaid::Processing,
             amount: from_stripe(refund.amount, currency),
         }
     });
-    let is_captured = intent.status == "succeeded";
+    let state = state_of(&intent);
+    let received = if state == ListedState::Captured { intent.amount_received } else { 0 };
     Some(Listed {
-        reference: intent.metadata.get("reference").and_then(|text| text.parse().ok()),
-        captured: if is_captured {
-            from_stripe(intent.amount_received, currency)
-        } else {
-            Money::whole(0, currency)
-        },
+        reference: reference.and_then(|text| text.parse().ok()),
+        currency,
+        amount: from_stripe(intent.amount, currency),
+        captured: from_stripe(received, currency),
+        state,
         created_at: Timestamp::from_timestamp(intent.created, 0)?,
         refunds: made.collect(),
+        dispute: deciding(disputes).map(|(status, _)| status),
+        lost: from_stripe(lost(disputes), currency),
         id: intent.id,
     })
+}
+
+fn state_of(intent: &Intent) -> ListedState {
+    match &*intent.status {
+        _ if is_unconfirmed(intent) => ListedState::Unconfirmed,
+        "succeeded" => ListedState::Captured,
+        "canceled" => ListedState::Ended,
+        _ => ListedState::Open,
+    }
 }

@@ -19,6 +19,7 @@ use crate::store::GatewayNames;
 use api::Api;
 use async_trait::async_trait;
 use std::sync::Arc;
+use tracing::warn;
 
 pub use api::API_VERSION;
 pub use webhooks::{News, SIGNATURE, Webhooks};
@@ -43,6 +44,25 @@ impl StripeGateway {
     }
 }
 
+impl StripeGateway {
+    /// Fails if the simulated gateway has taken the payment, before `PAYMENT_GATEWAY` was changed: Stripe must not
+    /// take it too, and cannot return it.
+    pub(super) async fn refuse_simulated(
+        &self,
+        payment: PaymentReference,
+    ) -> Result<(), GatewayError> {
+        let is_taken = self.names.is_in_simulated_books(payment).await;
+        if is_taken.map_err(|error| GatewayError(error.to_string()))? {
+            warn!(payment.reference = %payment, "refused: {SIMULATED}");
+            return Err(GatewayError(SIMULATED.into()));
+        }
+        Ok(())
+    }
+}
+
+/// Why Stripe has no answer for a payment of the simulated gateway.
+const SIMULATED: &str = "PAYMENT_GATEWAY=stripe cannot return what the simulated gateway took";
+
 #[async_trait]
 impl Gateway for StripeGateway {
     async fn open(&self, opening: &Opening) -> Result<Opened, GatewayError> {
@@ -60,7 +80,7 @@ impl Gateway for StripeGateway {
         match self.named(reference).await? {
             Some(name) => self.void_intent(reference, &name).await,
             // No intent was ever confirmed, and none will be: the payment's row is not open any more.
-            None => Ok(()),
+            None => self.refuse_simulated(reference).await,
         }
     }
 
@@ -72,7 +92,10 @@ impl Gateway for StripeGateway {
     ) -> Result<Repaid, GatewayError> {
         match self.named(reference).await? {
             Some(name) => self.refund_intent(&name, &id.to_string(), amount).await,
-            None => Err(GatewayError("a refund of a payment that Stripe does not know".into())),
+            None => {
+                self.refuse_simulated(reference).await?;
+                Err(GatewayError("a refund of a payment that Stripe does not know".into()))
+            }
         }
     }
 

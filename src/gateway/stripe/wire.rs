@@ -11,6 +11,8 @@ pub(super) struct Intent {
     pub(super) id: String,
     pub(super) status: String,
     #[serde(default)]
+    pub(super) amount: i64,
+    #[serde(default)]
     pub(super) amount_received: i64,
     pub(super) currency: Option<String>,
     /// In seconds.
@@ -84,6 +86,7 @@ pub(super) struct StripeDispute {
     pub(super) id: String,
     pub(super) amount: i64,
     pub(super) status: String,
+    pub(super) payment_intent: Option<String>,
 }
 
 /// A page of a list.

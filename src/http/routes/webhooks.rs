@@ -55,7 +55,7 @@ pub(crate) async fn take(
     api.event_limit.count()?;
     match news {
         Some(News::Payment(payment)) => {
-            stripe.hints.ask_again(payment).await.map_err(Error::from)?
+            stripe.hints.ask_again(payment).await.map_err(Error::from)?;
         }
         Some(News::Refund(refund)) => stripe.news.about_refund(refund).await?,
         Some(News::Dispute(intent)) => stripe.news.about_dispute(&intent).await?,

@@ -13,13 +13,15 @@ pub struct GatewayName {
     pub currency: Currency,
 }
 
-/// A payment that a gateway has named, and its refunds.
+/// A payment, what its row says of its gateway, and its refunds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPayment {
     /// The payment.
     pub payment: PaymentReference,
+    /// The gateway that has taken it up; `None`: the simulated one, or none yet.
+    pub gateway: Option<String>,
     /// The gateway's id of it.
-    pub id: String,
+    pub id: Option<String>,
     /// Its refunds.
     pub refunds: Vec<RefundId>,
 }
@@ -42,8 +44,15 @@ pub trait GatewayNames: Send + Sync + 'static {
         payment: PaymentReference,
     ) -> Result<Option<GatewayName>, StoreError>;
 
-    /// The payments that a gateway has named and that were made since a moment, by their references from after
-    /// `after`.
+    /// Whether the simulated gateway's books have the payment as captured: no other gateway can return it.
+    async fn is_in_simulated_books(&self, payment: PaymentReference) -> Result<bool, StoreError>;
+
+    /// Payments by their references; unknown ones are left out.
+    async fn named(&self, payments: &[PaymentReference]) -> Result<Vec<NamedPayment>, StoreError>;
+
+    /// The payments made since a moment that a gateway should know, by their references from after `after`: those
+    /// that name it or have a gateway's id, and captured ones that name none and that the simulated gateway did not
+    /// take.
     async fn named_since(
         &self,
         gateway: &'static str,

@@ -31,6 +31,35 @@ pub(in crate::store) const NAME_OF_OPEN: &str = "SELECT gateway_reference FROM p
 pub(in crate::store) const GATEWAY_NAME: &str = "SELECT gateway_reference, currency FROM payments
       WHERE reference = $1 AND gateway_reference IS NOT NULL";
 
+/// Whether the simulated gateway has captured a payment.
+pub(in crate::store) const IS_IN_SIMULATED_BOOKS: &str = "SELECT EXISTS (
+     SELECT 1 FROM gateway_ledger WHERE reference = $1 AND state = 'captured')";
+
+/// Payments `p`, each with its refunds or none.
+macro_rules! named_payments {
+    ($payments:expr) => {
+        concat!(
+            "SELECT p.reference, p.gateway, p.gateway_reference, r.id
+               FROM (SELECT reference, gateway, gateway_reference FROM payments AS p WHERE ",
+            $payments,
+            ") AS p
+               LEFT JOIN refunds AS r ON r.payment_reference_id = p.reference
+              ORDER BY p.reference, r.id"
+        )
+    };
+}
+
+/// Whether a gateway should know payment `p`. Payments of an earlier service are known to none.
+macro_rules! should_be_known {
+    () => {
+        "(p.gateway = $1 OR p.gateway_reference IS NOT NULL
+          OR (p.status = 'captured' AND p.gateway IS NULL AND p.method <> 'adopted'
+              AND NOT EXISTS (SELECT 1 FROM gateway_ledger AS g WHERE g.reference = p.reference)))"
+    };
+}
+
+pub(in crate::store) use {named_payments, should_be_known};
+
 /// A name from the columns of [`GATEWAY_NAME`].
 pub(in crate::store) fn named(
     payment: String,
@@ -44,17 +73,20 @@ pub(in crate::store) fn named(
     Ok(GatewayName { id, currency })
 }
 
-/// Payments from the rows of a page: each with the number of a refund, or none.
-pub(in crate::store) fn named_payments(
-    rows: Vec<(String, String, Option<String>)>,
+/// The columns of [`named_payments!`]: reference, gateway, the gateway's id, a refund's number.
+pub(in crate::store) type NamedRow = (String, Option<String>, Option<String>, Option<String>);
+
+/// Payments from the rows of [`named_payments!`].
+pub(in crate::store) fn named_from_rows(
+    rows: Vec<NamedRow>,
 ) -> Result<Vec<NamedPayment>, StoreError> {
     let mut all: Vec<NamedPayment> = Vec::new();
-    for (text, id, refund) in rows {
+    for (text, gateway, id, refund) in rows {
         let corrupt =
             |table, row: &str| StoreError::Corrupt { table, column: "id", row: row.into() };
         let payment = text.parse().map_err(|_| corrupt("payments", &text))?;
         if all.last().is_none_or(|last| last.payment != payment) {
-            all.push(NamedPayment { payment, id, refunds: Vec::new() });
+            all.push(NamedPayment { payment, gateway, id, refunds: Vec::new() });
         }
         if let (Some(refund), Some(last)) = (refund, all.last_mut()) {
             last.refunds.push(refund.parse().map_err(|_| corrupt("refunds", &refund))?);

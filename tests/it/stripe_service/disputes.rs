@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 impl Shop {
     /// Sends a signed event; gives its status.
-    async fn tell(&self, event: &Value) -> u16 {
-        let (body, now) = (event.to_string(), SystemClock::default().now().timestamp());
+    pub(super) async fn tell(&self, event: &Value) -> u16 {
+        let (body, now) = (event.to_string(), SystemClock.now().timestamp());
         self.webhook(&body, &signature(WEBHOOK_SECRET, now, &body)).await
     }
 

@@ -2,18 +2,20 @@
 
 use crate::domain::{PaymentReference, Timestamp};
 use crate::store::rows::micros;
-use crate::store::rows::sql::{GATEWAY_NAME, NAME_AT_GATEWAY, NAME_OF_OPEN, named, named_payments};
+use crate::store::rows::sql::{
+    GATEWAY_NAME, IS_IN_SIMULATED_BOOKS, NAME_AT_GATEWAY, NAME_OF_OPEN, json, named,
+    named_from_rows, named_payments, should_be_known,
+};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{GatewayName, GatewayNames, NamedPayment, StoreError};
 use async_trait::async_trait;
 
-const NAMED_SINCE: &str = "
-SELECT p.reference, p.gateway_reference, r.id
-  FROM (SELECT reference, gateway_reference FROM payments
-         WHERE gateway = $1 AND gateway_reference IS NOT NULL AND created_at >= $2 AND reference > $3
-         ORDER BY reference LIMIT $4) AS p
-  LEFT JOIN refunds AS r ON r.payment_reference_id = p.reference
- ORDER BY p.reference, r.id";
+const NAMED_SINCE: &str = named_payments!(concat!(
+    should_be_known!(),
+    " AND p.created_at >= $2 AND p.reference > $3 ORDER BY p.reference LIMIT $4"
+));
+
+const NAMED: &str = named_payments!("p.reference IN (SELECT value FROM json_each($1))");
 
 #[async_trait]
 impl GatewayNames for SqliteStore {
@@ -41,6 +43,16 @@ impl GatewayNames for SqliteStore {
         row.map(|row| named(payment, row)).transpose()
     }
 
+    async fn is_in_simulated_books(&self, payment: PaymentReference) -> Result<bool, StoreError> {
+        let look = sqlx::query_scalar(IS_IN_SIMULATED_BOOKS).bind(payment.to_string());
+        Ok(look.fetch_one(&self.reader).await?)
+    }
+
+    async fn named(&self, payments: &[PaymentReference]) -> Result<Vec<NamedPayment>, StoreError> {
+        let named = sqlx::query_as(NAMED).bind(json(&payments));
+        named_from_rows(named.fetch_all(&self.reader).await?)
+    }
+
     async fn named_since(
         &self,
         gateway: &'static str,
@@ -53,6 +65,6 @@ impl GatewayNames for SqliteStore {
             .bind(micros(since))
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(limit as i64);
-        named_payments(page.fetch_all(&self.reader).await?)
+        named_from_rows(page.fetch_all(&self.reader).await?)
     }
 }

@@ -1,5 +1,6 @@
 //! The state of an account: payment intents and refunds, and the answers that Stripe keeps under idempotency keys.
 
+use airline_booking::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +21,10 @@ pub struct Intent {
     pub return_url: Option<String>,
     /// How often its money was taken.
     pub captures: u32,
+    /// The amount taken.
+    pub received: i64,
+    /// In seconds.
+    pub created: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub struct Refund {
     pub amount: i64,
     pub status: &'static str,
     pub refund_id: String,
+    /// In seconds.
+    pub created: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +84,7 @@ impl Account {
             |its: &&mut Intent| its.reference == reference && its.status == "requires_action";
         let intent = self.intents.iter_mut().find(waits).expect("an intent that waits");
         if is_approved {
-            (intent.status, intent.captures) = ("succeeded", intent.captures + 1);
+            intent.capture();
         } else {
             (intent.status, intent.decline) =
                 ("requires_payment_method", Some("payment_intent_authentication_failure"));
@@ -94,13 +101,15 @@ impl Account {
             }
             ("POST", ["payment_intents", id, "cancel"]) => self.with(id, Intent::cancel),
             ("GET", ["payment_intents"]) => {
-                page(params, self.intents.iter().map(|intent| (&*intent.id, intent.json())))
+                let listed = self.intents.iter().filter(|its| is_since(params, its.created));
+                page(params, listed.map(|intent| (&*intent.id, intent.json())))
             }
             ("POST", ["refunds"]) => self.refund(params),
             ("GET", ["refunds"]) => self.list_refunds(params),
             ("GET", ["disputes"]) => {
-                let of = &params["payment_intent"];
-                let listed = self.disputes.iter().filter(|its| its.intent == *of);
+                let of = params.get("payment_intent");
+                let listed =
+                    self.disputes.iter().filter(|its| of.is_none_or(|of| its.intent == *of));
                 page(params, listed.map(|dispute| (&*dispute.id, dispute.json())))
             }
             _ => error(404, "invalid_request_error", None, None),
@@ -123,11 +132,14 @@ impl Account {
             id: format!("pi_{}", self.intents.len() + 1),
             amount,
             currency: params["currency"].clone(),
-            status: "requires_confirmation",
+            // As Stripe has an intent without a payment method.
+            status: "requires_payment_method",
             reference: params["metadata[reference]"].clone(),
             decline: None,
             return_url: None,
             captures: 0,
+            received: 0,
+            created: SystemClock.now().timestamp(),
         };
         let reply = (200, intent.json());
         self.intents.push(intent);
@@ -155,6 +167,7 @@ impl Account {
             amount,
             status: "succeeded",
             refund_id: params["metadata[refund_id]"].clone(),
+            created: SystemClock.now().timestamp(),
         };
         let reply = (200, refund.json());
         self.refunds.push(refund);
@@ -163,9 +176,16 @@ impl Account {
 
     fn list_refunds(&self, params: &Params) -> Reply {
         let intent = params.get("payment_intent");
-        let listed = self.refunds.iter().filter(|its| intent.is_none_or(|of| its.intent == *of));
+        let listed = self.refunds.iter().filter(|its| {
+            intent.is_none_or(|of| its.intent == *of) && is_since(params, its.created)
+        });
         page(params, listed.map(|refund| (&*refund.id, refund.json())))
     }
+}
+
+fn is_since(params: &Params, created: i64) -> bool {
+    let since = params.get("created[gte]").map(|since| since.parse::<i64>().expect("seconds"));
+    since.is_none_or(|since| created >= since)
 }
 
 /// Pages of two, so that a client that reads one page misses the rest.
@@ -189,18 +209,22 @@ impl Intent {
                 "redirect_to_url": {"url": format!("https://hooks.stripe.test/{}", self.id), "return_url": url}}),
             None => json!({"type": "use_stripe_sdk", "use_stripe_sdk": {}}),
         });
-        let amount_received = if self.captures > 0 { self.amount } else { 0 };
         json!({
-            "id": self.id, "object": "payment_intent", "status": self.status, "created": 1,
-            "amount": self.amount, "amount_received": amount_received,
+            "id": self.id, "object": "payment_intent", "status": self.status, "created": self.created,
+            "amount": self.amount, "amount_received": self.received,
             "currency": self.currency, "client_secret": format!("{}_secret_1", self.id),
             "metadata": {"reference": self.reference}, "next_action": next_action,
             "last_payment_error": last_payment_error,
         })
     }
 
+    pub fn capture(&mut self) {
+        (self.status, self.captures) = ("succeeded", self.captures + 1);
+        self.received = self.amount;
+    }
+
     fn confirm(&mut self, params: &Params) -> Reply {
-        if !["requires_confirmation", "requires_payment_method"].contains(&self.status) {
+        if self.status != "requires_payment_method" {
             return error(
                 400,
                 "invalid_request_error",
@@ -210,9 +234,7 @@ impl Intent {
         }
         self.return_url = params.get("return_url").cloned();
         match &*params["payment_method"] {
-            "pm_card_visa" => {
-                (self.status, self.captures) = ("succeeded", self.captures + 1);
-            }
+            "pm_card_visa" => self.capture(),
             "pm_card_threeDSecure2Required" => self.status = "requires_action",
             "pm_bank" => self.status = "processing",
             "pm_card_chargeDeclinedInsufficientFunds" => {
@@ -249,6 +271,7 @@ impl Refund {
         json!({
             "id": self.id, "object": "refund", "amount": self.amount, "status": self.status,
             "payment_intent": self.intent, "metadata": {"refund_id": self.refund_id},
+            "created": self.created,
         })
     }
 }

@@ -4,6 +4,6 @@ mod account;
 mod events;
 mod server;
 
-pub use account::{Intent, Refund};
+pub use account::{Account, Dispute, Intent, Refund};
 pub use events::{WEBHOOK_SECRET, dispute_event, event, refund_event, signature};
 pub use server::{API_KEY, FakeStripe, Fault};
