@@ -39,7 +39,7 @@ async fn unreadable_fields_are_all_named_and_nothing_changes() {
         (with("user_id", json!("123")), &["/user_id"]),
         (with("payment", json!("never")), &["/payment"]),
         (with("payment", json!(1)), &["/payment"]),
-        (with("price_expected", json!(5)), &["/expected_price"]),
+        (with("price_expected", json!(5)), &["/price_expected"]),
         (with("flight_id", json!(1)), &["/flight_id"]),
         (with("itinerary_id", json!(1)), &["/itinerary_id"]),
     ] {
