@@ -282,7 +282,7 @@ mod tests {
     /// A booking that has ended, and its message on the topic.
     fn ended() -> (Booking, Message) {
         let ended: Booking = serde_json::from_value(serde_json::json!({
-            "id": 1, "itinerary_id": 1, "segment": 1, "booking_taxes": 0.00, "flight_id": 2, "user_id": 3, "status": "completed",
+            "id": 1, "itinerary_id": 1, "segment": 1, "booking_taxes": 0.00, "fee": 0.00, "fare_rules": "free", "flight_id": 2, "user_id": 3, "status": "completed",
             "payment_reference_id": format!("PAY-{:032x}", 4), "booking_price": 2500.00,
             "seats_booked": 1, "hold_expires_at": "2025-01-15T10:05:00Z",
             "created_at": "2025-01-15T10:00:00Z", "updated_at": "2025-01-15T10:00:01Z",

@@ -1,6 +1,6 @@
 //! News of the gateway about refunds and disputes: it is asked at once, and its answer goes to the engine.
 //!
-//! News is not kept: whoever told it tells it again if this fails. A gateway repeats its webhooks for days.
+//! News is not kept: if this fails, the gateway must tell it again. It repeats its webhooks for days.
 
 use super::worker::GatewayCircuits;
 use crate::breaker::NoAnswer;
@@ -29,7 +29,7 @@ pub struct GatewayNews {
 }
 
 impl GatewayNews {
-    /// Asks what became of a refund. One that is unknown is none of ours.
+    /// Asks what became of a refund. Unknown ones, of other systems, are left alone.
     pub async fn about_refund(&self, id: RefundId) -> Result<(), Error> {
         let asked = self.store.refunds_asked(&[id]).await?;
         let Some(refund) = asked.get(&id) else { return Ok(()) };

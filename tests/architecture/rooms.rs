@@ -75,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http/wire",
             "identity",
             "itineraries",
+            "payments",
             "rules",
             "search",
             "store",

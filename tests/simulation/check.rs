@@ -7,10 +7,11 @@ use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_ref
 use super::ports::rows::{Rows, waits_for_the_gateway};
 use super::world::{CHANGING, World};
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, DisputeStatus, Flight, FlightId, FlightIds, FlightStatus,
-    PaymentReference, PaymentStatus, RefundReason, RefundStatus,
+    Booking, BookingId, BookingStatus, DisputeStatus, FareRules, Flight, FlightId, FlightIds,
+    FlightStatus, Money, PaymentReference, PaymentStatus, RefundReason, RefundStatus, Timestamp,
 };
 use airline_booking::messages::{Message, Topic};
+use chrono::TimeDelta;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients remember, and the broken promises.
@@ -270,31 +271,49 @@ fn refunds(world: &World, rows: &Rows, violations: &mut Vec<String>) {
     }
 }
 
-/// A traveller's cancellation costs what the fare rules said at the sale. The rules that operators change have one row
-/// without conditions, so the time of the cancellation does not matter.
+/// How far apart a sale and a change of fare rules must be for their order to be known: clocks are off.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
+
+/// A traveller's cancellation costs what the fare rules said at the sale, and an airline's nothing. The rules that
+/// operators change have one row without conditions, so the time of the cancellation does not matter.
 fn fees(rows: &Rows, violations: &mut Vec<String>) {
-    for booking in rows.bookings.values().filter(|b| b.fare_rules.as_str() == CHANGING) {
+    for booking in rows.bookings.values() {
         let of_booking = rows.refunds.values().filter(|refund| refund.booking_id == booking.id);
-        let is_by_traveller = of_booking.clone().all(|r| r.reason == RefundReason::Traveller);
-        let is_cancelled = booking.status == BookingStatus::Cancelled;
-        let seats = if is_cancelled { booking.party_size() } else { booking.cancelled.len() };
-        if !is_by_traveller || of_booking.count() == 0 {
+        let reasons: BTreeSet<&str> = of_booking.map(|refund| refund.reason.as_str()).collect();
+        let has_only = |reason: RefundReason| reasons.iter().eq([&reason.as_str()]);
+        if has_only(RefundReason::Airline) && booking.fee > Money::default() {
+            violations
+                .push(format!("fees: the airline kept {} of booking {}", booking.fee, booking.id));
+        }
+        let is_changing = booking.fare_rules.as_str() == CHANGING;
+        if !is_changing || !has_only(RefundReason::Traveller) {
             continue;
         }
-        let sold = rows
-            .fares
-            .iter()
-            .rev()
-            .find(|(since, rules)| &*rules.name == CHANGING && *since <= booking.created_at);
-        let percent = sold.map_or(0, |(_, rules)| rules.rows[0].fee_percent);
-        let base = booking.seat_price().less(booking.seat_taxes());
-        let fee = base.percent(percent).stored() * seats as i64;
-        if booking.fee.stored() != fee {
+        let fees = possible_fees(booking, rows);
+        if !fees.contains(&booking.fee.stored()) {
             let (id, kept) = (booking.id, booking.fee);
             violations
-                .push(format!("fees: booking {id} was sold with {percent} %, and {kept} was kept"));
+                .push(format!("fees: booking {id} was sold with a fee of {fees:?}, kept {kept}"));
         }
     }
+}
+
+/// The fees of the versions that a booking may have been sold with.
+fn possible_fees(booking: &Booking, rows: &Rows) -> BTreeSet<i64> {
+    let is_cancelled = booking.status == BookingStatus::Cancelled;
+    let seats = if is_cancelled { booking.party_size() } else { booking.cancelled.len() };
+    let base = booking.seat_price().less(booking.seat_taxes());
+    let versions: Vec<_> = rows.fares.iter().filter(|(_, its)| &*its.name == CHANGING).collect();
+    let is_before = |since: Timestamp| since <= booking.created_at;
+    let sold = versions.iter().rposition(|(since, _)| is_before(*since)).unwrap_or_default();
+    let is_near = |since: Timestamp| (since - booking.created_at).abs() <= CLOCKS_DIFFER;
+    let possible = versions.iter().enumerate().filter(|(at, (since, _))| {
+        // Its own, those about as old, and that which the oldest of these replaced.
+        let next = versions.get(at + 1).map(|(since, _)| *since);
+        *at == sold || is_near(*since) || next.is_some_and(is_near)
+    });
+    let fee = |rules: &FareRules| base.percent(rules.rows[0].fee_percent).stored() * seats as i64;
+    possible.map(|(_, (_, rules))| fee(rules)).collect()
 }
 
 /// What a lost dispute took counts as a refund, and is not refunded as well.
