@@ -6,6 +6,7 @@ mod plants;
 mod reconciling;
 mod repairing;
 mod switching;
+mod traced;
 
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::stripe::{API_KEY, FakeStripe, Fault, WEBHOOK_SECRET, event, signature};

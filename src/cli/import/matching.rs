@@ -167,7 +167,7 @@ mod tests {
             says_available: false,
             says_status: false,
             says_taxes: false,
-            says_fare_rules: false,
+            fare_rules: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::fields::{amount, instant, natural, seats, shown, status};
 use super::head::{Head, KNOWN, REQUIRED, UPDATING, is_blank, known, lacking};
-use crate::domain::{Currency, FareRules, FlightId, FlightStatus, Invalid, NewFlight};
+use crate::domain::{Currency, FareName, FareRules, FlightId, FlightStatus, Invalid, NewFlight};
 use anyhow::bail;
 use csv::{ByteRecord, Reader, ReaderBuilder, StringRecord, Terminator};
 use std::fmt;
@@ -41,8 +41,8 @@ pub(super) struct Line {
     pub(super) says_status: bool,
     /// Whether the line has `taxes`.
     pub(super) says_taxes: bool,
-    /// Whether the line has `fare_rules`.
-    pub(super) says_fare_rules: bool,
+    /// The line's `fare_rules`.
+    pub(super) fare_rules: Option<FareName>,
 }
 
 /// The position of each column.
@@ -126,6 +126,7 @@ impl Columns {
         if fare_rules.is_some_and(|name| !FareRules::is_name(name)) {
             invalid.add("/fare_rules", "is not 1 to 40 of a-z, 0-9 and -");
         }
+        let fare_rules = fare_rules.map(|name| FareName::from(Arc::from(name)));
         let flight_status = given(self.flight_status).map(|text| status(&mut invalid, text));
         let id = given(self.id).map(|text| FlightId(natural(&mut invalid, "/id", text)));
         let version = given(self.version).map(|text| natural(&mut invalid, "/version", text));
@@ -141,7 +142,7 @@ impl Columns {
             flight_status: flight_status.unwrap_or(FlightStatus::Scheduled),
             price,
             taxes: taxes.unwrap_or_default(),
-            fare_rules: fare_rules.map(|name| Arc::<str>::from(name).into()).unwrap_or_default(),
+            fare_rules: fare_rules.clone().unwrap_or_default(),
         };
         Ok(Line {
             number,
@@ -151,7 +152,7 @@ impl Columns {
             says_available: given(self.available_seats).is_some(),
             says_status: flight_status.is_some(),
             says_taxes: taxes.is_some(),
-            says_fare_rules: fare_rules.is_some(),
+            fare_rules,
         })
     }
 }

@@ -193,7 +193,7 @@ fn patch(line: &Line, flight: &Flight, currency: Currency) -> Result<FlightPatch
         flight_status: line.says_status.then_some(new.flight_status),
         price: Some(new.price),
         taxes: line.says_taxes.then_some(new.taxes),
-        fare_rules: line.says_fare_rules.then(|| new.fare_rules.clone()),
+        fare_rules: line.fare_rules.clone(),
         currency: Some(currency.as_str().into()),
         ..FlightPatch::default()
     };
@@ -254,7 +254,7 @@ mod tests {
             says_available: true,
             says_status: false,
             says_taxes: false,
-            says_fare_rules: false,
+            fare_rules: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The engine's errors as problems: which code and status each has.
 
 use crate::engine::Error;
-use crate::http::wire::problem::{Code, Problem};
+use crate::http::wire::problem::{Code, Figures, Problem};
 use crate::rules::Refusal;
 use crate::store::StoreError;
 
@@ -60,8 +60,13 @@ impl From<Refusal> for Problem {
         };
         let problem = Self::new(code, refusal.to_string());
         match refusal {
-            Refusal::PriceChanged { now, .. } => problem.with("price", now),
-            Refusal::RefundChanged { now, fee, .. } => problem.with("refund", now).with("fee", fee),
+            Refusal::PriceChanged { now, .. } => {
+                problem.with(Figures { price: Some(now), ..Figures::default() })
+            }
+            Refusal::RefundChanged { now, fee, .. } => {
+                let (refund, fee) = (Some(now), Some(fee));
+                problem.with(Figures { refund, fee, ..Figures::default() })
+            }
             _ => problem,
         }
     }

@@ -24,7 +24,24 @@ pub struct Problem {
     /// Extra headers of the response.
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Amounts that the caller needs to go on.
-    amounts: Vec<(&'static str, Money)>,
+    figures: Option<Box<Figures>>,
+}
+
+/// Amounts of now, of a problem that says that others have changed.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub(crate) struct Figures {
+    /// Of `price_changed`: the price of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) price: Option<Money>,
+    /// Of `refund_changed`: the refund of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) refund: Option<Money>,
+    /// Of `refund_changed`: the fee of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) fee: Option<Money>,
 }
 
 /// A refusal or failure (RFC 9457).
@@ -51,18 +68,9 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
     #[schema(value_type = Vec<Violation>, required = false)]
     errors: &'a [Violation],
-    /// Of `price_changed`: the price of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    price: Option<Money>,
-    /// Of `refund_changed`: the refund of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    refund: Option<Money>,
-    /// Of `refund_changed`: the fee of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    fee: Option<Money>,
+    #[serde(flatten)]
+    #[schema(value_type = Figures)]
+    figures: Option<&'a Figures>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -76,8 +84,8 @@ impl Problem {
     /// A problem of this kind; `detail` says what is wrong in this case.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
-        let (errors, headers, amounts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { code, detail, errors, cause: None, refusal: None, headers, amounts }
+        let (errors, headers) = (Vec::new(), Vec::new());
+        Self { code, detail, errors, cause: None, refusal: None, headers, figures: None }
     }
 
     /// A fault of the service. The cause goes to the log and not to the caller.
@@ -129,10 +137,9 @@ impl Problem {
         Self { errors, ..self }
     }
 
-    /// Adds an amount that the caller needs to go on: `price`, `refund` or `fee`.
-    pub(crate) fn with(mut self, name: &'static str, amount: Money) -> Self {
-        self.amounts.push((name, amount));
-        self
+    /// Adds amounts that the caller needs to go on.
+    pub(crate) fn with(self, figures: Figures) -> Self {
+        Self { figures: Some(figures.into()), ..self }
     }
 
     /// Adds a header to the response.
@@ -174,10 +181,6 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
-        let amount = |name: &str| {
-            let found = self.amounts.iter().find(|(its, _)| *its == name);
-            found.map(|(_, amount)| *amount)
-        };
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -186,9 +189,7 @@ impl Problem {
             code: self.code.as_str(),
             request_id,
             errors: &self.errors,
-            price: amount("price"),
-            refund: amount("refund"),
-            fee: amount("fee"),
+            figures: self.figures.as_deref(),
         })
     }
 }

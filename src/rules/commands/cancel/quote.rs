@@ -99,7 +99,7 @@ fn given_up_of<'a>(
     let quote = end.rules_of(booking).quote(&sold(booking, flight), part, end.now, is_no_show);
     let (quote, reason) = match free {
         Some((reason, rule)) if !planted!(fee_on_an_airlines_cancellation) => {
-            (whole(quote, rule), reason)
+            (whole(&quote, rule), reason)
         }
         Some((reason, _)) => (quote, reason),
         None => (quote, RefundReason::Traveller),
@@ -117,9 +117,10 @@ fn sold(booking: &Booking, flight: &Flight) -> Sold {
 }
 
 /// The quote without a fee.
-fn whole(quote: Quote, rule: &str) -> Quote {
+fn whole(quote: &Quote, rule: &str) -> Quote {
     let fee = quote.fee.less(quote.fee);
-    Quote { refund: quote.price, fee, rule: rule.to_owned(), ..quote }
+    let Quote { price, taxes, .. } = *quote;
+    Quote { price, taxes, refund: price, fee, rule: rule.to_owned() }
 }
 
 /// Why a cancellation costs nothing, whatever the fare rules say: the airline cancelled this flight or another of the
