@@ -11,6 +11,9 @@ use std::path::Path;
 const SESSION: &str =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
+/// The types of the parameters of a list of flights.
+const LISTED: &str = "bigint, bigint, bigint, text, text, bigint";
+
 /// The parameters of a watched statement.
 struct Parameters {
     types: &'static str,
@@ -25,7 +28,19 @@ fn parameters(statement: &str) -> anyhow::Result<Parameters> {
         "bookings_of_user" => {
             ("bigint, bigint, text, bigint", "4711, 9223372036854775807, NULL, 101", false)
         }
-        // Microseconds: the year 2100.
+        "bookings_of_flight" => ("bigint, bigint, text, bigint", "47, -1, NULL, 101", false),
+        // Microseconds: 1970 to the year 2100.
+        "flights_listed" => (LISTED, "0, 0, 4102444800000000, NULL, NULL, 101", false),
+        "flights_listed_by_status" => {
+            (LISTED, "0, 0, 4102444800000000, NULL, 'cancelled', 101", false)
+        }
+        "flights_listed_by_route" => {
+            (LISTED, "0, 0, 4102444800000000, 'delhi#mumbai', NULL, 101", false)
+        }
+        "flights_listed_by_source" => (LISTED, "0, 0, 4102444800000000, 'delhi', NULL, 101", false),
+        "flights_listed_by_destination" => {
+            (LISTED, "0, 0, 4102444800000000, 'mumbai', NULL, 101", false)
+        }
         "lapsed_holds" | "unanswered_payments" | "unanswered_refunds" => {
             ("bigint, bigint, text, bigint", "4102444800000000, NULL, '', 1000", true)
         }

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::engine::{AfterCommit, Engine, Error};
 use crate::rules::{Claim, PutFlight, Refusal, RequestKey};
-use crate::store::Catalogue;
+use crate::store::{Catalogue, FlightFilter, FlightPlace};
 use crate::tasks::Tasks;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -136,5 +136,15 @@ impl Flights {
     /// One flight.
     pub async fn flight(&self, id: FlightId) -> Result<Flight, Error> {
         Ok(self.store.flight(id).await?.ok_or(Refusal::FlightNotFound(id))?)
+    }
+
+    /// Flights on sale and not, by departure, then id: up to `limit` flights after a place.
+    pub async fn list(
+        &self,
+        filter: &FlightFilter,
+        after: Option<FlightPlace>,
+        limit: usize,
+    ) -> Result<Vec<Flight>, Error> {
+        Ok(self.store.flights(filter, after, limit).await?)
     }
 }

@@ -255,6 +255,21 @@ impl Bookings {
     ) -> Result<Vec<Booking>, Error> {
         Ok(self.store.bookings_of_user(user, status, before, limit).await?)
     }
+
+    /// A flight's bookings by id: up to `limit` bookings with an id above `after`.
+    pub async fn bookings_of_flight(
+        &self,
+        flight: FlightId,
+        status: Option<BookingStatus>,
+        after: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, Error> {
+        let found = self.store.bookings_of_flight(flight, status, after, limit).await?;
+        if found.is_empty() && self.store.flight(flight).await?.is_none() {
+            return Err(Refusal::FlightNotFound(flight).into());
+        }
+        Ok(found)
+    }
 }
 
 /// The flights of loaded bookings.

@@ -75,11 +75,19 @@ pub struct Passenger {
 }
 
 /// The state of a passenger of a booking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, IntoStaticStr, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum PassengerStatus {
     /// The seat was given back.
     Cancelled,
+}
+
+impl PassengerStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Places of passengers in their booking's list, from 0.

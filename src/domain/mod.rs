@@ -40,7 +40,7 @@ pub use payment::{
     PaymentStatus, WaitsFor,
 };
 pub use refund::{Refund, RefundReason, RefundStatus};
-pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key};
+pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

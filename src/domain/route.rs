@@ -21,6 +21,11 @@ pub fn route_key(source: &str, destination: &str) -> String {
     key
 }
 
+/// The key of a route from the keys of its cities ([`super::city_key`]).
+pub fn route_key_of(source: &str, destination: &str) -> String {
+    format!("{source}#{destination}")
+}
+
 /// A route on one schedule day, the subject of one search and of one cached answer; or a day's
 /// [timetable](DayKey::timetable).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,11 +95,14 @@ impl ScheduleZone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::city_key;
 
     #[test]
     fn a_route_matches_in_any_case_and_with_outer_spaces() {
         assert_eq!(route_key(" DELHI ", "mumbai"), route_key("Delhi", "Mumbai"));
         assert_ne!(route_key("a#b", "c"), route_key("a", "b#c"));
+        let keys = [" A#B ", "Ç"].map(city_key);
+        assert_eq!(route_key_of(&keys[0], &keys[1]), route_key(" A#B ", "Ç"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn groups(shown: Shown) -> [Group; 7] {
         (
             RouteTraits::AUDITED,
             group()
-                .routes(routes!(flights::create))
+                .routes(routes!(flights::create, flights::list::list))
                 .routes(routes!(flights::get, flights::put))
                 .routes(routes!(fare_rules::get, fare_rules::put)),
         ),
@@ -122,6 +122,7 @@ fn groups(shown: Shown) -> [Group; 7] {
                 .routes(routes!(paying::extend))
                 .routes(routes!(refunds::retry))
                 .routes(routes!(bookings::of_user))
+                .routes(routes!(bookings::of_flight::of_flight))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel))
                 .routes(routes!(itineraries::quote)),

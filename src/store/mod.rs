@@ -17,6 +17,7 @@ pub use roles::catalogue::{Catalogue, Numbered, OTHERS_MAX, RouteSpan};
 pub use roles::commits::{Commits, Located};
 pub use roles::committed::Committed;
 pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
+pub use roles::flight_lists::{FlightFilter, FlightPlace};
 pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
 pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};

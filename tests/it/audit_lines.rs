@@ -59,6 +59,8 @@ async fn log_at(filter: &str, auth: bool) -> String {
         ask(&staff, Method::POST, "/bookings", book()).await;
         ask(&staff, Method::POST, "/bookings/2/cancel", None).await;
         ask(&staff, Method::GET, "/bookings/99", None).await;
+        ask(&staff, Method::GET, "/flights/1/bookings", None).await;
+        ask(&staff, Method::GET, "/flights", None).await;
         ask(&staff, Method::PUT, "/flights/1", Some(json!({"price": 2}))).await;
         ask(&staff, Method::PUT, "/flights/1", Some(json!({"total_seats": 2}))).await;
         ask(&staff, Method::POST, "/flights", Some(flight(9))).await;
@@ -78,6 +80,7 @@ async fn log_at(filter: &str, auth: bool) -> String {
         ask(&stranger, Method::POST, "/bookings", book()).await;
         ask(&stranger, Method::GET, "/users/123/bookings", None).await;
         ask(&stranger, Method::POST, "/flights", Some(flight(9))).await;
+        ask(&stranger, Method::GET, "/flights/1/bookings", None).await;
     })
     .await
 }
@@ -108,6 +111,7 @@ async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
             (1, "bookings.list", of, None, None, "done"),
             (1, "booking.place", of, Some(2), Some(1), "done"),
             (1, "booking.cancel", of, Some(2), None, "done"),
+            (1, "flight.bookings", None, None, Some(1), "done"),
             (1, "flight.change", None, None, Some(1), "done"),
             (1, "flight.change", None, None, Some(1), "version_required"),
             (1, "flight.create", None, None, Some(2), "done"),
@@ -120,6 +124,7 @@ async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
             (7, "booking.place", of, None, Some(1), "forbidden"),
             (7, "bookings.list", of, None, None, "forbidden"),
             (7, "flight.write", None, None, None, "forbidden"),
+            (7, "flight.bookings", None, None, Some(1), "forbidden"),
         ]
     );
     assert_eq!(lines[0]["request_id"], ".bookings.1");
@@ -132,7 +137,7 @@ async fn staff_access_and_flight_changes_are_written_to_the_audit_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn audit_lines_have_their_own_log_target_and_need_authentication() {
     let log = log_at("off,audit=info", true).await;
-    assert_eq!(log.lines().count(), 16, "{log}");
-    assert_eq!(lines_of(&log).len(), 16);
+    assert_eq!(log.lines().count(), 18, "{log}");
+    assert_eq!(lines_of(&log).len(), 18);
     assert_eq!(lines_of(&log_at("info", false).await), Vec::<Value>::new());
 }

@@ -66,6 +66,7 @@ async fn a_foreign_host_name_that_resolves_here_is_refused() {
     let paths = [
         format!("/api/v1/bookings/{booked}"),
         "/api/v1/users/123/bookings".into(),
+        format!("/api/v1/flights/{flight}/bookings"),
         "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20".into(),
         "/openapi.json".into(),
         "/nowhere".into(),

@@ -152,6 +152,8 @@ fn guarded(flight: i64, booked: i64) -> Vec<(Method, String, Option<Value>)> {
         (Method::POST, "/api/v1/itineraries".into(), Some(itinerary(flight))),
         (Method::GET, format!("/api/v1/itineraries/{booked}"), None),
         (Method::POST, format!("/api/v1/itineraries/{booked}/cancel"), None),
+        (Method::GET, "/api/v1/flights".into(), None),
+        (Method::GET, format!("/api/v1/flights/{flight}/bookings"), None),
     ]
 }
 
@@ -267,47 +269,49 @@ async fn every_protected_endpoint_refuses_an_invalid_token() {
 async fn a_user_sees_and_books_as_themselves_and_staff_as_its_scopes_allow() {
     let app = TestApp::with(by_secret).await;
     let (flight, booked) = prepare(&app).await;
-    // In the order of `guarded`: a flight made, changed; a booking made, read; listed; cancelled.
+    // In the order of `guarded`: a flight made, changed; a booking made, read; listed; cancelled. Last the
+    // bookings of a flight.
     let kinds = [
-        ("the owner", claims(OWNER, ""), [403, 403, 201, 200, 200, 200]),
-        ("another user", claims(7, ""), [403, 403, 403, 404, 403, 404]),
-        ("flights staff", claims(7, "flights:write"), [201, 200, 403, 404, 403, 404]),
-        ("bookings staff", claims(7, "openid bookings:admin"), [403, 403, 201, 200, 200, 200]),
+        ("the owner", claims(OWNER, ""), [403, 403, 201, 200, 200, 200, 403]),
+        ("another user", claims(7, ""), [403, 403, 403, 404, 403, 404, 403]),
+        ("flights staff", claims(7, "flights:write"), [201, 200, 403, 404, 403, 404, 403]),
+        ("bookings staff", claims(7, "openid bookings:admin"), [403, 403, 201, 200, 200, 200, 200]),
         (
             "scopes as a list",
             with(claims(7, ""), "scope", json!(["flights:write", "bookings:admin"])),
-            [201, 200, 201, 200, 200, 200],
+            [201, 200, 201, 200, 200, 200, 200],
         ),
         (
             "scopes called scp",
             with(claims(7, ""), "scp", json!("flights:write")),
-            [201, 200, 403, 404, 403, 404],
+            [201, 200, 403, 404, 403, 404, 403],
         ),
         (
             "a scope like ours",
             claims(7, "flights:writer xbookings:admin"),
-            [403, 403, 403, 404, 403, 404],
+            [403, 403, 403, 404, 403, 404, 403],
         ),
         (
             "a number as subject",
             with(claims(OWNER, ""), "sub", json!(OWNER)),
-            [403, 403, 201, 200, 200, 200],
+            [403, 403, 201, 200, 200, 200, 403],
         ),
         (
             "one of several audiences",
             with(claims(OWNER, ""), "aud", json!(["mail", "airline-booking"])),
-            [403, 403, 201, 200, 200, 200],
+            [403, 403, 201, 200, 200, 200, 403],
         ),
         (
             "just expired, within the leeway",
             with(claims(OWNER, ""), "exp", json!(start_of_test().timestamp() - 29)),
-            [403, 403, 201, 200, 200, 200],
+            [403, 403, 201, 200, 200, 200, 403],
         ),
     ];
     for (kind, claims, expected) in kinds {
         let token = signed(&claims);
-        // An itinerary is placed, read and cancelled by those who may do so with a booking.
-        let expected = [0, 1, 2, 3, 4, 5, 2, 3, 5].map(|call: usize| expected[call]);
+        // An itinerary is placed, read and cancelled by those who may do so with a booking; flights are listed
+        // by those who may change them.
+        let expected = [0, 1, 2, 3, 4, 5, 2, 3, 5, 1, 6].map(|call: usize| expected[call]);
         for ((method, path, body), expected) in guarded(flight, booked).into_iter().zip(expected) {
             let answer = ask(&app, method, &path, Some(&token), body.as_ref()).await;
             assert_eq!(answer.status, expected, "{kind} {path} {answer:?}");
@@ -384,6 +388,14 @@ async fn an_unauthorized_request_is_refused_before_its_body_is_read() {
     answer.assert_problem(403, "forbidden");
     let challenge = answer.header("www-authenticate");
     let expected = "Bearer error=\"insufficient_scope\", scope=\"flights:write\"";
+    assert_eq!(challenge, Some(expected));
+    let listed = ask(&app, Method::GET, "/api/v1/flights?nonsense", Some(&user), None).await;
+    listed.assert_problem(403, "forbidden");
+    let manifest = "/api/v1/flights/999/bookings?nonsense";
+    let refused = ask(&app, Method::GET, manifest, Some(&user), None).await;
+    refused.assert_problem(403, "forbidden");
+    let challenge = refused.header("www-authenticate");
+    let expected = "Bearer error=\"insufficient_scope\", scope=\"bookings:admin\"";
     assert_eq!(challenge, Some(expected));
     app.finish().await;
 }

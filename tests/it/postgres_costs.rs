@@ -115,10 +115,20 @@ const MANY_ORDERS: [&str; 6] = [
 /// statement that looks at every row of these tables touches more.
 const PAGES_MAX: u64 = 20_000;
 
+/// The types of the parameters of a list of flights.
+const LISTED: &str = "bigint, bigint, bigint, text, text, bigint";
+
 /// The types and values of a watched statement's parameters.
 fn parameters(name: &str) -> (&'static str, &'static str) {
     match name {
         "bookings_of_user" => ("bigint, bigint, text, bigint", "7, 9223372036854775807, NULL, 101"),
+        "bookings_of_flight" => ("bigint, bigint, text, bigint", "7, -1, NULL, 101"),
+        "flights_listed" => (LISTED, "-1, 0, 4102444800000000, NULL, NULL, 101"),
+        "flights_listed_by_status" => (LISTED, "-1, 0, 4102444800000000, NULL, 'delayed', 101"),
+        "flights_listed_by_route" => (LISTED, "-1, 0, 4102444800000000, 'a#b', NULL, 101"),
+        "flights_listed_by_source" | "flights_listed_by_destination" => {
+            (LISTED, "-1, 0, 4102444800000000, 'c', NULL, 101")
+        }
         "lapsed_holds" | "unanswered_payments" | "unanswered_refunds" => {
             ("bigint, bigint, text, bigint", "4102444800000000, NULL, '', 1000")
         }
@@ -157,5 +167,37 @@ async fn no_watched_statement_reads_a_whole_table() {
         let is_walk = |line: &String| line.contains("Seq Scan") && !line.contains("money_unit");
         let walks = plan.iter().any(is_walk);
         assert!(!walks && pages < PAGES_MAX, "{name}: {pages} pages\n{}", plan.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_flights_reads_those_that_it_shows_and_no_others() {
+    let database = TestDatabase::postgres().await;
+    database.plant(MANY_ORDERS[0]).await;
+    let moved = "UPDATE flights SET timestamp = instant(id * 1000000)";
+    assert_eq!(database.plant(moved).await, 20_000);
+    let rare = "UPDATE flights SET flight_status = 'cancelled', source = 'C', route = 'c#d'
+                 WHERE id = 17000";
+    assert_eq!(database.plant(rare).await, 1);
+    let mut connection = PgConnection::connect(&database.url()).await.expect("a connection");
+    let session = "SET plan_cache_mode = force_generic_plan; SET jit = off; ANALYZE";
+    sqlx::raw_sql(session).execute(&mut connection).await.expect("a session");
+    for (name, key, status, index) in [
+        ("flights_listed", "NULL", "NULL", "flights_by_departure"),
+        ("flights_listed_by_status", "NULL", "'cancelled'", "flights_by_status"),
+        ("flights_listed_by_route", "'c#d'", "NULL", "flights_by_route"),
+        ("flights_listed_by_source", "'c'", "NULL", "flights_by_source"),
+        ("flights_listed_by_destination", "'d'", "NULL", "flights_by_destination"),
+    ] {
+        let listed = WATCHED.iter().find(|(watched, _)| *watched == name);
+        let (_, statement) = listed.expect("a statement");
+        let prepare = AssertSqlSafe(format!("PREPARE {name} ({LISTED}) AS {statement}"));
+        sqlx::raw_sql(prepare).execute(&mut connection).await.expect("prepared");
+        let values = format!("100000000, 0, 4102444800000000, {key}, {status}, 101");
+        let explain = format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE {name} ({values})");
+        let plan = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await;
+        let plan: Vec<String> = plan.expect("a plan").iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains(index) && !plan.contains("Rows Removed"), "{name}:\n{plan}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::CorsOrigins;
 use axum::response::Response;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_METHODS, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
+    ACCESS_CONTROL_ALLOW_METHODS, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK,
     LOCATION, RETRY_AFTER,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -39,6 +39,7 @@ pub(super) fn layer(origins: &CorsOrigins) -> Option<CorsLayer> {
         ])
         .expose_headers([
             ETAG,
+            LINK,
             LOCATION,
             RETRY_AFTER,
             own("idempotent-replayed"),

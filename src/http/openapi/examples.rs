@@ -19,6 +19,9 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             "source": "Delhi", "destination": "Mumbai", "date": "2025-01-20",
             "itineraries": [itinerary()]
         }]}),
+        "listFlights" => json!({
+            "flights": [flight()], "count": 1, "next_cursor": "20062c2052cce8000000000000000001"
+        }),
         "createFlight" | "getFlight" => flight(),
         "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
         "placeBooking" => json!({
@@ -35,6 +38,9 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
         "payItinerary" => paid(),
         "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
+        "listBookingsOfFlight" => json!({
+            "bookings": [booking("completed")], "count": 1, "next_cursor": "1"
+        }),
         "explainProblem" => json!({
             "type": "/problems/insufficient_seats", "code": "insufficient_seats",
             "title": "Not enough seats left", "status": 409,
@@ -64,6 +70,17 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             ], "version": 1
         }),
         _ => return None,
+    })
+}
+
+/// An example of the operation's successful response as CSV.
+pub(super) fn table(operation: &str) -> Option<Value> {
+    (operation == "listBookingsOfFlight").then(|| {
+        json!(
+            "booking_id,itinerary_id,segment,status,passenger,name,email,phone,age,gender,passenger_status\r\n\
+             1,1,1,completed,0,John Doe,john@example.com,1234567890,30,male,\r\n\
+             1,1,1,completed,1,Jane Doe,jane@example.com,0987654321,28,female,cancelled\r\n"
+        )
     })
 }
 
@@ -170,9 +187,9 @@ pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
         (operation, link.build())
     };
     match operation {
-        "createFlight" => {
-            ["getFlight", "changeFlight"].map(|next| to(next, "id", "$response.body#/id")).into()
-        }
+        "createFlight" => ["getFlight", "changeFlight", "listBookingsOfFlight"]
+            .map(|next| to(next, "id", "$response.body#/id"))
+            .into(),
         "placeBooking" => vec![
             to("getBooking", "id", "$response.body#/booking_id"),
             to("cancelBooking", "id", "$response.body#/booking_id"),

@@ -120,10 +120,14 @@ fn add_headers(status: u16, response: &mut Described, is_limited: bool) {
 
 /// Adds the example of a response, and its links.
 fn illustrate(operation: &str, response: &mut Described) {
-    if let (Some(shown), Some(RefOr::T(content))) =
-        (examples::answer(operation), response.content.get_mut("application/json"))
-    {
-        content.example = Some(shown);
+    let shown = [
+        ("application/json", examples::answer(operation)),
+        ("text/csv", examples::table(operation)),
+    ];
+    for (form, shown) in shown {
+        if let (Some(shown), Some(RefOr::T(content))) = (shown, response.content.get_mut(form)) {
+            content.example = Some(shown);
+        }
     }
     let links = examples::links(operation).into_iter();
     response.links.extend(links.map(|(name, link)| (name.to_owned(), RefOr::T(link))));

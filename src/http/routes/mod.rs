@@ -8,6 +8,7 @@ pub(crate) mod flights;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod itineraries;
+mod lists;
 mod part;
 mod party;
 pub(crate) mod paying;

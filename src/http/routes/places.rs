@@ -1,6 +1,6 @@
 //! What every search asks for: two cities, a day and seats.
 
-use crate::domain::{Invalid, SeatCount, route_key};
+use crate::domain::{Invalid, SeatCount, city_key, route_key};
 use crate::http::wire::query::Query;
 use chrono::NaiveDate;
 
@@ -13,16 +13,38 @@ pub(super) fn cities<'q>(query: &'q Query<'_>) -> [&'q str; 2] {
 /// their object.
 pub(super) fn route(at: &str, [source, destination]: [&str; 2], invalid: &mut Invalid) -> String {
     let route = route_key(source, destination);
-    for (name, city) in [("source", source), ("destination", destination)] {
-        if city.chars().count() > 100 || city.chars().any(char::is_control) {
-            let rule = "must be at most 100 characters, without control characters";
-            invalid.add(format!("{at}/{name}"), rule);
-        }
-    }
+    check_city(at, "source", source, invalid);
+    check_city(at, "destination", destination, invalid);
     if halves(&route).is_some_and(|(source, destination)| source == destination) {
-        invalid.add(format!("{at}/destination"), "must differ from source");
+        invalid.add(format!("{at}/destination"), DIFFERS);
     }
     route
+}
+
+/// The rule of a destination.
+const DIFFERS: &str = "must differ from source";
+
+/// The keys of the source and the destination that a query names, if it names them. Notes the rules that they
+/// break. A blank one counts as missing.
+pub(super) fn asked_cities(query: &Query<'_>, invalid: &mut Invalid) -> [Option<String>; 2] {
+    let cities = ["source", "destination"].map(|name| {
+        let city = query.get(name).filter(|city| !city.trim().is_empty())?;
+        check_city("", name, city, invalid);
+        Some(city_key(city))
+    });
+    if let [Some(source), Some(destination)] = &cities
+        && source == destination
+    {
+        invalid.add("/destination", DIFFERS);
+    }
+    cities
+}
+
+fn check_city(at: &str, name: &str, city: &str, invalid: &mut Invalid) {
+    if city.chars().count() > 100 || city.chars().any(char::is_control) {
+        let rule = "must be at most 100 characters, without control characters";
+        invalid.add(format!("{at}/{name}"), rule);
+    }
 }
 
 /// Checks the seats that a flight must have free.

@@ -47,12 +47,20 @@ fn is_above_zero(parameter: &str) -> bool {
 
 /// A 200 with a value as JSON, zipped for this response alone.
 pub(crate) fn json(headers: &HeaderMap, value: &impl Serialize) -> Response {
-    let body = super::to_json(value);
+    of(headers, [JSON, VARY], super::to_json(value))
+}
+
+/// A 200 with a body, zipped for this response alone; `head` has its `Content-Type` and `Vary`.
+pub(crate) fn of(
+    headers: &HeaderMap,
+    [kind, vary]: [(HeaderName, HeaderValue); 2],
+    body: impl Into<Vec<u8>>,
+) -> Response {
+    let body = body.into();
     if body.len() >= MIN_LENGTH && is_accepted(headers) {
-        let zipped = zip_fast(&body);
-        return response(StatusCode::OK, [GZIP, JSON, VARY], zipped);
+        return response(StatusCode::OK, [GZIP, kind, vary], zip_fast(&body));
     }
-    response(StatusCode::OK, [JSON, VARY], body)
+    response(StatusCode::OK, [kind, vary], body)
 }
 
 /// A text that never changes. Zipped once, for the first client that accepts gzip.

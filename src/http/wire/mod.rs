@@ -1,5 +1,6 @@
 //! What is on the wire: requests read from JSON, queries and headers; JSON and problems written.
 
+pub(crate) mod accept;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod etag;
@@ -12,6 +13,7 @@ pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod request_id;
 pub(crate) mod request_key;
+pub(crate) mod table;
 
 use crate::domain::UserId;
 use crate::identity::Tokens;
@@ -46,7 +48,7 @@ pub(crate) trait UserLimit: Send + Sync {
 }
 
 /// A value as JSON. For structs of texts and numbers, which always serialize.
-fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("structs of texts and numbers are always JSON")
 }
 

@@ -1,10 +1,16 @@
 //! Statements whose cost must not grow with the number of rows. A test and the benchmark explain them.
 
-use super::roles::{bookings, maintenance, operations, outbox, refunds};
+use super::roles::{bookings, flight_lists, maintenance, operations, outbox, refunds};
 
 /// Names and texts of the statements.
-pub const WATCHED: [(&str, &str); 9] = [
+pub const WATCHED: [(&str, &str); 15] = [
     ("bookings_of_user", bookings::BOOKINGS_OF_USER),
+    ("bookings_of_flight", bookings::BOOKINGS_OF_FLIGHT),
+    ("flights_listed", flight_lists::LISTED),
+    ("flights_listed_by_status", flight_lists::LISTED_BY_STATUS),
+    ("flights_listed_by_route", flight_lists::LISTED_BY_ROUTE),
+    ("flights_listed_by_source", flight_lists::LISTED_BY_SOURCE),
+    ("flights_listed_by_destination", flight_lists::LISTED_BY_DESTINATION),
     ("lapsed_holds", maintenance::LAPSED_HOLDS),
     ("unanswered_payments", maintenance::UNANSWERED_PAYMENTS),
     ("stranded_bookings", maintenance::STRANDED_BOOKINGS),

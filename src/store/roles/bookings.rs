@@ -1,13 +1,12 @@
 //! The role for bookings and payments as callers and the payment worker read them.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Currency, Money, OrderRecord, PaymentMethod,
+    Booking, BookingId, BookingStatus, Currency, FlightId, Money, OrderRecord, PaymentMethod,
     PaymentReference, PaymentStatus, RefundId, RefundStatus, Timestamp, UserId, WaitsFor,
 };
 use crate::store::StoreError;
 use async_trait::async_trait;
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
 
 /// Reads bookings and payments.
@@ -26,6 +25,16 @@ pub trait Bookings: Send + Sync + 'static {
         user: UserId,
         status: Option<BookingStatus>,
         before: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError>;
+
+    /// A flight's bookings by id, with passengers: at most `limit`, all with an id above `after`. Unreadable
+    /// rows are left out, and logged and counted by the store.
+    async fn bookings_of_flight(
+        &self,
+        flight: FlightId,
+        status: Option<BookingStatus>,
+        after: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError>;
 
@@ -84,36 +93,4 @@ pub struct RefundAsked {
     pub status: RefundStatus,
     /// Whether the payment's dispute is open: its refunds wait.
     pub is_disputed: bool,
-}
-
-/// One page of a user's bookings.
-pub(in crate::store) struct BookingPage {
-    /// The readable ones.
-    pub(in crate::store) readable: Vec<Booking>,
-    /// Number of rows, the unreadable ones among them.
-    pub(in crate::store) rows: usize,
-    /// Id of the last row.
-    pub(in crate::store) last: Option<i64>,
-}
-
-/// Up to `limit` readable bookings. `page` reads up to `limit` rows before an id; further pages take the place
-/// of unreadable rows.
-pub(in crate::store) async fn readable_bookings<F>(
-    before: Option<BookingId>,
-    limit: usize,
-    page: impl Fn(i64) -> F,
-) -> Result<Vec<Booking>, StoreError>
-where
-    F: Future<Output = Result<BookingPage, StoreError>>,
-{
-    let mut before = before.map_or(i64::MAX, |id| id.0);
-    let mut found = Vec::new();
-    loop {
-        let BookingPage { readable, rows, last } = page(before).await?;
-        found.extend(readable);
-        found.truncate(limit);
-        let is_last = rows < limit || found.len() >= limit;
-        let Some(last) = last.filter(|_| !is_last) else { return Ok(found) };
-        before = last;
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Currency, DayKey, FareRules, Flight, FlightId, NewFlight, Timestamp};
 use crate::rules::{Claim, RequestKey};
-use crate::store::StoreError;
+use crate::store::{FlightFilter, FlightPlace, StoreError};
 use async_trait::async_trait;
 
 /// Maximum count of [`Numbered::others`].
@@ -57,6 +57,15 @@ pub trait Catalogue: Send + Sync + 'static {
     /// Flights of every route that depart in `[from, until)` and have a status that can be booked, sold-out
     /// ones too; by departure, then id. The caller applies the closing time.
     async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError>;
+
+    /// Flights that a filter lets through, sold out, departed and cancelled ones too; by departure, then id:
+    /// at most `limit`, all after a place. Unreadable rows are left out, and logged and counted by the store.
+    async fn flights(
+        &self,
+        filter: &FlightFilter,
+        after: Option<FlightPlace>,
+        limit: usize,
+    ) -> Result<Vec<Flight>, StoreError>;
 
     /// Flights of any status that depart in these spans. The spans must not overlap.
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError>;

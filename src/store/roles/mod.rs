@@ -5,6 +5,7 @@ pub(in crate::store) mod catalogue;
 pub(in crate::store) mod commits;
 pub(in crate::store) mod committed;
 pub(in crate::store) mod drift;
+pub(in crate::store) mod flight_lists;
 pub(in crate::store) mod gateway_names;
 pub(in crate::store) mod leases;
 pub(in crate::store) mod maintenance;

@@ -5,6 +5,7 @@
 
 pub(in crate::store) mod audit;
 pub(in crate::store) mod fares;
+pub(in crate::store) mod lists;
 pub(in crate::store) mod loaded;
 pub(in crate::store) mod orders;
 pub(in crate::store) mod refunds;

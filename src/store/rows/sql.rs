@@ -232,7 +232,44 @@ macro_rules! bookings_of_user {
     };
 }
 
+/// The `$4` first bookings above number `$2` of flight `$1`, of status `$3` or, without one, of any.
+///
+/// They are sorted for each page, since an index in this order would cost each booking. `+ 0` keeps both stores from
+/// reading the bookings of all flights by their number.
+macro_rules! bookings_of_flight {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM bookings
+               WHERE flight_id = $1 AND id + 0 > $2 AND ($3 IS NULL OR status = $3)
+               ORDER BY id + 0 LIMIT $4"
+        )
+    };
+}
+
+/// The `$6` first flights after departure `$1` and number `$2` that depart before `$3`, of status `$5` or,
+/// without one, of any; and with `$4`, the key that `$of` compares. `$from` and `$until` are `$1` and `$3` as
+/// the store's instants.
+macro_rules! flights_listed {
+    ($columns:expr, $of:expr, $from:literal, $until:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM flights
+               WHERE ",
+            $of,
+            " AND (flights.timestamp, id) > (",
+            $from,
+            ", $2) AND flights.timestamp < ",
+            $until,
+            " AND ($5 IS NULL OR flight_status = $5)
+               ORDER BY flights.timestamp, id LIMIT $6"
+        )
+    };
+}
+
 pub(in crate::store) use {
-    booking_by_id, bookings_of_order, bookings_of_user, flight_by_id, payments_of_order,
-    put_fare_rules, refunds_of_order,
+    booking_by_id, bookings_of_flight, bookings_of_order, bookings_of_user, flight_by_id,
+    flights_listed, payments_of_order, put_fare_rules, refunds_of_order,
 };

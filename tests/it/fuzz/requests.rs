@@ -44,6 +44,9 @@ const SEEDS: &[&str] = &[
     "GET /api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20&seats=1&sort=-price\
      &max_price=9000&limit=5\naccept-encoding: gzip\nif-none-match: \"x\"\n\n",
     "GET /api/v1/users/123/bookings?status=completed&limit=2&cursor=77702\n\n",
+    "GET /api/v1/flights?date=2025-01-20&source=Delhi&destination=Mumbai&status=scheduled&limit=2\
+     &cursor=20062c2174ab00000000000000012f85\n\n",
+    "GET /api/v1/flights/77701/bookings?status=completed&limit=2&cursor=77702\naccept: text/csv\n\n",
     "GET /api/v1/flights/77701\nif-none-match: W/\"1\"\n\n",
     "GET /api/v1/bookings/77702\nhost: localhost:8080\nx-forwarded-for: 1.2.3.4\n\n",
     "GET /api/v1/health\nforwarded: for=1.2.3.4\n\n",

@@ -4,6 +4,7 @@ use super::{Fixture, new_flight, request_of};
 use crate::support::TestDatabase;
 use airline_booking::domain::{DayKey, UserId, route_key};
 use airline_booking::rules::{Command, Damage, IdempotencyKey, RequestKey, RowName, Wanted};
+use airline_booking::store::FlightFilter;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -97,6 +98,13 @@ async fn lists_and_searches_leave_out_unreadable_rows(on: Fixture) {
             let list: Vec<_> = list.iter().map(|booking| booking.id).collect();
             let readable = [bookings[3], bookings[1], bookings[0]];
             assert_eq!(list, readable[..limit.min(3)], "a list of {limit}");
+            let (all, flight) = (FlightFilter::default(), flights[3].id);
+            let list = on.store.flights(&all, None, limit).await.expect("a list");
+            assert_eq!(list.iter().map(|flight| flight.id).collect::<Vec<_>>(), [flight]);
+            let list = on.store.bookings_of_flight(flight, None, None, limit).await;
+            let list: Vec<_> = list.expect("a list").iter().map(|booking| booking.id).collect();
+            let readable = [bookings[0], bookings[1], bookings[3]];
+            assert_eq!(list, readable[..limit.min(3)], "a manifest of {limit}");
         }
     }
     let unreadable = on.store.unreadable();

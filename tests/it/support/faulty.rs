@@ -10,10 +10,10 @@ use airline_booking::rules::{
 };
 use airline_booking::store::{
     Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
-    HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located, Maintenance, Numbered, Operations,
-    Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared, PersonalData,
-    Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked,
-    Store, StoreError,
+    FlightFilter, FlightPlace, HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located,
+    Maintenance, Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes,
+    PaymentsCompared, PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub,
+    Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -313,6 +313,9 @@ role! {
         async fn put_fare_rules(rules: &FareRules, now: Timestamp) -> Answer<bool>;
         async fn search(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn on_sale(from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
+        async fn flights(
+            filter: &FlightFilter, after: Option<FlightPlace>, limit: usize
+        ) -> Answer<Vec<Flight>>;
         async fn departures(spans: &[RouteSpan]) -> Answer<Vec<Flight>>;
         async fn is_empty() -> Answer<bool>;
         async fn numbered(numbers: &[String]) -> Answer<Numbered>;
@@ -334,6 +337,9 @@ role! {
         async fn booking(id: BookingId) -> Answer<Option<Booking>>;
         async fn bookings_of_user(
             user: UserId, status: Option<BookingStatus>, before: Option<BookingId>, limit: usize
+        ) -> Answer<Vec<Booking>>;
+        async fn bookings_of_flight(
+            flight: FlightId, status: Option<BookingStatus>, after: Option<BookingId>, limit: usize
         ) -> Answer<Vec<Booking>>;
         async fn payments_asked(
             payments: &[PaymentReference]

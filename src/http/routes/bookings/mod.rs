@@ -1,8 +1,11 @@
 //! Bookings: place, read, cancel, list.
 
 mod body;
+mod manifest;
+pub(crate) mod of_flight;
 
 use super::Api;
+use super::lists::{CURSOR_RULE, asked_limit, asked_status, check_limit, cut};
 use super::part::{Part, cancelled_by, explained};
 use super::placing::{Placing, REPLAYED, created};
 use super::quote::{QuoteBody, quoted};
@@ -23,16 +26,9 @@ pub(in crate::http::routes) use body::BookingBody;
 use body::{BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody};
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
-use strum::VariantNames as _;
 
 /// The path of bookings.
 pub(crate) const PATH: &str = "/api/v1/bookings";
-
-/// Bookings in one list without the parameter `limit`.
-const LIMIT_DEFAULT: usize = 100;
-
-/// Maximum of `limit`.
-const LIMIT_MAX: usize = 1_000;
 
 /// The path of a cancellation; part of its idempotency keys in the store.
 const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
@@ -255,9 +251,7 @@ pub(crate) async fn of_user(
     // One more than the limit shows whether there are more.
     let bookings = api.bookings.bookings_of_user(UserId(user), status, before, limit + 1).await;
     let mut bookings = deed.end(bookings)?;
-    let more = bookings.len() > limit;
-    bookings.truncate(limit);
-    let next_cursor = bookings.last().filter(|_| more).map(|last| last.id.to_string());
+    let next_cursor = cut(&mut bookings, limit).map(|last| last.id.to_string());
     let list = BookingList { count: bookings.len(), bookings, next_cursor };
     Ok(gzip::json(&headers, &list))
 }
@@ -275,19 +269,12 @@ impl ListQuery {
     fn read(query: &Query<'_>) -> Result<Self, Problem> {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(&["status", "limit", "cursor"], &mut unreadable);
-        let limit: Option<usize> = query.read("limit", "must be an integer", &mut unreadable);
-        let before: Option<i64> = query.read("cursor", "must be a next_cursor", &mut unreadable);
+        let limit = asked_limit(query, &mut unreadable);
+        let before: Option<i64> = query.read("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
-        let limit = limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            invalid.add("/limit", format!("must be 1 to {LIMIT_MAX}"));
-        }
-        let status = query.get("status").map(|word| word.parse().ok());
-        if status == Some(None) {
-            let known = BookingStatus::VARIANTS.join(", ");
-            invalid.add("/status", format!("must be one of {known}"));
-        }
+        check_limit(limit, &mut invalid);
+        let status = asked_status(query, &mut invalid);
         invalid.or(())?;
-        Ok(Self { status: status.flatten(), before: before.map(BookingId), limit })
+        Ok(Self { status, before: before.map(BookingId), limit })
     }
 }

@@ -1,17 +1,18 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, OrderRecord, PaymentReference, RefundId, UserId,
+    Booking, BookingId, BookingStatus, FlightId, OrderRecord, PaymentReference, RefundId, UserId,
 };
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::columns::{booking_columns, payment_columns, refund_columns};
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::postgres::sets::texts;
-use crate::store::roles::bookings::{BookingPage, readable_bookings};
+use crate::store::rows::lists::{ListRows, readable_list};
 use crate::store::rows::orders::order_record;
 use crate::store::rows::refunds::{self, RefundAskedRow};
 use crate::store::rows::sql::{
-    self, booking_by_id, bookings_of_order, bookings_of_user, payments_of_order, refunds_of_order,
+    self, booking_by_id, bookings_of_flight, bookings_of_order, bookings_of_user,
+    payments_of_order, refunds_of_order,
 };
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
@@ -35,6 +36,9 @@ SELECT r.id, r.payment_reference_id, r.booking_id, minor(r.amount), p.currency, 
 
 pub(in crate::store::postgres) const BOOKINGS_OF_USER: &str = bookings_of_user!(booking_columns!());
 
+pub(in crate::store::postgres) const BOOKINGS_OF_FLIGHT: &str =
+    bookings_of_flight!(booking_columns!());
+
 #[async_trait]
 impl Bookings for PostgresStore {
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
@@ -54,21 +58,21 @@ impl Bookings for PostgresStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        let page = |before: i64| async move {
-            let rows = sqlx::query(BOOKINGS_OF_USER)
-                .bind(user.0)
-                .bind(before)
-                .bind(status.map(BookingStatus::as_str))
-                .bind(limit as i64)
-                .fetch_all(&self.primary)
-                .await?;
-            Ok(BookingPage {
-                readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
-                rows: rows.len(),
-                last: rows.last().map(|row| row.try_get(0)).transpose()?,
-            })
-        };
-        self.guard.bound(readable_bookings(before, limit, page)).await
+        let from = before.map_or(i64::MAX, |id| id.0);
+        let read = |before| self.bookings(BOOKINGS_OF_USER, user.0, before, status, limit);
+        self.guard.bound(readable_list(from, limit, read)).await
+    }
+
+    async fn bookings_of_flight(
+        &self,
+        flight: FlightId,
+        status: Option<BookingStatus>,
+        after: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        let from = after.map_or(i64::MIN, |id| id.0);
+        let read = |after| self.bookings(BOOKINGS_OF_FLIGHT, flight.0, after, status, limit);
+        self.guard.bound(readable_list(from, limit, read)).await
     }
 
     async fn payments_asked(
@@ -97,6 +101,31 @@ impl Bookings for PostgresStore {
         let page = sqlx::query_as(sql::FAILURES).bind(after.0).bind(limit as i64);
         let rows: Vec<FailureRow> = self.guard.bound(page.fetch_all(&self.primary)).await?;
         Ok(adopted(&rows, limit))
+    }
+}
+
+impl PostgresStore {
+    /// The rows of a list of bookings beyond a number.
+    async fn bookings(
+        &self,
+        statement: &'static str,
+        of: i64,
+        beyond: i64,
+        status: Option<BookingStatus>,
+        limit: usize,
+    ) -> Result<ListRows<Booking, i64>, StoreError> {
+        let rows = sqlx::query(statement)
+            .bind(of)
+            .bind(beyond)
+            .bind(status.map(BookingStatus::as_str))
+            .bind(limit as i64)
+            .fetch_all(&self.primary)
+            .await?;
+        Ok(ListRows {
+            readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
+            rows: rows.len(),
+            last: rows.last().map(|row| row.try_get(0)).transpose()?,
+        })
     }
 }
 

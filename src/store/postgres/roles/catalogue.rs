@@ -1,5 +1,6 @@
 //! Flights: creation, import, search.
 
+use super::flight_lists::page;
 use super::outbox::{insert_invalidation, insert_outbox};
 use crate::domain::{
     Currency, DayKey, FareRules, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
@@ -14,11 +15,14 @@ use crate::store::postgres::connection::advisory_locks::{
 use crate::store::postgres::connection::transaction::begin;
 use crate::store::roles::outbox;
 use crate::store::rows::fares::{fare_rules, shipped_version};
+use crate::store::rows::lists::{FlightsListed, readable_list};
 use crate::store::rows::request_keys::claim;
 use crate::store::rows::sql::{self, flight_by_id, json, put_fare_rules};
 use crate::store::rows::unreadable::Unreadable;
 use crate::store::rows::{FlightRow, all, instant, micros, read};
-use crate::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
+use crate::store::{
+    Catalogue, FlightFilter, FlightPlace, Numbered, OTHERS_MAX, RouteSpan, StoreError,
+};
 use async_trait::async_trait;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeSet, HashSet};
@@ -167,6 +171,17 @@ impl Catalogue for PostgresStore {
         let on_sale = sqlx::query(ON_SALE).bind(micros(from)).bind(micros(until));
         let rows = self.guard.bound(on_sale.fetch_all(&self.primary)).await?;
         Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
+    }
+
+    async fn flights(
+        &self,
+        filter: &FlightFilter,
+        after: Option<FlightPlace>,
+        limit: usize,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let listed = FlightsListed::of(filter, after);
+        let read = |from| page(&self.primary, &self.unreadable, &listed, from, limit);
+        self.guard.bound(readable_list(listed.from, limit, read)).await
     }
 
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {

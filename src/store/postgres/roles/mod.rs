@@ -3,6 +3,7 @@
 pub(super) mod bookings;
 pub(super) mod catalogue;
 mod commits;
+pub(super) mod flight_lists;
 mod gateway_names;
 mod leases;
 pub(super) mod maintenance;

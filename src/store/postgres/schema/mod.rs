@@ -41,6 +41,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0018_attempts",
     "0019_challenges",
     "0020_disputes",
+    "0021_lists",
     "0023_fares",
 };
 

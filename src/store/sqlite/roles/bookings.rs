@@ -1,14 +1,14 @@
 //! Bookings and payments, as callers and the payment worker read them.
 
 use crate::domain::{
-    Booking, BookingId, BookingStatus, OrderRecord, PaymentReference, RefundId, UserId,
+    Booking, BookingId, BookingStatus, FlightId, OrderRecord, PaymentReference, RefundId, UserId,
 };
-use crate::store::roles::bookings::{BookingPage, readable_bookings};
+use crate::store::rows::lists::{ListRows, readable_list};
 use crate::store::rows::orders::order_record;
 use crate::store::rows::refunds::{self, RefundAskedRow};
 use crate::store::rows::sql::{
-    self, booking_by_id, bookings_of_order, bookings_of_user, json, payments_of_order,
-    refunds_of_order,
+    self, booking_by_id, bookings_of_flight, bookings_of_order, bookings_of_user, json,
+    payments_of_order, refunds_of_order,
 };
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::sqlite::SqliteStore;
@@ -32,6 +32,10 @@ SELECT r.id, r.payment_reference_id, r.booking_id, r.amount, p.currency, r.statu
   FROM refunds AS r JOIN payments AS p ON p.reference = r.payment_reference_id
  WHERE r.id IN (SELECT value FROM json_each($1))";
 
+const BOOKINGS_OF_USER: &str = bookings_of_user!(booking_columns!());
+
+const BOOKINGS_OF_FLIGHT: &str = bookings_of_flight!(booking_columns!());
+
 #[async_trait]
 impl Bookings for SqliteStore {
     async fn booking(&self, id: BookingId) -> Result<Option<Booking>, StoreError> {
@@ -51,21 +55,21 @@ impl Bookings for SqliteStore {
         before: Option<BookingId>,
         limit: usize,
     ) -> Result<Vec<Booking>, StoreError> {
-        let page = |before: i64| async move {
-            let rows = sqlx::query(bookings_of_user!(booking_columns!()))
-                .bind(user.0)
-                .bind(before)
-                .bind(status.map(BookingStatus::as_str))
-                .bind(limit as i64)
-                .fetch_all(&self.reader)
-                .await?;
-            Ok(BookingPage {
-                readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
-                rows: rows.len(),
-                last: rows.last().map(|row| row.try_get(0)).transpose()?,
-            })
-        };
-        readable_bookings(before, limit, page).await
+        let from = before.map_or(i64::MAX, |id| id.0);
+        let read = |before| self.bookings(BOOKINGS_OF_USER, user.0, before, status, limit);
+        readable_list(from, limit, read).await
+    }
+
+    async fn bookings_of_flight(
+        &self,
+        flight: FlightId,
+        status: Option<BookingStatus>,
+        after: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        let from = after.map_or(i64::MIN, |id| id.0);
+        let read = |after| self.bookings(BOOKINGS_OF_FLIGHT, flight.0, after, status, limit);
+        readable_list(from, limit, read).await
     }
 
     async fn payments_asked(
@@ -94,6 +98,31 @@ impl Bookings for SqliteStore {
         let page = sqlx::query_as(sql::FAILURES).bind(after.0).bind(limit as i64);
         let rows: Vec<FailureRow> = page.fetch_all(&self.reader).await?;
         Ok(adopted(&rows, limit))
+    }
+}
+
+impl SqliteStore {
+    /// The rows of a list of bookings beyond a number.
+    async fn bookings(
+        &self,
+        statement: &'static str,
+        of: i64,
+        beyond: i64,
+        status: Option<BookingStatus>,
+        limit: usize,
+    ) -> Result<ListRows<Booking, i64>, StoreError> {
+        let rows = sqlx::query(statement)
+            .bind(of)
+            .bind(beyond)
+            .bind(status.map(BookingStatus::as_str))
+            .bind(limit as i64)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(ListRows {
+            readable: self.unreadable.readable::<BookingRow, _, _>(&rows),
+            rows: rows.len(),
+            last: rows.last().map(|row| row.try_get(0)).transpose()?,
+        })
     }
 }
 

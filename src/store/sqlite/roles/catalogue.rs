@@ -1,5 +1,6 @@
 //! Flights: creation, import, search.
 
+use super::flight_lists::page;
 use super::outbox::{insert, insert_invalidation};
 use crate::domain::{
     Currency, DayKey, FareRules, Flight, FlightId, Invalidation, NewFlight, Timestamp, route_key,
@@ -7,6 +8,7 @@ use crate::domain::{
 use crate::rules::{ChangeSet, Claim, NetChanges, RequestKey, RequestRecord};
 use crate::store::roles::outbox;
 use crate::store::rows::fares::{fare_rules, shipped_version};
+use crate::store::rows::lists::{FlightsListed, readable_list};
 use crate::store::rows::request_keys::claim;
 use crate::store::rows::sql::{self, flight_by_id, json, put_fare_rules};
 use crate::store::rows::{FlightRow, all, instant, micros, read};
@@ -15,7 +17,9 @@ use crate::store::sqlite::batch::request_keys;
 use crate::store::sqlite::batch::writes::Writes;
 use crate::store::sqlite::columns::flight_columns;
 use crate::store::sqlite::connection::writer::{Tx, begin};
-use crate::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
+use crate::store::{
+    Catalogue, FlightFilter, FlightPlace, Numbered, OTHERS_MAX, RouteSpan, StoreError,
+};
 use async_trait::async_trait;
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -177,6 +181,17 @@ impl Catalogue for SqliteStore {
         let on_sale = sqlx::query(ON_SALE).bind(micros(from)).bind(micros(until));
         let rows = on_sale.fetch_all(&self.reader).await?;
         Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
+    }
+
+    async fn flights(
+        &self,
+        filter: &FlightFilter,
+        after: Option<FlightPlace>,
+        limit: usize,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let listed = FlightsListed::of(filter, after);
+        let read = |from| page(&self.reader, &self.unreadable, &listed, from, limit);
+        readable_list(listed.from, limit, read).await
     }
 
     async fn departures(&self, spans: &[RouteSpan]) -> Result<Vec<Flight>, StoreError> {

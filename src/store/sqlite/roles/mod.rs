@@ -3,6 +3,7 @@
 mod bookings;
 pub(super) mod catalogue;
 mod commits;
+mod flight_lists;
 mod gateway_names;
 mod leases;
 mod maintenance;

@@ -26,6 +26,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0018_attempts",
     "0019_challenges",
     "0020_disputes",
+    "0021_lists",
     "0023_fares",
 };
 

@@ -3,8 +3,8 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, DisputeStatus, OrderRecord, PaymentReference, RefundId,
-    UserId,
+    Booking, BookingId, BookingStatus, DisputeStatus, FlightId, OrderRecord, PaymentReference,
+    RefundId, UserId,
 };
 use airline_booking::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
@@ -41,6 +41,23 @@ impl Bookings for SimStore {
         let list = |rows: &Rows| {
             rows.bookings.values().rev().filter(is_listed).take(limit).cloned().collect()
         };
+        self.read(list).await
+    }
+
+    async fn bookings_of_flight(
+        &self,
+        flight: FlightId,
+        status: Option<BookingStatus>,
+        after: Option<BookingId>,
+        limit: usize,
+    ) -> Result<Vec<Booking>, StoreError> {
+        let is_listed = |booking: &&Booking| {
+            booking.flight_id == flight
+                && status.is_none_or(|status| booking.status == status)
+                && after.is_none_or(|after| booking.id > after)
+        };
+        let list =
+            |rows: &Rows| rows.bookings.values().filter(is_listed).take(limit).cloned().collect();
         self.read(list).await
     }
 

@@ -3,10 +3,12 @@
 use super::super::rows::Rows;
 use super::SimStore;
 use airline_booking::domain::{
-    Currency, DayKey, FareRules, Flight, FlightId, NewFlight, Timestamp, route_key,
+    Currency, DayKey, FareRules, Flight, FlightId, NewFlight, Timestamp, city_key, route_key,
 };
 use airline_booking::rules::{Claim, RequestKey};
-use airline_booking::store::{Catalogue, Numbered, OTHERS_MAX, RouteSpan, StoreError};
+use airline_booking::store::{
+    Catalogue, FlightFilter, FlightPlace, Numbered, OTHERS_MAX, RouteSpan, StoreError,
+};
 use async_trait::async_trait;
 
 #[async_trait]
@@ -86,6 +88,31 @@ impl Catalogue for SimStore {
         let mut found: Vec<Flight> =
             self.read(|rows| rows.flights.values().filter(is_found).cloned().collect()).await?;
         found.sort_by_key(|flight| (flight.departs_at, flight.id));
+        Ok(found)
+    }
+
+    async fn flights(
+        &self,
+        filter: &FlightFilter,
+        after: Option<FlightPlace>,
+        limit: usize,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let place = |flight: &Flight| FlightPlace { departs_at: flight.departs_at, id: flight.id };
+        let is_city = |asked: &Option<String>, city: &str| {
+            asked.as_ref().is_none_or(|key| *key == city_key(city))
+        };
+        let is_listed = |flight: &&Flight| {
+            let departs = flight.departs_at;
+            filter.departs.is_none_or(|(from, until)| (from..until).contains(&departs))
+                && is_city(&filter.source, &flight.source)
+                && is_city(&filter.destination, &flight.destination)
+                && filter.status.is_none_or(|status| flight.flight_status == status)
+                && after.is_none_or(|after| place(flight) > after)
+        };
+        let mut found: Vec<Flight> =
+            self.read(|rows| rows.flights.values().filter(is_listed).cloned().collect()).await?;
+        found.sort_by_key(place);
+        found.truncate(limit);
         Ok(found)
     }
 

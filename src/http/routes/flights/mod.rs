@@ -1,4 +1,6 @@
-//! Flights: create, read, change.
+//! Flights: create, read, change, list.
+
+pub(crate) mod list;
 
 use super::Api;
 use super::placing::REPLAYED;
