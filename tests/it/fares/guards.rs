@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn a_price_that_has_changed_is_refused_with_the_price_of_now() {
     let app = TestApp::start().await;
+    app.gateway.close();
     let flight = add(&app, "free").await;
     let ask = |expected: Value| {
         let mut body = booking(flight, 2);
