@@ -7,8 +7,6 @@ mod booking;
 mod city;
 mod duration;
 mod event;
-mod fare_book;
-mod fare_name;
 mod fares;
 mod flight;
 mod ids;
@@ -25,9 +23,7 @@ pub use duration::{duration_text, parse_duration};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
 };
-pub use fare_book::FareBook;
-pub use fare_name::FareName;
-pub use fares::{FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
+pub use fares::{FareBook, FareName, FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
 pub use flight::{
     FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
 };

@@ -8,6 +8,7 @@
 mod bank;
 mod bugs;
 mod check;
+mod check_money;
 mod client;
 mod operator;
 mod plan;

@@ -2,7 +2,9 @@
 //!
 //! Amounts and instants come in, a fee with the row that decides it goes out.
 
+mod book;
 mod checks;
+mod name;
 mod quote;
 mod shipped;
 
@@ -16,7 +18,9 @@ use chrono::Duration;
 use serde::Serialize;
 use std::sync::Arc;
 
+pub use book::FareBook;
 pub use checks::FareRowText;
+pub use name::FareName;
 pub use quote::{Part, Quote};
 
 /// A row of fare rules. It matches if all conditions that it has hold; a row without any always matches.

@@ -1,6 +1,7 @@
 //! Versions of fare rules.
 
-use super::{Booking, Currency, FareName, FareRules, Timestamp};
+use super::{FareName, FareRules};
+use crate::domain::{Booking, Currency, Timestamp};
 use std::collections::HashMap;
 
 /// Versions of fare rules, by name, each with the time from which bookings are sold with it. The shipped rules are the
