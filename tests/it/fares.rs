@@ -133,7 +133,7 @@ async fn rules_are_read_and_bad_ones_are_refused_field_by_field() {
     for pointer in
         ["/rules/0/fee_percent", "/rules/0/fee_fixed", "/rules/1/departs_in", "/rules/1/fee_fixed"]
     {
-        assert!(pointers.iter().any(|its| *its == pointer), "{pointer}: {refused:?}");
+        assert!(pointers.contains(&pointer), "{pointer}: {refused:?}");
     }
     app.put(&path("mine"), &json!({})).await.assert_problem(422, "validation_failed");
     app.get(&path("mine")).await.assert_problem(404, "not_found");

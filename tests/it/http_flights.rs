@@ -38,7 +38,7 @@ async fn the_flight_of_the_specification_works_unchanged() {
             "id": 1, "source": "Delhi", "destination": "Mumbai",
             "timestamp": "2025-01-20T10:00:00Z", "available_seats": 150, "held_seats": 0,
             "blocked_seats": 30, "total_seats": 180, "flight_status": "scheduled",
-            "price": 2500.0, "taxes": 0.0, "currency": "INR", "version": 1,
+            "price": 2500.0, "taxes": 0.0, "fare_rules": "free", "currency": "INR", "version": 1,
             "created_at": null, "updated_at": null
         })
     );

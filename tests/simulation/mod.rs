@@ -4,8 +4,8 @@
 //! `tests/run` plays some hundred seeds; `tests/simulate --seeds N` plays more, and `tests/simulate --seed N`
 //! plays one again and shows its steps.
 
-#[expect(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
 mod bank;
+#[expect(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
 mod bugs;
 mod check;
 mod check_money;

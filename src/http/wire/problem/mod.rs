@@ -28,19 +28,10 @@ pub struct Problem {
 }
 
 /// Amounts of now, of a problem that says that others have changed.
-#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Figures {
-    /// Of `price_changed`: the price of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub(crate) price: Option<Money>,
-    /// Of `refund_changed`: the refund of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub(crate) refund: Option<Money>,
-    /// Of `refund_changed`: the fee of now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub(crate) fee: Option<Money>,
 }
 
@@ -68,9 +59,18 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
     #[schema(value_type = Vec<Violation>, required = false)]
     errors: &'a [Violation],
-    #[serde(flatten)]
-    #[schema(value_type = Figures)]
-    figures: Option<&'a Figures>,
+    /// Of `price_changed`: the price of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    price: Option<Money>,
+    /// Of `refund_changed`: the refund of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refund: Option<Money>,
+    /// Of `refund_changed`: the fee of now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    fee: Option<Money>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -181,6 +181,7 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+        let Figures { price, refund, fee } = self.figures.as_deref().copied().unwrap_or_default();
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -189,7 +190,9 @@ impl Problem {
             code: self.code.as_str(),
             request_id,
             errors: &self.errors,
-            figures: self.figures.as_deref(),
+            price,
+            refund,
+            fee,
         })
     }
 }
