@@ -1,6 +1,7 @@
 //! The ids port: where ids that the store does not number come from.
 
-use crate::domain::{PaymentReference, Timestamp};
+use crate::domain::{PaymentReference, ReferenceKey, Timestamp};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// Draws ids that no other process draws.
 pub trait Ids: Send + Sync + 'static {
@@ -17,4 +18,11 @@ impl Ids for RandomIds {
     fn payment_reference(&self, now: Timestamp) -> PaymentReference {
         PaymentReference::draw(now)
     }
+}
+
+/// Draws a key of booking references. A database keeps the first that is drawn for it.
+pub fn reference_key() -> ReferenceKey {
+    let mut key = [0; 32];
+    SystemRandom::new().fill(&mut key).expect("the system has random bytes");
+    ReferenceKey(key)
 }

@@ -2,13 +2,15 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Database, StripeSettings};
+use crate::domain::References;
 use crate::gateway::Gateway;
 use crate::gateway::sandbox::Sandbox;
 use crate::gateway::simulated::{Ledger, PostgresLedger, SimulatedGateway, SqliteLedger};
 use crate::gateway::stripe::StripeGateway;
+use crate::ids;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
-use crate::store::{GatewayNames, Store, StoreError};
+use crate::store::{GatewayNames, ReferenceKeys, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +103,8 @@ pub(super) struct OpenStore {
     pub(super) clock: Arc<dyn Clock>,
     /// Unique among the databases that share a Redis.
     pub(super) identity: String,
+    /// The booking references of this database.
+    pub(super) references: References,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
     /// The store that the stop closes.
@@ -122,6 +126,7 @@ impl OpenStore {
                 };
                 let claim = Some(claim);
                 let identity = format!("embedded-{}", store.identity().await?);
+                let references = references(&*store).await?;
                 let embedded = Some(store.clone());
                 Ok(Self {
                     store,
@@ -129,6 +134,7 @@ impl OpenStore {
                     sandbox,
                     clock,
                     identity,
+                    references,
                     postgres: None,
                     embedded,
                     claim,
@@ -144,11 +150,28 @@ impl OpenStore {
                 };
                 let postgres = Some(store.clone());
                 let identity = store.identity().await?;
+                let references = references(&*store).await?;
                 let (embedded, claim) = (None, None);
-                Ok(Self { store, gateway, sandbox, clock, identity, postgres, embedded, claim })
+                Ok(Self {
+                    store,
+                    gateway,
+                    sandbox,
+                    clock,
+                    identity,
+                    references,
+                    postgres,
+                    embedded,
+                    claim,
+                })
             }
         }
     }
+}
+
+/// The references of a database. Draws its key if it is the first process that serves from it.
+async fn references(store: &dyn ReferenceKeys) -> Result<References, StoreError> {
+    let key = store.reference_key(ids::reference_key()).await?;
+    Ok(References::new(&key))
 }
 
 /// The simulated gateway, and its page.

@@ -10,6 +10,7 @@ use crate::cache::memory::MemoryCache;
 use crate::cache::redis::RedisCache;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::domain::References;
 use crate::gateway::Gateway;
 use crate::gateway::sandbox::Sandbox;
 use crate::ids::{Ids, RandomIds};
@@ -48,6 +49,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Fresh ids.
     pub ids: Arc<dyn Ids>,
+    /// The booking references of the store's database.
+    pub references: References,
     /// The tasks of this process.
     pub tasks: Tasks,
     /// Metrics of this process.
@@ -97,7 +100,9 @@ impl Opening {
             None if sole.is_some() || opened.claim.is_some() => Arc::new(MemoryCache::default()),
             None => Arc::new(MemoryCache::among_replicas()),
         };
-        let OpenStore { store, gateway, sandbox, clock, postgres, embedded, claim, .. } = opened;
+        let OpenStore {
+            store, gateway, sandbox, clock, references, postgres, embedded, claim, ..
+        } = opened;
         let database = sole.map(|lease| DatabaseClaim { lease, store: store.clone() });
         let claims = Claims { _file: claim, database };
         let (ids, tasks) = (Arc::new(RandomIds), Tasks::default());
@@ -110,6 +115,7 @@ impl Opening {
             cache,
             clock,
             ids,
+            references,
             tasks,
             metrics,
             tracing,

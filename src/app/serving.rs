@@ -62,6 +62,7 @@ impl App {
             pages: http::Pages {
                 public_url: self.config.public_url.clone(),
                 return_origins: self.config.return_origins.clone(),
+                references: self.shared.ports.references.clone(),
             },
             sandbox: self
                 .shared

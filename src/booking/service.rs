@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightId, FlightIds, Money, Order,
+    Booking, BookingId, BookingStatus, FailureReason, FlightId, FlightIds, LastName, Money, Order,
     OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus, RefundId, SeatCount,
     UserId,
 };
@@ -22,6 +22,9 @@ use tokio::time::Instant;
 /// The shortest and the longest interval at which a payment that a caller waits for is looked at.
 const LOOK_INTERVALS: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(800));
+
+/// The id that is read where there is none to read.
+const NO_ORDER: BookingId = BookingId(0);
 
 /// A request for seats on one flight, or on all flights of an order; syntactically valid.
 #[derive(Debug, Clone)]
@@ -237,6 +240,19 @@ impl Bookings {
     pub async fn order(&self, of: BookingId) -> Result<OrderRecord, Error> {
         let order = self.store.order(of).await?;
         Ok(order.ok_or(Refusal::BookingNotFound(of))?)
+    }
+
+    /// The order with this id, if one of its passengers has this last name; `None` without an order too. The store is
+    /// read and names are compared in any case, so that misses take alike.
+    pub async fn find(
+        &self,
+        order: Option<BookingId>,
+        name: &LastName,
+    ) -> Result<Option<OrderRecord>, Error> {
+        let record = self.store.order(order.unwrap_or(NO_ORDER)).await?;
+        let is_found =
+            |r: &OrderRecord| r.order.has_passenger_called(name) & (order == Some(r.order.id()));
+        Ok(record.filter(is_found))
     }
 
     /// One booking.

@@ -1,7 +1,9 @@
 //! A booking: seats on one flight, for the passengers of one user's party. One or more bookings, each a
 //! segment, are an [`Order`](super::Order).
 
-use super::{BookingId, FareName, FlightId, Money, PaymentReference, SeatCount, Timestamp, UserId};
+use super::{
+    BookingId, FareName, FlightId, LastName, Money, PaymentReference, SeatCount, Timestamp, UserId,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -106,6 +108,11 @@ impl Passenger {
             gender: "erased".to_owned(),
             status: None,
         }
+    }
+
+    /// Whether the data were erased: it is the placeholder.
+    pub fn is_erased(&self) -> bool {
+        *self == Self { status: self.status, ..Self::erased() }
     }
 }
 
@@ -225,6 +232,13 @@ impl Booking {
     /// Number of passengers, those whose seats were given back among them.
     pub fn party_size(&self) -> usize {
         self.seats_booked.unsigned_abs() as usize + self.cancelled.len()
+    }
+
+    /// Whether one of its passengers, those whose seats were given back among them, has this last name. Compares all,
+    /// so that the place of a match does not show in the time.
+    pub fn has_passenger_called(&self, name: &LastName) -> bool {
+        let passengers = self.passengers.iter().flat_map(|all| all.iter());
+        passengers.fold(false, |found, passenger| name.is_of(passenger) | found)
     }
 
     /// A copy without passengers, for uses that must not carry personal data.

@@ -11,9 +11,11 @@ mod fares;
 mod flight;
 mod ids;
 mod invalid;
+mod last_name;
 mod money;
 mod order;
 mod payment;
+mod reference;
 mod refund;
 mod route;
 
@@ -29,12 +31,14 @@ pub use flight::{
 };
 pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId};
 pub use invalid::{Invalid, Violation};
+pub use last_name::LastName;
 pub use money::{Currency, Money};
 pub use order::{Order, OrderRecord, SEGMENTS_MAX};
 pub use payment::{
     ATTEMPTS_MAX, DisputeStatus, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes,
     PaymentStatus, WaitsFor,
 };
+pub use reference::{NoReference, Reference, ReferenceKey, References};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
 

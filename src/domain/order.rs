@@ -1,6 +1,8 @@
 //! An order: bookings of one party, each on another flight, that are paid together.
 
-use super::{Booking, BookingId, BookingStatus, Money, Payment, Refund, UserId, WaitsFor};
+use super::{
+    Booking, BookingId, BookingStatus, LastName, Money, Payment, Refund, UserId, WaitsFor,
+};
 use smallvec::SmallVec;
 
 /// Maximum number of segments of an order.
@@ -41,6 +43,13 @@ impl Order {
     /// The booking with this id.
     pub fn booking(&self, id: BookingId) -> Option<&Booking> {
         self.bookings.iter().find(|booking| booking.id == id)
+    }
+
+    /// Whether a passenger of one of its bookings has this last name.
+    pub fn has_passenger_called(&self, name: &LastName) -> bool {
+        self.bookings
+            .iter()
+            .fold(false, |found, booking| booking.has_passenger_called(name) | found)
     }
 
     /// The status that its bookings give it.

@@ -88,7 +88,7 @@ async fn method_not_allowed(method: Method) -> Response {
 
 /// Every route that the `OpenAPI` document describes. Each path is written out in full: a nested router
 /// would rewrite the URI of each request.
-fn groups(shown: Shown) -> [Group; 7] {
+fn groups(shown: Shown) -> [Group; 8] {
     let group = OpenApiRouter::new;
     [
         (
@@ -127,6 +127,7 @@ fn groups(shown: Shown) -> [Group; 7] {
                 .routes(routes!(itineraries::cancel))
                 .routes(routes!(itineraries::quote)),
         ),
+        (RouteTraits::PERSONAL_AND_GUESSED, group().routes(routes!(bookings::find::find))),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
         (
             RouteTraits::PROVIDER,

@@ -43,6 +43,8 @@ impl Scope {
 pub enum Caller {
     /// Any caller, with `AUTH=off`: may do everything.
     Anyone,
+    /// A caller without a token, where none is needed: may do nothing that needs one.
+    Anonymous,
     /// The holder of a token.
     Known {
         /// The user in `sub`.
@@ -59,6 +61,7 @@ impl Caller {
     pub fn may(&self, scope: Scope) -> bool {
         match (self, scope) {
             (Self::Anyone, _) => true,
+            (Self::Anonymous, _) => false,
             (Self::Known { flights_write, .. }, Scope::FlightsWrite) => *flights_write,
             (Self::Known { bookings_admin, .. }, Scope::BookingsAdmin) => *bookings_admin,
         }

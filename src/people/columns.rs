@@ -266,6 +266,7 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ("fare_rules", &["name", "version", "rows", "created_at"]),
     ("flight_moves", &["flight_id", "version", "was", "departs_at", "moved_at"]),
     ("money_unit", &["id", "decimals"]),
+    ("reference_key", &["id", "key"]),
     ("route_keys", &["id", "rule", "done_to"]),
     ("erasures", &["id", "began_at", "ended_at", "bookings", "keys", "kept"]),
 ];

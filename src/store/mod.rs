@@ -27,6 +27,7 @@ pub use roles::payment_notes::PaymentNotes;
 pub use roles::personal::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
 };
+pub use roles::reference_keys::ReferenceKeys;
 pub use roles::refunds::{RefundDue, Refunds};
 
 /// Every role of a store, for the composition root.

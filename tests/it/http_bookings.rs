@@ -34,7 +34,8 @@ async fn the_booking_of_the_specification_works_unchanged() {
     assert_eq!(
         placed.json,
         json!({
-            "booking_id": 1, "status": "pending", "payment_reference_id": reference,
+            "booking_id": 1, "reference": placed.json["reference"], "status": "pending",
+            "payment_reference_id": reference,
             "message": "Booking created, processing payment", "booking_price": 5000.0,
             "hold_expires_at": "2025-01-01T00:05:00Z", "pay_by": "2025-01-01T00:05:00Z",
             "payment_status": "processing"

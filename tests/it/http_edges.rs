@@ -168,6 +168,7 @@ async fn the_openapi_document_names_every_route_and_its_problems() {
         routes,
         [
             "POST /api/v1/bookings",
+            "POST /api/v1/bookings/find",
             "GET /api/v1/bookings/{id}",
             "POST /api/v1/bookings/{id}/cancel",
             "GET /api/v1/bookings/{id}/cancellation",

@@ -44,7 +44,8 @@ impl Fixture {
         let database = TestDatabase::postgres().await;
         let clock = Arc::new(SystemClock);
         let now = clock.now();
-        let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
+        let Opened { store, gateway, references, .. } =
+            database.open(Duration::ZERO, clock.clone()).await;
         let store = Arc::new(FaultyStore::new(store));
         let stranger = PgConnection::connect(&database.url()).await.expect("a session");
         let parts = Ports {
@@ -56,6 +57,7 @@ impl Fixture {
             cache: Arc::new(MemoryCache::default()),
             clock,
             ids: Arc::new(RandomIds),
+            references,
             tasks: Tasks::default(),
             metrics: Metrics::new(),
             tracing: Tracing::default(),

@@ -89,6 +89,7 @@ mod ports_store;
 mod postgres_costs;
 mod postgres_faults;
 mod redis_faults;
+mod references;
 mod refund_calls;
 mod replicas;
 mod retention;

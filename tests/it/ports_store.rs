@@ -24,6 +24,7 @@ mod commits;
 mod keys;
 mod maintenance;
 mod outbox;
+mod reference_keys;
 mod refunds;
 mod unreadable;
 

@@ -92,6 +92,7 @@ async fn app_with(
         cache: Arc::new(MemoryCache::default()),
         clock,
         ids: Arc::new(RandomIds),
+        references: opened.references.clone(),
         tasks: Tasks::default(),
         metrics: Metrics::new(),
         tracing: Tracing::default(),
@@ -219,7 +220,8 @@ async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
     let mut config = config();
     config.database = database.setting();
     let clock = Arc::new(SystemClock);
-    let Opened { store, gateway, .. } = database.open(Duration::ZERO, clock.clone()).await;
+    let Opened { store, gateway, references, .. } =
+        database.open(Duration::ZERO, clock.clone()).await;
     let cache = Arc::new(Panics::default());
     let parts = Ports {
         store,
@@ -230,6 +232,7 @@ async fn a_panic_in_a_worker_stops_the_process_cleanly_with_an_error() {
         cache: cache.clone(),
         clock,
         ids: Arc::new(RandomIds),
+        references,
         tasks: Tasks::default(),
         metrics: Metrics::new(),
         tracing: Tracing::default(),

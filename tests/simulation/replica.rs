@@ -5,6 +5,7 @@ use super::world::World;
 use airline_booking::app::{App, Ports};
 use airline_booking::booking::{Bookings, Flights};
 use airline_booking::config::Config;
+use airline_booking::domain::{ReferenceKey, References};
 use airline_booking::itineraries::Itineraries;
 use airline_booking::payments::news::GatewayNews;
 use airline_booking::search::Search;
@@ -66,6 +67,7 @@ impl Replica {
             cache: Arc::new(world.cache(&process)),
             clock: clock.clone(),
             ids: world.ids(),
+            references: References::new(&ReferenceKey([7; 32])),
             tasks: tasks.clone(),
             metrics: Metrics::new(),
             tracing: Tracing::default(),

@@ -85,6 +85,15 @@ impl FixedTable {
         }
     }
 
+    /// Moves the moment when a key's budget is whole back, if it is in the table.
+    pub(super) fn give_back(&self, key: u64, time: Nanos) {
+        let mut bucket = self.0.bucket(key);
+        if let Some(at) = bucket.position(key) {
+            let slot = &mut bucket.slots[at];
+            slot.whole_at = Nanos::new(slot.whole_at.as_u64().saturating_sub(time.as_u64()));
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.0.buckets)

@@ -9,6 +9,7 @@ mod fixed_headers;
 mod fixed_table;
 mod framing;
 mod hosts;
+mod miss_limit;
 mod observe;
 mod provider_limit;
 mod rate_limit;
@@ -25,6 +26,7 @@ use csrf::Csrf;
 use deadline::DeadlineLayer;
 use fixed_headers::FixedHeaders;
 use hosts::{AllowedHosts, CheckHost};
+use miss_limit::{MissLimit, Misses};
 use observe::Observe;
 use provider_limit::ProviderLimit;
 use rate_limit::{RateLimit, RateLimits};
@@ -40,6 +42,7 @@ pub struct Edge {
     shared: Arc<Shared>,
     cors: Option<CorsLayer>,
     limits: Option<Arc<RateLimits>>,
+    misses: Arc<Misses>,
     hosts: Option<Arc<AllowedHosts>>,
     csrf: Option<Csrf>,
 }
@@ -62,12 +65,22 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RouteTraits {
     kind: Kind,
-    /// Responses, refusals included, are about one person: caches must not store them.
-    is_personal: bool,
+    privacy: Privacy,
     /// `Prefer: wait` extends the time of an answer.
     may_wait: bool,
     /// Handlers write audit lines, which name the request's id.
     is_audited: bool,
+}
+
+/// Whom the responses of a group of routes are about, refusals included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Privacy {
+    /// No one.
+    Public,
+    /// One person: caches must not store them.
+    Personal,
+    /// One person, whom the caller may have guessed: 404 is a miss, of which a client has few.
+    Guessed,
 }
 
 /// What a group of routes is for.
@@ -83,13 +96,15 @@ enum Kind {
 
 impl RouteTraits {
     pub(crate) const PROBE: Self =
-        Self { kind: Kind::Probe, is_personal: false, may_wait: false, is_audited: false };
+        Self { kind: Kind::Probe, privacy: Privacy::Public, may_wait: false, is_audited: false };
     /// Webhooks of the payment provider, which are signed: no token, any host name, a rate limit of their own.
     pub(crate) const PROVIDER: Self = Self::PROBE;
     pub(crate) const PAGE: Self = Self { kind: Kind::Page, ..Self::PROBE };
     pub(crate) const API: Self = Self { kind: Kind::Api, ..Self::PROBE };
     pub(crate) const AUDITED: Self = Self { is_audited: true, ..Self::API };
-    pub(crate) const PERSONAL: Self = Self { is_personal: true, ..Self::AUDITED };
+    pub(crate) const PERSONAL: Self = Self { privacy: Privacy::Personal, ..Self::AUDITED };
+    pub(crate) const PERSONAL_AND_GUESSED: Self =
+        Self { privacy: Privacy::Guessed, ..Self::PERSONAL };
     pub(crate) const PERSONAL_AND_WAITING: Self = Self { may_wait: true, ..Self::PERSONAL };
 
     /// Whether its answers have `RateLimit` headers.
@@ -117,6 +132,7 @@ impl Edge {
             }),
             cors: cors::layer(&config.cors_origins),
             limits: RateLimits::from_config(config, shared),
+            misses: Arc::new(Misses::new(config.trusted_proxies.clone())),
             hosts: AllowedHosts::from_config(config),
             csrf: csrf::layer(config),
         }
@@ -144,7 +160,7 @@ impl Edge {
 
     /// Routes inside the stack; the first layer is the outermost.
     ///
-    /// One `.layer()`, because each call boxes the routes once more.
+    /// One `.layer()`, because each call boxes the routes once more; another one, the innermost, where misses count.
     pub(crate) fn around<S>(&self, routes: Router<S>, route: RouteTraits) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -152,10 +168,15 @@ impl Edge {
         let (shared, is_probe) = (&self.shared, route.kind == Kind::Probe);
         let limits = self.limits.clone().filter(|_| !is_probe);
         let allowed = self.hosts.clone().filter(|_| !is_probe);
+        let routes = if route.privacy == Privacy::Guessed {
+            routes.layer(StepLayer(MissLimit(self.misses.clone())))
+        } else {
+            routes
+        };
         routes.layer(
             ServiceBuilder::new()
                 .layer(StepLayer(Observe { shared: shared.clone(), route }))
-                .layer(StepLayer(FixedHeaders { is_personal: route.is_personal }))
+                .layer(StepLayer(FixedHeaders { is_personal: route.privacy != Privacy::Public }))
                 .option_layer(self.cors.clone().map(|cors| {
                     ServiceBuilder::new()
                         .map_response(cors::without_content)

@@ -25,21 +25,21 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "createFlight" | "getFlight" => flight(),
         "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
         "placeBooking" => json!({
-            "booking_id": 1, "status": "pending",
+            "booking_id": 1, "reference": "K7MQ2X", "status": "pending",
             "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
             "message": "Booking created, processing payment",
             "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z",
             "pay_by": "2025-01-15T08:05:00Z", "payment_status": "processing"
         }),
-        "getBooking" | "payBooking" => booking_record("completed"),
+        "getBooking" | "findBooking" | "payBooking" => booking_record("completed"),
         "cancelBooking" => booking_record("cancelled"),
         "extendBooking" => unpaid(),
         "placeItinerary" => placed(),
         "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
         "payItinerary" => paid(),
-        "listBookings" => json!({"bookings": [booking("completed")], "count": 1}),
+        "listBookings" => json!({"bookings": [referenced("completed")], "count": 1}),
         "listBookingsOfFlight" => json!({
-            "bookings": [booking("completed")], "count": 1, "next_cursor": "1"
+            "bookings": [referenced("completed")], "count": 1, "next_cursor": "1"
         }),
         "explainProblem" => json!({
             "type": "/problems/insufficient_seats", "code": "insufficient_seats",
@@ -115,9 +115,16 @@ fn booking(status: &str) -> Value {
     })
 }
 
+/// A booking with its reference.
+fn referenced(status: &str) -> Value {
+    let mut shown = booking(status);
+    shown["reference"] = json!("K7MQ2X");
+    shown
+}
+
 /// A booking with its payment and refunds.
 fn booking_record(status: &str) -> Value {
-    let mut record = booking(status);
+    let mut record = referenced(status);
     record["payment"] = payment("captured");
     record["refunds"] = if status == "cancelled" { json!([refund(1)]) } else { json!([]) };
     record
@@ -162,7 +169,7 @@ fn placed() -> Value {
         })
     };
     json!({
-        "itinerary_id": 1, "status": "pending", "bookings": [segment(1), segment(2)],
+        "itinerary_id": 1, "reference": "K7MQ2X", "status": "pending", "bookings": [segment(1), segment(2)],
         "payment": payment("processing"),
         "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
         "total_price": 10000.00, "currency": "INR", "hold_expires_at": "2025-01-15T08:05:00Z"

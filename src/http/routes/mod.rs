@@ -23,7 +23,7 @@ pub(crate) mod search;
 pub(crate) mod webhooks;
 
 use crate::booking::{Bookings, Flights};
-use crate::domain::{SeatCount, UserId};
+use crate::domain::{References, SeatCount, UserId};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::{EventLimit, ExtractorState, UserLimit};
@@ -64,7 +64,7 @@ pub struct Api {
     pub(crate) user_limit: Option<Arc<dyn UserLimit>>,
     /// Routes beside the API.
     pub shown: Shown,
-    /// Pages around a payment.
+    /// What answers show beside rows.
     pub pages: Pages,
     /// The simulated gateway's page; `None`: another gateway takes the payments.
     pub sandbox: Option<SandboxPage>,
@@ -74,13 +74,16 @@ pub struct Api {
     pub(crate) event_limit: Arc<dyn EventLimit>,
 }
 
-/// Pages around a payment: where they are, and to where they lead.
-#[derive(Debug, Clone, Default)]
+/// What answers show beside rows: the pages around a payment, where they are and to where they lead, and booking
+/// references.
+#[derive(Debug, Clone)]
 pub struct Pages {
     /// The origin of the service as payers see it (`PUBLIC_URL`).
     pub public_url: Option<String>,
     /// Other origins to which a payer may return (`RETURN_ORIGINS`).
     pub return_origins: Vec<String>,
+    /// The references of orders.
+    pub references: References,
 }
 
 /// Routes that a port answers beside the API.

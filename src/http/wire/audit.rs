@@ -1,6 +1,6 @@
-//! The audit log (target `audit`): a line for each request with a token that reads or changes bookings of
-//! another user, or changes flights. It has the caller, the action, the owner and the outcome, as numbers
-//! and words without personal data.
+//! The audit log (target `audit`): with `AUTH=jwt`, a line for each request that reads or changes bookings of
+//! another user than its token's, or changes flights. It has the caller, the action, the owner and the outcome, as
+//! numbers and words without personal data.
 
 use crate::domain::{BookingId, FlightId, UserId};
 use crate::http::wire::problem::Problem;
@@ -49,11 +49,12 @@ impl Watch {
     pub(crate) fn begin(self, caller: &Caller, action: &'static str, logged: Logged) -> Deed {
         let subject = match caller {
             Caller::Known { user, .. } => Some(*user),
-            Caller::Anyone => None,
+            Caller::Anonymous | Caller::Anyone => None,
         };
         let Self(request) = self;
         Deed {
             request,
+            is_audited: *caller != Caller::Anyone,
             subject,
             action,
             logged,
@@ -68,7 +69,9 @@ impl Watch {
 /// An action of a caller.
 pub(crate) struct Deed {
     request: Option<RequestId>,
-    /// The user of the token; `None` with `AUTH=off`: no line is written.
+    /// False with `AUTH=off`: no line is written.
+    is_audited: bool,
+    /// The user of the token; `None` without one.
     subject: Option<UserId>,
     action: &'static str,
     logged: Logged,
@@ -95,24 +98,28 @@ impl Deed {
     }
 
     fn is_logged(&self) -> bool {
-        match (self.logged, self.user) {
-            (Logged::Always, _) => true,
-            (Logged::UnlessOwn, Some(user)) => Some(user) != self.subject,
-            (Logged::UnlessOwn, None) => self.outcome == DONE,
-        }
+        self.is_audited
+            && match (self.logged, self.user) {
+                (Logged::Always, _) => true,
+                (Logged::UnlessOwn, Some(user)) => Some(user) != self.subject,
+                (Logged::UnlessOwn, None) => self.outcome == DONE,
+            }
     }
 }
 
 impl Drop for Deed {
     fn drop(&mut self) {
-        let Some(subject) = self.subject.filter(|_| self.is_logged()) else { return };
+        if !self.is_logged() {
+            return;
+        }
+        let subject = self.subject.map(|user| user.0);
         let request_id = self.request.as_ref().map(RequestId::as_str);
         let (action, outcome) = (self.action, self.outcome);
         let user = self.user.map(|user| user.0);
         let booking = self.booking.map(|booking| booking.0);
         let flight = self.flight.map(|flight| flight.0);
         info!(
-            target: "audit", request_id, subject = subject.0, action, user, booking, flight, outcome,
+            target: "audit", request_id, subject, action, user, booking, flight, outcome,
             "audit"
         );
     }
@@ -153,6 +160,15 @@ mod tests {
     fn another_users_bookings_are_logged_and_the_callers_own_are_not() {
         assert!(succeeded(list_of(Some(8), Logged::UnlessOwn)).is_logged());
         assert!(!succeeded(list_of(Some(7), Logged::UnlessOwn)).is_logged());
+    }
+
+    #[test]
+    fn what_is_read_without_a_token_is_logged_unless_no_one_has_any() {
+        for (caller, is_logged) in [(Caller::Anonymous, true), (Caller::Anyone, false)] {
+            let mut deed = Watch(None).begin(&caller, "booking.find", Logged::UnlessOwn);
+            deed.user = Some(UserId(8));
+            assert_eq!(succeeded(deed).is_logged(), is_logged, "{caller:?}");
+        }
     }
 
     #[test]

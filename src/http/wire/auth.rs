@@ -39,6 +39,22 @@ impl<S: ExtractorState> FromRequestParts<S> for Caller {
     }
 }
 
+/// Extractor: a caller of an endpoint that needs no token. A token that is accepted tells who it is; any other counts
+/// as none.
+pub(crate) struct Anybody(pub Caller);
+
+impl<S: ExtractorState> FromRequestParts<S> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await {
+            Ok(caller) => Ok(Self(caller)),
+            Err(refused) if refused.code() == Code::RateLimited => Err(refused),
+            Err(_) => Ok(Self(Caller::Anonymous)),
+        }
+    }
+}
+
 /// The token of the request; an error unless there is exactly one.
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();

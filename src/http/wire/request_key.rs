@@ -38,7 +38,7 @@ pub(crate) fn of_caller(
 ) -> Option<RequestKey> {
     let owner = match caller {
         Caller::Known { user, .. } => *user,
-        Caller::Anyone => UserId(0),
+        Caller::Anyone | Caller::Anonymous => UserId(0),
     };
     of_user(route, owner, headers, content, invalid)
 }

@@ -13,4 +13,5 @@ pub(in crate::store) mod operations;
 pub(in crate::store) mod outbox;
 pub(in crate::store) mod payment_notes;
 pub(in crate::store) mod personal;
+pub(in crate::store) mod reference_keys;
 pub(in crate::store) mod refunds;

@@ -38,6 +38,8 @@ const SEEDS: &[&str] = &[
     "POST /api/v1/itineraries/77704/cancel\ncontent-type: application/json\n\n{\"passengers\":[1]}",
     "POST /api/v1/itineraries/77704/cancel\n\n",
     "GET /api/v1/itineraries/77704\n\n",
+    "POST /api/v1/bookings/find\ncontent-type: application/json\n\n\
+     {\"reference\":\"K7MQ2X\",\"last_name\":\"Rao\"}",
     "POST /api/v1/bookings/77702/cancel\ncontent-type: application/json\n\n{\"passengers\":[0]}",
     "POST /api/v1/bookings/77702/cancel\nidempotency-key: c1\n\n",
     "POST /api/v1/bookings/77702/cancel\ncontent-type: application/json\n\n{}",

@@ -7,7 +7,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 const HEAD: &str = "booking_id,itinerary_id,segment,status,passenger,name,email,phone,age,gender,\
-                    passenger_status";
+                    passenger_status,reference";
 
 async fn ask(app: &TestApp, path: &str, accept: &str) -> Answer {
     let request = Request::get(path).header("accept", accept).body(Body::empty());
@@ -52,12 +52,17 @@ async fn a_manifest_has_a_line_a_passenger() {
     app.run_until_idle().await;
     cancel(&app, part, &json!({"passengers": [1]})).await;
     let answer = csv(&app, &path(flight)).await;
+    let reference = async |id: &Value| {
+        let shown = app.get(&format!("/api/v1/bookings/{id}")).await;
+        shown.json["reference"].as_str().expect("a reference").to_owned()
+    };
+    let (alone, both) = (reference(&json!(part)).await, reference(&first).await);
     let person = "asha@example.com,1234567890,30,female";
     let expected = [
         HEAD.to_owned(),
-        format!("{part},{part},1,completed,0,Asha Rao,{person},"),
-        format!("{part},{part},1,completed,1,Ravi Rao,{person},cancelled"),
-        format!("{second},{first},2,completed,0,Asha Rao,{person},"),
+        format!("{part},{part},1,completed,0,Asha Rao,{person},,{alone}"),
+        format!("{part},{part},1,completed,1,Ravi Rao,{person},cancelled,{alone}"),
+        format!("{second},{first},2,completed,0,Asha Rao,{person},,{both}"),
         String::new(),
     ];
     assert_eq!(answer.text, expected.join("\r\n"));
@@ -107,7 +112,7 @@ async fn what_travellers_typed_is_text_in_a_spreadsheet() {
     assert_eq!(names, ["'\t=1", "'\r\n=2", "a\r\nb", "\"", ",", ""]);
     let lines = planted(&json!([])).await;
     assert_eq!(lines.len(), 1, "a booking without passengers has a line");
-    assert_eq!(lines[0][3..], ["completed", "", "", "", "", "", "", ""]);
+    assert_eq!(lines[0][3..11], ["completed", "", "", "", "", "", "", ""]);
     app.abandon();
 }
 

@@ -7,11 +7,12 @@
 
 use airline_booking::clock::Clock;
 use airline_booking::config::{Config, Database, PostgresSettings, Secret};
-use airline_booking::domain::Currency;
+use airline_booking::domain::{Currency, References};
 use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway, SqliteLedger};
-use airline_booking::store::Store;
+use airline_booking::ids::reference_key;
 use airline_booking::store::postgres::PostgresStore;
 use airline_booking::store::sqlite::SqliteStore;
+use airline_booking::store::{ReferenceKeys, Store};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub enum TestDatabase {
 pub struct Opened {
     pub store: Arc<dyn Store>,
     pub gateway: SimulatedGateway,
+    pub references: References,
     pub close: Close,
 }
 
@@ -132,13 +134,15 @@ impl TestDatabase {
             Database::Sqlite(file) => {
                 let store = Arc::new(SqliteStore::open(&file, currency).await.expect("a store"));
                 let gateway = SimulatedGateway::new(SqliteLedger::of(&store), latency, clock);
-                Opened { close: Close::Sqlite(store.clone()), store, gateway }
+                let references = references(&*store).await;
+                Opened { close: Close::Sqlite(store.clone()), store, gateway, references }
             }
             Database::Postgres(settings) => {
                 let store = PostgresStore::open(&settings, currency, false).await;
                 let store = Arc::new(store.expect("a store"));
                 let gateway = SimulatedGateway::new(PostgresLedger::of(&store), latency, clock);
-                Opened { close: Close::Postgres(store.clone()), store, gateway }
+                let references = references(&*store).await;
+                Opened { close: Close::Postgres(store.clone()), store, gateway, references }
             }
         }
     }
@@ -168,6 +172,11 @@ impl TestDatabase {
             }
         }
     }
+}
+
+/// The booking references of a store's database.
+pub async fn references(store: &dyn ReferenceKeys) -> References {
+    References::new(&store.reference_key(reference_key()).await.expect("a key"))
 }
 
 /// Drops every check. Each is dropped in a transaction of its own: one that locked several tables would deadlock

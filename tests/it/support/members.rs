@@ -1,7 +1,7 @@
 //! Replicas inside the test process, each a complete service on PostgreSQL, Redis and Kafka, whose store,
 //! gateway and connections a test can disturb.
 
-use super::deployment::{TestDatabase, required};
+use super::deployment::{TestDatabase, references, required};
 use super::proxy::Proxy;
 use super::replicas::Replicas;
 use super::{FaultyStore, GatedGateway, redis};
@@ -105,6 +105,7 @@ impl Membership {
             cache: Arc::new(RedisCache::new(redis::single(), &self.searches, ttl, metrics.clone())),
             clock,
             ids: Arc::new(RandomIds),
+            references: references(&*store).await,
             tasks: Tasks::default(),
             metrics: metrics.clone(),
             tracing: Tracing::default(),

@@ -34,7 +34,7 @@ use airline_booking::cache::memory::MemoryCache;
 use airline_booking::cache::redis::RedisCache;
 use airline_booking::clock::{Clock as _, ManualClock};
 use airline_booking::config::Config;
-use airline_booking::domain::Timestamp;
+use airline_booking::domain::{References, Timestamp};
 use airline_booking::ids::RandomIds;
 use airline_booking::lock::memory::MemoryLocks;
 use airline_booking::lock::redis::RedisLocks;
@@ -76,6 +76,7 @@ pub struct TestApp {
     pub store: Arc<dyn Store>,
     pub database: TestDatabase,
     pub faults: Arc<FaultyStore>,
+    pub references: References,
     router: axum::Router,
     close: Close,
     finished: bool,
@@ -102,7 +103,7 @@ impl TestApp {
         config.database = database.setting();
         change(&mut config);
         let clock = Arc::new(ManualClock::at(start_of_test()));
-        let Opened { store, gateway, close } =
+        let Opened { store, gateway, references, close } =
             database.open_in(config.currency, config.payment_latency, clock.clone()).await;
         let gateway = Arc::new(GatedGateway::new(gateway));
         let bus = Arc::new(MemoryBus::default());
@@ -116,6 +117,7 @@ impl TestApp {
             cache: Arc::new(MemoryCache::default()),
             clock: clock.clone(),
             ids: Arc::new(RandomIds),
+            references: references.clone(),
             tasks: Tasks::default(),
             metrics: Metrics::new(),
             tracing: Tracing::default(),
@@ -130,7 +132,19 @@ impl TestApp {
         let app = App::assemble(config, parts);
         app.start_pipeline().await.expect("a pipeline");
         let router = app.router();
-        Self { app, clock, gateway, bus, store, database, faults, router, close, finished: false }
+        Self {
+            app,
+            clock,
+            gateway,
+            bus,
+            store,
+            database,
+            faults,
+            references,
+            router,
+            close,
+            finished: false,
+        }
     }
 
     /// Closes the store under the service, for good.

@@ -3,7 +3,7 @@
 use crate::booking::PlaceOrder;
 use crate::domain::{
     Booking, BookingId, BookingStatus, FailureReason, FlightId, Invalid, Money, Order, OrderRecord,
-    PaymentReference, Refund, Timestamp,
+    PaymentReference, Reference, Refund, Timestamp,
 };
 use crate::http::routes::Pages;
 use crate::http::routes::party::{PartyBody, positive};
@@ -58,6 +58,10 @@ pub(crate) struct PlaceBookingBody {
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
     booking_id: IgnoredAny,
+    /// A field of responses; ignored.
+    #[schema(value_type = serde_json::Value, required = false)]
+    #[serde(default)]
+    reference: IgnoredAny,
     /// A field of responses; ignored.
     #[schema(value_type = serde_json::Value, required = false)]
     #[serde(default)]
@@ -118,6 +122,7 @@ impl Shaped for PlaceBookingBody {
         ignored: &[
             "id",
             "booking_id",
+            "reference",
             "status",
             "failure_reason",
             "payment_reference_id",
@@ -137,6 +142,8 @@ impl Shaped for PlaceBookingBody {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct BookingPlacedBody {
     booking_id: BookingId,
+    #[schema(value_type = String, example = "K7MQ2X", pattern = "^[2-9A-HJ-NP-Z]{6,13}$")]
+    reference: Reference,
     status: BookingStatus,
     #[schema(value_type = String, example = "PAY-0123456789abcdef0123456789abcdef")]
     payment_reference_id: PaymentReference,
@@ -153,12 +160,14 @@ pub(crate) struct BookingPlacedBody {
     failure_reason: Option<FailureReason>,
 }
 
-impl From<&Order> for BookingPlacedBody {
-    fn from(order: &Order) -> Self {
+impl BookingPlacedBody {
+    /// A new order of one booking.
+    pub(super) fn of(order: &Order, pages: &Pages) -> Self {
         let booking = order.first();
         let payment_status = PaymentWord::from(&order.payment);
         Self {
             booking_id: booking.id,
+            reference: pages.references.of(order.id()),
             status: booking.status,
             payment_reference_id: booking.payment_reference,
             message: match booking.status {
@@ -184,7 +193,7 @@ impl From<&Order> for BookingPlacedBody {
 #[schema(as = BookingRecord)]
 pub(crate) struct BookingBody {
     #[serde(flatten)]
-    booking: Booking,
+    booking: ShownBooking,
     /// What pays for its itinerary.
     payment: PaymentBody,
     /// Refunds of this booking, oldest first.
@@ -198,7 +207,25 @@ impl BookingBody {
         let OrderRecord { mut order, mut refunds, .. } = record;
         let booking = order.bookings.swap_remove(at);
         refunds.retain(|refund| refund.booking_id == booking.id);
-        Self { booking, payment, refunds }
+        Self { booking: ShownBooking::of(booking, pages), payment, refunds }
+    }
+}
+
+/// A booking, and its reference.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ReferencedBooking)]
+pub(crate) struct ShownBooking {
+    #[serde(flatten)]
+    pub(super) booking: Booking,
+    /// By which travellers find it; the same for all bookings of an itinerary.
+    #[schema(value_type = String, example = "K7MQ2X", pattern = "^[2-9A-HJ-NP-Z]{6,13}$")]
+    pub(super) reference: Reference,
+}
+
+impl ShownBooking {
+    /// A booking as it is shown.
+    pub(super) fn of(booking: Booking, pages: &Pages) -> Self {
+        Self { reference: pages.references.of(booking.order_id), booking }
     }
 }
 
@@ -225,7 +252,7 @@ impl Shaped for CancelBookingBody {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct BookingList {
     /// Newest first.
-    pub(super) bookings: Vec<Booking>,
+    pub(super) bookings: Vec<ShownBooking>,
     /// Number of bookings in this list.
     pub(super) count: usize,
     /// The `cursor` of the next request, if there are more bookings.

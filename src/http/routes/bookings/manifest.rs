@@ -1,10 +1,11 @@
 //! The manifest as CSV, a line a passenger.
 
-use crate::domain::{Booking, Passenger};
+use super::body::ShownBooking;
+use crate::domain::Passenger;
 use crate::http::wire::table::Table;
 
-/// The columns; those of the passenger come last.
-const COLUMNS: [&str; 11] = [
+/// The columns: first those of the booking, then those of the passenger, and the booking's reference.
+const COLUMNS: [&str; 12] = [
     "booking_id",
     "itinerary_id",
     "segment",
@@ -16,16 +17,17 @@ const COLUMNS: [&str; 11] = [
     "age",
     "gender",
     "passenger_status",
+    "reference",
 ];
 
 /// The passengers of these bookings, after a line with the names of the columns.
 ///
 /// A booking without passengers, which an earlier service may have made, has a line without one.
-pub(super) fn lines(bookings: &[Booking]) -> String {
+pub(super) fn lines(bookings: &[ShownBooking]) -> String {
     let mut lines = Table::default();
     lines.line(COLUMNS);
     for booking in bookings {
-        let passengers = booking.passengers.as_deref().unwrap_or_default();
+        let passengers = booking.booking.passengers.as_deref().unwrap_or_default();
         if passengers.is_empty() {
             lines.line(line(booking, None));
         }
@@ -37,11 +39,13 @@ pub(super) fn lines(bookings: &[Booking]) -> String {
 }
 
 /// The cells of a passenger at its place in a booking.
-fn line(booking: &Booking, passenger: Option<(usize, &Passenger)>) -> [String; COLUMNS.len()] {
+fn line(shown: &ShownBooking, passenger: Option<(usize, &Passenger)>) -> [String; COLUMNS.len()] {
     let [place, name, email, phone, age, gender, status] = passenger.map(cells).unwrap_or_default();
+    let ShownBooking { booking, reference } = shown;
     let (id, order) = (booking.id.to_string(), booking.order_id.to_string());
+    let reference = reference.to_string();
     let (segment, booked) = (booking.segment.to_string(), booking.status.as_str().to_owned());
-    [id, order, segment, booked, place, name, email, phone, age, gender, status]
+    [id, order, segment, booked, place, name, email, phone, age, gender, status, reference]
 }
 
 /// A passenger's own cells.

@@ -1,6 +1,7 @@
-//! Bookings: place, read, cancel, list.
+//! Bookings: place, read, find, cancel, list.
 
 mod body;
+pub(crate) mod find;
 mod manifest;
 pub(crate) mod of_flight;
 
@@ -23,7 +24,7 @@ use crate::rules::{Cancel, Refusal};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 pub(in crate::http::routes) use body::BookingBody;
-use body::{BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody};
+use body::{BookingList, BookingPlacedBody, CancelBookingBody, PlaceBookingBody, ShownBooking};
 use http::{HeaderMap, Uri};
 use std::sync::Arc;
 
@@ -74,7 +75,7 @@ pub(crate) async fn place(
     let placed = placing.place(request, Problem::from).await?;
     let booking = placed.order.first();
     let location = format!("{PATH}/{}", booking.id);
-    Ok(created(location, &placed, wait, BookingPlacedBody::from(&placed.order)))
+    Ok(created(location, &placed, wait, BookingPlacedBody::of(&placed.order, &api.pages)))
 }
 
 /// Reads a booking, with its payment and refunds.
@@ -252,6 +253,8 @@ pub(crate) async fn of_user(
     let bookings = api.bookings.bookings_of_user(UserId(user), status, before, limit + 1).await;
     let mut bookings = deed.end(bookings)?;
     let next_cursor = cut(&mut bookings, limit).map(|last| last.id.to_string());
+    let bookings: Vec<_> =
+        bookings.into_iter().map(|booking| ShownBooking::of(booking, &api.pages)).collect();
     let list = BookingList { count: bookings.len(), bookings, next_cursor };
     Ok(gzip::json(&headers, &list))
 }

@@ -2,8 +2,9 @@
 
 use super::super::Api;
 use super::super::lists::{CURSOR_RULE, asked_limit, asked_status, check_limit, cut};
+use super::body::ShownBooking;
 use super::manifest;
-use crate::domain::{Booking, BookingId, BookingStatus, FlightId, Invalid};
+use crate::domain::{BookingId, BookingStatus, FlightId, Invalid};
 use crate::http::wire::accept::prefers_csv;
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::json::Id;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Manifest {
     /// By id, with their passengers; those who are cancelled say so.
-    bookings: Vec<Booking>,
+    bookings: Vec<ShownBooking>,
     /// Number of bookings in this list.
     count: usize,
     /// The `cursor` of the next request, if there are more bookings.
@@ -77,6 +78,8 @@ pub(crate) async fn of_flight(
     let found = api.bookings.bookings_of_flight(FlightId(flight), status, after, limit + 1).await;
     let mut bookings = deed.end(found)?;
     let next_cursor = cut(&mut bookings, limit).map(|last| last.id.to_string());
+    let shown = bookings.into_iter().map(|booking| ShownBooking::of(booking, &api.pages));
+    let bookings: Vec<_> = shown.collect();
     if prefers_csv(&headers) {
         let mut response = gzip::of(&headers, [CSV, VARY], manifest::lines(&bookings));
         let next = next_cursor.map(|cursor| asked.link(uri.path(), &cursor));

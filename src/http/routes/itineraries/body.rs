@@ -3,7 +3,8 @@
 use crate::booking::PlaceOrder;
 use crate::domain::{
     Booking, BookingId, BookingStatus, Currency, FailureReason, FlightId, FlightIds, Invalid,
-    Money, Order, OrderRecord, PaymentReference, Refund, SEGMENTS_MAX, SeatCount, Timestamp,
+    Money, Order, OrderRecord, PaymentReference, Reference, Refund, SEGMENTS_MAX, SeatCount,
+    Timestamp,
 };
 use crate::http::routes::Pages;
 use crate::http::routes::party::{PartyBody, positive};
@@ -163,6 +164,9 @@ impl Shaped for CancelItineraryBody {
 pub(crate) struct ItineraryBody {
     /// Id of its first booking.
     itinerary_id: BookingId,
+    /// By which travellers find it.
+    #[schema(value_type = String, example = "K7MQ2X", pattern = "^[2-9A-HJ-NP-Z]{6,13}$")]
+    reference: Reference,
     /// Completed while one of its bookings is.
     status: BookingStatus,
     /// Why it failed; only if it did.
@@ -221,6 +225,7 @@ impl ItineraryBody {
         let first = order.first();
         Self {
             itinerary_id: order.id(),
+            reference: pages.references.of(order.id()),
             status: order.status(),
             failure_reason: first.failure_reason,
             bookings: order.bookings.iter().map(SegmentBooked::from).collect(),

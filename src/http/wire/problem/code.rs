@@ -105,8 +105,8 @@ codes! {
     VersionRequired "version_required" PRECONDITION_REQUIRED "The flight's version is needed"
         "A change of seat counts needs the flight's version: send it in the body, or its ETag as If-Match."
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
-        "The client sends more requests than RATE_LIMIT_RPS and RATE_LIMIT_BURST allow. Wait for the \
-         seconds in Retry-After."
+        "The client sends more requests than RATE_LIMIT_RPS and RATE_LIMIT_BURST allow, or looks for bookings \
+         without a result too often. Wait for the seconds in Retry-After."
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
         "A fault of the service. Its log has the cause under the id of the request."
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Too busy just now"

@@ -11,4 +11,5 @@ pub(super) mod operations;
 pub(super) mod outbox;
 mod payment_notes;
 mod personal;
+mod reference_keys;
 pub(super) mod refunds;

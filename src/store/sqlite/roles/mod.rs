@@ -11,4 +11,5 @@ mod operations;
 pub(super) mod outbox;
 mod payment_notes;
 mod personal;
+mod reference_keys;
 mod refunds;

@@ -27,6 +27,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0019_challenges",
     "0020_disputes",
     "0021_lists",
+    "0022_reference",
     "0023_fares",
 };
 
