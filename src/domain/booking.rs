@@ -154,6 +154,11 @@ pub struct Booking {
     /// The departure that it was sold with; `None` for bookings of earlier releases.
     #[serde(skip)]
     pub sold_departure: Option<Timestamp>,
+    /// The departure that it was sold with, if its flight departs at another time now. Set where an order is read for
+    /// its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    pub was: Option<Timestamp>,
     /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
@@ -163,6 +168,9 @@ pub struct Booking {
     /// Passengers whose seats were given back, in ascending order.
     #[serde(skip)]
     pub cancelled: Places,
+    /// Whether its passengers were replaced by placeholders.
+    #[serde(skip)]
+    pub erased: bool,
     /// The passengers, one for each seat. Absent on topics and in decisions.
     #[serde(rename = "booking_metadata", skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Passenger>>)]
@@ -225,6 +233,11 @@ impl Booking {
     /// Number of passengers, those whose seats were given back among them.
     pub fn party_size(&self) -> usize {
         self.seats_booked.unsigned_abs() as usize + self.cancelled.len()
+    }
+
+    /// The departure that it was sold with, unless its flight still departs then.
+    pub fn departure_before(&self, departs_at: Timestamp) -> Option<Timestamp> {
+        self.sold_departure.filter(|sold| *sold != departs_at)
     }
 
     /// A copy without passengers, for uses that must not carry personal data.

@@ -5,6 +5,7 @@
 
 mod booking;
 mod city;
+mod disruption;
 mod duration;
 mod event;
 mod fares;
@@ -13,12 +14,15 @@ mod ids;
 mod invalid;
 mod money;
 mod order;
+mod passenger_change;
 mod payment;
 mod refund;
 mod route;
+mod timeline;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
+pub use disruption::{Disruption, DisruptionKind};
 pub use duration::{duration_text, parse_duration};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
@@ -31,12 +35,14 @@ pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, Refu
 pub use invalid::{Invalid, Violation};
 pub use money::{Currency, Money};
 pub use order::{Order, OrderRecord, SEGMENTS_MAX};
+pub use passenger_change::{PassengerChange, PassengerChanged, PassengerPatch};
 pub use payment::{
     ATTEMPTS_MAX, DisputeStatus, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes,
     PaymentStatus, WaitsFor,
 };
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
+pub use timeline::{BookingLife, FlightMove, TimelineEvent, TimelineKind};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -43,6 +43,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0020_disputes",
     "0021_lists",
     "0023_fares",
+    "0026_passengers",
 };
 
 /// Checks that a migration added and did not validate.
