@@ -80,6 +80,15 @@ fn refund(status: RefundStatus, made: i64, changed: i64) -> Refund {
     }
 }
 
+/// The refund that a lost dispute made.
+fn by_bank(at: i64) -> Refund {
+    Refund {
+        id: RefundId::of_dispute(PaymentReference::from_bits(1)),
+        reason: RefundReason::Dispute,
+        ..refund(RefundStatus::Done, at, at)
+    }
+}
+
 fn life(booking: Booking, payments: Vec<Payment>, refunds: Vec<Refund>) -> BookingLife {
     let mut earlier = payments;
     let last = earlier.pop().expect("a payment");
@@ -168,8 +177,12 @@ fn a_payment_tells_what_no_later_change_has_overwritten() {
 fn a_refund_tells_its_request_and_its_outcome_and_whose_it_is() {
     use RefundStatus::{Done, Failed, Requested};
     let paid = "0 held, 0 payment.requested, 1 payment.captured, 1 completed";
-    let of = |reason, refund: Refund| Refund { reason, ..refund };
-    let table: [(&[u16], Vec<Refund>, &str); 7] = [
+    let reversal = Refund {
+        id: RefundId::from_bits(1),
+        reason: RefundReason::LateCapture,
+        ..refund(Done, 6, 6)
+    };
+    let table: [(&[u16], Vec<Refund>, &str); 8] = [
         (&[], vec![], ""),
         (&[1], vec![refund(Requested, 3, 4)], ", 3 passenger.cancelled, 3 refund.requested"),
         (
@@ -189,7 +202,8 @@ fn a_refund_tells_its_request_and_its_outcome_and_whose_it_is() {
             ", 3 refund.requested, 5 refund.done, 6 refund.requested, 7 refund.done",
         ),
         (&[0], vec![], ""),
-        (&[], vec![of(RefundReason::Dispute, refund(Done, 6, 6))], ", 6 refund.done"),
+        (&[], vec![by_bank(6)], ", 6 refund.done"),
+        (&[], vec![reversal], ", 6 refund.done"),
     ];
     for (cancelled, refunds, expected) in table {
         let booking =
@@ -198,11 +212,10 @@ fn a_refund_tells_its_request_and_its_outcome_and_whose_it_is() {
         assert_eq!(told(&life), format!("{paid}{expected}"));
     }
     // A lost dispute may have lowered the fee of a cancelled booking since.
-    let lost = of(RefundReason::Dispute, refund(Done, 8, 8));
     let cancelled = booking(BookingStatus::Cancelled, 8);
     let disputed =
         Payment { dispute: Some(DisputeStatus::Lost), ..payment(1, PaymentStatus::Captured, 8) };
-    let life = life(cancelled, vec![disputed], vec![lost]);
+    let life = life(cancelled, vec![disputed], vec![by_bank(8)]);
     assert_eq!(told(&life), "0 held, 0 payment.requested, 8 refund.done");
 }
 

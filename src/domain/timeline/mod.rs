@@ -201,8 +201,7 @@ fn passenger_cancelled(booking: &Booking, refunds: Vec<&Refund>) -> Option<Timel
     refunds.next().is_none().then_some(TimelineEvent { passenger: Some(place), ..event })
 }
 
-/// The request of a refund, and its outcome. One that was never requested, since a bank or a reversal made it, has the
-/// same time twice.
+/// The request of a refund, and its outcome.
 fn refund_events(refund: &Refund) -> Vec<TimelineEvent> {
     let event = |at, kind| TimelineEvent {
         refund_id: Some(refund.id),
@@ -214,8 +213,15 @@ fn refund_events(refund: &Refund) -> Vec<TimelineEvent> {
         RefundStatus::Done => Some(TimelineKind::RefundDone),
         RefundStatus::Failed => Some(TimelineKind::RefundFailed),
     };
-    let is_made_at_once = outcome.is_some() && refund.created_at == refund.updated_at;
     let requested =
-        (!is_made_at_once).then(|| event(refund.created_at, TimelineKind::RefundRequested));
+        was_requested(refund).then(|| event(refund.created_at, TimelineKind::RefundRequested));
     requested.into_iter().chain(outcome.map(|kind| event(refund.updated_at, kind))).collect()
+}
+
+/// Whether the gateway was asked for it. A bank makes that of a lost dispute, and a reversal, which is named after its
+/// payment, keeps the time of its end alone.
+fn was_requested(refund: &Refund) -> bool {
+    let (id, payment) = (refund.id.to_string(), refund.payment.to_string());
+    let is_reversal = id.trim_start_matches("REF-") == payment.trim_start_matches("PAY-");
+    !is_reversal && refund.id != RefundId::of_dispute(refund.payment)
 }
