@@ -2,15 +2,15 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, FailureReason, FlightId, FlightIds, LastName, Money, Order,
-    OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus, RefundId, SeatCount,
-    UserId,
+    Booking, BookingId, BookingStatus, Disruption, FailureReason, FlightId, FlightIds, LastName,
+    Money, Order, OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus, RefundId,
+    SeatCount, TimelineEvent, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
 use crate::rules::{
-    Cancel, CancellationQuote, Extend, HeldSegment, Hold, IdempotencyKey, Pay, Policy, Refusal,
-    RequestKey, RetryRefund, State, Wanted, quote,
+    Cancel, CancellationQuote, Extend, HeldSegment, Hold, IdempotencyKey, Mend, Pay, Policy,
+    Refusal, RequestKey, RetryRefund, State, Wanted, quote,
 };
 use crate::store::Store;
 use smallvec::SmallVec;
@@ -72,7 +72,7 @@ pub struct CancelledOrder {
     pub replayed: bool,
 }
 
-/// An order that this request, or an earlier one with the same key, began to pay or extended.
+/// An order that this request, or an earlier one with the same key, began to pay, extended or corrected.
 #[derive(Debug)]
 pub struct ChangedOrder {
     /// The order as it is now, without passengers.
@@ -197,6 +197,12 @@ impl Bookings {
         Ok(ChangedOrder { order, replayed })
     }
 
+    /// Corrects a passenger's contact data.
+    pub async fn mend(&self, mend: Mend) -> Result<ChangedOrder, Error> {
+        let (order, replayed) = self.engine.mend(mend).await?;
+        Ok(ChangedOrder { order, replayed })
+    }
+
     /// Asks again for a refund that the gateway refused. Returns the refund's order without passengers, and whether
     /// an earlier request with the same key did it.
     pub async fn retry_refund(&self, retry: RetryRefund) -> Result<(Order, bool), Error> {
@@ -259,6 +265,21 @@ impl Bookings {
     pub async fn booking(&self, id: BookingId) -> Result<Booking, Error> {
         let booking = self.store.booking(id).await?;
         Ok(booking.ok_or(Refusal::BookingNotFound(id))?)
+    }
+
+    /// What happened to a booking, in ascending order.
+    pub async fn timeline(&self, of: BookingId) -> Result<Vec<TimelineEvent>, Error> {
+        let missing = || Refusal::BookingNotFound(of);
+        let life = self.store.life(of).await?.ok_or_else(missing)?;
+        let mut all = life.record.order.bookings.iter();
+        let booking = all.find(|booking| booking.id == of).ok_or_else(missing)?;
+        Ok(life.timeline(booking))
+    }
+
+    /// What became of the bookings of a flight that was cancelled or moved.
+    pub async fn disruption(&self, flight: FlightId) -> Result<Disruption, Error> {
+        let disruption = self.store.disruption(flight).await?;
+        Ok(disruption.ok_or(Refusal::FlightNotFound(flight))?)
     }
 
     /// A user's bookings, newest first: up to `limit` bookings with an id below `before`.

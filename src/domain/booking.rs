@@ -161,6 +161,11 @@ pub struct Booking {
     /// The departure that it was sold with; `None` for bookings of earlier releases.
     #[serde(skip)]
     pub sold_departure: Option<Timestamp>,
+    /// The departure that it was sold with, if its flight departs at another time now. Set where an order is read for
+    /// its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    pub was: Option<Timestamp>,
     /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
@@ -170,6 +175,9 @@ pub struct Booking {
     /// Passengers whose seats were given back, in ascending order.
     #[serde(skip)]
     pub cancelled: Places,
+    /// Whether its passengers were replaced by placeholders.
+    #[serde(skip)]
+    pub erased: bool,
     /// The passengers, one for each seat. Absent on topics and in decisions.
     #[serde(rename = "booking_metadata", skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Passenger>>)]
@@ -239,6 +247,11 @@ impl Booking {
     pub fn has_passenger_called(&self, name: &LastName) -> bool {
         let passengers = self.passengers.iter().flat_map(|all| all.iter());
         passengers.fold(false, |found, passenger| name.is_of(passenger) | found)
+    }
+
+    /// The departure that it was sold with, unless its flight still departs then.
+    pub fn departure_before(&self, departs_at: Timestamp) -> Option<Timestamp> {
+        self.sold_departure.filter(|sold| *sold != departs_at)
     }
 
     /// A copy without passengers, for uses that must not carry personal data.

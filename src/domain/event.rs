@@ -112,7 +112,7 @@ pub enum AirlineEvent {
     /// `booking.completed`, `booking.failed` or `booking.cancelled`, by its status; without
     /// passengers.
     BookingEnded(Booking),
-    /// `booking.changed`: some of its passengers were cancelled; without passengers.
+    /// `booking.changed`: some of its passengers were cancelled or corrected; without passengers.
     BookingChanged(Booking),
 }
 

@@ -5,6 +5,7 @@
 
 mod booking;
 mod city;
+mod disruption;
 mod duration;
 mod event;
 mod fares;
@@ -14,13 +15,16 @@ mod invalid;
 mod last_name;
 mod money;
 mod order;
+mod passenger_change;
 mod payment;
 mod reference;
 mod refund;
 mod route;
+mod timeline;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
+pub use disruption::{Disruption, DisruptionKind};
 pub use duration::{duration_text, parse_duration};
 pub use event::{
     AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
@@ -34,6 +38,7 @@ pub use invalid::{Invalid, Violation};
 pub use last_name::LastName;
 pub use money::{Currency, Money};
 pub use order::{Order, OrderRecord, SEGMENTS_MAX};
+pub use passenger_change::{PassengerChange, PassengerChanged, PassengerPatch};
 pub use payment::{
     ATTEMPTS_MAX, DisputeStatus, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes,
     PaymentStatus, WaitsFor,
@@ -41,6 +46,7 @@ pub use payment::{
 pub use reference::{NoReference, Reference, ReferenceKey, References};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
+pub use timeline::{BookingLife, FlightMove, TimelineEvent, TimelineKind};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

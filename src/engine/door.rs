@@ -11,7 +11,9 @@ use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
 use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
-use crate::rules::{Cancel, Command, Extend, Hold, Outcome, Pay, PutFlight, Refusal, RetryRefund};
+use crate::rules::{
+    Cancel, Command, Extend, Hold, Mend, Outcome, Pay, PutFlight, Refusal, RetryRefund,
+};
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
 use parking_lot::Mutex;
@@ -92,6 +94,11 @@ impl Engine {
     /// Lengthens the hold of an order that is paid later. Returns as [`Self::pay`] does.
     pub async fn extend(&self, extend: Extend) -> Result<(Order, bool), Error> {
         self.submit(Command::Extend(extend)).await.and_then(order_of)
+    }
+
+    /// Corrects a passenger. Returns as [`Self::pay`] does.
+    pub async fn mend(&self, mend: Mend) -> Result<(Order, bool), Error> {
+        self.submit(Command::Mend(mend)).await.and_then(order_of)
     }
 
     /// Asks again for a refund. Returns as [`Self::pay`] does.
@@ -182,6 +189,7 @@ impl Engine {
                 Command::Cancel(cancel) => bookings.push(cancel.booking_id),
                 Command::Pay(pay) => bookings.push(pay.booking_id),
                 Command::Extend(extend) => bookings.push(extend.booking_id),
+                Command::Mend(mend) => bookings.push(mend.booking_id),
                 Command::Release(booking) => bookings.push(*booking),
                 Command::Dispute(dispute) => look_up(dispute.reference),
                 Command::RetryRefund(retry) => look_up(retry.payment),
@@ -241,6 +249,7 @@ impl Engine {
             Command::Cancel(cancel) => span.note("booking.id", cancel.booking_id.0),
             Command::Pay(pay) => span.note("booking.id", pay.booking_id.0),
             Command::Extend(extend) => span.note("booking.id", extend.booking_id.0),
+            Command::Mend(mend) => span.note("booking.id", mend.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
             Command::Settle(_)
             | Command::Expire(_)
@@ -267,6 +276,7 @@ impl Located {
             Command::Cancel(cancel) => booking(&cancel.booking_id),
             Command::Pay(pay) => booking(&pay.booking_id),
             Command::Extend(extend) => booking(&extend.booking_id),
+            Command::Mend(mend) => booking(&mend.booking_id),
             Command::Release(released) => booking(released),
             Command::Dispute(dispute) => payment(&dispute.reference),
             Command::RetryRefund(retry) => payment(&retry.payment),

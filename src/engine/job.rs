@@ -121,6 +121,7 @@ impl Job {
             Command::Cancel(cancel) => cancel.request.is_some(),
             Command::Pay(pay) => pay.request.is_some(),
             Command::Extend(extend) => extend.request.is_some(),
+            Command::Mend(mend) => mend.request.is_some(),
             Command::RetryRefund(retry) => retry.request.is_some(),
             Command::Settle(_)
             | Command::Expire(_)

@@ -11,8 +11,8 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, fare_rules, flights, health, home, itineraries, paying, problems, refunds,
-    sandbox, search, webhooks,
+    bookings, calendar, disruption, fare_rules, flights, health, home, itineraries, passengers,
+    paying, problems, refunds, sandbox, search, timeline, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -103,6 +103,7 @@ fn groups(shown: Shown) -> [Group; 8] {
             group()
                 .routes(routes!(flights::create, flights::list::list))
                 .routes(routes!(flights::get, flights::put))
+                .routes(routes!(disruption::get))
                 .routes(routes!(fare_rules::get, fare_rules::put)),
         ),
         (
@@ -119,6 +120,8 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(bookings::get))
                 .routes(routes!(bookings::cancel))
                 .routes(routes!(bookings::quote))
+                .routes(routes!(passengers::patch))
+                .routes(routes!(timeline::get))
                 .routes(routes!(paying::extend))
                 .routes(routes!(refunds::retry))
                 .routes(routes!(bookings::of_user))

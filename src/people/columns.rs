@@ -65,6 +65,12 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         "the number of the payment",
         OnErasure::Kept("accounts and refunds"),
     ),
+    personal(
+        "passenger_changes",
+        "was",
+        "fields of passengers before they were corrected: name, e-mail address, telephone number",
+        OnErasure::Deleted,
+    ),
     personal("idempotency_keys", "user_id", "the user's number", OnErasure::Deleted),
     personal("idempotency_keys", "key", "the caller's name for the request", OnErasure::Deleted),
     personal(
@@ -265,6 +271,8 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ("cancelled_flights", &["flight_id"]),
     ("fare_rules", &["name", "version", "rows", "created_at"]),
     ("flight_moves", &["flight_id", "version", "was", "departs_at", "moved_at"]),
+    ("flight_cancellations", &["flight_id", "cancelled_at"]),
+    ("passenger_changes", &["booking_id", "version", "place", "changed_at"]),
     ("money_unit", &["id", "decimals"]),
     ("reference_key", &["id", "key"]),
     ("route_keys", &["id", "rule", "done_to"]),

@@ -5,7 +5,7 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, City, Currency, Money, PaymentReference, Refund, Timestamp,
     UserId,
 };
-use crate::store::{Erasure, HeldBooking, HeldKey, Store, StoreError};
+use crate::store::{Erasure, HeldBooking, HeldChange, HeldKey, Store, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Write;
@@ -34,10 +34,14 @@ pub async fn export(
         if page.is_empty() {
             break;
         }
+        let ids: Vec<BookingId> = page.iter().map(|held| held.id).collect();
+        let changes = store.passenger_changes(&ids).await?;
         for (held, rows) in page.iter().zip(load(store, &page).await?) {
             let rows = rows?;
             let refunds = refunds_of(store, &rows.booking).await?;
-            bookings.write(out, &ExportedBooking::of(held, &rows, refunds))?;
+            let changes = changes.iter().filter(|change| change.booking == held.id);
+            let changes = changes.map(ExportedChange::of).collect();
+            bookings.write(out, &ExportedBooking::of(held, &rows, (refunds, changes)))?;
         }
     }
     write!(out, "\n],\n\"idempotency_keys\":[")?;
@@ -93,7 +97,8 @@ impl List {
     }
 }
 
-/// A booking as the API shows it, with its flight, its payment, its refunds, and the time of its erasure.
+/// A booking as the API shows it, with its flight, its payment, its refunds, the earlier values of its passengers, and
+/// the time of its erasure.
 #[derive(Serialize)]
 struct ExportedBooking<'a> {
     #[serde(flatten)]
@@ -104,6 +109,22 @@ struct ExportedBooking<'a> {
     flight: ExportedFlight<'a>,
     payment: ExportedPayment<'a>,
     refunds: Vec<Refund>,
+    passenger_changes: Vec<ExportedChange>,
+}
+
+/// A correction of a passenger: what the fields were before.
+#[derive(Serialize)]
+struct ExportedChange {
+    passenger: i32,
+    was: Value,
+    changed_at: Option<Timestamp>,
+}
+
+impl ExportedChange {
+    fn of(HeldChange { place, was, changed_at, .. }: &HeldChange) -> Self {
+        let was = serde_json::from_str(was).unwrap_or_else(|_| was.as_str().into());
+        Self { passenger: *place, was, changed_at: *changed_at }
+    }
 }
 
 #[derive(Serialize)]
@@ -127,7 +148,11 @@ struct ExportedPayment<'a> {
 }
 
 impl<'a> ExportedBooking<'a> {
-    fn of(held: &HeldBooking, rows: &'a Rows, refunds: Vec<Refund>) -> Self {
+    fn of(
+        held: &HeldBooking,
+        rows: &'a Rows,
+        (refunds, passenger_changes): (Vec<Refund>, Vec<ExportedChange>),
+    ) -> Self {
         let Rows { booking, flight, payment } = rows;
         let stored = held.passengers.as_deref().unwrap_or("null");
         Self {
@@ -151,6 +176,7 @@ impl<'a> ExportedBooking<'a> {
                 updated_at: payment.updated_at,
             },
             refunds,
+            passenger_changes,
         }
     }
 }

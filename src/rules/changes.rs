@@ -3,8 +3,8 @@
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::Holder;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, Payment, PaymentReference,
-    PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId, WaitsFor,
+    Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, PassengerChange, Payment,
+    PaymentReference, PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId, WaitsFor,
 };
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -49,6 +49,8 @@ pub struct Changes {
     pub payments: SmallVec<[PaymentChange; 1]>,
     /// The refunds, each once, with the status on which the change was decided.
     pub refunds: Vec<RefundChange>,
+    /// Corrections of passengers. Each belongs to a change of its booking, whose version the commit checks.
+    pub passengers: Vec<PassengerChange>,
     /// The record of the caller's idempotency key; replaces an expired record of the same key.
     pub idempotency: Option<IdempotencyRecord>,
     /// For new bookings: maximum number of seats that their user may have pending on each of their flights,

@@ -24,8 +24,8 @@ pub use changes::{
 };
 pub use commands::{
     Cancel, CancellationQuote, CancelledBy, Command, Decision, Dispute, ExpectedVersion, Extend,
-    HeldSegment, Hold, OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle, decide,
-    quote, refund_request, request,
+    HeldSegment, Hold, Mend, OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle,
+    decide, quote, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,

@@ -5,7 +5,7 @@ use super::changes::{
 };
 use super::idempotency::{IdempotencyRecord, RequestRecord};
 use super::pending::{PendingLimit, PendingLimits};
-use crate::domain::Flight;
+use crate::domain::{Flight, PassengerChange};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
@@ -22,6 +22,8 @@ pub struct NetChanges {
     pub payments: Vec<PaymentChange>,
     /// Refunds to insert or update.
     pub refunds: Vec<RefundChange>,
+    /// Corrections of passengers, in the order of the commands.
+    pub passengers: Vec<PassengerChange>,
     /// Idempotency records to write.
     pub idempotency: Vec<IdempotencyRecord>,
     /// The limits of pending seats that the commit must check.
@@ -61,6 +63,7 @@ impl ChangeSet {
             if is_any_limited {
                 limits.add(changes);
             }
+            net.passengers.extend(changes.passengers.iter().cloned());
             net.idempotency.extend(changes.idempotency.clone());
             net.requests.extend(changes.request.clone());
             net.events.extend(changes.outbox_events());

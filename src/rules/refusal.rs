@@ -91,6 +91,15 @@ pub enum Refusal {
          ends with the departure"
     )]
     NotExtendable(BookingId),
+    /// The booking has no passenger at this place.
+    #[error("booking {0} has no passenger {1}")]
+    PassengerNotFound(BookingId, u16),
+    /// The passenger no longer travels, or has travelled.
+    #[error(
+        "this passenger of booking {0} can't be changed: the flight has departed, the booking failed, it or the \
+         passenger was cancelled, or the data were erased"
+    )]
+    PassengerNotChangeable(BookingId),
     /// A cancelled flight can't be changed.
     #[error("flight {0} is cancelled, which is final")]
     FlightCancelled(FlightId),

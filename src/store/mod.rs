@@ -19,6 +19,7 @@ pub use roles::committed::Committed;
 pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use roles::flight_lists::{FlightFilter, FlightPlace};
 pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
+pub use roles::history::{HeldChange, History};
 pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};
 pub use roles::operations::{Finding, Operations, SWEEP_GRACE};
@@ -35,6 +36,7 @@ pub trait Store:
     Commits
     + Catalogue
     + Bookings
+    + History
     + PaymentNotes
     + Maintenance
     + Refunds
@@ -48,6 +50,7 @@ impl<T> Store for T where
     T: Commits
         + Catalogue
         + Bookings
+        + History
         + PaymentNotes
         + Maintenance
         + Refunds

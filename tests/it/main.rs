@@ -70,6 +70,7 @@ mod locked_rows;
 mod logs;
 mod lost_locks;
 mod many_connections;
+mod mending;
 mod metrics;
 mod metrics_port;
 mod money;

@@ -128,6 +128,11 @@ impl Fixture {
                     wanted.flights.extend(located.expect("located").bookings.values().flatten());
                     wanted.bookings.insert(extend.booking_id);
                 }
+                Command::Mend(mend) => {
+                    let located = self.store.locate(&[], &[mend.booking_id]).await;
+                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
+                    wanted.bookings.insert(mend.booking_id);
+                }
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
                 }

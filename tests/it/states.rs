@@ -102,6 +102,8 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
         fee: Money::default(),
         fare_rules: FareName::default(),
         sold_departure: None,
+        was: None,
+        erased: false,
         seats_booked: SEATS,
         extended: false,
         cancelled: Places::new(),

@@ -278,6 +278,12 @@ const OF_THE_PORTS: &[Bug] = &[
         &[],
     ),
     bug("cancelled_part_is_not_written", "a commit leaves a booking's seats as they were", 30, &[]),
+    bug(
+        "mend_ignores_the_version",
+        "a correction of a passenger is written whatever became of its booking meanwhile",
+        60,
+        &[LocksAway],
+    ),
     bug("refunds_are_not_written", "a commit leaves out its refunds", 30, &[]),
     bug(
         "gateway_refunds_again",

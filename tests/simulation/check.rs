@@ -2,9 +2,9 @@
 //! the commits, and what clients were told against what is stored.
 
 use super::check_money::{fees, ledger, refunds};
-use super::client::{Client, Request, mark_of};
+use super::client::{Client, Mended, Request, mark_of};
 use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_refunds};
-use super::ports::rows::{Rows, waits_for_the_gateway};
+use super::ports::rows::{Corrected, Rows, waits_for_the_gateway};
 use super::world::World;
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DisputeStatus, Flight, FlightId, FlightIds, FlightStatus,
@@ -83,8 +83,23 @@ impl Memory {
                     self.violations.push(format!("cancellation: user {} {what}", client.user));
                 }
             }
+            let lost = client.mended.iter().filter(|mended| !has_correction(mended, rows));
+            let user = client.user;
+            self.violations.extend(lost.map(|lost| format!("correction: user {user} {lost:?}")));
         }
     }
+}
+
+/// Whether a confirmed correction is so, or was when a later one replaced it.
+fn has_correction(mended: &Mended, rows: &Rows) -> bool {
+    let booking = rows.bookings.get(&mended.booking);
+    let passengers = booking.and_then(|booking| booking.passengers.as_ref());
+    let now = passengers.and_then(|all| all.get(usize::from(mended.place)));
+    let is_replaced = |Corrected { change, was }: &Corrected| {
+        (change.booking_id, change.place) == (mended.booking, mended.place)
+            && was.email.as_ref() == Some(&mended.email)
+    };
+    now.is_some_and(|now| *now.email == *mended.email) || rows.corrected.iter().any(is_replaced)
 }
 
 fn check_request(request: &Request, made: &[&Booking], violations: &mut Vec<String>) {

@@ -37,6 +37,7 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
             Command::Extend(extend) => {
                 of_order(&mut wanted, extend.booking_id, extend.request.as_ref());
             }
+            Command::Mend(mend) => of_order(&mut wanted, mend.booking_id, mend.request.as_ref()),
             Command::Cancel(cancel) => {
                 wanted.fares = true;
                 of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
@@ -110,6 +111,7 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         Command::Expire(reference) => of(RowName::Payment(*reference)),
         Command::Pay(pay) => of_request(pay.booking_id, pay.request.as_ref()),
         Command::Extend(extend) => of_request(extend.booking_id, extend.request.as_ref()),
+        Command::Mend(mend) => of_request(mend.booking_id, mend.request.as_ref()),
         Command::Cancel(cancel) => of_request(cancel.booking_id, cancel.request.as_ref()),
         Command::Release(booking) => of_booking(*booking),
         Command::Dispute(dispute) => of(RowName::Payment(dispute.reference)),

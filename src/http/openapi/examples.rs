@@ -31,7 +31,9 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             "booking_price": 5000.00, "hold_expires_at": "2025-01-15T08:05:00Z",
             "pay_by": "2025-01-15T08:05:00Z", "payment_status": "processing"
         }),
-        "getBooking" | "findBooking" | "payBooking" => booking_record("completed"),
+        "getBooking" | "findBooking" | "payBooking" | "changePassenger" => {
+            booking_record("completed")
+        }
         "cancelBooking" => booking_record("cancelled"),
         "extendBooking" => unpaid(),
         "placeItinerary" => placed(),
@@ -58,6 +60,19 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
                     "settlement": worker, "payments": worker}
             })
         }
+        "getTimeline" => json!({"events": [
+            {"at": "2025-01-15T08:00:00Z", "type": "held"},
+            {"at": "2025-01-15T08:00:00Z", "type": "payment.requested", "attempt": 1, "amount": 5000.00},
+            {"at": "2025-01-15T08:00:01Z", "type": "payment.captured", "attempt": 1, "amount": 5000.00},
+            {"at": "2025-01-15T08:00:01Z", "type": "completed"},
+            {"at": "2025-01-16T10:00:00Z", "type": "passenger.changed", "passenger": 0},
+            {"at": "2025-01-17T09:00:00Z", "type": "flight.moved",
+             "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"}
+        ]}),
+        "getDisruption" => json!({
+            "flight_id": 1, "kind": "cancelled", "bookings": 40, "refunded": 31, "remaining": 9,
+            "amount": 215000.00, "currency": "INR", "done": false
+        }),
         "retryRefund" => refund(1),
         "quoteBookingCancellation" | "quoteItineraryCancellation" => json!({
             "refund": 3850.00, "fee": 1150.00, "taxes": 400.00, "price": 5000.00, "currency": "INR",
@@ -194,13 +209,14 @@ pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
         (operation, link.build())
     };
     match operation {
-        "createFlight" => ["getFlight", "changeFlight", "listBookingsOfFlight"]
+        "createFlight" => ["getFlight", "changeFlight", "listBookingsOfFlight", "getDisruption"]
             .map(|next| to(next, "id", "$response.body#/id"))
             .into(),
         "placeBooking" => vec![
             to("getBooking", "id", "$response.body#/booking_id"),
             to("cancelBooking", "id", "$response.body#/booking_id"),
             to("payBooking", "id", "$response.body#/booking_id"),
+            to("getTimeline", "id", "$response.body#/booking_id"),
             to("listBookings", "user_id", "$request.body#/user_id"),
         ],
         "placeItinerary" => vec![

@@ -66,7 +66,7 @@ fn complete(groups: impl IntoIterator<Item = (RouteTraits, OpenApi)>) -> OpenApi
 fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     let is_limited = route.is_limited_api();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put];
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch];
         for operation in operations.into_iter().flatten() {
             let name = operation.operation_id.clone().unwrap_or_default();
             add_common_refusals(operation);

@@ -32,7 +32,8 @@ impl From<Refusal> for Problem {
             Refusal::FlightNotFound(_)
             | Refusal::BookingNotFound(_)
             | Refusal::UnknownPayment(_)
-            | Refusal::UnknownRefund(_) => Code::NotFound,
+            | Refusal::UnknownRefund(_)
+            | Refusal::PassengerNotFound(..) => Code::NotFound,
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
             Refusal::PriceChanged { .. } => Code::PriceChanged,
@@ -46,6 +47,7 @@ impl From<Refusal> for Problem {
             Refusal::HoldExpired(_) => Code::HoldExpired,
             Refusal::TooManyAttempts { .. } => Code::TooManyAttempts,
             Refusal::NotExtendable(_) => Code::NotExtendable,
+            Refusal::PassengerNotChangeable(_) => Code::PassengerNotChangeable,
             Refusal::RefundNotFailed(_) => Code::RefundNotFailed,
             Refusal::FlightCancelled(_) => Code::FlightCancelled,
             Refusal::VersionConflict { .. } => Code::VersionConflict,

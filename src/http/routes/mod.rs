@@ -2,6 +2,7 @@
 
 pub(crate) mod bookings;
 pub(crate) mod calendar;
+pub(crate) mod disruption;
 mod errors;
 pub(crate) mod fare_rules;
 pub(crate) mod flights;
@@ -11,6 +12,7 @@ pub(crate) mod itineraries;
 mod lists;
 mod part;
 mod party;
+pub(crate) mod passengers;
 pub(crate) mod paying;
 mod payment;
 mod places;
@@ -20,6 +22,7 @@ mod quote;
 pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;
+pub(crate) mod timeline;
 pub(crate) mod webhooks;
 
 use crate::booking::{Bookings, Flights};

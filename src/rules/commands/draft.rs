@@ -4,8 +4,8 @@ use super::ending::Ending;
 use super::payment_request::{refund_request, request};
 use super::{Decision, Outcome};
 use crate::domain::{
-    AirlineEvent, Booking, Event, Flight, FlightBooking, Money, Order, Payment, PaymentAction,
-    PaymentStatus, Refund, RefundStatus, SeatCount,
+    AirlineEvent, Booking, Event, Flight, FlightBooking, Money, Order, PassengerChange, Payment,
+    PaymentAction, PaymentStatus, Refund, RefundStatus, SeatCount,
 };
 use crate::rules::{Change, Changes, Refusal, RequestRecord, Seen};
 
@@ -166,6 +166,11 @@ impl<'e, 'a> Draft<'e, 'a> {
             self.changes.events.push(refund_request(order_id, payment, &after, self.end.now));
         }
         self.changes.refunds.push(Change { was, after });
+    }
+
+    /// Adds a correction of a passenger. The change of its booking is added by itself.
+    pub(super) fn change_passenger(&mut self, change: PassengerChange) {
+        self.changes.passengers.push(change);
     }
 
     /// Adds the record of the caller's key.

@@ -69,6 +69,12 @@ impl<'a> Ending<'a> {
         self.bookings[0]
     }
 
+    /// One of its bookings.
+    pub(super) fn booking(&self, id: BookingId) -> Result<&'a Booking, Refusal> {
+        let found = self.bookings.iter().copied().find(|booking| booking.id == id);
+        found.ok_or(Refusal::BookingNotFound(id))
+    }
+
     /// The order as it stands, with the last attempt to pay it.
     pub(super) fn order(&self) -> Order {
         let bookings = self.bookings.iter().map(|booking| (*booking).clone()).collect();

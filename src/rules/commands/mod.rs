@@ -7,6 +7,7 @@ mod ending;
 mod expire;
 mod extend;
 mod hold;
+mod mend;
 mod pay;
 mod payment_request;
 mod put_flight;
@@ -21,6 +22,7 @@ pub use cancel::{Cancel, CancellationQuote, CancelledBy, OrderPart, Segments, qu
 pub use dispute::Dispute;
 pub use extend::Extend;
 pub use hold::{HeldSegment, Hold};
+pub use mend::Mend;
 pub use pay::Pay;
 pub use payment_request::{refund_request, request};
 pub use put_flight::{ExpectedVersion, PutFlight};
@@ -42,6 +44,8 @@ pub enum Command {
     Expire(PaymentReference),
     /// Cancels an order, or a part of it.
     Cancel(Cancel),
+    /// Corrects a passenger's contact data.
+    Mend(Mend),
     /// Puts the seats of a booking that an earlier service left without a payment back on sale.
     Release(BookingId),
     /// Applies what became of a payment that its payer disputes.
@@ -62,6 +66,7 @@ impl Command {
             Self::Settle(_) => "booking.settle",
             Self::Expire(_) => "booking.expire",
             Self::Cancel(_) => "booking.cancel",
+            Self::Mend(_) => "booking.mend",
             Self::Release(_) => "booking.release",
             Self::Dispute(_) => "payment.dispute",
             Self::RetryRefund(_) => "refund.retry",
@@ -109,6 +114,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Settle(settle) => settle::decide(state, settle, now),
         Command::Expire(reference) => expire::decide(state, *reference, now),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now, policy),
+        Command::Mend(mend) => mend::decide(state, mend, now),
         Command::Release(booking) => release::decide(state, *booking, now),
         Command::Dispute(dispute) => dispute::decide(state, dispute, now),
         Command::RetryRefund(retry) => retry_refund::decide(state, retry, now),

@@ -52,7 +52,7 @@ macro_rules! booking_columns {
             ", fare_rules, ",
             $crate::store::postgres::columns::instant_column!("sold_departure"),
             ", coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
-             cancelled_passengers, extended, version, seats_booked, ",
+             cancelled_passengers, extended, erased_at IS NOT NULL AS erased, version, seats_booked, ",
             $metadata,
             "::text AS booking_metadata, ",
             $crate::store::postgres::columns::instant_column!("hold_expires_at"),
@@ -62,6 +62,14 @@ macro_rules! booking_columns {
             $crate::store::postgres::columns::instant_column!("updated_at"),
             ", (SELECT decimals FROM money_unit) AS decimals"
         )
+    };
+}
+
+/// The departure of a booking's flight.
+macro_rules! departure_column {
+    () => {
+        "(SELECT CASE WHEN isfinite(f.timestamp) THEN micros(f.timestamp) END FROM flights AS f
+           WHERE f.id = bookings.flight_id) AS departs_at"
     };
 }
 
@@ -97,5 +105,6 @@ macro_rules! refund_columns {
 }
 
 pub(super) use {
-    booking_columns, flight_columns, instant_column, money_column, payment_columns, refund_columns,
+    booking_columns, departure_column, flight_columns, instant_column, money_column,
+    payment_columns, refund_columns,
 };

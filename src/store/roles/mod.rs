@@ -7,6 +7,7 @@ pub(in crate::store) mod committed;
 pub(in crate::store) mod drift;
 pub(in crate::store) mod flight_lists;
 pub(in crate::store) mod gateway_names;
+pub(in crate::store) mod history;
 pub(in crate::store) mod leases;
 pub(in crate::store) mod maintenance;
 pub(in crate::store) mod operations;

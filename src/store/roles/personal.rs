@@ -1,6 +1,7 @@
 //! The role for personal data: list and erase them. The room `people` uses it.
 //!
-//! The engine writes passengers once, with a new booking, and never reads or writes them again: a concurrent
+//! The engine writes passengers with a new booking, and corrects them by commands that check the booking's version; it
+//! never reads them. An erasure raises the version, so that a concurrent correction is decided again: the
 //! erasure loses nothing and stays.
 
 use crate::domain::{BookingId, FlightId, Passenger, Timestamp, UserId};
@@ -9,8 +10,14 @@ use crate::store::rows::instant;
 use crate::store::rows::sql::json;
 use async_trait::async_trait;
 
-/// Matches the routes whose keys belong to a booking: cancellations of bookings and itineraries.
-pub(in crate::store) const ROUTES_OF_BOOKINGS: &str = "/api/v1/%/{id}/cancel";
+/// Whether a key's route is about a booking or an itinerary, so that the key belongs to its user.
+macro_rules! is_route_of_booking {
+    () => {
+        "(route LIKE '/api/v1/bookings/{id}/%' OR route LIKE '/api/v1/itineraries/{id}/%')"
+    };
+}
+
+pub(in crate::store) use is_route_of_booking;
 
 /// The route of keys that created a booking.
 pub(in crate::store) const ROUTE_OF_NEW_BOOKINGS: &str = "/api/v1/bookings";
@@ -20,13 +27,16 @@ pub(in crate::store) const ERASE_BOOKING_KEYS: &str = "
 DELETE FROM idempotency_keys WHERE user_id = $1 AND key IN (
     SELECT key FROM idempotency_keys WHERE user_id = $1 LIMIT $2)";
 
-/// Deletes at most `$3` of a user's keys of other routes.
-pub(in crate::store) const ERASE_REQUEST_KEYS: &str = "
-DELETE FROM request_keys WHERE (route, owner, key) IN (
+/// Deletes at most `$2` of a user's keys of other routes.
+pub(in crate::store) const ERASE_REQUEST_KEYS: &str = concat!(
+    "DELETE FROM request_keys WHERE (route, owner, key) IN (
     SELECT route, owner, key FROM request_keys
-     WHERE (owner = $1 AND owner <> 0) OR (route LIKE $2 AND EXISTS (
+     WHERE (owner = $1 AND owner <> 0) OR (",
+    is_route_of_booking!(),
+    " AND EXISTS (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))
-     LIMIT $3)";
+     LIMIT $2)"
+);
 
 /// Maximum flights whose bookings one page of departed bookings reads.
 pub(in crate::store) const FLIGHTS_MAX: i64 = 32;

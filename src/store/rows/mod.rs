@@ -5,6 +5,7 @@
 
 pub(in crate::store) mod audit;
 pub(in crate::store) mod fares;
+pub(in crate::store) mod history;
 pub(in crate::store) mod lists;
 pub(in crate::store) mod loaded;
 pub(in crate::store) mod orders;
@@ -153,6 +154,7 @@ row! {
         segments: i32,
         cancelled_passengers: Option<String>,
         extended: bool,
+        erased: bool,
         version: i64,
         seats_booked: i32,
         booking_metadata: Option<String>,
@@ -196,6 +198,8 @@ impl TryFrom<BookingRow> for Booking {
             fee: Money::from_stored(row.fee, decimals),
             fare_rules: FareName::from_stored(row.fare_rules),
             sold_departure: sold_departure.transpose()?,
+            was: None,
+            erased: row.erased,
             seats_booked: row.seats_booked,
             passengers: passengers.transpose()?.map(|all| with_status(all, &cancelled)),
             cancelled,

@@ -1,7 +1,7 @@
 //! The rows of an order.
 
 use super::refunds::RefundRow;
-use super::{BookingRow, PaymentRow, read};
+use super::{BookingRow, PaymentRow, instant, read};
 use crate::domain::{Booking, Order, OrderRecord, Payment, Refund};
 use crate::store::StoreError;
 use smallvec::SmallVec;
@@ -18,14 +18,31 @@ where
     PaymentRow: sqlx::FromRow<'r, D>,
     RefundRow: sqlx::FromRow<'r, D>,
     usize: sqlx::ColumnIndex<D>,
+    &'static str: sqlx::ColumnIndex<D>,
     i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
-    let bookings = bookings.iter().map(read::<BookingRow, Booking, D>).collect::<Result<_, _>>()?;
+    let bookings = bookings.iter().map(booking).collect::<Result<_, _>>()?;
     let payments = payments.iter().map(read::<PaymentRow, Payment, D>);
     let mut payments = payments.collect::<Result<SmallVec<[Payment; 1]>, _>>()?;
     let Some(last) = payments.pop() else { return Ok(None) };
     let Some(order) = Order::of(bookings, last) else { return Ok(None) };
     let refunds = refunds.iter().map(read::<RefundRow, Refund, D>).collect::<Result<_, _>>()?;
     Ok(Some(OrderRecord { order, earlier: payments, refunds }))
+}
+
+/// A booking, with the departure that it was sold with if that has changed.
+fn booking<'r, D>(row: &'r D) -> Result<Booking, StoreError>
+where
+    D: sqlx::Row,
+    BookingRow: sqlx::FromRow<'r, D>,
+    usize: sqlx::ColumnIndex<D>,
+    &'static str: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let booking = read::<BookingRow, Booking, D>(row)?;
+    let departs_at: Option<i64> = row.try_get("departs_at")?;
+    let was = departs_at.and_then(instant).and_then(|at| booking.departure_before(at));
+    Ok(Booking { was, ..booking })
 }

@@ -18,11 +18,18 @@ macro_rules! booking_columns {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
              booking_taxes, fee, fare_rules, sold_departure, coalesce(order_id, id) AS order_id, segment, segments, \
-             cancelled_passengers, extended, version, seats_booked, ",
+             cancelled_passengers, extended, erased_at IS NOT NULL AS erased, version, seats_booked, ",
             $metadata,
             " AS booking_metadata, hold_expires_at, created_at, updated_at, \
              (SELECT decimals FROM money_unit) AS decimals"
         )
+    };
+}
+
+/// The departure of a booking's flight.
+macro_rules! departure_column {
+    () => {
+        "(SELECT f.timestamp FROM flights AS f WHERE f.id = bookings.flight_id) AS departs_at"
     };
 }
 
@@ -43,4 +50,6 @@ macro_rules! refund_columns {
     };
 }
 
-pub(super) use {booking_columns, flight_columns, payment_columns, refund_columns};
+pub(super) use {
+    booking_columns, departure_column, flight_columns, payment_columns, refund_columns,
+};

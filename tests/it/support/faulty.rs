@@ -1,19 +1,19 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId, Invalidation,
-    NewFlight, NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp,
-    UserId,
+    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Disruption, FareRules,
+    Flight, FlightId, Invalidation, NewFlight, NextAction, OrderRecord, Payment, PaymentReference,
+    Refund, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
 };
 use airline_booking::store::{
     Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
-    FlightFilter, FlightPlace, HeldBooking, HeldKey, Job, Lane, Lease, Leases, Located,
-    Maintenance, Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes,
-    PaymentsCompared, PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub,
-    Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    FlightFilter, FlightPlace, HeldBooking, HeldChange, HeldKey, History, Job, Lane, Lease, Leases,
+    Located, Maintenance, Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked,
+    PaymentNotes, PaymentsCompared, PersonalData, Position, RefundAsked, RefundDue, Refunds,
+    RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -348,6 +348,15 @@ role! {
         async fn adopted_bookings(
             after: BookingId, limit: usize
         ) -> Answer<(Vec<BookingId>, Option<BookingId>)>;
+    }
+}
+
+role! {
+    History {}
+    real {
+        async fn life(of: BookingId) -> Answer<Option<BookingLife>>;
+        async fn disruption(flight: FlightId) -> Answer<Option<Disruption>>;
+        async fn passenger_changes(bookings: &[BookingId]) -> Answer<Vec<HeldChange>>;
     }
 }
 

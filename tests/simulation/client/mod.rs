@@ -1,6 +1,7 @@
 //! Clients: each sends requests one after the other, now and then leaves before the answer, and remembers what it
 //! was told. At the end of a run the stored rows are held against its memory.
 
+mod mending;
 mod payments;
 mod requests;
 mod seen;
@@ -17,6 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
+pub use mending::Mended;
 pub use requests::mark_of;
 use seen::Seen;
 pub use seen::{Cancelled, Request};
@@ -29,6 +31,8 @@ pub struct Client {
     seen: Seen,
     /// Confirmed cancellations.
     pub cancelled: Vec<Cancelled>,
+    /// Confirmed corrections of passengers.
+    pub mended: Vec<Mended>,
     /// Number of keys of other requests than orders.
     keys: usize,
     /// Orders whose hold it has extended.
@@ -56,6 +60,7 @@ impl Client {
             requests: Vec::new(),
             seen: Seen::default(),
             cancelled: Vec::new(),
+            mended: Vec::new(),
             keys: 0,
             extended: BTreeSet::new(),
             complaints: Vec::new(),
@@ -67,7 +72,7 @@ impl Client {
         for _ in 0..requests {
             let pause = self.world.chance.pause(Duration::from_millis(400));
             tokio::time::sleep(pause).await;
-            match self.world.chance.below(14) {
+            match self.world.chance.below(15) {
                 0..=4 => self.book().await,
                 5 => self.cancel().await,
                 6 if self.world.chance.below(2) == 0 => self.look_at_a_booking().await,
@@ -76,6 +81,7 @@ impl Client {
                 9 => self.search().await,
                 10 | 11 => self.pay().await,
                 12 => self.act().await,
+                13 => self.mend().await,
                 _ => self.extend().await,
             }
         }

@@ -63,7 +63,7 @@ impl Client {
     }
 
     /// The key of half of the requests.
-    fn some_key(&mut self, route: &'static str) -> Option<RequestKey> {
+    pub(super) fn some_key(&mut self, route: &'static str) -> Option<RequestKey> {
         self.keys += 1;
         let key = key_of(&format!("{}.{}", self.user, self.keys));
         (self.world.chance.below(2) == 0).then(|| self.request_key(route, key))

@@ -205,6 +205,10 @@ pub(crate) struct SegmentBooked {
     status: BookingStatus,
     /// Price of its seats; without those of cancelled passengers.
     booking_price: Money,
+    /// The departure that it was sold with, if its flight departs at another time now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    was: Option<Timestamp>,
 }
 
 impl From<&Booking> for SegmentBooked {
@@ -215,6 +219,7 @@ impl From<&Booking> for SegmentBooked {
             segment: booking.segment,
             status: booking.status,
             booking_price: booking.booking_price,
+            was: booking.was,
         }
     }
 }

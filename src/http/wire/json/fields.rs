@@ -1,7 +1,7 @@
 //! Checks of fields. Broken rules are collected, so that one problem names them all.
 
-use super::shape::{Kind, Shape};
-use crate::domain::{Invalid, Passenger, Timestamp};
+use super::shape::{Kind, Sent, Shape, Shaped};
+use crate::domain::{Invalid, Passenger, PassengerPatch, Timestamp};
 use serde::Deserialize;
 
 /// Returns the value, or notes that `/name` is required.
@@ -76,19 +76,9 @@ impl PassengerBody {
         };
         let passenger = Passenger {
             status: None,
-            name: text(
-                "name",
-                self.name,
-                is_name,
-                "must be 1 to 100 characters, without control and invisible characters",
-            ),
-            email: text("email", self.email, is_email, "must be an e-mail address"),
-            phone: text(
-                "phone",
-                self.phone,
-                is_phone,
-                "must be 3 to 32 characters: digits, spaces and +-().",
-            ),
+            name: text("name", self.name, is_name, NAME_RULE),
+            email: text("email", self.email, is_email, EMAIL_RULE),
+            phone: text("phone", self.phone, is_phone, PHONE_RULE),
             gender: text(
                 "gender",
                 self.gender,
@@ -105,6 +95,63 @@ impl PassengerBody {
         (invalid.0.len() == before).then_some(passenger)
     }
 }
+
+/// The fields of a passenger to correct; absent ones keep their values.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "john.doe@example.com"}))]
+pub(crate) struct PassengerPatchBody {
+    /// Full name, 1 to 100 characters.
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
+    #[serde(default)]
+    name: Sent<String>,
+    /// Where tickets go.
+    #[schema(value_type = String, required = false, max_length = 254)]
+    #[serde(default)]
+    email: Sent<String>,
+    /// Digits, with an optional plus, spaces, hyphens, dots and brackets.
+    #[schema(value_type = String, required = false, min_length = 3, max_length = 32)]
+    #[serde(default)]
+    phone: Sent<String>,
+}
+
+impl Shaped for PassengerPatchBody {
+    const SHAPE: Shape = Shape {
+        fields: &[("name", Kind::Text), ("email", Kind::Text), ("phone", Kind::Text)],
+        ignored: &[],
+    };
+}
+
+impl PassengerPatchBody {
+    /// The correction, by the rules of a new passenger. Notes the rules that it breaks, and that it is empty.
+    pub(crate) fn check(self, invalid: &mut Invalid) -> PassengerPatch {
+        let is_empty = [&self.name, &self.email, &self.phone].map(|sent| *sent == Sent::Absent);
+        if is_empty == [true; 3] && invalid.0.is_empty() {
+            invalid.add("", "must have name, email or phone");
+        }
+        let mut text = |name: &str, sent: Sent<String>, sound: fn(&str) -> bool, rule: &str| {
+            let value = match sent {
+                Sent::Absent => return None,
+                Sent::Null => None,
+                Sent::Value(value) => Some(value).filter(|value| sound(value)),
+            };
+            if value.is_none() {
+                invalid.add(format!("/{name}"), rule);
+            }
+            value.map(Into::into)
+        };
+        PassengerPatch {
+            name: text("name", self.name, is_name, NAME_RULE),
+            email: text("email", self.email, is_email, EMAIL_RULE),
+            phone: text("phone", self.phone, is_phone, PHONE_RULE),
+        }
+    }
+}
+
+/// The rules of a passenger's fields.
+const NAME_RULE: &str = "must be 1 to 100 characters, without control and invisible characters";
+const EMAIL_RULE: &str = "must be an e-mail address";
+const PHONE_RULE: &str = "must be 3 to 32 characters: digits, spaces and +-().";
 
 fn is_text(text: &str, chars_max: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(is_invisible)

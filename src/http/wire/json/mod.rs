@@ -145,6 +145,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// Two numbers in the path.
+pub(crate) struct Ids(pub i64, pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let ids = Path::<(i64, i64)>::from_request_parts(parts, state).await;
+        let detail = "the numbers in the path must be 64-bit integers";
+        ids.map(|Path((one, other))| Self(one, other))
+            .map_err(|_| Problem::new(Code::MalformedRequest, detail))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

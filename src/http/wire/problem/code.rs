@@ -81,6 +81,9 @@ codes! {
         "The seats were held until hold_expires_at. Book again."
     TooManyAttempts "too_many_attempts" CONFLICT "Too many payments were declined"
         "Five payments of the booking were declined, and no further one is taken. Book again."
+    PassengerNotChangeable "passenger_not_changeable" CONFLICT "The passenger can't be changed"
+        "The flight has departed, the booking failed, it or the passenger was cancelled, or the passenger's data \
+         were erased: nobody travels with these data any more."
     NotExtendable "not_extendable" CONFLICT "The hold can't be extended"
         "The hold was extended before, is not to be paid later, has ended, or ends with the departure."
     RefundNotFailed "refund_not_failed" CONFLICT "The refund has not failed"

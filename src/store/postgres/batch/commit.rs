@@ -10,8 +10,8 @@
 use super::locked::locked;
 use super::statement::{WRITE, arguments};
 use super::status_updates::StatusUpdates;
-use super::{refunds, request_keys};
-use crate::domain::{BookingId, Flight, FlightId, UserId, route_key};
+use super::{passengers, refunds, request_keys};
+use crate::domain::{BookingId, Flight, FlightId, FlightStatus, UserId, route_key};
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, Stale};
 use crate::store::postgres::connection::error::{
     is_locked, is_taken_key, is_timed_out, is_worth_repeating,
@@ -123,7 +123,8 @@ async fn write(
     let is_one = rewritten.is_empty()
         && !updates.has_more()
         && folded.requests.is_empty()
-        && folded.refunds.is_empty();
+        && folded.refunds.is_empty()
+        && folded.passengers.is_empty();
     if is_one && !changes.waits_briefly {
         let mut connection = pool.acquire().await?;
         let written =
@@ -143,6 +144,7 @@ async fn write(
             sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {
             updates.write_more(&mut tx).await?;
+            passengers::write(&mut tx, &folded.passengers).await?;
             for change in rewritten {
                 rewrite(&mut tx, change).await?;
             }
@@ -167,6 +169,11 @@ async fn write(
 const NOTE_MOVE: &str = "
 INSERT INTO flight_moves (flight_id, version, was, departs_at, moved_at)
 VALUES ($1, $2, instant($3), instant($4), instant($5))";
+
+/// Notes when a flight was cancelled.
+const NOTE_CANCELLATION: &str = "
+INSERT INTO flight_cancellations (flight_id, cancelled_at) VALUES ($1, instant($2))
+    ON CONFLICT DO NOTHING";
 
 /// Writes the fields that a hold or a settlement never changes.
 async fn rewrite(
@@ -199,8 +206,13 @@ async fn rewrite(
             .bind(micros(was.departs_at))
             .bind(micros(flight.departs_at))
             .bind(micros(flight.updated_at))
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+    }
+    let is_off = |flight: &Flight| flight.flight_status == FlightStatus::Cancelled;
+    if is_off(flight) && !is_off(was) {
+        let note = sqlx::query(NOTE_CANCELLATION).bind(flight.id.0);
+        note.bind(micros(flight.updated_at)).execute(connection).await?;
     }
     Ok(())
 }

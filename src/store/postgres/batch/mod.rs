@@ -5,6 +5,7 @@ pub(super) mod commit;
 pub(super) mod load;
 mod locked;
 pub(super) mod numbers;
+mod passengers;
 mod refunds;
 pub(super) mod request_keys;
 mod statement;

@@ -4,8 +4,10 @@ use crate::domain::{
     Booking, BookingId, BookingStatus, FlightId, OrderRecord, PaymentReference, RefundId, UserId,
 };
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::columns::{booking_columns, payment_columns, refund_columns};
-use crate::store::postgres::connection::transaction::begin;
+use crate::store::postgres::columns::{
+    booking_columns, departure_column, payment_columns, refund_columns,
+};
+use crate::store::postgres::connection::transaction::{Transaction, begin};
 use crate::store::postgres::sets::texts;
 use crate::store::rows::lists::{ListRows, readable_list};
 use crate::store::rows::orders::order_record;
@@ -131,16 +133,32 @@ impl PostgresStore {
 
 /// The order of a booking, in one snapshot.
 async fn order(pool: &PgPool, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
+    let mut tx = begin_snapshot(pool).await?;
+    let order = read_order(&mut tx, of).await?;
+    tx.roll_back().await?;
+    Ok(order)
+}
+
+/// Begins a transaction whose statements all see one moment.
+pub(super) async fn begin_snapshot(pool: &PgPool) -> Result<Transaction, StoreError> {
     let mut tx = begin(pool).await?;
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .execute(&mut *tx)
         .await?;
-    let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
-    let bookings = bookings.fetch_all(&mut *tx).await?;
+    Ok(tx)
+}
+
+/// The order of a booking, in a snapshot.
+pub(super) async fn read_order(
+    tx: &mut Transaction,
+    of: BookingId,
+) -> Result<Option<OrderRecord>, StoreError> {
+    let bookings =
+        sqlx::query(bookings_of_order!(concat!(booking_columns!(), ", ", departure_column!())));
+    let bookings = bookings.bind(of.0).fetch_all(&mut **tx).await?;
     let payments = sqlx::query(payments_of_order!(payment_columns!())).bind(of.0);
-    let payments = payments.fetch_all(&mut *tx).await?;
+    let payments = payments.fetch_all(&mut **tx).await?;
     let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
-    let refunds = refunds.fetch_all(&mut *tx).await?;
-    tx.roll_back().await?;
+    let refunds = refunds.fetch_all(&mut **tx).await?;
     order_record(&bookings, &payments, &refunds)
 }

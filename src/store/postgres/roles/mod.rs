@@ -5,6 +5,7 @@ pub(super) mod catalogue;
 mod commits;
 pub(super) mod flight_lists;
 mod gateway_names;
+mod history;
 mod leases;
 pub(super) mod maintenance;
 pub(super) mod operations;

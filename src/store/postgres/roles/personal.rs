@@ -8,30 +8,33 @@ use crate::store::postgres::connection::transaction::{Transaction, begin};
 use crate::store::roles::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
-    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrub, Scrubbed, placeholder,
+    ROUTE_OF_NEW_BOOKINGS, Scrub, Scrubbed, is_route_of_booking, placeholder,
 };
 use crate::store::rows::micros;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
 /// A user's keys: of bookings, and of other routes. Compared byte by byte, whatever the collation.
-const KEYS_HELD: &str = "
-SELECT route, owner, key, made, micros(created_at) FROM (
+const KEYS_HELD: &str = concat!(
+    "SELECT route, owner, key, made, micros(created_at) FROM (
     SELECT $5 AS route, user_id AS owner, key, booking_id AS made, created_at
       FROM idempotency_keys WHERE user_id = $1
      UNION ALL
     SELECT route, owner, key, made, created_at FROM request_keys
-     WHERE (owner = $1 AND owner <> 0) OR (route LIKE $6 AND EXISTS (
+     WHERE (owner = $1 AND owner <> 0) OR (",
+    is_route_of_booking!(),
+    " AND EXISTS (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = $1))) AS k
  WHERE (route COLLATE \"C\", owner, key COLLATE \"C\") > ($2, $3, $4)
- ORDER BY route COLLATE \"C\", owner, key COLLATE \"C\" LIMIT $7";
+ ORDER BY route COLLATE \"C\", owner, key COLLATE \"C\" LIMIT $6"
+);
 
-/// Writes the placeholder once per passenger. Skips locked rows, so that it never waits while it holds locks.
+/// Writes the placeholder once per passenger. The version grows: a commit on the earlier one is stale. Skips locked rows, so that it never waits while it holds locks.
 const ERASE_PASSENGERS: &str = "
 WITH free AS MATERIALIZED (
     SELECT id FROM bookings WHERE id = ANY ($1) AND erased_at IS NULL
        FOR NO KEY UPDATE SKIP LOCKED)
-UPDATE bookings AS b SET erased_at = instant($2),
+UPDATE bookings AS b SET erased_at = instant($2), version = b.version + 1,
        booking_metadata = CASE WHEN b.booking_metadata IS NOT NULL THEN
            (SELECT jsonb_agg(CAST($3 AS text)::jsonb) FROM generate_series(
                1, b.seats_booked + coalesce(json_array_length(b.cancelled_passengers::json), 0))) END
@@ -80,7 +83,6 @@ impl PersonalData for PostgresStore {
             .bind(after.map_or(i64::MIN, |key| key.owner.0))
             .bind(after.map_or("", |key| &key.key))
             .bind(ROUTE_OF_NEW_BOOKINGS)
-            .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64);
         let rows: Vec<HeldKeyRow> = self.guard.bound(query.fetch_all(&self.primary)).await?;
         Ok(rows.into_iter().map(Into::into).collect())
@@ -168,6 +170,10 @@ async fn erase_passengers(
         .bind(placeholder())
         .fetch_all(&mut *tx)
         .await?;
+    sqlx::query("DELETE FROM passenger_changes WHERE booking_id = ANY($1)")
+        .bind(&erased)
+        .execute(&mut *tx)
+        .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }
@@ -190,7 +196,6 @@ async fn erase_keys(
         .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
-        .bind(ROUTES_OF_BOOKINGS)
         .bind(limit as i64 - of_bookings as i64)
         .execute(&mut *tx)
         .await?

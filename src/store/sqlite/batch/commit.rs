@@ -1,8 +1,8 @@
 //! A batch's commit: one statement writes it all. Only if that fails, a transaction finds the stale rows,
 //! folds the other commands and writes those.
 
-use super::request_keys;
 use super::writes::{Writes, exceeded, limits};
+use super::{request_keys, seldom};
 use crate::domain::{BookingId, FlightId, RefundStatus, UserId};
 use crate::rules::{
     ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
@@ -12,7 +12,7 @@ use crate::store::rows::request_keys::records;
 use crate::store::rows::sql::json;
 use crate::store::sqlite::connection::writer::{Tx, Writer, begin};
 use crate::store::{Committed, StoreError};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(in crate::store) async fn commit(
     let writes = Writes::of(&all, changes);
     let mut writing = writer.take().await?;
     // Stale rows are rare, and the statement itself fails on them.
-    let refused = match writes.write(&mut writing).await {
+    let refused = match write(&mut writing, writes, &all).await {
         Ok(()) => return Ok(Committed::default()),
         Err(refused @ StoreError::Refused(_)) => refused,
         Err(error) => return Err(error),
@@ -38,8 +38,24 @@ pub(in crate::store) async fn commit(
         return Err(refused);
     }
     Writes::of(&rest, changes).write(&mut tx).await?;
+    seldom::write(&mut tx, &rest).await?;
     tx.commit().await?;
     Ok(Committed::of(changes, &stale, &Stale::default()))
+}
+
+/// Writes everything, or fails with [`StoreError::Refused`] and writes nothing.
+async fn write(
+    writing: &mut SqliteConnection,
+    writes: Writes,
+    net: &NetChanges,
+) -> Result<(), StoreError> {
+    if !seldom::is_in(net) {
+        return writes.write(writing).await;
+    }
+    let mut tx = begin(writing).await?;
+    writes.write(&mut tx).await?;
+    seldom::write(&mut tx, net).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Selects the keys of rows that differ in these columns from what they were decided on, or that are missing.

@@ -3,5 +3,6 @@
 pub(super) mod commit;
 pub(super) mod load;
 pub(super) mod request_keys;
+mod seldom;
 mod sets;
 pub(super) mod writes;

@@ -12,10 +12,12 @@ use crate::store::rows::sql::{
 };
 use crate::store::rows::{self, BookingRow, FailureRow, PaymentAskedRow, adopted, read};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::columns::{booking_columns, payment_columns, refund_columns};
+use crate::store::sqlite::columns::{
+    booking_columns, departure_column, payment_columns, refund_columns,
+};
 use crate::store::{Bookings, PaymentAsked, RefundAsked, StoreError};
 use async_trait::async_trait;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use std::collections::HashMap;
 
 const PAYMENTS_ASKED: &str = "
@@ -129,12 +131,22 @@ impl SqliteStore {
 /// The order of a booking, in one snapshot.
 async fn order(pool: &SqlitePool, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
     let mut tx = pool.begin().await?;
-    let bookings = sqlx::query(bookings_of_order!(booking_columns!())).bind(of.0);
-    let bookings = bookings.fetch_all(&mut *tx).await?;
+    let order = read_order(&mut tx, of).await?;
+    tx.rollback().await?;
+    Ok(order)
+}
+
+/// The order of a booking, in a snapshot.
+pub(super) async fn read_order(
+    tx: &mut SqliteConnection,
+    of: BookingId,
+) -> Result<Option<OrderRecord>, StoreError> {
+    let bookings =
+        sqlx::query(bookings_of_order!(concat!(booking_columns!(), ", ", departure_column!())));
+    let bookings = bookings.bind(of.0).fetch_all(&mut *tx).await?;
     let payments = sqlx::query(payments_of_order!(payment_columns!())).bind(of.0);
     let payments = payments.fetch_all(&mut *tx).await?;
     let refunds = sqlx::query(refunds_of_order!(refund_columns!())).bind(of.0);
     let refunds = refunds.fetch_all(&mut *tx).await?;
-    tx.rollback().await?;
     order_record(&bookings, &payments, &refunds)
 }

@@ -5,6 +5,7 @@ pub(super) mod catalogue;
 mod commits;
 mod flight_lists;
 mod gateway_names;
+mod history;
 mod leases;
 mod maintenance;
 mod operations;

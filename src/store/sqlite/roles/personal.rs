@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use crate::store::roles::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
-    ROUTE_OF_NEW_BOOKINGS, ROUTES_OF_BOOKINGS, Scrub, Scrubbed, placeholder,
+    ROUTE_OF_NEW_BOOKINGS, Scrub, Scrubbed, is_route_of_booking, placeholder,
 };
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
@@ -37,19 +37,22 @@ const OVERWRITE_ALL: &str = "PRAGMA secure_delete = ON";
 const OVERWRITE_WHERE_IT_IS_FREE: &str = "PRAGMA secure_delete = FAST";
 
 /// A user's keys: of bookings, and of other routes.
-const KEYS_HELD: &str = "
-SELECT route, owner, key, made, created_at FROM (
+const KEYS_HELD: &str = concat!(
+    "SELECT route, owner, key, made, created_at FROM (
     SELECT ?5 AS route, user_id AS owner, key, booking_id AS made, created_at
       FROM idempotency_keys WHERE user_id = ?1
      UNION ALL
     SELECT route, owner, key, made, created_at FROM request_keys
-     WHERE (owner = ?1 AND owner <> 0) OR (route LIKE ?6 AND EXISTS (
+     WHERE (owner = ?1 AND owner <> 0) OR (",
+    is_route_of_booking!(),
+    " AND EXISTS (
            SELECT 1 FROM bookings AS b WHERE b.id = request_keys.made AND b.user_id = ?1)))
- WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?7";
+ WHERE (route, owner, key) > (?2, ?3, ?4) ORDER BY route, owner, key LIMIT ?6"
+);
 
-/// Writes the placeholder once per passenger.
+/// Writes the placeholder once per passenger. The version grows: a commit on the earlier one is stale.
 const ERASE_PASSENGERS: &str = "
-UPDATE bookings SET erased_at = ?2,
+UPDATE bookings SET erased_at = ?2, version = version + 1,
        booking_metadata = CASE WHEN booking_metadata IS NOT NULL THEN
            '[' || substr(replace(hex(zeroblob(
                seats_booked + coalesce(json_array_length(cancelled_passengers), 0)
@@ -98,7 +101,6 @@ impl PersonalData for SqliteStore {
             .bind(after.map_or(i64::MIN, |key| key.owner.0))
             .bind(after.map_or("", |key| &key.key))
             .bind(ROUTE_OF_NEW_BOOKINGS)
-            .bind(ROUTES_OF_BOOKINGS)
             .bind(limit as i64)
             .fetch_all(&self.reader)
             .await?;
@@ -229,6 +231,12 @@ async fn erase_passengers(
         .bind(placeholder())
         .fetch_all(&mut *tx)
         .await?;
+    sqlx::query(
+        "DELETE FROM passenger_changes WHERE booking_id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json(&erased))
+    .execute(&mut *tx)
+    .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }
@@ -251,7 +259,6 @@ async fn erase_keys(
         .rows_affected();
     let others = sqlx::query(ERASE_REQUEST_KEYS)
         .bind(user.0)
-        .bind(ROUTES_OF_BOOKINGS)
         .bind(limit as i64 - of_bookings as i64)
         .execute(&mut *tx)
         .await?

@@ -2,7 +2,8 @@
 
 use super::{Rows, refused};
 use airline_booking::domain::{
-    Booking, BookingStatus, Flight, FlightId, Payment, PaymentNotes, Refund, SeatCount,
+    Booking, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentNotes, Refund,
+    SeatCount,
 };
 use airline_booking::rules::{
     Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Seen, Stale,
@@ -112,6 +113,8 @@ impl Rows {
             let seen = |b: &Booking| Seen { status: b.status, version: b.version };
             self.bookings.get(id).map(seen) != was
                 && !planted!(statuses_are_not_checked)
+                && !(planted!(mend_ignores_the_version)
+                    && net.passengers.iter().any(|change| change.booking_id == *id))
                 && !(planted!(taken_number_is_not_noticed) && was.is_none())
         };
         let is_payment_stale = |reference, was| {
@@ -170,6 +173,10 @@ impl Rows {
     fn write(&mut self, net: NetChanges) {
         for change in net.flights {
             let Some(row) = self.flights.get_mut(&change.after.id) else { continue };
+            let is_off = |flight: &Flight| flight.flight_status == FlightStatus::Cancelled;
+            if is_off(&change.after) && !is_off(&change.was) {
+                self.cancelled_at.insert(row.id, change.after.updated_at);
+            }
             *row = if change.after.differs_in_inventory_alone(&change.was) {
                 with_inventory_of(row, &change.after)
             } else {
@@ -206,6 +213,9 @@ impl Rows {
                 self.paid_by.entry(after.payment_reference).or_default().push(after.id);
                 self.bookings.insert(after.id, after);
             }
+        }
+        for change in net.passengers {
+            self.correct(change);
         }
         for change in net.refunds {
             if planted!(refunds_are_not_written) && change.was.is_none() {

@@ -2,6 +2,7 @@
 
 mod commit;
 pub mod orders;
+mod passengers;
 
 use airline_booking::domain::{
     Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId,
@@ -15,6 +16,7 @@ use airline_booking::rules::{
 };
 use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
 use chrono::TimeDelta;
+pub use passengers::Corrected;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -27,6 +29,10 @@ pub struct Rows {
     pub payments: BTreeMap<PaymentReference, Payment>,
     pub paid_by: BTreeMap<PaymentReference, BookingIds>,
     pub refunds: BTreeMap<RefundId, Refund>,
+    /// Corrections of passengers, in the order of the commits.
+    pub corrected: Vec<Corrected>,
+    /// When flights were cancelled.
+    pub cancelled_at: BTreeMap<FlightId, Timestamp>,
     /// Versions of fare rules, and since when.
     pub fares: Vec<(Timestamp, FareRules)>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,

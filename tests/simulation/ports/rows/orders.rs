@@ -93,7 +93,12 @@ pub fn fault_of_refunds(booking: &Booking, refunds: &[Refund]) -> Option<String>
 impl Rows {
     /// A payment's order, its attempts and refunds; `None` if it pays for nothing.
     pub fn record(&self, payment: &PaymentReference) -> Option<OrderRecord> {
-        let bookings = self.order(payment).into_iter().cloned().collect();
+        let shown = |booking: &Booking| {
+            let flight = self.flights.get(&booking.flight_id);
+            let was = flight.and_then(|flight| booking.departure_before(flight.departs_at));
+            Booking { was, ..booking.clone() }
+        };
+        let bookings = self.order(payment).into_iter().map(shown).collect();
         let mut attempts = self.attempts(&self.payments.get(payment)?.order);
         let is_of_order = |refund: &&Refund| attempts.iter().any(|p| p.reference == refund.payment);
         let refunds = self.refunds.values().filter(is_of_order).cloned().collect();

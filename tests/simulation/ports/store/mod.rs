@@ -6,6 +6,7 @@
 mod bookings;
 mod catalogue;
 mod commits;
+mod history;
 mod leases;
 mod maintenance;
 mod operations;
