@@ -18,5 +18,5 @@ pub use failed_work::FailedWork;
 pub use flights::{CreatedFlight, Flights};
 pub use hints::PaymentHints;
 pub use retention::Retention;
-pub use service::{Bookings, CancelledOrder, ChangedOrder, PlaceOrder, Placed};
+pub use service::{Bookings, CancelledOrder, ChangedOrder, MoveBooking, PlaceOrder, Placed};
 pub use sweeper::{SweepCursors, Sweeper};

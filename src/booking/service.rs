@@ -9,8 +9,8 @@ use crate::domain::{
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
 use crate::rules::{
-    Cancel, CancellationQuote, Extend, HeldSegment, Hold, IdempotencyKey, Mend, Pay, Policy,
-    Refusal, RequestKey, RetryRefund, State, Wanted, quote,
+    Cancel, CancellationQuote, ChangeFlight, Extend, HeldSegment, Hold, IdempotencyKey, Mend, Pay,
+    Policy, Refusal, RequestKey, RetryRefund, State, Wanted, quote,
 };
 use crate::store::Store;
 use smallvec::SmallVec;
@@ -72,7 +72,26 @@ pub struct CancelledOrder {
     pub replayed: bool,
 }
 
-/// An order that this request, or an earlier one with the same key, began to pay, extended or corrected.
+/// A request to move a booking to another flight; syntactically valid.
+#[derive(Debug, Clone)]
+pub struct MoveBooking {
+    /// The booking.
+    pub booking_id: BookingId,
+    /// The user of the booking.
+    pub user_id: UserId,
+    /// The flight to move it to.
+    pub flight_id: FlightId,
+    /// How a difference is paid.
+    pub method: PaymentMethod,
+    /// What the caller expects to pay, or below zero to get back.
+    pub expected_difference: Option<Money>,
+    /// Maximum number of seats that the user may hold unpaid on a flight; `None`: no limit.
+    pub pending_max: Option<SeatCount>,
+    /// The caller's idempotency key, if it sent one.
+    pub request: Option<RequestKey>,
+}
+
+/// An order that this request, or an earlier one with the same key, began to pay, extended, corrected or changed.
 #[derive(Debug)]
 pub struct ChangedOrder {
     /// The order as it is now, without passengers.
@@ -215,6 +234,33 @@ impl Bookings {
         Ok(asked.get(&id).map(|refund| refund.payment))
     }
 
+    /// Moves a booking to another flight, or holds the seats there until the difference is paid.
+    pub async fn change_flight(&self, request: MoveBooking) -> Result<ChangedOrder, Error> {
+        let change = ChangeFlight {
+            booking_id: request.booking_id,
+            flight_id: request.flight_id,
+            user_id: request.user_id,
+            method: request.method,
+            expected_difference: request.expected_difference,
+            replacement_id: self.store.draw_booking_id().await?,
+            reference: self.ids.payment_reference(self.clock.now()),
+            pending_max: request.pending_max,
+            request: request.request,
+        };
+        let (order, replayed) = self.engine.change_flight(change).await?;
+        Ok(ChangedOrder { order, replayed })
+    }
+
+    /// Waits until the payment of a change has an outcome, or its payer must act, for at most `time`. Otherwise as
+    /// [`Self::until_paid`].
+    pub async fn until_changed(
+        &self,
+        of: BookingId,
+        time: Duration,
+    ) -> Result<(OrderRecord, bool), Error> {
+        self.until(of, time, OrderRecord::is_changing).await
+    }
+
     /// Waits until the last payment that the order's user has begun has an outcome, or its payer must act, for at
     /// most `time`. Returns the order of the booking as it is then, and whether the wait was honoured.
     ///
@@ -225,6 +271,16 @@ impl Bookings {
         of: BookingId,
         time: Duration,
     ) -> Result<(OrderRecord, bool), Error> {
+        self.until(of, time, OrderRecord::is_paying).await
+    }
+
+    /// Waits for at most `time` while the order of a booking is in a state.
+    async fn until(
+        &self,
+        of: BookingId,
+        time: Duration,
+        is_waiting: fn(&OrderRecord) -> bool,
+    ) -> Result<(OrderRecord, bool), Error> {
         let mut record = self.order(of).await?;
         if time.is_zero() {
             return Ok((record, false));
@@ -233,7 +289,7 @@ impl Bookings {
             return Ok((record, false));
         };
         let (mut interval, until) = (LOOK_INTERVALS.0, Instant::now() + time);
-        while record.is_paying() && Instant::now() < until {
+        while is_waiting(&record) && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
             wait.news_within(interval.min(left)).await;
             interval = (interval * 2).min(LOOK_INTERVALS.1);

@@ -155,7 +155,7 @@ pub struct Booking {
     pub booking_taxes: Money,
     /// The part of what was paid that stays with the airline, for cancelled seats.
     pub fee: Money,
-    /// The fare rules that it was sold with. Their version is that of `created_at`.
+    /// The fare rules that it was sold with. Their version is that of the sale.
     #[schema(value_type = String, example = "free")]
     pub fare_rules: FareName,
     /// The departure that it was sold with; `None` for bookings of earlier releases.
@@ -169,6 +169,16 @@ pub struct Booking {
     /// Number of seats, without those of cancelled passengers.
     #[schema(minimum = 1)]
     pub seats_booked: SeatCount,
+    /// When a change sold its present flight to it; `None`: when it was made.
+    #[serde(skip)]
+    pub sold_at: Option<Timestamp>,
+    /// The booking whose change of flight it holds seats for. Such a booking is shown nowhere; it ends with the
+    /// change.
+    #[serde(skip)]
+    pub replaces: Option<BookingId>,
+    /// Whether seats were ever held for a change of it: only then are there bookings that replace it.
+    #[serde(skip)]
+    pub has_changes: bool,
     /// Whether its hold was extended, which is possible once.
     #[serde(skip)]
     pub extended: bool,
@@ -225,6 +235,11 @@ impl Booking {
             ..earlier.without_passengers()
         };
         with_status != self.without_passengers()
+    }
+
+    /// When its present flight was sold to it.
+    pub fn sale(&self) -> Timestamp {
+        self.sold_at.unwrap_or(self.created_at)
     }
 
     /// Price of one seat.

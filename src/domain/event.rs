@@ -112,7 +112,8 @@ pub enum AirlineEvent {
     /// `booking.completed`, `booking.failed` or `booking.cancelled`, by its status; without
     /// passengers.
     BookingEnded(Booking),
-    /// `booking.changed`: some of its passengers were cancelled or corrected; without passengers.
+    /// `booking.changed`: some of its passengers were cancelled or corrected, or it moved to another flight; without
+    /// passengers.
     BookingChanged(Booking),
 }
 

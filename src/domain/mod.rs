@@ -37,7 +37,7 @@ pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, Refu
 pub use invalid::{Invalid, Violation};
 pub use last_name::LastName;
 pub use money::{Currency, Money};
-pub use order::{Order, OrderRecord, SEGMENTS_MAX};
+pub use order::{Order, OrderRecord, PendingChange, SEGMENTS_MAX};
 pub use passenger_change::{PassengerChange, PassengerChanged, PassengerPatch};
 pub use payment::{
     ATTEMPTS_MAX, DisputeStatus, NextAction, Payment, PaymentKind, PaymentMethod, PaymentNotes,

@@ -84,6 +84,17 @@ pub struct OrderRecord {
     pub earlier: SmallVec<[Payment; 1]>,
     /// Its refunds, oldest first.
     pub refunds: Vec<Refund>,
+    /// The change of flight that waits for its payment, if there is one.
+    pub change: Option<PendingChange>,
+}
+
+/// A change of flight that waits for the payment of its difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingChange {
+    /// The booking that holds the new seats.
+    pub replacement: Booking,
+    /// What pays the difference.
+    pub payment: Payment,
 }
 
 impl OrderRecord {
@@ -97,6 +108,12 @@ impl OrderRecord {
     pub fn is_paying(&self) -> bool {
         let payment = self.begun();
         payment.is_open() && payment.waits_for == WaitsFor::Gateway
+    }
+
+    /// Whether the payment of its change waits for the gateway.
+    pub fn is_changing(&self) -> bool {
+        let payment = self.change.as_ref().map(|change| &change.payment);
+        payment.is_some_and(|it| it.is_open() && it.waits_for == WaitsFor::Gateway)
     }
 
     /// Number of payments that its user has begun.

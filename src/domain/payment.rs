@@ -29,7 +29,7 @@ impl PaymentStatus {
     }
 }
 
-/// Whether an order is paid at once.
+/// What a payment pays for, and when.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, EnumString, IntoStaticStr, VariantArray,
 )]
@@ -40,6 +40,9 @@ pub enum PaymentKind {
     Now,
     /// The user pays before the hold ends; a decline leaves the hold to a further attempt.
     Later,
+    /// It pays what a change of flight costs, and belongs to the order of the changed booking. The booking that holds
+    /// the new seats names it; a decline ends the change.
+    Difference,
 }
 
 impl PaymentKind {
@@ -169,7 +172,7 @@ pub struct Payment {
     pub order: PaymentReference,
     /// Its place among the order's attempts, from 1.
     pub attempt: i32,
-    /// Whether the order is paid at once.
+    /// What it pays for, and when.
     pub kind: PaymentKind,
     /// Sum of the prices of its bookings.
     pub amount: Money,
@@ -201,9 +204,10 @@ impl Payment {
         self.status == PaymentStatus::Requested
     }
 
-    /// Whether more than its status may change: it is paid later, disputed, or its payer had to act.
+    /// Whether more than its status may change: it is not paid at once for an order, is disputed, or its payer had
+    /// to act.
     pub fn has_several_steps(&self) -> bool {
-        self.kind == PaymentKind::Later
+        self.kind != PaymentKind::Now
             || self.dispute.is_some()
             || self.waits_for == WaitsFor::Payer
             || self.notes.as_ref().is_some_and(|notes| notes.next_action.is_some())

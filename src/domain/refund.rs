@@ -38,6 +38,8 @@ pub enum RefundReason {
     Airline,
     /// The airline moved the flight.
     Moved,
+    /// The booking was changed to a flight that costs less.
+    Change,
     /// The payment was captured after its booking had ended.
     LateCapture,
     /// The payer's bank took it back: a dispute was lost.

@@ -12,7 +12,8 @@ use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
 use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
 use crate::rules::{
-    Cancel, Command, Extend, Hold, Mend, Outcome, Pay, PutFlight, Refusal, RetryRefund,
+    Cancel, ChangeFlight, Command, Extend, Hold, Mend, Outcome, Pay, PutFlight, Refusal,
+    RetryRefund,
 };
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
@@ -84,6 +85,11 @@ impl Engine {
             None => self.submit(command).await,
         };
         outcome.and_then(order_of)
+    }
+
+    /// Moves a booking to another flight. Returns as [`Self::pay`] does.
+    pub async fn change_flight(&self, change: ChangeFlight) -> Result<(Order, bool), Error> {
+        self.submit(Command::ChangeFlight(change)).await.and_then(order_of)
     }
 
     /// Begins an attempt to pay an order. Returns the order without passengers, and whether nothing changed.
@@ -190,6 +196,7 @@ impl Engine {
                 Command::Pay(pay) => bookings.push(pay.booking_id),
                 Command::Extend(extend) => bookings.push(extend.booking_id),
                 Command::Mend(mend) => bookings.push(mend.booking_id),
+                Command::ChangeFlight(change) => bookings.push(change.booking_id),
                 Command::Release(booking) => bookings.push(*booking),
                 Command::Dispute(dispute) => look_up(dispute.reference),
                 Command::RetryRefund(retry) => look_up(retry.payment),
@@ -250,6 +257,7 @@ impl Engine {
             Command::Pay(pay) => span.note("booking.id", pay.booking_id.0),
             Command::Extend(extend) => span.note("booking.id", extend.booking_id.0),
             Command::Mend(mend) => span.note("booking.id", mend.booking_id.0),
+            Command::ChangeFlight(change) => span.note("booking.id", change.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
             Command::Settle(_)
             | Command::Expire(_)
@@ -277,6 +285,13 @@ impl Located {
             Command::Pay(pay) => booking(&pay.booking_id),
             Command::Extend(extend) => booking(&extend.booking_id),
             Command::Mend(mend) => booking(&mend.booking_id),
+            Command::ChangeFlight(change) => {
+                let mut flights = booking(&change.booking_id)?;
+                if !flights.contains(&change.flight_id) {
+                    flights.push(change.flight_id);
+                }
+                Ok(flights)
+            }
             Command::Release(released) => booking(released),
             Command::Dispute(dispute) => payment(&dispute.reference),
             Command::RetryRefund(retry) => payment(&retry.payment),

@@ -4,7 +4,7 @@ use super::batch::{UnknownCommit, unknown_outcome};
 use super::error::Error;
 use super::queues::{Priority, Queued};
 use crate::domain::{FlightId, FlightIds};
-use crate::rules::{ChangesId, Command, Outcome};
+use crate::rules::{ChangesId, Command, Outcome, Refusal};
 use crate::telemetry::Span;
 use std::collections::{BTreeSet, HashSet};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -105,6 +105,17 @@ impl Job {
         }
     }
 
+    /// The flight for which the command waits in vain: the rules need it, and it is not among the command's flights. Its
+    /// booking has moved there, or a change of its order holds seats there.
+    pub(super) fn lacks(&self, outcome: &Result<Outcome, Error>) -> Option<FlightId> {
+        match outcome {
+            Err(Error::Refused(Refusal::FlightNotFound(id))) => {
+                Some(*id).filter(|id| !self.flights.contains(id))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the caller has disconnected.
     pub(super) fn is_abandoned(&self) -> bool {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
@@ -120,6 +131,7 @@ impl Job {
             Command::Hold(hold) => hold.idempotency.is_some() || hold.request.is_some(),
             Command::Cancel(cancel) => cancel.request.is_some(),
             Command::Pay(pay) => pay.request.is_some(),
+            Command::ChangeFlight(change) => change.request.is_some(),
             Command::Extend(extend) => extend.request.is_some(),
             Command::Mend(mend) => mend.request.is_some(),
             Command::RetryRefund(retry) => retry.request.is_some(),

@@ -81,7 +81,9 @@ impl Engine {
         for job in &mut ours {
             job.permit = None;
         }
-        slot.locked_rows = self.run_locked(ours, locks.taken(), group).await;
+        let (locked_rows, misplaced) = self.run_locked(ours, locks.taken(), group).await;
+        slot.locked_rows = locked_rows;
+        self.requeue(misplaced);
 
         // The release is sent before the next batch asks for these locks, so that batch can start now.
         let mut release = pin!(parts.locks.release(locks.into_taken()));
@@ -92,21 +94,32 @@ impl Engine {
         }
     }
 
-    /// Runs a batch on locked flights, and renews the locks meanwhile.
-    async fn run_locked(&self, jobs: Vec<Job>, taken: &Taken, group: Group) -> LockedRows {
+    /// Runs a batch on locked flights, and renews the locks meanwhile. Returns the commands that need further flights.
+    async fn run_locked(
+        &self,
+        jobs: Vec<Job>,
+        taken: &Taken,
+        group: Group,
+    ) -> (LockedRows, Vec<Job>) {
         let parts = &self.shared.parts;
         if jobs.is_empty() {
-            return LockedRows::default();
+            return (LockedRows::default(), Vec::new());
         }
         let batch = Batch::new(parts, &self.shared.rows, &jobs, group);
         let mut run = pin!(batch.run(jobs));
         tokio::select! {
             biased;
-            locked_rows = &mut run => return locked_rows,
+            ended = &mut run => return ended,
             Err(Panicked) = parts.metrics.catch(Part::FlightLocks, parts.locks.keep(taken)) => {}
         }
         // The locks may lapse; the version check of the commit protects the seats.
         run.await
+    }
+
+    /// Puts commands into the queues of their flights, which are more than before. The end of the batch dispatches them.
+    fn requeue(&self, jobs: Vec<Job>) {
+        let mut scheduler = self.shared.scheduler.lock();
+        jobs.into_iter().for_each(|job| scheduler.push(job));
     }
 
     fn requeue_all_later(&self, elsewhere: LockedElsewhere) {

@@ -11,8 +11,8 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, disruption, fare_rules, flights, health, home, itineraries, passengers,
-    paying, problems, refunds, sandbox, search, timeline, webhooks,
+    bookings, calendar, changing, disruption, fare_rules, flights, health, home, itineraries,
+    passengers, paying, problems, refunds, sandbox, search, timeline, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -112,7 +112,8 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(bookings::place))
                 .routes(routes!(itineraries::place))
                 .routes(routes!(paying::pay_booking))
-                .routes(routes!(paying::pay_itinerary)),
+                .routes(routes!(paying::pay_itinerary))
+                .routes(routes!(changing::change)),
         ),
         (
             RouteTraits::PERSONAL,

@@ -158,11 +158,10 @@ fn payment_event_id(kind: &str, payment: PaymentReference, refund: Option<Refund
 
 fn seats(moved: &FlightBooking, version: i64) -> Message {
     let kind = if moved.seats_booked > 0 { "seats.sold" } else { "seats.returned" };
-    // A booking's seats may come back in several parts, each at another version of the flight.
-    let id = match moved.seats_booked {
-        1.. => format!("{kind}/{}", moved.booking_id),
-        _ => format!("{kind}/{}/{version}", moved.booking_id),
-    };
+    // A booking's seats may come back in several parts, and it may move between flights: each time at another version of a
+    // flight.
+    let FlightBooking { booking_id, flight_id, .. } = moved;
+    let id = format!("{kind}/{booking_id}/{flight_id}/{version}");
     let mut headers = Headers::cloud_event(id, kind, moved.timestamp);
     headers.push("ce_flightversion", version.to_string());
     Message { key: moved.flight_id.to_string(), payload: json(moved), headers, origin: None }

@@ -23,9 +23,9 @@ pub use changes::{
     Seen, Stale,
 };
 pub use commands::{
-    Cancel, CancellationQuote, CancelledBy, Command, Decision, Dispute, ExpectedVersion, Extend,
-    HeldSegment, Hold, Mend, OrderPart, Outcome, Pay, PutFlight, RetryRefund, Segments, Settle,
-    decide, quote, refund_request, request,
+    Cancel, CancellationQuote, CancelledBy, ChangeFlight, Command, Decision, Dispute,
+    ExpectedVersion, Extend, HeldSegment, Hold, Mend, OrderPart, Outcome, Pay, PutFlight,
+    RetryRefund, Segments, Settle, decide, quote, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,

@@ -60,6 +60,25 @@ pub enum Refusal {
     /// The booking has failed.
     #[error("booking {0} can't be cancelled: it failed")]
     BookingNotCancellable(BookingId),
+    /// Only a booking that is paid for, on a flight that has not departed and is not cancelled, changes its flight.
+    #[error(
+        "booking {0} can't be changed: it is not completed, its flight has departed or is cancelled, or an earlier \
+         service took its payment"
+    )]
+    BookingNotChangeable(BookingId),
+    /// A change of the order waits for its payment.
+    #[error(
+        "a change of booking {0} or of its order waits for its payment: wait for its outcome, or cancel all"
+    )]
+    ChangePending(BookingId),
+    /// A change costs another amount than the caller expects.
+    #[error("the difference is {now} now, not {expected}")]
+    DifferenceChanged {
+        /// The difference that the caller expects.
+        expected: Money,
+        /// The difference of now; below zero it comes back.
+        now: Money,
+    },
     /// An order that is not paid yet ends as a whole.
     #[error(
         "booking {0} belongs to an order that is not paid yet: cancel all of it, or wait for its payment"

@@ -21,6 +21,8 @@ pub struct State {
     pub payments: HashMap<PaymentReference, Payment>,
     /// The bookings of each order, by its first payment.
     pub paid_by: HashMap<PaymentReference, BookingIds>,
+    /// The bookings that were made to replace each booking.
+    pub replaced_by: HashMap<BookingId, BookingIds>,
     /// The last attempt to pay each order, by its first payment.
     pub last_attempts: HashMap<PaymentReference, PaymentReference>,
     /// The fare rules of bookings, if they are wanted.
@@ -110,6 +112,7 @@ impl State {
         self.bookings.extend(other.bookings);
         self.payments.extend(other.payments);
         self.paid_by.extend(other.paid_by);
+        self.replaced_by.extend(other.replaced_by);
         self.last_attempts.extend(other.last_attempts);
         self.fares.extend(other.fares);
         self.refunds.extend(other.refunds);
@@ -119,11 +122,17 @@ impl State {
         self.unreadable.extend(other.unreadable);
     }
 
-    /// Adds a booking, and its entry in `paid_by`.
+    /// Adds a booking, and its entries in `paid_by` and `replaced_by`.
     pub fn add_booking(&mut self, booking: Booking) {
         let order = self.paid_by.entry(booking.payment_reference).or_default();
         if !order.contains(&booking.id) {
             order.push(booking.id);
+        }
+        if let Some(replaced) = booking.replaces {
+            let replacements = self.replaced_by.entry(replaced).or_default();
+            if !replacements.contains(&booking.id) {
+                replacements.push(booking.id);
+            }
         }
         self.bookings.insert(booking.id, booking);
     }

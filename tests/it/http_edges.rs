@@ -172,6 +172,7 @@ async fn the_openapi_document_names_every_route_and_its_problems() {
             "GET /api/v1/bookings/{id}",
             "POST /api/v1/bookings/{id}/cancel",
             "GET /api/v1/bookings/{id}/cancellation",
+            "POST /api/v1/bookings/{id}/change",
             "POST /api/v1/bookings/{id}/extend",
             "POST /api/v1/bookings/{id}/payment",
             "GET /api/v1/fare-rules/{name}",

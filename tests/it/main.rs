@@ -23,6 +23,7 @@ mod audit;
 mod audit_lines;
 mod booking_numbers;
 mod callers_who_leave;
+mod changes;
 mod chaos;
 mod closing;
 mod command_line;

@@ -20,6 +20,7 @@ macro_rules! on_each_store {
 }
 
 mod catalogue;
+mod changes;
 mod commits;
 mod keys;
 mod maintenance;
@@ -32,8 +33,8 @@ use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    Booking, DayKey, Flight, FlightId, FlightStatus, NewFlight, Passenger, Payment, PaymentMethod,
-    PaymentOutcome, PaymentReference, Timestamp, UserId, route_key,
+    Booking, DayKey, Flight, FlightId, FlightStatus, Money, NewFlight, Passenger, Payment,
+    PaymentMethod, PaymentOutcome, PaymentReference, Timestamp, UserId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
@@ -69,6 +70,16 @@ impl Fixture {
         let day = DayKey { route: route_key("Delhi", "Mumbai"), date: self.now.date_naive() };
         let currency = "INR".parse().expect("a currency");
         let flight = new_flight(seats, self.now);
+        self.store.create_flight(flight, &day, currency, self.now).await.expect("a flight")
+    }
+
+    /// A flight of the same route whose seats cost 500.00 more.
+    async fn dearer_flight(&self, seats: i32) -> Flight {
+        let day = DayKey { route: route_key("Delhi", "Mumbai"), date: self.now.date_naive() };
+        let currency = "INR".parse().expect("a currency");
+        let flight = new_flight(seats, self.now);
+        let price = flight.price.plus(Money::from_minor(50_000)).expect("within the most");
+        let flight = NewFlight { price, ..flight };
         self.store.create_flight(flight, &day, currency, self.now).await.expect("a flight")
     }
 
@@ -136,7 +147,9 @@ impl Fixture {
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
                 }
-                Command::Expire(_) | Command::Release(_) => unreachable!("not used here"),
+                Command::ChangeFlight(_) | Command::Expire(_) | Command::Release(_) => {
+                    unreachable!("not used here")
+                }
             }
         }
         let mut state = self.store.load(&wanted).await.expect("a state");

@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use strum::VariantArray as _;
 
+mod changes;
 mod disputes;
 mod holds;
 mod orders;

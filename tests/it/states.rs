@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use strum::VariantArray as _;
 
 mod attempts;
+mod changes;
 mod disputes;
 mod orders;
 mod refunds;
@@ -104,6 +105,9 @@ fn booking(at: usize, status: BookingStatus, segments: usize) -> Booking {
         sold_departure: None,
         was: None,
         erased: false,
+        sold_at: None,
+        replaces: None,
+        has_changes: false,
         seats_booked: SEATS,
         extended: false,
         cancelled: Places::new(),

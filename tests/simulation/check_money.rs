@@ -82,7 +82,9 @@ pub(super) fn fees(rows: &Rows, violations: &mut Vec<String>) {
                 .push(format!("fees: the airline kept {} of booking {}", booking.fee, booking.id));
         }
         let is_changing = booking.fare_rules.as_str() == CHANGING;
-        if !is_changing || !has_only(RefundReason::Traveller) {
+        // Seats of a changed booking had several prices.
+        let is_sold_once = booking.sold_at.is_none();
+        if !is_changing || !is_sold_once || !has_only(RefundReason::Traveller) {
             continue;
         }
         let fees = possible_fees(booking, rows);

@@ -64,9 +64,12 @@ impl Report {
         for (fault, times) in &self.faults {
             println!("  {fault:?}: {times}");
         }
-        let Told { orders, of_several_flights, cancelled } = self.told;
+        let Told { orders, of_several_flights, cancelled, changed } = self.told;
         println!("{orders} orders accepted, {of_several_flights} of them of several flights");
-        println!("{cancelled} bookings cancelled in part or whole, {} refunds", self.refunds);
+        println!(
+            "{cancelled} bookings cancelled in part or whole, {changed} moved at once, {} refunds",
+            self.refunds
+        );
         let Self { seeds, steps, violations, .. } = self;
         for (seed, violation) in &self.failed {
             println!("seed {seed} failed: {violation}");

@@ -53,6 +53,9 @@ const IN_YEN: usize = 5;
 /// Fare rules of the flights, one after the other.
 const FARES: [&str; 4] = [CHANGING, "free", "standard", "flexible"];
 
+/// Prices of the flights, one after the other, in whole units of their currency.
+const PRICES: [i64; 6] = [2_500, 2_100, 3_000, 2_500, 2_700, 2_500];
+
 /// Fare rules that operators change.
 pub const CHANGING: &str = "of-the-day";
 
@@ -385,7 +388,7 @@ fn flight(number: usize, world: &World) -> NewFlight {
         available_seats: seats,
         total_seats: seats,
         flight_status: FlightStatus::Scheduled,
-        price: Money::whole(2_500, currency),
+        price: Money::whole(PRICES[number % PRICES.len()], currency),
         taxes: Money::whole(301, currency),
         fare_rules: Arc::<str>::from(FARES[number % FARES.len()]).into(),
     }

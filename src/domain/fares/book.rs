@@ -30,7 +30,7 @@ impl FareBook {
     /// currency of the price.
     pub fn of(&self, booking: &Booking, currency: Currency) -> FareRules {
         let versions = self.0.get(&booking.fare_rules).map(Vec::as_slice).unwrap_or_default();
-        let sold = versions.iter().rev().find(|(since, _)| *since <= booking.created_at);
+        let sold = versions.iter().rev().find(|(since, _)| *since <= booking.sale());
         let shipped = || FareRules::shipped_as(booking.fare_rules.as_str(), currency);
         // A first version by a clock that was ahead of the booking's.
         let first = || versions.first().map(|(_, rules)| rules.clone());

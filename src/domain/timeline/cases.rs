@@ -32,6 +32,9 @@ fn booking(status: BookingStatus, changed: i64) -> Booking {
         fare_rules: FareName::default(),
         sold_departure: None,
         was: None,
+        sold_at: None,
+        replaces: None,
+        has_changes: false,
         seats_booked: 2,
         extended: false,
         cancelled: Places::new(),
@@ -93,7 +96,7 @@ fn life(booking: Booking, payments: Vec<Payment>, refunds: Vec<Refund>) -> Booki
     let mut earlier = payments;
     let last = earlier.pop().expect("a payment");
     let order = Order::of([booking].into_iter().collect(), last).expect("an order");
-    let record = OrderRecord { order, earlier: earlier.into(), refunds };
+    let record = OrderRecord { order, earlier: earlier.into(), refunds, change: None };
     BookingLife { record, changes: Vec::new(), moves: Vec::new() }
 }
 

@@ -55,6 +55,9 @@ pub enum TimelineKind {
     /// The gateway refused a refund for good.
     #[serde(rename = "refund.failed")]
     RefundFailed,
+    /// It moved to its present flight.
+    #[serde(rename = "changed")]
+    Changed,
     /// Its flight's departure was moved.
     #[serde(rename = "flight.moved")]
     FlightMoved,
@@ -148,6 +151,7 @@ impl BookingLife {
             passenger: Some(change.place),
             ..TimelineEvent::new(change.at, TimelineKind::PassengerChanged)
         }));
+        events.extend(booking.sold_at.map(|at| TimelineEvent::new(at, TimelineKind::Changed)));
         let refunds = || self.record.refunds.iter().filter(|r| r.booking_id == booking.id);
         events.extend(passenger_cancelled(booking, refunds().collect()));
         let end = self.end(booking);
@@ -155,7 +159,7 @@ impl BookingLife {
         events.extend(refunds().flat_map(refund_events));
         let until = end.map(|end| end.at);
         let concerns = |moved: &&FlightMove| {
-            moved.at > booking.created_at && until.is_none_or(|end| moved.at <= end)
+            moved.at > booking.sale() && until.is_none_or(|end| moved.at <= end)
         };
         events.extend(self.moves.iter().filter(concerns).map(|moved| TimelineEvent {
             was: Some(moved.was),
@@ -193,7 +197,10 @@ impl BookingLife {
 fn passenger_cancelled(booking: &Booking, refunds: Vec<&Refund>) -> Option<TimelineEvent> {
     let [place] = booking.cancelled[..] else { return None };
     let is_of_cancellation = |refund: &&&Refund| {
-        !matches!(refund.reason, RefundReason::Dispute | RefundReason::LateCapture)
+        !matches!(
+            refund.reason,
+            RefundReason::Dispute | RefundReason::LateCapture | RefundReason::Change
+        )
     };
     let mut refunds = refunds.iter().filter(is_of_cancellation);
     let refund = refunds.next().filter(|_| booking.status == BookingStatus::Completed)?;

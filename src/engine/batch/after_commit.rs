@@ -6,7 +6,7 @@ use super::unknown::{Written, split_written};
 use crate::domain::{BookingStatus, FailureReason, FlightId};
 use crate::engine::job::{Job, Judged};
 use crate::engine::queues::Group;
-use crate::rules::{Change, ChangeSet, Changes, State};
+use crate::rules::{BookingChange, Change, ChangeSet, Changes, State};
 use crate::store::Committed;
 use std::collections::HashSet;
 
@@ -93,8 +93,13 @@ impl Batch<'_> {
         });
     }
 
+    /// Counts the bookings whose status changes, but for those that hold seats for a change of another.
     fn count(&self, changes: &Changes) {
-        for Change { after: booking, .. } in &changes.bookings {
+        let is_counted = |change: &&BookingChange| {
+            let was = change.was.map(|was| was.status);
+            was != Some(change.after.status) && change.after.replaces.is_none()
+        };
+        for Change { after: booking, .. } in changes.bookings.iter().filter(is_counted) {
             self.parts.metrics.count_booking(match (booking.status, booking.failure_reason) {
                 (BookingStatus::Pending, _) => "held",
                 (BookingStatus::Completed, _) => "completed",

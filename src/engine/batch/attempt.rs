@@ -14,6 +14,9 @@ use crate::telemetry::Part;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
+/// Maximum flights of a command that was located again: a booking that moves faster than its commands follow it.
+const FLIGHTS_MAX: usize = 32;
+
 /// The end of an attempt.
 pub(super) enum Attempt {
     /// The batch was committed and its commands answered, except these, which are decided again. `stale`:
@@ -93,12 +96,30 @@ impl Batch<'_> {
                     && !planted!(answered_from_cached_rows)
         };
         let unconfirmed = judged.extract_if(.., is_unconfirmed).map(|j| j.job).collect();
+        self.set_aside_misplaced(&mut judged);
         let days = self.days_of(&changes);
         if self.parts.after_commit.cache.needs_outbox() {
             changes.invalidated.clone_from(&days);
         }
         changes.waits_briefly = self.group == Group::Isolated;
         Ok(Decided { judged, unconfirmed, changes, days, cached: rows.cached })
+    }
+
+    /// Takes out the commands whose booking is, or holds seats, on a flight that they do not wait for. They join its
+    /// queue too.
+    fn set_aside_misplaced(&self, judged: &mut Vec<Judged>) {
+        let is_misplaced = |j: &mut Judged| j.job.lacks(&j.verdict.outcome).is_some();
+        for Judged { mut job, verdict } in judged.extract_if(.., is_misplaced) {
+            job.flights.extend(job.lacks(&verdict.outcome));
+            if job.may_be_written() {
+                // Another batch could not tell whether the earlier commit was made.
+                job.answer(Err(unknown_outcome()));
+            } else if job.flights.len() > FLIGHTS_MAX {
+                job.answer(Err(Error::Overloaded));
+            } else {
+                self.misplaced.lock().push(job);
+            }
+        }
     }
 
     /// Decides each command on the state that the earlier ones left. Returns a verdict for each.

@@ -87,6 +87,8 @@ pub(super) struct Batch<'a> {
     unknown_days: Mutex<BTreeSet<DayKey>>,
     /// Number of commits that took too long.
     timeouts: AtomicU32,
+    /// Commands that need a flight which they do not wait for: they go back to the queues.
+    misplaced: Mutex<Vec<Job>>,
 }
 
 impl<'a> Batch<'a> {
@@ -105,11 +107,12 @@ impl<'a> Batch<'a> {
             unknown_commits: AtomicU32::default(),
             unknown_days: Mutex::default(),
             timeouts: AtomicU32::default(),
+            misplaced: Mutex::default(),
         }
     }
 
-    /// Answers every command.
-    pub(super) async fn run(&self, mut jobs: Vec<Job>) -> LockedRows {
+    /// Answers every command, except those that it returns: they need a flight which they did not wait for.
+    pub(super) async fn run(&self, mut jobs: Vec<Job>) -> (LockedRows, Vec<Job>) {
         let metrics = &self.parts.metrics;
         metrics.batch_size.observe(jobs.len() as f64);
         for (position, job) in jobs.iter_mut().enumerate() {
@@ -117,7 +120,8 @@ impl<'a> Batch<'a> {
             job.position = position;
         }
         self.finish(jobs, RowSource::Cache).await;
-        mem::take(&mut *self.locked_rows.lock())
+        let locked_rows = mem::take(&mut *self.locked_rows.lock());
+        (locked_rows, mem::take(&mut *self.misplaced.lock()))
     }
 
     /// Makes attempts until every job is answered.

@@ -42,6 +42,16 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 wanted.fares = true;
                 of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
             }
+            Command::ChangeFlight(change) => {
+                if job.id_conflicts.stored > 0 {
+                    wanted.bookings.insert(change.replacement_id);
+                    wanted.payments.insert(change.reference);
+                }
+                if change.pending_max.is_some() {
+                    wanted.pending.insert((change.flight_id, change.user_id), now);
+                }
+                of_order(&mut wanted, change.booking_id, change.request.as_ref());
+            }
             Command::Release(booking) => _ = wanted.bookings.insert(*booking),
             Command::Dispute(dispute) => {
                 wanted.payments.insert(dispute.reference);
@@ -113,6 +123,7 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         Command::Extend(extend) => of_request(extend.booking_id, extend.request.as_ref()),
         Command::Mend(mend) => of_request(mend.booking_id, mend.request.as_ref()),
         Command::Cancel(cancel) => of_request(cancel.booking_id, cancel.request.as_ref()),
+        Command::ChangeFlight(change) => of_request(change.booking_id, change.request.as_ref()),
         Command::Release(booking) => of_booking(*booking),
         Command::Dispute(dispute) => of(RowName::Payment(dispute.reference)),
         Command::RetryRefund(retry) => {

@@ -1,18 +1,18 @@
-//! New ids for holds whose booking id or payment reference another booking has. Ids are drawn from a
+//! New ids for holds and changes whose booking id or payment reference another booking has. Ids are drawn from a
 //! sequence, which may be behind the table after a restore, or on a server that took over without its last
 //! commits.
 
-use crate::domain::BookingId;
+use crate::domain::{Booking, BookingId};
 use crate::engine::EngineParts;
 use crate::engine::Error;
 use crate::engine::job::Job;
-use crate::rules::{Command, HeldSegment, Hold, RowName, State};
+use crate::rules::{ChangeFlight, Command, HeldSegment, Hold, RowName, State};
 use crate::store::StoreError;
 
 /// Maximum new ids for one hold; each is above all stored ids.
 const NEW_IDS_MAX: u32 = 4;
 
-/// Gives new ids to holds whose id is taken, and answers holds that have used up their tries.
+/// Gives new ids to commands whose id is taken, and answers those that have used up their tries.
 pub(super) async fn renumber(parts: &EngineParts, jobs: Vec<Job>, state: &State) -> Vec<Job> {
     if jobs.iter().all(|job| job.id_conflicts.stored == 0 && !job.id_conflicts.in_batch) {
         return jobs;
@@ -29,23 +29,48 @@ pub(super) async fn renumber(parts: &EngineParts, jobs: Vec<Job>, state: &State)
 
 async fn renumber_if_taken(parts: &EngineParts, job: &mut Job, state: &State) -> Result<(), Error> {
     let is_first_attempt = !job.may_be_written();
-    let Command::Hold(hold) = &mut job.command else { return Ok(()) };
     let conflicts = &mut job.id_conflicts;
-    let is_taken =
-        conflicts.in_batch || conflicts.stored > 0 && is_stored(hold, is_first_attempt, state);
+    let is_taken = conflicts.in_batch
+        || conflicts.stored > 0
+            && match &job.command {
+                Command::Hold(hold) => is_stored(hold, is_first_attempt, state),
+                Command::ChangeFlight(change) => is_taken_of(change, state),
+                _ => false,
+            };
     if !is_taken {
         return Ok(());
     }
     if conflicts.stored > NEW_IDS_MAX {
-        let taken = anyhow::anyhow!("booking {} is taken, as were others before", hold.order_id());
+        let taken = anyhow::anyhow!("the id of a new booking is taken, as were others before");
         return Err(StoreError::Unavailable(taken).into());
     }
     conflicts.in_batch = false;
-    for segment in &mut hold.segments {
-        segment.booking_id = parts.store.draw_booking_id_instead_of(segment.booking_id).await?;
+    let reference = parts.ids.payment_reference(parts.clock.now());
+    match &mut job.command {
+        Command::Hold(hold) => {
+            for segment in &mut hold.segments {
+                segment.booking_id =
+                    parts.store.draw_booking_id_instead_of(segment.booking_id).await?;
+            }
+            hold.reference = reference;
+        }
+        Command::ChangeFlight(change) => {
+            let taken = change.replacement_id;
+            change.replacement_id = parts.store.draw_booking_id_instead_of(taken).await?;
+            change.reference = reference;
+        }
+        _ => {}
     }
-    hold.reference = parts.ids.payment_reference(parts.clock.now());
     Ok(())
+}
+
+/// Whether another booking has the id or the reference that a change would use.
+fn is_taken_of(change: &ChangeFlight, state: &State) -> bool {
+    let id = change.replacement_id;
+    let is_other = |it: &Booking| it.payment_reference != change.reference;
+    state.bookings.get(&id).is_some_and(is_other)
+        || state.paid_by.get(&change.reference).is_some_and(|paid| !paid.contains(&id))
+        || state.unreadable.contains_key(&RowName::Booking(id))
 }
 
 /// Whether another stored booking has the hold's id or payment reference. An unreadable booking counts as
@@ -59,10 +84,14 @@ fn is_stored(hold: &Hold, is_first_attempt: bool, state: &State) -> bool {
         || is_first_attempt && hold.segments.iter().any(is_unreadable)
 }
 
-/// Whether the command is a hold whose id an earlier hold of the batch, or a loaded booking, has: the commit
-/// would take the two for one booking.
+/// Whether an earlier hold of the batch, or a loaded booking, has the id of the booking that the command makes: the
+/// commit would take the two for one booking.
 pub(super) fn is_taken_in_batch(command: &Command, state: &State) -> bool {
-    matches!(command, Command::Hold(hold) if is_id_taken(hold, state))
+    match command {
+        Command::Hold(hold) => is_id_taken(hold, state),
+        Command::ChangeFlight(change) => is_taken_of(change, state),
+        _ => false,
+    }
 }
 
 fn is_id_taken(hold: &Hold, state: &State) -> bool {

@@ -35,6 +35,7 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             booking_record("completed")
         }
         "cancelBooking" => booking_record("cancelled"),
+        "changeBooking" => changing(),
         "extendBooking" => unpaid(),
         "placeItinerary" => placed(),
         "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
@@ -142,6 +143,16 @@ fn booking_record(status: &str) -> Value {
     let mut record = referenced(status);
     record["payment"] = payment("captured");
     record["refunds"] = if status == "cancelled" { json!([refund(1)]) } else { json!([]) };
+    record
+}
+
+/// A booking whose change of flight waits for its payment.
+fn changing() -> Value {
+    let mut record = booking_record("completed");
+    record["change"] = json!({
+        "flight_id": 2, "difference": 1000.00, "pay_by": "2025-01-16T09:05:00Z",
+        "payment": payment("processing")
+    });
     record
 }
 

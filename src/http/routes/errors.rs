@@ -38,6 +38,9 @@ impl From<Refusal> for Problem {
             Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
             Refusal::PriceChanged { .. } => Code::PriceChanged,
             Refusal::RefundChanged { .. } => Code::RefundChanged,
+            Refusal::DifferenceChanged { .. } => Code::DifferenceChanged,
+            Refusal::BookingNotChangeable(_) => Code::BookingNotChangeable,
+            Refusal::ChangePending(_) => Code::ChangePending,
             Refusal::TooManyPending { .. } => Code::TooManyPending,
             Refusal::BookingNotCancellable(_)
             | Refusal::OrderNotPaid(_)
@@ -68,6 +71,9 @@ impl From<Refusal> for Problem {
             Refusal::RefundChanged { now, fee, .. } => {
                 let (refund, fee) = (Some(now), Some(fee));
                 problem.with(Figures { refund, fee, ..Figures::default() })
+            }
+            Refusal::DifferenceChanged { now, .. } => {
+                problem.with(Figures { difference: Some(now), ..Figures::default() })
             }
             _ => problem,
         }

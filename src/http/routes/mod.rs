@@ -2,6 +2,7 @@
 
 pub(crate) mod bookings;
 pub(crate) mod calendar;
+pub(crate) mod changing;
 pub(crate) mod disruption;
 mod errors;
 pub(crate) mod fare_rules;

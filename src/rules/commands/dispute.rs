@@ -27,7 +27,7 @@ pub(super) fn decide(
     dispute: &Dispute,
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
-    let end = Ending::of_payment(state, dispute.reference, now)?;
+    let end = Ending::of_money(state, dispute.reference, now)?;
     // Its capture is not settled yet: the news must come again.
     if end.payment.is_open() {
         return Err(Refusal::PaymentInProgress(end.first().id));
@@ -121,6 +121,7 @@ impl Lost<'_, '_> {
             if is_all {
                 let after = self.end.booking_as(booking, BookingStatus::Cancelled, None);
                 draft.add(booking, after, booking.seats_booked, 0)?;
+                draft.end_change_of(booking)?;
                 continue;
             }
             let part = booking.booking_price.min(left);

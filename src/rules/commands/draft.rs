@@ -2,10 +2,12 @@
 
 use super::ending::Ending;
 use super::payment_request::{refund_request, request};
+use super::replacements::Sources;
 use super::{Decision, Outcome};
 use crate::domain::{
-    AirlineEvent, Booking, Event, Flight, FlightBooking, Money, Order, PassengerChange, Payment,
-    PaymentAction, PaymentStatus, Refund, RefundStatus, SeatCount,
+    AirlineEvent, Booking, BookingStatus, Event, Flight, FlightBooking, Money, Order,
+    PassengerChange, Payment, PaymentAction, PaymentStatus, Refund, RefundReason, RefundStatus,
+    SeatCount,
 };
 use crate::rules::{Change, Changes, Refusal, RequestRecord, Seen};
 
@@ -75,7 +77,10 @@ impl<'e, 'a> Draft<'e, 'a> {
         } else {
             AirlineEvent::BookingEnded(after.clone())
         };
-        self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
+        // A booking that holds seats for a change is shown nowhere.
+        if booking.replaces.is_none() {
+            self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
+        }
         self.change_booking(booking, after);
         self.changes.flights.push(Change { was: flight.clone(), after: moved });
     }
@@ -96,6 +101,79 @@ impl<'e, 'a> Draft<'e, 'a> {
         }
         let was = Some(Seen { status: booking.status, version: booking.version });
         self.changes.bookings.push(Change { was, after });
+    }
+
+    /// Moves a booking's sold seats to the flight of `after`, of which `held` seats were held for it.
+    pub(super) fn swap(
+        &mut self,
+        booking: &Booking,
+        after: Booking,
+        held: SeatCount,
+    ) -> Result<(), Refusal> {
+        let (from, to) = (self.end.flight(booking)?, self.end.flight(&after)?);
+        let (seats, now) = (booking.seats_booked, self.end.now);
+        let returned = if planted!(both_flights_kept_on_a_change) { 0 } else { seats };
+        let available_seats = from.available_seats + returned;
+        let left = Flight { available_seats, ..from.clone() }.next_version(now);
+        let taken = Flight {
+            available_seats: to.available_seats - seats,
+            held_seats: to.held_seats - held,
+            ..to.clone()
+        }
+        .next_version(now);
+        for (flight, seats_booked) in [(&left, -seats), (&taken, seats)] {
+            let (flight_id, booking_id) = (flight.id, booking.id);
+            let moved = FlightBooking { flight_id, seats_booked, timestamp: now, booking_id };
+            self.changes.events.push(Event::SeatsMoved(moved, flight.version));
+        }
+        let event = AirlineEvent::BookingChanged(after.clone());
+        self.changes.events.push(Event::Airline(event, taken.version, now));
+        self.change_booking(booking, after);
+        self.changes.flights.push(Change { was: from.clone(), after: left });
+        self.changes.flights.push(Change { was: to.clone(), after: taken });
+        Ok(())
+    }
+
+    /// Adds a booking that holds seats for a change.
+    pub(super) fn hold(
+        &mut self,
+        replacement: Booking,
+        flight: &Flight,
+        pending_max: Option<SeatCount>,
+    ) {
+        let held_seats = flight.held_seats + replacement.seats_booked;
+        let after = Flight { held_seats, ..flight.clone() }.next_version(self.end.now);
+        self.changes.flights.push(Change { was: flight.clone(), after });
+        self.changes.bookings.push(Change { was: None, after: replacement });
+        self.changes.pending_max = pending_max;
+    }
+
+    /// Changes the version of the order's other completed bookings, so that no other command is decided on one of them
+    /// and the flight that this booking leaves.
+    pub(super) fn touch_others_of(&mut self, booking: &Booking) {
+        let is_other = |it: &&Booking| it.id != booking.id && it.status == BookingStatus::Completed;
+        for other in self.end.bookings.iter().copied().filter(is_other) {
+            self.change_booking(other, self.end.booking_as(other, other.status, None));
+        }
+    }
+
+    /// Ends the change of a booking that waits for its payment, if there is one: its seats are released, and its payment
+    /// is voided or reversed.
+    pub(super) fn end_change_of(&mut self, booking: &Booking) -> Result<(), Refusal> {
+        let Some(replacement) = self.end.pending_change_of(booking) else { return Ok(()) };
+        if planted!(cancellation_leaves_the_change) {
+            return Ok(());
+        }
+        let (state, now) = (self.end.state, self.end.now);
+        let change = Ending::of_payment(state, replacement.payment_reference, now)?;
+        let after = change.booking_as(replacement, BookingStatus::Cancelled, None);
+        self.add(replacement, after, 0, -replacement.seats_booked)?;
+        let payment = change.payment_as(change.unpaid());
+        if payment.status == PaymentStatus::ReversalRequested {
+            self.publish(request(replacement, &payment, PaymentAction::Reverse, now));
+        }
+        self.change_other_payment(change.payment, payment);
+        Ok(())
     }
 
     /// Lowers a booking's fee, beside what was changed of it before.
@@ -139,10 +217,51 @@ impl<'e, 'a> Draft<'e, 'a> {
     }
 
     fn push_payment(&mut self, was: Option<Seen<PaymentStatus>>, after: Payment) {
-        if after.attempt >= self.order.payment.attempt {
+        let shown = &self.order.payment;
+        if after.order == shown.order && after.attempt >= shown.attempt {
             self.order.payment = after.clone();
         }
         self.changes.payments.push(Change { was, after });
+    }
+
+    /// Adds the change of another payment than the order's.
+    pub(super) fn change_other_payment(&mut self, was: &Payment, after: Payment) {
+        let was = Some(Seen { status: was.status, version: was.version });
+        self.push_payment(was, after);
+    }
+
+    /// Gives an amount of a booking's price back, from the payments that have it left.
+    pub(super) fn give_back(
+        &mut self,
+        booking: &Booking,
+        amount: Money,
+        reason: RefundReason,
+        sources: &mut Sources<'a>,
+    ) {
+        for (payment, part) in sources.take(amount) {
+            self.refund(booking, payment, part, reason);
+            // Another command that was decided on what the payment has left is decided again.
+            if sources.are_several()
+                && !self.changes.payments.iter().any(|c| c.after.reference == payment.reference)
+            {
+                let version = payment.version + 1;
+                let after = Payment { version, updated_at: self.end.now, ..payment.clone() };
+                self.change_other_payment(payment, after);
+            }
+        }
+    }
+
+    /// Adds a refund of one of the order's payments, unless it is of nothing.
+    pub(super) fn refund(
+        &mut self,
+        booking: &Booking,
+        payment: &Payment,
+        amount: Money,
+        reason: RefundReason,
+    ) {
+        if amount > Money::default() {
+            self.add_refund(self.end.refund_of(booking, payment, amount, reason));
+        }
     }
 
     /// Adds an event.
@@ -162,7 +281,8 @@ impl<'e, 'a> Draft<'e, 'a> {
 
     fn push_refund(&mut self, was: Option<RefundStatus>, after: Refund) {
         if after.status == RefundStatus::Requested {
-            let (order_id, payment) = (self.end.first().order_id, self.end.payment);
+            let (order_id, state) = (self.end.first().order_id, self.end.state);
+            let payment = state.payments.get(&after.payment).unwrap_or(self.end.payment);
             self.changes.events.push(refund_request(order_id, payment, &after, self.end.now));
         }
         self.changes.refunds.push(Change { was, after });

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 /// An order that ends, or whose payment does.
 pub(super) struct Ending<'a> {
-    state: &'a State,
+    pub(super) state: &'a State,
     /// Its bookings, by segment; never empty.
     pub(super) bookings: SmallVec<[&'a Booking; 1]>,
     /// The attempt to pay it that the command is about.
@@ -142,6 +142,10 @@ impl<'a> Ending<'a> {
 
     /// Cancelled as a whole: releases held seats, gives sold ones back.
     pub(super) fn cancelled(&self, payment: PaymentStatus) -> Result<Decision, Refusal> {
+        Ok(self.all_cancelled(payment)?.decision())
+    }
+
+    fn all_cancelled(&self, payment: PaymentStatus) -> Result<Draft<'_, 'a>, Refusal> {
         let mut draft = Draft::new(self);
         for booking in self.bookings.iter().copied() {
             let seats = booking.seats_booked;
@@ -153,14 +157,44 @@ impl<'a> Ending<'a> {
             };
             let after = self.booking_as(booking, BookingStatus::Cancelled, None);
             draft.add(booking, after, available, held)?;
+            draft.end_change_of(booking)?;
         }
         draft.set_payment(payment);
+        Ok(draft)
+    }
+
+    /// The gateway reversed a captured payment unasked: nothing is paid for any more. What the other payments of the
+    /// order paid goes back too, but for the fees.
+    pub(super) fn reversed(&self) -> Result<Decision, Refusal> {
+        let mut draft = self.all_cancelled(PaymentStatus::Reversed)?;
+        let others =
+            self.captured().into_iter().filter(|it| it.reference != self.payment.reference);
+        let others: SmallVec<[&Payment; 1]> = others.collect();
+        if others.is_empty() {
+            return Ok(draft.decision());
+        }
+        let zero = Money::whole(0, self.payment.currency);
+        let fees = self.bookings.iter().fold(zero, |sum, it| sum.plus(it.fee).unwrap_or(sum));
+        let mut lost = fees;
+        for payment in others {
+            let left = self.left_of(payment);
+            let kept = left.min(lost);
+            lost = lost.less(kept);
+            draft.refund(self.first(), payment, left.less(kept), RefundReason::Change);
+        }
+        for booking in self.bookings.iter().copied() {
+            let part = booking.fee.min(lost);
+            if part > zero {
+                lost = lost.less(part);
+                draft.lower_fee(booking, part, self);
+            }
+        }
         Ok(draft.decision())
     }
 
     /// Gives sold seats up, and asks for the refund of what is left after the fee. The payment stays captured.
     pub(super) fn given_up(&self, parts: Vec<GivenUp<'a>>) -> Result<Decision, Refusal> {
-        let mut draft = Draft::new(self);
+        let (mut draft, mut sources) = (Draft::new(self), self.sources());
         for GivenUp { booking, places, quote, reason, is_returned } in parts {
             let seats = places.len() as SeatCount;
             let after = if seats == booking.seats_booked {
@@ -177,22 +211,29 @@ impl<'a> Ending<'a> {
             } else {
                 draft.add_no_show(booking, after, seats)?;
             }
-            if quote.refund > Money::whole(0, self.payment.currency) {
-                draft.add_refund(self.refund_of(booking, quote.refund, reason));
+            if seats == booking.seats_booked {
+                draft.end_change_of(booking)?;
             }
+            draft.give_back(booking, quote.refund, reason, &mut sources);
         }
         Ok(draft.decision())
     }
 
-    /// The refund of a part of a booking's price.
-    fn refund_of(&self, booking: &Booking, amount: Money, reason: RefundReason) -> Refund {
-        let id = RefundId::of(booking.id, booking.version + 1, self.payment.reference);
+    /// The refund of a part of a booking's price, from one of its order's payments.
+    pub(super) fn refund_of(
+        &self,
+        booking: &Booking,
+        payment: &Payment,
+        amount: Money,
+        reason: RefundReason,
+    ) -> Refund {
+        let id = RefundId::of(booking.id, booking.version + 1, payment.reference);
         Refund {
             id,
-            payment: self.payment.reference,
+            payment: payment.reference,
             booking_id: booking.id,
             amount: if planted!(refund_is_one_paisa_off) {
-                amount.plus(Money::least_of(self.payment.currency)).unwrap_or(amount)
+                amount.plus(Money::least_of(payment.currency)).unwrap_or(amount)
             } else {
                 amount
             },

@@ -11,6 +11,7 @@ use crate::rules::{
     Change, Changes, Claim, IdempotencyKey, IdempotencyRecord, Policy, Refusal, RequestKey,
     RequestRecord, State,
 };
+use chrono::Duration;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
 
@@ -63,6 +64,10 @@ impl Hold {
         self.segments.iter().map(|segment| segment.flight_id).collect()
     }
 
+    fn party(&self) -> Party {
+        Party { user_id: self.user_id, seats: self.seats, pending_max: self.pending_max }
+    }
+
     /// Id of the new order: that of its first booking.
     pub fn order_id(&self) -> BookingId {
         self.segments[0].booking_id
@@ -91,7 +96,7 @@ pub(super) fn decide(
     };
     let mut changes = Changes { pending_max: hold.pending_max, ..Changes::default() };
     for (at, flight) in flights.iter().enumerate() {
-        check(state, hold, flight, now, policy)?;
+        check_seats(state, &hold.party(), flight, now, policy)?;
         let booking = booking_of(hold, at, flight, (now, hold_expires_at))?;
         changes.bookings.push(Change { was: None, after: booking });
         if planted!(partial_hold) && at > 0 {
@@ -138,37 +143,52 @@ fn check_connections(flights: &[&Flight], policy: &Policy) -> Result<(), Refusal
     let mut invalid = Invalid::default();
     for (at, pair) in flights.windows(2).enumerate() {
         let [earlier, later] = pair else { continue };
-        let pointer = format!("/segments/{}/flight_id", at + 1);
-        match earlier.arrives_at {
-            None => invalid.add(
-                format!("/segments/{at}/flight_id"),
-                format!("flight {} has no arrival, so no flight can follow it", earlier.id),
-            ),
-            Some(arrival) if later.departs_at < arrival => invalid.add(
-                pointer.clone(),
-                format!("flight {} departs before flight {} arrives", later.id, earlier.id),
-            ),
-            Some(arrival) if later.departs_at - arrival < policy.min_connection => {
-                let minutes = policy.min_connection.num_minutes();
-                let rule = format!("must depart at least {minutes} minutes (MIN_CONNECTION) after");
-                invalid.add(
-                    pointer.clone(),
-                    format!("flight {} {rule} flight {} arrives", later.id, earlier.id),
-                );
-            }
-            Some(_) => {}
+        if let Err((place, rule)) = check_connection(earlier, later, policy.min_connection) {
+            invalid.add(format!("/segments/{}/flight_id", at + place), rule);
         }
         if later.currency != flights[0].currency {
+            let pointer = format!("/segments/{}/flight_id", at + 1);
             invalid.add(pointer, format!("must be priced in {}", flights[0].currency));
         }
     }
     invalid.or(()).map_err(Refusal::Invalid)
 }
 
+/// Checks that a flight arrives early enough for the next. The error says which of the two is at fault (0 or 1), and
+/// the rule that it breaks.
+pub(super) fn check_connection(
+    earlier: &Flight,
+    later: &Flight,
+    least: Duration,
+) -> Result<(), (usize, String)> {
+    match earlier.arrives_at {
+        None => {
+            Err((0, format!("flight {} has no arrival, so no flight can follow it", earlier.id)))
+        }
+        Some(arrival) if later.departs_at < arrival => {
+            Err((1, format!("flight {} departs before flight {} arrives", later.id, earlier.id)))
+        }
+        Some(arrival) if later.departs_at - arrival < least => {
+            let minutes = least.num_minutes();
+            let rule = format!("must depart at least {minutes} minutes (MIN_CONNECTION) after");
+            Err((1, format!("flight {} {rule} flight {} arrives", later.id, earlier.id)))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Who wants how many seats.
+pub(super) struct Party {
+    pub(super) user_id: UserId,
+    pub(super) seats: SeatCount,
+    /// Maximum number of seats that the user may hold unpaid on a flight; `None`: no limit.
+    pub(super) pending_max: Option<SeatCount>,
+}
+
 /// Checks that the flight is on sale, has enough free seats, and that the user keeps its limit.
-fn check(
+pub(super) fn check_seats(
     state: &State,
-    hold: &Hold,
+    party: &Party,
     flight: &Flight,
     now: Timestamp,
     policy: &Policy,
@@ -177,14 +197,14 @@ fn check(
         return Err(Refusal::FlightNotBookable(flight.id));
     }
     let free = flight.free_seats() + SeatCount::from(planted!(one_seat_too_many));
-    if hold.seats > free {
-        return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: hold.seats, free });
+    if party.seats > free {
+        return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: party.seats, free });
     }
-    if let Some(most) = hold.pending_max {
-        let holder = (flight.id, hold.user_id);
+    if let Some(most) = party.pending_max {
+        let holder = (flight.id, party.user_id);
         let pending = state.pending.get(&holder).copied().unwrap_or_default();
-        if pending + hold.seats > most {
-            let (flight, wanted) = (flight.id, hold.seats);
+        if pending + party.seats > most {
+            let (flight, wanted) = (flight.id, party.seats);
             return Err(Refusal::TooManyPending { flight, pending, wanted, most });
         }
     }
@@ -215,6 +235,9 @@ fn booking_of(
         fare_rules: flight.fare_rules.clone(),
         sold_departure: Some(flight.departs_at),
         was: None,
+        sold_at: None,
+        replaces: None,
+        has_changes: false,
         seats_booked: hold.seats,
         cancelled: Places::new(),
         erased: false,

@@ -1,6 +1,7 @@
 //! The commands of the booking engine, a file each, and what they come to.
 
 mod cancel;
+mod change_flight;
 mod dispute;
 mod draft;
 mod ending;
@@ -12,6 +13,7 @@ mod pay;
 mod payment_request;
 mod put_flight;
 mod release;
+mod replacements;
 mod retry_refund;
 mod settle;
 
@@ -19,6 +21,7 @@ use super::{Changes, Policy, Refusal, State};
 use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
 
 pub use cancel::{Cancel, CancellationQuote, CancelledBy, OrderPart, Segments, quote};
+pub use change_flight::ChangeFlight;
 pub use dispute::Dispute;
 pub use extend::Extend;
 pub use hold::{HeldSegment, Hold};
@@ -46,6 +49,8 @@ pub enum Command {
     Cancel(Cancel),
     /// Corrects a passenger's contact data.
     Mend(Mend),
+    /// Moves a completed booking to another flight.
+    ChangeFlight(ChangeFlight),
     /// Puts the seats of a booking that an earlier service left without a payment back on sale.
     Release(BookingId),
     /// Applies what became of a payment that its payer disputes.
@@ -67,6 +72,7 @@ impl Command {
             Self::Expire(_) => "booking.expire",
             Self::Cancel(_) => "booking.cancel",
             Self::Mend(_) => "booking.mend",
+            Self::ChangeFlight(_) => "booking.change",
             Self::Release(_) => "booking.release",
             Self::Dispute(_) => "payment.dispute",
             Self::RetryRefund(_) => "refund.retry",
@@ -115,6 +121,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Expire(reference) => expire::decide(state, *reference, now),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now, policy),
         Command::Mend(mend) => mend::decide(state, mend, now),
+        Command::ChangeFlight(change) => change_flight::decide(state, change, now, policy),
         Command::Release(booking) => release::decide(state, *booking, now),
         Command::Dispute(dispute) => dispute::decide(state, dispute, now),
         Command::RetryRefund(retry) => retry_refund::decide(state, retry, now),

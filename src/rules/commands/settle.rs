@@ -1,5 +1,6 @@
 //! Settlement: what the gateway did with a payment.
 
+use super::change_flight;
 use super::ending::Ending;
 use super::{Decision, Outcome};
 use crate::domain::{
@@ -32,6 +33,7 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
     let end = Ending::of_payment(state, settle.reference, now)?;
     let payment = end.payment;
     if settle.outcome.is_of_refund() {
+        let end = Ending::of_money(state, settle.reference, now)?;
         return refunded(state, &end, settle, now);
     }
     if end.first().order_id != settle.booking_id {
@@ -50,7 +52,10 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
     }
     let may_be_paid_again = payment.kind == PaymentKind::Later && !planted!(decline_ends_the_hold);
     match (end.status(), payment.status, settle.outcome) {
-        (Pending, Requested, PaymentOutcome::Completed) => end.completed(),
+        (Pending, Requested, PaymentOutcome::Completed) => match end.first().replaces {
+            Some(changed) => change_flight::captured(state, &end, changed),
+            None => end.completed(),
+        },
         (Completed, _, PaymentOutcome::Completed) if planted!(settled_twice) => end.completed(),
         (Cancelled, _, PaymentOutcome::Completed) if planted!(cancelled_booking_is_sold) => {
             end.completed()
@@ -73,7 +78,12 @@ pub(super) fn decide(state: &State, settle: &Settle, now: Timestamp) -> Result<D
             end.failed(FailureReason::HoldExpired, Reversed)
         }
         // The gateway reversed the payment unasked, so the seats go back too.
-        (Completed, Captured, PaymentOutcome::Reversed) => end.cancelled(Reversed),
+        (Completed, Captured, PaymentOutcome::Reversed) => end.reversed(),
+        // The same of a difference: the change was done, so the order of the changed booking is paid for no more.
+        (Cancelled, Captured, PaymentOutcome::Reversed) if end.first().replaces.is_some() => {
+            let order = Ending::of_money(state, settle.reference, now)?;
+            if order.status() == Completed { order.reversed() } else { Ok(end.unchanged()) }
+        }
         (_, ReversalRequested, PaymentOutcome::Reversed) => Ok(end.payment(Reversed)),
         // A late capture of a declined payment: its money goes back, the order stays as it is.
         (_, Declined, PaymentOutcome::Completed) => Ok(end.payment(ReversalRequested)),

@@ -51,7 +51,9 @@ macro_rules! booking_columns {
             $crate::store::postgres::columns::money_column!("fee"),
             ", fare_rules, ",
             $crate::store::postgres::columns::instant_column!("sold_departure"),
-            ", coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
+            ", ",
+            $crate::store::postgres::columns::instant_column!("sold_at"),
+            ", replaces, has_changes, coalesce(order_id, id) AS order_id, segment::int AS segment, segments::int AS segments, \
              cancelled_passengers, extended, erased_at IS NOT NULL AS erased, version, seats_booked, ",
             $metadata,
             "::text AS booking_metadata, ",

@@ -61,26 +61,44 @@ macro_rules! deciding_payment {
 }
 pub(in crate::store) use deciding_payment;
 
-/// Whether a booking is pending exactly if its payment is requested, its captured payment is the price of what
-/// it sold, the fees kept and its refunds, no other payment has a completed booking, and the simulated gateway has captured
+/// What changes of flight add to the payment of the order of booking `b`: the sum of a column of its captured differences.
+macro_rules! of_differences {
+    ($sum:literal) => {
+        concat!(
+            "(SELECT coalesce(sum(",
+            $sum,
+            "), 0) FROM bookings AS o
+               JOIN bookings AS n ON n.replaces = o.id
+               JOIN payments AS d ON d.reference = n.payment_reference_id AND d.status = 'captured'
+              WHERE o.payment_reference_id = b.payment_reference_id AND o.has_changes)"
+        )
+    };
+}
+pub(in crate::store) use of_differences;
+
+/// Whether a booking is pending exactly if its payment is requested, its captured payment and differences are the price of
+/// what it sold, the fees kept and their refunds, no other payment has a completed booking, and the simulated gateway has captured
 /// that amount and made the refunds that are done. Payments of another gateway are not in its books, and an empty
 /// ledger is ignored.
 macro_rules! agrees {
     () => {
-        "((b.status = 'pending') = (coalesce(p.status, '') = 'requested')
+        concat!("((b.status = 'pending') = (coalesce(p.status, '') = 'requested')
           AND CASE WHEN coalesce(p.status, '') <> 'captured' THEN b.status <> 'completed'
-               ELSE b.status <> 'failed' AND p.amount =
+               WHEN b.replaces IS NOT NULL THEN b.status = 'cancelled'
+               ELSE b.status <> 'failed' AND p.amount + ", of_differences!("d.amount"), " =
                     (SELECT coalesce(sum(o.fee + CASE o.status WHEN 'completed' THEN o.booking_price ELSE 0 END), 0)
                        FROM bookings AS o WHERE o.payment_reference_id = b.payment_reference_id)
                   + (SELECT coalesce(sum(r.amount), 0) FROM refunds AS r
-                      WHERE r.payment_reference_id = p.reference) END
+                      WHERE r.payment_reference_id = p.reference)
+                  + ", of_differences!("(SELECT coalesce(sum(r.amount), 0) FROM refunds AS r
+                                          WHERE r.payment_reference_id = d.reference)"), " END
           AND (coalesce(p.status, '') <> 'captured' OR p.method = 'adopted' OR p.gateway IS NOT NULL
                OR (g.state IS NOT DISTINCT FROM 'captured' AND g.amount IS NOT DISTINCT FROM p.amount
                    AND NOT EXISTS (
                        SELECT 1 FROM refunds AS r LEFT JOIN gateway_refunds AS m ON m.id = r.id
                         WHERE r.payment_reference_id = p.reference AND r.status = 'done'
                           AND m.amount IS DISTINCT FROM r.amount))
-               OR NOT EXISTS (SELECT 1 FROM gateway_ledger)))"
+               OR NOT EXISTS (SELECT 1 FROM gateway_ledger)))")
     };
 }
 pub(in crate::store) use agrees;

@@ -52,29 +52,67 @@ pub(in crate::store) const RULES: &[Rule] = &[
     },
     Rule {
         invariant: "I4",
-        rule: "a captured payment is the price of what it sold, the fees kept, and its refunds",
+        rule: "captured payments are the price of what they sold, the fees kept, and their refunds",
         checked: "SELECT count(*) FROM payments WHERE status = 'captured'",
-        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+        // A difference is paid for the order of the booking that was changed.
+        broken: "SELECT 'payment ' || coalesce(p.reference, p.owner) FROM (
+                     SELECT coalesce(o.payment_reference_id, q.order_reference, q.reference) AS owner,
+                            max(CASE q.kind WHEN 'difference' THEN NULL ELSE q.reference END) AS reference,
+                            sum(q.amount) AS amount, sum(coalesce(r.amount, 0)) AS refunded
+                       FROM payments AS q
+                       LEFT JOIN bookings AS n
+                         ON q.kind = 'difference' AND n.payment_reference_id = q.reference
+                       LEFT JOIN bookings AS o ON o.id = n.replaces
+                       LEFT JOIN (SELECT payment_reference_id, sum(amount) AS amount
+                                    FROM refunds GROUP BY payment_reference_id) AS r
+                         ON r.payment_reference_id = q.reference
+                      WHERE q.status = 'captured'
+                      GROUP BY coalesce(o.payment_reference_id, q.order_reference, q.reference)) AS p
                    LEFT JOIN (SELECT payment_reference_id,
                                      sum(fee + CASE status WHEN 'completed' THEN booking_price ELSE 0 END)
                                          AS price
                                 FROM bookings GROUP BY payment_reference_id) AS b
-                     ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
-                   LEFT JOIN (SELECT payment_reference_id, sum(amount) AS amount
-                                FROM refunds GROUP BY payment_reference_id) AS r
+                     ON b.payment_reference_id = p.owner
+                  WHERE p.amount <> coalesce(b.price, 0) + p.refunded",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "no refunds of a payment are above it",
+        checked: "SELECT count(*) FROM refunds",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   JOIN (SELECT payment_reference_id, sum(amount) AS amount
+                           FROM refunds GROUP BY payment_reference_id) AS r
                      ON r.payment_reference_id = p.reference
-                  WHERE p.status = 'captured'
-                    AND p.amount <> coalesce(b.price, 0) + coalesce(r.amount, 0)",
+                  WHERE r.amount > p.amount",
+    },
+    Rule {
+        invariant: "I4",
+        rule: "a difference pays for the change of one booking, which has one such change at a time",
+        checked: "SELECT count(*) FROM payments WHERE kind = 'difference'",
+        broken: "SELECT 'payment ' || p.reference FROM payments AS p
+                   LEFT JOIN bookings AS n ON n.payment_reference_id = p.reference
+                   LEFT JOIN bookings AS o ON o.id = n.replaces
+                  WHERE (p.kind = 'difference' OR n.replaces IS NOT NULL)
+                    AND (p.kind = 'difference' AND n.segments = 1 AND n.user_id = o.user_id
+                         AND o.replaces IS NULL AND o.has_changes AND p.amount <= n.booking_price
+                         AND CASE n.status WHEN 'pending' THEN o.status = 'completed'
+                                  ELSE n.status <> 'completed' END
+                         AND NOT EXISTS (SELECT 1 FROM bookings AS m
+                                          WHERE m.replaces = n.replaces AND m.id <> n.id
+                                            AND m.status = 'pending' AND n.status = 'pending'))
+                        IS NOT TRUE",
     },
     Rule {
         invariant: "I4",
         rule: "a payment that is not captured is the price of all that it would have paid",
         checked: "SELECT count(*) FROM payments WHERE status <> 'captured'",
         broken: "SELECT 'payment ' || p.reference FROM payments AS p
-                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price, sum(fee) AS fees
+                   LEFT JOIN (SELECT payment_reference_id, sum(booking_price) AS price, sum(fee) AS fees,
+                                     max(sold_at) IS NOT NULL AS is_changed
                                 FROM bookings GROUP BY payment_reference_id) AS b
                      ON b.payment_reference_id = coalesce(p.order_reference, p.reference)
-                  WHERE p.status <> 'captured' AND p.amount IS DISTINCT FROM b.price
+                  WHERE p.status <> 'captured' AND p.kind <> 'difference'
+                    AND p.amount IS DISTINCT FROM b.price AND NOT coalesce(b.is_changed, false)
                     AND coalesce(b.fees, 0) = 0
                     AND NOT EXISTS (
                         SELECT 1 FROM refunds AS r
@@ -138,9 +176,12 @@ pub(in crate::store) const RULES: &[Rule] = &[
         broken: "SELECT 'refund ' || r.id FROM refunds AS r
                    LEFT JOIN payments AS p ON p.reference = r.payment_reference_id
                    LEFT JOIN bookings AS b ON b.id = r.booking_id
+                   LEFT JOIN bookings AS n
+                     ON p.kind = 'difference' AND n.payment_reference_id = p.reference
+                   LEFT JOIN bookings AS o ON o.id = n.replaces
                   WHERE coalesce(p.status, '') NOT IN ('captured', 'reversed')
-                     OR b.payment_reference_id
-                        IS DISTINCT FROM coalesce(p.order_reference, p.reference)",
+                     OR b.payment_reference_id IS DISTINCT FROM
+                        coalesce(o.payment_reference_id, p.order_reference, p.reference)",
     },
     Rule {
         invariant: "I4",

@@ -71,7 +71,7 @@ macro_rules! disruption_of_flight {
                                   AND (p.reference = b.payment_reference_id
                                        OR (p.order_reference = b.payment_reference_id
                                            AND p.order_reference IS NOT NULL)))) AS is_owed
-                  FROM flight AS f JOIN bookings AS b ON b.flight_id = f.id),
+                  FROM flight AS f JOIN bookings AS b ON b.flight_id = f.id AND b.replaces IS NULL),
             concerned AS (
                 SELECT s.* FROM flight AS f JOIN sold AS s
                     ON CASE WHEN f.is_cancelled

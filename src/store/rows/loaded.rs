@@ -4,7 +4,7 @@
 use super::request_keys::{RequestRow, records};
 use super::unreadable::Unreadable;
 use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentReference, Refund, UserId,
+    Booking, BookingId, Flight, FlightId, Payment, PaymentKind, PaymentReference, Refund, UserId,
 };
 use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use crate::store::StoreError;
@@ -66,6 +66,33 @@ impl<'u> Loading<'u> {
         ids.extend(self.state.idempotency.values().map(|record| record.booking_id));
         ids.extend(self.state.requests.values().map(|record| BookingId(record.made)));
         ids
+    }
+
+    /// What changes of flight add to the loaded bookings and is not loaded yet: bookings that a loaded one replaces, and
+    /// bookings of which all that replace them are missing. `None`: nothing. Each round loads more, three at most.
+    pub(in crate::store) fn changes_wanted(
+        &self,
+        seen: &mut BTreeSet<BookingId>,
+    ) -> Option<(Vec<i64>, Vec<i64>)> {
+        let bookings = || self.state.bookings.values();
+        let replaced = bookings().filter_map(|booking| booking.replaces);
+        let replaced =
+            replaced.filter(|id| !self.state.bookings.contains_key(id) && seen.insert(*id));
+        let replaced: Vec<_> = replaced.map(|id| id.0).collect();
+        let changed = bookings().filter(|booking| booking.has_changes).map(|booking| booking.id);
+        let changed: Vec<_> = changed.filter(|id| seen.insert(*id)).map(|id| id.0).collect();
+        let is_nothing = replaced.is_empty() && changed.is_empty();
+        (!is_nothing).then_some((replaced, changed))
+    }
+
+    /// The payments whose refunds are loaded: those that are wanted, and of orders with changes all.
+    pub(in crate::store) fn refunds_wanted(&self, wanted: &Wanted) -> BTreeSet<PaymentReference> {
+        let mut all = wanted.refunds_of.clone();
+        let is_difference = |payment: &&Payment| payment.kind == PaymentKind::Difference;
+        if self.state.payments.values().any(|payment| is_difference(&payment)) {
+            all.extend(self.state.payments.keys());
+        }
+        all
     }
 
     pub(in crate::store) fn payments<'r, D>(&mut self, rows: &'r [D])

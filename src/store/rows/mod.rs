@@ -149,6 +149,9 @@ row! {
         fee: i64,
         fare_rules: Option<String>,
         sold_departure: Option<i64>,
+        sold_at: Option<i64>,
+        replaces: Option<i64>,
+        has_changes: bool,
         order_id: i64,
         segment: i32,
         segments: i32,
@@ -181,6 +184,7 @@ impl TryFrom<BookingRow> for Booking {
         let failure_reason =
             row.failure_reason.map(|reason| cell.read("failure_reason", reason.parse().ok()));
         let sold_departure = row.sold_departure.map(|at| cell.read("sold_departure", instant(at)));
+        let sold_at = row.sold_at.map(|at| cell.read("sold_at", instant(at)));
         let decimals = cell.read("decimals", u8::try_from(row.decimals).ok())?;
         Ok(Self {
             id: BookingId(row.id),
@@ -200,6 +204,9 @@ impl TryFrom<BookingRow> for Booking {
             sold_departure: sold_departure.transpose()?,
             was: None,
             erased: row.erased,
+            sold_at: sold_at.transpose()?,
+            replaces: row.replaces.map(BookingId),
+            has_changes: row.has_changes,
             seats_booked: row.seats_booked,
             passengers: passengers.transpose()?.map(|all| with_status(all, &cancelled)),
             cancelled,

@@ -148,20 +148,26 @@ macro_rules! booking_by_id {
     };
 }
 
-/// The bookings of the order of one.
+/// The bookings of the order of one, and that which holds seats for a change of it. Nobody asks for the order of such a
+/// booking.
 macro_rules! bookings_of_order {
     ($columns:expr) => {
         concat!(
             "SELECT ",
             $columns,
             " FROM bookings WHERE payment_reference_id =
-                     (SELECT payment_reference_id FROM bookings WHERE id = $1)
+                     (SELECT payment_reference_id FROM bookings WHERE id = $1 AND replaces IS NULL)
+               UNION ALL SELECT ",
+            $columns,
+            " FROM bookings WHERE status = 'pending' AND replaces IN (
+                      SELECT id FROM bookings WHERE has_changes AND payment_reference_id =
+                             (SELECT payment_reference_id FROM bookings WHERE id = $1))
                ORDER BY segment"
         )
     };
 }
 
-/// The payments of the order of a booking, the first attempt first.
+/// The payments of the order of a booking, the first attempt first, and that of a change of it which waits for it.
 macro_rules! payments_of_order {
     ($columns:expr) => {
         concat!(
@@ -171,6 +177,10 @@ macro_rules! payments_of_order {
                WHERE reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)
                   OR (order_reference = (SELECT payment_reference_id FROM bookings WHERE id = $1)
                       AND order_reference IS NOT NULL)
+                  OR reference IN (SELECT payment_reference_id FROM bookings
+                      WHERE status = 'pending' AND replaces IN (
+                            SELECT id FROM bookings WHERE has_changes AND payment_reference_id =
+                                   (SELECT payment_reference_id FROM bookings WHERE id = $1)))
                ORDER BY attempt"
         )
     };
@@ -195,10 +205,14 @@ macro_rules! refunds_of_order {
                         SELECT reference FROM payments
                          WHERE order_reference =
                                (SELECT payment_reference_id FROM bookings WHERE id = $1)
-                           AND order_reference IS NOT NULL)
+                           AND order_reference IS NOT NULL
+                         UNION ALL
+                        SELECT payment_reference_id FROM bookings WHERE replaces IN (
+                               SELECT id FROM bookings WHERE has_changes AND payment_reference_id =
+                                      (SELECT payment_reference_id FROM bookings WHERE id = $1)))
                 UNION ALL
-                SELECT 'REF-' || substr(p.reference, 5), p.reference, b.id, p.amount,
-                       CASE WHEN b.status = 'failed' OR p.kind = 'later' THEN 'late_capture'
+                SELECT 'REF-' || substr(p.reference, 5), p.reference, coalesce(b.replaces, b.id), p.amount,
+                       CASE WHEN b.status = 'failed' OR p.kind <> 'now' THEN 'late_capture'
                             ELSE 'traveller' END, 'done',
                        NULL, 1, p.updated_at, p.updated_at
                   FROM payments AS p
@@ -211,7 +225,11 @@ macro_rules! refunds_of_order {
                         SELECT reference FROM payments
                          WHERE order_reference =
                                (SELECT payment_reference_id FROM bookings WHERE id = $1)
-                           AND order_reference IS NOT NULL)
+                           AND order_reference IS NOT NULL
+                         UNION ALL
+                        SELECT payment_reference_id FROM bookings WHERE replaces IN (
+                               SELECT id FROM bookings WHERE has_changes AND payment_reference_id =
+                                      (SELECT payment_reference_id FROM bookings WHERE id = $1)))
                    AND NOT EXISTS (SELECT 1 FROM refunds AS r
                                     WHERE r.payment_reference_id = p.reference)) AS refunds
                ORDER BY refunds.created_at, refunds.booking_id, refunds.id"
@@ -226,7 +244,7 @@ macro_rules! bookings_of_user {
             "SELECT ",
             $columns,
             " FROM bookings
-               WHERE user_id = $1 AND id < $2 AND ($3 IS NULL OR status = $3)
+               WHERE user_id = $1 AND replaces IS NULL AND id < $2 AND ($3 IS NULL OR status = $3)
                ORDER BY id DESC LIMIT $4"
         )
     };
@@ -242,7 +260,7 @@ macro_rules! bookings_of_flight {
             "SELECT ",
             $columns,
             " FROM bookings
-               WHERE flight_id = $1 AND id + 0 > $2 AND ($3 IS NULL OR status = $3)
+               WHERE flight_id = $1 AND replaces IS NULL AND id + 0 > $2 AND ($3 IS NULL OR status = $3)
                ORDER BY id + 0 LIMIT $4"
         )
     };

@@ -17,8 +17,9 @@ macro_rules! booking_columns {
     ($metadata:literal) => {
         concat!(
             "id, flight_id, user_id, status, failure_reason, payment_reference_id, booking_price, \
-             booking_taxes, fee, fare_rules, sold_departure, coalesce(order_id, id) AS order_id, segment, segments, \
-             cancelled_passengers, extended, erased_at IS NOT NULL AS erased, version, seats_booked, ",
+             booking_taxes, fee, fare_rules, sold_departure, sold_at, replaces, has_changes, \
+             coalesce(order_id, id) AS order_id, segment, segments, cancelled_passengers, extended, \
+             erased_at IS NOT NULL AS erased, version, seats_booked, ",
             $metadata,
             " AS booking_metadata, hold_expires_at, created_at, updated_at, \
              (SELECT decimals FROM money_unit) AS decimals"

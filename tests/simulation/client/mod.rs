@@ -1,6 +1,7 @@
 //! Clients: each sends requests one after the other, now and then leaves before the answer, and remembers what it
 //! was told. At the end of a run the stored rows are held against its memory.
 
+mod changes;
 mod mending;
 mod payments;
 mod requests;
@@ -35,6 +36,8 @@ pub struct Client {
     pub mended: Vec<Mended>,
     /// Number of keys of other requests than orders.
     keys: usize,
+    /// Number of its bookings that moved to another flight at once.
+    pub changes: usize,
     /// Orders whose hold it has extended.
     extended: BTreeSet<BookingId>,
     /// Broken promises that the client noticed itself.
@@ -62,6 +65,7 @@ impl Client {
             cancelled: Vec::new(),
             mended: Vec::new(),
             keys: 0,
+            changes: 0,
             extended: BTreeSet::new(),
             complaints: Vec::new(),
         }
@@ -72,7 +76,7 @@ impl Client {
         for _ in 0..requests {
             let pause = self.world.chance.pause(Duration::from_millis(400));
             tokio::time::sleep(pause).await;
-            match self.world.chance.below(15) {
+            match self.world.chance.below(17) {
                 0..=4 => self.book().await,
                 5 => self.cancel().await,
                 6 if self.world.chance.below(2) == 0 => self.look_at_a_booking().await,
@@ -82,6 +86,7 @@ impl Client {
                 10 | 11 => self.pay().await,
                 12 => self.act().await,
                 13 => self.mend().await,
+                14 | 15 => self.change().await,
                 _ => self.extend().await,
             }
         }
@@ -105,7 +110,9 @@ impl Client {
         match self.ask(&name, async move |service| service.bookings.order(id).await).await {
             Answer::Is(record) => {
                 self.see_order(&record.order);
-                let fault = fault_of_money(&record);
+                // What differences were paid is not in it.
+                let has_changes = record.order.bookings.iter().any(|it| it.has_changes);
+                let fault = fault_of_money(&record, (!has_changes).then_some(0));
                 self.complaints.extend(fault.map(|fault| format!("{name}: {fault}")));
             }
             Answer::Refused(why) => self.complaints.push(format!("{name}: {why}")),

@@ -101,7 +101,8 @@ impl Client {
         let name = format!("user {} acts for booking {id}", self.user);
         let order = self.ask(&name, async move |service| service.bookings.order(id).await).await;
         let Answer::Is(record) = order else { return };
-        let payment = record.begun();
+        let change = record.change.as_ref().map(|change| &change.payment);
+        let payment = change.unwrap_or_else(|| record.begun());
         if payment.is_open() && payment.waits_for == WaitsFor::Payer {
             self.world.provider.act(payment.reference, self.world.chance.below(4) > 0);
         }

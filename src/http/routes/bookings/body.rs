@@ -6,6 +6,7 @@ use crate::domain::{
     PaymentReference, Reference, Refund, Timestamp,
 };
 use crate::http::routes::Pages;
+use crate::http::routes::changing::PendingChangeBody;
 use crate::http::routes::party::{PartyBody, positive};
 use crate::http::routes::payment::{PaymentBody, PaymentWord};
 use crate::http::wire::json::fields::PassengerBody;
@@ -198,16 +199,21 @@ pub(crate) struct BookingBody {
     payment: PaymentBody,
     /// Refunds of this booking, oldest first.
     refunds: Vec<Refund>,
+    /// Its change of flight, while that waits for the payment of the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    change: Option<PendingChangeBody>,
 }
 
 impl BookingBody {
     /// The booking at this place of an order.
     pub(in crate::http::routes) fn of(record: OrderRecord, at: usize, pages: &Pages) -> Self {
         let payment = PaymentBody::of_record(&record, pages);
+        let change = PendingChangeBody::of(&record, record.order.bookings[at].id, pages);
         let OrderRecord { mut order, mut refunds, .. } = record;
         let booking = order.bookings.swap_remove(at);
         refunds.retain(|refund| refund.booking_id == booking.id);
-        Self { booking: ShownBooking::of(booking, pages), payment, refunds }
+        Self { booking: ShownBooking::of(booking, pages), payment, refunds, change }
     }
 }
 

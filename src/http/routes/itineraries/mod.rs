@@ -160,7 +160,7 @@ pub(in crate::http::routes) async fn find_owned(
     responses(
         (status = 200, body = QuoteBody), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable, change_pending"),
         (status = 422, body = ProblemBody, description = "validation_failed"),
         (status = 503, body = ProblemBody),
     )
@@ -204,7 +204,7 @@ pub(crate) async fn quote(
         (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
         (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
         (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed"),
+        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed, change_pending"),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
         (status = 503, body = ProblemBody),

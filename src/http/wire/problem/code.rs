@@ -73,6 +73,15 @@ codes! {
     BookingNotCancellable "booking_not_cancellable" CONFLICT "The booking can't be cancelled"
         "The booking has failed, so there is nothing to cancel; or its itinerary can only be cancelled as a whole. The \
          detail says which."
+    BookingNotChangeable "booking_not_changeable" CONFLICT "The booking can't be changed"
+        "Only a completed booking moves to another flight, before its flight departs or is cancelled, and unless an \
+         earlier service took its payment."
+    ChangePending "change_pending" CONFLICT "A change waits for its payment"
+        "A change of the booking or of its itinerary waits for the payment of its difference. Wait for its outcome, or \
+         cancel the whole itinerary."
+    DifferenceChanged "difference_changed" CONFLICT "The difference has changed"
+        "The change costs another amount than expected_difference. Nothing is changed; the member difference has the \
+         figure of now, which comes back if it is below zero."
     PaymentNotDue "payment_not_due" CONFLICT "No payment is due"
         "The booking was not held to be paid later, is paid already, or has ended."
     PaymentInProgress "payment_in_progress" CONFLICT "A payment is in progress"

@@ -33,6 +33,7 @@ pub(crate) struct Figures {
     pub(crate) price: Option<Money>,
     pub(crate) refund: Option<Money>,
     pub(crate) fee: Option<Money>,
+    pub(crate) difference: Option<Money>,
 }
 
 /// A refusal or failure (RFC 9457).
@@ -71,6 +72,10 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fee: Option<Money>,
+    /// Of `difference_changed`: what is to pay now, or below zero comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    difference: Option<Money>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -181,7 +186,8 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
-        let Figures { price, refund, fee } = self.figures.as_deref().copied().unwrap_or_default();
+        let Figures { price, refund, fee, difference } =
+            self.figures.as_deref().copied().unwrap_or_default();
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -193,6 +199,7 @@ impl Problem {
             price,
             refund,
             fee,
+            difference,
         })
     }
 }

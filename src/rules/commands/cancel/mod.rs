@@ -6,7 +6,7 @@ mod quote;
 
 use super::ending::Ending;
 use super::{Decision, Outcome};
-use crate::domain::{BookingId, BookingStatus, Money, PaymentStatus, Timestamp};
+use crate::domain::{BookingId, BookingStatus, Money, PaymentStatus, SeatCount, Timestamp};
 use crate::rules::{Changes, Policy, Refusal, RequestKey, RequestRecord, State};
 
 pub use part::{OrderPart, Segments};
@@ -78,6 +78,7 @@ fn completed(
     policy: &Policy,
 ) -> Result<Decision, Refusal> {
     let parts = given_up(end, cancel, policy)?;
+    of_changing(end, cancel, &parts)?;
     if parts.is_empty() {
         return Ok(Decision::unchanged(Outcome::Order { order: end.order(), replayed: is_repeat }));
     }
@@ -126,9 +127,27 @@ pub fn quote(
             Ok(CancellationQuote::nothing(currency, "unpaid"))
         }
         BookingStatus::Completed => {
-            Ok(CancellationQuote::of(&given_up(&end, cancel, policy)?, currency))
+            let parts = given_up(&end, cancel, policy)?;
+            of_changing(&end, cancel, &parts)?;
+            Ok(CancellationQuote::of(&parts, currency))
         }
     }
+}
+
+/// While a change waits for its payment, the order is cancelled as a whole, and the change with it. A flight that its
+/// airline cancels ends the change of its own booking alone.
+fn of_changing(end: &Ending<'_>, cancel: &Cancel, parts: &[GivenUp<'_>]) -> Result<(), Refusal> {
+    let is_free = cancel.by == CancelledBy::Airline || parts.is_empty();
+    if is_free || end.pending_change().is_none() {
+        return Ok(());
+    }
+    let is_whole =
+        |part: &&GivenUp<'_>| part.places.len() as SeatCount == part.booking.seats_booked;
+    let live = end.bookings.iter().filter(|booking| booking.status == BookingStatus::Completed);
+    if parts.iter().filter(is_whole).count() == live.count() {
+        return Ok(());
+    }
+    Err(Refusal::ChangePending(cancel.booking_id))
 }
 
 /// An order that is not paid yet ends as a whole. A flight that its airline cancels takes all of it with it.

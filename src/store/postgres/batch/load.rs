@@ -31,6 +31,17 @@ const BOOKINGS: &str = concat!(
             SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1)))"
 );
 
+/// The orders of bookings (`$1`), and the bookings that replace others (`$2`).
+const CHANGES: &str = concat!(
+    "SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE payment_reference_id = ANY(ARRAY(
+            SELECT payment_reference_id::text FROM bookings WHERE id = ANY($1)))
+      UNION ALL SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE replaces = ANY($2)"
+);
+
 /// Every version of fare rules, by name.
 pub(in crate::store::postgres) const FARES: &str = "
 SELECT name, version, rows, micros(created_at) FROM fare_rules WHERE name = ANY($1)";
@@ -71,6 +82,11 @@ pub(in crate::store) async fn load(
     let ids = loading.bookings_wanted(wanted);
     if !wanted.payments.is_empty() || !ids.is_empty() {
         loading.bookings(&bookings(&mut connection, &ids, wanted).await?);
+        let mut seen = BTreeSet::new();
+        while let Some((replaced, changed)) = loading.changes_wanted(&mut seen) {
+            let rows = sqlx::query(CHANGES).bind(replaced).bind(changed);
+            loading.bookings(&rows.fetch_all(&mut *connection).await?);
+        }
         let rows = payments(&mut connection, loading.state.paid_by.keys()).await?;
         loading.payments(&rows);
     }
@@ -78,8 +94,9 @@ pub(in crate::store) async fn load(
         let names: Vec<_> = loading.fare_names().into_iter().collect();
         loading.fares(sqlx::query_as(FARES).bind(names).fetch_all(&mut *connection).await?);
     }
-    if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
-        loading.refunds(&refunds::load(&mut *connection, wanted).await?);
+    let refunds_of = loading.refunds_wanted(wanted);
+    if !wanted.refunds.is_empty() || !refunds_of.is_empty() {
+        loading.refunds(&refunds::load(&mut *connection, &wanted.refunds, &refunds_of).await?);
     }
     if !wanted.pending.is_empty() {
         loading.state.pending = pending_seats(&mut connection, &wanted.pending).await?;

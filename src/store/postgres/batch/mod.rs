@@ -7,6 +7,7 @@ mod locked;
 pub(super) mod numbers;
 mod passengers;
 mod refunds;
+mod replacements;
 pub(super) mod request_keys;
 mod statement;
 mod status_updates;

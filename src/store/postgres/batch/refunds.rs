@@ -1,12 +1,13 @@
 //! The refunds of a batch.
 
-use crate::domain::RefundStatus;
-use crate::rules::{RefundChange, Wanted};
+use crate::domain::{PaymentReference, RefundId, RefundStatus};
+use crate::rules::RefundChange;
 use crate::store::postgres::columns::refund_columns;
 use crate::store::postgres::sets::{column, texts};
 use crate::store::rows::micros;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor};
+use std::collections::BTreeSet;
 
 const REFUNDS: &str = concat!(
     "SELECT ",
@@ -34,9 +35,10 @@ RETURNING r.id";
 /// The refunds with these ids, and those of these payments.
 pub(super) async fn load(
     executor: impl PgExecutor<'_>,
-    wanted: &Wanted,
+    ids: &BTreeSet<RefundId>,
+    of: &BTreeSet<PaymentReference>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let refunds = sqlx::query(REFUNDS).bind(texts(&wanted.refunds)).bind(texts(&wanted.refunds_of));
+    let refunds = sqlx::query(REFUNDS).bind(texts(ids)).bind(texts(of));
     refunds.fetch_all(executor).await
 }
 

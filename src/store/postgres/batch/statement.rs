@@ -5,7 +5,9 @@ use super::status_updates::{BookingUpdate, PaymentUpdate, StatusUpdates};
 use crate::domain::{
     Booking, BookingStatus, FailureReason, Flight, Invalidation, Payment, PaymentStatus, Timestamp,
 };
-use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, PaymentChange, PendingLimit};
+use crate::rules::{
+    BookingChange, Change, ChangeSet, IdempotencyRecord, NetChanges, PaymentChange, PendingLimit,
+};
 use crate::store::OutboxEntry;
 use crate::store::postgres::sets::column;
 use crate::store::roles::outbox;
@@ -153,8 +155,10 @@ pub(super) fn arguments(
     Ok(arguments)
 }
 
+/// Those that hold seats for a change are statements of their own.
 fn new_bookings(folded: &NetChanges) -> impl Iterator<Item = &Booking> {
-    folded.bookings.iter().filter(|change| change.was.is_none()).map(|change| &change.after)
+    let is_new = |c: &&BookingChange| c.was.is_none() && c.after.replaces.is_none();
+    folded.bookings.iter().filter(is_new).map(|change| &change.after)
 }
 
 struct NewPayment<'a> {

@@ -4,8 +4,8 @@
 //! would leave the join order to the planner, which scans the table first if it was empty at the last
 //! ANALYZE.
 
-use super::attempts;
-use crate::domain::{BookingStatus, FailureReason, PaymentStatus, Timestamp};
+use super::{attempts, replacements};
+use crate::domain::{Booking, BookingStatus, FailureReason, PaymentStatus, Timestamp};
 use crate::rules::{BookingChange, NetChanges, PaymentChange};
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
@@ -24,7 +24,9 @@ UPDATE payments SET status = $3, updated_at = instant($4), version = $6
 const REWRITE_BOOKING: &str = "
 UPDATE bookings SET status = $4, failure_reason = $5, updated_at = instant($6), version = $7,
        seats_booked = $8, booking_price = major($9), booking_taxes = major($10),
-       cancelled_passengers = $11, hold_expires_at = instant($12), extended = $13, fee = major($14)
+       cancelled_passengers = $11, hold_expires_at = instant($12), extended = $13, fee = major($14),
+       flight_id = $15, fare_rules = $16, sold_departure = instant($17), sold_at = instant($18),
+       has_changes = $19
  WHERE id = $1 AND status = $2 AND version = $3";
 
 /// The groups of one commit, the largest of each table first.
@@ -34,6 +36,8 @@ pub(super) struct StatusUpdates {
     pub(in crate::store) payments: Vec<PaymentUpdate>,
     /// Bookings of which more than the status changes.
     rewritten: Vec<BookingChange>,
+    /// New bookings that hold seats for a change of flight.
+    replacements: Vec<Booking>,
     /// Payments that are made or change in several steps.
     attempts: Vec<PaymentChange>,
 }
@@ -64,9 +68,13 @@ pub(super) struct PaymentUpdate {
 impl StatusUpdates {
     pub(in crate::store) fn of(folded: &NetChanges) -> Self {
         let mut bookings: HashMap<_, BookingUpdate> = HashMap::new();
-        let mut rewritten = Vec::new();
+        let (mut rewritten, mut replacements) = (Vec::new(), Vec::new());
         for change in &folded.bookings {
-            let (Some(was), after) = (change.was, &change.after) else { continue };
+            let after = &change.after;
+            let Some(was) = change.was else {
+                replacements.extend(after.replaces.map(|_| after.clone()));
+                continue;
+            };
             if after.is_rewritten {
                 rewritten.push(change.clone());
                 continue;
@@ -106,6 +114,7 @@ impl StatusUpdates {
             bookings: bookings.into_values().collect(),
             payments: payments.into_values().collect(),
             rewritten,
+            replacements,
             attempts,
         };
         updates.bookings.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
@@ -118,6 +127,7 @@ impl StatusUpdates {
         self.bookings.len() > 1
             || self.payments.len() > 1
             || !self.rewritten.is_empty()
+            || !self.replacements.is_empty()
             || !self.attempts.is_empty()
     }
 
@@ -161,8 +171,16 @@ impl StatusUpdates {
                 .bind((!after.cancelled.is_empty()).then(|| json(&after.cancelled.as_slice())))
                 .bind(micros(after.hold_expires_at))
                 .bind(after.extended)
-                .bind(after.fee.stored());
+                .bind(after.fee.stored())
+                .bind(after.flight_id.0)
+                .bind(after.fare_rules.stored())
+                .bind(after.sold_departure.map(micros))
+                .bind(after.sold_at.map(micros))
+                .bind(after.has_changes);
             check(1, update.execute(&mut *connection).await?.rows_affected())?;
+        }
+        for booking in &self.replacements {
+            replacements::insert(connection, booking).await?;
         }
         // After the bookings, whose holds they copy.
         attempts::write(connection, &self.attempts).await

@@ -4,7 +4,9 @@ use crate::domain::{BookingId, Timestamp};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::advisory_locks::{for_whole_tables, is_served};
 use crate::store::postgres::connection::transaction;
-use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment};
+use crate::store::roles::drift::{
+    NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment, of_differences,
+};
 use crate::store::rows::audit::RULES;
 use crate::store::{
     Finding, Operations, PaymentsCompared, SWEEP_GRACE, SeatCount, SeatsAsked, StoreError,

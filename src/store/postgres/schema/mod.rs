@@ -44,6 +44,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0021_lists",
     "0022_reference",
     "0023_fares",
+    "0025_changes",
     "0026_passengers",
 };
 

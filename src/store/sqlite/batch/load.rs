@@ -12,6 +12,7 @@ use crate::store::sqlite::columns::{
     booking_columns, flight_columns, payment_columns, refund_columns,
 };
 use sqlx::SqlitePool;
+use std::collections::BTreeSet;
 
 const FLIGHTS: &str = concat!(
     "SELECT ",
@@ -36,6 +37,18 @@ const BOOKINGS: &str = concat!(
              UNION ALL
             SELECT payment_reference_id FROM bookings
              WHERE id IN (SELECT value FROM json_each($1)))"
+);
+
+/// The orders of bookings (`$1`), and the bookings that replace others (`$2`).
+const CHANGES: &str = concat!(
+    "SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE payment_reference_id IN (
+            SELECT payment_reference_id FROM bookings
+             WHERE id IN (SELECT value FROM json_each($1)))
+      UNION ALL SELECT ",
+    booking_columns!("NULL"),
+    " FROM bookings WHERE replaces IN (SELECT value FROM json_each($2))"
 );
 
 const REFUNDS: &str = concat!(
@@ -90,6 +103,11 @@ pub(in crate::store) async fn load(
     if !wanted.payments.is_empty() || !ids.is_empty() {
         let bookings = sqlx::query(BOOKINGS).bind(json(&ids)).bind(json(&wanted.payments));
         loading.bookings(&bookings.fetch_all(&mut *tx).await?);
+        let mut seen = BTreeSet::new();
+        while let Some((replaced, changed)) = loading.changes_wanted(&mut seen) {
+            let rows = sqlx::query(CHANGES).bind(json(&replaced)).bind(json(&changed));
+            loading.bookings(&rows.fetch_all(&mut *tx).await?);
+        }
         let references: Vec<_> = loading.state.paid_by.keys().collect();
         let payments = sqlx::query(PAYMENTS).bind(json(&references));
         loading.payments(&payments.fetch_all(&mut *tx).await?);
@@ -98,9 +116,9 @@ pub(in crate::store) async fn load(
         let fares = sqlx::query_as(FARES).bind(json(&loading.fare_names()));
         loading.fares(fares.fetch_all(&mut *tx).await?);
     }
-    if !wanted.refunds.is_empty() || !wanted.refunds_of.is_empty() {
-        let refunds =
-            sqlx::query(REFUNDS).bind(json(&wanted.refunds)).bind(json(&wanted.refunds_of));
+    let refunds_of = loading.refunds_wanted(wanted);
+    if !wanted.refunds.is_empty() || !refunds_of.is_empty() {
+        let refunds = sqlx::query(REFUNDS).bind(json(&wanted.refunds)).bind(json(&refunds_of));
         loading.refunds(&refunds.fetch_all(&mut *tx).await?);
     }
     if !wanted.pending.is_empty() {

@@ -209,13 +209,13 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
         "INSERT INTO bookings (id, flight_id, user_id, status, failure_reason,
                 payment_reference_id, booking_price, seats_booked, booking_metadata,
                 hold_expires_at, created_at, updated_at, order_id, segment, segments,
-                booking_taxes, fare_rules, sold_departure)
+                booking_taxes, fare_rules, sold_departure, replaces)
          SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]',
                 value ->> '$[0][3]', value ->> 1,
                 value ->> '$[2][0]', value ->> '$[2][1]', value ->> '$[2][2]',
                 value ->> 3, value ->> 4, value ->> '$[5][0]', value ->> '$[5][1]',
                 value ->> '$[6][0]', value ->> '$[6][1]', value ->> '$[6][2]', value ->> '$[6][3]',
-                value ->> '$[6][4]', value ->> '$[6][5]'
+                value ->> '$[6][4]', value ->> '$[6][5]', value ->> '$[6][6]'
            FROM jsonb_each(NEW.new_bookings)",
         bookings,
         |change| {
@@ -234,6 +234,7 @@ pub(super) fn insert_bookings(bookings: &[&BookingChange]) -> Set {
                     booking.booking_taxes.stored(),
                     booking.fare_rules.stored(),
                     booking.sold_departure.map(micros),
+                    booking.replaces,
                 ),
             )
         },
@@ -268,7 +269,10 @@ pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
                 updated_at = c.value ->> '$[0][5]', version = c.value ->> '$[0][6]',
                 seats_booked = c.value ->> 1, booking_price = c.value ->> 2,
                 booking_taxes = c.value ->> 3, cancelled_passengers = c.value ->> 4,
-                hold_expires_at = c.value ->> 5, extended = c.value ->> 6, fee = c.value ->> 7
+                hold_expires_at = c.value ->> 5, extended = c.value ->> 6, fee = c.value ->> 7,
+                flight_id = c.value ->> '$[8][0]', fare_rules = c.value ->> '$[8][1]',
+                sold_departure = c.value ->> '$[8][2]', sold_at = c.value ->> '$[8][3]',
+                has_changes = c.value ->> '$[8][4]'
            FROM jsonb_each(NEW.whole_bookings) AS c
           WHERE bookings.id = c.value ->> '$[0][0]' AND bookings.status = c.value ->> '$[0][1]'
             AND bookings.version = c.value ->> '$[0][2]'",
@@ -280,7 +284,24 @@ pub(super) fn rewrite_bookings(bookings: &[&BookingChange]) -> Set {
             let cancelled = (!cancelled.is_empty()).then(|| json(&cancelled.as_slice()));
             let hold = (micros(booking.hold_expires_at), i32::from(booking.extended));
             let fee = booking.fee.stored();
-            (ended(change), booking.seats_booked, price, taxes, cancelled, hold.0, hold.1, fee)
+            let sale = (
+                booking.flight_id,
+                booking.fare_rules.stored(),
+                booking.sold_departure.map(micros),
+                booking.sold_at.map(micros),
+                i32::from(booking.has_changes),
+            );
+            (
+                ended(change),
+                booking.seats_booked,
+                price,
+                taxes,
+                cancelled,
+                hold.0,
+                hold.1,
+                fee,
+                sale,
+            )
         },
     )
 }

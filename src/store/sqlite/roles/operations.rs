@@ -1,7 +1,9 @@
 //! Health, gauges, drift and the audit.
 
 use crate::domain::{BookingId, Timestamp};
-use crate::store::roles::drift::{NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment};
+use crate::store::roles::drift::{
+    NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment, of_differences,
+};
 use crate::store::rows::audit::RULES;
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;

@@ -94,11 +94,18 @@ impl Rows {
         let orders = named.filter_map(|id| Some(self.bookings.get(&id)?.payment_reference));
         let orders: BTreeSet<_> =
             orders.chain(wanted.payments.iter().map(|p| self.first(p))).collect();
+        let orders = self.with_changes(orders);
         for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());
         }
+        let has_changes = state.bookings.values().any(|booking| booking.has_changes);
+        let is_of_change = |refund: &Refund| {
+            let order = self.payments.get(&refund.payment).map(|payment| payment.order);
+            has_changes && order.is_some_and(|order| orders.contains(&order))
+        };
         let is_wanted = |refund: &&Refund| {
-            wanted.refunds.contains(&refund.id) || wanted.refunds_of.contains(&refund.payment)
+            let is_named = wanted.refunds.contains(&refund.id);
+            is_named || wanted.refunds_of.contains(&refund.payment) || is_of_change(refund)
         };
         let refunds = self.refunds.values().filter(is_wanted);
         state.refunds.extend(refunds.map(|refund| (refund.id, refund.clone())));
@@ -115,6 +122,20 @@ impl Rows {
             state.pending.insert(*holder, i32::try_from(seats).unwrap_or(i32::MAX));
         }
         state
+    }
+
+    /// Orders, and those that changes of flight add: of bookings that theirs replace, and that replace theirs.
+    fn with_changes(&self, mut orders: BTreeSet<PaymentReference>) -> BTreeSet<PaymentReference> {
+        let replaced =
+            |booking: &Booking| Some(self.bookings.get(&booking.replaces?)?.payment_reference);
+        let of: Vec<_> = orders.iter().flat_map(|payment| self.order(payment)).collect();
+        orders.extend(of.into_iter().filter_map(replaced));
+        let replacing = self.bookings.values().filter(|booking| booking.replaces.is_some());
+        let replacing =
+            replacing.filter(|it| replaced(it).is_some_and(|order| orders.contains(&order)));
+        let added: Vec<_> = replacing.map(|booking| booking.payment_reference).collect();
+        orders.extend(added);
+        orders
     }
 
     /// The last stored version of fare rules.

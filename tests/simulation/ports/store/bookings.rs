@@ -22,7 +22,10 @@ impl Bookings for SimStore {
     }
 
     async fn order(&self, of: BookingId) -> Result<Option<OrderRecord>, StoreError> {
-        let order = |rows: &Rows| rows.record(&rows.bookings.get(&of)?.payment_reference);
+        let order = |rows: &Rows| {
+            let booking = rows.bookings.get(&of).filter(|booking| booking.replaces.is_none())?;
+            rows.record(&booking.payment_reference)
+        };
         self.read(order).await
     }
 
@@ -35,6 +38,7 @@ impl Bookings for SimStore {
     ) -> Result<Vec<Booking>, StoreError> {
         let is_listed = |booking: &&Booking| {
             booking.user_id == user
+                && booking.replaces.is_none()
                 && status.is_none_or(|status| booking.status == status)
                 && before.is_none_or(|before| booking.id < before)
         };
@@ -53,6 +57,7 @@ impl Bookings for SimStore {
     ) -> Result<Vec<Booking>, StoreError> {
         let is_listed = |booking: &&Booking| {
             booking.flight_id == flight
+                && booking.replaces.is_none()
                 && status.is_none_or(|status| booking.status == status)
                 && after.is_none_or(|after| booking.id > after)
         };
