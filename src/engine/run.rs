@@ -8,6 +8,7 @@ use super::parts::EngineParts;
 use super::queues::Group;
 use crate::domain::FlightId;
 use crate::lock::Taken;
+use crate::rules::Command;
 use crate::telemetry::{Panicked, Part};
 use futures::{FutureExt as _, poll};
 use std::collections::HashSet;
@@ -80,8 +81,13 @@ impl Engine {
         self.requeue_all_later(elsewhere);
         for job in &mut ours {
             job.permit = None;
+            if let Command::Promote(flight) = job.command {
+                // From now on, what frees seats queues another one.
+                self.shared.promotions.lock().remove(&flight);
+            }
         }
         slot.locked_rows = self.run_locked(ours, locks.taken(), group).await;
+        self.promote_soon(slot.locked_rows.due.drain());
 
         // The release is sent before the next batch asks for these locks, so that batch can start now.
         let mut release = pin!(parts.locks.release(locks.into_taken()));
@@ -291,6 +297,12 @@ mod tests {
                 closes_before: None,
                 min_connection: chrono::TimeDelta::zero(),
                 free_refusal_after: chrono::Duration::hours(2),
+                offer_ttl: chrono::TimeDelta::minutes(30),
+                waiting: crate::rules::waiting::Terms {
+                    overtakes_max: 3,
+                    gather_for: chrono::TimeDelta::hours(6),
+                    release_before: chrono::TimeDelta::hours(24),
+                },
             },
             zone: ScheduleZone(chrono_tz::UTC),
             metrics: Metrics::new(),

@@ -12,7 +12,7 @@ mod wire;
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
     bookings, calendar, fare_rules, flights, health, home, itineraries, paying, problems, refunds,
-    sandbox, search, webhooks,
+    sandbox, search, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -111,7 +111,8 @@ fn groups(shown: Shown) -> [Group; 7] {
                 .routes(routes!(bookings::place))
                 .routes(routes!(itineraries::place))
                 .routes(routes!(paying::pay_booking))
-                .routes(routes!(paying::pay_itinerary)),
+                .routes(routes!(paying::pay_itinerary))
+                .routes(routes!(waitlist::accept)),
         ),
         (
             RouteTraits::PERSONAL,
@@ -125,7 +126,10 @@ fn groups(shown: Shown) -> [Group; 7] {
                 .routes(routes!(bookings::of_flight::of_flight))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel))
-                .routes(routes!(itineraries::quote)),
+                .routes(routes!(itineraries::quote))
+                .routes(routes!(waitlist::join))
+                .routes(routes!(waitlist::get, waitlist::leave))
+                .routes(routes!(waitlist::decline)),
         ),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
         (

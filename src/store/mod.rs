@@ -28,6 +28,7 @@ pub use roles::personal::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
 };
 pub use roles::refunds::{RefundDue, Refunds};
+pub use roles::waitlist::{Ahead, EntryCounts, EntryRecord, LinesDue, WaitingLists};
 
 /// Every role of a store, for the composition root.
 pub trait Store:
@@ -40,6 +41,7 @@ pub trait Store:
     + Outbox
     + Operations
     + PersonalData
+    + WaitingLists
 {
 }
 
@@ -53,5 +55,6 @@ impl<T> Store for T where
         + Outbox
         + Operations
         + PersonalData
+        + WaitingLists
 {
 }

@@ -30,7 +30,8 @@ impl Batch<'_> {
         }
         let all = written.iter().filter_map(|j| Some(&changes[j.verdict.changes?]));
         self.rows.put(all.clone());
-        self.notify_waiters(all);
+        self.notify_waiters(all.clone());
+        self.note_due(all);
         if self.group == Group::Isolated {
             let changed = written.iter().filter(|j| j.verdict.changes.is_some());
             self.locked_rows.lock().unlocked.extend(changed.flat_map(|j| &j.job.flights));
@@ -62,6 +63,22 @@ impl Batch<'_> {
     fn notify_waiters<'c>(&self, written: impl Iterator<Item = &'c Changes>) {
         let bookings = written.flat_map(|changes| changes.bookings.iter().map(|c| &c.after));
         self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
+    }
+
+    /// Notes the flights that these changes leave with a walk due.
+    fn note_due<'c>(&self, written: impl Iterator<Item = &'c Changes>) {
+        let now = self.parts.clock.now();
+        for change in written.flat_map(|changes| &changes.flights) {
+            let (id, line) = (change.after.id, &change.after.line);
+            if line.waiting > 0 {
+                let due = &mut self.locked_rows.lock().due;
+                if line.is_due(now) {
+                    due.insert(id)
+                } else {
+                    due.remove(&id)
+                };
+            }
+        }
     }
 
     /// Invalidates the answers of commits whose outcome is unknown.

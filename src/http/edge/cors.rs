@@ -27,7 +27,7 @@ pub(super) fn layer(origins: &CorsOrigins) -> Option<CorsLayer> {
     let own = HeaderName::from_static;
     let layer = CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,

@@ -20,9 +20,10 @@ mod quote;
 pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;
+pub(crate) mod waitlist;
 pub(crate) mod webhooks;
 
-use crate::booking::{Bookings, Flights};
+use crate::booking::{Bookings, Flights, WaitingList};
 use crate::domain::{SeatCount, UserId};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
@@ -42,6 +43,8 @@ pub use webhooks::StripeWebhooks;
 pub struct Api {
     /// Booking use cases.
     pub bookings: Bookings,
+    /// Waiting list use cases.
+    pub waiting_list: WaitingList,
     /// Flight use cases.
     pub flights: Flights,
     /// Searches.

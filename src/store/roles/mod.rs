@@ -14,3 +14,4 @@ pub(in crate::store) mod outbox;
 pub(in crate::store) mod payment_notes;
 pub(in crate::store) mod personal;
 pub(in crate::store) mod refunds;
+pub(in crate::store) mod waitlist;

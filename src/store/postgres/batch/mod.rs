@@ -9,3 +9,4 @@ mod refunds;
 pub(super) mod request_keys;
 mod statement;
 mod status_updates;
+mod waitlist;

@@ -12,3 +12,4 @@ pub(super) mod outbox;
 mod payment_notes;
 mod personal;
 pub(super) mod refunds;
+pub(super) mod waitlist;

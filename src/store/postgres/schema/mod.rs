@@ -43,6 +43,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0020_disputes",
     "0021_lists",
     "0023_fares",
+    "0024_waitlist",
 };
 
 /// Checks that a migration added and did not validate.
@@ -53,7 +54,8 @@ SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
        'gateway_ledger_amount_in_range', 'flights_taxes_within_price',
        'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price',
        'payments_attempt_positive', 'payments_order_of_attempt', 'payments_kind_known',
-       'payments_waits_for_known', 'payments_dispute_known', 'bookings_fee_in_range')
+       'payments_waits_for_known', 'payments_dispute_known', 'bookings_fee_in_range',
+       'flights_waiting_not_negative', 'flights_passed_not_negative')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

@@ -12,3 +12,4 @@ pub(super) mod outbox;
 mod payment_notes;
 mod personal;
 mod refunds;
+mod waitlist;

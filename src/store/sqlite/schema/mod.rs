@@ -28,6 +28,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0020_disputes",
     "0021_lists",
     "0023_fares",
+    "0024_waitlist",
 };
 
 pub(super) fn migrations() -> Migrator {

@@ -1,12 +1,13 @@
 //! The tables of the simulated database, and what each statement of a store does to them at one instant.
 
 mod commit;
+mod lines;
 pub mod orders;
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId,
-    Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount,
-    Timestamp, UserId, route_key,
+    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, Entry, FareRules, Flight,
+    FlightId, Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId,
+    SeatCount, Timestamp, UserId, WaitlistId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
@@ -29,6 +30,7 @@ pub struct Rows {
     pub refunds: BTreeMap<RefundId, Refund>,
     /// Versions of fare rules, and since when.
     pub fares: Vec<(Timestamp, FareRules)>,
+    pub entries: BTreeMap<WaitlistId, Entry>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,
     pub outbox: BTreeMap<i64, OutboxEntry>,
@@ -86,8 +88,9 @@ impl Rows {
         let by_request = state.requests.values().map(|record| BookingId(record.made));
         let named = wanted.bookings.iter().copied().chain(by_key).chain(by_request);
         let orders = named.filter_map(|id| Some(self.bookings.get(&id)?.payment_reference));
-        let orders: BTreeSet<_> =
+        let mut orders: BTreeSet<_> =
             orders.chain(wanted.payments.iter().map(|p| self.first(p))).collect();
+        orders.extend(self.load_entries(wanted, &mut state));
         for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());
         }
