@@ -155,7 +155,14 @@ impl Sweeper {
     pub async fn measure_backlog(&self, now: Timestamp) {
         let (lapsed, asked) = (now - SWEEP_GRACE, now - self.redrive_after);
         match self.store.backlog(lapsed, asked).await {
-            Ok(backlog) => self.metrics.set_backlog(&backlog_gauges(&backlog, now)),
+            Ok(backlog) => {
+                let entries = self.store.count_entries().await.unwrap_or_default();
+                self.metrics.set_backlog(&BacklogGauges {
+                    waiting: entries.waiting,
+                    offers: entries.offered,
+                    ..backlog_gauges(&backlog, now)
+                });
+            }
             Err(error) => debug!(%error, "measuring the backlog failed"),
         }
     }
@@ -278,5 +285,6 @@ fn backlog_gauges(backlog: &Backlog, now: Timestamp) -> BacklogGauges {
         unanswered_refunds: backlog.unanswered_refunds,
         failed_refunds: backlog.failed_refunds,
         refund_age: age(backlog.unanswered_refunds_since),
+        ..BacklogGauges::default()
     }
 }

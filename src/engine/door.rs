@@ -22,7 +22,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tracing::debug;
 
 /// Maximum urgent commands in the queues; beyond it their producers wait.
 const URGENT_MAX: usize = 8_192;
@@ -182,25 +181,6 @@ impl Engine {
         self.shared.scheduler.lock().is_idle()
     }
 
-    /// Queues the promotion of these flights, unless one waits already. It needs no room in the queue: each flight
-    /// has one at most. If it fails, the sweeper finds its work.
-    pub(super) fn promote_soon(&self, flights: impl IntoIterator<Item = FlightId>) {
-        for flight in flights {
-            if !self.shared.promotions.lock().insert(flight) {
-                continue;
-            }
-            let (command, flights) = (Command::Promote(flight), FlightIds::from([flight]));
-            let span = self.span_of(&command, &flights, &TraceContext::NONE);
-            let (job, answer) = Job::new(command, flights, span, false);
-            self.shared.scheduler.lock().push(job);
-            self.shared.parts.tasks.spawn(async move {
-                if let Ok(Err(error)) = answer.await {
-                    debug!(flight.id = %flight, %error, "a promotion failed; the sweeper repeats it");
-                }
-            });
-        }
-    }
-
     /// Whether the promotion of a flight waits in its queue.
     pub fn awaits_promotion(&self, flight: FlightId) -> bool {
         self.shared.promotions.lock().contains(&flight)
@@ -282,7 +262,12 @@ impl Engine {
     }
 
     /// The span of a command's time in the engine: in its queue and in its batch.
-    fn span_of(&self, command: &Command, flights: &[FlightId], caller: &TraceContext) -> Span {
+    pub(super) fn span_of(
+        &self,
+        command: &Command,
+        flights: &[FlightId],
+        caller: &TraceContext,
+    ) -> Span {
         let tracing = &self.shared.parts.tracing;
         let span = tracing.span(command.name(), Side::Internal, caller);
         match flights {

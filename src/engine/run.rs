@@ -6,10 +6,10 @@ use super::door::Engine;
 use super::job::Job;
 use super::parts::EngineParts;
 use super::queues::Group;
-use crate::domain::FlightId;
+use crate::domain::{FlightId, FlightIds};
 use crate::lock::Taken;
 use crate::rules::Command;
-use crate::telemetry::{Panicked, Part};
+use crate::telemetry::{Panicked, Part, TraceContext};
 use futures::{FutureExt as _, poll};
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tracing::debug;
 
 /// How long commands of one flight wait after another replica was found to have locked it: shorter than the
 /// time for which a released lock is reserved for the waiting replica.
@@ -113,6 +114,25 @@ impl Engine {
         }
         // The locks may lapse; the version check of the commit protects the seats.
         run.await
+    }
+
+    /// Queues the promotion of these flights, unless one waits already. It needs no room in the queue: each flight
+    /// has one at most. If it fails, the sweeper finds its work.
+    pub(super) fn promote_soon(&self, flights: impl IntoIterator<Item = FlightId>) {
+        for flight in flights {
+            if !self.shared.promotions.lock().insert(flight) {
+                continue;
+            }
+            let (command, flights) = (Command::Promote(flight), FlightIds::from([flight]));
+            let span = self.span_of(&command, &flights, &TraceContext::NONE);
+            let (job, answer) = Job::new(command, flights, span, false);
+            self.shared.scheduler.lock().push(job);
+            self.shared.parts.tasks.spawn(async move {
+                if let Ok(Err(error)) = answer.await {
+                    debug!(flight.id = %flight, %error, "a promotion failed; the sweeper repeats it");
+                }
+            });
+        }
     }
 
     fn requeue_all_later(&self, elsewhere: LockedElsewhere) {

@@ -3,7 +3,7 @@
 use super::Batch;
 use super::stale::{count_stale, refuse_locked, split_stale};
 use super::unknown::{Written, split_written};
-use crate::domain::{BookingStatus, FailureReason, FlightId};
+use crate::domain::{BookingStatus, EntryStatus, FailureReason, FlightId};
 use crate::engine::job::{Job, Judged};
 use crate::engine::queues::Group;
 use crate::rules::{Change, ChangeSet, Changes, State};
@@ -111,6 +111,13 @@ impl Batch<'_> {
     }
 
     fn count(&self, changes: &Changes) {
+        for change in &changes.entries {
+            if change.was.is_none() || !change.after.status.is_active() {
+                self.parts.metrics.count_entry(change.after.status.as_str());
+            } else if change.after.status == EntryStatus::Offered {
+                self.parts.metrics.count_entry("offered");
+            }
+        }
         for Change { after: booking, .. } in &changes.bookings {
             self.parts.metrics.count_booking(match (booking.status, booking.failure_reason) {
                 (BookingStatus::Pending, _) => "held",

@@ -264,6 +264,13 @@ pub(in crate::store) const RULES: &[Rule] = &[
     },
 ];
 
+impl Finding {
+    /// Whether the rule holds only while a service runs: without one nothing expires and no line is served.
+    pub fn needs_a_service(&self) -> bool {
+        RULES.iter().any(|rule| rule.rule == self.rule && rule.is_timed())
+    }
+}
+
 impl Rule {
     /// Whether [`Rule::broken`] has a parameter.
     pub(in crate::store) fn is_timed(&self) -> bool {
