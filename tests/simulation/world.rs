@@ -12,6 +12,7 @@ use super::ports::clock::{SimClock, SimIds};
 use super::ports::gateway::{Provider, SimGateway};
 use super::ports::locks::{LockServer, SimLocks};
 use super::ports::process::Process;
+use super::ports::rows::lines::{OFFER_TTL, TERMS};
 use super::ports::store::{Database, SimStore};
 use super::replica::{Replica, Service};
 use airline_booking::clock::Clock;
@@ -356,6 +357,11 @@ fn config() -> Config {
     config.payment_redrive_after = REDRIVE_AFTER;
     config.gateway_timeout = Duration::from_secs(3);
     config.passenger_retention = None;
+    let time = |span: TimeDelta| span.to_std().expect("a span");
+    config.offer_ttl = time(OFFER_TTL);
+    config.waitlist_max_overtakes = TERMS.overtakes_max;
+    config.waitlist_gather_for = time(TERMS.gather_for);
+    config.waitlist_release_before = time(TERMS.release_before);
     config
 }
 

@@ -4,12 +4,13 @@
 mod payments;
 mod requests;
 mod seen;
+mod waiting;
 
 use super::ports::chance::Fault;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_payment};
 use super::replica::Service;
 use super::world::World;
-use airline_booking::domain::{Booking, BookingId, DayKey, Order, UserId};
+use airline_booking::domain::{Booking, BookingId, DayKey, Order, UserId, WaitlistId};
 use airline_booking::engine::Error;
 use airline_booking::rules::Refusal;
 use airline_booking::store::StoreError;
@@ -33,6 +34,8 @@ pub struct Client {
     keys: usize,
     /// Orders whose hold it has extended.
     extended: BTreeSet<BookingId>,
+    /// Its entries of waiting lists.
+    entries: Vec<WaitlistId>,
     /// Broken promises that the client noticed itself.
     pub complaints: Vec<String>,
 }
@@ -58,6 +61,7 @@ impl Client {
             cancelled: Vec::new(),
             keys: 0,
             extended: BTreeSet::new(),
+            entries: Vec::new(),
             complaints: Vec::new(),
         }
     }
@@ -67,7 +71,7 @@ impl Client {
         for _ in 0..requests {
             let pause = self.world.chance.pause(Duration::from_millis(400));
             tokio::time::sleep(pause).await;
-            match self.world.chance.below(14) {
+            match self.world.chance.below(17) {
                 0..=4 => self.book().await,
                 5 => self.cancel().await,
                 6 if self.world.chance.below(2) == 0 => self.look_at_a_booking().await,
@@ -76,7 +80,9 @@ impl Client {
                 9 => self.search().await,
                 10 | 11 => self.pay().await,
                 12 => self.act().await,
-                _ => self.extend().await,
+                13 => self.extend().await,
+                14 | 15 => self.wait().await,
+                _ => self.look_at_an_entry().await,
             }
         }
         self

@@ -74,6 +74,9 @@ impl Rows {
             if stale.contains(&id) {
                 continue;
             }
+            if !changes.flights.is_empty() {
+                self.history.push(changes.clone());
+            }
             for Change { after: flight, .. } in &changes.flights {
                 self.free.entry(flight.id).or_default().push((now, flight.free_seats()));
             }

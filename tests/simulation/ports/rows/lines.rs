@@ -4,8 +4,20 @@ use super::Rows;
 use airline_booking::domain::{
     BookingStatus, Entry, EntryStatus, Flight, FlightId, PaymentReference, WaitlistId,
 };
+use airline_booking::rules::waiting::Terms;
 use airline_booking::rules::{EntryChange, State, Wanted};
 use airline_booking::store::{Ahead, EntryCounts, EntryRecord, LinesDue};
+use chrono::TimeDelta;
+
+/// `OFFER_TTL`.
+pub const OFFER_TTL: TimeDelta = TimeDelta::seconds(6);
+
+/// The waiting list's settings.
+pub const TERMS: Terms = Terms {
+    overtakes_max: 2,
+    gather_for: TimeDelta::seconds(5),
+    release_before: TimeDelta::hours(24),
+};
 
 impl Rows {
     /// Loads the entries that a batch wants. Returns the orders of their offers.

@@ -1,7 +1,7 @@
 //! The tables of the simulated database, and what each statement of a store does to them at one instant.
 
 mod commit;
-mod lines;
+pub mod lines;
 pub mod orders;
 
 use airline_booking::domain::{
@@ -11,8 +11,8 @@ use airline_booking::domain::{
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    Claim, Holder, IdempotencyRecord, OutboxEvent, RequestKey, RequestName, RequestRecord, State,
-    Wanted,
+    Changes, Claim, Holder, IdempotencyRecord, OutboxEvent, RequestKey, RequestName, RequestRecord,
+    State, Wanted,
 };
 use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
 use chrono::TimeDelta;
@@ -31,6 +31,8 @@ pub struct Rows {
     /// Versions of fare rules, and since when.
     pub fares: Vec<(Timestamp, FareRules)>,
     pub entries: BTreeMap<WaitlistId, Entry>,
+    /// What each command wrote that changed a flight, in the order of the commits.
+    pub history: Vec<Changes>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,
     pub outbox: BTreeMap<i64, OutboxEntry>,
