@@ -13,7 +13,7 @@ mod shared;
 mod stop;
 mod workers;
 
-use crate::booking::{Bookings, Flights, Sweeper};
+use crate::booking::{Bookings, Flights, Sweeper, WaitingList};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::engine::{CompletionWaiters, Engine};
@@ -22,6 +22,7 @@ use crate::identity::Tokens;
 use crate::itineraries::Itineraries;
 use crate::limits::SharedLimits;
 use crate::rules::Policy;
+use crate::rules::waiting::Terms;
 use crate::search::Search;
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
@@ -48,6 +49,8 @@ pub use services::{Missing, Services};
 pub struct App {
     /// Booking use cases.
     pub bookings: Bookings,
+    /// Waiting list use cases.
+    pub waiting_list: WaitingList,
     /// Flight use cases.
     pub flights: Flights,
     /// Searches.
@@ -101,6 +104,7 @@ impl App {
         let engine = shared.engine(&config);
         Self {
             bookings: shared.bookings(&config, &engine),
+            waiting_list: shared.waiting_list(&config, &engine),
             flights: shared.flights(&config, &engine),
             search: shared.search(&config),
             itineraries: shared.itineraries(&config),
@@ -156,6 +160,12 @@ fn policy(config: &Config) -> Policy {
         closes_before: config.booking_closes_before.map(delta),
         min_connection: delta(config.min_connection),
         free_refusal_after: delta(config.free_refusal_after),
+        offer_ttl: delta(config.offer_ttl),
+        waiting: Terms {
+            overtakes_max: config.waitlist_max_overtakes,
+            gather_for: delta(config.waitlist_gather_for),
+            release_before: delta(config.waitlist_release_before),
+        },
     }
 }
 

@@ -59,6 +59,7 @@ impl App {
     fn api(&self, shown: http::Shown, edge: &http::Edge) -> http::Api {
         http::Api {
             bookings: self.bookings.clone(),
+            waiting_list: self.waiting_list.clone(),
             pages: http::Pages {
                 public_url: self.config.public_url.clone(),
                 return_origins: self.config.return_origins.clone(),

@@ -3,7 +3,7 @@
 use super::ports::{Ports, names};
 use super::{batches, delta, policy};
 use crate::booking::{
-    Bookings, FailedWork, Flights, PaymentHints, Retention, SweepCursors, Sweeper,
+    Bookings, FailedWork, Flights, PaymentHints, Retention, SweepCursors, Sweeper, WaitingList,
 };
 use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
@@ -94,6 +94,11 @@ impl Shared {
         Bookings::new(engine.clone(), store, waiting, clock, ids, policy(config))
     }
 
+    pub(super) fn waiting_list(&self, config: &Config, engine: &Engine) -> WaitingList {
+        let Ports { store, clock, ids, .. } = self.ports.clone();
+        WaitingList::new(engine.clone(), store, self.bookings(config, engine), clock, ids)
+    }
+
     pub(super) fn flights(&self, config: &Config, engine: &Engine) -> Flights {
         let Ports { store, clock, tasks, .. } = self.ports.clone();
         let after_commit = self.after_commit();
@@ -144,6 +149,7 @@ impl Shared {
             clock,
             interval: config.sweep_interval,
             redrive_after: delta(config.payment_redrive_after),
+            closes_before: policy(config).closes_before,
             committed,
             metrics,
             cursors: SweepCursors::default(),

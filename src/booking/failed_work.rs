@@ -2,7 +2,7 @@
 //!
 //! All times here are running times of the clock port: setting the system clock does not affect them.
 
-use crate::domain::{BookingId, PaymentReference, RefundId};
+use crate::domain::{BookingId, FlightId, PaymentReference, RefundId};
 use crate::engine::Error;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ pub(super) enum Work {
     Refund(RefundId),
     /// Erasing a booking's passengers.
     Erasure(BookingId),
+    /// Serving a flight's line.
+    Promotion(FlightId),
 }
 
 struct Entry {

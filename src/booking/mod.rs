@@ -1,6 +1,6 @@
 //! Use cases of bookings and flights, and the workers that follow the clock.
 //!
-//! [`Bookings`] and [`Flights`] turn calls into commands and submit them to the [engine](crate::engine).
+//! [`Bookings`], [`Flights`] and [`WaitingList`] turn calls into commands and submit them to the [engine](crate::engine).
 //! The [`Sweeper`] finishes overdue work, such as lapsed holds; [`Drift`] compares seats with bookings.
 
 mod drift;
@@ -12,6 +12,7 @@ mod redrive;
 mod retention;
 mod service;
 mod sweeper;
+mod waitlist;
 
 pub use drift::Drift;
 pub use failed_work::FailedWork;
@@ -20,3 +21,4 @@ pub use hints::PaymentHints;
 pub use retention::Retention;
 pub use service::{Bookings, CancelledOrder, ChangedOrder, MoveBooking, PlaceOrder, Placed};
 pub use sweeper::{SweepCursors, Sweeper};
+pub use waitlist::{ShownEntry, WaitFor, WaitingList};

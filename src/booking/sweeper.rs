@@ -1,6 +1,6 @@
 //! The sweeper: finishes overdue work.
 //!
-//! It expires lapsed holds, cancels bookings of cancelled flights, redrives payments and refunds that the gateway
+//! It expires lapsed holds, cancels bookings of cancelled flights, serves waiting lists, redrives payments and refunds that the gateway
 //! never answered, and erases passengers some time after departure. The store shows all of this work, so a crash
 //! loses none. Each kind of work is read in pages, and refused work is skipped for a while, so that neither
 //! a kind nor a row delays the others.
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::engine::{Engine, Error};
 use crate::rules::{Cancel, CancelledBy, Command, IdempotencyRecord, OrderPart};
-use crate::store::{Backlog, Job, Lease, Position, SWEEP_GRACE, Store, StoreError};
+use crate::store::{Backlog, Job, Lease, LinesDue, Position, SWEEP_GRACE, Store, StoreError};
 use crate::telemetry::{BacklogGauges, Metrics};
 use chrono::TimeDelta;
 use parking_lot::Mutex;
@@ -52,6 +52,8 @@ pub struct Sweeper {
     pub interval: Duration,
     /// Age at which an unanswered payment is redriven (`PAYMENT_REDRIVE_AFTER`).
     pub redrive_after: TimeDelta,
+    /// How long before departure a flight closes (`BOOKING_CLOSES_BEFORE`); `None`: the clock closes none.
+    pub closes_before: Option<TimeDelta>,
     /// Notified after each commit, to wake the relay.
     pub committed: Arc<Notify>,
     /// Shows the backlog and the refused work.
@@ -73,6 +75,7 @@ pub struct SweepCursors(pub(super) Mutex<Cursors>);
 pub(super) struct Cursors {
     holds: Option<Position>,
     stranded: Option<(FlightId, BookingId)>,
+    lines: Option<FlightId>,
     pub(super) payments: Option<Position>,
     pub(super) refunds: Option<Position>,
 }
@@ -152,7 +155,14 @@ impl Sweeper {
     pub async fn measure_backlog(&self, now: Timestamp) {
         let (lapsed, asked) = (now - SWEEP_GRACE, now - self.redrive_after);
         match self.store.backlog(lapsed, asked).await {
-            Ok(backlog) => self.metrics.set_backlog(&backlog_gauges(&backlog, now)),
+            Ok(backlog) => {
+                let entries = self.store.count_entries().await.unwrap_or_default();
+                self.metrics.set_backlog(&BacklogGauges {
+                    waiting: entries.waiting,
+                    offers: entries.offered,
+                    ..backlog_gauges(&backlog, now)
+                });
+            }
             Err(error) => debug!(%error, "measuring the backlog failed"),
         }
     }
@@ -163,6 +173,7 @@ impl Sweeper {
         let parts = [
             self.expire(now).await,
             self.cancel_stranded().await,
+            self.promote(now).await,
             self.redrive_payments(now - self.redrive_after).await.map_err(Error::from),
             self.redrive_refunds(now - self.redrive_after).await.map_err(Error::from),
             self.erase_departed(now).await.map_err(Error::from),
@@ -188,6 +199,27 @@ impl Sweeper {
             let expiry = |reference| (Work::Expiry(reference), Command::Expire(reference));
             done += self.run_due(page.found.into_iter().map(expiry)).await?;
             if is_last || done >= BATCH_SIZE_MAX {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Serves the lines that have something to do, but for those whose promotion waits already.
+    async fn promote(&self, now: Timestamp) -> Result<usize, Error> {
+        let margin = self.closes_before.unwrap_or_default();
+        let closing = now.checked_add_signed(margin).unwrap_or(Timestamp::MAX_UTC);
+        let due = LinesDue { now, closing };
+        let mut done = 0;
+        for _ in 0..PAGES_MAX {
+            let after = self.cursors.0.lock().lines;
+            let page = self.store.lines_to_serve(due, after, BATCH_SIZE_MAX).await?;
+            let next = page.last().filter(|_| page.len() >= BATCH_SIZE_MAX).copied();
+            self.cursors.0.lock().lines = next;
+            let idle = page.into_iter().filter(|flight| !self.engine.awaits_promotion(*flight));
+            let promotion = |flight| (Work::Promotion(flight), Command::Promote(flight));
+            done += self.run_due(idle.map(promotion)).await?;
+            if next.is_none() || done >= BATCH_SIZE_MAX {
                 break;
             }
         }
@@ -253,5 +285,6 @@ fn backlog_gauges(backlog: &Backlog, now: Timestamp) -> BacklogGauges {
         unanswered_refunds: backlog.unanswered_refunds,
         failed_refunds: backlog.failed_refunds,
         refund_age: age(backlog.unanswered_refunds_since),
+        ..BacklogGauges::default()
     }
 }

@@ -49,7 +49,7 @@ enum Command {
     Migrate(MigrateArgs),
     /// Check the PostgreSQL database of an earlier service before `migrate` adopts it
     Doctor,
-    /// Check invariants I1 to I5 over the whole database; exit code 1 if one is violated
+    /// Check invariants I1 to I5 and I7 over the whole database; exit code 1 if one is violated
     Audit,
     /// Compare Stripe's payments and refunds with the database; exit code 1 if anything differs
     Reconcile(reconcile::ReconcileArgs),

@@ -123,6 +123,7 @@ fn what_is_held(user: UserId, held: &Held) -> String {
                 &**destination,
                 departs_at.format("%Y-%m-%dT%H:%M:%SZ"),
             ),
+            Why::Waits => write!(text, "\n    entry {booking} of a waiting list, which waits"),
             Why::Unreadable => {
                 write!(text, "\n    booking {booking}: one of its rows is unreadable")
             }

@@ -86,6 +86,14 @@ pub struct Config {
     pub lock_ttl: Duration,
     /// `PAYMENT_WINDOW`: how long seats are held for an order that is paid later.
     pub payment_window: Duration,
+    /// `OFFER_TTL`: how long an offer to a party that waited for a flight stands.
+    pub offer_ttl: Duration,
+    /// `WAITLIST_MAX_OVERTAKES`: how often a party that waits is overtaken before free seats gather for it.
+    pub waitlist_max_overtakes: i32,
+    /// `WAITLIST_GATHER_FOR`: how long free seats gather for a party at most.
+    pub waitlist_gather_for: Duration,
+    /// `WAITLIST_RELEASE_BEFORE`: how long before departure free seats no longer gather.
+    pub waitlist_release_before: Duration,
     /// `BOOKING_CLOSES_BEFORE`: how long before departure a flight leaves sale and search; `None`: the clock
     /// closes no flight, and a booking can be cancelled after departure too.
     pub booking_closes_before: Option<Duration>,
@@ -196,6 +204,10 @@ impl Config {
             max_cache_entries: env.read("MAX_CACHE_ENTRIES", values::whole(0..=COUNT_MAX)),
             lock_ttl: env.read("LOCK_TTL", values::positive_duration),
             payment_window: env.read("PAYMENT_WINDOW", values::positive_duration),
+            offer_ttl: env.read("OFFER_TTL", values::positive_duration),
+            waitlist_max_overtakes: env.read("WAITLIST_MAX_OVERTAKES", values::whole(0..=1_000)),
+            waitlist_gather_for: env.read("WAITLIST_GATHER_FOR", values::duration),
+            waitlist_release_before: env.read("WAITLIST_RELEASE_BEFORE", values::duration),
             booking_closes_before: env
                 .read("BOOKING_CLOSES_BEFORE", values::unless_never(values::duration)),
             max_party_size: env.read("MAX_PARTY_SIZE", values::whole(1..=100)),

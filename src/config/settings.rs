@@ -149,6 +149,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("MAX_CACHE_ENTRIES", "10000", "Maximum search answers cached in this process"),
     setting("LOCK_TTL", "5m", "How long seats are held for a payment"),
     setting("PAYMENT_WINDOW", "15m", "How long seats are held for a booking that is paid later"),
+    setting("OFFER_TTL", "30m", "How long an offer to a party that waited for a flight stands"),
+    setting(
+        "WAITLIST_MAX_OVERTAKES",
+        "3",
+        "How often a party that waits for a flight is overtaken before free seats gather for it",
+    ),
+    setting(
+        "WAITLIST_GATHER_FOR",
+        "6h",
+        "How long free seats gather for a party at most; 0s: never",
+    ),
+    setting(
+        "WAITLIST_RELEASE_BEFORE",
+        "24h",
+        "How long before departure free seats no longer gather for a party",
+    ),
     setting(
         "BOOKING_CLOSES_BEFORE",
         "0s",

@@ -97,6 +97,24 @@ numeric_id! {
     UserId
 }
 
+numeric_id! {
+    /// Id of an entry of a waiting list, and of the booking that it may become.
+    WaitlistId
+}
+
+impl WaitlistId {
+    /// The booking that the entry may become.
+    pub const fn booking(self) -> BookingId {
+        BookingId(self.0)
+    }
+}
+
+impl From<BookingId> for WaitlistId {
+    fn from(booking: BookingId) -> Self {
+        Self(booking.0)
+    }
+}
+
 prefixed_id! {
     /// Reference of a payment, here and at the gateway, where it is also the idempotency key.
     PaymentReference, "PAY-"

@@ -21,6 +21,7 @@ mod reference;
 mod refund;
 mod route;
 mod timeline;
+mod waitlist;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
@@ -31,9 +32,12 @@ pub use event::{
 };
 pub use fares::{FareBook, FareName, FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
 pub use flight::{
-    FieldChange, Flight, FlightPatch, FlightStatus, NewFlight, flight_number, stored_flight_number,
+    FieldChange, Flight, FlightPatch, FlightStatus, Line, NewFlight, flight_number,
+    stored_flight_number,
 };
-pub use ids::{BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId};
+pub use ids::{
+    BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId, WaitlistId,
+};
 pub use invalid::{Invalid, Violation};
 pub use last_name::LastName;
 pub use money::{Currency, Money};
@@ -47,6 +51,7 @@ pub use reference::{NoReference, Reference, ReferenceKey, References};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
 pub use timeline::{BookingLife, FlightMove, TimelineEvent, TimelineKind};
+pub use waitlist::{EndReason, Entry, EntryStatus, WaitMode};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
@@ -57,7 +62,8 @@ pub type SeatCount = i32;
 #[cfg(test)]
 mod tests {
     use super::{
-        BookingStatus, FailureReason, FlightStatus, PaymentOutcome, RefundReason, RefundStatus,
+        BookingStatus, EndReason, EntryStatus, FailureReason, FlightStatus, PaymentOutcome,
+        RefundReason, RefundStatus, WaitMode,
     };
     use serde::Serialize;
     use std::fmt::Debug;
@@ -78,5 +84,8 @@ mod tests {
         agree::<PaymentOutcome>();
         agree::<RefundStatus>();
         agree::<RefundReason>();
+        agree::<EntryStatus>();
+        agree::<EndReason>();
+        agree::<WaitMode>();
     }
 }

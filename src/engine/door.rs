@@ -10,15 +10,15 @@ use super::parts::EngineParts;
 use super::queues::Priority;
 use super::row_cache::RowCache;
 use super::scheduler::Scheduler;
-use crate::domain::{BookingId, Flight, FlightId, FlightIds, Order, PaymentReference};
+use crate::domain::{BookingId, Entry, Flight, FlightId, FlightIds, Order, PaymentReference};
 use crate::rules::{
-    Cancel, ChangeFlight, Command, Extend, Hold, Mend, Outcome, Pay, PutFlight, Refusal,
-    RetryRefund,
+    Cancel, ChangeFlight, Command, Decline, Extend, Hold, Join, Leave, Mend, Outcome, Pay,
+    PutFlight, Refusal, RetryRefund,
 };
 use crate::store::Located;
 use crate::telemetry::{Side, Span, TraceContext};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     pub(super) parts: EngineParts,
     pub(super) scheduler: Mutex<Scheduler>,
     pub(super) rows: RowCache,
+    /// Flights with a promotion in their queue: one waits at most.
+    pub(super) promotions: Mutex<HashSet<FlightId>>,
     hold_permits: Arc<Semaphore>,
     urgent_permits: Arc<Semaphore>,
 }
@@ -61,6 +63,7 @@ impl Engine {
             urgent_permits: Arc::new(Semaphore::new(URGENT_MAX)),
             scheduler: Mutex::new(Scheduler::new(limits)),
             rows: RowCache::default(),
+            promotions: Mutex::default(),
             parts,
         };
         Self { shared: Arc::new(shared) }
@@ -118,6 +121,24 @@ impl Engine {
         self.run_one(Command::PutFlight(put), flights).await.and_then(flight_of)
     }
 
+    /// Puts a party at the end of a flight's line. Returns its entry, and whether an earlier request with the same
+    /// key made it.
+    pub async fn join(&self, join: Join) -> Result<(Entry, bool), Error> {
+        let flights = FlightIds::from([join.flight_id]);
+        self.run_one(Command::Join(join), flights).await.and_then(entry_of)
+    }
+
+    /// Takes a party out of a flight's line. Returns its entry, and whether nothing changed.
+    pub async fn leave(&self, leave: Leave) -> Result<(Entry, bool), Error> {
+        let flights = FlightIds::from([leave.flight_id]);
+        self.run_one(Command::Leave(leave), flights).await.and_then(entry_of)
+    }
+
+    /// Turns an offer down. Returns as [`Self::pay`] does.
+    pub async fn decline(&self, decline: Decline) -> Result<(Order, bool), Error> {
+        self.submit(Command::Decline(decline)).await.and_then(order_of)
+    }
+
     /// Changes many flights, each change atomic by itself; the answers are in the order of the changes.
     pub async fn put_flights(
         &self,
@@ -170,6 +191,11 @@ impl Engine {
         self.shared.scheduler.lock().is_idle()
     }
 
+    /// Whether the promotion of a flight waits in its queue.
+    pub fn awaits_promotion(&self, flight: FlightId) -> bool {
+        self.shared.promotions.lock().contains(&flight)
+    }
+
     async fn run_one(&self, command: Command, flights: FlightIds) -> Result<Outcome, Error> {
         let caller = self.shared.parts.tracing.current();
         let answer = self.enqueue(command, flights, &caller).await?;
@@ -197,10 +223,15 @@ impl Engine {
                 Command::Extend(extend) => bookings.push(extend.booking_id),
                 Command::Mend(mend) => bookings.push(mend.booking_id),
                 Command::ChangeFlight(change) => bookings.push(change.booking_id),
+                Command::Decline(decline) => bookings.push(decline.id.booking()),
                 Command::Release(booking) => bookings.push(*booking),
                 Command::Dispute(dispute) => look_up(dispute.reference),
                 Command::RetryRefund(retry) => look_up(retry.payment),
-                Command::Hold(_) | Command::PutFlight(_) => {}
+                Command::Hold(_)
+                | Command::PutFlight(_)
+                | Command::Join(_)
+                | Command::Leave(_)
+                | Command::Promote(_) => {}
             }
         }
         let mut located = Located::default();
@@ -220,6 +251,9 @@ impl Engine {
     ) -> Result<Answer, Error> {
         let span = self.span_of(&command, &flights, caller);
         let permit = self.permit(priority_of(&command)).await?;
+        if let Command::Promote(flight) = command {
+            self.shared.promotions.lock().insert(flight);
+        }
         let (mut job, answer) = Job::new(command, flights, span, *caller != TraceContext::NONE);
         job.permit = Some(permit);
         self.shared.scheduler.lock().push(job);
@@ -240,7 +274,12 @@ impl Engine {
     }
 
     /// The span of a command's time in the engine: in its queue and in its batch.
-    fn span_of(&self, command: &Command, flights: &[FlightId], caller: &TraceContext) -> Span {
+    pub(super) fn span_of(
+        &self,
+        command: &Command,
+        flights: &[FlightId],
+        caller: &TraceContext,
+    ) -> Span {
         let tracing = &self.shared.parts.tracing;
         let span = tracing.span(command.name(), Side::Internal, caller);
         match flights {
@@ -259,11 +298,15 @@ impl Engine {
             Command::Mend(mend) => span.note("booking.id", mend.booking_id.0),
             Command::ChangeFlight(change) => span.note("booking.id", change.booking_id.0),
             Command::Release(booking) => span.note("booking.id", booking.0),
+            Command::Join(join) => span.note("booking.id", join.id.0),
+            Command::Decline(decline) => span.note("booking.id", decline.id.0),
+            Command::Leave(leave) => span.note("booking.id", leave.id.0),
             Command::Settle(_)
             | Command::Expire(_)
             | Command::Dispute(_)
             | Command::RetryRefund(_)
-            | Command::PutFlight(_) => {}
+            | Command::PutFlight(_)
+            | Command::Promote(_) => {}
         }
         span
     }
@@ -297,6 +340,10 @@ impl Located {
             Command::RetryRefund(retry) => payment(&retry.payment),
             Command::Hold(hold) => Ok(hold.flights()),
             Command::PutFlight(put) => Ok([put.flight_id].into()),
+            Command::Decline(decline) => booking(&decline.id.booking()),
+            Command::Join(join) => Ok([join.flight_id].into()),
+            Command::Leave(leave) => Ok([leave.flight_id].into()),
+            Command::Promote(flight) => Ok([*flight].into()),
         }
     }
 }
@@ -306,7 +353,7 @@ impl Located {
 fn order_of(outcome: Outcome) -> Result<(Order, bool), Error> {
     match outcome {
         Outcome::Order { order, replayed } => Ok((order, replayed)),
-        Outcome::Flight(_) => Err(Error::Panicked),
+        Outcome::Flight(_) | Outcome::Entry { .. } => Err(Error::Panicked),
     }
 }
 
@@ -314,6 +361,14 @@ fn order_of(outcome: Outcome) -> Result<(Order, bool), Error> {
 fn flight_of(outcome: Outcome) -> Result<Flight, Error> {
     match outcome {
         Outcome::Flight(flight) => Ok(flight),
-        Outcome::Order { .. } => Err(Error::Panicked),
+        Outcome::Order { .. } | Outcome::Entry { .. } => Err(Error::Panicked),
+    }
+}
+
+/// The entry in the answer to a command about one, and whether the command is a repeat.
+fn entry_of(outcome: Outcome) -> Result<(Entry, bool), Error> {
+    match outcome {
+        Outcome::Entry { entry, replayed } => Ok((*entry, replayed)),
+        Outcome::Order { .. } | Outcome::Flight(_) => Err(Error::Panicked),
     }
 }

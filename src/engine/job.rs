@@ -135,11 +135,15 @@ impl Job {
             Command::Extend(extend) => extend.request.is_some(),
             Command::Mend(mend) => mend.request.is_some(),
             Command::RetryRefund(retry) => retry.request.is_some(),
+            Command::Join(join) => join.request.is_some(),
+            Command::Decline(decline) => decline.request.is_some(),
             Command::Settle(_)
             | Command::Expire(_)
             | Command::Dispute(_)
             | Command::Release(_)
-            | Command::PutFlight(_) => false,
+            | Command::PutFlight(_)
+            | Command::Leave(_)
+            | Command::Promote(_) => false,
         }
     }
 }

@@ -151,7 +151,8 @@ impl RowCache {
 fn pending_order(changes: &Changes) -> Option<Order> {
     let is_pending = |status| status == BookingStatus::Pending;
     let is_new = changes.bookings.iter().all(|change| is_pending(change.after.status));
-    let payment = changes.payments.first().filter(|_| is_new)?;
+    // A promotion may make several orders.
+    let payment = changes.payments.first().filter(|_| is_new && changes.payments.len() == 1)?;
     // An attempt to pay it later changes no booking, so the cache would not learn of it.
     if payment.after.kind == PaymentKind::Later {
         return None;

@@ -6,9 +6,10 @@ use super::door::Engine;
 use super::job::Job;
 use super::parts::EngineParts;
 use super::queues::Group;
-use crate::domain::FlightId;
+use crate::domain::{FlightId, FlightIds};
 use crate::lock::Taken;
-use crate::telemetry::{Panicked, Part};
+use crate::rules::Command;
+use crate::telemetry::{Panicked, Part, TraceContext};
 use futures::{FutureExt as _, poll};
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -16,6 +17,7 @@ use std::pin::pin;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tracing::debug;
 
 /// How long commands of one flight wait after another replica was found to have locked it: shorter than the
 /// time for which a released lock is reserved for the waiting replica.
@@ -80,10 +82,15 @@ impl Engine {
         self.requeue_all_later(elsewhere);
         for job in &mut ours {
             job.permit = None;
+            if let Command::Promote(flight) = job.command {
+                // From now on, what frees seats queues another one.
+                self.shared.promotions.lock().remove(&flight);
+            }
         }
         let (locked_rows, misplaced) = self.run_locked(ours, locks.taken(), group).await;
         slot.locked_rows = locked_rows;
         self.requeue(misplaced);
+        self.promote_soon(slot.locked_rows.due.drain());
 
         // The release is sent before the next batch asks for these locks, so that batch can start now.
         let mut release = pin!(parts.locks.release(locks.into_taken()));
@@ -120,6 +127,25 @@ impl Engine {
     fn requeue(&self, jobs: Vec<Job>) {
         let mut scheduler = self.shared.scheduler.lock();
         jobs.into_iter().for_each(|job| scheduler.push(job));
+    }
+
+    /// Queues the promotion of these flights, unless one waits already. It needs no room in the queue: each flight
+    /// has one at most. If it fails, the sweeper finds its work.
+    pub(super) fn promote_soon(&self, flights: impl IntoIterator<Item = FlightId>) {
+        for flight in flights {
+            if !self.shared.promotions.lock().insert(flight) {
+                continue;
+            }
+            let (command, flights) = (Command::Promote(flight), FlightIds::from([flight]));
+            let span = self.span_of(&command, &flights, &TraceContext::NONE);
+            let (job, answer) = Job::new(command, flights, span, false);
+            self.shared.scheduler.lock().push(job);
+            self.shared.parts.tasks.spawn(async move {
+                if let Ok(Err(error)) = answer.await {
+                    debug!(flight.id = %flight, %error, "a promotion failed; the sweeper repeats it");
+                }
+            });
+        }
     }
 
     fn requeue_all_later(&self, elsewhere: LockedElsewhere) {
@@ -304,6 +330,12 @@ mod tests {
                 closes_before: None,
                 min_connection: chrono::TimeDelta::zero(),
                 free_refusal_after: chrono::Duration::hours(2),
+                offer_ttl: chrono::TimeDelta::minutes(30),
+                waiting: crate::rules::waiting::Terms {
+                    overtakes_max: 3,
+                    gather_for: chrono::TimeDelta::hours(6),
+                    release_before: chrono::TimeDelta::hours(24),
+                },
             },
             zone: ScheduleZone(chrono_tz::UTC),
             metrics: Metrics::new(),

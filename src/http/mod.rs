@@ -12,7 +12,7 @@ mod wire;
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
     bookings, calendar, changing, disruption, fare_rules, flights, health, home, itineraries,
-    passengers, paying, problems, refunds, sandbox, search, timeline, webhooks,
+    passengers, paying, problems, refunds, sandbox, search, timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -113,7 +113,8 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(itineraries::place))
                 .routes(routes!(paying::pay_booking))
                 .routes(routes!(paying::pay_itinerary))
-                .routes(routes!(changing::change)),
+                .routes(routes!(changing::change))
+                .routes(routes!(waitlist::accept)),
         ),
         (
             RouteTraits::PERSONAL,
@@ -129,7 +130,10 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(bookings::of_flight::of_flight))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel))
-                .routes(routes!(itineraries::quote)),
+                .routes(routes!(itineraries::quote))
+                .routes(routes!(waitlist::join))
+                .routes(routes!(waitlist::get, waitlist::leave))
+                .routes(routes!(waitlist::decline)),
         ),
         (RouteTraits::PERSONAL_AND_GUESSED, group().routes(routes!(bookings::find::find))),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),

@@ -2,7 +2,9 @@
 //! one, and a service beside it never waits long.
 
 use super::rows::{PAGE, Rows, Walk, load};
-use crate::domain::{BookingId, BookingStatus, City, Timestamp, UserId};
+use crate::domain::{
+    BookingId, BookingStatus, City, Entry, EntryStatus, Passenger, Timestamp, UserId, WaitlistId,
+};
 use crate::store::{HeldBooking, HeldKey, Scrub, Scrubbed, Store, StoreError};
 use std::time::Duration;
 use tracing::warn;
@@ -73,6 +75,8 @@ pub enum Why {
         /// The flight's departure.
         departs_at: Timestamp,
     },
+    /// It is an entry of a waiting list, and no booking yet.
+    Waits,
     /// A row is unreadable, so that its departure is unknown.
     Unreadable,
 }
@@ -105,6 +109,7 @@ impl Erase<'_> {
             let room = NAMED_MAX - held.named.len();
             held.named.extend(kept.into_iter().take(room));
         }
+        self.look_at_entries(&mut held).await?;
         let mut last: Option<HeldKey> = None;
         loop {
             let mut page = self.store.keys_held(self.user, last.as_ref(), KEYS_STEP).await?;
@@ -114,6 +119,21 @@ impl Erase<'_> {
                 return Ok(held);
             }
         }
+    }
+
+    /// Counts the waiting entries, which are like bookings that have not flown yet.
+    async fn look_at_entries(&self, held: &mut Held) -> Result<(), StoreError> {
+        for entry in waiting(self.store, self.user).await? {
+            if self.all {
+                held.due += usize::from(!is_erased(&entry));
+                continue;
+            }
+            held.kept += 1;
+            if held.named.len() < NAMED_MAX {
+                held.named.push(Kept { booking: entry.id.booking(), why: Why::Waits });
+            }
+        }
+        Ok(())
     }
 
     /// Erases the data that are due, records it, and removes copies in files.
@@ -142,6 +162,12 @@ impl Erase<'_> {
                 break;
             }
             tokio::time::sleep(STEP_PAUSE).await;
+        }
+        let mut kept = kept;
+        if self.all {
+            erased.bookings += self.store.erase_entries(self.user, self.now).await?;
+        } else {
+            kept += waiting(self.store, self.user).await?.len();
         }
         self.store.end_erasure(self.user, kept, self.now).await?;
         erased.scrubbed = Some(self.store.scrub(Scrub::RewriteAndWait).await?);
@@ -203,6 +229,22 @@ impl Erase<'_> {
             }
         }
     }
+}
+
+/// A user's entries of waiting lists that wait.
+async fn waiting(store: &dyn Store, user: UserId) -> Result<Vec<Entry>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), WaitlistId(i64::MIN));
+    loop {
+        let page = store.entries_held(user, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = last.id;
+        all.extend(page.into_iter().filter(|entry| entry.status == EntryStatus::Waiting));
+    }
+}
+
+fn is_erased(entry: &Entry) -> bool {
+    let mut passengers = entry.passengers.iter().flat_map(|all| all.iter());
+    passengers.all(|passenger| *passenger == Passenger::erased())
 }
 
 /// The outcome of a walk over the bookings.

@@ -2,8 +2,9 @@
 
 use super::rows::{Rows, Walk, load};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, City, Currency, Money, PaymentReference, Refund, Timestamp,
-    UserId,
+    Booking, BookingId, BookingStatus, City, Currency, EndReason, Entry, EntryStatus, FlightId,
+    Money, Passenger, PaymentMethod, PaymentReference, Refund, SeatCount, Timestamp, UserId,
+    WaitMode, WaitlistId,
 };
 use crate::store::{Erasure, HeldBooking, HeldChange, HeldKey, Store, StoreError};
 use serde::Serialize;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 /// Maximum keys per page.
 const KEYS_PAGE: usize = 1_000;
+
+/// Maximum entries of waiting lists per page.
+const ENTRIES_PAGE: usize = 256;
 
 /// Maximum records of erasures.
 const ERASURES_MAX: usize = 10_000;
@@ -42,6 +46,16 @@ pub async fn export(
             let changes = changes.iter().filter(|change| change.booking == held.id);
             let changes = changes.map(ExportedChange::of).collect();
             bookings.write(out, &ExportedBooking::of(held, &rows, (refunds, changes)))?;
+        }
+    }
+    write!(out, "\n],\n\"waitlist\":[")?;
+    let (mut entries, mut after) = (List::default(), WaitlistId(i64::MIN));
+    loop {
+        let page = store.entries_held(user, after, ENTRIES_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for entry in &page {
+            entries.write(out, &ExportedEntry::of(entry))?;
         }
     }
     write!(out, "\n],\n\"idempotency_keys\":[")?;
@@ -177,6 +191,44 @@ impl<'a> ExportedBooking<'a> {
             },
             refunds,
             passenger_changes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ExportedEntry<'a> {
+    waitlist_id: WaitlistId,
+    flight_id: FlightId,
+    status: EntryStatus,
+    reason: Option<EndReason>,
+    mode: WaitMode,
+    seats_booked: SeatCount,
+    /// The passengers while they wait; then the booking has them.
+    passengers: &'a Option<Arc<[Passenger]>>,
+    payment_method: Option<&'a str>,
+    payment_reference_id: PaymentReference,
+    max_price: Option<Money>,
+    until: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> ExportedEntry<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            waitlist_id: entry.id,
+            flight_id: entry.flight_id,
+            status: entry.status,
+            reason: entry.reason,
+            mode: entry.mode,
+            seats_booked: entry.seats,
+            passengers: &entry.passengers,
+            payment_method: entry.payment_method.as_ref().map(PaymentMethod::as_str),
+            payment_reference_id: entry.payment_reference,
+            max_price: entry.max_price,
+            until: entry.until,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
         }
     }
 }

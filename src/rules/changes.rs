@@ -3,8 +3,9 @@
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::Holder;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, DayKey, Event, Flight, FlightId, PassengerChange, Payment,
-    PaymentReference, PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId, WaitsFor,
+    Booking, BookingId, BookingStatus, DayKey, Entry, Event, Flight, FlightId, PassengerChange,
+    Payment, PaymentReference, PaymentStatus, Refund, RefundId, RefundStatus, SeatCount, UserId,
+    WaitlistId, WaitsFor,
 };
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -38,6 +39,9 @@ pub type PaymentChange = Change<Option<Seen<PaymentStatus>>, Payment>;
 /// A change of a refund; `was` is `None` for a new one.
 pub type RefundChange = Change<Option<RefundStatus>, Refund>;
 
+/// A change of an entry of a waiting list, from the version on which it was decided; `was` is `None` for a new one.
+pub type EntryChange = Change<Option<i64>, Entry>;
+
 /// Everything that one command writes, whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
@@ -51,6 +55,8 @@ pub struct Changes {
     pub refunds: Vec<RefundChange>,
     /// Corrections of passengers. Each belongs to a change of its booking, whose version the commit checks.
     pub passengers: Vec<PassengerChange>,
+    /// The entries of waiting lists, each once, with the version on which the change was decided.
+    pub entries: Vec<EntryChange>,
     /// The record of the caller's idempotency key; replaces an expired record of the same key.
     pub idempotency: Option<IdempotencyRecord>,
     /// For new bookings: maximum number of seats that their user may have pending on each of their flights,
@@ -155,6 +161,8 @@ pub struct Stale {
     pub payments: HashSet<PaymentReference>,
     /// Refunds whose status has changed, and new ones that another commit wrote first.
     pub refunds: HashSet<RefundId>,
+    /// Entries of waiting lists that have changed, and new ones that another commit wrote first.
+    pub entries: HashSet<WaitlistId>,
     /// Idempotency keys that another commit wrote first.
     pub keys: HashSet<(UserId, Arc<str>)>,
     /// Users on flights who hold more unpaid seats than their new bookings were decided on.
@@ -177,6 +185,7 @@ impl Stale {
             || changes.bookings.iter().any(|c| self.bookings.contains(&c.after.id))
             || changes.payments.iter().any(|c| self.payments.contains(&c.after.reference))
             || changes.refunds.iter().any(|c| self.refunds.contains(&c.after.id))
+            || changes.entries.iter().any(|c| self.entries.contains(&c.after.id))
             || changes.idempotency.as_ref().is_some_and(|r| self.keys.contains(&r.name()))
             || changes.pending_max.is_some()
                 && changes.bookings.iter().any(|c| is_over_limit(&c.after))
@@ -189,6 +198,7 @@ impl Stale {
         self.bookings.extend(changes.bookings.iter().map(|c| c.after.id));
         self.payments.extend(changes.payments.iter().map(|c| c.after.reference));
         self.refunds.extend(changes.refunds.iter().map(|c| c.after.id));
+        self.entries.extend(changes.entries.iter().map(|c| c.after.id));
         self.keys.extend(changes.idempotency.iter().map(IdempotencyRecord::name));
         self.requests.extend(changes.request.iter().map(|r| r.request.name()));
     }

@@ -19,13 +19,13 @@ use crate::domain::{Flight, Timestamp};
 use chrono::Duration;
 
 pub use changes::{
-    BookingChange, Change, ChangeSet, Changes, ChangesId, OutboxEvent, PaymentChange, RefundChange,
-    Seen, Stale,
+    BookingChange, Change, ChangeSet, Changes, ChangesId, EntryChange, OutboxEvent, PaymentChange,
+    RefundChange, Seen, Stale,
 };
 pub use commands::{
-    Cancel, CancellationQuote, CancelledBy, ChangeFlight, Command, Decision, Dispute,
-    ExpectedVersion, Extend, HeldSegment, Hold, Mend, OrderPart, Outcome, Pay, PutFlight,
-    RetryRefund, Segments, Settle, decide, quote, refund_request, request,
+    Cancel, CancellationQuote, CancelledBy, ChangeFlight, Command, Decision, Decline, Dispute,
+    ExpectedVersion, Extend, HeldSegment, Hold, Join, Leave, Mend, OrderPart, Outcome, Pay,
+    PutFlight, RetryRefund, Segments, Settle, decide, quote, refund_request, request,
 };
 pub use idempotency::{
     Claim, IdempotencyKey, IdempotencyRecord, RequestKey, RequestName, RequestRecord,
@@ -51,13 +51,28 @@ pub struct Policy {
     pub free_refusal_after: Duration,
     /// Minimum time between an arrival and the next departure of an order (`MIN_CONNECTION`).
     pub min_connection: Duration,
+    /// How long an offer to a party that waited stands (`OFFER_TTL`).
+    pub offer_ttl: Duration,
+    /// When free seats gather for a party that waits.
+    pub waiting: waiting::Terms,
 }
 
 impl Policy {
     /// When the hold of an order ends that is paid later: not after its first flight departs, unless that is on sale
     /// after its departure.
     fn pay_by(&self, now: Timestamp, first: &Flight) -> Timestamp {
-        let latest = now + self.payment_window;
+        Self::until_departure(now, now + self.payment_window, first)
+    }
+
+    /// When an offer ends, likewise.
+    fn offer_by(&self, now: Timestamp, flight: &Flight) -> Timestamp {
+        if planted!(offer_outlives_its_deadline) {
+            return now + self.offer_ttl * 2;
+        }
+        Self::until_departure(now, now + self.offer_ttl, flight)
+    }
+
+    fn until_departure(now: Timestamp, latest: Timestamp, first: &Flight) -> Timestamp {
         if first.departs_at > now { latest.min(first.departs_at) } else { latest }
     }
 }

@@ -1,7 +1,8 @@
 //! The net changes of a batch: what a commit writes.
 
 use super::changes::{
-    BookingChange, Change, ChangeSet, ChangesId, OutboxEvent, PaymentChange, RefundChange, Stale,
+    BookingChange, Change, ChangeSet, ChangesId, EntryChange, OutboxEvent, PaymentChange,
+    RefundChange, Stale,
 };
 use super::idempotency::{IdempotencyRecord, RequestRecord};
 use super::pending::{PendingLimit, PendingLimits};
@@ -24,6 +25,8 @@ pub struct NetChanges {
     pub refunds: Vec<RefundChange>,
     /// Corrections of passengers, in the order of the commands.
     pub passengers: Vec<PassengerChange>,
+    /// Entries of waiting lists to insert or update.
+    pub entries: Vec<EntryChange>,
     /// Idempotency records to write.
     pub idempotency: Vec<IdempotencyRecord>,
     /// The limits of pending seats that the commit must check.
@@ -42,6 +45,7 @@ impl ChangeSet {
         let mut bookings = Rows::default();
         let mut payments = Rows::default();
         let mut refunds = Rows::default();
+        let mut entries = Rows::default();
         let mut limits = PendingLimits::default();
         let is_any_limited = self.commands.iter().any(|changes| changes.pending_max.is_some());
         for (id, changes) in self.iter() {
@@ -60,6 +64,9 @@ impl ChangeSet {
             for change in &changes.refunds {
                 refunds.add(change.after.id, change);
             }
+            for change in &changes.entries {
+                entries.add(change.after.id, change);
+            }
             if is_any_limited {
                 limits.add(changes);
             }
@@ -72,6 +79,7 @@ impl ChangeSet {
         net.bookings = bookings.changes;
         net.payments = payments.changes;
         net.refunds = refunds.changes;
+        net.entries = entries.changes;
         net.pending_limits = limits.into_limits();
         net
     }

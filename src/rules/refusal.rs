@@ -1,6 +1,8 @@
 //! Why the rules refuse a command.
 
-use crate::domain::{BookingId, FlightId, Invalid, Money, PaymentReference, RefundId, SeatCount};
+use crate::domain::{
+    BookingId, FlightId, Invalid, Money, PaymentReference, RefundId, SeatCount, WaitlistId,
+};
 
 /// Why a command changed nothing: an answer of the rules, not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,39 @@ pub enum Refusal {
         /// Seats that can be bought now.
         free: SeatCount,
     },
+    /// The free seats go to parties that wait.
+    #[error("the free seats of flight {0} go to those who wait for it")]
+    SeatsAwaited(FlightId),
+    /// No such entry of a waiting list.
+    #[error("there is no waiting list entry {0}")]
+    EntryNotFound(WaitlistId),
+    /// The user waits for the flight already, or has an open offer.
+    #[error("this user waits for flight {flight} already, with entry {entry}")]
+    AlreadyWaiting {
+        /// The flight.
+        flight: FlightId,
+        /// The user's active entry.
+        entry: WaitlistId,
+    },
+    /// A party that would get seats now does not wait.
+    #[error("flight {flight} has {free} seats left: book them")]
+    SeatsAvailable {
+        /// The flight.
+        flight: FlightId,
+        /// Seats that can be bought now.
+        free: SeatCount,
+    },
+    /// The flight has no room for further parties that wait.
+    #[error("{most} parties wait for flight {flight} already, and no further one can")]
+    LineFull {
+        /// The flight.
+        flight: FlightId,
+        /// The limit.
+        most: i32,
+    },
+    /// The entry has no open offer.
+    #[error("waiting list entry {0} has no open offer")]
+    NoOffer(WaitlistId),
     /// The user would hold more unpaid seats on the flight than `MAX_PENDING_PER_USER`.
     #[error(
         "flight {flight}: {pending} seats wait for this user's payment, {wanted} more were asked for, \

@@ -4,8 +4,8 @@ use super::changes::Changes;
 use super::idempotency::{IdempotencyRecord, RequestName, RequestRecord};
 use super::pending::{Holder, moved_by};
 use crate::domain::{
-    Booking, BookingId, BookingIds, FareBook, Flight, FlightId, Order, Payment, PaymentReference,
-    Refund, RefundId, SeatCount, Timestamp, UserId,
+    Booking, BookingId, BookingIds, Entry, FareBook, Flight, FlightId, Order, Payment,
+    PaymentReference, Refund, RefundId, SeatCount, Timestamp, UserId, WaitlistId,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct State {
     pub fares: FareBook,
     /// Refunds by id.
     pub refunds: HashMap<RefundId, Refund>,
+    /// Entries of waiting lists by id, those that wait with their passengers.
+    pub entries: HashMap<WaitlistId, Entry>,
     /// Records of callers' idempotency keys.
     pub idempotency: HashMap<(UserId, Arc<str>), IdempotencyRecord>,
     /// Seats that users hold unpaid on flights. A user who is missing counts as holding none; the commit
@@ -51,6 +53,10 @@ pub enum RowName {
     Payment(PaymentReference),
     /// A refund.
     Refund(RefundId),
+    /// An entry of a waiting list.
+    Entry(WaitlistId),
+    /// An active entry of the flight's waiting list.
+    Line(FlightId),
     /// The record of a caller's idempotency key, or the booking that it names.
     Key(UserId, Arc<str>),
     /// The record of a caller's idempotency key at another route.
@@ -83,6 +89,12 @@ pub struct Wanted {
     pub fares: bool,
     /// Payments whose refunds are all loaded.
     pub refunds_of: BTreeSet<PaymentReference>,
+    /// Entries of waiting lists by id.
+    pub entries: BTreeSet<WaitlistId>,
+    /// Flights of which all active entries are loaded, each with the order of its offer.
+    pub lines: BTreeSet<FlightId>,
+    /// Users on flights whose active entry is loaded, with the order of its offer.
+    pub entrants: BTreeSet<Holder>,
     /// Idempotency records by user and key, each with its booking.
     pub idempotency: BTreeSet<(UserId, Arc<str>)>,
     /// Users on flights whose pending seats are counted, in holds that end after the moment.
@@ -99,9 +111,17 @@ impl Wanted {
             && self.bookings.is_empty()
             && self.refunds.is_empty()
             && self.refunds_of.is_empty()
+            && !self.has_entries()
             && self.idempotency.is_empty()
             && self.pending.is_empty()
             && self.requests.is_empty()
+    }
+}
+
+impl Wanted {
+    /// Whether entries of waiting lists are wanted.
+    pub fn has_entries(&self) -> bool {
+        !(self.entries.is_empty() && self.lines.is_empty() && self.entrants.is_empty())
     }
 }
 
@@ -116,6 +136,7 @@ impl State {
         self.last_attempts.extend(other.last_attempts);
         self.fares.extend(other.fares);
         self.refunds.extend(other.refunds);
+        self.entries.extend(other.entries);
         self.idempotency.extend(other.idempotency);
         self.pending.extend(other.pending);
         self.requests.extend(other.requests);
@@ -171,6 +192,9 @@ impl State {
         }
         for change in &changes.refunds {
             self.refunds.insert(change.after.id, change.after.clone());
+        }
+        for change in &changes.entries {
+            self.entries.insert(change.after.id, change.after.clone());
         }
         if let Some(record) = &changes.idempotency {
             self.idempotency.insert(record.name(), record.clone());

@@ -1,6 +1,6 @@
 //! The answer to a search, serialised once for all its readers.
 
-use crate::domain::Flight;
+use crate::domain::{Flight, SeatCount};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,10 +23,40 @@ pub struct Answer {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct FlightList<'a> {
     /// Flights for sale, by departure unless sorted otherwise.
-    #[schema(value_type = Vec<Flight>)]
+    #[schema(value_type = Vec<ListedFlight>)]
     pub flights: Vec<&'a Flight>,
     /// Number of flights.
     pub count: usize,
+}
+
+/// As [`FlightList`], with the flights that one can only wait for.
+#[derive(Debug, Serialize)]
+pub struct WholeFlightList<'a> {
+    /// Flights, by departure unless sorted otherwise.
+    pub flights: Vec<ListedFlight<'a>>,
+    /// Number of flights.
+    pub count: usize,
+}
+
+/// A flight in a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ListedFlight<'a> {
+    #[serde(flatten)]
+    #[schema(value_type = Flight, inline)]
+    flight: &'a Flight,
+    /// True if it has too few seats, so that one can only wait for it; with `include_sold_out` alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    waitlist: bool,
+}
+
+impl<'a> WholeFlightList<'a> {
+    /// A list of these flights, for a party of so many seats.
+    pub fn of(flights: &FlightList<'a>, seats: SeatCount) -> Self {
+        let listed =
+            |flight: &&'a Flight| ListedFlight { flight, waitlist: flight.free_seats() < seats };
+        Self { flights: flights.flights.iter().map(listed).collect(), count: flights.count }
+    }
 }
 
 impl<'a> FlightList<'a> {

@@ -11,7 +11,7 @@ mod answer;
 mod calendar;
 mod open;
 
-pub use answer::{Answer, FlightList};
+pub use answer::{Answer, FlightList, ListedFlight, WholeFlightList};
 pub use calendar::{Calendar, CalendarDay};
 
 use crate::cache::{Generation, SearchCache};
@@ -98,6 +98,15 @@ impl Search {
         self.tracing.note(LAYER, layer.get().unwrap_or(&"process"));
         let kept = loaded.map_err(|error| Error::Store(StoreError::shared(error)))?;
         Ok(kept.at(|| self.clock.now()))
+    }
+
+    /// As [`Self::answer`], sold-out flights too. Read from the store, not cached.
+    pub async fn answer_with_sold_out(&self, day: &DayKey) -> Result<Answer, Error> {
+        let (from, until) = self.settings.zone.bounds(day.date);
+        let mut flights = self.store.search_all(&day.route, from, until).await?;
+        let (now, closes_before) = (self.clock.now(), self.settings.closes_before);
+        flights.retain(|flight| flight.is_bookable(now, closes_before));
+        Ok(Answer::of(flights))
     }
 
     /// Loads an answer that another replica shared, else from the store, and then shares it.

@@ -30,6 +30,7 @@ pub use roles::personal::{
 };
 pub use roles::reference_keys::ReferenceKeys;
 pub use roles::refunds::{RefundDue, Refunds};
+pub use roles::waitlist::{Ahead, EntryCounts, EntryRecord, LinesDue, WaitingLists};
 
 /// Every role of a store, for the composition root.
 pub trait Store:
@@ -43,6 +44,7 @@ pub trait Store:
     + Outbox
     + Operations
     + PersonalData
+    + WaitingLists
 {
 }
 
@@ -57,5 +59,6 @@ impl<T> Store for T where
         + Outbox
         + Operations
         + PersonalData
+        + WaitingLists
 {
 }

@@ -109,6 +109,12 @@ fn policy() -> Policy {
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
         free_refusal_after: chrono::TimeDelta::hours(2),
+        offer_ttl: chrono::TimeDelta::minutes(30),
+        waiting: airline_booking::rules::waiting::Terms {
+            overtakes_max: 3,
+            gather_for: chrono::TimeDelta::hours(6),
+            release_before: chrono::TimeDelta::hours(24),
+        },
     }
 }
 

@@ -184,6 +184,7 @@ async fn the_openapi_document_names_every_route_and_its_problems() {
             "GET /api/v1/flights/{id}",
             "PUT /api/v1/flights/{id}",
             "GET /api/v1/flights/{id}/bookings",
+            "POST /api/v1/flights/{id}/waitlist",
             "GET /api/v1/health",
             "POST /api/v1/itineraries",
             "GET /api/v1/itineraries/search",
@@ -194,6 +195,10 @@ async fn the_openapi_document_names_every_route_and_its_problems() {
             "POST /api/v1/itineraries/{id}/payment",
             "POST /api/v1/refunds/{id}/retry",
             "GET /api/v1/users/{user_id}/bookings",
+            "GET /api/v1/waitlist/{id}",
+            "DELETE /api/v1/waitlist/{id}",
+            "POST /api/v1/waitlist/{id}/accept",
+            "POST /api/v1/waitlist/{id}/decline",
             "GET /livez",
             "GET /metrics",
             "GET /problems/{code}",
@@ -234,7 +239,7 @@ async fn the_document_shows_codes_examples_links_and_scopes() {
     let document = app.get("/openapi.json").await.json;
     let codes = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
     let known = ProblemCode::ALL.map(ProblemCode::as_str);
-    assert_eq!(codes, &json!(known.to_vec()));
+    assert_eq!(codes, &json!(known.as_slice()));
     let mut names = HashSet::new();
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for operation in operations.as_object().expect("operations").values() {

@@ -120,4 +120,5 @@ mod tls;
 mod traces;
 mod traces_lost;
 mod unreadable_rows;
+mod waitlist;
 mod workers;

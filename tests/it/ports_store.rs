@@ -147,7 +147,23 @@ impl Fixture {
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
                 }
-                Command::ChangeFlight(_) | Command::Expire(_) | Command::Release(_) => {
+                Command::Join(join) => {
+                    wanted.flights.insert(join.flight_id);
+                    wanted.entrants.insert((join.flight_id, join.user_id));
+                    wanted.requests.extend(join.request.iter().map(RequestKey::name));
+                }
+                Command::Leave(leave) => {
+                    wanted.flights.insert(leave.flight_id);
+                    wanted.entries.insert(leave.id);
+                }
+                Command::Promote(flight) => {
+                    wanted.flights.insert(*flight);
+                    wanted.lines.insert(*flight);
+                }
+                Command::ChangeFlight(_)
+                | Command::Expire(_)
+                | Command::Release(_)
+                | Command::Decline(_) => {
                     unreachable!("not used here")
                 }
             }
@@ -214,6 +230,12 @@ fn policy() -> Policy {
         closes_before: None,
         min_connection: chrono::TimeDelta::zero(),
         free_refusal_after: chrono::TimeDelta::hours(2),
+        offer_ttl: chrono::TimeDelta::minutes(30),
+        waiting: airline_booking::rules::waiting::Terms {
+            overtakes_max: 3,
+            gather_for: chrono::TimeDelta::hours(6),
+            release_before: chrono::TimeDelta::hours(24),
+        },
     }
 }
 

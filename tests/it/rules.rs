@@ -30,6 +30,12 @@ fn policy() -> Policy {
         closes_before: None,
         min_connection: TimeDelta::minutes(45),
         free_refusal_after: chrono::TimeDelta::hours(2),
+        offer_ttl: TimeDelta::minutes(30),
+        waiting: airline_booking::rules::waiting::Terms {
+            overtakes_max: 3,
+            gather_for: TimeDelta::hours(6),
+            release_before: TimeDelta::hours(24),
+        },
     }
 }
 

@@ -128,6 +128,12 @@ fn decided(state: &State, command: &Command) -> Decision {
         closes_before: None,
         min_connection: TimeDelta::zero(),
         free_refusal_after: chrono::TimeDelta::hours(2),
+        offer_ttl: TimeDelta::minutes(30),
+        waiting: airline_booking::rules::waiting::Terms {
+            overtakes_max: 3,
+            gather_for: TimeDelta::hours(6),
+            release_before: TimeDelta::hours(24),
+        },
     };
     decide(state, command, start() + TimeDelta::minutes(6), &policy)
 }

@@ -126,6 +126,10 @@ const OF_THE_PRODUCT: &[Bug] = &[
         60,
         &[],
     ),
+    bug("promoted_twice", "a party that waited gets its seats twice", 60, &[]),
+    bug("offer_outlives_its_deadline", "an offer lasts twice as long as it may", 60, &[]),
+    bug("overtaking_not_counted", "a new hold overtakes those who wait, uncounted", 60, &[]),
+    bug("hold_ignores_serve_due", "a new hold takes seats that a walk would give away", 200, &[]),
     bug("partial_hold", "an order holds seats on its first flight alone", 30, &[]),
     bug("order_settled_in_part", "a capture completes the first segment alone", 30, &[]),
     bug(

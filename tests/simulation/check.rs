@@ -3,14 +3,17 @@
 
 use super::check_money::{fees, ledger, refunds};
 use super::client::{Client, Mended, Request, mark_of};
+use super::lines;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_refunds};
 use super::ports::rows::{Corrected, Rows, waits_for_the_gateway};
 use super::world::World;
+use airline_booking::clock::Clock as _;
 use airline_booking::domain::{
     Booking, BookingId, BookingStatus, DisputeStatus, Flight, FlightId, FlightIds, FlightStatus,
-    PaymentReference, PaymentStatus, RefundStatus,
+    PaymentReference, PaymentStatus, RefundReason, RefundStatus,
 };
 use airline_booking::messages::{Message, Topic};
+use airline_booking::store::LinesDue;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What clients remember, and the broken promises.
@@ -154,6 +157,14 @@ pub fn is_quiet(world: &World) -> Result<(), String> {
     if let Some(booking) = rows.bookings.values().find(|booking| is_stranded(booking, &rows)) {
         return Err(format!("booking {} is completed on a cancelled flight", booking.id));
     }
+    let now = world.clock().now();
+    if let Some(flight) = rows.lines_to_serve(LinesDue { now, closing: now }).first() {
+        return Err(format!("the line of flight {flight} is not served"));
+    }
+    let gathers = |f: &&Flight| f.line.waiting > 0 && f.line.gathers_until.is_some();
+    if let Some(flight) = rows.flights.values().find(gathers) {
+        return Err(format!("seats of flight {} gather", flight.id));
+    }
     if !rows.outbox.is_empty() || !rows.invalidations.is_empty() {
         let (messages, ends) = (rows.outbox.len(), rows.invalidations.len());
         return Err(format!("the outbox has {messages} rows and {ends} invalidations"));
@@ -185,6 +196,7 @@ pub fn rows(world: &World, memory: &mut Memory) {
     for flight in rows.flights.values() {
         seats(flight, &rows, &mut violations);
     }
+    violations.extend(lines::faults(&rows, world.clock().now()));
     for payment in rows.payments.keys() {
         if let Some(fault) = fault_of_order(payment, &rows) {
             violations.push(format!("I4: payment {payment}: {fault}"));

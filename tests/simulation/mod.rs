@@ -10,6 +10,7 @@ mod bugs;
 mod check;
 mod check_money;
 mod client;
+mod lines;
 mod operator;
 mod plan;
 mod port_faults;

@@ -6,7 +6,7 @@ use super::world::{CHANGING, World};
 use airline_booking::domain::{
     FareRowText, FareRules, Flight, FlightPatch, FlightStatus, Invalid, Money,
 };
-use airline_booking::rules::{ExpectedVersion, PutFlight};
+use airline_booking::rules::{Change, Changes, ExpectedVersion, PutFlight};
 use chrono::TimeDelta;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -69,6 +69,7 @@ fn change_by_hand(world: &World) {
     let takes_a_seat = world.chance.below(2) == 0;
     let mut rows = world.database.rows();
     let Some(flight) = rows.flights.get_mut(&id) else { return };
+    let was = flight.clone();
     if takes_a_seat && flight.free_seats() > 0 {
         flight.available_seats -= 1;
         flight.blocked_seats += 1;
@@ -76,6 +77,8 @@ fn change_by_hand(world: &World) {
         flight.price = Money::whole(2_600, flight.currency);
     }
     flight.version += 1;
+    let flights = vec![Change { was, after: flight.clone() }];
+    rows.history.push(Changes { flights, ..Changes::default() });
     rows.note_free_seats_of(id);
     // What is cached is told as the manual says: all of it.
     rows.add_invalidation(airline_booking::domain::Invalidation::All);

@@ -3,7 +3,7 @@
 use super::ports::process::Process;
 use super::world::World;
 use airline_booking::app::{App, Ports};
-use airline_booking::booking::{Bookings, Flights};
+use airline_booking::booking::{Bookings, Flights, WaitingList};
 use airline_booking::config::Config;
 use airline_booking::domain::{ReferenceKey, References};
 use airline_booking::itineraries::Itineraries;
@@ -23,6 +23,8 @@ pub struct Service {
     pub bookings: Bookings,
     /// Flight use cases.
     pub flights: Flights,
+    /// Waiting list use cases.
+    pub waiting_list: WaitingList,
     /// Searches.
     pub search: Search,
     /// Searches for connections.
@@ -85,6 +87,7 @@ impl Replica {
             name,
             bookings: app.bookings.clone(),
             flights: app.flights.clone(),
+            waiting_list: app.waiting_list.clone(),
             search: app.search.clone(),
             itineraries: app.itineraries.clone(),
             news: app.gateway_news(),

@@ -12,12 +12,13 @@ use super::ports::clock::{SimClock, SimIds};
 use super::ports::gateway::{Provider, SimGateway};
 use super::ports::locks::{LockServer, SimLocks};
 use super::ports::process::Process;
+use super::ports::rows::lines::{OFFER_TTL, TERMS};
 use super::ports::store::{Database, SimStore};
 use super::replica::{Replica, Service};
 use airline_booking::clock::Clock;
 use airline_booking::config::Config;
 use airline_booking::domain::{
-    Currency, DayKey, Flight, FlightId, FlightIds, FlightStatus, Money, NewFlight, city_key,
+    Currency, DayKey, Flight, FlightId, FlightIds, FlightStatus, Line, Money, NewFlight, city_key,
     route_key,
 };
 use airline_booking::ids::Ids;
@@ -213,8 +214,9 @@ impl World {
         let rows = self.database.rows();
         let is_shown =
             |flight: &&Flight| flight.flight_status.is_for_sale() && flight.free_seats() > 0;
-        let stored: Vec<_> = rows.flights.values().filter(is_shown).collect();
-        let mut shown: Vec<_> = found.iter().flat_map(|found| &found.segments).collect();
+        let stored: Vec<_> = rows.flights.values().filter(is_shown).map(as_shown).collect();
+        let shown = found.iter().flat_map(|found| &found.segments);
+        let mut shown: Vec<_> = shown.map(as_shown).collect();
         shown.sort_by_key(|flight| flight.id);
         if shown != stored {
             memory.violations.push(format!("{}: itineraries show what was", service.name));
@@ -237,8 +239,8 @@ impl World {
             let is_shown = |flight: &&airline_booking::domain::Flight| {
                 flight.flight_status.is_for_sale() && flight.free_seats() > 0
             };
-            let stored: Vec<_> = rows.flights.values().filter(is_shown).collect();
-            let mut shown: Vec<_> = answer.flights.iter().collect();
+            let stored: Vec<_> = rows.flights.values().filter(is_shown).map(as_shown).collect();
+            let mut shown: Vec<_> = answer.flights.iter().map(as_shown).collect();
             shown.sort_by_key(|flight| flight.id);
             if shown != stored {
                 memory.violations.push(format!("{}: a search shows what was", service.name));
@@ -350,6 +352,11 @@ impl World {
     }
 }
 
+/// A flight as callers see it: without the marks of its line, which no answer shows.
+fn as_shown(flight: &Flight) -> Flight {
+    Flight { line: Line::default(), ..flight.clone() }
+}
+
 /// Settings of replicas on PostgreSQL, Redis and Kafka, with short times.
 fn config() -> Config {
     let lookup = |name: &str| (name == "DB_HOST").then(|| "simulated".to_owned());
@@ -359,6 +366,11 @@ fn config() -> Config {
     config.payment_redrive_after = REDRIVE_AFTER;
     config.gateway_timeout = Duration::from_secs(3);
     config.passenger_retention = None;
+    let time = |span: TimeDelta| span.to_std().expect("a span");
+    config.offer_ttl = time(OFFER_TTL);
+    config.waitlist_max_overtakes = TERMS.overtakes_max;
+    config.waitlist_gather_for = time(TERMS.gather_for);
+    config.waitlist_release_before = time(TERMS.release_before);
     config
 }
 

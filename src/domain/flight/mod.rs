@@ -1,6 +1,7 @@
 //! A flight (one dated departure) and its seat inventory.
 
 mod checks;
+mod line;
 mod new_flight;
 mod number;
 mod patch;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
+pub use line::Line;
 pub use new_flight::NewFlight;
 pub use number::{flight_number, stored_flight_number};
 pub use patch::{FieldChange, FlightPatch};
@@ -89,6 +91,9 @@ pub struct Flight {
     /// The price's currency.
     #[schema(value_type = String, example = "INR")]
     pub currency: Currency,
+    /// The marks of its waiting list.
+    #[serde(skip)]
+    pub line: Line,
     /// Grows by one with each change. A commit writes a flight only if its version is the one decided on.
     #[schema(minimum = 1)]
     pub version: i64,
@@ -125,6 +130,15 @@ impl Flight {
     /// Seats that can be bought now.
     pub const fn free_seats(&self) -> SeatCount {
         self.available_seats - self.held_seats
+    }
+
+    /// Whether those who wait may get seats that they did not get `earlier`: seats were freed, or price, time or
+    /// status changed.
+    pub fn may_serve_more_than(&self, earlier: &Self) -> bool {
+        self.free_seats() > earlier.free_seats()
+            || self.price != earlier.price
+            || self.departs_at != earlier.departs_at
+            || self.flight_status != earlier.flight_status
     }
 
     /// Seats of completed bookings. No change of the flight may take them.

@@ -2,7 +2,7 @@
 
 use super::checks::{check_city, check_route, check_times};
 use super::number::{check_number, flight_number};
-use super::{Flight, FlightStatus};
+use super::{Flight, FlightStatus, Line};
 use crate::domain::{City, Currency, FareName, FlightId, Invalid, Money, SeatCount, Timestamp};
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ impl NewFlight {
             taxes: self.taxes,
             fare_rules: self.fare_rules,
             currency,
+            line: Line::default(),
             version: 1,
             created_at: now,
             updated_at: now,

@@ -3,7 +3,7 @@
 use super::Batch;
 use super::stale::{count_stale, refuse_locked, split_stale};
 use super::unknown::{Written, split_written};
-use crate::domain::{BookingStatus, FailureReason, FlightId};
+use crate::domain::{BookingStatus, EntryStatus, FailureReason, FlightId};
 use crate::engine::job::{Job, Judged};
 use crate::engine::queues::Group;
 use crate::rules::{BookingChange, Change, ChangeSet, Changes, State};
@@ -30,7 +30,8 @@ impl Batch<'_> {
         }
         let all = written.iter().filter_map(|j| Some(&changes[j.verdict.changes?]));
         self.rows.put(all.clone());
-        self.notify_waiters(all);
+        self.notify_waiters(all.clone());
+        self.note_due(all);
         if self.group == Group::Isolated {
             let changed = written.iter().filter(|j| j.verdict.changes.is_some());
             self.locked_rows.lock().unlocked.extend(changed.flat_map(|j| &j.job.flights));
@@ -64,6 +65,22 @@ impl Batch<'_> {
         self.parts.waiters.notify(bookings.filter(|b| b.status != BookingStatus::Pending));
     }
 
+    /// Notes the flights that these changes leave with a walk due.
+    fn note_due<'c>(&self, written: impl Iterator<Item = &'c Changes>) {
+        let now = self.parts.clock.now();
+        for change in written.flat_map(|changes| &changes.flights) {
+            let (id, line) = (change.after.id, &change.after.line);
+            if line.waiting > 0 {
+                let due = &mut self.locked_rows.lock().due;
+                if line.is_due(now) {
+                    due.insert(id)
+                } else {
+                    due.remove(&id)
+                };
+            }
+        }
+    }
+
     /// Invalidates the answers of commits whose outcome is unknown.
     pub(super) fn invalidate_unknown(&self) {
         let days = self.unknown_days.lock();
@@ -95,6 +112,13 @@ impl Batch<'_> {
 
     /// Counts the bookings whose status changes, but for those that hold seats for a change of another.
     fn count(&self, changes: &Changes) {
+        for change in &changes.entries {
+            if change.was.is_none() || !change.after.status.is_active() {
+                self.parts.metrics.count_entry(change.after.status.as_str());
+            } else if change.after.status == EntryStatus::Offered {
+                self.parts.metrics.count_entry("offered");
+            }
+        }
         let is_counted = |change: &&BookingChange| {
             let was = change.was.map(|was| was.status);
             was != Some(change.after.status) && change.after.replaces.is_none()

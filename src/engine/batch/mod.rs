@@ -65,13 +65,15 @@ enum Failure {
     Panicked,
 }
 
-/// What a batch found out about rows that other database sessions lock.
+/// What a batch found out: rows that other database sessions lock, and flights whose line must be served.
 #[derive(Debug, Default)]
 pub(super) struct LockedRows {
     /// Flights with a locked row.
     pub(super) locked: HashSet<FlightId>,
     /// Isolated flights that were written.
     pub(super) unlocked: HashSet<FlightId>,
+    /// Flights with a walk due, since the batch freed seats that parties wait for.
+    pub(super) due: HashSet<FlightId>,
 }
 
 /// Runs one batch.

@@ -2,6 +2,7 @@
 
 use crate::domain::{BookingId, Timestamp};
 use crate::engine::Error;
+use crate::engine::batch::UnknownCommit;
 use crate::engine::job::Job;
 use crate::rules::{Command, Damage, HeldSegment, RequestKey, RowName, Settle, State, Wanted};
 use crate::store::StoreError;
@@ -11,6 +12,8 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
     let mut wanted = Wanted::default();
     for job in jobs {
         wanted.flights.extend(&job.flights);
+        let written = job.unknown.iter().flat_map(UnknownCommit::entries);
+        wanted.entries.extend(written);
         match &job.command {
             Command::Hold(hold) => {
                 let has_conflict = job.id_conflicts.stored > 0;
@@ -62,6 +65,15 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 wanted.refunds.insert(retry.id);
                 wanted.requests.extend(retry.request.as_ref().map(RequestKey::name));
             }
+            Command::Join(join) => {
+                wanted.entrants.insert((join.flight_id, join.user_id));
+                wanted.requests.extend(join.request.as_ref().map(RequestKey::name));
+            }
+            Command::Decline(decline) => {
+                of_order(&mut wanted, decline.id.booking(), decline.request.as_ref());
+            }
+            Command::Leave(leave) => _ = wanted.entries.insert(leave.id),
+            Command::Promote(flight) => _ = wanted.lines.insert(*flight),
             Command::PutFlight(_) => {}
         }
     }
@@ -132,6 +144,13 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
                 of(RowName::Payment(retry.payment)).or_else(|| of(RowName::Refund(retry.id)));
             of_row.or_else(request)
         }
+        Command::Join(join) => {
+            let request = || of(RowName::Request(join.request.as_ref()?.name()));
+            of(RowName::Line(join.flight_id)).or_else(request)
+        }
+        Command::Decline(decline) => of_request(decline.id.booking(), decline.request.as_ref()),
+        Command::Leave(leave) => of(RowName::Entry(leave.id)),
+        Command::Promote(flight) => of(RowName::Line(*flight)),
         Command::PutFlight(_) => None,
     })
 }

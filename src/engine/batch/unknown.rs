@@ -1,7 +1,7 @@
 //! Commits whose outcome is unknown, because the store did not answer or the call panicked: before a
 //! command is decided again, its rows show whether an earlier commit has written it.
 
-use crate::domain::{Booking, Flight, FlightId, Order, Payment, Refund};
+use crate::domain::{Booking, Flight, FlightId, Order, Payment, Refund, WaitlistId};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged};
 use crate::rules::{Change, ChangeSet, Changes, Outcome, RequestRecord, State};
@@ -67,7 +67,9 @@ pub(super) fn split_written(jobs: Vec<Job>, state: &State) -> (Vec<Written>, Vec
     let (mut written, mut rest) = (Vec::new(), Vec::with_capacity(jobs.len()));
     for mut job in jobs {
         let is_written = |earlier: &UnknownCommit| match &*earlier.changes.flights {
-            [change] if earlier.changes.bookings.is_empty() => {
+            [change]
+                if earlier.changes.bookings.is_empty() && earlier.changes.entries.is_empty() =>
+            {
                 commits.contains(&(earlier.commit, change.after.id))
             }
             _ => is_applied(&earlier.changes, state),
@@ -105,6 +107,11 @@ impl UnknownCommit {
         flights.filter(move |id| is_stored || state.flights.get(id) == self.last.get(id))
     }
 
+    /// The entries of waiting lists that it would write.
+    pub(super) fn entries(&self) -> impl Iterator<Item = WaitlistId> {
+        self.changes.entries.iter().map(|change| change.after.id)
+    }
+
     /// The answer, and what was written. A new booking is shown as stored, since another attempt may have
     /// written it.
     fn into_answer(self, state: &State) -> (Outcome, Changes) {
@@ -140,6 +147,15 @@ fn is_applied(changes: &Changes, state: &State) -> bool {
                     (booking.status, booking.version) == (after.status, after.version)
                         && booking.updated_at == after.updated_at
                 }
+            })
+        });
+    }
+    if !changes.entries.is_empty() {
+        return changes.entries.iter().all(|Change { was, after }| {
+            state.entries.get(&after.id).is_some_and(|entry| match was {
+                // The id and the reference are this entry's alone; it may have changed since.
+                None => entry.payment_reference == after.payment_reference,
+                Some(_) => (entry.version, entry.updated_at) == (after.version, after.updated_at),
             })
         });
     }

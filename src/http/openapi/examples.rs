@@ -41,6 +41,10 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "getItinerary" | "cancelItinerary" => placed_and_cancelled_in_part(),
         "payItinerary" => paid(),
         "listBookings" => json!({"bookings": [referenced("completed")], "count": 1}),
+        "joinWaitlist" | "getWaitlistEntry" => entry("waiting"),
+        "leaveWaitlist" => entry("left"),
+        "acceptOffer" => entry("promoted"),
+        "declineOffer" => entry("declined"),
         "listBookingsOfFlight" => json!({
             "bookings": [referenced("completed")], "count": 1, "next_cursor": "1"
         }),
@@ -154,6 +158,24 @@ fn changing() -> Value {
         "payment": payment("processing")
     });
     record
+}
+
+/// An entry of a waiting list.
+fn entry(status: &str) -> Value {
+    let mut entry = json!({
+        "waitlist_id": 5, "flight_id": 1, "user_id": 123, "status": status, "mode": "ask",
+        "seats_booked": 2, "position": null, "overtaken": 0,
+        "created_at": "2025-01-15T08:00:00Z", "updated_at": "2025-01-15T08:00:01Z"
+    });
+    match status {
+        "waiting" => entry["position"] = json!({"parties": 1, "seats": 3}),
+        "promoted" => {
+            entry["booking_id"] = json!(5);
+            entry["payment"] = payment("captured");
+        }
+        _ => {}
+    }
+    entry
 }
 
 /// A booking that waits for its user's payment.

@@ -27,6 +27,7 @@ use utoipa::openapi::{
     tags(
         (name = "flights", description = "Dated departures and their seats"),
         (name = "itineraries", description = "Direct flights and connections; several flights booked and paid together"),
+        (name = "waitlist", description = "Parties that wait for seats of a flight"),
         (name = "bookings", description = "Seats that are held, paid for and cancelled"),
         (name = "operations", description = "For operators and their machines"),
     )
@@ -66,7 +67,8 @@ fn complete(groups: impl IntoIterator<Item = (RouteTraits, OpenApi)>) -> OpenApi
 fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     let is_limited = route.is_limited_api();
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch];
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             let name = operation.operation_id.clone().unwrap_or_default();
             add_common_refusals(operation);

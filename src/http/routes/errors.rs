@@ -31,11 +31,16 @@ impl From<Refusal> for Problem {
         let code = match &refusal {
             Refusal::FlightNotFound(_)
             | Refusal::BookingNotFound(_)
+            | Refusal::EntryNotFound(_)
             | Refusal::UnknownPayment(_)
             | Refusal::UnknownRefund(_)
             | Refusal::PassengerNotFound(..) => Code::NotFound,
             Refusal::FlightNotBookable(_) => Code::FlightNotBookable,
-            Refusal::InsufficientSeats { .. } => Code::InsufficientSeats,
+            Refusal::InsufficientSeats { .. } | Refusal::SeatsAwaited(_) => Code::InsufficientSeats,
+            Refusal::AlreadyWaiting { .. } => Code::AlreadyWaiting,
+            Refusal::SeatsAvailable { .. } => Code::SeatsAvailable,
+            Refusal::LineFull { .. } => Code::WaitlistFull,
+            Refusal::NoOffer(_) => Code::NoOffer,
             Refusal::PriceChanged { .. } => Code::PriceChanged,
             Refusal::RefundChanged { .. } => Code::RefundChanged,
             Refusal::DifferenceChanged { .. } => Code::DifferenceChanged,
@@ -63,7 +68,7 @@ impl From<Refusal> for Problem {
             | Refusal::BookingMismatch(_)
             | Refusal::RefundMismatch(_) => Code::ValidationFailed,
         };
-        let problem = Self::new(code, refusal.to_string());
+        let problem = Self::new(code, detail_of(&refusal));
         match refusal {
             Refusal::PriceChanged { now, .. } => {
                 problem.with(Figures { price: Some(now), ..Figures::default() })
@@ -77,5 +82,15 @@ impl From<Refusal> for Problem {
             }
             _ => problem,
         }
+    }
+}
+
+/// What is wrong in this case. Where seats are lacking, also where to wait for them.
+fn detail_of(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::InsufficientSeats { flight, .. } | Refusal::SeatsAwaited(flight) => {
+            format!("{refusal}; POST /api/v1/flights/{flight}/waitlist waits for seats")
+        }
+        _ => refusal.to_string(),
     }
 }

@@ -24,9 +24,10 @@ pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;
 pub(crate) mod timeline;
+pub(crate) mod waitlist;
 pub(crate) mod webhooks;
 
-use crate::booking::{Bookings, Flights};
+use crate::booking::{Bookings, Flights, WaitingList};
 use crate::domain::{References, SeatCount, UserId};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
@@ -46,6 +47,8 @@ pub use webhooks::StripeWebhooks;
 pub struct Api {
     /// Booking use cases.
     pub bookings: Bookings,
+    /// Waiting list use cases.
+    pub waiting_list: WaitingList,
     /// Flight use cases.
     pub flights: Flights,
     /// Searches.

@@ -8,7 +8,7 @@ use crate::http::wire::gzip::{GZIP, JSON, VARY};
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
 use crate::http::wire::response;
-use crate::search::{Answer, FlightList};
+use crate::search::{Answer, FlightList, WholeFlightList};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,14 +20,16 @@ use std::sync::Arc;
 const LIMIT_MAX: usize = 1_000;
 
 /// The parameters of a search.
-const PARAMETERS: [&str; 7] =
-    ["source", "destination", "date", "seats", "max_price", "sort", "limit"];
+const PARAMETERS: [&str; 8] =
+    ["source", "destination", "date", "seats", "max_price", "sort", "limit", "include_sold_out"];
 
 /// A search, parsed.
 struct Question {
     day: DayKey,
     /// `None`: the cached answer is sent as it is.
     filter: Option<Filter>,
+    /// Whether flights without enough seats are listed too.
+    includes_sold_out: bool,
 }
 
 /// Narrows or sorts an answer.
@@ -78,6 +80,8 @@ impl std::str::FromStr for Sort {
             nullable = false, pattern = r"^([0-9]{1,10}(\.[0-9]{1,3})?)?$", example = "2500.00"),
         ("sort" = Option<String>, Query, nullable = false, pattern = "^(-?(departure|price))?$", description = "departure (default), price; with a minus, descending"),
         ("limit" = Option<i32>, Query, nullable = false, minimum = 1, maximum = 1000),
+        ("include_sold_out" = Option<String>, Query, nullable = false, pattern = "^(true|false)?$",
+            description = "true: flights without the seats are listed too, with `waitlist: true`"),
         ("If-None-Match" = Option<String>, Header, nullable = false, description = "The ETag of an earlier response"),
         ("Accept-Encoding" = Option<String>, Header, nullable = false, description = "gzip: compresses responses of 1 KiB or more"),
     ),
@@ -95,7 +99,14 @@ pub(crate) async fn search(
 ) -> Result<Response, Problem> {
     let query = Query::of(&uri)?;
     let _permit = api.permit()?;
-    let Question { day, filter } = Question::read(&query)?;
+    let Question { day, filter, includes_sold_out } = Question::read(&query)?;
+    if includes_sold_out {
+        let found = api.search.answer_with_sold_out(&day).await?;
+        let mut filter = filter.unwrap_or_default();
+        let seats = filter.seats.take().unwrap_or(1);
+        let listed = filter.apply(&found, api.flights.currency);
+        return Ok(gzip::json(&headers, &WholeFlightList::of(&listed, seats)));
+    }
     let found = api.search.answer(day).await?;
     let Some(filter) = filter else { return whole(&headers, &found) };
     Ok(gzip::json(&headers, &filter.apply(&found, api.flights.currency)))
@@ -134,6 +145,9 @@ impl Question {
                 .unwrap_or_default(),
             limit: query.read("limit", "must be a positive integer", &mut unreadable),
         };
+        let includes_sold_out = query
+            .read("include_sold_out", "must be true or false", &mut unreadable)
+            .unwrap_or_default();
         readable(unreadable)?;
         let mut invalid = Invalid::default();
         let route = places::route("", places::cities(query), &mut invalid);
@@ -142,7 +156,7 @@ impl Question {
         let is_filtered =
             ["seats", "max_price", "sort", "limit"].iter().any(|name| query.get(name).is_some());
         let day = DayKey { route, date: date.unwrap_or_default() };
-        Ok(Self { day, filter: is_filtered.then_some(filter) })
+        Ok(Self { day, filter: is_filtered.then_some(filter), includes_sold_out })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::{
     Passenger, Payment, PaymentAction, PaymentKind, PaymentMethod, PaymentReference, PaymentStatus,
     Places, SeatCount, Timestamp, UserId, WaitsFor,
 };
+use crate::rules::waiting::{Judged, judge_hold};
 use crate::rules::{
     Change, Changes, Claim, IdempotencyKey, IdempotencyRecord, Policy, Refusal, RequestKey,
     RequestRecord, State,
@@ -131,10 +132,31 @@ pub(super) fn decide(
     Ok(Decision { outcome: Ok(Outcome::Order { order, replayed: false }), changes })
 }
 
+/// What holds the seats of a party that waited: its booking and its payment, and the request for the capture if it
+/// pays at once. Changes no flight.
+pub(super) fn on(
+    hold: &Hold,
+    flight: &Flight,
+    now: Timestamp,
+    hold_expires_at: Timestamp,
+) -> Result<Changes, Refusal> {
+    let mut changes = Changes::default();
+    let booking = booking_of(hold, 0, flight, (now, hold_expires_at))?;
+    changes.bookings.push(Change { was: None, after: booking });
+    let payment = payment_of(&changes, hold, flight)?;
+    if payment.kind == PaymentKind::Now {
+        let first = &changes.bookings[0].after;
+        changes.events.push(request(first, &payment, PaymentAction::Capture, now));
+    }
+    changes.payments.push(Change { was: None, after: payment });
+    Ok(changes)
+}
+
 /// The flight with the seats held. `available_seats` moves only when the payment is captured.
 fn held(flight: &Flight, seats: SeatCount, now: Timestamp) -> Flight {
-    let after =
-        Flight { held_seats: flight.held_seats + seats, ..flight.clone() }.next_version(now);
+    let line = if planted!(overtaking_not_counted) { flight.line } else { flight.line.held() };
+    let held_seats = flight.held_seats + seats;
+    let after = Flight { held_seats, line, ..flight.clone() }.next_version(now);
     if planted!(version_kept) { Flight { version: flight.version, ..after } } else { after }
 }
 
@@ -197,8 +219,19 @@ pub(super) fn check_seats(
         return Err(Refusal::FlightNotBookable(flight.id));
     }
     let free = flight.free_seats() + SeatCount::from(planted!(one_seat_too_many));
-    if party.seats > free {
-        return Err(Refusal::InsufficientSeats { flight: flight.id, wanted: party.seats, free });
+    match judge_hold(free, party.seats, &flight.line, now) {
+        Judged::NotEnough => {
+            return Err(Refusal::InsufficientSeats {
+                flight: flight.id,
+                wanted: party.seats,
+                free,
+            });
+        }
+        Judged::ServeDue if planted!(hold_ignores_serve_due) => {}
+        Judged::ServeDue | Judged::Gathering => {
+            return Err(Refusal::SeatsAwaited(flight.id));
+        }
+        Judged::Allowed => {}
     }
     if let Some(most) = party.pending_max {
         let holder = (flight.id, party.user_id);

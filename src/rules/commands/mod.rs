@@ -16,9 +16,10 @@ mod release;
 mod replacements;
 mod retry_refund;
 mod settle;
+mod waitlist;
 
-use super::{Changes, Policy, Refusal, State};
-use crate::domain::{BookingId, Flight, Order, PaymentReference, Timestamp};
+use super::{Change, Changes, Policy, Refusal, State};
+use crate::domain::{BookingId, Entry, Flight, FlightId, Order, PaymentReference, Timestamp};
 
 pub use cancel::{Cancel, CancellationQuote, CancelledBy, OrderPart, Segments, quote};
 pub use change_flight::ChangeFlight;
@@ -31,6 +32,7 @@ pub use payment_request::{refund_request, request};
 pub use put_flight::{ExpectedVersion, PutFlight};
 pub use retry_refund::RetryRefund;
 pub use settle::Settle;
+pub use waitlist::{Decline, Join, Leave};
 
 /// A change of a flight's seats or fields. Every such change is one of these.
 #[derive(Debug, Clone)]
@@ -59,6 +61,14 @@ pub enum Command {
     RetryRefund(RetryRefund),
     /// Changes a flight's fields.
     PutFlight(PutFlight),
+    /// Puts a party at the end of a flight's line.
+    Join(Join),
+    /// Takes a party out of it.
+    Leave(Leave),
+    /// Turns an offer to a party that waited down.
+    Decline(Decline),
+    /// Gives a flight's free seats to those in line.
+    Promote(FlightId),
 }
 
 impl Command {
@@ -77,6 +87,10 @@ impl Command {
             Self::Dispute(_) => "payment.dispute",
             Self::RetryRefund(_) => "refund.retry",
             Self::PutFlight(_) => "flight.put",
+            Self::Join(_) => "waitlist.join",
+            Self::Leave(_) => "waitlist.leave",
+            Self::Decline(_) => "waitlist.decline",
+            Self::Promote(_) => "waitlist.promote",
         }
     }
 }
@@ -93,6 +107,13 @@ pub enum Outcome {
     },
     /// The flight as it is now.
     Flight(Flight),
+    /// An entry of a waiting list.
+    Entry {
+        /// The entry as it is now.
+        entry: Box<Entry>,
+        /// Whether this is a repeat: an earlier request made the entry, or nothing changed.
+        replayed: bool,
+    },
 }
 
 /// The answer to a command, and what must be written for it to be true.
@@ -126,7 +147,23 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
         Command::Dispute(dispute) => dispute::decide(state, dispute, now),
         Command::RetryRefund(retry) => retry_refund::decide(state, retry, now),
         Command::PutFlight(put) => put_flight::decide(state, put, now),
+        Command::Join(join) => waitlist::join(state, join, now, policy),
+        Command::Leave(leave) => waitlist::leave(state, leave, now),
+        Command::Decline(decline) => waitlist::decline(state, decline, now),
+        Command::Promote(flight) => waitlist::promote(state, *flight, now, policy),
     };
-    decided
-        .unwrap_or_else(|refusal| Decision { outcome: Err(refusal), changes: Changes::default() })
+    let mut decision = decided
+        .unwrap_or_else(|refusal| Decision { outcome: Err(refusal), changes: Changes::default() });
+    make_walks_due(&mut decision.changes);
+    decision
+}
+
+/// Makes a walk due on each flight that parties wait for, and of which seats were freed, or price, time or status
+/// changed. All commands do it here, in their own commit.
+fn make_walks_due(changes: &mut Changes) {
+    for Change { was, after } in &mut changes.flights {
+        if after.line.waiting > 0 && after.may_serve_more_than(was) {
+            after.line = after.line.to_serve();
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod party;
 mod tests;
 mod walk;
 
-pub use line::{Judged, Line, judge_hold, may_join};
+pub use crate::domain::Line;
+pub use line::{Judged, judge_hold, may_join};
 pub use party::Waiting;
 pub use walk::{Terms, Walked, walk};

@@ -28,7 +28,9 @@ macro_rules! flight_columns {
             $crate::store::postgres::columns::money_column!("price"),
             ", ",
             $crate::store::postgres::columns::money_column!("taxes"),
-            ", fare_rules, currency, version::bigint AS version, ",
+            ", fare_rules, currency, waiting, serve_due, ",
+            $crate::store::postgres::columns::instant_column!("gathers_until"),
+            ", passed, passed_max, version::bigint AS version, ",
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at")
@@ -106,7 +108,31 @@ macro_rules! refund_columns {
     };
 }
 
+/// The columns of an entry's row, with passengers or (`"NULL"`) without.
+macro_rules! entry_columns {
+    () => {
+        entry_columns!("passengers")
+    };
+    ($passengers:literal) => {
+        concat!(
+            "id, flight_id, user_id, place, seats, ",
+            $passengers,
+            "::text AS passengers, mode, payment_method, ",
+            $crate::store::postgres::columns::money_column!("max_price"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("until"),
+            ", status, reason, overtaken, passed_before, ",
+            $crate::store::postgres::columns::instant_column!("gathers_until"),
+            ", payment_reference_id, ",
+            $crate::store::postgres::columns::instant_column!("created_at"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("updated_at"),
+            ", version, (SELECT decimals FROM money_unit) AS decimals"
+        )
+    };
+}
+
 pub(super) use {
-    booking_columns, departure_column, flight_columns, instant_column, money_column,
+    booking_columns, departure_column, entry_columns, flight_columns, instant_column, money_column,
     payment_columns, refund_columns,
 };

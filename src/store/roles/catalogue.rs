@@ -54,6 +54,14 @@ pub trait Catalogue: Send + Sync + 'static {
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError>;
 
+    /// As [`Self::search`], sold-out flights too.
+    async fn search_all(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError>;
+
     /// Flights of every route that depart in `[from, until)` and have a status that can be booked, sold-out
     /// ones too; by departure, then id. The caller applies the closing time.
     async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError>;

@@ -48,7 +48,7 @@ pub trait Operations: Send + Sync + 'static {
 /// The outcome of one rule of the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The invariant: `I1` to `I5`.
+    /// The invariant: `I1` to `I5`, or `I7`.
     pub invariant: &'static str,
     /// The rule in words.
     pub rule: &'static str,

@@ -4,7 +4,7 @@
 //! never reads them. An erasure raises the version, so that a concurrent correction is decided again: the
 //! erasure loses nothing and stays.
 
-use crate::domain::{BookingId, FlightId, Passenger, Timestamp, UserId};
+use crate::domain::{BookingId, Entry, FlightId, Passenger, Timestamp, UserId, WaitlistId};
 use crate::store::StoreError;
 use crate::store::rows::instant;
 use crate::store::rows::sql::json;
@@ -83,6 +83,18 @@ pub trait PersonalData: Send + Sync + 'static {
         now: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError>;
+
+    /// A user's entries of waiting lists after `after`, by number; those that wait with their passengers.
+    async fn entries_held(
+        &self,
+        user: UserId,
+        after: WaitlistId,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// Replaces the passengers of a user's waiting entries with placeholders and counts these entries as bookings in
+    /// the erasure record, in one transaction. Returns how many it changed.
+    async fn erase_entries(&self, user: UserId, now: Timestamp) -> Result<usize, StoreError>;
 
     /// Ends a user's erasure record, if one is open. `kept` bookings have not flown yet.
     async fn end_erasure(

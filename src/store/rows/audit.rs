@@ -1,4 +1,4 @@
-//! The invariants I1 to I5 over the whole database: a statement each finds the rows that break it.
+//! The invariants I1 to I5 and I7 over the whole database: a statement each finds the rows that break it.
 //!
 //! The statements are the same for both databases. A store runs them in one transaction, so that all see
 //! the same moment.
@@ -255,7 +255,62 @@ pub(in crate::store) const RULES: &[Rule] = &[
         broken: "SELECT 'booking ' || id FROM bookings
                   WHERE status = 'pending' AND hold_expires_at < $1",
     },
+    Rule {
+        invariant: "I7",
+        rule: "a flight counts the parties that wait for it",
+        checked: "SELECT count(*) FROM flights WHERE waiting > 0",
+        broken: "SELECT 'flight ' || f.id FROM flights AS f
+                   LEFT JOIN (SELECT flight_id, count(*) AS parties FROM waitlist
+                               WHERE status = 'waiting' GROUP BY flight_id) AS w
+                     ON w.flight_id = f.id
+                  WHERE f.waiting <> coalesce(w.parties, 0)",
+    },
+    Rule {
+        invariant: "I7",
+        rule: "no line stays unserved",
+        checked: "SELECT count(*) FROM flights WHERE waiting > 0",
+        broken: "SELECT 'flight ' || f.id FROM flights AS f
+                  WHERE f.waiting > 0
+                    AND (f.serve_due AND f.updated_at < $1 OR f.gathers_until < $1)",
+    },
+    Rule {
+        invariant: "I7",
+        rule: "no free seats are kept from a party that waits and fits, unless they gather",
+        checked: "SELECT count(*) FROM waitlist WHERE status = 'waiting'",
+        broken: "SELECT 'entry ' || w.id FROM waitlist AS w
+                   JOIN flights AS f ON f.id = w.flight_id
+                  WHERE w.status = 'waiting' AND f.updated_at < $1 AND f.gathers_until IS NULL
+                    AND w.seats <= f.available_seats - f.held_seats
+                    AND (w.max_price IS NULL OR f.price <= w.max_price)",
+    },
+    Rule {
+        invariant: "I7",
+        rule: "nobody waits beyond the end of an entry",
+        checked: "SELECT count(*) FROM waitlist WHERE status = 'waiting'",
+        broken: "SELECT 'entry ' || w.id FROM waitlist AS w
+                   JOIN flights AS f ON f.id = w.flight_id
+                  WHERE w.status = 'waiting'
+                    AND (w.until < $1 OR f.timestamp > f.created_at AND f.timestamp < $1
+                         OR f.flight_status IN ('departed', 'cancelled') AND f.updated_at < $1)",
+    },
+    Rule {
+        invariant: "I7",
+        rule: "an offer is the booking that its entry may become",
+        checked: "SELECT count(*) FROM waitlist WHERE status IN ('offered', 'promoted')",
+        broken: "SELECT 'entry ' || w.id FROM waitlist AS w
+                   LEFT JOIN bookings AS b ON b.id = w.id
+                  WHERE w.status IN ('offered', 'promoted')
+                    AND (b.payment_reference_id = w.payment_reference_id
+                         AND b.user_id = w.user_id) IS NOT TRUE",
+    },
 ];
+
+impl Finding {
+    /// Whether the rule holds only while a service runs: without one nothing expires and no line is served.
+    pub fn needs_a_service(&self) -> bool {
+        RULES.iter().any(|rule| rule.rule == self.rule && rule.is_timed())
+    }
+}
 
 impl Rule {
     /// Whether [`Rule::broken`] has a parameter.

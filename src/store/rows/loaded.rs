@@ -4,12 +4,14 @@
 use super::request_keys::{RequestRow, records};
 use super::unreadable::Unreadable;
 use crate::domain::{
-    Booking, BookingId, Flight, FlightId, Payment, PaymentKind, PaymentReference, Refund, UserId,
+    Booking, BookingId, Entry, EntryStatus, Flight, FlightId, Payment, PaymentKind,
+    PaymentReference, Refund, UserId, WaitlistId,
 };
 use crate::rules::{IdempotencyRecord, RequestName, RowName, State, Wanted};
 use crate::store::StoreError;
 use crate::store::rows::fares::{FareRow, fare_rules};
 use crate::store::rows::refunds::RefundRow;
+use crate::store::rows::waitlist::EntryRow;
 use crate::store::rows::{BookingRow, Columns, FlightRow, PaymentRow, instant, read};
 use std::collections::BTreeSet;
 
@@ -143,6 +145,37 @@ impl<'u> Loading<'u> {
         }
     }
 
+    pub(in crate::store) fn entries<'r, D>(&mut self, rows: &'r [D])
+    where
+        D: sqlx::Row,
+        EntryRow: sqlx::FromRow<'r, D>,
+        usize: sqlx::ColumnIndex<D>,
+        &'static str: sqlx::ColumnIndex<D>,
+        i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+        String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+    {
+        for row in rows {
+            if let Some(entry) = self.read::<EntryRow, Entry, D>(row, entry_names) {
+                self.state.entries.insert(entry.id, entry);
+            }
+        }
+    }
+
+    /// The entries to load by id: those that are wanted and those that the loaded keys may have made.
+    pub(in crate::store) fn entries_wanted(&self, wanted: &Wanted) -> BTreeSet<WaitlistId> {
+        let mut ids = wanted.entries.clone();
+        if !wanted.entrants.is_empty() {
+            ids.extend(self.state.requests.values().map(|record| WaitlistId(record.made)));
+        }
+        ids
+    }
+
+    /// The bookings of the loaded entries with an offer.
+    pub(in crate::store) fn offers(&self) -> BTreeSet<BookingId> {
+        let offered = self.state.entries.values().filter(|e| e.status == EntryStatus::Offered);
+        offered.map(|entry| entry.id.booking()).collect()
+    }
+
     /// Adds idempotency keys of bookings.
     pub(in crate::store) fn keys(&mut self, rows: Vec<KeyRow>) {
         for (user, key, request_hash, booking, created_at) in rows {
@@ -250,6 +283,19 @@ where
 {
     let id = row.try_get(0).ok().and_then(|text: String| text.parse().ok());
     id.map(RowName::Refund).into_iter().collect()
+}
+
+/// Its own name, and that of its flight's line: without one entry no walk can be made.
+fn entry_names<'r, D>(row: &'r D) -> Vec<RowName>
+where
+    D: sqlx::Row,
+    usize: sqlx::ColumnIndex<D>,
+    &'static str: sqlx::ColumnIndex<D>,
+    i64: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
+{
+    let own = row.try_get(0).ok().map(WaitlistId).map(RowName::Entry);
+    let line = row.try_get("flight_id").ok().map(FlightId).map(RowName::Line);
+    own.into_iter().chain(line).collect()
 }
 
 fn name_of_payment(text: &str) -> Option<RowName> {

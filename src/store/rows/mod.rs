@@ -13,11 +13,12 @@ pub(in crate::store) mod refunds;
 pub(in crate::store) mod request_keys;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
+pub(in crate::store) mod waitlist;
 
 use crate::domain::{
-    Booking, BookingId, Currency, FailureReason, FareName, Flight, FlightId, Money, Passenger,
-    PassengerStatus, Payment, PaymentMethod, PaymentNotes, PaymentReference, Places, Timestamp,
-    UserId, WaitsFor, stored_flight_number,
+    Booking, BookingId, Currency, FailureReason, FareName, Flight, FlightId, Line, Money,
+    Passenger, PassengerStatus, Payment, PaymentMethod, PaymentNotes, PaymentReference, Places,
+    Timestamp, UserId, WaitsFor, stored_flight_number,
 };
 use crate::store::{PaymentAsked, Position, StoreError};
 use std::collections::HashMap;
@@ -99,6 +100,11 @@ row! {
         taxes: i64,
         fare_rules: Option<String>,
         currency: String,
+        waiting: i32,
+        serve_due: bool,
+        gathers_until: Option<i64>,
+        passed: i32,
+        passed_max: Option<i32>,
         version: i64,
         created_at: i64,
         updated_at: i64,
@@ -113,6 +119,7 @@ impl TryFrom<FlightRow> for Flight {
         let arrives_at =
             row.arrival_timestamp.map(|at| cell.read("arrival_timestamp", instant(at)));
         let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
+        let gathers_until = row.gathers_until.map(|at| cell.read("gathers_until", instant(at)));
         Ok(Self {
             id: FlightId(row.id),
             flight_number: row.flight_number.map(|text| stored_flight_number(text).into()),
@@ -129,6 +136,13 @@ impl TryFrom<FlightRow> for Flight {
             taxes: Money::from_stored(row.taxes, currency.decimals()),
             fare_rules: FareName::from_stored(row.fare_rules),
             currency,
+            line: Line {
+                waiting: row.waiting,
+                serve_due: row.serve_due,
+                gathers_until: gathers_until.transpose()?,
+                passed: row.passed,
+                passed_max: row.passed_max,
+            },
             version: row.version,
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,

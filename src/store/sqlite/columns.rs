@@ -4,7 +4,8 @@
 macro_rules! flight_columns {
     () => {
         "id, flight_number, source, destination, timestamp, arrival_timestamp, available_seats, \
-         held_seats, blocked_seats, total_seats, flight_status, price, taxes, fare_rules, currency, version, \
+         held_seats, blocked_seats, total_seats, flight_status, price, taxes, fare_rules, currency, \
+         waiting, serve_due, gathers_until, passed, passed_max, version, \
          created_at, updated_at"
     };
 }
@@ -51,6 +52,23 @@ macro_rules! refund_columns {
     };
 }
 
+/// The columns of an entry's row, with passengers or (`"NULL"`) without.
+macro_rules! entry_columns {
+    () => {
+        entry_columns!("passengers")
+    };
+    ($passengers:literal) => {
+        concat!(
+            "id, flight_id, user_id, place, seats, ",
+            $passengers,
+            " AS passengers, mode, payment_method, max_price, until, status, reason, overtaken, \
+             passed_before, gathers_until, payment_reference_id, created_at, updated_at, version, \
+             (SELECT decimals FROM money_unit) AS decimals"
+        )
+    };
+}
+
 pub(super) use {
-    booking_columns, departure_column, flight_columns, payment_columns, refund_columns,
+    booking_columns, departure_column, entry_columns, flight_columns, payment_columns,
+    refund_columns,
 };

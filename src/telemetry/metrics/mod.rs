@@ -62,6 +62,7 @@ pub struct Metrics {
     /// Other commands waiting for the engine.
     pub urgent_queued: IntGauge,
     bookings: IntCounterVec,
+    entries: IntCounterVec,
     topics: Arc<TopicMetrics>,
     panics: IntCounterVec,
     stalls: Arc<Stalls>,
@@ -136,6 +137,11 @@ impl Metrics {
                 "Bookings by event: held, completed, failed, expired, cancelled, refused.",
                 &["event"],
             ),
+            entries: registrar.counters(
+                "waitlist_total",
+                "Entries of waiting lists by event: waiting, offered, promoted, declined, lapsed, left.",
+                &["event"],
+            ),
             topics: Arc::new(TopicMetrics::register(&registrar)),
             panics: panics::register(&registrar),
             stalls: Arc::new(Stalls::register(&registrar)),
@@ -185,6 +191,11 @@ impl Metrics {
     /// Counts an event in a booking's life, such as `held`.
     pub fn count_booking(&self, event: &str) {
         self.bookings.with_label_values(&[event]).inc();
+    }
+
+    /// Counts an event in the life of a waiting list's entry, such as `offered`.
+    pub fn count_entry(&self, event: &str) {
+        self.entries.with_label_values(&[event]).inc();
     }
 
     fn panics(&self, part: Part) -> IntCounter {

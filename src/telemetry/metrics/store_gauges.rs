@@ -36,6 +36,10 @@ pub struct BacklogGauges {
     pub refund_age: f64,
     /// Refunds that the gateway refused.
     pub failed_refunds: i64,
+    /// Parties that wait for a flight.
+    pub waiting: i64,
+    /// Offers to such parties that are open.
+    pub offers: i64,
 }
 
 /// Returns the use of each pool.
@@ -52,6 +56,8 @@ pub(super) struct StoreGauges {
     unanswered_refunds: IntGauge,
     refund_age: Gauge,
     failed_refunds: IntGauge,
+    waiting: IntGauge,
+    offers: IntGauge,
     violations: IntGaugeVec,
     jobs: IntGaugeVec,
     connections: IntGaugeVec,
@@ -95,6 +101,14 @@ impl StoreGauges {
             failed_refunds: registrar.gauge(
                 "refunds_failed",
                 "Refunds that the gateway refused, still owed; set by the process that sweeps.",
+            ),
+            waiting: registrar.gauge(
+                "waitlist_parties",
+                "Parties that wait for seats of a flight; set by the process that sweeps.",
+            ),
+            offers: registrar.gauge(
+                "waitlist_offers_open",
+                "Offers to such parties that are open; set by the process that sweeps.",
             ),
             violations: registrar.gauges(
                 "invariant_violations",
@@ -146,6 +160,8 @@ impl StoreGauges {
         self.unanswered_payments.set(backlog.unanswered_payments);
         self.unanswered_refunds.set(backlog.unanswered_refunds);
         self.failed_refunds.set(backlog.failed_refunds);
+        self.waiting.set(backlog.waiting);
+        self.offers.set(backlog.offers);
         self.refund_age.set(backlog.refund_age.max(0.0));
     }
 

@@ -148,15 +148,13 @@ async fn loading_a_batch_names_its_unreadable_rows(on: Fixture) {
     }
     let holder = (sound, UserId(7));
     let wanted = Wanted {
-        refunds: BTreeSet::new(),
-        refunds_of: BTreeSet::new(),
         flights: [sound, damaged].into(),
         payments: [holds[1].reference, holds[3].reference].into(),
         bookings: [holds[0].order_id()].into(),
         idempotency: ["three", "four"].map(|key| (UserId(7), key.into())).into(),
         pending: [(holder, on.now)].into(),
         requests: requests.iter().map(RequestKey::name).collect(),
-        fares: false,
+        ..Wanted::default()
     };
     let state = on.store.load(&wanted).await.expect("a state");
     assert_eq!(state.flights.into_keys().collect::<Vec<_>>(), [sound]);

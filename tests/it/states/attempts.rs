@@ -88,6 +88,12 @@ fn decided(state: &State, command: &Command) -> Decision {
         closes_before: None,
         min_connection: TimeDelta::zero(),
         free_refusal_after: chrono::TimeDelta::hours(2),
+        offer_ttl: TimeDelta::minutes(30),
+        waiting: airline_booking::rules::waiting::Terms {
+            overtakes_max: 3,
+            gather_for: TimeDelta::hours(6),
+            release_before: TimeDelta::hours(24),
+        },
     };
     let minutes = if matches!(command, Command::Expire(_)) { 6 } else { 1 };
     decide(state, command, start() + TimeDelta::minutes(minutes), &policy)

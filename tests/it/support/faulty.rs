@@ -1,19 +1,20 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Disruption, FareRules,
+    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Disruption, Entry, FareRules,
     Flight, FlightId, Invalidation, NewFlight, NextAction, OrderRecord, Payment, PaymentReference,
-    Refund, RefundId, Timestamp, UserId,
+    Refund, RefundId, Timestamp, UserId, WaitlistId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
 };
 use airline_booking::store::{
-    Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, Erasure, Finding,
-    FlightFilter, FlightPlace, HeldBooking, HeldChange, HeldKey, History, Job, Lane, Lease, Leases,
-    Located, Maintenance, Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked,
-    PaymentNotes, PaymentsCompared, PersonalData, Position, RefundAsked, RefundDue, Refunds,
-    RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked, Store, StoreError,
+    Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, EntryCounts,
+    EntryRecord, Erasure, Finding, FlightFilter, FlightPlace, HeldBooking, HeldChange, HeldKey,
+    History, Job, Lane, Lease, Leases, LinesDue, Located, Maintenance, Numbered, Operations,
+    Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared, PersonalData,
+    Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked,
+    Store, StoreError, WaitingLists,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -312,6 +313,7 @@ role! {
         async fn fare_rules(name: &str, currency: Currency) -> Answer<Option<FareRules>>;
         async fn put_fare_rules(rules: &FareRules, now: Timestamp) -> Answer<bool>;
         async fn search(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
+        async fn search_all(route: &str, from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn on_sale(from: Timestamp, until: Timestamp) -> Answer<Vec<Flight>>;
         async fn flights(
             filter: &FlightFilter, after: Option<FlightPlace>, limit: usize
@@ -440,6 +442,15 @@ role! {
 }
 
 role! {
+    WaitingLists {}
+    real {
+        async fn entry(id: WaitlistId) -> Answer<Option<EntryRecord>>;
+        async fn lines_to_serve(due: LinesDue, after: Option<FlightId>, limit: usize) -> Answer<Vec<FlightId>>;
+        async fn count_entries() -> Answer<EntryCounts>;
+    }
+}
+
+role! {
     PersonalData {
         async fn erase_passengers(
             &self,
@@ -462,6 +473,8 @@ role! {
             user: UserId, after: Option<&HeldKey>, limit: usize
         ) -> Answer<Vec<HeldKey>>;
         async fn erasures_of(user: UserId, limit: usize) -> Answer<Vec<Erasure>>;
+        async fn entries_held(user: UserId, after: WaitlistId, limit: usize) -> Answer<Vec<Entry>>;
+        async fn erase_entries(user: UserId, now: Timestamp) -> Answer<usize>;
         async fn erase_keys(user: UserId, now: Timestamp, limit: usize) -> Answer<usize>;
         async fn end_erasure(user: UserId, kept: usize, now: Timestamp) -> Answer<()>;
         async fn departed_bookings(

@@ -6,12 +6,13 @@ mod mending;
 mod payments;
 mod requests;
 mod seen;
+mod waiting;
 
 use super::ports::chance::Fault;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_money, fault_of_payment};
 use super::replica::Service;
 use super::world::World;
-use airline_booking::domain::{Booking, BookingId, DayKey, Order, UserId};
+use airline_booking::domain::{Booking, BookingId, DayKey, Order, UserId, WaitlistId};
 use airline_booking::engine::Error;
 use airline_booking::rules::Refusal;
 use airline_booking::store::StoreError;
@@ -40,6 +41,8 @@ pub struct Client {
     pub changes: usize,
     /// Orders whose hold it has extended.
     extended: BTreeSet<BookingId>,
+    /// Its entries of waiting lists.
+    entries: Vec<WaitlistId>,
     /// Broken promises that the client noticed itself.
     pub complaints: Vec<String>,
 }
@@ -67,6 +70,7 @@ impl Client {
             keys: 0,
             changes: 0,
             extended: BTreeSet::new(),
+            entries: Vec::new(),
             complaints: Vec::new(),
         }
     }
@@ -76,7 +80,7 @@ impl Client {
         for _ in 0..requests {
             let pause = self.world.chance.pause(Duration::from_millis(400));
             tokio::time::sleep(pause).await;
-            match self.world.chance.below(17) {
+            match self.world.chance.below(20) {
                 0..=4 => self.book().await,
                 5 => self.cancel().await,
                 6 if self.world.chance.below(2) == 0 => self.look_at_a_booking().await,
@@ -87,7 +91,9 @@ impl Client {
                 12 => self.act().await,
                 13 => self.mend().await,
                 14 | 15 => self.change().await,
-                _ => self.extend().await,
+                16 => self.extend().await,
+                17 | 18 => self.wait().await,
+                _ => self.look_at_an_entry().await,
             }
         }
         self

@@ -161,7 +161,7 @@ pub(super) fn key_of(name: &str) -> IdempotencyKey {
     IdempotencyKey { key: name.into(), request_hash: name.into() }
 }
 
-fn passengers(mark: &str, seats: i32) -> Vec<Passenger> {
+pub(super) fn passengers(mark: &str, seats: i32) -> Vec<Passenger> {
     let passenger = json!({
         "name": mark, "email": "a@b.example", "phone": "1", "age": 30, "gender": "female"
     });

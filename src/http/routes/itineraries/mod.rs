@@ -92,6 +92,7 @@ fn flight_of(refusal: &Refusal) -> Option<FlightId> {
     match refusal {
         Refusal::FlightNotFound(flight)
         | Refusal::FlightNotBookable(flight)
+        | Refusal::SeatsAwaited(flight)
         | Refusal::InsufficientSeats { flight, .. }
         | Refusal::TooManyPending { flight, .. } => Some(*flight),
         _ => None,

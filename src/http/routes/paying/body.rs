@@ -44,7 +44,7 @@ impl Shaped for Empty {
 
 /// What an idempotency key of the request stands for.
 #[derive(Serialize)]
-pub(super) struct Asked<'a> {
+pub(in crate::http::routes) struct Asked<'a> {
     id: i64,
     method: &'a str,
     return_url: Option<&'a str>,
@@ -52,7 +52,7 @@ pub(super) struct Asked<'a> {
 
 impl PayBody {
     /// The payment to begin. Notes broken rules.
-    pub(super) fn check(
+    pub(in crate::http::routes) fn check(
         self,
         id: BookingId,
         pages: &Pages,
@@ -76,7 +76,7 @@ impl PayBody {
 }
 
 /// What a key of this payment stands for.
-pub(super) fn asked(pay: &Pay) -> Asked<'_> {
+pub(in crate::http::routes) fn asked(pay: &Pay) -> Asked<'_> {
     Asked {
         id: pay.booking_id.0,
         method: pay.method.as_str(),

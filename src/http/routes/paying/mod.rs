@@ -18,8 +18,7 @@ use crate::identity::{Caller, Scope};
 use crate::rules::Extend;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-pub(super) use body::Empty;
-use body::{PayBody, asked};
+pub(super) use body::{Empty, PayBody, asked};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
@@ -137,16 +136,16 @@ pub(crate) async fn pay_itinerary(
 }
 
 /// A payment that was begun.
-struct Paid {
-    id: BookingId,
+pub(super) struct Paid {
+    pub(super) id: BookingId,
     /// How long to wait for the outcome; zero: not at all.
-    wait: Duration,
-    replayed: bool,
+    pub(super) wait: Duration,
+    pub(super) replayed: bool,
 }
 
 impl Paid {
     /// The order once its payment has an outcome or needs its payer, or the wait is over.
-    async fn answer<B: Serialize>(
+    pub(super) async fn answer<B: Serialize>(
         self,
         api: &Api,
         body: impl FnOnce(OrderRecord) -> B,

@@ -10,8 +10,8 @@
 use super::locked::locked;
 use super::statement::{WRITE, arguments};
 use super::status_updates::StatusUpdates;
-use super::{passengers, refunds, request_keys};
-use crate::domain::{BookingId, Flight, FlightId, FlightStatus, UserId, route_key};
+use super::{passengers, refunds, request_keys, waitlist};
+use crate::domain::{BookingId, Flight, FlightId, FlightStatus, UserId, WaitlistId, route_key};
 use crate::rules::{Change, ChangeSet, IdempotencyRecord, NetChanges, Stale};
 use crate::store::postgres::connection::error::{
     is_locked, is_taken_key, is_timed_out, is_worth_repeating,
@@ -84,6 +84,7 @@ fn add(stale: &mut Stale, rows: Vec<StaleRow>, folded: &NetChanges) -> Result<()
     for row in rows {
         match row {
             (kind, Some(id), _) if kind == "flight" => _ = stale.flights.insert(FlightId(id)),
+            (kind, Some(id), _) if kind == "entry" => _ = stale.entries.insert(WaitlistId(id)),
             (kind, Some(id), _) if kind == "booking" => _ = stale.bookings.insert(BookingId(id)),
             (kind, Some(flight), Some(user)) if kind == "pending" => {
                 let user = user.parse().map_err(|_| unreadable(&kind))?;
@@ -124,7 +125,8 @@ async fn write(
         && !updates.has_more()
         && folded.requests.is_empty()
         && folded.refunds.is_empty()
-        && folded.passengers.is_empty();
+        && folded.passengers.is_empty()
+        && folded.entries.is_empty();
     if is_one && !changes.waits_briefly {
         let mut connection = pool.acquire().await?;
         let written =
@@ -152,6 +154,8 @@ async fn write(
             stale.extend(taken.into_iter().map(|at| ("request".to_owned(), Some(at), None)));
             let changed = refunds::write(&mut tx, &folded.refunds).await?;
             stale.extend(changed.into_iter().map(|id| ("refund".to_owned(), None, Some(id))));
+            let changed = waitlist::write(&mut tx, &folded.entries).await?;
+            stale.extend(changed.into_iter().map(|id| ("entry".to_owned(), Some(id), None)));
         }
         Ok(stale)
     };
@@ -183,7 +187,8 @@ async fn rewrite(
     sqlx::query(
         "UPDATE flights SET flight_number = $2, source = $3, destination = $4, route = $5,
                 timestamp = instant($6), arrival_timestamp = instant($7), flight_status = $8,
-                price = major($9), taxes = major($10), fare_rules = $11
+                price = major($9), taxes = major($10), fare_rules = $11, waiting = $12,
+                serve_due = $13, gathers_until = instant($14), passed = $15, passed_max = $16
           WHERE id = $1",
     )
     .bind(flight.id.0)
@@ -197,6 +202,11 @@ async fn rewrite(
     .bind(flight.price.stored())
     .bind(flight.taxes.stored())
     .bind(flight.fare_rules.stored())
+    .bind(flight.line.waiting)
+    .bind(flight.line.serve_due)
+    .bind(flight.line.gathers_until.map(micros))
+    .bind(flight.line.passed)
+    .bind(flight.line.passed_max)
     .execute(&mut *connection)
     .await?;
     if was.departs_at != flight.departs_at {

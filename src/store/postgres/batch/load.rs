@@ -2,7 +2,7 @@
 //!
 //! The statements share no snapshot: the commit compares what it writes with what was loaded.
 
-use super::{refunds, request_keys};
+use super::{refunds, request_keys, waitlist};
 use crate::domain::{BookingId, FlightId, PaymentReference, SeatCount, Timestamp, UserId};
 use crate::rules::{Holder, State, Wanted};
 use crate::store::StoreError;
@@ -103,6 +103,17 @@ pub(in crate::store) async fn load(
     }
     // Last, so that a flight is at least as new as the bookings that were counted on it.
     loading.flights(&flights(&mut connection, &wanted.flights).await?);
+    if wanted.has_entries() {
+        // After the flights: a commit that adds an entry changes its flight, which the next commit finds stale.
+        let ids = loading.entries_wanted(wanted);
+        loading.entries(&waitlist::load(&mut connection, wanted, &ids).await?);
+        let offers = loading.offers();
+        if !offers.is_empty() {
+            loading.bookings(&bookings(&mut connection, &offers, &Wanted::default()).await?);
+            let rows = payments(&mut connection, loading.state.paid_by.keys()).await?;
+            loading.payments(&rows);
+        }
+    }
     Ok(loading.state)
 }
 

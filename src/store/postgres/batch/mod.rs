@@ -11,3 +11,4 @@ mod replacements;
 pub(super) mod request_keys;
 mod statement;
 mod status_updates;
+mod waitlist;

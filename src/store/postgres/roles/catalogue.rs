@@ -65,6 +65,15 @@ const FARE_RULES: &str = "
 SELECT name, version, rows, micros(created_at) FROM fare_rules
  WHERE name = $1 ORDER BY version DESC LIMIT 1";
 
+const SEARCH_ALL: &str = concat!(
+    "SELECT ",
+    flight_columns!(),
+    " FROM flights
+       WHERE route = $1 AND flights.timestamp >= instant($2) AND flights.timestamp < instant($3)
+         AND flight_status IN ('scheduled', 'on_time', 'delayed')
+       ORDER BY flights.timestamp, id"
+);
+
 const ON_SALE: &str = concat!(
     "SELECT ",
     flight_columns!(),
@@ -165,6 +174,17 @@ impl Catalogue for PostgresStore {
             return Ok(found);
         }
         self.guard.bound(search(&self.primary, &self.unreadable, route, from, until)).await
+    }
+
+    async fn search_all(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let found = sqlx::query(SEARCH_ALL).bind(route).bind(micros(from)).bind(micros(until));
+        let rows = self.guard.bound(found.fetch_all(&self.primary)).await?;
+        Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
     }
 
     async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError> {

@@ -14,3 +14,4 @@ mod payment_notes;
 mod personal;
 mod reference_keys;
 pub(super) mod refunds;
+pub(super) mod waitlist;

@@ -1,16 +1,18 @@
 //! Personal data in the database. Deleted and overwritten values stay in its pages until `VACUUM`, and in its
 //! log and backups until these expire.
 
-use crate::domain::{BookingId, Timestamp, UserId};
+use crate::domain::{BookingId, Entry, Timestamp, UserId, WaitlistId};
 use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
+use crate::store::postgres::columns::entry_columns;
 use crate::store::postgres::connection::transaction::{Transaction, begin};
 use crate::store::roles::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
     ROUTE_OF_NEW_BOOKINGS, Scrub, Scrubbed, is_route_of_booking, placeholder,
 };
-use crate::store::rows::micros;
+use crate::store::rows::waitlist::EntryRow;
+use crate::store::rows::{micros, read};
 use async_trait::async_trait;
 use sqlx::PgPool;
 
@@ -40,6 +42,21 @@ UPDATE bookings AS b SET erased_at = instant($2), version = b.version + 1,
                1, b.seats_booked + coalesce(json_array_length(b.cancelled_passengers::json), 0))) END
   FROM free WHERE b.id = free.id
 RETURNING b.id";
+
+const ENTRIES_HELD: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM waitlist WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+);
+
+/// A walk that was decided on the earlier row is decided again.
+const ERASE_ENTRIES: &str = "
+UPDATE waitlist SET version = version + 1, updated_at = instant($2), passengers = e.passengers
+  FROM (SELECT w.id, (SELECT jsonb_agg(CAST($3 AS text)::jsonb)
+                        FROM generate_series(1, w.seats)) AS passengers
+          FROM waitlist AS w WHERE w.user_id = $1 AND w.status = 'waiting') AS e
+ WHERE e.id = waitlist.id AND waitlist.status = 'waiting'
+   AND waitlist.passengers IS DISTINCT FROM e.passengers";
 
 const DEPARTED_BOOKINGS: &str = "
 SELECT micros(f.timestamp), f.id, b.id
@@ -117,6 +134,21 @@ impl PersonalData for PostgresStore {
         self.guard.bound(erase_keys(&self.primary, user, now, limit)).await
     }
 
+    async fn entries_held(
+        &self,
+        user: UserId,
+        after: WaitlistId,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let page = sqlx::query(ENTRIES_HELD).bind(user.0).bind(after.0).bind(limit as i64);
+        let rows = self.guard.bound(page.fetch_all(&self.primary)).await?;
+        rows.iter().map(read::<EntryRow, Entry, _>).collect()
+    }
+
+    async fn erase_entries(&self, user: UserId, now: Timestamp) -> Result<usize, StoreError> {
+        self.guard.bound(erase_entries(&self.primary, user, now)).await
+    }
+
     async fn end_erasure(
         &self,
         user: UserId,
@@ -179,6 +211,20 @@ async fn erase_passengers(
     }
     tx.commit().await?;
     Ok(erased.into_iter().map(BookingId).collect())
+}
+
+async fn erase_entries(pool: &PgPool, user: UserId, now: Timestamp) -> Result<usize, StoreError> {
+    let mut tx = begin(pool).await?;
+    let erased = sqlx::query(ERASE_ENTRIES)
+        .bind(user.0)
+        .bind(micros(now))
+        .bind(placeholder())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    count(&mut tx, user, (erased as i64, 0), now).await?;
+    tx.commit().await?;
+    Ok(erased as usize)
 }
 
 async fn erase_keys(

@@ -44,6 +44,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0021_lists",
     "0022_reference",
     "0023_fares",
+    "0024_waitlist",
     "0025_changes",
     "0026_passengers",
 };
@@ -56,7 +57,8 @@ SELECT conrelid::regclass::text, quote_ident(conname::text) FROM pg_constraint
        'gateway_ledger_amount_in_range', 'flights_taxes_within_price',
        'bookings_segment_within_order', 'bookings_order_of_segment', 'bookings_taxes_within_price',
        'payments_attempt_positive', 'payments_order_of_attempt', 'payments_kind_known',
-       'payments_waits_for_known', 'payments_dispute_known', 'bookings_fee_in_range')
+       'payments_waits_for_known', 'payments_dispute_known', 'bookings_fee_in_range',
+       'flights_waiting_not_negative', 'flights_passed_not_negative')
  ORDER BY conname";
 
 fn migrations() -> Migrator {

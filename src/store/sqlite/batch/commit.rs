@@ -3,7 +3,7 @@
 
 use super::writes::{Writes, exceeded, limits};
 use super::{request_keys, seldom};
-use crate::domain::{BookingId, FlightId, RefundStatus, UserId};
+use crate::domain::{BookingId, FlightId, RefundStatus, UserId, WaitlistId};
 use crate::rules::{
     ChangeSet, Claim, IdempotencyRecord, NetChanges, RequestName, RequestRecord, Stale,
 };
@@ -116,6 +116,11 @@ async fn find_stale(tx: &mut Tx<'_>, folded: &NetChanges) -> Result<Stale, Store
     for row in rows {
         stale.refunds.insert(crate::store::rows::refunds::refund_id(&row)?);
     }
+
+    let entries: Vec<_> = folded.entries.iter().map(|c| (c.after.id, c.was)).collect();
+    let changed = sqlx::query_scalar(changed_rows!("waitlist", "id", "version"));
+    let rows: Vec<i64> = changed.bind(json(&entries)).fetch_all(&mut **tx).await?;
+    stale.entries.extend(rows.into_iter().map(WaitlistId));
 
     let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT c.value ->> 0, c.value ->> 1 FROM {}",

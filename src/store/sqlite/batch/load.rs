@@ -9,7 +9,7 @@ use crate::store::rows::micros;
 use crate::store::rows::sql::json;
 use crate::store::rows::unreadable::Unreadable;
 use crate::store::sqlite::columns::{
-    booking_columns, flight_columns, payment_columns, refund_columns,
+    booking_columns, entry_columns, flight_columns, payment_columns, refund_columns,
 };
 use sqlx::SqlitePool;
 use std::collections::BTreeSet;
@@ -74,6 +74,21 @@ const PAYMENTS: &str = concat!(
       WHERE order_reference IN (SELECT value FROM json_each($1)) AND order_reference IS NOT NULL"
 );
 
+const ENTRIES: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM waitlist WHERE id IN (
+            SELECT value FROM json_each($1)
+             UNION
+            SELECT id FROM waitlist
+             WHERE flight_id IN (SELECT value FROM json_each($2))
+               AND status IN ('waiting', 'offered')
+             UNION
+            SELECT w.id FROM json_each($3) AS c
+              JOIN waitlist AS w ON w.flight_id = c.value ->> 0 AND w.user_id = c.value ->> 1
+             WHERE w.status IN ('waiting', 'offered'))"
+);
+
 /// Seats in a user's pending bookings of a flight whose holds end after an instant.
 const PENDING_SEATS: &str = "
 SELECT c.value ->> 0, c.value ->> 1, (
@@ -120,6 +135,22 @@ pub(in crate::store) async fn load(
     if !wanted.refunds.is_empty() || !refunds_of.is_empty() {
         let refunds = sqlx::query(REFUNDS).bind(json(&wanted.refunds)).bind(json(&refunds_of));
         loading.refunds(&refunds.fetch_all(&mut *tx).await?);
+    }
+    if wanted.has_entries() {
+        let entrants: Vec<_> = wanted.entrants.iter().collect();
+        let entries = sqlx::query(ENTRIES)
+            .bind(json(&loading.entries_wanted(wanted)))
+            .bind(json(&wanted.lines))
+            .bind(json(&entrants));
+        loading.entries(&entries.fetch_all(&mut *tx).await?);
+        let offers = loading.offers();
+        if !offers.is_empty() {
+            let bookings = sqlx::query(BOOKINGS).bind(json(&offers)).bind("[]");
+            loading.bookings(&bookings.fetch_all(&mut *tx).await?);
+            let references: Vec<_> = loading.state.paid_by.keys().collect();
+            let payments = sqlx::query(PAYMENTS).bind(json(&references));
+            loading.payments(&payments.fetch_all(&mut *tx).await?);
+        }
     }
     if !wanted.pending.is_empty() {
         let holders: Vec<_> =

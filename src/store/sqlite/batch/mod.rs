@@ -1,6 +1,7 @@
 //! A batch of the engine: its rows are loaded, its changes written.
 
 pub(super) mod commit;
+mod entries;
 pub(super) mod load;
 pub(super) mod request_keys;
 mod seldom;

@@ -19,7 +19,7 @@ pub(super) struct Set {
 
 impl Set {
     /// A set with a row per change.
-    fn new<'a, C, R: Serialize>(
+    pub(super) fn new<'a, C, R: Serialize>(
         name: &'static str,
         statement: &'static str,
         changes: &'a [C],
@@ -74,7 +74,12 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
             flight_status = c.value ->> '$[1][4]',
             price = c.value ->> '$[1][5]',
             taxes = c.value ->> '$[1][6]',
-            fare_rules = c.value ->> '$[1][7]'
+            fare_rules = c.value ->> '$[1][7]',
+            waiting = c.value ->> '$[2][0]',
+            serve_due = c.value ->> '$[2][1]',
+            gathers_until = c.value ->> '$[2][2]',
+            passed = c.value ->> '$[2][3]',
+            passed_max = c.value ->> '$[2][4]'
            FROM jsonb_each(NEW.whole_flights) AS c
           WHERE flights.id = c.value ->> '$[0][0]' AND flights.version = c.value ->> '$[0][1]'",
         flights,
@@ -90,7 +95,11 @@ pub(super) fn update_flights(flights: &[&FlightChange]) -> Set {
                 after.taxes.stored(),
                 after.fare_rules.stored(),
             );
-            (inventory(change), fields)
+            let line = after.line;
+            let gathers_until = line.gathers_until.map(micros);
+            let is_due = i32::from(line.serve_due);
+            let line = (line.waiting, is_due, gathers_until, line.passed, line.passed_max);
+            (inventory(change), fields, line)
         },
     )
 }

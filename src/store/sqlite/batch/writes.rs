@@ -5,6 +5,7 @@
 //! commit is one statement, and so one transaction. (A set is JSON. `jsonb_each` returns its rows in
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
+use super::entries::{insert_entries, update_entries};
 use super::sets::{
     Set, insert_attempts, insert_bookings, insert_moves, insert_payments, insert_refunds,
     rewrite_bookings, update_attempts, update_bookings, update_flights, update_payments,
@@ -22,7 +23,7 @@ use std::sync::LazyLock;
 
 /// A commit's writes, ready to bind.
 pub(in crate::store) struct Writes {
-    sets: [Set; 14],
+    sets: [Set; 16],
     /// The messages of each lane.
     outbox: [Option<NewRow>; Lane::ALL.len()],
     /// The invalidation of cached answers.
@@ -52,6 +53,8 @@ impl Writes {
             new_payments.into_iter().partition(|change| change.after.has_several_steps());
         let (new_refunds, refunds): (Vec<_>, Vec<_>) =
             folded.refunds.iter().partition(|change| change.was.is_none());
+        let (new_entries, entries): (Vec<_>, Vec<_>) =
+            folded.entries.iter().partition(|change| change.was.is_none());
         let (seats, whole): (Vec<_>, Vec<_>) = folded
             .flights
             .iter()
@@ -70,6 +73,9 @@ impl Writes {
                 rewrite_bookings(&whole_bookings),
                 insert_refunds(&new_refunds),
                 update_refunds(&refunds),
+                // First, so that a user's earlier entry is over before the next is active.
+                update_entries(&entries),
+                insert_entries(&new_entries),
                 upsert_keys(&folded.idempotency),
                 upsert_requests(&folded.requests),
             ],

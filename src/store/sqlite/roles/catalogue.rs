@@ -56,6 +56,15 @@ const FARE_RULES: &str = "
 SELECT name, version, rows, created_at FROM fare_rules
  WHERE name = $1 ORDER BY version DESC LIMIT 1";
 
+const SEARCH_ALL: &str = concat!(
+    "SELECT ",
+    flight_columns!(),
+    " FROM flights
+       WHERE route = $1 AND timestamp >= $2 AND timestamp < $3
+         AND flight_status IN ('scheduled', 'on_time', 'delayed')
+       ORDER BY timestamp, id"
+);
+
 const ON_SALE: &str = concat!(
     "SELECT ",
     flight_columns!(),
@@ -173,6 +182,17 @@ impl Catalogue for SqliteStore {
         until: Timestamp,
     ) -> Result<Vec<Flight>, StoreError> {
         let found = sqlx::query(SEARCH).bind(route).bind(micros(from)).bind(micros(until));
+        let rows = found.fetch_all(&self.reader).await?;
+        Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
+    }
+
+    async fn search_all(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let found = sqlx::query(SEARCH_ALL).bind(route).bind(micros(from)).bind(micros(until));
         let rows = found.fetch_all(&self.reader).await?;
         Ok(self.unreadable.readable::<FlightRow, _, _>(&rows))
     }

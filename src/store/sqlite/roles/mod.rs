@@ -14,3 +14,4 @@ mod payment_notes;
 mod personal;
 mod reference_keys;
 mod refunds;
+mod waitlist;

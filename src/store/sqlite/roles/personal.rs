@@ -5,15 +5,17 @@
 //! where SQLite splits a page, it leaves moved rows in the page's free space; and pages freed earlier keep
 //! their content. Rewriting the file (`VACUUM`) removes both.
 
-use crate::domain::{BookingId, Timestamp, UserId};
+use crate::domain::{BookingId, Entry, Timestamp, UserId, WaitlistId};
 use crate::store::StoreError;
 use crate::store::roles::personal::{
     Departed, DepartedPage, DepartedRow, ERASE_BOOKING_KEYS, ERASE_REQUEST_KEYS, Erasure,
     ErasureRow, FLIGHTS_MAX, HeldBooking, HeldBookingRow, HeldKey, HeldKeyRow, PersonalData,
     ROUTE_OF_NEW_BOOKINGS, Scrub, Scrubbed, is_route_of_booking, placeholder,
 };
-use crate::store::rows::micros;
 use crate::store::rows::sql::json;
+use crate::store::rows::waitlist::EntryRow;
+use crate::store::rows::{micros, read};
+use crate::store::sqlite::columns::entry_columns;
 use crate::store::sqlite::connection::claim;
 use crate::store::sqlite::connection::writer::{Tx, begin};
 use crate::store::sqlite::{BUSY_TIMEOUT, SqliteStore};
@@ -35,6 +37,19 @@ const LOG_ATTEMPTS_MAX: u32 = 40;
 /// Settings of the writer's connection.
 const OVERWRITE_ALL: &str = "PRAGMA secure_delete = ON";
 const OVERWRITE_WHERE_IT_IS_FREE: &str = "PRAGMA secure_delete = FAST";
+
+const ENTRIES_HELD: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM waitlist WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+);
+
+/// A walk that was decided on the earlier row is decided again.
+const ERASE_ENTRIES: &str = "
+UPDATE waitlist SET version = version + 1, updated_at = ?2, passengers = (
+           SELECT json_group_array(json(?3)) FROM json_each(waitlist.passengers))
+ WHERE user_id = ?1 AND status = 'waiting'
+   AND EXISTS (SELECT 1 FROM json_each(waitlist.passengers) AS p WHERE json(p.value) <> json(?3))";
 
 /// A user's keys: of bookings, and of other routes.
 const KEYS_HELD: &str = concat!(
@@ -148,6 +163,26 @@ impl PersonalData for SqliteStore {
         self.named(erased)
     }
 
+    async fn entries_held(
+        &self,
+        user: UserId,
+        after: WaitlistId,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let page = sqlx::query(ENTRIES_HELD).bind(user.0).bind(after.0).bind(limit as i64);
+        let rows = page.fetch_all(&self.reader).await?;
+        rows.iter().map(read::<EntryRow, Entry, _>).collect()
+    }
+
+    async fn erase_entries(&self, user: UserId, now: Timestamp) -> Result<usize, StoreError> {
+        let mut writing = self.writer.take().await?;
+        overwrite(&mut writing, OVERWRITE_ALL).await?;
+        let erased = erase_entries(&mut writing, user, now).await;
+        overwrite(&mut writing, OVERWRITE_WHERE_IT_IS_FREE).await?;
+        self.writer.note(&erased);
+        self.named(erased)
+    }
+
     async fn end_erasure(
         &self,
         user: UserId,
@@ -242,6 +277,24 @@ async fn erase_passengers(
     }
     tx.commit().await?;
     Ok(erased.into_iter().map(BookingId).collect())
+}
+
+async fn erase_entries(
+    writer: &mut SqliteConnection,
+    user: UserId,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut tx = begin(writer).await?;
+    let erased = sqlx::query(ERASE_ENTRIES)
+        .bind(user.0)
+        .bind(micros(now))
+        .bind(placeholder())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    count(&mut tx, user, (erased as i64, 0), now).await?;
+    tx.commit().await?;
+    Ok(erased as usize)
 }
 
 async fn erase_keys(

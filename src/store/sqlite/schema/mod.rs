@@ -29,6 +29,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0021_lists",
     "0022_reference",
     "0023_fares",
+    "0024_waitlist",
     "0025_changes",
     "0026_passengers",
 };

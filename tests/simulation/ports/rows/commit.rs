@@ -75,6 +75,9 @@ impl Rows {
             if stale.contains(&id) {
                 continue;
             }
+            if !changes.flights.is_empty() {
+                self.history.push(changes.clone());
+            }
             for Change { after: flight, .. } in &changes.flights {
                 self.free.entry(flight.id).or_default().push((now, flight.free_seats()));
             }
@@ -138,11 +141,16 @@ impl Rows {
             self.refunds.get(&c.after.id).map(|refund| refund.status) != c.was
                 && !planted!(statuses_are_not_checked)
         });
+        let entries = net.entries.iter().filter(|c| {
+            self.entries.get(&c.after.id).map(|entry| entry.version) != c.was
+                && !planted!(statuses_are_not_checked)
+        });
         Stale {
             flights: flights.map(|c| c.after.id).collect(),
             bookings: bookings.map(|c| c.after.id).collect(),
             payments: payments.map(|c| c.after.reference).collect(),
             refunds: refunds.map(|c| c.after.id).collect(),
+            entries: entries.map(|c| c.after.id).collect(),
             keys: net
                 .idempotency
                 .iter()
@@ -228,6 +236,7 @@ impl Rows {
                 self.refunds.insert(after.id, after);
             }
         }
+        self.write_entries(net.entries);
         self.keys.extend(net.idempotency.into_iter().map(|record| (record.name(), record)));
         self.requests.extend(net.requests.into_iter().map(|r| (r.request.name(), r)));
         self.publish(&net.events);

@@ -1,18 +1,19 @@
 //! The tables of the simulated database, and what each statement of a store does to them at one instant.
 
 mod commit;
+pub mod lines;
 pub mod orders;
 mod passengers;
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, FareRules, Flight, FlightId,
-    Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId, SeatCount,
-    Timestamp, UserId, route_key,
+    Booking, BookingId, BookingIds, BookingStatus, Currency, DayKey, Entry, FareRules, Flight,
+    FlightId, Invalidation, NewFlight, Payment, PaymentReference, PaymentStatus, Refund, RefundId,
+    SeatCount, Timestamp, UserId, WaitlistId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
-    Claim, Holder, IdempotencyRecord, OutboxEvent, RequestKey, RequestName, RequestRecord, State,
-    Wanted,
+    Changes, Claim, Holder, IdempotencyRecord, OutboxEvent, RequestKey, RequestName, RequestRecord,
+    State, Wanted,
 };
 use airline_booking::store::{Job, Lane, OutboxEntry, StoreError, flight_created};
 use chrono::TimeDelta;
@@ -35,6 +36,9 @@ pub struct Rows {
     pub cancelled_at: BTreeMap<FlightId, Timestamp>,
     /// Versions of fare rules, and since when.
     pub fares: Vec<(Timestamp, FareRules)>,
+    pub entries: BTreeMap<WaitlistId, Entry>,
+    /// What each command wrote that changed a flight, in the order of the commits.
+    pub history: Vec<Changes>,
     pub keys: BTreeMap<(UserId, Arc<str>), IdempotencyRecord>,
     pub requests: BTreeMap<RequestName, RequestRecord>,
     pub outbox: BTreeMap<i64, OutboxEntry>,
@@ -92,8 +96,9 @@ impl Rows {
         let by_request = state.requests.values().map(|record| BookingId(record.made));
         let named = wanted.bookings.iter().copied().chain(by_key).chain(by_request);
         let orders = named.filter_map(|id| Some(self.bookings.get(&id)?.payment_reference));
-        let orders: BTreeSet<_> =
+        let mut orders: BTreeSet<_> =
             orders.chain(wanted.payments.iter().map(|p| self.first(p))).collect();
+        orders.extend(self.load_entries(wanted, &mut state));
         let orders = self.with_changes(orders);
         for booking in orders.iter().flat_map(|payment| self.order(payment)) {
             state.add_booking(booking.without_passengers());

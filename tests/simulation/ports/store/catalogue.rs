@@ -81,6 +81,23 @@ impl Catalogue for SimStore {
         Ok(found)
     }
 
+    async fn search_all(
+        &self,
+        route: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Flight>, StoreError> {
+        let is_found = |flight: &&Flight| {
+            route_key(&flight.source, &flight.destination) == route
+                && (from..until).contains(&flight.departs_at)
+                && flight.flight_status.is_for_sale()
+        };
+        let mut found: Vec<Flight> =
+            self.read(|rows| rows.flights.values().filter(is_found).cloned().collect()).await?;
+        found.sort_by_key(|flight| (flight.departs_at, flight.id));
+        Ok(found)
+    }
+
     async fn on_sale(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Flight>, StoreError> {
         let is_found = |flight: &&Flight| {
             (from..until).contains(&flight.departs_at) && flight.flight_status.is_for_sale()

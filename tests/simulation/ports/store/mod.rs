@@ -14,6 +14,7 @@ mod outbox;
 mod payment_notes;
 mod personal;
 mod refunds;
+mod waitlist;
 
 use super::chance::{Chance, Fault};
 use super::process::Process;

@@ -1,7 +1,7 @@
 //! Personal data: erasure and retention.
 
 use super::SimStore;
-use airline_booking::domain::{BookingId, Timestamp, UserId};
+use airline_booking::domain::{BookingId, Entry, Timestamp, UserId, WaitlistId};
 use airline_booking::store::{
     Departed, DepartedPage, Erasure, HeldBooking, HeldKey, PersonalData, Scrub, Scrubbed,
     StoreError,
@@ -48,6 +48,19 @@ impl PersonalData for SimStore {
         _now: Timestamp,
         _limit: usize,
     ) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn entries_held(
+        &self,
+        _user: UserId,
+        _after: WaitlistId,
+        _limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn erase_entries(&self, _user: UserId, _now: Timestamp) -> Result<usize, StoreError> {
         Ok(0)
     }
 
