@@ -157,7 +157,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug("two_attempts_at_once", "a payment begins while another one runs", 60, &[]),
     bug("attempt_counted_twice", "a decline skips the number of an attempt", 60, &[]),
     bug("decline_adds_no_attempt", "after a decline an order waits for no payment", 60, &[]),
-    bug("decline_ends_the_hold", "a decline ends an order that is paid later", 60, &[]),
+    bug("decline_ends_the_hold", "a decline ends an order that is paid later", 300, &[]),
     bug("extended_twice", "a hold may be extended again", 150, &[]),
     bug(
         "lapsed_attempt_is_not_voided",
@@ -170,7 +170,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug(
         "refund_settled_on_its_word",
         "a refund is settled by an event over another amount",
-        150,
+        600,
         &[MessagePoisoned, MessageDelayed, Crash],
     ),
     bug(
@@ -292,14 +292,14 @@ const OF_THE_PORTS: &[Bug] = &[
     bug(
         "order_guards_its_first_flight_alone",
         "an order locks its first flight, and the commit compares that version alone",
-        30,
+        150,
         &[],
     ),
     bug("cancelled_part_is_not_written", "a commit leaves a booking's seats as they were", 30, &[]),
     bug(
         "mend_ignores_the_version",
         "a correction of a passenger is written whatever became of its booking meanwhile",
-        60,
+        150,
         &[LocksAway],
     ),
     bug("refunds_are_not_written", "a commit leaves out its refunds", 30, &[]),
