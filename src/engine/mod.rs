@@ -4,8 +4,10 @@
 mod batch;
 mod door;
 mod error;
+mod guards;
 mod job;
 mod parts;
+mod promotions;
 mod queues;
 mod row_cache;
 mod run;

@@ -3,21 +3,19 @@
 
 use super::batch::{Batch, LockedRows};
 use super::door::Engine;
+use super::guards::{BatchSlot, LockGuard};
 use super::job::Job;
-use super::parts::EngineParts;
 use super::queues::Group;
-use crate::domain::{FlightId, FlightIds};
+use crate::domain::FlightId;
 use crate::lock::Taken;
 use crate::rules::Command;
-use crate::telemetry::{Panicked, Part, TraceContext};
-use futures::{FutureExt as _, poll};
+use crate::telemetry::{Panicked, Part};
+use futures::poll;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tracing::debug;
 
 /// How long commands of one flight wait after another replica was found to have locked it: shorter than the
 /// time for which a released lock is reserved for the waiting replica.
@@ -129,25 +127,6 @@ impl Engine {
         jobs.into_iter().for_each(|job| scheduler.push(job));
     }
 
-    /// Queues the promotion of these flights, unless one waits already. It needs no room in the queue: each flight
-    /// has one at most. If it fails, the sweeper finds its work.
-    pub(super) fn promote_soon(&self, flights: impl IntoIterator<Item = FlightId>) {
-        for flight in flights {
-            if !self.shared.promotions.lock().insert(flight) {
-                continue;
-            }
-            let (command, flights) = (Command::Promote(flight), FlightIds::from([flight]));
-            let span = self.span_of(&command, &flights, &TraceContext::NONE);
-            let (job, answer) = Job::new(command, flights, span, false);
-            self.shared.scheduler.lock().push(job);
-            self.shared.parts.tasks.spawn(async move {
-                if let Ok(Err(error)) = answer.await {
-                    debug!(flight.id = %flight, %error, "a promotion failed; the sweeper repeats it");
-                }
-            });
-        }
-    }
-
     fn requeue_all_later(&self, elsewhere: LockedElsewhere) {
         let LockedElsewhere { singles, orders } = elsewhere;
         let pause = random_pause(&orders);
@@ -217,51 +196,6 @@ fn random_pause(orders: &[Job]) -> Duration {
     ORDER_RETRY_MIN + Duration::from_micros(hash % ORDER_RETRY_SPREAD)
 }
 
-/// The locks of a running batch; released even if the batch panics.
-struct LockGuard<'a> {
-    parts: &'a EngineParts,
-    /// `None` once they are released.
-    taken: Option<Taken>,
-}
-
-impl LockGuard<'_> {
-    fn taken(&self) -> &Taken {
-        self.taken.as_ref().expect("only `into_taken` takes the locks, by value")
-    }
-
-    fn into_taken(mut self) -> Taken {
-        self.taken.take().expect("only `into_taken` takes the locks, by value")
-    }
-}
-
-impl Drop for LockGuard<'_> {
-    fn drop(&mut self) {
-        let Some(taken) = self.taken.take() else { return };
-        let locks = self.parts.locks.clone();
-        let mut release = async move { locks.release(taken).await }.boxed();
-        // Locks in memory are released at once. Others need the runtime; without it they lapse.
-        if (&mut release).now_or_never().is_none() && Handle::try_current().is_ok() {
-            self.parts.tasks.spawn(release);
-        }
-    }
-}
-
-/// A running batch's slot in the scheduler; returned even if the batch panics.
-struct BatchSlot {
-    engine: Engine,
-    group: Group,
-    flights: Vec<FlightId>,
-    locked_rows: LockedRows,
-}
-
-impl Drop for BatchSlot {
-    fn drop(&mut self) {
-        let flights = self.flights.drain(..);
-        self.engine.shared.scheduler.lock().end_batch(self.group, &self.locked_rows, flights);
-        self.engine.dispatch();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +203,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::domain::{BookingId, FlightIds, PaymentReference, ScheduleZone};
     use crate::engine::door::EngineLimits;
+    use crate::engine::parts::EngineParts;
     use crate::engine::{AfterCommit, CompletionWaiters, Error};
     use crate::ids::RandomIds;
     use crate::lock::FlightLocks;

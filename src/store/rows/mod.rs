@@ -9,6 +9,7 @@ pub(in crate::store) mod history;
 pub(in crate::store) mod lists;
 pub(in crate::store) mod loaded;
 pub(in crate::store) mod orders;
+mod payments;
 pub(in crate::store) mod refunds;
 pub(in crate::store) mod request_keys;
 pub(in crate::store) mod sql;
@@ -17,13 +18,12 @@ pub(in crate::store) mod waitlist;
 
 use crate::domain::{
     Booking, BookingId, Currency, FailureReason, FareName, Flight, FlightId, Line, Money,
-    Passenger, PassengerStatus, Payment, PaymentMethod, PaymentNotes, PaymentReference, Places,
-    Timestamp, UserId, WaitsFor, stored_flight_number,
+    Passenger, PassengerStatus, Places, Timestamp, UserId, stored_flight_number,
 };
-use crate::store::{PaymentAsked, Position, StoreError};
-use std::collections::HashMap;
+use crate::store::{Position, StoreError};
 use std::sync::Arc;
-use unreadable::Unreadable;
+
+pub(in crate::store) use payments::{PaymentAskedRow, PaymentRow, payments_asked, reference};
 
 /// An instant in microseconds since 1970.
 pub(in crate::store) fn micros(instant: Timestamp) -> i64 {
@@ -251,67 +251,6 @@ fn with_status(mut passengers: Arc<[Passenger]>, cancelled: &Places) -> Arc<[Pas
     passengers
 }
 
-row! {
-    struct PaymentRow of "payments" {
-        reference: String,
-        amount: i64,
-        currency: String,
-        order_reference: String,
-        attempt: i32,
-        kind: String,
-        method: String,
-        status: String,
-        waits_for: Option<String>,
-        dispute: Option<String>,
-        return_url: Option<String>,
-        next_action: Option<String>,
-        decline_reason: Option<String>,
-        created_at: i64,
-        updated_at: i64,
-        traceparent: Option<String>,
-        version: i64,
-    }
-}
-
-impl TryFrom<PaymentRow> for Payment {
-    type Error = StoreError;
-
-    fn try_from(row: PaymentRow) -> Result<Self, StoreError> {
-        let cell = Cell { table: PaymentRow::TABLE, row: row.reference.clone() };
-        let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
-        let next_action =
-            row.next_action.map(|json| cell.read("next_action", serde_json::from_str(&json).ok()));
-        Ok(Self {
-            reference: cell.read("reference", row.reference.parse().ok())?,
-            order: cell.read("order_reference", row.order_reference.parse().ok())?,
-            attempt: row.attempt,
-            kind: cell.read("kind", row.kind.parse().ok())?,
-            amount: Money::from_stored(row.amount, currency.decimals()),
-            currency,
-            method: cell.read("method", PaymentMethod::new(&row.method))?,
-            status: cell.read("status", row.status.parse().ok())?,
-            waits_for: waits_for(&cell, row.waits_for)?,
-            dispute: row.dispute.map(|word| cell.read("dispute", word.parse().ok())).transpose()?,
-            notes: PaymentNotes {
-                return_url: row.return_url.map(Into::into),
-                next_action: next_action.transpose()?,
-                decline_reason: row.decline_reason.map(Into::into),
-            }
-            .boxed(),
-            created_at: cell.read("created_at", instant(row.created_at))?,
-            updated_at: cell.read("updated_at", instant(row.updated_at))?,
-            traceparent: row.traceparent.map(Into::into),
-            version: row.version,
-        })
-    }
-}
-
-/// What a payment waits for, of its stored word.
-fn waits_for(cell: &Cell, stored: Option<String>) -> Result<WaitsFor, StoreError> {
-    let read = |word: String| cell.read("waits_for", word.parse().ok());
-    Ok(stored.map(read).transpose()?.unwrap_or_default())
-}
-
 /// A row's position in the order of last changes. `key`: the column of its payment reference or id.
 pub(in crate::store) fn position_of<'r, D>(
     row: &'r D,
@@ -324,48 +263,6 @@ where
     String: sqlx::Decode<'r, D::Database> + sqlx::Type<D::Database>,
 {
     Ok(Position { at: row.try_get("updated_at")?, reference: row.try_get(key)? })
-}
-
-/// A stored payment reference.
-pub(in crate::store) fn reference(text: &str) -> Result<PaymentReference, StoreError> {
-    let cell = Cell { table: "payments", row: text.to_owned() };
-    cell.read("reference", text.parse().ok())
-}
-
-row! {
-    struct PaymentAskedRow of "payments" {
-        reference: String,
-        amount: i64,
-        currency: String,
-        method: String,
-        status: String,
-        waits_for: Option<String>,
-        return_url: Option<String>,
-        hold_expires_at: Option<i64>,
-    }
-}
-
-/// The payments of rows. Unreadable rows are left out.
-pub(in crate::store) fn payments_asked(
-    unreadable: &Unreadable,
-    rows: Vec<PaymentAskedRow>,
-) -> HashMap<PaymentReference, PaymentAsked> {
-    rows.into_iter().filter_map(|row| unreadable.leave_out(payment_asked(row))).collect()
-}
-
-fn payment_asked(row: PaymentAskedRow) -> Result<(PaymentReference, PaymentAsked), StoreError> {
-    let cell = Cell { table: PaymentAskedRow::TABLE, row: row.reference.clone() };
-    let currency: Currency = cell.read("currency", row.currency.parse().ok())?;
-    let payment = PaymentAsked {
-        amount: Money::from_stored(row.amount, currency.decimals()),
-        currency,
-        method: cell.read("method", PaymentMethod::new(&row.method))?,
-        status: cell.read("status", row.status.parse().ok())?,
-        waits_for: waits_for(&cell, row.waits_for)?,
-        return_url: row.return_url.map(Into::into),
-        hold_expires_at: cell.read("hold_expires_at", row.hold_expires_at.and_then(instant))?,
-    };
-    Ok((reference(&row.reference)?, payment))
 }
 
 /// Reads a domain value from a driver's row. A value of the wrong type or out of range is as corrupt as an

@@ -2,6 +2,7 @@
 
 pub(super) mod commit;
 mod entries;
+mod key_sets;
 pub(super) mod load;
 pub(super) mod request_keys;
 mod seldom;

@@ -6,10 +6,11 @@
 //! SQLite's binary format; each column would parse the text of `json_each` again.)
 
 use super::entries::{insert_entries, update_entries};
+use super::key_sets::{upsert_keys, upsert_requests};
 use super::sets::{
     Set, insert_attempts, insert_bookings, insert_moves, insert_payments, insert_refunds,
     rewrite_bookings, update_attempts, update_bookings, update_flights, update_payments,
-    update_refunds, update_seats, upsert_keys, upsert_requests,
+    update_refunds, update_seats,
 };
 use crate::rules::{ChangeSet, NetChanges, PendingLimit};
 use crate::store::roles::outbox;
