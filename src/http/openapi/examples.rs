@@ -75,8 +75,8 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
              "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"}
         ]}),
         "getDisruption" => json!({
-            "flight_id": 1, "kind": "cancelled", "bookings": 40, "refunded": 31, "remaining": 9,
-            "amount": 215000.00, "currency": "INR", "done": false
+            "flight_id": 1, "kind": "cancelled", "bookings": 4, "refunded": 3, "remaining": 1,
+            "amount": 21500.00, "currency": "INR", "done": false
         }),
         "retryRefund" => refund(1),
         "quoteBookingCancellation" | "quoteItineraryCancellation" => json!({
