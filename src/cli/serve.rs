@@ -46,7 +46,7 @@ pub(super) async fn serve(config: Config, sample: bool, services: bool) -> anyho
     warn_of_what_cannot_work(&config);
     let flight = app.first_flight().await?;
     say(&start_message(&config, address, metrics_at, flight.as_ref()))?;
-    app.serve(listeners, stop).await
+    Box::pin(app.serve(listeners, stop)).await
 }
 
 /// Raises the limit of open files to the maximum that the system allows: each connection is one, and the

@@ -124,6 +124,10 @@ impl std::fmt::Debug for Passenger {
 
 /// A booking, as it is stored and as `GET /bookings/{id}` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of the row, and a member of answers"
+)]
 pub struct Booking {
     /// Id.
     pub id: BookingId,

@@ -124,7 +124,9 @@ impl Engine {
     /// Puts commands into the queues of their flights, which are more than before. The end of the batch dispatches them.
     fn requeue(&self, jobs: Vec<Job>) {
         let mut scheduler = self.shared.scheduler.lock();
-        jobs.into_iter().for_each(|job| scheduler.push(job));
+        for job in jobs {
+            scheduler.push(job);
+        }
     }
 
     fn requeue_all_later(&self, elsewhere: LockedElsewhere) {

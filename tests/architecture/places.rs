@@ -70,6 +70,8 @@ fn tasks_are_started_where_the_application_can_wait_for_them() {
         "app/pipeline.rs",
         "app/workers.rs",
         "engine/batch/after_commit.rs",
+        "engine/guards.rs",
+        "engine/promotions.rs",
         "engine/run.rs",
         "booking/flights.rs",
         "http/connection/mod.rs",

@@ -72,15 +72,15 @@ const DAMAGED_ORDERS: [(&str, &str); 19] = [
         "UPDATE bookings SET order_id = 9999 WHERE segment = 2",
         "an order's first payment is for each of its segments",
     ),
-    ("UPDATE refunds SET amount = amount + PAISA", "a captured payment is the price"),
-    ("DELETE FROM refunds", "a captured payment is the price"),
+    ("UPDATE refunds SET amount = amount + PAISA", "captured payments are the price"),
+    ("DELETE FROM refunds", "captured payments are the price"),
     (
         "UPDATE bookings SET status = 'cancelled' WHERE status = 'completed'",
-        "a captured payment is the price",
+        "captured payments are the price",
     ),
     (
         "UPDATE bookings SET booking_price = booking_price - PAISA WHERE status = 'completed'",
-        "a captured payment is the price",
+        "captured payments are the price",
     ),
     (
         "UPDATE bookings SET booking_price = booking_price + PAISA

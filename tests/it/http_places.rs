@@ -82,7 +82,7 @@ async fn each_operation_of_the_api_needs_a_permit() {
         }
         for method in operations.as_object().expect("methods").keys() {
             let method = method.to_uppercase().parse().expect("a method");
-            let path = path.replace("{id}", "1").replace("{user_id}", "1");
+            let path = path.replace("{id}", "1").replace("{user_id}", "1").replace("{n}", "0");
             let shed = app.send_json(method, &path, &json!({})).await;
             shed.assert_problem(503, "overloaded");
             tried += 1;

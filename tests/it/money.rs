@@ -90,7 +90,9 @@ async fn answers_and_events_show_exactly_the_decimals_of_the_currency() {
 
         assert_eq!(app.booking(booking).await["status"], "completed");
         let search = "/api/v1/flights/search?source=Delhi&destination=Mumbai&date=2025-01-20";
-        let shown = format!("\"price\":{one},\"taxes\":{zero},\"currency\":\"{code}\"");
+        let shown = format!(
+            "\"price\":{one},\"taxes\":{zero},\"fare_rules\":\"free\",\"currency\":\"{code}\""
+        );
         for path in [format!("/api/v1/flights/{id}"), search.into(), format!("{search}&sort=price")]
         {
             let text = text_of(&app, &path).await;

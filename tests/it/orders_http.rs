@@ -175,12 +175,13 @@ async fn an_itinerary_is_held_paid_and_read_as_one() {
         [(0, 2000.02), (1, 4000.04), (2, 6000.06)].map(|(at, price)| segment(at, status, price))
     };
     let mut expected = json!({
-        "itinerary_id": id, "status": "pending", "bookings": bookings("pending"),
+        "itinerary_id": id, "reference": placed.json["reference"], "status": "pending", "bookings": bookings("pending"),
         "payment": {"status": "processing", "attempts": 1, "method": "pm_card_visa"},
         "payment_reference_id": reference, "total_price": 12_000.12, "currency": "INR",
         "hold_expires_at": "2025-01-01T00:05:00Z"
     });
     assert_eq!(placed.json, expected);
+    assert_eq!(placed.json["reference"].as_str().map(str::len), Some(6));
     assert!(placed.text.contains(r#""total_price":12000.12"#), "{}", placed.text);
     for flight in &flights {
         assert_eq!(app.flight(*flight).await["held_seats"], 2);

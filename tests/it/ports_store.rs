@@ -33,8 +33,8 @@ use crate::support::TestDatabase;
 use crate::support::deployment::Opened;
 use airline_booking::clock::{Clock, SystemClock};
 use airline_booking::domain::{
-    Booking, DayKey, Flight, FlightId, FlightStatus, Money, NewFlight, Passenger, Payment,
-    PaymentMethod, PaymentOutcome, PaymentReference, Timestamp, UserId, route_key,
+    Booking, BookingId, DayKey, Flight, FlightId, FlightStatus, Money, NewFlight, Passenger,
+    Payment, PaymentMethod, PaymentOutcome, PaymentReference, Timestamp, UserId, route_key,
 };
 use airline_booking::messages::{Message, Topic};
 use airline_booking::rules::{
@@ -99,6 +99,13 @@ impl Fixture {
         }
     }
 
+    /// Adds a booking and the flights of its order.
+    async fn want(&self, wanted: &mut Wanted, booking: BookingId) {
+        let located = self.store.locate(&[], &[booking]).await.expect("located");
+        wanted.flights.extend(located.bookings.values().flatten());
+        wanted.bookings.insert(booking);
+    }
+
     /// Decides commands one after the other on what the store has.
     async fn decide(&self, commands: &[Command]) -> ChangeSet {
         let mut wanted = Wanted::default();
@@ -112,11 +119,7 @@ impl Fixture {
                     wanted.flights.extend(located.expect("located").payments.values().flatten());
                     wanted.payments.insert(settle.reference);
                 }
-                Command::Cancel(cancel) => {
-                    let located = self.store.locate(&[], &[cancel.booking_id]).await;
-                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
-                    wanted.bookings.insert(cancel.booking_id);
-                }
+                Command::Cancel(cancel) => self.want(&mut wanted, cancel.booking_id).await,
                 Command::Dispute(Dispute { reference, .. }) => {
                     let located = self.store.locate(&[*reference], &[]).await;
                     wanted.flights.extend(located.expect("located").payments.values().flatten());
@@ -129,21 +132,9 @@ impl Fixture {
                     wanted.payments.insert(retry.payment);
                     wanted.refunds.insert(retry.id);
                 }
-                Command::Pay(pay) => {
-                    let located = self.store.locate(&[], &[pay.booking_id]).await;
-                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
-                    wanted.bookings.insert(pay.booking_id);
-                }
-                Command::Extend(extend) => {
-                    let located = self.store.locate(&[], &[extend.booking_id]).await;
-                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
-                    wanted.bookings.insert(extend.booking_id);
-                }
-                Command::Mend(mend) => {
-                    let located = self.store.locate(&[], &[mend.booking_id]).await;
-                    wanted.flights.extend(located.expect("located").bookings.values().flatten());
-                    wanted.bookings.insert(mend.booking_id);
-                }
+                Command::Pay(pay) => self.want(&mut wanted, pay.booking_id).await,
+                Command::Extend(extend) => self.want(&mut wanted, extend.booking_id).await,
+                Command::Mend(mend) => self.want(&mut wanted, mend.booking_id).await,
                 Command::PutFlight(put) => {
                     wanted.flights.insert(put.flight_id);
                 }

@@ -97,7 +97,10 @@ async fn taxes_are_imported_and_updated() {
     let (code, printed) = import(false, ",Taxes", &[&with(",2500.01")]).await;
     assert!(code == 1 && printed.contains("line 2: taxes must be 0.00 to 2500.00"), "{printed}");
     let (_, printed) = import(false, ",Taxes", &[&with(",1"), &with(",2")]).await;
-    assert!(printed.contains("different seats, price, taxes, status or arrival"), "{printed}");
+    assert!(
+        printed.contains("different seats, price, taxes, fare rules, status or arrival"),
+        "{printed}"
+    );
     let (code, printed) = import(false, ",Taxes", &[&with(",300.5")]).await;
     assert!(code == 0 && printed.contains("1 imported"), "{printed}");
     for (head, line, told) in [

@@ -4,7 +4,7 @@ use super::ports::gateway::Standing;
 use super::ports::rows::Rows;
 use super::world::{CHANGING, World};
 use airline_booking::domain::{
-    Booking, BookingStatus, DisputeStatus, FareRules, Money, PaymentStatus, RefundReason,
+    Booking, BookingStatus, DisputeStatus, FareRules, Money, PaymentStatus, Refund, RefundReason,
     RefundStatus, Timestamp,
 };
 use chrono::TimeDelta;
@@ -73,6 +73,9 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
 /// A traveller's cancellation costs what the fare rules said at the sale, and an airline's nothing. The rules that
 /// operators change have one row without conditions, so the time of the cancellation does not matter.
 pub(super) fn fees(rows: &Rows, violations: &mut Vec<String>) {
+    let is_of_dispute = |refund: &&Refund| refund.reason == RefundReason::Dispute;
+    let lost: BTreeSet<_> =
+        rows.refunds.values().filter(is_of_dispute).map(|refund| refund.payment).collect();
     for booking in rows.bookings.values() {
         let of_booking = rows.refunds.values().filter(|refund| refund.booking_id == booking.id);
         let reasons: BTreeSet<&str> = of_booking.map(|refund| refund.reason.as_str()).collect();
@@ -85,6 +88,10 @@ pub(super) fn fees(rows: &Rows, violations: &mut Vec<String>) {
         // Seats of a changed booking had several prices.
         let is_sold_once = booking.sold_at.is_none();
         if !is_changing || !is_sold_once || !has_only(RefundReason::Traveller) {
+            continue;
+        }
+        // What a lost dispute took of the order's payment is taken from its fees first.
+        if lost.contains(&booking.payment_reference) {
             continue;
         }
         let fees = possible_fees(booking, rows);

@@ -6,7 +6,7 @@ use airline_booking::domain::{
     Entry, EntryStatus, Flight, FlightId, Money, SeatCount, Timestamp, WaitMode,
 };
 use airline_booking::rules::waiting::oracle::Oracle;
-use airline_booking::rules::{Change, Changes, EntryChange};
+use airline_booking::rules::{BookingChange, Change, Changes, EntryChange};
 use std::collections::BTreeMap;
 
 /// A flight's line, as its history tells it.
@@ -100,7 +100,7 @@ impl Line {
         if places != expected {
             return Err(format!("promoted {places:?}, and not {expected:?}"));
         }
-        places.iter().for_each(|place| _ = self.waiting.remove(place));
+        self.waiting.retain(|place, _| !places.contains(place));
         for change in offered {
             check_deadline(&change.after, changes)?;
         }
@@ -122,17 +122,19 @@ impl Line {
         Ok(())
     }
 
-    /// New holds, freed seats, another departure.
+    /// New holds, swapped and freed seats, another departure.
     fn take_others(
         &mut self,
         changes: &Changes,
         was: &Flight,
         after: &Flight,
     ) -> Result<(), String> {
-        let new =
-            changes.bookings.iter().filter(|c| c.was.is_none() && c.after.flight_id == was.id);
+        // A change of flight without a payment holds nothing before: it takes free seats as a new booking does.
+        let is_swapped = after.free_seats() < was.free_seats();
+        let takes = |change: &&BookingChange| change.was.is_none() || is_swapped;
+        let of_flight = changes.bookings.iter().filter(|change| change.after.flight_id == was.id);
         let mut held = 0;
-        for booking in new.map(|change| &change.after) {
+        for booking in of_flight.filter(takes).map(|change| &change.after) {
             held += booking.seats_booked;
             // Clocks are off: marks of a later time stand.
             self.oracle.held(booking.seats_booked, after.updated_at.max(self.served_at))?;

@@ -28,7 +28,7 @@ pub async fn accidents(world: World) {
         for (fault, in_order) in [(Fault::Crash, false), (Fault::Restart, true)] {
             if world.chance.strikes(fault) {
                 world.chance.step(|| format!("replica {number} ends"));
-                world.end(number, in_order).await;
+                Box::pin(world.end(number, in_order)).await;
                 sleep(world.chance.pause(DOWN)).await;
                 world.start(number).await;
                 world.chance.step(|| format!("replica {number} runs again"));

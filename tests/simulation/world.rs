@@ -251,14 +251,14 @@ impl World {
     async fn stop_all(&self) {
         let replicas = std::mem::take(&mut *self.replicas.lock());
         for replica in replicas.into_iter().flatten() {
-            replica.stop().await;
+            Box::pin(replica.stop()).await;
         }
     }
 
     /// Ends a replica, by a crash or in order, if it runs.
     pub async fn end(&self, number: usize, in_order: bool) {
         let Some(replica) = self.replicas.lock()[number].take() else { return };
-        if in_order { replica.stop().await } else { replica.kill() }
+        if in_order { Box::pin(replica.stop()).await } else { replica.kill() }
     }
 
     /// Starts a replica, if it is down.

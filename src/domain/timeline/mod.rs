@@ -153,7 +153,7 @@ impl BookingLife {
         }));
         events.extend(booking.sold_at.map(|at| TimelineEvent::new(at, TimelineKind::Changed)));
         let refunds = || self.record.refunds.iter().filter(|r| r.booking_id == booking.id);
-        events.extend(passenger_cancelled(booking, refunds().collect()));
+        events.extend(passenger_cancelled(booking, refunds()));
         let end = self.end(booking);
         events.extend(end.clone());
         events.extend(refunds().flat_map(refund_events));
@@ -194,15 +194,18 @@ impl BookingLife {
 
 /// The cancellation of a passenger alone. Its time is that of its refund, which is known to be this passenger's only
 /// if there is one of each.
-fn passenger_cancelled(booking: &Booking, refunds: Vec<&Refund>) -> Option<TimelineEvent> {
+fn passenger_cancelled<'r>(
+    booking: &Booking,
+    refunds: impl Iterator<Item = &'r Refund>,
+) -> Option<TimelineEvent> {
     let [place] = booking.cancelled[..] else { return None };
-    let is_of_cancellation = |refund: &&&Refund| {
+    let is_of_cancellation = |refund: &&Refund| {
         !matches!(
             refund.reason,
             RefundReason::Dispute | RefundReason::LateCapture | RefundReason::Change
         )
     };
-    let mut refunds = refunds.iter().filter(is_of_cancellation);
+    let mut refunds = refunds.filter(is_of_cancellation);
     let refund = refunds.next().filter(|_| booking.status == BookingStatus::Completed)?;
     let event = TimelineEvent::new(refund.created_at, TimelineKind::PassengerCancelled);
     refunds.next().is_none().then_some(TimelineEvent { passenger: Some(place), ..event })

@@ -55,25 +55,8 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
                             choose another flight. Of an itinerary nothing is held; the list of errors \
                             has the flight's place in the request."
         }),
-        "getHealth" => {
-            let embedded = json!({"status": "embedded", "latency_ms": 0.0});
-            let database = json!({"status": "ok", "latency_ms": 0.4});
-            let worker = json!({"status": "ok", "latency_ms": 0.0});
-            json!({
-                "status": "ok",
-                "checks": {"database": database, "redis": embedded, "kafka": embedded,
-                    "settlement": worker, "payments": worker}
-            })
-        }
-        "getTimeline" => json!({"events": [
-            {"at": "2025-01-15T08:00:00Z", "type": "held"},
-            {"at": "2025-01-15T08:00:00Z", "type": "payment.requested", "attempt": 1, "amount": 5000.00},
-            {"at": "2025-01-15T08:00:01Z", "type": "payment.captured", "attempt": 1, "amount": 5000.00},
-            {"at": "2025-01-15T08:00:01Z", "type": "completed"},
-            {"at": "2025-01-16T10:00:00Z", "type": "passenger.changed", "passenger": 0},
-            {"at": "2025-01-17T09:00:00Z", "type": "flight.moved",
-             "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"}
-        ]}),
+        "getHealth" => health(),
+        "getTimeline" => timeline(),
         "getDisruption" => json!({
             "flight_id": 1, "kind": "cancelled", "bookings": 4, "refunded": 3, "remaining": 1,
             "amount": 21500.00, "currency": "INR", "done": false
@@ -102,6 +85,29 @@ pub(super) fn table(operation: &str) -> Option<Value> {
              1,1,1,completed,1,Jane Doe,jane@example.com,0987654321,28,female,cancelled\r\n"
         )
     })
+}
+
+fn health() -> Value {
+    let embedded = json!({"status": "embedded", "latency_ms": 0.0});
+    let database = json!({"status": "ok", "latency_ms": 0.4});
+    let worker = json!({"status": "ok", "latency_ms": 0.0});
+    json!({
+        "status": "ok",
+        "checks": {"database": database, "redis": embedded, "kafka": embedded,
+            "settlement": worker, "payments": worker}
+    })
+}
+
+fn timeline() -> Value {
+    json!({"events": [
+        {"at": "2025-01-15T08:00:00Z", "type": "held"},
+        {"at": "2025-01-15T08:00:00Z", "type": "payment.requested", "attempt": 1, "amount": 5000.00},
+        {"at": "2025-01-15T08:00:01Z", "type": "payment.captured", "attempt": 1, "amount": 5000.00},
+        {"at": "2025-01-15T08:00:01Z", "type": "completed"},
+        {"at": "2025-01-16T10:00:00Z", "type": "passenger.changed", "passenger": 0},
+        {"at": "2025-01-17T09:00:00Z", "type": "flight.moved",
+         "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"}
+    ]})
 }
 
 fn flight() -> Value {

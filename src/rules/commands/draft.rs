@@ -115,9 +115,12 @@ impl<'e, 'a> Draft<'e, 'a> {
         let returned = if planted!(both_flights_kept_on_a_change) { 0 } else { seats };
         let available_seats = from.available_seats + returned;
         let left = Flight { available_seats, ..from.clone() }.next_version(now);
+        // Those in line were overtaken when the seats were held.
+        let line = if held == 0 { to.line.held() } else { to.line };
         let taken = Flight {
             available_seats: to.available_seats - seats,
             held_seats: to.held_seats - held,
+            line,
             ..to.clone()
         }
         .next_version(now);
@@ -142,7 +145,8 @@ impl<'e, 'a> Draft<'e, 'a> {
         pending_max: Option<SeatCount>,
     ) {
         let held_seats = flight.held_seats + replacement.seats_booked;
-        let after = Flight { held_seats, ..flight.clone() }.next_version(self.end.now);
+        let line = flight.line.held();
+        let after = Flight { held_seats, line, ..flight.clone() }.next_version(self.end.now);
         self.changes.flights.push(Change { was: flight.clone(), after });
         self.changes.bookings.push(Change { was: None, after: replacement });
         self.changes.pending_max = pending_max;

@@ -97,6 +97,7 @@ impl Command {
 
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most are orders, which a box would only allocate")]
 pub enum Outcome {
     /// An order.
     Order {

@@ -49,15 +49,7 @@ type PoolSource = Box<dyn Fn() -> Vec<PoolUse> + Send + Sync>;
 type UnreadableSource = Box<dyn Fn() -> BTreeMap<&'static str, usize> + Send + Sync>;
 
 pub(super) struct StoreGauges {
-    outbox_depth: IntGauge,
-    outbox_age: Gauge,
-    stuck_bookings: IntGauge,
-    unanswered_payments: IntGauge,
-    unanswered_refunds: IntGauge,
-    refund_age: Gauge,
-    failed_refunds: IntGauge,
-    waiting: IntGauge,
-    offers: IntGauge,
+    backlog: Backlog,
     violations: IntGaugeVec,
     jobs: IntGaugeVec,
     connections: IntGaugeVec,
@@ -71,8 +63,21 @@ pub(super) struct StoreGauges {
     version_limit: IntGauge,
 }
 
-impl StoreGauges {
-    pub(super) fn register(registrar: &Registrar) -> Self {
+/// What waits in the database.
+struct Backlog {
+    outbox_depth: IntGauge,
+    outbox_age: Gauge,
+    stuck_bookings: IntGauge,
+    unanswered_payments: IntGauge,
+    unanswered_refunds: IntGauge,
+    refund_age: Gauge,
+    failed_refunds: IntGauge,
+    waiting: IntGauge,
+    offers: IntGauge,
+}
+
+impl Backlog {
+    fn register(registrar: &Registrar) -> Self {
         Self {
             outbox_depth: registrar.gauge(
                 "outbox_depth",
@@ -110,6 +115,26 @@ impl StoreGauges {
                 "waitlist_offers_open",
                 "Offers to such parties that are open; set by the process that sweeps.",
             ),
+        }
+    }
+
+    fn set(&self, backlog: &BacklogGauges) {
+        self.outbox_depth.set(backlog.outbox);
+        self.outbox_age.set(backlog.outbox_age.max(0.0));
+        self.stuck_bookings.set(backlog.stuck_bookings);
+        self.unanswered_payments.set(backlog.unanswered_payments);
+        self.unanswered_refunds.set(backlog.unanswered_refunds);
+        self.failed_refunds.set(backlog.failed_refunds);
+        self.waiting.set(backlog.waiting);
+        self.offers.set(backlog.offers);
+        self.refund_age.set(backlog.refund_age.max(0.0));
+    }
+}
+
+impl StoreGauges {
+    pub(super) fn register(registrar: &Registrar) -> Self {
+        Self {
+            backlog: Backlog::register(registrar),
             violations: registrar.gauges(
                 "invariant_violations",
                 "Flights found to break an invariant; set by the process that sweeps.",
@@ -154,15 +179,7 @@ impl StoreGauges {
     }
 
     pub(super) fn set_backlog(&self, backlog: &BacklogGauges) {
-        self.outbox_depth.set(backlog.outbox);
-        self.outbox_age.set(backlog.outbox_age.max(0.0));
-        self.stuck_bookings.set(backlog.stuck_bookings);
-        self.unanswered_payments.set(backlog.unanswered_payments);
-        self.unanswered_refunds.set(backlog.unanswered_refunds);
-        self.failed_refunds.set(backlog.failed_refunds);
-        self.waiting.set(backlog.waiting);
-        self.offers.set(backlog.offers);
-        self.refund_age.set(backlog.refund_age.max(0.0));
+        self.backlog.set(backlog);
     }
 
     pub(super) fn set_violations(&self, invariant: &str, flights: usize) {

@@ -294,8 +294,8 @@ fn a_change_that_is_declined_or_lapses_leaves_the_booking() {
         let late = start() + TimeDelta::minutes(6);
         if end == PaymentOutcome::Completed {
             let lapsed = run(&mut state, &Command::Expire(difference()), late);
-            let told = |event: &Event| matches!(event, Event::Airline(..));
-            assert!(!lapsed.changes.events.iter().any(told), "nobody is told of its hold");
+            let is_shown = |event: &Event| matches!(event, Event::Airline(..));
+            assert!(!lapsed.changes.events.iter().any(is_shown), "its hold is in no event");
         }
         let word = settle(&state, difference(), end);
         run(&mut state, &word, late);

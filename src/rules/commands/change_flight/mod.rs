@@ -67,7 +67,7 @@ pub(super) fn decide(
     }
     let quote = Quote::of(state, change, end, policy)?;
     let mut decision = if quote.difference > Money::default() {
-        quote.held(change, policy)?
+        quote.held(change, policy)
     } else {
         quote.swapped()?
     };
@@ -129,7 +129,7 @@ impl<'a> Quote<'a> {
     }
 
     /// Holds the new seats, and asks for the payment of the difference.
-    fn held(&self, change: &ChangeFlight, policy: &Policy) -> Result<Decision, Refusal> {
+    fn held(&self, change: &ChangeFlight, policy: &Policy) -> Decision {
         let mut draft = self.end.draft();
         let replacement = self.replacement(change, policy);
         let payment = self.payment(change);
@@ -143,7 +143,7 @@ impl<'a> Quote<'a> {
         };
         draft.change_booking(self.booking, noted);
         draft.touch_others_of(self.booking);
-        Ok(draft.decision())
+        draft.decision()
     }
 
     /// The booking that holds the new seats, at their full price.

@@ -2,8 +2,8 @@
 
 use super::{Rows, refused};
 use airline_booking::domain::{
-    Booking, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentNotes, Refund,
-    SeatCount,
+    Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus, Payment, PaymentNotes,
+    Refund, SeatCount,
 };
 use airline_booking::rules::{
     Change, ChangeSet, ChangesId, Claim, IdempotencyRecord, NetChanges, RequestRecord, Seen, Stale,
@@ -112,13 +112,13 @@ impl Rows {
             self.flights.get(id).map(|f| f.version) != Some(version)
                 && !planted!(version_is_not_checked)
         };
-        let is_booking_stale = |id, was: Option<Seen<BookingStatus>>| {
+        let is_booking_stale = |id: &BookingId, was: Option<Seen<BookingStatus>>| {
             let seen = |b: &Booking| Seen { status: b.status, version: b.version };
-            self.bookings.get(id).map(seen) != was
-                && !planted!(statuses_are_not_checked)
-                && !(planted!(mend_ignores_the_version)
-                    && net.passengers.iter().any(|change| change.booking_id == *id))
-                && !(planted!(taken_number_is_not_noticed) && was.is_none())
+            let is_mended = net.passengers.iter().any(|change| change.booking_id == *id);
+            let is_ignored = planted!(statuses_are_not_checked)
+                || planted!(mend_ignores_the_version) && is_mended
+                || planted!(taken_number_is_not_noticed) && was.is_none();
+            self.bookings.get(id).map(seen) != was && !is_ignored
         };
         let is_payment_stale = |reference, was| {
             let seen = |p: &Payment| Seen { status: p.status, version: p.version };
