@@ -161,6 +161,7 @@ fn pending_order(changes: &Changes) -> Option<Order> {
     let mut bookings: SmallVec<[Booking; 1]> = bookings.collect();
     if planted!(row_cache_lacks_a_booking) && bookings.len() > 1 {
         bookings.pop();
+        bookings.iter_mut().for_each(|booking| booking.segments -= 1);
     }
     Order::of(bookings, payment.after.clone())
 }

@@ -75,7 +75,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug(
         "refusal_stands_on_a_stale_row",
         "a refusal behind a stale command of its flight stands",
-        400,
+        1000,
         &[LocksAway, CommitSlow],
     ),
     bug(
@@ -146,7 +146,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[],
     ),
     bug("change_keeps_the_old_price", "a changed booking keeps the price of before", 30, &[]),
-    bug("two_changes_at_once", "a change begins while another one waits", 60, &[]),
+    bug("two_changes_at_once", "a change begins while another one waits", 700, &[]),
     bug(
         "cancellation_leaves_the_change",
         "a cancelled booking leaves its change waiting for its payment",
