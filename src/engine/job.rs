@@ -127,24 +127,8 @@ impl Job {
     }
 
     fn has_key(&self) -> bool {
-        match &self.command {
-            Command::Hold(hold) => hold.idempotency.is_some() || hold.request.is_some(),
-            Command::Cancel(cancel) => cancel.request.is_some(),
-            Command::Pay(pay) => pay.request.is_some(),
-            Command::ChangeFlight(change) => change.request.is_some(),
-            Command::Extend(extend) => extend.request.is_some(),
-            Command::Mend(mend) => mend.request.is_some(),
-            Command::RetryRefund(retry) => retry.request.is_some(),
-            Command::Join(join) => join.request.is_some(),
-            Command::Decline(decline) => decline.request.is_some(),
-            Command::Settle(_)
-            | Command::Expire(_)
-            | Command::Dispute(_)
-            | Command::Release(_)
-            | Command::PutFlight(_)
-            | Command::Leave(_)
-            | Command::Promote(_) => false,
-        }
+        let is_booking = matches!(&self.command, Command::Hold(hold) if hold.idempotency.is_some());
+        is_booking || self.command.request().is_some()
     }
 }
 

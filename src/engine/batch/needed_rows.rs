@@ -14,6 +14,7 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
         wanted.flights.extend(&job.flights);
         let written = job.unknown.iter().flat_map(UnknownCommit::entries);
         wanted.entries.extend(written);
+        wanted.requests.extend(job.command.request().map(RequestKey::name));
         match &job.command {
             Command::Hold(hold) => {
                 let has_conflict = job.id_conflicts.stored > 0;
@@ -29,21 +30,18 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 }
                 let key = hold.idempotency.as_ref().map(|i| (hold.user_id, i.key.clone()));
                 wanted.idempotency.extend(key);
-                wanted.requests.extend(hold.request.as_ref().map(RequestKey::name));
             }
             Command::Settle(settle) => {
                 wanted.payments.insert(settle.reference);
                 wanted.refunds.extend(settle.refund_id);
             }
             Command::Expire(reference) => _ = wanted.payments.insert(*reference),
-            Command::Pay(pay) => of_order(&mut wanted, pay.booking_id, pay.request.as_ref()),
-            Command::Extend(extend) => {
-                of_order(&mut wanted, extend.booking_id, extend.request.as_ref());
-            }
-            Command::Mend(mend) => of_order(&mut wanted, mend.booking_id, mend.request.as_ref()),
+            Command::Pay(pay) => _ = wanted.bookings.insert(pay.booking_id),
+            Command::Extend(extend) => _ = wanted.bookings.insert(extend.booking_id),
+            Command::Mend(mend) => _ = wanted.bookings.insert(mend.booking_id),
             Command::Cancel(cancel) => {
                 wanted.fares = true;
-                of_order(&mut wanted, cancel.booking_id, cancel.request.as_ref());
+                wanted.bookings.insert(cancel.booking_id);
             }
             Command::ChangeFlight(change) => {
                 if job.id_conflicts.stored > 0 {
@@ -53,7 +51,7 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
                 if change.pending_max.is_some() {
                     wanted.pending.insert((change.flight_id, change.user_id), now);
                 }
-                of_order(&mut wanted, change.booking_id, change.request.as_ref());
+                wanted.bookings.insert(change.booking_id);
             }
             Command::Release(booking) => _ = wanted.bookings.insert(*booking),
             Command::Dispute(dispute) => {
@@ -63,27 +61,15 @@ pub(super) fn needed_rows(jobs: &[Job], now: Timestamp) -> Wanted {
             Command::RetryRefund(retry) => {
                 wanted.payments.insert(retry.payment);
                 wanted.refunds.insert(retry.id);
-                wanted.requests.extend(retry.request.as_ref().map(RequestKey::name));
             }
-            Command::Join(join) => {
-                wanted.entrants.insert((join.flight_id, join.user_id));
-                wanted.requests.extend(join.request.as_ref().map(RequestKey::name));
-            }
-            Command::Decline(decline) => {
-                of_order(&mut wanted, decline.id.booking(), decline.request.as_ref());
-            }
+            Command::Join(join) => _ = wanted.entrants.insert((join.flight_id, join.user_id)),
+            Command::Decline(decline) => _ = wanted.bookings.insert(decline.id.booking()),
             Command::Leave(leave) => _ = wanted.entries.insert(leave.id),
             Command::Promote(flight) => _ = wanted.lines.insert(*flight),
             Command::PutFlight(_) => {}
         }
     }
     wanted
-}
-
-/// Adds the rows of a booking's order, and the record of the caller's key.
-fn of_order(wanted: &mut Wanted, booking: BookingId, request: Option<&RequestKey>) {
-    wanted.bookings.insert(booking);
-    wanted.requests.extend(request.map(RequestKey::name));
 }
 
 /// Answers the commands that need an unreadable row, and returns the rest.
@@ -113,11 +99,8 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
         let paid_by = || Some(state.bookings.get(&id)?.payment_reference);
         of(RowName::Booking(id)).or_else(|| of(RowName::Payment(paid_by()?)))
     };
-    let of_request = |id: BookingId, request: Option<&RequestKey>| {
-        of_booking(id).or_else(|| of(RowName::Request(request?.name())))
-    };
     let of_flights = job.flights.iter().find_map(|flight| of(RowName::Flight(*flight)));
-    of_flights.or_else(|| match &job.command {
+    let of_command = || match &job.command {
         Command::Hold(hold) => {
             if let Some(request) = &hold.request {
                 let made = || Some(BookingId(state.requests.get(&request.name())?.made));
@@ -131,26 +114,22 @@ fn damage<'s>(job: &Job, state: &'s State) -> Option<&'s Damage> {
             of(RowName::Payment(*reference)).or_else(|| of(RowName::Refund((*refund_id)?)))
         }
         Command::Expire(reference) => of(RowName::Payment(*reference)),
-        Command::Pay(pay) => of_request(pay.booking_id, pay.request.as_ref()),
-        Command::Extend(extend) => of_request(extend.booking_id, extend.request.as_ref()),
-        Command::Mend(mend) => of_request(mend.booking_id, mend.request.as_ref()),
-        Command::Cancel(cancel) => of_request(cancel.booking_id, cancel.request.as_ref()),
-        Command::ChangeFlight(change) => of_request(change.booking_id, change.request.as_ref()),
+        Command::Pay(pay) => of_booking(pay.booking_id),
+        Command::Extend(extend) => of_booking(extend.booking_id),
+        Command::Mend(mend) => of_booking(mend.booking_id),
+        Command::Cancel(cancel) => of_booking(cancel.booking_id),
+        Command::ChangeFlight(change) => of_booking(change.booking_id),
         Command::Release(booking) => of_booking(*booking),
         Command::Dispute(dispute) => of(RowName::Payment(dispute.reference)),
         Command::RetryRefund(retry) => {
-            let request = || of(RowName::Request(retry.request.as_ref()?.name()));
-            let of_row =
-                of(RowName::Payment(retry.payment)).or_else(|| of(RowName::Refund(retry.id)));
-            of_row.or_else(request)
+            of(RowName::Payment(retry.payment)).or_else(|| of(RowName::Refund(retry.id)))
         }
-        Command::Join(join) => {
-            let request = || of(RowName::Request(join.request.as_ref()?.name()));
-            of(RowName::Line(join.flight_id)).or_else(request)
-        }
-        Command::Decline(decline) => of_request(decline.id.booking(), decline.request.as_ref()),
+        Command::Join(join) => of(RowName::Line(join.flight_id)),
+        Command::Decline(decline) => of_booking(decline.id.booking()),
         Command::Leave(leave) => of(RowName::Entry(leave.id)),
         Command::Promote(flight) => of(RowName::Line(*flight)),
         Command::PutFlight(_) => None,
-    })
+    };
+    let of_request = || of(RowName::Request(job.command.request()?.name()));
+    of_flights.or_else(of_command).or_else(of_request)
 }

@@ -15,20 +15,25 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-const INSERT_ENTRIES: &str = "
+macro_rules! insert_entries {
+    () => {
+        "
 INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
 SELECT reference, major(amount), method, state, instant($5)
   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
-       AS t (reference, amount, method, state)";
+       AS t (reference, amount, method, state)"
+    };
+}
+
+const INSERT_ENTRIES: &str = insert_entries!();
 
 /// Inserts nothing if another gateway has taken up one of the payments.
-const INSERT_FIRST: &str = "
-INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-SELECT reference, major(amount), method, state, instant($5)
-  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
-       AS t (reference, amount, method, state)
+const INSERT_FIRST: &str = concat!(
+    insert_entries!(),
+    "
  WHERE NOT EXISTS (SELECT 1 FROM payments AS p
-                    WHERE p.reference = ANY($1) AND p.gateway <> 'simulated')";
+                    WHERE p.reference = ANY($1) AND p.gateway <> 'simulated')"
+);
 
 /// Payments that another gateway has taken up.
 const FOREIGN: &str = "

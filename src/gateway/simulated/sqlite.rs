@@ -14,19 +14,25 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 
-const INSERT_ENTRIES: &str = "
+macro_rules! insert_entries {
+    () => {
+        "
 INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-  FROM jsonb_each(?1)";
+  FROM jsonb_each(?1)"
+    };
+}
+
+const INSERT_ENTRIES: &str = insert_entries!();
 
 /// Inserts nothing if another gateway has taken up one of the payments.
-const INSERT_FIRST: &str = "
-INSERT INTO gateway_ledger (reference, amount, method, state, updated_at)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?2
-  FROM jsonb_each(?1)
+const INSERT_FIRST: &str = concat!(
+    insert_entries!(),
+    "
  WHERE NOT EXISTS (SELECT 1 FROM payments
                     WHERE reference IN (SELECT value ->> 0 FROM jsonb_each(?1))
-                      AND gateway <> 'simulated')";
+                      AND gateway <> 'simulated')"
+);
 
 /// Payments that another gateway has taken up.
 const FOREIGN: &str = "

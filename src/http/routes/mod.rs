@@ -32,7 +32,7 @@ use crate::domain::{References, SeatCount, UserId};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::{EventLimit, ExtractorState, UserLimit};
-use crate::identity::Tokens;
+use crate::identity::{Caller, Scope, Tokens};
 use crate::itineraries::Itineraries;
 use crate::search::Search;
 use crate::telemetry::Metrics;
@@ -125,6 +125,11 @@ impl Api {
         self.in_flight.try_acquire().map_err(|_| {
             Problem::new(Code::Overloaded, "MAX_IN_FLIGHT requests are being worked on")
         })
+    }
+
+    /// Maximum unpaid seats on one flight of the user for whom the caller asks; `None`: no limit, as for staff.
+    fn pending_max(&self, caller: &Caller) -> Option<SeatCount> {
+        self.limits.pending_max.filter(|_| !caller.has_staff_token(Scope::BookingsAdmin))
     }
 }
 

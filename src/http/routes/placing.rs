@@ -6,7 +6,7 @@ use crate::engine::Error;
 use crate::http::wire::audit::Deed;
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::problem::Problem;
-use crate::identity::{Caller, Scope};
+use crate::identity::Caller;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -38,9 +38,7 @@ impl Placing<'_> {
         let Self { api, caller, mut deed, permit, wait } = self;
         (deed.user, deed.flight) = (Some(request.user_id), request.flights.first().copied());
         deed.check(acts_for(caller, request.user_id))?;
-        let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
-        let pending_max = api.limits.pending_max.filter(|_| !is_staff);
-        let request = PlaceOrder { pending_max, ..request };
+        let request = PlaceOrder { pending_max: api.pending_max(caller), ..request };
         let placed = api.bookings.place(request, !wait.is_zero()).await;
         deed.booking = placed.as_ref().ok().map(|placed| placed.order.id());
         let placed = deed.end(placed.map_err(explained))?;
@@ -63,13 +61,18 @@ pub(super) fn created(
 ) -> Response {
     let location = (header::LOCATION, location);
     let mut response = (StatusCode::CREATED, [location], axum::Json(body)).into_response();
+    mark(&mut response, placed.replayed, placed.waited.then_some(wait));
+    response
+}
+
+/// Marks the response to a repeated request, and that to one whose wait was honoured.
+pub(super) fn mark(response: &mut Response, replayed: bool, waited: Option<Duration>) {
     let head = response.headers_mut();
-    if placed.replayed {
+    if replayed {
         head.insert(REPLAYED.0, REPLAYED.1);
     }
-    if placed.waited {
+    if let Some(wait) = waited {
         let applied = HeaderValue::try_from(format!("wait={}", wait.as_secs()));
         head.insert("preference-applied", applied.expect("digits are a header's text"));
     }
-    response
 }

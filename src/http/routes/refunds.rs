@@ -5,6 +5,7 @@ use super::paying::Empty;
 use super::placing::REPLAYED;
 use crate::domain::{PaymentReference, Refund, RefundId};
 use crate::http::wire::audit::{Logged, Watch};
+use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::OptionalJson;
 use crate::http::wire::problem::{Code, Problem, ProblemBody};
 use crate::http::wire::query::NoQuery;
@@ -52,8 +53,7 @@ pub(crate) async fn retry(
 ) -> Result<Response, Problem> {
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "refund.retry", Logged::Always);
-    let may = caller.may(Scope::BookingsAdmin);
-    deed.check(may.then_some(()).ok_or_else(|| Problem::lacking(Scope::BookingsAdmin)))?;
+    deed.check(has_scope(&caller, Scope::BookingsAdmin))?;
     let request = request_key::of_caller(RETRY_PATH, &caller, &headers, &id, &mut invalid);
     deed.check(invalid.or(()))?;
     let found = find(&api, &id).await;

@@ -82,12 +82,15 @@ impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.may(Scope::FlightsWrite) {
-            return Ok(Self(caller));
-        }
+        let Err(lacking) = has_scope(&caller, Scope::FlightsWrite) else { return Ok(Self(caller)) };
         let mut deed = Watch::over(parts).begin(&caller, "flight.write", Logged::Always);
-        deed.check(Err(Problem::lacking(Scope::FlightsWrite)))
+        deed.check(Err(lacking))
     }
+}
+
+/// 403 unless the caller's token has the scope.
+pub(crate) fn has_scope(caller: &Caller, scope: Scope) -> Result<(), Problem> {
+    if caller.may(scope) { Ok(()) } else { Err(Problem::lacking(scope)) }
 }
 
 /// 403 unless the caller may act for this user.

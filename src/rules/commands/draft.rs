@@ -64,13 +64,7 @@ impl<'e, 'a> Draft<'e, 'a> {
         available: SeatCount,
     ) {
         if available != 0 && !planted!(seats_move_without_a_message) {
-            let seats = FlightBooking {
-                flight_id: flight.id,
-                seats_booked: -available,
-                timestamp: self.end.now,
-                booking_id: booking.id,
-            };
-            self.changes.events.push(Event::SeatsMoved(seats, moved.version));
+            self.publish_seats(booking, &moved, -available);
         }
         let event = if after.status == booking.status {
             AirlineEvent::BookingChanged(after.clone())
@@ -83,6 +77,13 @@ impl<'e, 'a> Draft<'e, 'a> {
         }
         self.change_booking(booking, after);
         self.changes.flights.push(Change { was: flight.clone(), after: moved });
+    }
+
+    /// Adds the message of seats that a booking takes of a flight; below zero: that it gives back.
+    fn publish_seats(&mut self, booking: &Booking, flight: &Flight, seats_booked: SeatCount) {
+        let (flight_id, booking_id, timestamp) = (flight.id, booking.id, self.end.now);
+        let seats = FlightBooking { flight_id, seats_booked, timestamp, booking_id };
+        self.changes.events.push(Event::SeatsMoved(seats, flight.version));
     }
 
     /// Takes seats of the flights out of those that are sold elsewhere.
@@ -125,9 +126,7 @@ impl<'e, 'a> Draft<'e, 'a> {
         }
         .next_version(now);
         for (flight, seats_booked) in [(&left, -seats), (&taken, seats)] {
-            let (flight_id, booking_id) = (flight.id, booking.id);
-            let moved = FlightBooking { flight_id, seats_booked, timestamp: now, booking_id };
-            self.changes.events.push(Event::SeatsMoved(moved, flight.version));
+            self.publish_seats(booking, flight, seats_booked);
         }
         let event = AirlineEvent::BookingChanged(after.clone());
         self.changes.events.push(Event::Airline(event, taken.version, now));

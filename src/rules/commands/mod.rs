@@ -18,7 +18,7 @@ mod retry_refund;
 mod settle;
 mod waitlist;
 
-use super::{Change, Changes, Policy, Refusal, State};
+use super::{Change, Changes, Policy, Refusal, RequestKey, State};
 use crate::domain::{BookingId, Entry, Flight, FlightId, Order, PaymentReference, Timestamp};
 
 pub use cancel::{Cancel, CancellationQuote, CancelledBy, OrderPart, Segments, quote};
@@ -91,6 +91,29 @@ impl Command {
             Self::Leave(_) => "waitlist.leave",
             Self::Decline(_) => "waitlist.decline",
             Self::Promote(_) => "waitlist.promote",
+        }
+    }
+
+    /// The caller's idempotency key, if it sent one and the command takes one. `POST /bookings` has a key of its own
+    /// kind ([`Hold::idempotency`]).
+    pub const fn request(&self) -> Option<&RequestKey> {
+        match self {
+            Self::Hold(hold) => hold.request.as_ref(),
+            Self::Pay(pay) => pay.request.as_ref(),
+            Self::Extend(extend) => extend.request.as_ref(),
+            Self::Cancel(cancel) => cancel.request.as_ref(),
+            Self::Mend(mend) => mend.request.as_ref(),
+            Self::ChangeFlight(change) => change.request.as_ref(),
+            Self::RetryRefund(retry) => retry.request.as_ref(),
+            Self::Join(join) => join.request.as_ref(),
+            Self::Decline(decline) => decline.request.as_ref(),
+            Self::Settle(_)
+            | Self::Expire(_)
+            | Self::Release(_)
+            | Self::Dispute(_)
+            | Self::PutFlight(_)
+            | Self::Leave(_)
+            | Self::Promote(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::manifest;
 use crate::domain::{BookingId, BookingStatus, FlightId, Invalid};
 use crate::http::wire::accept::prefers_csv;
 use crate::http::wire::audit::{Logged, Watch};
+use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::Id;
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
@@ -70,8 +71,7 @@ pub(crate) async fn of_flight(
     let _permit = api.permit()?;
     let mut deed = watch.begin(&caller, "flight.bookings", Logged::Always);
     deed.flight = Some(FlightId(flight));
-    let may = caller.may(Scope::BookingsAdmin);
-    deed.check(may.then_some(()).ok_or_else(|| Problem::lacking(Scope::BookingsAdmin)))?;
+    deed.check(has_scope(&caller, Scope::BookingsAdmin))?;
     let asked = deed.check(Question::read(&query))?;
     let Question { status, after, limit } = asked;
     // One more than the limit shows whether there are more.

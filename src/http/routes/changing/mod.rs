@@ -2,7 +2,7 @@
 
 mod body;
 
-use super::placing::REPLAYED;
+use super::placing::mark;
 use super::{Api, bookings};
 use crate::booking::ChangedOrder;
 use crate::domain::BookingId;
@@ -13,12 +13,12 @@ use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Problem, ProblemBody};
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
-use crate::identity::{Caller, Scope};
+use crate::identity::Caller;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use body::ChangeFlightBody;
 pub(super) use body::PendingChangeBody;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 
 /// The path of a change; part of its idempotency keys in the store.
@@ -71,8 +71,7 @@ pub(crate) async fn change(
     let mut move_to = body.check(booking, &mut invalid);
     let asked = (id, move_to.flight_id.0, move_to.method.as_str());
     move_to.request = request_key::of_caller(PATH, &caller, &headers, &asked, &mut invalid);
-    let is_staff = caller.has_staff_token(Scope::BookingsAdmin);
-    move_to.pending_max = api.limits.pending_max.filter(|_| !is_staff);
+    move_to.pending_max = api.pending_max(&caller);
     deed.flight = Some(move_to.flight_id);
     deed.check(invalid.or(()))?;
     let changed = api.bookings.change_flight(move_to).await;
@@ -83,13 +82,6 @@ pub(crate) async fn change(
     let status = if record.change.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let body = BookingBody::of(record, at, &api.pages);
     let mut response = (status, axum::Json(body)).into_response();
-    let head = response.headers_mut();
-    if replayed {
-        head.insert(REPLAYED.0, REPLAYED.1);
-    }
-    if waited {
-        let applied = HeaderValue::try_from(format!("wait={}", wait.as_secs()));
-        head.insert("preference-applied", applied.expect("digits are a header's text"));
-    }
+    mark(&mut response, replayed, waited.then_some(wait));
     Ok(response)
 }

@@ -2,13 +2,14 @@
 
 mod body;
 
-use super::placing::REPLAYED;
+use super::placing::{REPLAYED, mark};
 use super::{Api, bookings, itineraries};
 use crate::booking::ChangedOrder;
 use crate::domain::{BookingId, OrderRecord};
 use crate::http::routes::bookings::BookingBody;
 use crate::http::routes::itineraries::ItineraryBody;
 use crate::http::wire::audit::{Logged, Watch};
+use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::{Id, OptionalJson};
 use crate::http::wire::prefer::Wait;
 use crate::http::wire::problem::{Problem, ProblemBody};
@@ -19,7 +20,7 @@ use crate::rules::Extend;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 pub(super) use body::{Empty, PayBody, asked};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,14 +154,7 @@ impl Paid {
         let (record, waited) = api.bookings.until_paid(self.id, self.wait).await?;
         let status = if record.is_paying() { StatusCode::ACCEPTED } else { StatusCode::OK };
         let mut response = (status, axum::Json(body(record))).into_response();
-        let head = response.headers_mut();
-        if self.replayed {
-            head.insert(REPLAYED.0, REPLAYED.1);
-        }
-        if waited {
-            let applied = HeaderValue::try_from(format!("wait={}", self.wait.as_secs()));
-            head.insert("preference-applied", applied.expect("digits are a header's text"));
-        }
+        mark(&mut response, self.replayed, waited.then_some(self.wait));
         Ok(response)
     }
 }
@@ -197,8 +191,7 @@ pub(crate) async fn extend(
     let _permit = api.permit()?;
     let id = BookingId(id);
     let mut deed = watch.begin(&caller, "booking.extend", Logged::Always);
-    let may = caller.may(Scope::BookingsAdmin);
-    deed.check(may.then_some(()).ok_or_else(|| Problem::lacking(Scope::BookingsAdmin)))?;
+    deed.check(has_scope(&caller, Scope::BookingsAdmin))?;
     let found = bookings::find_owned(&api, &caller, id, &mut deed).await;
     let (_, at) = deed.check(found)?;
     let request = request_key::of_caller(EXTEND_PATH, &caller, &headers, &id.0, &mut invalid);
