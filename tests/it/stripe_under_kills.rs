@@ -55,7 +55,6 @@ impl Shop {
             ("LOCK_TTL", "12s"),
             ("RUST_LOG", "error"),
             ("MAX_PENDING_PER_USER", "0"),
-            ("RATE_LIMIT_RPS", "0"),
         ];
         let replicas = settings.iter().fold(replicas, |all, (name, value)| all.with(name, value));
         let directory = tempfile::tempdir().expect("a directory");

@@ -94,7 +94,7 @@ async fn corrections_at_the_same_moment_are_all_made_and_all_in_the_history() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_lose_no_correction_and_no_cancellation() {
-    let replicas = Replicas::new().await.with("RATE_LIMIT_RPS", "100000").start(2).await;
+    let replicas = Replicas::new().await.start(2).await;
     let mut body = crate::support::flight(900);
     body["timestamp"] = json!("2099-01-20T10:00:00Z");
     let made = replicas.client.post(replicas.url(0, "/api/v1/flights")).json(&body).send().await;

@@ -113,7 +113,7 @@ async fn a_repeated_cancellation_with_its_key_is_recognised() {
 
 /// Two replicas, and two flights that connect.
 async fn two_replicas() -> (Replicas, Vec<i64>) {
-    let replicas = Replicas::new().await.with("RATE_LIMIT_RPS", "0").start(2).await;
+    let replicas = Replicas::new().await.start(2).await;
     let mut flights = Vec::new();
     for hour in [6, 12] {
         let mut body = flight(1_000);
