@@ -121,4 +121,5 @@ mod traces;
 mod traces_lost;
 mod unreadable_rows;
 mod waitlist;
+mod waitlist_under_kills;
 mod workers;
