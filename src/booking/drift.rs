@@ -1,12 +1,12 @@
 //! Drift checks: flights and their bookings must agree about seats (I1 to I3), bookings and payments
-//! about money (I4).
+//! about money (I4), and no waiting list may stay unserved (I7).
 //!
-//! Each check covers the flights booked last and the next flights by id, so that every flight gets its
+//! Each check of the first two covers the flights booked last and the next flights by id, so that every flight gets its
 //! turn. A broken flight is checked again until it is repaired. The checks change nothing.
 
 use super::drift_payments::PaymentDrift;
-use crate::domain::FlightId;
-use crate::store::{Operations, SeatCount, SeatsAsked, StoreError};
+use crate::domain::{FlightId, Timestamp};
+use crate::store::{Operations, SWEEP_GRACE, SeatCount, SeatsAsked, StoreError};
 use crate::telemetry::Metrics;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,11 +29,15 @@ pub struct Drift {
     scanned_to: Option<FlightId>,
     broken: BTreeSet<FlightId>,
     payments: PaymentDrift,
+    unserved: BTreeSet<FlightId>,
 }
 
 impl Drift {
     /// The invariants about seats, as ARCHITECTURE.md numbers them.
     pub const INVARIANTS: [&str; 3] = ["I1", "I2", "I3"];
+
+    /// The invariant about waiting lists.
+    pub const OF_LINES: &str = "I7";
 
     /// Resets the gauges when another process takes over the checks.
     pub fn reset(metrics: &Metrics) {
@@ -41,12 +45,13 @@ impl Drift {
             metrics.set_violations(invariant, 0);
         }
         metrics.set_violations(PaymentDrift::INVARIANT, 0);
+        metrics.set_violations(Self::OF_LINES, 0);
     }
 
     /// Checks if the interval has passed in the clock port's running time.
     pub async fn check_if_due(
         &mut self,
-        running: Duration,
+        (now, running): (Timestamp, Duration),
         store: &dyn Operations,
         metrics: &Metrics,
     ) {
@@ -60,6 +65,23 @@ impl Drift {
         if let Err(error) = self.check_payments(store, metrics).await {
             debug!(%error, "comparing bookings with payments failed");
         }
+        if let Err(error) = self.check_lines(now, store, metrics).await {
+            debug!(%error, "looking for unserved waiting lists failed");
+        }
+    }
+
+    /// Looks for waiting lists that were to be served more than [`SWEEP_GRACE`] ago, and sets the gauge of their flights.
+    pub async fn check_lines(
+        &mut self,
+        now: Timestamp,
+        store: &dyn Operations,
+        metrics: &Metrics,
+    ) -> Result<(), StoreError> {
+        let unserved = store.unserved_lines(now - SWEEP_GRACE, BROKEN_MAX).await?;
+        let unserved = unserved.into_iter().collect();
+        report(Self::OF_LINES, &unserved, &self.unserved, metrics);
+        self.unserved = unserved;
+        Ok(())
     }
 
     /// Compares bookings with payments, and sets the gauge of bookings that break I4 in two checks in a
@@ -86,15 +108,25 @@ impl Drift {
         for (index, invariant) in Self::INVARIANTS.into_iter().enumerate() {
             let flights = counts.iter().filter(|count| !holds(count)[index]);
             let flights: BTreeSet<FlightId> = flights.map(|count| count.flight).collect();
-            for flight in flights.difference(&self.broken) {
-                error!(flight.id = %flight, "{invariant} is broken: run `airline-booking audit`");
-            }
-            metrics.set_violations(invariant, flights.len());
+            report(invariant, &flights, &self.broken, metrics);
             broken.extend(flights);
         }
         self.broken = broken.into_iter().take(BROKEN_MAX).collect();
         Ok(())
     }
+}
+
+/// Logs the flights that did not break an invariant `before`, and sets its gauge.
+fn report(
+    invariant: &str,
+    flights: &BTreeSet<FlightId>,
+    before: &BTreeSet<FlightId>,
+    metrics: &Metrics,
+) {
+    for flight in flights.difference(before) {
+        error!(flight.id = %flight, "{invariant} is broken: run `airline-booking audit`");
+    }
+    metrics.set_violations(invariant, flights.len());
 }
 
 /// Where the next scan continues: after the last flight of this one; `None` restarts at the first

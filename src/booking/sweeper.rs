@@ -1,7 +1,7 @@
 //! The sweeper: finishes overdue work.
 //!
-//! It expires lapsed holds, cancels bookings of cancelled flights, serves waiting lists, redrives payments and refunds that the gateway
-//! never answered, and erases passengers some time after departure. The store shows all of this work, so a crash
+//! It expires lapsed holds, cancels bookings of cancelled flights, serves waiting lists, redrives payments and refunds
+//! that the gateway never answered, and erases passengers some time after departure. The store shows all of this work, so a crash
 //! loses none. Each kind of work is read in pages, and refused work is skipped for a while, so that neither
 //! a kind nor a row delays the others.
 
@@ -125,7 +125,7 @@ impl Sweeper {
             if let Err(error) = self.store.renew_statistics().await {
                 debug!(%error, "renewing the store's statistics failed");
             }
-            drift.check_if_due(running, &*self.store, &self.metrics).await;
+            drift.check_if_due((now, running), &*self.store, &self.metrics).await;
             let is_due = running.saturating_sub(forgotten_at) > FORGET_EVERY;
             if is_due && self.forget_keys(now).await {
                 forgotten_at = running;

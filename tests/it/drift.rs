@@ -4,6 +4,7 @@ use crate::support::TestApp;
 use crate::support::{equal, eventually};
 use airline_booking::booking::Drift;
 use airline_booking::bus::Bus;
+use airline_booking::clock::Clock as _;
 use airline_booking::messages::{Headers, Message, Topic};
 use futures::stream::{self, StreamExt as _};
 
@@ -46,6 +47,43 @@ async fn each_planted_drift_is_reported_until_it_is_repaired() {
         app.database.plant(&change(repaired)).await;
         look(&app, &mut drift).await;
         assert_eq!(told(&app).await, ["0", "0", "0"]);
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn seats_kept_from_those_who_wait_are_reported_until_they_are_served() {
+    for (broken, repaired) in [
+        ("UPDATE waitlist SET seats = 1", "UPDATE waitlist SET seats = 2"),
+        ("UPDATE flights SET serve_due = true", "UPDATE flights SET serve_due = false"),
+        (
+            "UPDATE flights SET gathers_until = created_at",
+            "UPDATE flights SET gathers_until = NULL",
+        ),
+    ] {
+        let app = TestApp::start().await;
+        let flight = app.add_flight(3).await;
+        app.book(flight, 2).await.booking_id();
+        app.run_until_idle().await;
+        let mut party = crate::support::booking(flight, 2);
+        party.as_object_mut().expect("an object").remove("flight_id");
+        let joined = app.post(&format!("/api/v1/flights/{flight}/waitlist"), &party).await;
+        assert_eq!(joined.status, 201, "{joined:?}");
+        let mut drift = Drift::default();
+        let mut unserved = async |seconds| {
+            let now = app.clock.now() + chrono::TimeDelta::seconds(seconds);
+            drift.check_lines(now, &*app.store, &app.app.metrics).await.expect("a look");
+            let metrics = app.get("/metrics").await.text;
+            let name = format!("invariant_violations{{invariant=\"{}\"}} ", Drift::OF_LINES);
+            metrics.lines().find_map(|line| line.strip_prefix(&*name)).expect("a gauge").to_owned()
+        };
+        assert_eq!(unserved(60).await, "0");
+        app.database.plant(broken).await;
+        for (seconds, expected) in [(5, "0"), (6, "1"), (60, "1")] {
+            assert_eq!(unserved(seconds).await, expected, "{broken} {seconds}");
+        }
+        app.database.plant(repaired).await;
+        assert_eq!(unserved(60).await, "0", "{repaired}");
         app.finish().await;
     }
 }

@@ -274,6 +274,53 @@ async fn queues_and_dead_letters_have_metrics() {
     goes_on.abort();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_lists_have_metrics() {
+    let app = TestApp::start().await;
+    let flight = app.add_flight(1).await;
+    let sold = app.book(flight, 1).await.booking_id();
+    app.run_until_idle().await;
+    let before = Told::by(&app).await;
+    let mut entries = Vec::new();
+    for user in 7..11 {
+        let mut party = booking(flight, 1);
+        party.as_object_mut().expect("an object").remove("flight_id");
+        party["user_id"] = json!(user);
+        let joined = app.post(&format!("/api/v1/flights/{flight}/waitlist"), &party).await;
+        entries.push(joined.json["waitlist_id"].as_i64().expect("an id"));
+    }
+    let left = http::Request::delete(format!("/api/v1/waitlist/{}", entries[3]));
+    app.send(left.body(axum::body::Body::empty()).expect("a request")).await;
+    app.post(&format!("/api/v1/bookings/{sold}/cancel"), &json!({})).await;
+    app.run_until_idle().await;
+    app.app.sweeper.measure_backlog(app.clock.now()).await;
+    let line = Told::by(&app).await;
+    assert_eq!(line.count("waitlist_parties", &[]), 2);
+    assert_eq!(line.count("waitlist_offers_open", &[]), 1);
+
+    app.post(&format!("/api/v1/waitlist/{}/decline", entries[0]), &json!({})).await;
+    app.run_until_idle().await;
+    app.pass(Duration::from_secs(31 * 60)).await;
+    app.post(&format!("/api/v1/waitlist/{}/accept", entries[2]), &json!({})).await;
+    app.run_until_idle().await;
+    app.pass(Duration::from_secs(1)).await;
+    app.app.sweeper.measure_backlog(app.clock.now()).await;
+    let after = Told::by(&app).await;
+    assert_eq!(after.count("waitlist_parties", &[]) + after.count("waitlist_offers_open", &[]), 0);
+    for (event, times) in [
+        ("\"waiting\"", 4),
+        ("\"offered\"", 3),
+        ("\"promoted\"", 1),
+        ("\"declined\"", 1),
+        ("\"lapsed\"", 1),
+        ("\"left\"", 1),
+    ] {
+        let counted = |told: &Told| told.count("waitlist_total", &[event]);
+        assert_eq!(counted(&after) - counted(&before), times, "{event}");
+    }
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn spans_are_counted_when_they_end_and_when_they_are_sent() {
     let collector = Collector::start().await;

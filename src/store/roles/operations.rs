@@ -1,13 +1,14 @@
 //! The operator's role: health, gauges, drift, audit.
 
-use crate::domain::{BookingId, Timestamp};
+use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::store::{PaymentsCompared, SeatCount, SeatsAsked, StoreError};
 use crate::telemetry::PoolUse;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use std::collections::BTreeMap;
 
-/// How long past its hold a booking may be pending before it counts as stuck (I5).
+/// How long past its hold a booking may be pending before it counts as stuck (I5), and a waiting list may have a walk to
+/// make before it counts as unserved (I7).
 pub const SWEEP_GRACE: TimeDelta = TimeDelta::seconds(5);
 
 /// Watches and checks the store.
@@ -40,6 +41,15 @@ pub trait Operations: Send + Sync + 'static {
         &self,
         asked: &PaymentsCompared,
     ) -> Result<Vec<(BookingId, bool)>, StoreError>;
+
+    /// Flights that break I7, by id, at most `limit`: their walk is due since before `before`, their seats have gathered
+    /// until then, or a party that waits fits into seats that are free since then and don't gather. Reads the flights
+    /// that parties wait for, and no others.
+    async fn unserved_lines(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<FlightId>, StoreError>;
 
     /// Checks the invariants over the whole database.
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError>;

@@ -142,10 +142,34 @@ macro_rules! lines_to_serve {
     };
 }
 
+/// The flights whose line stays unserved: `$1` is the instant before which it must have been served, `$2` their maximum
+/// number. A flight's row changes with its line and its seats, so `updated_at` is at least as late as what makes a walk
+/// due.
+macro_rules! unserved_lines {
+    ($before:literal) => {
+        concat!(
+            "SELECT f.id FROM flights AS f
+              WHERE f.waiting > 0
+                AND (f.gathers_until < ",
+            $before,
+            "     OR f.updated_at < ",
+            $before,
+            "        AND (f.serve_due
+                          OR f.gathers_until IS NULL
+                             AND EXISTS (
+                                SELECT 1 FROM waitlist AS w
+                                 WHERE w.flight_id = f.id AND w.status = 'waiting'
+                                   AND w.seats <= f.available_seats - f.held_seats
+                                   AND (w.max_price IS NULL OR f.price <= w.max_price))))
+              ORDER BY f.id LIMIT $2"
+        )
+    };
+}
+
 /// Counts the entries that wait, and the open offers.
 pub(in crate::store) const COUNT_ENTRIES: &str = "
 SELECT (SELECT coalesce(sum(waiting), 0) FROM flights WHERE waiting > 0),
        (SELECT count(*) FROM waitlist AS w JOIN bookings AS b ON b.id = w.id
          WHERE w.status = 'offered' AND b.status = 'pending')";
 
-pub(in crate::store) use {entry_record, lines_to_serve};
+pub(in crate::store) use {entry_record, lines_to_serve, unserved_lines};

@@ -176,7 +176,10 @@ impl Metrics {
         for event in ["held", "completed", "failed", "expired", "cancelled", "refused"] {
             self.bookings.with_label_values(&[event]);
         }
-        for invariant in ["I1", "I2", "I3", "I4"] {
+        for event in ["waiting", "offered", "promoted", "declined", "lapsed", "left"] {
+            self.entries.with_label_values(&[event]);
+        }
+        for invariant in ["I1", "I2", "I3", "I4", "I7"] {
             self.store.set_violations(invariant, 0);
         }
     }

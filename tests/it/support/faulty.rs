@@ -437,6 +437,7 @@ role! {
         async fn is_served() -> Answer<bool>;
         async fn count_seats(asked: &SeatsAsked) -> Answer<Vec<SeatCount>>;
         async fn compare_payments(asked: &PaymentsCompared) -> Answer<Vec<(BookingId, bool)>>;
+        async fn unserved_lines(before: Timestamp, limit: usize) -> Answer<Vec<FlightId>>;
         async fn audit(now: Timestamp) -> Answer<Vec<Finding>>;
     }
 }

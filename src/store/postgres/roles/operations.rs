@@ -1,6 +1,6 @@
 //! Health, gauges, drift and the audit.
 
-use crate::domain::{BookingId, Timestamp};
+use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::connection::advisory_locks::{for_whole_tables, is_served};
 use crate::store::postgres::connection::transaction;
@@ -8,6 +8,8 @@ use crate::store::roles::drift::{
     NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment, of_differences,
 };
 use crate::store::rows::audit::RULES;
+use crate::store::rows::micros;
+use crate::store::rows::waitlist::unserved_lines;
 use crate::store::{
     Finding, Operations, PaymentsCompared, SWEEP_GRACE, SeatCount, SeatsAsked, StoreError,
 };
@@ -41,6 +43,8 @@ pub(in crate::store::postgres) const COMPARE_PAYMENTS: &str = concat!(
             UNION (SELECT id FROM bookings WHERE id > $2 ORDER BY id LIMIT $3)
             UNION SELECT unnest($4::bigint[])))"
 );
+
+pub(in crate::store::postgres) const UNSERVED_LINES: &str = unserved_lines!("instant($1)");
 
 #[async_trait]
 impl Operations for PostgresStore {
@@ -93,6 +97,16 @@ impl Operations for PostgresStore {
             .bind(asked.also.iter().map(|booking| booking.0).collect::<Vec<_>>());
         let rows: Vec<(i64, bool)> = self.guard.bound(compared.fetch_all(&self.primary)).await?;
         Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
+    }
+
+    async fn unserved_lines(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<FlightId>, StoreError> {
+        let found = sqlx::query_scalar(UNSERVED_LINES).bind(micros(before)).bind(limit as i64);
+        let ids: Vec<i64> = self.guard.bound(found.fetch_all(&self.primary)).await?;
+        Ok(ids.into_iter().map(FlightId).collect())
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {

@@ -1,12 +1,13 @@
 //! Health, gauges, drift and the audit.
 
-use crate::domain::{BookingId, Timestamp};
+use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::store::roles::drift::{
     NEWEST_BOOKINGS, SeatCountRow, agrees, deciding_payment, of_differences,
 };
 use crate::store::rows::audit::RULES;
 use crate::store::rows::micros;
 use crate::store::rows::sql::json;
+use crate::store::rows::waitlist::unserved_lines;
 use crate::store::sqlite::connection::claim;
 use crate::store::sqlite::{READERS, SqliteStore};
 use crate::store::{
@@ -89,6 +90,17 @@ impl Operations for SqliteStore {
             .bind(json(&also));
         let rows: Vec<(i64, bool)> = compared.fetch_all(&self.reader).await?;
         Ok(rows.into_iter().map(|(booking, agrees)| (BookingId(booking), agrees)).collect())
+    }
+
+    async fn unserved_lines(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<FlightId>, StoreError> {
+        let found = sqlx::query_scalar(unserved_lines!("$1"));
+        let found = found.bind(micros(before)).bind(limit as i64).fetch_all(&self.reader);
+        let ids: Vec<i64> = found.await?;
+        Ok(ids.into_iter().map(FlightId).collect())
     }
 
     async fn audit(&self, now: Timestamp) -> Result<Vec<Finding>, StoreError> {

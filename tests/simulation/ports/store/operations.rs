@@ -2,7 +2,7 @@
 
 use super::super::rows::refused;
 use super::SimStore;
-use airline_booking::domain::{BookingId, Timestamp};
+use airline_booking::domain::{BookingId, FlightId, Timestamp};
 use airline_booking::store::{
     Finding, Operations, PaymentsCompared, SeatCount, SeatsAsked, StoreError,
 };
@@ -36,6 +36,14 @@ impl Operations for SimStore {
         &self,
         _asked: &PaymentsCompared,
     ) -> Result<Vec<(BookingId, bool)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn unserved_lines(
+        &self,
+        _before: Timestamp,
+        _limit: usize,
+    ) -> Result<Vec<FlightId>, StoreError> {
         Ok(Vec::new())
     }
 
