@@ -25,9 +25,11 @@ mod commits;
 mod keys;
 mod maintenance;
 mod outbox;
+mod passengers;
 mod reference_keys;
 mod refunds;
 mod unreadable;
+mod waiting;
 
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;

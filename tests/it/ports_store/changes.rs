@@ -16,7 +16,7 @@ on_each_store! {
 
 impl Fixture {
     /// The rules of the audit hold, but for those about the gateway's books, which are empty.
-    async fn assert_sound(&self) {
+    pub(super) async fn assert_sound(&self) {
         let findings = self.store.audit(self.now).await.expect("an audit");
         for finding in findings.iter().filter(|finding| !finding.rule.contains("gateway")) {
             assert_eq!(finding.violations, 0, "{finding:?}");
