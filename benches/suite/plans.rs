@@ -49,6 +49,13 @@ fn parameters(statement: &str) -> anyhow::Result<Parameters> {
             ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1", true)
         }
         "backlog" => ("bigint, bigint, bigint", "4102444800000000, 4102444800000000, 100000", true),
+        "lines_to_serve" => {
+            ("bigint, bigint, bigint, bigint", "4102444800000000, 0, -1, 512", true)
+        }
+        "unserved_lines" => ("bigint, bigint", "4102444800000000, 256", false),
+        "entries_wanted" => {
+            ("bigint[], bigint[], bigint[], bigint[]", "'{4711}', '{47}', '{48}', '{7}'", false)
+        }
         "count_seats" | "compare_payments" => {
             ("bigint, bigint, bigint, bigint[]", "256, 4711, 256, '{}'", false)
         }

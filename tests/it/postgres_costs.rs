@@ -86,8 +86,9 @@ async fn reading_payment_requests_skips_waiting_events() {
     }
 }
 
-/// 30,000 orders of two flights, each tenth with a refund.
-const MANY_ORDERS: [&str; 6] = [
+/// 30,000 orders of two flights, each tenth with a refund; 20,000 entries of waiting lists, of which each twentieth waits
+/// for one of 100 flights, and each hundredth has an open offer.
+const MANY_ORDERS: [&str; 8] = [
     "INSERT INTO flights (id, source, destination, route, timestamp, available_seats, total_seats,
                           price, currency, created_at, updated_at)
      SELECT n, 'A', 'B', 'a#b', 'epoch', 9, 9, 10, 'INR', 'epoch', 'epoch'
@@ -109,6 +110,16 @@ const MANY_ORDERS: [&str; 6] = [
        FROM generate_series(1, 30000, 10) AS n",
     "INSERT INTO gateway_refunds (id, reference, amount, updated_at)
      SELECT id, payment_reference_id, amount, updated_at FROM refunds",
+    "INSERT INTO waitlist (id, flight_id, user_id, place, seats, mode, status, payment_reference_id,
+                           created_at, updated_at)
+     SELECT 2 * n, 1 + n % 100, n, n, 1 + n % 6, 'ask',
+            CASE WHEN n % 20 = 0 THEN 'waiting' WHEN n % 100 = 1 THEN 'offered' ELSE 'left' END,
+            'PAY-' || n, 'epoch', 'epoch'
+       FROM generate_series(1, 20000) AS n",
+    "UPDATE flights AS f SET waiting = w.parties
+       FROM (SELECT flight_id, count(*) AS parties FROM waitlist WHERE status = 'waiting'
+              GROUP BY flight_id) AS w
+      WHERE w.flight_id = f.id",
 ];
 
 /// Maximum pages that a statement touches. The drift check touches most: some twenty for each of 512 bookings. A
@@ -135,6 +146,11 @@ fn parameters(name: &str) -> (&'static str, &'static str) {
         "stranded_bookings" => ("bigint, bigint, bigint", "1000, -1, -1"),
         "outbox" => ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1"),
         "backlog" => ("bigint, bigint, bigint", "4102444800000000, 4102444800000000, 100000"),
+        "lines_to_serve" => ("bigint, bigint, bigint, bigint", "4102444800000000, 0, -1, 512"),
+        "unserved_lines" => ("bigint, bigint", "4102444800000000, 256"),
+        "entries_wanted" => {
+            ("bigint[], bigint[], bigint[], bigint[]", "'{1004}', '{7}', '{8}', '{9}'")
+        }
         "count_seats" | "compare_payments" => {
             ("bigint, bigint, bigint, bigint[]", "256, 4711, 256, '{9, 99}'")
         }

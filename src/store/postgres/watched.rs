@@ -1,9 +1,9 @@
 //! Statements whose cost must not grow with the number of rows. A test and the benchmark explain them.
 
-use super::roles::{bookings, flight_lists, maintenance, operations, outbox, refunds};
+use super::roles::{bookings, flight_lists, maintenance, operations, outbox, refunds, waitlist};
 
 /// Names and texts of the statements.
-pub const WATCHED: [(&str, &str); 15] = [
+pub const WATCHED: [(&str, &str); 18] = [
     ("bookings_of_user", bookings::BOOKINGS_OF_USER),
     ("bookings_of_flight", bookings::BOOKINGS_OF_FLIGHT),
     ("flights_listed", flight_lists::LISTED),
@@ -19,4 +19,7 @@ pub const WATCHED: [(&str, &str); 15] = [
     ("backlog", maintenance::BACKLOG),
     ("count_seats", operations::COUNT_SEATS),
     ("compare_payments", operations::COMPARE_PAYMENTS),
+    ("unserved_lines", operations::UNSERVED_LINES),
+    ("lines_to_serve", waitlist::LINES_TO_SERVE),
+    ("entries_wanted", super::batch::waitlist::ENTRIES),
 ];

@@ -11,4 +11,4 @@ mod replacements;
 pub(super) mod request_keys;
 mod statement;
 mod status_updates;
-mod waitlist;
+pub(super) mod waitlist;

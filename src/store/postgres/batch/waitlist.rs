@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
 
-const ENTRIES: &str = concat!(
+pub(in crate::store::postgres) const ENTRIES: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM waitlist WHERE id = ANY($1)
