@@ -1,6 +1,7 @@
 //! The routers of the service, and its run from start to stop.
 
 use super::App;
+use crate::booking::PaymentHints;
 use crate::config::{Config, Role, Secret};
 use crate::gateway::stripe::Webhooks;
 use crate::http;
@@ -41,9 +42,14 @@ impl App {
         let secrets = &self.config.stripe.as_ref()?.webhook_secrets;
         let clock = self.shared.ports.clock.clone();
         let signed = Webhooks::new(secrets.iter().map(Secret::expose), clock);
-        let hints = self.shared.payment_hints();
+        let hints = self.payment_hints();
         let news = self.gateway_news();
         (!secrets.is_empty()).then_some(http::StripeWebhooks { signed, hints, news })
+    }
+
+    /// Asks the gateway about payments of which there is news.
+    pub fn payment_hints(&self) -> PaymentHints {
+        self.shared.payment_hints()
     }
 
     /// Asks the gateway about refunds and disputes of which there is news.
@@ -70,7 +76,7 @@ impl App {
                 .ports
                 .sandbox
                 .clone()
-                .map(|payments| http::SandboxPage { payments, hints: self.shared.payment_hints() }),
+                .map(|payments| http::SandboxPage { payments, hints: self.payment_hints() }),
             stripe: self.webhooks(),
             event_limit: http::Edge::event_limit(),
             flights: self.flights.clone(),

@@ -35,7 +35,9 @@ impl GatewayNews {
         let Some(refund) = asked.get(&id) else { return Ok(()) };
         let (gateway, payment) = (self.gateway.clone(), refund.payment);
         let asking = Box::pin(async move { gateway.repaid(id, payment).await });
-        let outcome = match self.ask(asking).await? {
+        let answer =
+            if planted!(event_taken_at_its_word) { Repaid::Done } else { self.ask(asking).await? };
+        let outcome = match answer {
             Repaid::Done => PaymentOutcome::Refunded,
             Repaid::Failed(_) => PaymentOutcome::RefundFailed,
             Repaid::Processing => return Ok(()),

@@ -212,6 +212,12 @@ impl PaymentWorker {
             let answer = match self.ask(asked).await {
                 Ok(outcome) => Ok(outcome),
                 Err(NoAnswer::Failed(error)) => Err(error),
+                Err(NoAnswer::Open(_)) if planted!(open_circuit_drops_a_refund) => {
+                    return asked
+                        .call
+                        .refund()
+                        .map(|_| self.event_of(asked, PaymentOutcome::Refunded));
+                }
                 Err(NoAnswer::Open(pause)) => {
                     tokio::select! {
                         () = tokio::time::sleep(pause) => continue,

@@ -117,6 +117,7 @@ mod stripe_under_kills;
 mod sweeping;
 mod taxes;
 mod tls;
+mod tour;
 mod traces;
 mod traces_lost;
 mod unreadable_rows;

@@ -1,4 +1,5 @@
-//! Banks: payers dispute captured payments, and their banks decide. The provider tells a replica until it is taken.
+//! Banks: payers dispute captured payments, and their banks decide. The provider tells a replica until it is taken. It also
+//! tells what is not so, or not yet: its events come early, late, twice and in any order.
 
 use super::world::World;
 use airline_booking::domain::{DisputeStatus, PaymentReference};
@@ -48,6 +49,38 @@ async fn cancel(world: &World, payment: PaymentReference) {
     let cancelling = service.tasks.spawn(async move { bookings.cancel(&booking, cancel).await });
     // A dead replica answers nothing, and a refusal is no fault.
     let _ = cancelling.await;
+}
+
+/// How often an event comes that nothing has caused.
+const EVENTS: Duration = Duration::from_secs(1);
+
+/// Events about any payment and any refund, until dropped. Whatever they claim, the provider's own answer counts.
+pub async fn events(world: World) {
+    loop {
+        sleep(world.chance.pause(EVENTS)).await;
+        let Some(service) = world.any_service() else { continue };
+        let one_of = |count: usize| world.chance.below(count as u64) as usize;
+        let (payment, refund) = {
+            let rows = world.database.rows();
+            let (payments, refunds) = (&rows.payments, &rows.refunds);
+            let payment = (!payments.is_empty())
+                .then(|| *payments.keys().nth(one_of(payments.len())).expect("fewer"));
+            let refund = (!refunds.is_empty())
+                .then(|| *refunds.keys().nth(one_of(refunds.len())).expect("fewer"));
+            (payment, refund)
+        };
+        world.chance.step(|| format!("an event about {payment:?} and {refund:?}"));
+        // A dead replica takes nothing, and a provider that is down answers nothing: neither is repeated.
+        let told = service.tasks.spawn(async move {
+            if let Some(payment) = payment {
+                let _ = service.hints.ask_again(payment).await;
+            }
+            if let Some(refund) = refund {
+                let _ = service.news.about_refund(refund).await;
+            }
+        });
+        let _ = told.await;
+    }
 }
 
 /// Decides every open dispute.

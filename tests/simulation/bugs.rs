@@ -5,8 +5,8 @@
 use super::plan::Plan;
 use super::ports::chance::Fault::{
     self, ClientLeaves, CommitLandsLate, CommitLostAfter, CommitLostBefore, CommitSlow, Crash,
-    GatewayHangs, GatewayLostAfter, GatewaySlow, LocksAway, MessageDelayed, MessageDoubled,
-    MessagePoisoned, PublishLost, ReadLost,
+    GatewayDown, GatewayHangs, GatewayLostAfter, GatewaySlow, LocksAway, MessageDelayed,
+    MessageDoubled, MessagePoisoned, PublishLost, ReadLost,
 };
 use super::report::quiet_panics;
 use super::world::run;
@@ -69,7 +69,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug(
         "unknown_outcome_is_a_refusal",
         "a commit of unknown outcome is answered as not made",
-        150,
+        1000,
         &[CommitLandsLate, CommitLostAfter, CommitLostBefore, ReadLost],
     ),
     bug(
@@ -146,7 +146,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[],
     ),
     bug("change_keeps_the_old_price", "a changed booking keeps the price of before", 30, &[]),
-    bug("two_changes_at_once", "a change begins while another one waits", 700, &[]),
+    bug("two_changes_at_once", "a change begins while another one waits", 3000, &[]),
     bug(
         "cancellation_leaves_the_change",
         "a cancelled booking leaves its change waiting for its payment",
@@ -172,6 +172,13 @@ const OF_THE_PRODUCT: &[Bug] = &[
         "a refund is settled by an event over another amount",
         600,
         &[MessagePoisoned, MessageDelayed, Crash],
+    ),
+    bug("event_taken_at_its_word", "the provider's event settles a refund, unasked", 60, &[]),
+    bug(
+        "open_circuit_drops_a_refund",
+        "a refund that meets an open circuit counts as made",
+        200,
+        &[GatewayDown],
     ),
     bug(
         "redriven_refund_has_a_new_id",
@@ -235,7 +242,7 @@ const OF_THE_PORTS: &[Bug] = &[
     bug(
         "commit_sent_twice",
         "the driver sends a commit again, and answers with what came of the second",
-        30,
+        500,
         &[],
     ),
     bug("commit_lost_after_its_answer", "a commit is answered, and lost", 30, &[]),
@@ -339,10 +346,12 @@ fn find(bug: &Bug) -> Option<Catch> {
     })
 }
 
-/// Looks for every bug, on all cores.
+/// Looks for every bug, or for the one that `SIMULATE_BUG` names, on all cores.
 fn find_all() -> Vec<(&'static Bug, Option<Catch>)> {
     quiet_panics();
-    let all: Vec<&Bug> = OF_THE_PRODUCT.iter().chain(OF_THE_PORTS).collect();
+    let only = std::env::var("SIMULATE_BUG").ok();
+    let is_meant = |bug: &&Bug| only.as_ref().is_none_or(|only| bug.name == only);
+    let all: Vec<&Bug> = OF_THE_PRODUCT.iter().chain(OF_THE_PORTS).filter(is_meant).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         let index = || all.get(next.fetch_add(1, Ordering::Relaxed));

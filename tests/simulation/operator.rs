@@ -1,5 +1,5 @@
 //! What happens to a deployment beside its clients: operators change flights and rows, replicas crash, restart,
-//! and get their clocks wrong.
+//! get their clocks wrong, and lose their provider.
 
 use super::ports::chance::Fault;
 use super::world::{CHANGING, World};
@@ -17,10 +17,13 @@ const ACCIDENTS: Duration = Duration::from_millis(100);
 /// How long a replica is down, at most.
 const DOWN: Duration = Duration::from_secs(3);
 
+/// How long the provider is down, at most.
+const GATEWAY_DOWN: Duration = Duration::from_secs(12);
+
 /// How far a clock may be off, either way, in milliseconds.
 const CLOCK_ERROR: u64 = 5_000;
 
-/// Crashes, restarts and clocks that jump, until dropped.
+/// Crashes, restarts, outages of the provider and clocks that jump, until dropped.
 pub async fn accidents(world: World) {
     loop {
         sleep(world.chance.pause(ACCIDENTS)).await;
@@ -33,6 +36,9 @@ pub async fn accidents(world: World) {
                 world.start(number).await;
                 world.chance.step(|| format!("replica {number} runs again"));
             }
+        }
+        if world.chance.strikes(Fault::GatewayDown) {
+            world.provider.go_down(Instant::now() + world.chance.pause(GATEWAY_DOWN));
         }
         if world.chance.strikes(Fault::ClockJumps) {
             let error = world.chance.below(2 * CLOCK_ERROR) as i64 - CLOCK_ERROR as i64;

@@ -3,7 +3,7 @@
 use super::ports::process::Process;
 use super::world::World;
 use airline_booking::app::{App, Ports};
-use airline_booking::booking::{Bookings, Flights, WaitingList};
+use airline_booking::booking::{Bookings, Flights, PaymentHints, WaitingList};
 use airline_booking::config::Config;
 use airline_booking::domain::{ReferenceKey, References};
 use airline_booking::itineraries::Itineraries;
@@ -29,7 +29,9 @@ pub struct Service {
     pub search: Search,
     /// Searches for connections.
     pub itineraries: Itineraries,
-    /// Takes the provider's news.
+    /// Takes the provider's news of payments.
+    pub hints: PaymentHints,
+    /// Takes its news of refunds and disputes.
     pub news: GatewayNews,
     /// Runs its requests.
     pub tasks: Tasks,
@@ -90,6 +92,7 @@ impl Replica {
             waiting_list: app.waiting_list.clone(),
             search: app.search.clone(),
             itineraries: app.itineraries.clone(),
+            hints: app.payment_hints(),
             news: app.gateway_news(),
             tasks: tasks.another_group(),
         };

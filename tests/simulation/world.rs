@@ -161,6 +161,7 @@ impl World {
         let accidents = tokio::task::spawn_local(operator::accidents(self.clone()));
         let operators = tokio::spawn(operator::changes(self.clone()));
         let disputes = tokio::spawn(bank::disputes(self.clone()));
+        let events = tokio::spawn(bank::events(self.clone()));
         let first = memory.clients();
         let clients = (first..first + plan.clients)
             .map(|number| tokio::spawn(Client::new(self.clone(), number).run(plan.requests)));
@@ -170,7 +171,8 @@ impl World {
         accidents.abort();
         operators.abort();
         disputes.abort();
-        let _ = tokio::join!(accidents, operators, disputes);
+        events.abort();
+        let _ = tokio::join!(accidents, operators, disputes, events);
     }
 
     /// Starts what is down, waits until all work has ended, and checks everything.

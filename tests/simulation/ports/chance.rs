@@ -81,6 +81,8 @@ faults! {
     GatewayHangs,
     /// The adapter of the gateway panics.
     GatewayPanics,
+    /// The provider refuses every call for some seconds: long enough for circuits to open.
+    GatewayDown,
     /// A replica's clock jumps by up to some seconds.
     ClockJumps,
     /// A client leaves before its answer.

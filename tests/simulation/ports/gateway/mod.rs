@@ -40,7 +40,7 @@ impl SimGateway {
         let process = &self.process;
         process.alive().await;
         process.step(|| format!("calls {} {}", call.name(), call.reference()));
-        if process.strikes(Fault::GatewayLostBefore) {
+        if process.strikes(Fault::GatewayLostBefore) || self.provider.is_down() {
             process.pause(LATENCY).await;
             return Err(GatewayError("call lost".into()));
         }

@@ -5,6 +5,7 @@ use airline_booking::gateway::{Disputed, GatewayError, Opened, Opening};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// The state of a payment at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,8 @@ struct Books {
     disputes: BTreeMap<PaymentReference, (DisputeStatus, Money)>,
     /// Calls that have left a replica and are not carried out yet.
     on_the_way: usize,
+    /// Until when it refuses every call.
+    down_until: Option<Instant>,
 }
 
 /// A call on its way to the provider.
@@ -164,6 +167,16 @@ impl Provider {
     /// Whether no call is on its way.
     pub fn is_idle(&self) -> bool {
         self.0.lock().on_the_way == 0
+    }
+
+    /// Refuses every call until then.
+    pub fn go_down(&self, until: Instant) {
+        self.0.lock().down_until = Some(until);
+    }
+
+    /// Whether it refuses every call.
+    pub(super) fn is_down(&self) -> bool {
+        self.0.lock().down_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Counts a call as on its way until the result is dropped.
