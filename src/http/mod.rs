@@ -6,13 +6,14 @@ mod connection;
 mod docs;
 mod edge;
 mod openapi;
+mod page;
 mod routes;
 mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, changing, disruption, fare_rules, flights, health, home, itineraries,
-    passengers, paying, problems, refunds, sandbox, search, timeline, waitlist, webhooks,
+    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries, passengers,
+    paying, problems, refunds, sandbox, search, timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -34,7 +35,7 @@ type Group = (RouteTraits, OpenApiRouter<Arc<Api>>);
 
 /// The routes of the service, inside the stack.
 pub fn router(api: Api, edge: &Edge) -> Router {
-    let mut pages = Router::new().route("/", get(home::home));
+    let mut pages = page::page(&api);
     if api.sandbox.is_some() {
         pages = pages
             .route(sandbox::ROUTE, get(sandbox::show).post(sandbox::act))
@@ -52,7 +53,8 @@ pub fn router(api: Api, edge: &Edge) -> Router {
             get(async move |headers: HeaderMap| openapi::serve(&document, &headers)),
         );
     }
-    inside(edge, routes.into_iter().chain([(RouteTraits::PAGE, pages)]), api)
+    let pages = [(RouteTraits::PAGE, pages), (RouteTraits::ASSET, page::assets())];
+    inside(edge, routes.into_iter().chain(pages), api)
 }
 
 /// The routes for operators and monitoring: health and metrics. Served at a port of their own (`METRICS_PORT`), and by

@@ -1,4 +1,4 @@
-//! The page at `/`, and the documents that `DOCS=off` removes.
+//! What `/` answers to browsers and to other programs, and the documents that `DOCS=off` removes.
 
 use crate::support::{Answer, TestApp};
 use airline_booking::config::{AllowedHosts, Config};
@@ -25,14 +25,7 @@ async fn the_home_page_is_html_for_browsers_and_text_for_curl() {
     let page = look(&app, Method::GET, BROWSER).await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-    let policy = page.header("content-security-policy");
-    assert_eq!(policy, Some("default-src 'none'; frame-ancestors 'none'"));
-    for part in ["href=\"docs\"", "href=\"api/v1/health\"", &SEARCH.replace('&', "&amp;")] {
-        assert!(page.text.contains(part), "{part}: {}", page.text);
-    }
-    for part in ["<script", "style", "http-equiv"] {
-        assert!(!page.text.contains(part), "{part}: {}", page.text);
-    }
+    assert!(page.text.contains("href=\"docs\""), "{}", page.text);
 
     let text = look(&app, Method::GET, "*/*").await;
     assert_eq!((text.status.as_u16(), text.header("vary")), (200, Some("accept")));

@@ -78,6 +78,7 @@ mod money;
 mod orders_http;
 mod orders_under_kills;
 mod outages;
+mod page;
 mod panics;
 mod paying;
 mod pending;

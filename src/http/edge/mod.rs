@@ -90,6 +90,8 @@ enum Kind {
     Probe,
     /// Documents for people, and paths that do not exist: no spans.
     Page,
+    /// Files that a page loads, many at once, and keeps: no spans, no rate limit.
+    Asset,
     /// The API.
     Api,
 }
@@ -100,6 +102,7 @@ impl RouteTraits {
     /// Webhooks of the payment provider, which are signed: no token, any host name, a rate limit of their own.
     pub(crate) const PROVIDER: Self = Self::PROBE;
     pub(crate) const PAGE: Self = Self { kind: Kind::Page, ..Self::PROBE };
+    pub(crate) const ASSET: Self = Self { kind: Kind::Asset, ..Self::PROBE };
     pub(crate) const API: Self = Self { kind: Kind::Api, ..Self::PROBE };
     pub(crate) const AUDITED: Self = Self { is_audited: true, ..Self::API };
     pub(crate) const PERSONAL: Self = Self { privacy: Privacy::Personal, ..Self::AUDITED };
@@ -166,7 +169,8 @@ impl Edge {
         S: Clone + Send + Sync + 'static,
     {
         let (shared, is_probe) = (&self.shared, route.kind == Kind::Probe);
-        let limits = self.limits.clone().filter(|_| !is_probe);
+        let is_limited = !is_probe && route.kind != Kind::Asset;
+        let limits = self.limits.clone().filter(|_| is_limited);
         let allowed = self.hosts.clone().filter(|_| !is_probe);
         let routes = if route.privacy == Privacy::Guessed {
             routes.layer(StepLayer(MissLimit(self.misses.clone())))
