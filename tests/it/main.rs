@@ -122,4 +122,5 @@ mod traces_lost;
 mod unreadable_rows;
 mod waitlist;
 mod waitlist_under_kills;
+mod webhooks;
 mod workers;
