@@ -31,6 +31,17 @@ const PROBES: usize = 2;
 /// How long to wait while others probe a half-open circuit.
 const PROBE_WAIT: Duration = Duration::from_millis(50);
 
+/// When a circuit opens and closes.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Failed or slow calls in a row that open it.
+    pub failures: usize,
+    /// How long it lets no call through then.
+    pub pause: Duration,
+    /// Calls that take this long or longer count as failed.
+    pub slow_after: Duration,
+}
+
 /// A circuit breaker.
 pub struct Breaker {
     layer: CircuitBreakerLayer<DefaultClassifier>,
@@ -58,14 +69,28 @@ impl Breaker {
     /// A closed circuit around a party. Calls that take `slow_after` or longer count as failed.
     pub fn new(target: &'static str, slow_after: Duration, metrics: &Metrics) -> Self {
         let gauge = metrics.circuit(target);
+        let terms = Terms { failures: FAILURES, pause: PAUSE, slow_after };
+        Self::of(target, terms, move |state| show(target, &gauge, state))
+    }
+
+    /// A closed circuit of other terms, which logs and counts nothing by itself: for parties of which there are many.
+    pub fn of(
+        name: &'static str,
+        terms: Terms,
+        on_change: impl Fn(CircuitState) + Send + Sync + 'static,
+    ) -> Self {
+        let Terms { failures, pause, slow_after } = terms;
         let reopens_at = Arc::new(Mutex::new(None));
         let on_transition = {
             let reopens_at = reopens_at.clone();
-            move |_: State, to: State| transition(target, &gauge, &reopens_at, to)
+            move |_: State, to: State| {
+                *reopens_at.lock() = (to == State::Open).then(|| Instant::now() + pause);
+                on_change(state_of(to));
+            }
         };
         let (layer, _) = CircuitBreakerLayer::builder()
-            .name(target)
-            .failure_model(FailureModel::ConsecutiveFailures { k: FAILURES })
+            .name(name)
+            .failure_model(FailureModel::ConsecutiveFailures { k: failures })
             .wait_duration_in_open(Duration::ZERO)
             .permitted_calls_in_half_open(PROBES)
             .on_state_transition(on_transition)
@@ -107,30 +132,31 @@ impl Breaker {
     }
 
     /// How long no call goes out, if the circuit is open.
-    fn closed_for(&self) -> Option<Duration> {
+    pub fn closed_for(&self) -> Option<Duration> {
         let reopens_at = (*self.reopens_at.lock())?;
         let left = reopens_at.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 }
 
-fn transition(
-    target: &'static str,
-    gauge: &CircuitGauge,
-    reopens_at: &Mutex<Option<Instant>>,
-    to: State,
-) {
-    *reopens_at.lock() = (to == State::Open).then(|| Instant::now() + PAUSE);
-    match to {
-        State::Closed => {
-            gauge.set(CircuitState::Closed);
+const fn state_of(state: State) -> CircuitState {
+    match state {
+        State::Closed => CircuitState::Closed,
+        State::Open => CircuitState::Open,
+        State::HalfOpen => CircuitState::HalfOpen,
+    }
+}
+
+fn show(target: &'static str, gauge: &CircuitGauge, state: CircuitState) {
+    gauge.set(state);
+    match state {
+        CircuitState::Closed => {
             info!(target_name = target, "the circuit is closed: calls go out again");
         }
-        State::Open => {
-            gauge.set(CircuitState::Open);
+        CircuitState::Open => {
             warn!(target_name = target, "the circuit is open: no call goes out for 5 seconds");
         }
-        State::HalfOpen => gauge.set(CircuitState::HalfOpen),
+        CircuitState::HalfOpen => {}
     }
 }
 

@@ -26,3 +26,10 @@ pub fn reference_key() -> ReferenceKey {
     SystemRandom::new().fill(&mut key).expect("the system has random bytes");
     ReferenceKey(key)
 }
+
+/// Draws the random bytes of a webhook's secret.
+pub fn webhook_secret() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).expect("the system has random bytes");
+    bytes
+}

@@ -8,7 +8,8 @@
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
 //!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
-//! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`people`]: use cases and workers;
+//! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`webhooks`], [`people`]: use cases and
+//!   workers;
 //! - [`identity`], [`health`]: who calls, and which dependencies answer;
 //! - [`http`], [`cli`]: the ways in;
 //! - [`app`]: composes all of them.
@@ -47,6 +48,7 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 
 // The simulation runs in this library's test binary: only there can it switch on planted bugs.
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::store::StoreError;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
+use crate::webhooks::Registry;
 use chrono::TimeDelta;
 use claims::Claims;
 use ports::Opening;
@@ -53,6 +54,8 @@ pub struct App {
     pub waiting_list: WaitingList,
     /// Flight use cases.
     pub flights: Flights,
+    /// Webhook use cases.
+    pub webhooks: Registry,
     /// Searches.
     pub search: Search,
     /// Searches for connections.
@@ -106,6 +109,7 @@ impl App {
             bookings: shared.bookings(&config, &engine),
             waiting_list: shared.waiting_list(&config, &engine),
             flights: shared.flights(&config, &engine),
+            webhooks: shared.webhooks(&config),
             search: shared.search(&config),
             itineraries: shared.itineraries(&config),
             sweeper: Arc::new(shared.sweeper(&config, &engine)),

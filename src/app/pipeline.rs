@@ -1,7 +1,7 @@
 //! Starts the workers of the roles that this process has.
 
 use super::App;
-use super::shared::{payment_group, settlement_group};
+use super::shared::{payment_group, settlement_group, webhook_group};
 use crate::bus::BusError;
 use crate::config::Role;
 use crate::http::Edge;
@@ -16,8 +16,8 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl App {
-    /// Starts the workers that follow commits: the relay, the payment worker, settlement, and the one
-    /// that wakes callers waiting for a booking's end.
+    /// Starts the workers that follow commits: the relay, the payment worker, settlement, those that tell
+    /// partners, and the one that wakes callers waiting for a booking's end.
     pub async fn start_pipeline(&self) -> Result<(), BusError> {
         self.create_groups().await?;
         if self.has(Role::Api) {
@@ -28,6 +28,9 @@ impl App {
         }
         if self.has(Role::Payments) {
             self.start_payment_worker();
+        }
+        if self.has(Role::Notify) {
+            self.start_webhooks();
         }
         let last = &self.workers.stops().relay;
         if self.has(Role::Relay) {
@@ -53,6 +56,9 @@ impl App {
         }
         if self.has(Role::Settlement) {
             bus.consume(Topic::PaymentEvents, settlement_group(&self.config)).await?;
+        }
+        if self.has(Role::Notify) {
+            bus.consume(Topic::AirlineEvents, webhook_group(&self.config)).await?;
         }
         Ok(())
     }
@@ -85,6 +91,19 @@ impl App {
             taking.max(watched.answering.stalled_for(None, now))
         });
         self.workers.spawn_draining("payments", async move { worker.run(&stop).await });
+    }
+
+    fn start_webhooks(&self) {
+        let intake = self.shared.webhook_intake(&self.config);
+        let (progress, bus) = (intake.progress.clone(), intake.bus.clone());
+        let group = intake.group.clone();
+        self.metrics.watch_worker("webhooks", move |now| {
+            progress.stalled_for(bus.waiting_since(Topic::AirlineEvents, &group), now)
+        });
+        let stop = self.workers.stops().intake.clone();
+        self.workers.spawn("webhook intake", &stop, async move { intake.run().await });
+        let sender = self.shared.webhook_sender(&self.config);
+        self.workers.spawn_draining("webhooks", async move { sender.run(&stop).await });
     }
 
     /// Starts the sweeper, if this process has its role.

@@ -23,7 +23,7 @@ impl App {
         let router = if self.has(Role::Api) { http::router } else { http::router_for_operators };
         let metrics = self.config.metrics_port.is_none();
         let shown =
-            http::Shown { docs: self.config.docs, metrics, webhooks: self.webhooks().is_some() };
+            http::Shown { docs: self.config.docs, metrics, webhooks: self.stripe().is_some() };
         let edge = self.edge(&self.config);
         self.share_limits(&edge);
         router(self.api(shown, &edge), &edge)
@@ -38,7 +38,7 @@ impl App {
     }
 
     /// Stripe's webhooks, if it takes the money and signs them with a known secret.
-    fn webhooks(&self) -> Option<http::StripeWebhooks> {
+    fn stripe(&self) -> Option<http::StripeWebhooks> {
         let secrets = &self.config.stripe.as_ref()?.webhook_secrets;
         let clock = self.shared.ports.clock.clone();
         let signed = Webhooks::new(secrets.iter().map(Secret::expose), clock);
@@ -77,9 +77,10 @@ impl App {
                 .sandbox
                 .clone()
                 .map(|payments| http::SandboxPage { payments, hints: self.payment_hints() }),
-            stripe: self.webhooks(),
+            stripe: self.stripe(),
             event_limit: http::Edge::event_limit(),
             flights: self.flights.clone(),
+            webhooks: self.webhooks.clone(),
             search: self.search.clone(),
             itineraries: self.itineraries.clone(),
             health: self.health.clone(),

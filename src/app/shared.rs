@@ -16,13 +16,15 @@ use crate::payments::worker::{GatewayCircuits, PaymentWorker};
 use crate::relay::Relay;
 use crate::search::{Search, SearchSettings};
 use crate::telemetry::Progress;
+use crate::webhooks::{Intake, Registry, Sender};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID` and
-/// `KAFKA_PAYMENT_GROUP_ID`.
+/// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID`,
+/// `KAFKA_PAYMENT_GROUP_ID` and `KAFKA_WEBHOOK_GROUP_ID`.
 const SETTLEMENT_GROUP: &str = "booking-service";
 const PAYMENT_GROUP: &str = "payment-service";
+const WEBHOOK_GROUP: &str = "webhook-service";
 
 /// The consumer group of settlement.
 pub(super) fn settlement_group(config: &Config) -> &str {
@@ -34,6 +36,11 @@ pub(super) fn payment_group(config: &Config) -> &str {
     config.kafka.as_ref().map_or(PAYMENT_GROUP, |kafka| &kafka.payment_group_id)
 }
 
+/// The consumer group that queues events for webhooks.
+pub(super) fn webhook_group(config: &Config) -> &str {
+    config.kafka.as_ref().map_or(WEBHOOK_GROUP, |kafka| &kafka.webhook_group_id)
+}
+
 /// What the use cases and workers of one process share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -41,6 +48,8 @@ pub(super) struct Shared {
     pub(super) waiting: CompletionWaiters,
     /// Notified after each commit, to wake the relay.
     pub(super) committed: Arc<Notify>,
+    /// Notified when something is to be sent to a webhook.
+    told: Arc<Notify>,
     /// The circuits around the gateway.
     circuits: Arc<GatewayCircuits>,
 }
@@ -48,7 +57,8 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(ports: Ports, waiting: CompletionWaiters, config: &Config) -> Self {
         let circuits = GatewayCircuits::new(config.gateway_timeout, &ports.metrics);
-        Self { ports, waiting, committed: Arc::default(), circuits: circuits.into() }
+        let (committed, told) = (Arc::default(), Arc::default());
+        Self { ports, waiting, committed, told, circuits: circuits.into() }
     }
 
     /// Lets metrics watch the store, and names external systems in spans.
@@ -154,6 +164,7 @@ impl Shared {
             metrics,
             cursors: SweepCursors::default(),
             failed_work: FailedWork::default(),
+            deliveries_kept_for: delta(config.webhook_retention),
             retention: config.passenger_retention.map(|kept_for| Retention::new(delta(kept_for))),
         }
     }
@@ -192,6 +203,25 @@ impl Shared {
         let Ports { store, gateway, .. } = self.ports.clone();
         let (engine, circuits) = (engine.clone(), self.circuits.clone());
         GatewayNews { gateway, store, engine, circuits, timeout: config.gateway_timeout }
+    }
+
+    pub(super) fn webhooks(&self, config: &Config) -> Registry {
+        let Ports { store, clock, .. } = self.ports.clone();
+        let is_private_allowed = config.webhook_allow_private;
+        Registry { store, clock, is_private_allowed, due: self.told.clone() }
+    }
+
+    pub(super) fn webhook_intake(&self, config: &Config) -> Intake {
+        let Ports { bus, store, clock, metrics, .. } = self.ports.clone();
+        let group = webhook_group(config).to_owned();
+        let (due, progress) = (self.told.clone(), Progress::default());
+        let may_rest = config.kafka.is_some();
+        Intake { bus, store, clock, group, due, metrics, progress, may_rest }
+    }
+
+    pub(super) fn webhook_sender(&self, config: &Config) -> Sender {
+        let Ports { store, clock, metrics, .. } = self.ports.clone();
+        Sender::new(store, clock, config.webhook_allow_private, self.told.clone(), metrics)
     }
 
     pub(super) fn relay(&self) -> Relay {

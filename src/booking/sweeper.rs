@@ -27,10 +27,10 @@ pub(super) const BATCH_SIZE_MAX: usize = 512;
 /// Maximum pages of one kind in a step; the next step continues after them.
 pub(super) const PAGES_MAX: usize = 16;
 
-/// Interval between two deletions of expired idempotency keys.
+/// Interval between two deletions of expired idempotency keys and old deliveries.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
-/// Maximum idempotency keys deleted by one statement: keeps SQLite's only writer busy for a few
+/// Maximum keys or deliveries deleted by one statement: keeps SQLite's only writer busy for a few
 /// milliseconds.
 const KEYS_MAX: usize = 2_000;
 
@@ -62,6 +62,8 @@ pub struct Sweeper {
     pub cursors: SweepCursors,
     /// Work to skip for a while; starts as the default.
     pub failed_work: FailedWork,
+    /// How long deliveries to webhooks are kept (`WEBHOOK_RETENTION`).
+    pub deliveries_kept_for: TimeDelta,
     /// How long passengers are kept; `None`: forever.
     pub retention: Option<Retention>,
 }
@@ -127,7 +129,7 @@ impl Sweeper {
             }
             drift.check_if_due((now, running), &*self.store, &self.metrics).await;
             let is_due = running.saturating_sub(forgotten_at) > FORGET_EVERY;
-            if is_due && self.forget_keys(now).await {
+            if is_due && self.forget_keys(now).await && self.forget_deliveries(now).await {
                 forgotten_at = running;
             }
             tokio::time::sleep(self.interval).await;
@@ -144,6 +146,23 @@ impl Sweeper {
                 Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "deleting expired idempotency keys failed");
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// Deletes some of the deliveries to webhooks whose time is over; returns whether none is left. Other writers run
+    /// between its statements.
+    pub async fn forget_deliveries(&self, now: Timestamp) -> bool {
+        let before = now - self.deliveries_kept_for;
+        for _ in 0..FORGETS_MAX {
+            match self.store.forget_deliveries(before, KEYS_MAX).await {
+                Ok(forgotten) if forgotten < KEYS_MAX => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "deleting old deliveries to webhooks failed");
                     return false;
                 }
             }

@@ -44,6 +44,7 @@ const COUNT_MAX: u64 = 10_000_000;
 
 /// The settings of one process.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Config {
     /// `SERVER_HOST`: the address to listen on.
     pub server_host: IpAddr,
@@ -126,6 +127,10 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// `PASSENGER_RETENTION`: how long after departure passengers are kept; `None`: forever.
     pub passenger_retention: Option<Duration>,
+    /// `WEBHOOK_ALLOW_PRIVATE`: whether webhooks may lead to private addresses.
+    pub webhook_allow_private: bool,
+    /// `WEBHOOK_RETENTION`: how long deliveries to webhooks are kept.
+    pub webhook_retention: Duration,
     /// `MAX_QUEUED_HOLDS`: maximum bookings that wait for the engine; further ones get 503.
     pub max_queued_holds: usize,
     /// `MAX_IN_FLIGHT`: maximum requests processed at once; further ones get 503.
@@ -224,6 +229,8 @@ impl Config {
             payment_redrive_after: env.read("PAYMENT_REDRIVE_AFTER", values::positive_duration),
             sweep_interval: env.read("SWEEP_INTERVAL", values::positive_duration),
             passenger_retention: env.read("PASSENGER_RETENTION", values::retention),
+            webhook_allow_private: env.read("WEBHOOK_ALLOW_PRIVATE", values::true_or_false),
+            webhook_retention: env.read("WEBHOOK_RETENTION", values::delivery_retention),
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),

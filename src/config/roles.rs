@@ -19,6 +19,8 @@ pub enum Role {
     Settlement,
     /// Expires lapsed holds, and does the other work that no request or message triggers.
     Sweeper,
+    /// Sends messages and webhooks, and counts sales.
+    Notify,
 }
 
 /// The roles of one process.
@@ -29,6 +31,13 @@ impl Roles {
     /// Whether the process has this role.
     pub fn has(&self, role: Role) -> bool {
         self.0.contains(&role)
+    }
+
+    /// The roles but for one.
+    #[must_use]
+    pub fn without(mut self, role: Role) -> Self {
+        self.0.remove(&role);
+        self
     }
 
     /// Whether the process has every role.

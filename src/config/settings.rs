@@ -97,6 +97,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KAFKA_GROUP_ID", "booking-service", "Consumer group of settlement"),
     setting("KAFKA_PAYMENT_GROUP_ID", "payment-service", "Consumer group of the payment workers"),
+    setting(
+        "KAFKA_WEBHOOK_GROUP_ID",
+        "webhook-service",
+        "Consumer group that queues events for webhooks",
+    ),
     setting("KAFKA_TOPIC_BOOKINGS", "flight-bookings", "Topic of seats sold and returned"),
     setting("KAFKA_TOPIC_PAYMENTS", "payment-events", "Topic of payment results"),
     setting(
@@ -143,7 +148,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "ROLES",
         "all",
-        "What this process does: all, or a comma-separated list of api, relay, payments, settlement, sweeper",
+        "What this process does: all, or a comma-separated list of api, relay, payments, settlement, sweeper, notify",
     ),
     setting("CACHE_TTL", "1h", "Maximum time that a search answer is cached"),
     setting("MAX_CACHE_ENTRIES", "10000", "Maximum search answers cached in this process"),
@@ -232,6 +237,12 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "How long after departure passengers are kept, such as 90d; empty: forever",
     ),
+    setting(
+        "WEBHOOK_ALLOW_PRIVATE",
+        "false",
+        "true: webhooks may lead to this machine and private networks, and be http",
+    ),
+    setting("WEBHOOK_RETENTION", "30d", "How long deliveries to webhooks are kept; at least 4d"),
     setting(
         "MAX_QUEUED_HOLDS",
         "8192",

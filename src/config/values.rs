@@ -10,7 +10,10 @@ use std::time::Duration;
 /// The longest duration of a setting: a year, far from any overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
-/// The longest `PASSENGER_RETENTION`.
+/// The shortest `WEBHOOK_RETENTION`.
+const DELIVERIES_KEPT_MIN: Duration = Duration::from_hours(4 * 24);
+
+/// The longest `PASSENGER_RETENTION` and `WEBHOOK_RETENTION`.
 const RETENTION_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A whole number in a range.
@@ -65,6 +68,13 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("must be a duration above zero, such as 15s".into()),
         duration => Ok(duration),
     }
+}
+
+/// How long deliveries are kept: longer than one is tried, and up to ten years.
+pub(super) fn delivery_retention(text: &str) -> Result<Duration, String> {
+    let kept_for = parse_duration(text)
+        .filter(|duration| (DELIVERIES_KEPT_MIN..=RETENTION_MAX).contains(duration));
+    kept_for.ok_or_else(|| "must be a duration such as 30d, from 4d to 3650d".into())
 }
 
 /// How long after departure passengers are kept, up to ten years; `None` for an empty text and for `never`.

@@ -118,6 +118,17 @@ pub enum AirlineEvent {
 }
 
 impl AirlineEvent {
+    /// The `CloudEvents` types on `airline-events`, which webhooks can take.
+    pub const KINDS: &[&str] = &[
+        "flight.created",
+        "flight.updated",
+        "flight.cancelled",
+        "booking.completed",
+        "booking.failed",
+        "booking.cancelled",
+        "booking.changed",
+    ];
+
     /// The `CloudEvents` type.
     pub const fn kind(&self) -> &'static str {
         match self {

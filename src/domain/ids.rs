@@ -102,6 +102,15 @@ numeric_id! {
     WaitlistId
 }
 
+numeric_id! {
+    /// Id of a webhook.
+    WebhookId
+}
+numeric_id! {
+    /// Id of a delivery of an event to a webhook.
+    DeliveryId
+}
+
 impl WaitlistId {
     /// The booking that the entry may become.
     pub const fn booking(self) -> BookingId {

@@ -22,6 +22,7 @@ mod refund;
 mod route;
 mod timeline;
 mod waitlist;
+mod webhook;
 
 pub use booking::{Booking, BookingStatus, FailureReason, Passenger, PassengerStatus, Places};
 pub use city::city_key;
@@ -36,7 +37,8 @@ pub use flight::{
     stored_flight_number,
 };
 pub use ids::{
-    BookingId, BookingIds, FlightId, FlightIds, PaymentReference, RefundId, UserId, WaitlistId,
+    BookingId, BookingIds, DeliveryId, FlightId, FlightIds, PaymentReference, RefundId, UserId,
+    WaitlistId, WebhookId,
 };
 pub use invalid::{Invalid, Violation};
 pub use last_name::LastName;
@@ -52,6 +54,10 @@ pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
 pub use timeline::{BookingLife, FlightMove, TimelineEvent, TimelineKind};
 pub use waitlist::{EndReason, Entry, EntryStatus, WaitMode};
+pub use webhook::{
+    Delivery, DeliveryStatus, NewDelivery, NewWebhook, NoWebhookUrl, OldSecret, PING,
+    SigningSecret, WEBHOOKS_MAX, Webhook, WebhookStatus, WebhookUrl, is_public,
+};
 
 /// An instant in UTC, to the microsecond, like the databases' instants.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
@@ -62,8 +68,8 @@ pub type SeatCount = i32;
 #[cfg(test)]
 mod tests {
     use super::{
-        BookingStatus, EndReason, EntryStatus, FailureReason, FlightStatus, PaymentOutcome,
-        RefundReason, RefundStatus, WaitMode,
+        BookingStatus, DeliveryStatus, EndReason, EntryStatus, FailureReason, FlightStatus,
+        PaymentOutcome, RefundReason, RefundStatus, WaitMode, WebhookStatus,
     };
     use serde::Serialize;
     use std::fmt::Debug;
@@ -87,5 +93,7 @@ mod tests {
         agree::<EntryStatus>();
         agree::<EndReason>();
         agree::<WaitMode>();
+        agree::<WebhookStatus>();
+        agree::<DeliveryStatus>();
     }
 }

@@ -12,8 +12,9 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries, passengers,
-    paying, problems, refunds, sandbox, search, timeline, waitlist, webhooks,
+    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries,
+    passengers, paying, problems, refunds, sandbox, search, stripe_events, timeline, waitlist,
+    webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -135,13 +136,19 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(itineraries::quote))
                 .routes(routes!(waitlist::join))
                 .routes(routes!(waitlist::get, waitlist::leave))
-                .routes(routes!(waitlist::decline)),
+                .routes(routes!(waitlist::decline))
+                .routes(routes!(webhooks::create, webhooks::list))
+                .routes(routes!(webhooks::get, webhooks::delete))
+                .routes(routes!(webhooks::rotate))
+                .routes(routes!(webhooks::deliveries::list))
+                .routes(routes!(webhooks::deliveries::ping))
+                .routes(routes!(webhooks::deliveries::redeliver)),
         ),
         (RouteTraits::PERSONAL_AND_GUESSED, group().routes(routes!(bookings::find::find))),
         (RouteTraits::PAGE, group().routes(routes!(problems::explain))),
         (
             RouteTraits::PROVIDER,
-            if shown.webhooks { group().routes(routes!(webhooks::take)) } else { group() },
+            if shown.webhooks { group().routes(routes!(stripe_events::take)) } else { group() },
         ),
         probes(shown),
     ]

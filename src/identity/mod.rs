@@ -26,6 +26,8 @@ pub enum Scope {
     FlightsWrite,
     /// Read, place and cancel bookings of any user.
     BookingsAdmin,
+    /// Make webhooks, and so get events of all bookings and flights.
+    WebhooksWrite,
 }
 
 impl Scope {
@@ -34,6 +36,7 @@ impl Scope {
         match self {
             Self::FlightsWrite => "flights:write",
             Self::BookingsAdmin => "bookings:admin",
+            Self::WebhooksWrite => "webhooks:write",
         }
     }
 }
@@ -53,6 +56,8 @@ pub enum Caller {
         flights_write: bool,
         /// Whether it has [`Scope::BookingsAdmin`].
         bookings_admin: bool,
+        /// Whether it has [`Scope::WebhooksWrite`].
+        webhooks_write: bool,
     },
 }
 
@@ -64,6 +69,7 @@ impl Caller {
             (Self::Anonymous, _) => false,
             (Self::Known { flights_write, .. }, Scope::FlightsWrite) => *flights_write,
             (Self::Known { bookings_admin, .. }, Scope::BookingsAdmin) => *bookings_admin,
+            (Self::Known { webhooks_write, .. }, Scope::WebhooksWrite) => *webhooks_write,
         }
     }
 
@@ -266,6 +272,7 @@ impl Tokens {
             user: UserId(user),
             flights_write: has(Scope::FlightsWrite),
             bookings_admin: has(Scope::BookingsAdmin),
+            webhooks_write: has(Scope::WebhooksWrite),
         })
     }
 }

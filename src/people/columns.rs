@@ -198,6 +198,24 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         OnErasure::Kept("accounts and refunds"),
     ),
     personal(
+        "webhooks",
+        "owner",
+        "the number of the user whose token made it",
+        OnErasure::Kept("a partner's business; only the issuer of tokens knows who it is"),
+    ),
+    personal(
+        "webhooks",
+        "url",
+        "a partner's address for events",
+        OnErasure::Kept("a partner's business, deleted with the webhook"),
+    ),
+    personal(
+        "deliveries",
+        "payload",
+        "events: numbers of users, bookings and payments, never passengers",
+        OnErasure::Kept("deleted after WEBHOOK_RETENTION"),
+    ),
+    personal(
         "outbox",
         "body",
         "messages: numbers of users, bookings and payments, never passengers",
@@ -328,5 +346,34 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ("money_unit", &["id", "decimals"]),
     ("reference_key", &["id", "key"]),
     ("route_keys", &["id", "rule", "done_to"]),
+    (
+        "webhooks",
+        // The secrets are kept as they are, since they sign.
+        &[
+            "id",
+            "types",
+            "secret",
+            "old_secret",
+            "old_secret_until",
+            "status",
+            "failing_since",
+            "created_at",
+        ],
+    ),
+    (
+        "deliveries",
+        &[
+            "id",
+            "webhook_id",
+            "event_id",
+            "type",
+            "flight_id",
+            "status",
+            "attempts",
+            "response_status",
+            "next_attempt_at",
+            "at",
+        ],
+    ),
     ("erasures", &["id", "began_at", "ended_at", "bookings", "keys", "kept"]),
 ];

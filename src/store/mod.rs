@@ -16,6 +16,7 @@ pub use roles::bookings::{Bookings, PaymentAsked, RefundAsked};
 pub use roles::catalogue::{Catalogue, Numbered, OTHERS_MAX, RouteSpan};
 pub use roles::commits::{Commits, Located};
 pub use roles::committed::Committed;
+pub use roles::deliveries::{Attempt, AttemptOutcome, Deliveries, EventRows, WebhookCounts};
 pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use roles::flight_lists::{FlightFilter, FlightPlace};
 pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
@@ -31,6 +32,7 @@ pub use roles::personal::{
 pub use roles::reference_keys::ReferenceKeys;
 pub use roles::refunds::{RefundDue, Refunds};
 pub use roles::waitlist::{Ahead, EntryCounts, EntryRecord, LinesDue, WaitingLists};
+pub use roles::webhooks::{WebhookChange, Webhooks};
 
 /// Every role of a store, for the composition root.
 pub trait Store:
@@ -45,6 +47,8 @@ pub trait Store:
     + Operations
     + PersonalData
     + WaitingLists
+    + Webhooks
+    + Deliveries
 {
 }
 
@@ -60,5 +64,7 @@ impl<T> Store for T where
         + Operations
         + PersonalData
         + WaitingLists
+        + Webhooks
+        + Deliveries
 {
 }

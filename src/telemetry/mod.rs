@@ -6,6 +6,6 @@ mod traces;
 
 pub use metrics::{
     BacklogGauges, CircuitGauge, CircuitState, Metrics, Open, Panicked, Part, PoolUse, Progress,
-    Route,
+    Route, Seconds, WebhookMetrics,
 };
 pub use traces::{Names, Side, Span, TRACEPARENT, TraceContext, Tracing};

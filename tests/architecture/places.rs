@@ -32,11 +32,30 @@ fn the_domain_and_the_rules_do_no_io() {
 #[test]
 fn use_cases_know_no_backend_and_no_protocol() {
     never_in(
-        &["engine/", "booking/", "search/", "payments/", "relay/", "people/", "http/", "identity/"],
+        &[
+            "engine/",
+            "booking/",
+            "search/",
+            "payments/",
+            "relay/",
+            "webhooks/",
+            "people/",
+            "http/",
+            "identity/",
+        ],
         &["sqlite", "postgres", "::memory"],
     );
     never_in(
-        &["engine/", "booking/", "search/", "payments/", "relay/", "people/", "identity/"],
+        &[
+            "engine/",
+            "booking/",
+            "search/",
+            "payments/",
+            "relay/",
+            "webhooks/",
+            "people/",
+            "identity/",
+        ],
         &["StatusCode", "axum"],
     );
 }
@@ -48,7 +67,7 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "breaker.rs"], &["tower::"]);
     only_in(&["http/edge/"], &["governor::"]);
     only_in(&["identity/"], &["jsonwebtoken"]);
-    only_in(&["gateway/stripe/api.rs", "identity/"], &["reqwest::"]);
+    only_in(&["gateway/stripe/api.rs", "identity/", "webhooks/"], &["reqwest::"]);
     only_in(&["tls.rs"], &["rustls::"]);
     only_in(&["store/", "gateway/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);

@@ -1,6 +1,6 @@
 """What tests/contract/run asks beyond Schemathesis' own checks: made with Python's library alone.
 
-token SECRET            prints a token of staff with both scopes, signed with HS256
+token SECRET            prints a token of staff with all scopes, signed with HS256
 ran REPORT CASES        fails unless so many cases ran, and every phase that was asked for
 refused API HAR         fails unless every call that needs a token was answered 401
 limited HAR             fails unless some calls were answered 429, each with Retry-After
@@ -22,7 +22,7 @@ def token(secret):
     head = {"alg": "HS256", "typ": "JWT"}
     claims = {
         "sub": "123",
-        "scope": "flights:write bookings:admin",
+        "scope": "flights:write bookings:admin webhooks:write",
         "exp": int(time.time()) + 3600,
     }
     signed = b".".join(part(json.dumps(json_part).encode()) for json_part in (head, claims))

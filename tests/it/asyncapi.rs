@@ -181,6 +181,18 @@ async fn messages_and_the_asyncapi_document_have_the_same_fields() {
 }
 
 #[test]
+fn webhooks_can_take_every_type_that_the_document_has_for_airline_events() {
+    let document = document();
+    let messages = document["channels"]["airlineEvents"]["messages"].as_object();
+    let summaries = messages.expect("messages").values().map(|message| {
+        followed(&document, message)["summary"].as_str().expect("a summary").to_owned()
+    });
+    let text = summaries.collect::<Vec<_>>().join(", ");
+    let described: BTreeSet<_> = text.split([' ', ',']).filter(|word| word.contains('.')).collect();
+    assert_eq!(described, AirlineEvent::KINDS.iter().copied().collect());
+}
+
+#[test]
 fn the_examples_of_the_asyncapi_document_are_messages_that_the_service_reads() {
     let document = document();
     let examples = |name: &str| {

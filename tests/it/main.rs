@@ -124,4 +124,5 @@ mod traces_lost;
 mod unreadable_rows;
 mod waitlist;
 mod waitlist_under_kills;
+mod webhooks;
 mod workers;

@@ -30,6 +30,7 @@ mod reference_keys;
 mod refunds;
 mod unreadable;
 mod waiting;
+mod webhooks;
 
 use crate::support::TestDatabase;
 use crate::support::deployment::Opened;

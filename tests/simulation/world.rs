@@ -16,7 +16,7 @@ use super::ports::rows::lines::{OFFER_TTL, TERMS};
 use super::ports::store::{Database, SimStore};
 use super::replica::{Replica, Service};
 use airline_booking::clock::Clock;
-use airline_booking::config::Config;
+use airline_booking::config::{Config, Role};
 use airline_booking::domain::{
     Currency, DayKey, Flight, FlightId, FlightIds, FlightStatus, Line, Money, NewFlight, city_key,
     route_key,
@@ -373,6 +373,8 @@ fn config() -> Config {
     config.waitlist_max_overtakes = TERMS.overtakes_max;
     config.waitlist_gather_for = time(TERMS.gather_for);
     config.waitlist_release_before = time(TERMS.release_before);
+    // Nobody makes webhooks; their workers would only read.
+    config.roles = config.roles.without(Role::Notify);
     config
 }
 

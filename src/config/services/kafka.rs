@@ -16,6 +16,8 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// `KAFKA_PAYMENT_GROUP_ID`: the payment workers' consumer group.
     pub payment_group_id: String,
+    /// `KAFKA_WEBHOOK_GROUP_ID`: the consumer group that queues events for webhooks.
+    pub webhook_group_id: String,
     /// `KAFKA_TOPIC_*`.
     pub topics: TopicNames,
     /// `KAFKA_PARTITIONS` of topics that the service creates.
@@ -90,6 +92,7 @@ impl Environment<'_> {
             brokers,
             group_id: self.text("KAFKA_GROUP_ID"),
             payment_group_id: self.text("KAFKA_PAYMENT_GROUP_ID"),
+            webhook_group_id: self.text("KAFKA_WEBHOOK_GROUP_ID"),
             topics: TopicNames {
                 payment_requests: self.text("KAFKA_TOPIC_PAYMENT_REQUESTS"),
                 payment_events: self.text("KAFKA_TOPIC_PAYMENTS"),

@@ -72,6 +72,27 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
                 {"departs_in": "24h", "fee_percent": 50, "fee_fixed": 0.00}
             ], "version": 1
         }),
+        _ => return answer_of_webhooks(operation),
+    })
+}
+
+fn answer_of_webhooks(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "createWebhook" => {
+            let mut made = webhook();
+            made["secret"] = json!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=");
+            made
+        }
+        "getWebhook" => webhook(),
+        "listWebhooks" => json!({"webhooks": [webhook()], "count": 1}),
+        "rotateWebhook" => json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}),
+        "listDeliveries" => json!({"deliveries": [
+            delivery("booking.completed/42", "booking.completed", "delivered")
+        ], "next_cursor": "1"}),
+        "pingWebhook" => {
+            delivery("webhook.ping/0123456789abcdef0123456789abcdef", "webhook.ping", "pending")
+        }
+        "redeliver" => delivery("booking.completed/42", "booking.completed", "pending"),
         _ => return None,
     })
 }
@@ -95,6 +116,22 @@ fn health() -> Value {
         "status": "ok",
         "checks": {"database": database, "redis": embedded, "kafka": embedded,
             "settlement": worker, "payments": worker}
+    })
+}
+
+fn webhook() -> Value {
+    json!({
+        "webhook_id": 1, "url": "https://partner.example/hooks",
+        "types": ["flight.cancelled", "booking.completed"], "status": "active",
+        "created_at": "2025-01-15T08:00:00Z"
+    })
+}
+
+fn delivery(event: &str, kind: &str, status: &str) -> Value {
+    let is_sent = status == "delivered";
+    json!({
+        "id": 1, "event_id": event, "type": kind, "status": status, "attempts": i32::from(is_sent),
+        "response_status": is_sent.then_some(200), "at": "2025-01-15T08:00:01Z"
     })
 }
 
@@ -251,6 +288,11 @@ pub(super) fn links(operation: &str) -> Vec<(&'static str, Link)> {
         "createFlight" => ["getFlight", "changeFlight", "listBookingsOfFlight", "getDisruption"]
             .map(|next| to(next, "id", "$response.body#/id"))
             .into(),
+        "createWebhook" => {
+            ["getWebhook", "deleteWebhook", "rotateWebhook", "pingWebhook", "listDeliveries"]
+                .map(|next| to(next, "id", "$response.body#/webhook_id"))
+                .into()
+        }
         "placeBooking" => vec![
             to("getBooking", "id", "$response.body#/booking_id"),
             to("cancelBooking", "id", "$response.body#/booking_id"),

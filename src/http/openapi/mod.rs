@@ -29,6 +29,7 @@ use utoipa::openapi::{
         (name = "itineraries", description = "Direct flights and connections; several flights booked and paid together"),
         (name = "waitlist", description = "Parties that wait for seats of a flight"),
         (name = "bookings", description = "Seats that are held, paid for and cancelled"),
+        (name = "webhooks", description = "Partners' endpoints, to which events are sent, signed as Standard Webhooks says"),
         (name = "operations", description = "For operators and their machines"),
     )
 )]
@@ -38,7 +39,7 @@ struct Head;
 fn head() -> OpenApi {
     let mut document = Head::openapi();
     let description = "Needed with AUTH=jwt. `sub` is the user's number; the scopes of staff are \
-                       flights:write and bookings:admin.";
+                       flights:write, bookings:admin and webhooks:write.";
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")

@@ -4,6 +4,7 @@ use crate::engine::Error;
 use crate::http::wire::problem::{Code, Figures, Problem};
 use crate::rules::Refusal;
 use crate::store::StoreError;
+use crate::webhooks;
 
 impl From<Error> for Problem {
     // No `_` arm: a new error does not compile before it has a code.
@@ -23,6 +24,18 @@ impl From<Error> for Problem {
                 Self::internal(format!("{:#}", anyhow::Error::new(cause)))
             }
         }
+    }
+}
+
+impl From<webhooks::Error> for Problem {
+    fn from(error: webhooks::Error) -> Self {
+        let code = match error {
+            webhooks::Error::Store(cause) => return Error::from(cause).into(),
+            webhooks::Error::NoWebhook(_) | webhooks::Error::NoDelivery(_) => Code::NotFound,
+            webhooks::Error::TooMany(_) => Code::TooManyWebhooks,
+            webhooks::Error::KeyReused => Code::IdempotencyKeyReused,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

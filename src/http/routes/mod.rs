@@ -23,6 +23,7 @@ mod quote;
 pub(crate) mod refunds;
 pub(crate) mod sandbox;
 pub(crate) mod search;
+pub(crate) mod stripe_events;
 pub(crate) mod timeline;
 pub(crate) mod waitlist;
 pub(crate) mod webhooks;
@@ -36,12 +37,13 @@ use crate::identity::{Caller, Scope, Tokens};
 use crate::itineraries::Itineraries;
 use crate::search::Search;
 use crate::telemetry::Metrics;
+use crate::webhooks::Registry;
 pub use sandbox::SandboxPage;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+pub use stripe_events::StripeWebhooks;
 use tokio::sync::{Semaphore, SemaphorePermit};
-pub use webhooks::StripeWebhooks;
 
 /// What the handlers work with.
 pub struct Api {
@@ -51,6 +53,8 @@ pub struct Api {
     pub waiting_list: WaitingList,
     /// Flight use cases.
     pub flights: Flights,
+    /// Webhook use cases.
+    pub webhooks: Registry,
     /// Searches.
     pub search: Search,
     /// Searches for connections.

@@ -133,7 +133,12 @@ mod tests {
     use crate::identity::Caller;
 
     fn list_of(owner: Option<i64>, logged: Logged) -> Deed {
-        let caller = Caller::Known { user: UserId(7), flights_write: false, bookings_admin: true };
+        let caller = Caller::Known {
+            user: UserId(7),
+            flights_write: false,
+            bookings_admin: true,
+            webhooks_write: false,
+        };
         let mut deed = Watch(None).begin(&caller, "bookings.list", logged);
         deed.user = owner.map(UserId);
         deed

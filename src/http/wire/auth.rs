@@ -81,11 +81,32 @@ impl<S: ExtractorState> FromRequestParts<S> for MayWriteFlights {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        let Err(lacking) = has_scope(&caller, Scope::FlightsWrite) else { return Ok(Self(caller)) };
-        let mut deed = Watch::over(parts).begin(&caller, "flight.write", Logged::Always);
-        deed.check(Err(lacking))
+        with_scope(parts, state, Scope::FlightsWrite, "flight.write").await.map(Self)
     }
+}
+
+/// Extractor: a caller with [`Scope::WebhooksWrite`]. Others are refused before the body is read.
+pub(crate) struct MayWriteWebhooks(pub Caller);
+
+impl<S: ExtractorState> FromRequestParts<S> for MayWriteWebhooks {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        with_scope(parts, state, Scope::WebhooksWrite, "webhook.write").await.map(Self)
+    }
+}
+
+/// The caller, if it has the scope. One that has not is noted under the action.
+async fn with_scope<S: ExtractorState>(
+    parts: &mut Parts,
+    state: &S,
+    scope: Scope,
+    action: &'static str,
+) -> Result<Caller, Problem> {
+    let caller = Caller::from_request_parts(parts, state).await?;
+    let Err(lacking) = has_scope(&caller, scope) else { return Ok(caller) };
+    let mut deed = Watch::over(parts).begin(&caller, action, Logged::Always);
+    deed.check(Err(lacking))
 }
 
 /// 403 unless the caller's token has the scope.

@@ -132,7 +132,29 @@ macro_rules! entry_columns {
     };
 }
 
+/// The columns of a webhook's row.
+macro_rules! webhook_columns {
+    () => {
+        concat!(
+            "id, owner, url, types, secret, old_secret, ",
+            $crate::store::postgres::columns::instant_column!("old_secret_until"),
+            ", status, ",
+            $crate::store::postgres::columns::instant_column!("failing_since"),
+            ", ",
+            $crate::store::postgres::columns::instant_column!("created_at")
+        )
+    };
+}
+
+/// The columns of a delivery's row `d`.
+macro_rules! delivery_columns {
+    () => {
+        "d.id, d.webhook_id, d.event_id, d.type AS kind, d.flight_id, d.payload, d.status, d.attempts, \
+         d.response_status, CASE WHEN isfinite(d.at) THEN micros(d.at) END AS at"
+    };
+}
+
 pub(super) use {
-    booking_columns, departure_column, entry_columns, flight_columns, instant_column, money_column,
-    payment_columns, refund_columns,
+    booking_columns, delivery_columns, departure_column, entry_columns, flight_columns,
+    instant_column, money_column, payment_columns, refund_columns, webhook_columns,
 };

@@ -45,6 +45,8 @@ pub enum Job {
     Relay,
     /// Sweeping.
     Sweep,
+    /// Sending to webhooks.
+    Webhooks,
 }
 
 impl Job {
@@ -54,6 +56,7 @@ impl Job {
             Self::Serve => "serve",
             Self::Relay => "relay",
             Self::Sweep => "sweep",
+            Self::Webhooks => "webhooks",
         }
     }
 }

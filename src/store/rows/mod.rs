@@ -15,6 +15,7 @@ pub(in crate::store) mod request_keys;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 pub(in crate::store) mod waitlist;
+pub(in crate::store) mod webhooks;
 
 use crate::domain::{
     Booking, BookingId, Currency, FailureReason, FareName, Flight, FlightId, Line, Money,

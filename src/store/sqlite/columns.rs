@@ -68,7 +68,22 @@ macro_rules! entry_columns {
     };
 }
 
+/// The columns of a webhook's row.
+macro_rules! webhook_columns {
+    () => {
+        "id, owner, url, types, secret, old_secret, old_secret_until, status, failing_since, created_at"
+    };
+}
+
+/// The columns of a delivery's row `d`.
+macro_rules! delivery_columns {
+    () => {
+        "d.id, d.webhook_id, d.event_id, d.type AS kind, d.flight_id, d.payload, d.status, d.attempts, \
+         d.response_status, d.at"
+    };
+}
+
 pub(super) use {
-    booking_columns, departure_column, entry_columns, flight_columns, payment_columns,
-    refund_columns,
+    booking_columns, delivery_columns, departure_column, entry_columns, flight_columns,
+    payment_columns, refund_columns, webhook_columns,
 };

@@ -1,9 +1,17 @@
-//! Counters without labels.
+//! Counters of a kind each.
 
 use super::registrar::Registrar;
 use crate::telemetry::logging;
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntCounterVec};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(super) fn entries(registrar: &Registrar) -> IntCounterVec {
+    registrar.counters(
+        "waitlist_total",
+        "Entries of waiting lists by event: waiting, offered, promoted, declined, lapsed, left.",
+        &["event"],
+    )
+}
 
 pub(super) fn payments_deferred(registrar: &Registrar) -> IntCounter {
     registrar.counter(

@@ -8,6 +8,7 @@ mod registrar;
 mod routes;
 mod store_gauges;
 mod topics;
+mod webhooks;
 
 use circuits::Circuits;
 use counters::LinesLost;
@@ -26,6 +27,7 @@ pub use panics::{Panicked, Part};
 pub use progress::{Open, Progress};
 pub use routes::Route;
 pub use store_gauges::{BacklogGauges, PoolUse};
+pub use webhooks::{Seconds, WebhookMetrics};
 
 /// All metrics of one service. Cheap to clone.
 #[derive(Clone)]
@@ -70,6 +72,8 @@ pub struct Metrics {
     circuits: Arc<Circuits>,
     store: Arc<StoreGauges>,
     lines_lost: Arc<LinesLost>,
+    /// Webhooks.
+    pub webhooks: Arc<WebhookMetrics>,
     /// Seconds of a gateway call.
     pub gateway_seconds: Histogram,
     /// Gateway calls without an answer.
@@ -137,17 +141,14 @@ impl Metrics {
                 "Bookings by event: held, completed, failed, expired, cancelled, refused.",
                 &["event"],
             ),
-            entries: registrar.counters(
-                "waitlist_total",
-                "Entries of waiting lists by event: waiting, offered, promoted, declined, lapsed, left.",
-                &["event"],
-            ),
+            entries: counters::entries(&registrar),
             topics: Arc::new(TopicMetrics::register(&registrar)),
             panics: panics::register(&registrar),
             stalls: Arc::new(Stalls::register(&registrar)),
             circuits: Arc::new(Circuits::register(&registrar)),
             store: Arc::new(StoreGauges::register(&registrar)),
             lines_lost: Arc::new(LinesLost::register(&registrar)),
+            webhooks: Arc::new(WebhookMetrics::register(&registrar)),
             spans: registrar.counters(
                 "trace_spans_total",
                 "Spans that ended, were sent to the collector, or could not be sent.",

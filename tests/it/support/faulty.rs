@@ -1,20 +1,21 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Disruption, Entry, FareRules,
-    Flight, FlightId, Invalidation, NewFlight, NextAction, OrderRecord, Payment, PaymentReference,
-    Refund, RefundId, Timestamp, UserId, WaitlistId,
+    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Delivery, DeliveryId,
+    Disruption, Entry, FareRules, Flight, FlightId, Invalidation, NewDelivery, NewFlight,
+    NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
+    WaitlistId, Webhook, WebhookId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
 };
 use airline_booking::store::{
-    Backlog, Bookings, Catalogue, Commits, Committed, Departed, DepartedPage, EntryCounts,
-    EntryRecord, Erasure, Finding, FlightFilter, FlightPlace, HeldBooking, HeldChange, HeldKey,
-    History, Job, Lane, Lease, Leases, LinesDue, Located, Maintenance, Numbered, Operations,
-    Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared, PersonalData,
-    Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount, SeatsAsked,
-    Store, StoreError, WaitingLists,
+    Attempt, Backlog, Bookings, Catalogue, Commits, Committed, Deliveries, Departed, DepartedPage,
+    EntryCounts, EntryRecord, Erasure, EventRows, Finding, FlightFilter, FlightPlace, HeldBooking,
+    HeldChange, HeldKey, History, Job, Lane, Lease, Leases, LinesDue, Located, Maintenance,
+    Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared,
+    PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount,
+    SeatsAsked, Store, StoreError, WaitingLists, WebhookChange, WebhookCounts, Webhooks,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -482,5 +483,43 @@ role! {
             until: Timestamp, after: Option<Departed>, limit: usize
         ) -> Answer<DepartedPage>;
         async fn scrub(how: Scrub) -> Answer<Scrubbed>;
+    }
+}
+
+role! {
+    Webhooks {}
+    real {
+        async fn change_webhooks(
+            change: &WebhookChange, request: Option<&RequestKey>, now: Timestamp
+        ) -> Answer<Claim<Option<i64>>>;
+        async fn delete_webhook(id: WebhookId) -> Answer<bool>;
+        async fn webhook(id: WebhookId) -> Answer<Option<Webhook>>;
+        async fn webhooks_of(
+            owner: Option<UserId>, after: Option<WebhookId>, limit: usize
+        ) -> Answer<Vec<Webhook>>;
+        async fn delivery(webhook: WebhookId, id: DeliveryId) -> Answer<Option<Delivery>>;
+        async fn deliveries(
+            webhook: WebhookId, before: Option<DeliveryId>, limit: usize
+        ) -> Answer<Vec<Delivery>>;
+    }
+}
+
+role! {
+    Deliveries {}
+    real {
+        async fn active_webhooks() -> Answer<Vec<Webhook>>;
+        async fn webhooks_named(ids: &[WebhookId]) -> Answer<Vec<Webhook>>;
+        async fn add_deliveries(new: &[NewDelivery], now: Timestamp) -> Answer<()>;
+        async fn due_deliveries(
+            now: Timestamp, busy: &[WebhookId], of_each: usize
+        ) -> Answer<Vec<Delivery>>;
+        async fn note_attempts(
+            attempts: &[Attempt], now: Timestamp, disable_before: Timestamp
+        ) -> Answer<Vec<WebhookId>>;
+        async fn hasten_deliveries(webhook: WebhookId, now: Timestamp) -> Answer<()>;
+        async fn fail_deliveries(limit: usize) -> Answer<usize>;
+        async fn forget_deliveries(before: Timestamp, limit: usize) -> Answer<usize>;
+        async fn count_webhooks() -> Answer<WebhookCounts>;
+        async fn event_rows(flights: &[FlightId], bookings: &[BookingId]) -> Answer<EventRows>;
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Money,
     /// A list of integers of 32 bits.
     Integers,
+    /// A list of strings.
+    Texts,
     List(&'static Shape),
 }
 
@@ -153,7 +155,10 @@ impl Reading {
             Kind::Integers if json.starts_with('[') => {
                 return self.integers(json, &format!("{at}/{name}"));
             }
-            Kind::List(_) | Kind::Integers => Some("must be an array".to_owned()),
+            Kind::Texts if json.starts_with('[') => {
+                return self.texts(json, &format!("{at}/{name}"));
+            }
+            Kind::List(_) | Kind::Integers | Kind::Texts => Some("must be an array".to_owned()),
         };
         if let Some(rule) = rule {
             self.plain.truncate(begin);
@@ -203,6 +208,22 @@ impl Reading {
             if let Some(rule) = self.integer(element.get(), 32) {
                 self.is_whole = false;
                 self.note(at, &index.to_string(), rule);
+            }
+        }
+        self.plain.push(']');
+        Ok(())
+    }
+
+    fn texts(&mut self, json: &str, at: &str) -> Result<(), Problem> {
+        self.plain.push('[');
+        for (index, element) in elements(json)?.into_iter().enumerate() {
+            if index > 0 {
+                self.plain.push(',');
+            }
+            self.plain.push_str(element.get());
+            if !element.get().starts_with('"') {
+                self.is_whole = false;
+                self.note(at, &index.to_string(), "must be a string");
             }
         }
         self.plain.push(']');

@@ -48,7 +48,8 @@ codes! {
     Forbidden "forbidden" FORBIDDEN "Not allowed"
         "The token lacks a scope or belongs to another user, or a page of another origin sent the request."
     NotFound "not_found" NOT_FOUND "Not found"
-        "There is no such path, flight, booking, itinerary, refund or waiting list entry, or it is another user's."
+        "There is no such path, flight, booking, itinerary, refund, waiting list entry, webhook or delivery, or it is \
+         another user's."
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
         "The path does not support this method. The Allow header lists the methods that it supports."
     RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too slowly"
@@ -107,6 +108,8 @@ codes! {
         "1,000 parties wait for the flight already."
     NoOffer "no_offer" CONFLICT "There is no offer"
         "The entry has no open offer: it still waits, it buys its seats by itself, or its offer has ended."
+    TooManyWebhooks "too_many_webhooks" CONFLICT "Too many webhooks"
+        "The caller has 100 webhooks already. Delete one first."
     FlightCancelled "flight_cancelled" CONFLICT "The flight is cancelled"
         "A cancelled flight can't be changed."
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "The flight has changed"

@@ -114,6 +114,7 @@ impl Problem {
         let reason = match scope {
             Scope::FlightsWrite => "its token lacks flights:write",
             Scope::BookingsAdmin => "its token lacks bookings:admin",
+            Scope::WebhooksWrite => "its token lacks webhooks:write",
         };
         let scope = scope.as_str();
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");

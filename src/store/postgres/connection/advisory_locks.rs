@@ -14,6 +14,7 @@ pub(in crate::store) enum AdvisoryLock {
     Relay = 3,
     Sweep = 4,
     Serve = 5,
+    Webhooks = 6,
 }
 
 impl From<Job> for AdvisoryLock {
@@ -22,6 +23,7 @@ impl From<Job> for AdvisoryLock {
             Job::Relay => Self::Relay,
             Job::Sweep => Self::Sweep,
             Job::Serve => Self::Serve,
+            Job::Webhooks => Self::Webhooks,
         }
     }
 }
@@ -50,7 +52,7 @@ pub(in crate::store) async fn for_whole_tables(
     Ok(())
 }
 
-/// Whether a process relays, sweeps or serves alone. Takes no lock, so that it delays no start.
+/// Whether a process relays, sweeps, sends to webhooks or serves alone. Takes no lock, so that it delays no start.
 pub(in crate::store) async fn is_served(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let held = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_locks
@@ -59,6 +61,9 @@ pub(in crate::store) async fn is_served(connection: &mut PgConnection) -> Result
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
     )
     .bind(i64::from(LOCKS))
-    .bind([Job::Relay, Job::Sweep, Job::Serve].map(|job| AdvisoryLock::from(job) as i64));
+    .bind(
+        [Job::Relay, Job::Sweep, Job::Serve, Job::Webhooks]
+            .map(|job| AdvisoryLock::from(job) as i64),
+    );
     Ok(held.fetch_one(connection).await?)
 }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 
 /// Tables that grow with sales.
-const GROWING: [&str; 7] = [
+const GROWING: [&str; 8] = [
     "flights",
     "bookings",
     "payments",
@@ -23,6 +23,7 @@ const GROWING: [&str; 7] = [
     "gateway_ledger",
     "gateway_refunds",
     "idempotency_keys",
+    "deliveries",
 ];
 
 /// Statistics are renewed once a table has grown by this factor.

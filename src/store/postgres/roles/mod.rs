@@ -3,6 +3,7 @@
 pub(super) mod bookings;
 pub(super) mod catalogue;
 mod commits;
+mod deliveries;
 pub(super) mod flight_lists;
 mod gateway_names;
 mod history;
@@ -15,3 +16,4 @@ mod personal;
 mod reference_keys;
 pub(super) mod refunds;
 pub(super) mod waitlist;
+mod webhooks;

@@ -47,6 +47,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0024_waitlist",
     "0025_changes",
     "0026_passengers",
+    "0029_webhooks",
 };
 
 /// Checks that a migration added and did not validate.

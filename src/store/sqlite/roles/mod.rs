@@ -3,6 +3,7 @@
 mod bookings;
 pub(super) mod catalogue;
 mod commits;
+mod deliveries;
 mod flight_lists;
 mod gateway_names;
 mod history;
@@ -15,3 +16,4 @@ mod personal;
 mod reference_keys;
 mod refunds;
 mod waitlist;
+mod webhooks;

@@ -32,6 +32,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0024_waitlist",
     "0025_changes",
     "0026_passengers",
+    "0029_webhooks",
 };
 
 pub(super) fn migrations() -> Migrator {

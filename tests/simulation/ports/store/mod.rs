@@ -15,6 +15,7 @@ mod payment_notes;
 mod personal;
 mod refunds;
 mod waitlist;
+mod webhooks;
 
 use super::chance::{Chance, Fault};
 use super::process::Process;
