@@ -12,9 +12,8 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries,
-    passengers, paying, problems, refunds, sandbox, search, stripe_events, timeline, waitlist,
-    webhooks,
+    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries, passengers,
+    paying, problems, refunds, sandbox, search, stripe_events, timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
