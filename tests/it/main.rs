@@ -30,6 +30,7 @@ mod command_line;
 mod crash;
 mod database_roles;
 mod deleted_topics;
+mod disrupted;
 mod drift;
 mod earlier_release;
 mod everything_goes_wrong;

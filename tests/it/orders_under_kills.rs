@@ -5,13 +5,12 @@
 //! shared, one of two replicas at a time.
 
 mod buyers;
+mod damages;
 mod deployment;
-mod reader;
-mod snapshot;
 
+use crate::support::snapshot::{BookingSeen, Reader, Snapshot};
 use buyers::{Buyers, Wish};
 use deployment::Deployment;
-use reader::Reader;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -73,8 +72,8 @@ async fn orders_stay_whole_and_end_while_the_service_is_killed() {
 }
 
 /// Each accepted wish is one order under the answered id and reference; a refused one left nothing.
-fn expect_each_wish_once(wishes: &[Wish], last: &snapshot::Snapshot) {
-    let mut of_user: HashMap<i64, Vec<&snapshot::BookingSeen>> = HashMap::new();
+fn expect_each_wish_once(wishes: &[Wish], last: &Snapshot) {
+    let mut of_user: HashMap<i64, Vec<&BookingSeen>> = HashMap::new();
     for booking in &last.bookings {
         of_user.entry(booking.user).or_default().push(booking);
     }

@@ -1,14 +1,15 @@
 //! Corrections, cancellations of passengers and erasures of one booking at the same moments: none is lost.
 
+mod replicas;
+
 use super::{cancel, mend, timeline};
+use crate::support::TestApp;
 use crate::support::people::{MARK, USER, all_bytes, count, party};
-use crate::support::replicas::Replicas;
-use crate::support::{TestApp, booking};
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::UserId;
 use airline_booking::people::erase::Erase;
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Bookings that the rounds of a race are about.
 const ROUNDS: usize = 100;
@@ -90,51 +91,4 @@ async fn corrections_at_the_same_moment_are_all_made_and_all_in_the_history() {
     };
     join_all(bookings.iter().map(|id| race(*id))).await;
     app.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn replicas_lose_no_correction_and_no_cancellation() {
-    let replicas = Replicas::new().await.start(2).await;
-    let mut body = crate::support::flight(900);
-    body["timestamp"] = json!("2099-01-20T10:00:00Z");
-    let made = replicas.client.post(replicas.url(0, "/api/v1/flights")).json(&body).send().await;
-    let made: Value = made.expect("an answer").json().await.expect("JSON");
-    let flight = made["id"].as_i64().unwrap_or_else(|| panic!("no flight: {made}"));
-    let mut placed: Vec<Value> = Vec::new();
-    for at in 0..ROUNDS {
-        let post = replicas.client.post(replicas.url(at % 2, "/api/v1/bookings"));
-        let answer = post.json(&booking(flight, 3)).send().await.expect("an answer");
-        placed.push(answer.json().await.expect("JSON"));
-    }
-    replicas.expect_ended(&placed).await;
-    let race = async |at: usize, id: i64| {
-        let mend = async |replica: usize, place: usize, body: Value| {
-            let path = format!("/api/v1/bookings/{id}/passengers/{place}");
-            let answer = replicas.client.patch(replicas.url(replica % 2, &path)).json(&body);
-            answer.send().await.expect("an answer").status().as_u16()
-        };
-        let cancel = async {
-            let url = replicas.url(at % 2, &format!("/api/v1/bookings/{id}/cancel"));
-            let answer = replicas.client.post(url).json(&json!({"passengers": [2]})).send().await;
-            answer.expect("an answer").status().as_u16()
-        };
-        let told = tokio::join!(
-            mend(at, 0, json!({"name": "Corrected"})),
-            mend(at + 1, 0, json!({"email": "corrected@example.com"})),
-            mend(at + 1, 1, json!({"phone": "5550100"})),
-            cancel
-        );
-        assert_eq!(told, (200, 200, 200, 200), "booking {id}");
-        let shown = replicas.get(at % 2, &format!("/api/v1/bookings/{id}")).await;
-        let passengers = &shown["booking_metadata"];
-        assert_eq!(passengers[0]["name"], "Corrected", "{shown}");
-        assert_eq!(passengers[0]["email"], "corrected@example.com", "{shown}");
-        assert_eq!(passengers[1]["phone"], "5550100", "{shown}");
-        assert_eq!(
-            (&passengers[2]["status"], &shown["seats_booked"]),
-            (&json!("cancelled"), &json!(2))
-        );
-    };
-    let ids = placed.iter().map(|placed| placed["booking_id"].as_i64().expect("an id"));
-    join_all(ids.enumerate().map(|(at, id)| race(at, id))).await;
 }

@@ -1,11 +1,11 @@
 //! The service as processes that a test kills: one on SQLite, or two replicas on PostgreSQL, Redis and Kafka.
 
-use super::snapshot::Rows;
 use crate::support::callers::Bases;
 use crate::support::deployment::is_shared;
 use crate::support::orders::flight_of_row;
 use crate::support::process::{Server, http_client, run_with};
 use crate::support::replicas::Replicas;
+use crate::support::snapshot::Rows;
 use crate::support::{TestDatabase, equal, eventually};
 use serde_json::Value;
 use tempfile::TempDir;

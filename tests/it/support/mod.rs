@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod redis;
 pub mod replicas;
 pub mod services;
+pub mod snapshot;
 pub mod stripe;
 
 pub use answer::Answer;

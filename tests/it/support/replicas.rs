@@ -87,11 +87,16 @@ impl Replicas {
     /// Starts that many more.
     #[must_use]
     pub async fn start(mut self, count: usize) -> Self {
+        self.start_more(count).await;
+        self
+    }
+
+    /// The same, in place.
+    pub async fn start_more(&mut self, count: usize) {
         for _ in 0..count {
             let server = Server::start(self.directory.path(), &self.settings()).await;
             self.servers.push(server);
         }
-        self
     }
 
     /// A path of one of them.
