@@ -5,7 +5,7 @@ use airline_booking::config::{JwtSettings, KeySource, RateLimit};
 use axum::body::Body;
 use http::{Method, Request};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Of all its files together, in bytes as they are sent.
@@ -145,21 +145,6 @@ async fn all_of_the_page_is_small() {
         all += app.send_raw(request.expect("a request")).await.0.len();
     }
     assert!(all < SIZE_MAX, "all views take {all} bytes");
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn the_page_is_answered_within_milliseconds() {
-    let app = TestApp::start().await;
-    page(&app).await;
-    let mut times = Vec::new();
-    for _ in 0..51 {
-        let started = Instant::now();
-        page(&app).await;
-        times.push(started.elapsed());
-    }
-    times.sort();
-    assert!(times[25] < Duration::from_millis(5), "{:?}", times[25]);
     app.finish().await;
 }
 

@@ -69,7 +69,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug(
         "unknown_outcome_is_a_refusal",
         "a commit of unknown outcome is answered as not made",
-        1000,
+        300,
         &[CommitLandsLate, CommitLostAfter, CommitLostBefore, ReadLost],
     ),
     bug(
@@ -146,7 +146,7 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[],
     ),
     bug("change_keeps_the_old_price", "a changed booking keeps the price of before", 30, &[]),
-    bug("two_changes_at_once", "a change begins while another one waits", 3000, &[]),
+    bug("two_changes_at_once", "a change begins while another one waits", 1200, &[]),
     bug(
         "cancellation_leaves_the_change",
         "a cancelled booking leaves its change waiting for its payment",
@@ -242,7 +242,7 @@ const OF_THE_PORTS: &[Bug] = &[
     bug(
         "commit_sent_twice",
         "the driver sends a commit again, and answers with what came of the second",
-        500,
+        60,
         &[],
     ),
     bug("commit_lost_after_its_answer", "a commit is answered, and lost", 30, &[]),
