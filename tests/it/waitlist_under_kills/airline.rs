@@ -25,14 +25,11 @@ pub const TERMS: Terms = Terms {
     release_before: TimeDelta::hours(24),
 };
 
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("WAITLIST_MAX_OVERTAKES", "3"),
     ("WAITLIST_GATHER_FOR", "1s"),
     ("WAITLIST_RELEASE_BEFORE", "24h"),
-    ("OFFER_TTL", "4s"),
     ("SWEEP_INTERVAL", "1s"),
-    // After a kill Kafka keeps the partitions of the dead for 6 s.
-    ("LOCK_TTL", "30s"),
     ("MAX_PENDING_PER_USER", "0"),
     ("RUST_LOG", "error"),
 ];
@@ -45,10 +42,10 @@ pub struct Airline {
 }
 
 impl Airline {
-    /// Starts both. Seats of an unpaid booking are held for `payment_window`.
-    pub async fn start(payment_window: &str) -> Self {
-        let mut replicas = Replicas::new().await.with("PAYMENT_WINDOW", payment_window);
-        for (name, value) in SETTINGS {
+    /// Starts both, with some settings more.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut replicas = Replicas::new().await;
+        for (name, value) in SETTINGS.iter().chain(settings) {
             replicas.set(name, value);
         }
         let asker = Asker { client: http_client(), bases: Bases::new(vec![String::new(); 2]) };

@@ -19,6 +19,15 @@ pub const RECORD: &str = "
                 CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) END, to_jsonb(NEW));
         RETURN NULL;
     END $$;
+    CREATE TABLE history.served (flight_id BIGINT PRIMARY KEY, times BIGINT);
+    CREATE FUNCTION history.count() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO history.served VALUES (NEW.id, 1)
+            ON CONFLICT (flight_id) DO UPDATE SET times = history.served.times + 1;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER served AFTER INSERT OR UPDATE ON flights
+        FOR EACH ROW WHEN (NOT NEW.serve_due) EXECUTE FUNCTION history.count();
     CREATE TRIGGER history AFTER INSERT OR UPDATE ON flights
         FOR EACH ROW EXECUTE FUNCTION history.note();
     CREATE TRIGGER history AFTER INSERT OR UPDATE ON bookings

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Tasks that join.
-const JOINERS: usize = 12;
+const JOINERS: usize = 32;
 
 /// Users of parties and of strangers.
 const FIRST_PARTY: i64 = 1_000_000;
