@@ -27,6 +27,13 @@ pub(super) const BATCH_SIZE_MAX: usize = 512;
 /// Maximum pages of one kind in a step; the next step continues after them.
 pub(super) const PAGES_MAX: usize = 16;
 
+/// Cancelled bookings in a page. A page is submitted at once and goes before new bookings, which wait for it.
+const STRANDED_MAX: usize = 128;
+
+/// Maximum pause after a page of them. Each pause is as long as its page took, so that a cancellation of many flights
+/// leaves half of the time to others.
+const STRANDED_PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// Interval between two deletions of expired idempotency keys and old deliveries.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -245,12 +252,14 @@ impl Sweeper {
         Ok(done)
     }
 
+    /// Cancels bookings of cancelled flights, a bounded number at a time.
     async fn cancel_stranded(&self) -> Result<usize, Error> {
         let mut done = 0;
         for _ in 0..PAGES_MAX {
+            let began = self.clock.running();
             let after = self.cursors.0.lock().stranded;
-            let page = self.store.stranded_bookings(after, BATCH_SIZE_MAX).await?;
-            let next = page.last().filter(|_| page.len() >= BATCH_SIZE_MAX).copied();
+            let page = self.store.stranded_bookings(after, STRANDED_MAX).await?;
+            let next = page.last().filter(|_| page.len() >= STRANDED_MAX).copied();
             self.cursors.0.lock().stranded = next;
             let cancellation = |(_, booking_id)| {
                 let (by, part) = (CancelledBy::Airline, OrderPart::default());
@@ -258,7 +267,12 @@ impl Sweeper {
                 (Work::Cancellation(booking_id), Command::Cancel(cancel))
             };
             done += self.run_due(page.into_iter().map(cancellation)).await?;
-            if next.is_none() || done >= BATCH_SIZE_MAX {
+            if next.is_none() {
+                break;
+            }
+            let took = self.clock.running().saturating_sub(began);
+            tokio::time::sleep(took.min(STRANDED_PAUSE_MAX)).await;
+            if done >= BATCH_SIZE_MAX {
                 break;
             }
         }
