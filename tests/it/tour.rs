@@ -76,7 +76,7 @@ async fn run(steps: &[Step], base: &str, directory: &Path) -> Vec<String> {
     let mut script = "set -euo pipefail\n".to_owned();
     for step in steps {
         script += &step.commands.replace("http://localhost:8080", base);
-        script += &format!("\nprintf '{END_OF_STEP}'\n");
+        script.extend(["\nprintf '", END_OF_STEP, "'\n"]);
     }
     let mut bash = Command::new("bash");
     bash.args(["-c", &script]).current_dir(directory).stderr(Stdio::inherit()).kill_on_drop(true);

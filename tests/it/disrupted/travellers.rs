@@ -50,7 +50,7 @@ async fn buy_one(airline: &Airline, asker: &Asker, number: usize) -> Traveller {
     let mut body = booking(flight, 1 + number as i32 % 3);
     body["user_id"] = json!(user);
     let key = format!("buy-{number}");
-    if number % ONWARD_EVERY > 0 {
+    if !number.is_multiple_of(ONWARD_EVERY) {
         let made = asker.post("/api/v1/bookings", &key, &body, number).await;
         let doomed = bought(&made, flight);
         return Traveller { user, order: doomed.id, doomed, onward: None };

@@ -56,7 +56,7 @@ impl Race {
 }
 
 fn is_erased(number: usize) -> bool {
-    number % 2 == 0
+    number.is_multiple_of(2)
 }
 
 fn user(number: usize) -> i64 {
