@@ -2,6 +2,8 @@
 
 use crate::domain::{PaymentReference, ReferenceKey, Timestamp};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use std::fmt::Display;
+use uuid::Uuid;
 
 /// Draws ids that no other process draws.
 pub trait Ids: Send + Sync + 'static {
@@ -32,4 +34,9 @@ pub fn webhook_secret() -> [u8; 32] {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).expect("the system has random bytes");
     bytes
+}
+
+/// Draws what tells one ping of a webhook from all others.
+pub fn ping_id() -> impl Display {
+    Uuid::new_v4().simple()
 }

@@ -143,38 +143,17 @@ impl Sweeper {
         }
     }
 
-    /// Deletes some of the expired idempotency keys; returns whether none is left. Other writers run between
-    /// its statements.
+    /// Deletes some of the expired idempotency keys; returns whether none is left.
     async fn forget_keys(&self, now: Timestamp) -> bool {
         let before = now - IdempotencyRecord::KEPT_FOR;
-        for _ in 0..FORGETS_MAX {
-            match self.store.forget_keys(before, KEYS_MAX).await {
-                Ok(forgotten) if forgotten < KEYS_MAX => return true,
-                Ok(_) => {}
-                Err(error) => {
-                    warn!(%error, "deleting expired idempotency keys failed");
-                    return false;
-                }
-            }
-        }
-        false
+        forget("expired idempotency keys", || self.store.forget_keys(before, KEYS_MAX)).await
     }
 
-    /// Deletes some of the deliveries to webhooks whose time is over; returns whether none is left. Other writers run
-    /// between its statements.
+    /// Deletes some of the deliveries to webhooks whose time is over; returns whether none is left.
     pub async fn forget_deliveries(&self, now: Timestamp) -> bool {
         let before = now - self.deliveries_kept_for;
-        for _ in 0..FORGETS_MAX {
-            match self.store.forget_deliveries(before, KEYS_MAX).await {
-                Ok(forgotten) if forgotten < KEYS_MAX => return true,
-                Ok(_) => {}
-                Err(error) => {
-                    warn!(%error, "deleting old deliveries to webhooks failed");
-                    return false;
-                }
-            }
-        }
-        false
+        forget("old deliveries to webhooks", || self.store.forget_deliveries(before, KEYS_MAX))
+            .await
     }
 
     /// Measures the store's backlog and sets its gauges.
@@ -305,6 +284,25 @@ impl Sweeper {
         }
         unavailable.map_or(Ok(done), Err)
     }
+}
+
+/// Deletes some old rows, up to [`KEYS_MAX`] by each statement; returns whether none is left. Other writers run between
+/// the statements.
+async fn forget<F>(what: &str, delete: impl Fn() -> F) -> bool
+where
+    F: Future<Output = Result<usize, StoreError>>,
+{
+    for _ in 0..FORGETS_MAX {
+        match delete().await {
+            Ok(forgotten) if forgotten < KEYS_MAX => return true,
+            Ok(_) => {}
+            Err(error) => {
+                warn!(%error, "deleting {what} failed");
+                return false;
+            }
+        }
+    }
+    false
 }
 
 /// The gauges of the store's backlog.

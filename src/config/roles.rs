@@ -19,7 +19,7 @@ pub enum Role {
     Settlement,
     /// Expires lapsed holds, and does the other work that no request or message triggers.
     Sweeper,
-    /// Sends messages and webhooks, and counts sales.
+    /// Sends events to webhooks.
     Notify,
 }
 

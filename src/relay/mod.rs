@@ -4,7 +4,7 @@ use crate::bus::{Bus, BusError};
 use crate::cache::SearchCache;
 use crate::clock::pace::Pace;
 use crate::domain::Invalidation;
-use crate::store::{Job, LEASE_INTERVAL, Lane, Lease, Outbox, StoreError};
+use crate::store::{Job, Lane, Lease, Outbox, StoreError, while_held};
 use crate::telemetry::{Metrics, Tracing};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -147,16 +147,6 @@ impl Relay {
             self.store.forget_invalidations(&ids, true).await?;
         }
         Ok(())
-    }
-}
-
-/// Returns when this process no longer holds the lease.
-async fn while_held(mut lease: Box<dyn Lease>) {
-    loop {
-        tokio::time::sleep(LEASE_INTERVAL).await;
-        if !lease.is_held().await {
-            return;
-        }
     }
 }
 

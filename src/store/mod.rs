@@ -21,7 +21,7 @@ pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
 pub use roles::flight_lists::{FlightFilter, FlightPlace};
 pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
 pub use roles::history::{HeldChange, History};
-pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases};
+pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases, while_held};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};
 pub use roles::operations::{Finding, Operations, SWEEP_GRACE};
 pub use roles::outbox::{Lane, Outbox, OutboxEntry, flight_created, invalidation_of};

@@ -5,14 +5,13 @@ use crate::domain::{
     Delivery, DeliveryId, NewDelivery, NewWebhook, PING, SigningSecret, Timestamp, UserId, Webhook,
     WebhookId, WebhookUrl,
 };
-use crate::ids::webhook_secret;
+use crate::ids::{ping_id, webhook_secret};
 use crate::rules::{Claim, RequestKey};
 use crate::store::{StoreError, WebhookChange, Webhooks};
 use chrono::TimeDelta;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 /// How long the secret before a rotation signs beside the new one.
 const OLD_SECRET_FOR: TimeDelta = TimeDelta::hours(24);
@@ -133,7 +132,7 @@ impl Registry {
         request: Option<&RequestKey>,
     ) -> Result<Told, Error> {
         let now = self.clock.now();
-        let event_id = format!("{PING}/{}", Uuid::new_v4().simple());
+        let event_id = format!("{PING}/{}", ping_id());
         let ping = NewDelivery {
             webhook,
             event_id: event_id.into(),

@@ -1,9 +1,9 @@
 //! Tokens as attackers write them: valid signatures over odd JSON, odd signatures over valid JSON, and a valid
 //! token in odd headers. Each is refused, none causes an error.
 
-use crate::support::jwt::token_of_texts;
+use crate::support::jwt::{signed_by, token_of_texts};
 use crate::support::{Answer, TestApp, start_of_test};
-use airline_booking::config::{JwtSettings, KeySource};
+use airline_booking::config::JwtSettings;
 use axum::body::Body;
 use http::Request;
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -14,14 +14,8 @@ const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
 async fn app() -> TestApp {
     TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret(SECRET.into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::from_secs(30),
-            token_type: None,
-            lifetime_max: Some(Duration::from_hours(24)),
-        });
+        config.auth =
+            Some(JwtSettings { lifetime_max: Some(Duration::from_hours(24)), ..signed_by(SECRET) });
     })
     .await
 }

@@ -1,11 +1,11 @@
 //! Security headers for browsers, cross-origin requests, and gzip.
 
+use crate::support::jwt::signed_by;
 use crate::support::{Answer, TestApp};
-use airline_booking::config::{AllowedHosts, CorsOrigins, JwtSettings, KeySource};
+use airline_booking::config::{AllowedHosts, CorsOrigins};
 use axum::body::Body;
 use http::{Method, Request};
 use std::io::Read as _;
-use std::time::Duration;
 
 async fn cancel(app: &TestApp, booking: i64, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::post(format!("/api/v1/bookings/{booking}/cancel"));
@@ -115,14 +115,7 @@ async fn a_foreign_host_name_that_resolves_here_is_refused() {
 #[tokio::test]
 async fn with_tokens_required_the_origin_is_not_checked() {
     let app = TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret("a secret of thirty-two bytes, or more".into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::ZERO,
-            token_type: None,
-            lifetime_max: None,
-        });
+        config.auth = Some(signed_by("a secret of thirty-two bytes, or more"));
     })
     .await;
     let answer = cancel(&app, 1, &[("origin", "https://evil.example")]).await;

@@ -1,11 +1,11 @@
 //! The page at `/`: what it is served with, what it loads, and how much that is.
 
+use crate::support::jwt::signed_by;
 use crate::support::{Answer, TestApp};
-use airline_booking::config::{JwtSettings, KeySource, RateLimit};
+use airline_booking::config::RateLimit;
 use axum::body::Body;
 use http::{Method, Request};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Of all its files together, in bytes as they are sent.
@@ -204,14 +204,7 @@ async fn the_page_knows_whether_callers_need_a_token() {
     assert!(open.text.contains(settings), "{}", open.text);
     app.finish().await;
     let app = TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret("a secret of thirty-two bytes, or more".into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::ZERO,
-            token_type: None,
-            lifetime_max: None,
-        });
+        config.auth = Some(signed_by("a secret of thirty-two bytes, or more"));
     })
     .await;
     let closed = page(&app).await;

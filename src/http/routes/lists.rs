@@ -14,6 +14,18 @@ const LIMIT_MAX: usize = 1_000;
 /// The rule of the parameter `cursor`.
 pub(super) const CURSOR_RULE: &str = "must be a next_cursor";
 
+/// The id of a list's last entry: a cursor of digits, without a sign.
+pub(super) struct IdCursor(pub(super) i64);
+
+impl FromStr for IdCursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number).map(Self).ok_or(())
+    }
+}
+
 /// The limit that a query names, or the default.
 pub(super) fn asked_limit(query: &Query<'_>, unreadable: &mut Invalid) -> usize {
     query.read("limit", "must be an integer", unreadable).unwrap_or(LIMIT_DEFAULT)

@@ -36,6 +36,16 @@ pub trait Lease: Send {
     async fn is_held(&mut self) -> bool;
 }
 
+/// Returns when this process no longer holds the lease.
+pub async fn while_held(mut lease: Box<dyn Lease>) {
+    loop {
+        tokio::time::sleep(LEASE_INTERVAL).await;
+        if !lease.is_held().await {
+            return;
+        }
+    }
+}
+
 /// A job that one process at a time does. If two do it for a moment, messages go out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {

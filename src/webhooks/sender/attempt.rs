@@ -22,11 +22,6 @@ pub(super) struct Sent {
     pub(super) answer: Result<u16, NoAnswer<NotDelivered>>,
 }
 
-/// An attempt to note.
-pub(super) struct Ended {
-    pub(super) attempt: Attempt,
-}
-
 /// Sends one delivery, unless the circuit of its receiver is open.
 pub(super) async fn send(
     next: Next,
@@ -47,7 +42,7 @@ pub(super) async fn send(
 
 impl Sent {
     /// What to note; `None` if nothing was sent.
-    pub(super) fn ended(&self, now: Timestamp) -> Option<Ended> {
+    pub(super) fn ended(&self, now: Timestamp) -> Option<Attempt> {
         let (response_status, outcome) = match &self.answer {
             Err(NoAnswer::Open(_)) => return None,
             Ok(status) => (Some(*status), AttemptOutcome::Delivered),
@@ -63,14 +58,12 @@ impl Sent {
             }
         };
         let Delivery { id, webhook, flight, .. } = &self.delivery;
-        Some(Ended {
-            attempt: Attempt {
-                delivery: *id,
-                webhook: *webhook,
-                flight: *flight,
-                response_status: response_status.map(i32::from),
-                outcome,
-            },
+        Some(Attempt {
+            delivery: *id,
+            webhook: *webhook,
+            flight: *flight,
+            response_status: response_status.map(i32::from),
+            outcome,
         })
     }
 
@@ -80,13 +73,11 @@ impl Sent {
     }
 }
 
-impl Ended {
-    /// The outcome in metrics.
-    pub(super) const fn outcome_word(&self) -> &'static str {
-        match self.attempt.outcome {
-            AttemptOutcome::Delivered => "delivered",
-            AttemptOutcome::Again(_) => "retried",
-            AttemptOutcome::UsedUp | AttemptOutcome::Gone => "failed",
-        }
+/// The outcome in metrics.
+pub(super) const fn word_of(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Delivered => "delivered",
+        AttemptOutcome::Again(_) => "retried",
+        AttemptOutcome::UsedUp | AttemptOutcome::Gone => "failed",
     }
 }

@@ -1,6 +1,6 @@
 //! All receivers: which one is next.
 
-use super::attempt::{Ended, Sent};
+use super::attempt::Sent;
 use super::endpoint::{Endpoint, Next};
 use crate::domain::{Delivery, DeliveryId, Timestamp, Webhook, WebhookId};
 use crate::store::Attempt;
@@ -94,7 +94,7 @@ impl Endpoints {
     }
 
     /// An attempt ended. Returns what to note, if something was sent.
-    pub(super) fn end(&mut self, sent: &Sent, now: Timestamp) -> Option<Ended> {
+    pub(super) fn end(&mut self, sent: &Sent, now: Timestamp) -> Option<Attempt> {
         let Delivery { id, webhook, .. } = sent.delivery;
         self.running -= 1;
         self.failing.remove(&id);
@@ -217,7 +217,7 @@ mod tests {
 
     fn delivered(endpoints: &mut Endpoints, delivery: Delivery) {
         let ended = endpoints.end(&Sent { delivery, answer: Ok(200) }, now()).expect("sent");
-        endpoints.forget(&ended.attempt);
+        endpoints.forget(&ended);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use super::client::Client;
 use super::schedule::DISABLE_AFTER;
 use crate::clock::Clock;
 use crate::domain::WebhookId;
-use crate::store::{Attempt, Job, LEASE_INTERVAL, Lease, Store, StoreError};
+use crate::store::{Attempt, Job, Lease, Store, StoreError, while_held};
 use crate::telemetry::Metrics;
-use attempt::{Ended, Sent};
+use attempt::{Sent, word_of};
 use endpoints::Endpoints;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -121,23 +121,13 @@ impl Sender {
     }
 }
 
-/// Returns when this process no longer holds the lease.
-async fn while_held(mut lease: Box<dyn Lease>) {
-    loop {
-        tokio::time::sleep(LEASE_INTERVAL).await;
-        if !lease.is_held().await {
-            return;
-        }
-    }
-}
-
 /// The work of a process that has the job.
 struct Round<'a> {
     sender: &'a Sender,
     endpoints: Endpoints,
     running: Running,
     /// Attempts that ended and are not noted.
-    ended: Vec<Ended>,
+    ended: Vec<Attempt>,
     counted_at: Option<Instant>,
 }
 
@@ -209,9 +199,9 @@ impl Round<'_> {
 
     fn end(&mut self, sent: &Sent) {
         let now = self.sender.clock.now();
-        if let Some(ended) = self.endpoints.end(sent, now) {
-            self.sender.metrics.webhooks.count(ended.outcome_word());
-            self.ended.push(ended);
+        if let Some(attempt) = self.endpoints.end(sent, now) {
+            self.sender.metrics.webhooks.count(word_of(attempt.outcome));
+            self.ended.push(attempt);
         }
     }
 
@@ -222,13 +212,12 @@ impl Round<'_> {
         }
         let Sender { store, clock, metrics, .. } = self.sender;
         let now = clock.now();
-        let attempts: Vec<Attempt> = self.ended.iter().map(|ended| ended.attempt.clone()).collect();
-        let noted = store.note_attempts(&attempts, now, now - DISABLE_AFTER).await;
+        let noted = store.note_attempts(&self.ended, now, now - DISABLE_AFTER).await;
         if matches!(noted, Err(StoreError::Unavailable(_) | StoreError::TimedOut(_))) {
             return noted.map(drop);
         }
-        for ended in self.ended.drain(..) {
-            self.endpoints.forget(&ended.attempt);
+        for attempt in self.ended.drain(..) {
+            self.endpoints.forget(&attempt);
         }
         for webhook in noted? {
             warn!(webhook = %webhook, "a webhook is disabled: it failed for three days, or is gone");

@@ -2,9 +2,9 @@
 
 use super::Subject;
 use crate::fuzzing::{JSON, TEXT, Target, halves};
-use crate::support::jwt::token_of_texts;
+use crate::support::jwt::{signed_by, token_of_texts};
 use crate::support::{Answer, start_of_test};
-use airline_booking::config::{JwtSettings, KeySource};
+use airline_booking::config::JwtSettings;
 use axum::body::Body;
 use http::{HeaderValue, Request};
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -29,14 +29,8 @@ struct Claims {
 
 fn start() -> Option<Subject> {
     Subject::start(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret(SECRET.into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::from_secs(30),
-            token_type: None,
-            lifetime_max: Some(Duration::from_hours(24)),
-        });
+        config.auth =
+            Some(JwtSettings { lifetime_max: Some(Duration::from_hours(24)), ..signed_by(SECRET) });
     })
 }
 

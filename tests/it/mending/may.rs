@@ -1,13 +1,11 @@
 //! Who may correct passengers, and read timelines and disruptions.
 
-use crate::support::jwt::token;
+use crate::support::jwt::{signed_by, token};
 use crate::support::{Answer, TestApp, booking, flight, start_of_test};
-use airline_booking::config::{JwtSettings, KeySource};
 use axum::body::Body;
 use http::{Method, Request};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const SECRET: &str = "a secret of thirty-two bytes, or more";
 
@@ -28,14 +26,7 @@ async fn ask(app: &TestApp, who: (i64, &str), method: Method, path: &str, body: 
 #[tokio::test]
 async fn travellers_reach_their_own_bookings_and_staff_all_of_them() {
     let app = TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret(SECRET.into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::from_secs(30),
-            token_type: None,
-            lifetime_max: None,
-        });
+        config.auth = Some(signed_by(SECRET));
     })
     .await;
     let staff = (1, "flights:write bookings:admin");

@@ -1,28 +1,20 @@
 //! Who may place, read and cancel an itinerary.
 
 use super::{PATH, id_of, itinerary, journey};
-use crate::support::jwt::token;
+use crate::support::jwt::{signed_by, token};
 use crate::support::{Answer, TestApp, start_of_test};
-use airline_booking::config::{JwtSettings, KeySource, RateLimit};
+use airline_booking::config::RateLimit;
 use axum::body::Body;
 use chrono::TimeDelta;
 use http::{Method, Request};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const SECRET: &str = "a secret of thirty-two bytes, or more";
 
 async fn guarded() -> TestApp {
     TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret(SECRET.into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::from_secs(30),
-            token_type: None,
-            lifetime_max: None,
-        });
+        config.auth = Some(signed_by(SECRET));
         config.max_pending_per_user = Some(2);
     })
     .await

@@ -2,9 +2,23 @@
 //!
 //! Nothing here asks for the process' own cryptography, which is the service's and signs nothing.
 
+use airline_booking::config::{JwtSettings, KeySource};
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Settings that take tokens signed by a secret, of any length of life.
+pub fn signed_by(secret: &str) -> JwtSettings {
+    JwtSettings {
+        keys: KeySource::Secret(secret.into()),
+        issuer: None,
+        audience: None,
+        leeway: Duration::from_secs(30),
+        token_type: None,
+        lifetime_max: None,
+    }
+}
 
 /// Base64 for URLs, without padding.
 pub fn base64url(bytes: &[u8]) -> String {

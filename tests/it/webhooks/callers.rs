@@ -1,28 +1,19 @@
 //! Who may make webhooks, and whose they are.
 
 use super::{PATH, of};
-use crate::support::jwt::token;
+use crate::support::jwt::{signed_by, token};
 use crate::support::{Answer, TestApp, start_of_test};
-use airline_booking::config::{JwtSettings, KeySource};
 use axum::body::Body;
 use chrono::TimeDelta;
 use http::{Method, Request};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const SECRET: &str = "a secret of thirty-two bytes, or more";
 
 async fn guarded() -> TestApp {
     TestApp::with(|config| {
-        config.auth = Some(JwtSettings {
-            keys: KeySource::Secret(SECRET.into()),
-            issuer: None,
-            audience: None,
-            leeway: Duration::from_secs(30),
-            token_type: None,
-            lifetime_max: None,
-        });
+        config.auth = Some(signed_by(SECRET));
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! The manifest: a flight's bookings, for operators.
 
 use super::super::Api;
-use super::super::lists::{CURSOR_RULE, asked_limit, asked_status, check_limit, cut};
+use super::super::lists::{CURSOR_RULE, IdCursor, asked_limit, asked_status, check_limit, cut};
 use super::body::ShownBooking;
 use super::manifest;
 use crate::domain::{BookingId, BookingStatus, FlightId, Invalid};
@@ -18,7 +18,6 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use serde::Serialize;
-use std::str::FromStr;
 use std::sync::Arc;
 
 /// A flight's bookings.
@@ -105,12 +104,12 @@ impl Question {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(&["status", "limit", "cursor"], &mut unreadable);
         let limit = asked_limit(query, &mut unreadable);
-        let cursor: Option<Cursor> = query.read("cursor", CURSOR_RULE, &mut unreadable);
+        let cursor: Option<IdCursor> = query.read("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
         check_limit(limit, &mut invalid);
         let status = asked_status(query, &mut invalid);
         invalid.or(())?;
-        Ok(Self { status, after: cursor.map(|Cursor(id)| id), limit })
+        Ok(Self { status, after: cursor.map(|IdCursor(id)| BookingId(id)), limit })
     }
 
     /// The `Link` to the list that follows (RFC 8288).
@@ -119,19 +118,5 @@ impl Question {
         let (limit, status) = (self.limit, status.unwrap_or_default());
         let link = format!("<{path}?limit={limit}&cursor={cursor}{status}>; rel=\"next\"");
         HeaderValue::try_from(link).expect("a path and words are a header's text")
-    }
-}
-
-/// The id of a list's last booking.
-struct Cursor(BookingId);
-
-impl FromStr for Cursor {
-    type Err = ();
-
-    /// Reads digits, and no sign.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let id = text.parse().ok().filter(|_| is_number);
-        id.map(|id| Self(BookingId(id))).ok_or(())
     }
 }

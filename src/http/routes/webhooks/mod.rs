@@ -4,7 +4,7 @@ mod body;
 pub(crate) mod deliveries;
 
 use super::Api;
-use super::lists::{CURSOR_RULE, asked_limit, check_limit, cut};
+use super::lists::{CURSOR_RULE, IdCursor, asked_limit, check_limit, cut};
 use super::paying::Empty;
 use super::placing::REPLAYED;
 use crate::domain::{Invalid, UserId, Webhook, WebhookId};
@@ -20,7 +20,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use body::{NewWebhookBody, RotatedBody, WebhookBody, WebhookPage};
 use http::{HeaderMap, StatusCode, Uri, header};
-use std::str::FromStr;
 use std::sync::Arc;
 
 /// The paths of the requests; part of their idempotency keys in the store.
@@ -220,22 +219,9 @@ fn asked_page(uri: &Uri) -> Result<(Option<i64>, usize), Problem> {
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     query.only(&["limit", "cursor"], &mut unreadable);
     let limit = asked_limit(&query, &mut unreadable);
-    let cursor: Option<Cursor> = query.read("cursor", CURSOR_RULE, &mut unreadable);
+    let cursor: Option<IdCursor> = query.read("cursor", CURSOR_RULE, &mut unreadable);
     readable(unreadable)?;
     check_limit(limit, &mut invalid);
     invalid.or(())?;
-    Ok((cursor.map(|Cursor(id)| id), limit))
-}
-
-/// The id of a list's last entry.
-struct Cursor(i64);
-
-impl FromStr for Cursor {
-    type Err = ();
-
-    /// Reads digits, and no sign.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| is_number).map(Self).ok_or(())
-    }
+    Ok((cursor.map(|IdCursor(id)| id), limit))
 }

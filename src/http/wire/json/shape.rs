@@ -200,51 +200,55 @@ impl Reading {
     }
 
     fn integers(&mut self, json: &str, at: &str) -> Result<(), Problem> {
-        self.plain.push('[');
-        for (index, element) in elements(json)?.into_iter().enumerate() {
-            if index > 0 {
-                self.plain.push(',');
+        self.array(json, |reading, index, element| {
+            if let Some(rule) = reading.integer(element, 32) {
+                reading.refuse(at, index, rule);
             }
-            if let Some(rule) = self.integer(element.get(), 32) {
-                self.is_whole = false;
-                self.note(at, &index.to_string(), rule);
-            }
-        }
-        self.plain.push(']');
-        Ok(())
+            Ok(())
+        })
     }
 
     fn texts(&mut self, json: &str, at: &str) -> Result<(), Problem> {
+        self.array(json, |reading, index, element| {
+            reading.plain.push_str(element);
+            if !element.starts_with('"') {
+                reading.refuse(at, index, "must be a string");
+            }
+            Ok(())
+        })
+    }
+
+    fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
+        self.array(json, |reading, index, element| {
+            if element.starts_with('{') {
+                return reading.object(element, shape, &format!("{at}/{index}"));
+            }
+            reading.refuse(at, index, "must be an object");
+            Ok(())
+        })
+    }
+
+    /// Reads each element of an array, with its index.
+    fn array(
+        &mut self,
+        json: &str,
+        mut read: impl FnMut(&mut Self, usize, &str) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
         self.plain.push('[');
         for (index, element) in elements(json)?.into_iter().enumerate() {
             if index > 0 {
                 self.plain.push(',');
             }
-            self.plain.push_str(element.get());
-            if !element.get().starts_with('"') {
-                self.is_whole = false;
-                self.note(at, &index.to_string(), "must be a string");
-            }
+            read(self, index, element.get())?;
         }
         self.plain.push(']');
         Ok(())
     }
 
-    fn list(&mut self, json: &str, shape: &Shape, at: &str) -> Result<(), Problem> {
-        self.plain.push('[');
-        for (index, element) in elements(json)?.into_iter().enumerate() {
-            if index > 0 {
-                self.plain.push(',');
-            }
-            if element.get().starts_with('{') {
-                self.object(element.get(), shape, &format!("{at}/{index}"))?;
-            } else {
-                self.is_whole = false;
-                self.note(at, &index.to_string(), "must be an object");
-            }
-        }
-        self.plain.push(']');
-        Ok(())
+    /// Notes an element that can't be read.
+    fn refuse(&mut self, at: &str, index: usize, rule: impl Into<String>) {
+        self.is_whole = false;
+        self.note(at, &index.to_string(), rule);
     }
 }
 
