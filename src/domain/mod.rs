@@ -29,7 +29,8 @@ pub use city::city_key;
 pub use disruption::{Disruption, DisruptionKind};
 pub use duration::{duration_text, parse_duration};
 pub use event::{
-    AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
+    AirlineEvent, ChangeEnded, DisputeChanged, EntryChanged, Event, FlightBooking, FlightMoved,
+    OrderEnded, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, RefundChanged,
 };
 pub use fares::{FareBook, FareName, FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
 pub use flight::{

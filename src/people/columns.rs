@@ -309,7 +309,16 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ),
     (
         "refunds",
-        &["booking_id", "amount", "reason", "status", "attempts", "created_at", "updated_at"],
+        &[
+            "booking_id",
+            "amount",
+            "reason",
+            "status",
+            "attempts",
+            "created_at",
+            "updated_at",
+            "version",
+        ],
     ),
     (
         "waitlist",

@@ -119,6 +119,7 @@ mod stripe_under_kills;
 mod sweeping;
 mod taxes;
 mod tls;
+mod told;
 mod tour;
 mod traces;
 mod traces_lost;

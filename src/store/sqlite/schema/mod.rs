@@ -33,6 +33,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0025_changes",
     "0026_passengers",
     "0029_webhooks",
+    "0030_refund_versions",
 };
 
 pub(super) fn migrations() -> Migrator {
