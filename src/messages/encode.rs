@@ -3,7 +3,7 @@
 use super::{Message, Topic};
 use crate::domain::{
     AirlineEvent, Event, FlightBooking, FlightId, PaymentAction, PaymentEvent, PaymentOutcome,
-    PaymentReference, PaymentRequest, RefundId, Timestamp,
+    PaymentReference, PaymentRequest, RefundId, SeatsMoved, Timestamp,
 };
 use chrono::SecondsFormat;
 use serde::de::Visitor;
@@ -276,6 +276,19 @@ pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedM
     let event: PaymentEvent = parse(message)?;
     check_refund(event.status.is_of_refund(), event.refund_id)?;
     Ok(event)
+}
+
+/// Reads a message of `flight-bookings`. The header `ce_flightversion` names the movement beside its flight.
+pub fn parse_seats_moved(message: &Message) -> Result<SeatsMoved, MalformedMessage> {
+    let moved: FlightBooking = parse(message)?;
+    let version = message.headers.get("ce_flightversion").and_then(|text| text.parse().ok());
+    Ok(SeatsMoved {
+        flight_id: moved.flight_id,
+        version: version.ok_or_else(|| MalformedMessage("ce_flightversion".into()))?,
+        seats: moved.seats_booked,
+        booking_id: moved.booking_id,
+        at: moved.timestamp,
+    })
 }
 
 /// A message about a refund names it, and no other message names one.

@@ -320,6 +320,8 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
             "version",
         ],
     ),
+    ("sales", &["flight_id", "day", "sold", "returned"]),
+    ("sales_counted", &["flight_id", "up_to", "versions"]),
     (
         "waitlist",
         &[

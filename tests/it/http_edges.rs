@@ -187,6 +187,7 @@ async fn the_openapi_document_names_every_route_and_its_problems() {
             "PUT /api/v1/flights/{id}",
             "GET /api/v1/flights/{id}/bookings",
             "GET /api/v1/flights/{id}/disruption",
+            "GET /api/v1/flights/{id}/sales",
             "POST /api/v1/flights/{id}/waitlist",
             "GET /api/v1/health",
             "POST /api/v1/itineraries",

@@ -99,6 +99,7 @@ mod replicas;
 mod retention;
 mod roles;
 mod rules;
+mod sales;
 mod samples;
 mod schema_locks;
 mod secure_start;

@@ -57,6 +57,10 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         }),
         "getHealth" => health(),
         "getTimeline" => timeline(),
+        "getSales" => json!({"flight_id": 1, "days": [
+            {"date": "2025-01-15", "sold": 12, "returned": 0},
+            {"date": "2025-01-16", "sold": 3, "returned": 2}
+        ]}),
         "getDisruption" => json!({
             "flight_id": 1, "kind": "cancelled", "bookings": 4, "refunded": 3, "remaining": 1,
             "amount": 21500.00, "currency": "INR", "done": false

@@ -34,6 +34,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0026_passengers",
     "0029_webhooks",
     "0030_refund_versions",
+    "0031_sales",
 };
 
 pub(super) fn migrations() -> Migrator {
