@@ -67,7 +67,7 @@ impl Counted {
     /// Keeps the latest [`VERSIONS_MAX`] versions.
     fn shorten(&mut self) {
         let beyond = self.versions.len().saturating_sub(VERSIONS_MAX);
-        if let Some(last) = self.versions.drain(..beyond).last() {
+        if let Some(last) = self.versions.drain(..beyond).next_back() {
             self.up_to = last;
         }
     }

@@ -73,7 +73,7 @@ impl SalesCounter {
 
     /// Counts the movements that these messages tell of. What is unreadable or wrongly signed is not ours.
     pub async fn count(&self, messages: &[Message]) -> Result<(), StoreError> {
-        let read = |message| match parse_seats_moved(message) {
+        let read = |message: &Message| match parse_seats_moved(message) {
             Ok(moved) => Some(moved),
             Err(error) => {
                 debug!(%error, "a movement of seats is not counted");

@@ -43,7 +43,7 @@ impl Sales for SqliteStore {
         let mut counted = counted(rows);
         let added = count_sales(moved, &mut counted);
         if added.is_empty() {
-            return Ok(());
+            return Ok(tx.rollback().await?);
         }
         let noted = json(&noted(&added, &counted));
         sqlx::query(NOTE).bind(noted).execute(&mut *tx).await?;
