@@ -1,7 +1,7 @@
 //! Starts the workers of the roles that this process has.
 
 use super::App;
-use super::shared::{payment_group, settlement_group, webhook_group};
+use super::shared::{payment_group, sales_group, settlement_group, webhook_group};
 use crate::bus::BusError;
 use crate::config::Role;
 use crate::http::Edge;
@@ -31,6 +31,7 @@ impl App {
         }
         if self.has(Role::Notify) {
             self.start_webhooks();
+            self.start_sales();
         }
         let last = &self.workers.stops().relay;
         if self.has(Role::Relay) {
@@ -59,6 +60,7 @@ impl App {
         }
         if self.has(Role::Notify) {
             bus.consume(Topic::AirlineEvents, webhook_group(&self.config)).await?;
+            bus.consume(Topic::FlightBookings, sales_group(&self.config)).await?;
         }
         Ok(())
     }
@@ -91,6 +93,18 @@ impl App {
             taking.max(watched.answering.stalled_for(None, now))
         });
         self.workers.spawn_draining("payments", async move { worker.run(&stop).await });
+    }
+
+    /// The counter ends behind the relay's last messages, so that a stop leaves none of them waiting.
+    fn start_sales(&self) {
+        let counter = self.shared.sales_counter(&self.config);
+        let (progress, bus) = (counter.progress.clone(), counter.bus.clone());
+        let group = counter.group.clone();
+        self.metrics.watch_worker("sales", move |now| {
+            progress.stalled_for(bus.waiting_since(Topic::FlightBookings, &group), now)
+        });
+        let last = &self.workers.stops().relay;
+        self.workers.spawn("sales", last, async move { counter.run().await });
     }
 
     fn start_webhooks(&self) {

@@ -14,17 +14,25 @@ use crate::payments::news::GatewayNews;
 use crate::payments::settlement::Settlement;
 use crate::payments::worker::{GatewayCircuits, PaymentWorker};
 use crate::relay::Relay;
+use crate::sales::SalesCounter;
 use crate::search::{Search, SearchSettings};
 use crate::telemetry::Progress;
 use crate::webhooks::{Intake, Registry, Sender};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID`,
-/// `KAFKA_PAYMENT_GROUP_ID` and `KAFKA_WEBHOOK_GROUP_ID`.
+/// `KAFKA_PAYMENT_GROUP_ID`, `KAFKA_SALES_GROUP_ID` and `KAFKA_WEBHOOK_GROUP_ID`.
 const SETTLEMENT_GROUP: &str = "booking-service";
 const PAYMENT_GROUP: &str = "payment-service";
+const SALES_GROUP: &str = "sales-service";
 const WEBHOOK_GROUP: &str = "webhook-service";
+
+/// Minimum time between two turns of the counter of sales. Topics that stay in the process keep the outbox until it is
+/// done.
+const TURN_OF_SALES: Duration = Duration::from_millis(250);
+const TURN_OF_SALES_IN_PROCESS: Duration = Duration::from_millis(50);
 
 /// The consumer group of settlement.
 pub(super) fn settlement_group(config: &Config) -> &str {
@@ -34,6 +42,11 @@ pub(super) fn settlement_group(config: &Config) -> &str {
 /// The consumer group of payment workers.
 pub(super) fn payment_group(config: &Config) -> &str {
     config.kafka.as_ref().map_or(PAYMENT_GROUP, |kafka| &kafka.payment_group_id)
+}
+
+/// The consumer group that counts sales.
+pub(super) fn sales_group(config: &Config) -> &str {
+    config.kafka.as_ref().map_or(SALES_GROUP, |kafka| &kafka.sales_group_id)
 }
 
 /// The consumer group that queues events for webhooks.
@@ -209,6 +222,13 @@ impl Shared {
         let Ports { store, clock, .. } = self.ports.clone();
         let is_private_allowed = config.webhook_allow_private;
         Registry { store, clock, is_private_allowed, due: self.told.clone() }
+    }
+
+    pub(super) fn sales_counter(&self, config: &Config) -> SalesCounter {
+        let Ports { bus, store, metrics, .. } = self.ports.clone();
+        let (group, zone) = (sales_group(config).to_owned(), config.schedule_timezone);
+        let turn = if config.kafka.is_some() { TURN_OF_SALES } else { TURN_OF_SALES_IN_PROCESS };
+        SalesCounter { bus, store, group, turn, zone, metrics, progress: Progress::default() }
     }
 
     pub(super) fn webhook_intake(&self, config: &Config) -> Intake {

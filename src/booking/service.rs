@@ -2,9 +2,9 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Disruption, FailureReason, FlightId, FlightIds, LastName,
-    Money, Order, OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus, RefundId,
-    SeatCount, TimelineEvent, UserId,
+    Booking, BookingId, BookingStatus, DaySales, Disruption, FailureReason, FlightId, FlightIds,
+    LastName, Money, Order, OrderRecord, Passenger, PaymentMethod, PaymentReference, PaymentStatus,
+    RefundId, SeatCount, TimelineEvent, UserId,
 };
 use crate::engine::{CompletionWaiters, Engine, Error, Wait};
 use crate::ids::Ids;
@@ -336,6 +336,12 @@ impl Bookings {
     pub async fn disruption(&self, flight: FlightId) -> Result<Disruption, Error> {
         let disruption = self.store.disruption(flight).await?;
         Ok(disruption.ok_or(Refusal::FlightNotFound(flight))?)
+    }
+
+    /// What a flight sold and took back, by day.
+    pub async fn sales(&self, flight: FlightId) -> Result<Vec<DaySales>, Error> {
+        let days = self.store.sales(flight).await?;
+        Ok(days.ok_or(Refusal::FlightNotFound(flight))?)
     }
 
     /// A user's bookings, newest first: up to `limit` bookings with an id below `before`.

@@ -97,6 +97,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KAFKA_GROUP_ID", "booking-service", "Consumer group of settlement"),
     setting("KAFKA_PAYMENT_GROUP_ID", "payment-service", "Consumer group of the payment workers"),
+    setting("KAFKA_SALES_GROUP_ID", "sales-service", "Consumer group that counts sales"),
     setting(
         "KAFKA_WEBHOOK_GROUP_ID",
         "webhook-service",

@@ -20,6 +20,7 @@ mod payment;
 mod reference;
 mod refund;
 mod route;
+mod sales;
 mod timeline;
 mod waitlist;
 mod webhook;
@@ -29,7 +30,8 @@ pub use city::city_key;
 pub use disruption::{Disruption, DisruptionKind};
 pub use duration::{duration_text, parse_duration};
 pub use event::{
-    AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest,
+    AirlineEvent, ChangeEnded, DisputeChanged, EntryChanged, Event, FlightBooking, FlightMoved,
+    OrderEnded, PaymentAction, PaymentEvent, PaymentOutcome, PaymentRequest, RefundChanged,
 };
 pub use fares::{FareBook, FareName, FareRow, FareRowText, FareRules, Fee, Part, Quote, Sold};
 pub use flight::{
@@ -52,6 +54,7 @@ pub use payment::{
 pub use reference::{NoReference, Reference, ReferenceKey, References};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use route::{City, DayKey, Invalidation, ScheduleZone, route_key, route_key_of};
+pub use sales::{Counted, DaySales, SalesAdded, SeatsMoved, count_sales};
 pub use timeline::{BookingLife, FlightMove, TimelineEvent, TimelineKind};
 pub use waitlist::{EndReason, Entry, EntryStatus, WaitMode};
 pub use webhook::{

@@ -82,6 +82,17 @@ pub struct Refund {
     /// When its status last changed, or its request was last repeated.
     #[serde(skip)]
     pub updated_at: Timestamp,
+    /// Starts at 1 and grows by one with each change of its status or amount.
+    #[serde(skip)]
+    pub version: i64,
+}
+
+impl Refund {
+    /// The next version of the refund, to be changed further.
+    #[must_use]
+    pub fn next_version(&self, now: Timestamp) -> Self {
+        Self { updated_at: now, version: self.version + 1, ..self.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +114,7 @@ mod tests {
             gateway_reference: Some("re_1".into()),
             created_at: at,
             updated_at: at,
+            version: 1,
         };
         let shown = json!({
             "id": format!("REF-{:032x}", 1), "booking_id": 3, "amount": 123.45,

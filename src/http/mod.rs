@@ -13,7 +13,7 @@ mod wire;
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
     bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries, passengers,
-    paying, problems, refunds, sandbox, search, stripe_events, timeline, waitlist, webhooks,
+    paying, problems, refunds, sales, sandbox, search, stripe_events, timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -106,6 +106,7 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(flights::create, flights::list::list))
                 .routes(routes!(flights::get, flights::put))
                 .routes(routes!(disruption::get))
+                .routes(routes!(sales::get))
                 .routes(routes!(fare_rules::get, fare_rules::put)),
         ),
         (

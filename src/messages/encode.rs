@@ -2,8 +2,8 @@
 
 use super::{Message, Topic};
 use crate::domain::{
-    AirlineEvent, Event, FlightBooking, PaymentAction, PaymentEvent, PaymentOutcome,
-    PaymentReference, PaymentRequest, RefundId, Timestamp,
+    AirlineEvent, Event, FlightBooking, FlightId, PaymentAction, PaymentEvent, PaymentOutcome,
+    PaymentReference, PaymentRequest, RefundId, SeatsMoved, Timestamp,
 };
 use chrono::SecondsFormat;
 use serde::de::Visitor;
@@ -169,21 +169,70 @@ fn seats(moved: &FlightBooking, version: i64) -> Message {
 
 fn airline(event: &AirlineEvent, version: i64, at: Timestamp) -> Message {
     let kind = event.kind();
-    let (flight_id, subject, payload) = match event {
-        AirlineEvent::FlightCreated(flight) | AirlineEvent::FlightChanged(flight) => {
-            (flight.id, format!("{}/{version}", flight.id), json(flight))
-        }
-        AirlineEvent::BookingEnded(booking) => {
-            (booking.flight_id, booking.id.to_string(), json(&booking.without_passengers()))
-        }
-        AirlineEvent::BookingChanged(booking) => {
-            let subject = format!("{}/{}", booking.id, booking.version);
-            (booking.flight_id, subject, json(&booking.without_passengers()))
-        }
-    };
+    let Told { flight, subject, payload, shows_flight } = Told::of(event, version);
     let mut headers = Headers::cloud_event(format!("{kind}/{subject}"), kind, at);
-    headers.push("ce_flightversion", version.to_string());
-    Message { key: flight_id.to_string(), payload, headers, origin: None }
+    if shows_flight {
+        headers.push("ce_flightversion", version.to_string());
+    }
+    Message { key: flight.to_string(), payload, headers, origin: None }
+}
+
+/// What a message of `airline-events` tells.
+struct Told {
+    /// The flight in whose order the message stands.
+    flight: FlightId,
+    /// Names the event beside its type. It ends with the version of its row where the type can happen to it twice.
+    subject: String,
+    payload: String,
+    /// Whether it shows the flight, or a booking as it is at the flight's version.
+    shows_flight: bool,
+}
+
+impl Told {
+    fn of(event: &AirlineEvent, version: i64) -> Self {
+        match event {
+            AirlineEvent::FlightCreated(flight) | AirlineEvent::FlightChanged(flight) => {
+                Self::shown(flight.id, format!("{}/{version}", flight.id), flight)
+            }
+            AirlineEvent::FlightMoved(moved) => {
+                Self::shown(moved.flight_id, format!("{}/{version}", moved.flight_id), moved)
+            }
+            AirlineEvent::BookingEnded(booking) => {
+                let subject = booking.id.to_string();
+                Self::shown(booking.flight_id, subject, &booking.without_passengers())
+            }
+            AirlineEvent::BookingHeld(booking) | AirlineEvent::BookingChanged(booking) => {
+                let subject = format!("{}/{}", booking.id, booking.version);
+                Self::shown(booking.flight_id, subject, &booking.without_passengers())
+            }
+            AirlineEvent::ChangeEnded(ended) => {
+                let subject = format!("{}/{}", ended.booking_id, ended.replacement);
+                Self::named(ended.flight_id, subject, ended)
+            }
+            AirlineEvent::OrderEnded(order) => {
+                Self::named(order.flight_id, order.order_id.to_string(), order)
+            }
+            AirlineEvent::RefundChanged(refund) => {
+                let subject = format!("{}/{version}", refund.refund_id);
+                Self::named(refund.flight_id, subject, refund)
+            }
+            AirlineEvent::EntryChanged(entry) => {
+                Self::named(entry.flight_id, entry.waitlist_id.to_string(), entry)
+            }
+            AirlineEvent::DisputeChanged(dispute) => {
+                let subject = format!("{}/{version}", dispute.payment);
+                Self::named(dispute.flight_id, subject, dispute)
+            }
+        }
+    }
+
+    fn shown(flight: FlightId, subject: String, payload: &impl Serialize) -> Self {
+        Self { shows_flight: true, ..Self::named(flight, subject, payload) }
+    }
+
+    fn named(flight: FlightId, subject: String, payload: &impl Serialize) -> Self {
+        Self { flight, subject, payload: json(payload), shows_flight: false }
+    }
 }
 
 impl From<&PaymentEvent> for Message {
@@ -227,6 +276,19 @@ pub fn parse_payment_event(message: &Message) -> Result<PaymentEvent, MalformedM
     let event: PaymentEvent = parse(message)?;
     check_refund(event.status.is_of_refund(), event.refund_id)?;
     Ok(event)
+}
+
+/// Reads a message of `flight-bookings`. The header `ce_flightversion` names the movement beside its flight.
+pub fn parse_seats_moved(message: &Message) -> Result<SeatsMoved, MalformedMessage> {
+    let moved: FlightBooking = parse(message)?;
+    let version = message.headers.get("ce_flightversion").and_then(|text| text.parse().ok());
+    Ok(SeatsMoved {
+        flight_id: moved.flight_id,
+        version: version.ok_or_else(|| MalformedMessage("ce_flightversion".into()))?,
+        seats: moved.seats_booked,
+        booking_id: moved.booking_id,
+        at: moved.timestamp,
+    })
 }
 
 /// A message about a refund names it, and no other message names one.

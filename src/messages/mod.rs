@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 pub use dead_letter::{Digest, Original, Reason};
-pub use encode::{Headers, MalformedMessage, parse_payment_event, parse_payment_request};
+pub use encode::{
+    Headers, MalformedMessage, parse_payment_event, parse_payment_request, parse_seats_moved,
+};
 pub use signature::{SIGNATURE, Signatures};
 
 /// The topics of the service.

@@ -309,8 +309,19 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ),
     (
         "refunds",
-        &["booking_id", "amount", "reason", "status", "attempts", "created_at", "updated_at"],
+        &[
+            "booking_id",
+            "amount",
+            "reason",
+            "status",
+            "attempts",
+            "created_at",
+            "updated_at",
+            "version",
+        ],
     ),
+    ("sales", &["flight_id", "day", "sold", "returned"]),
+    ("sales_counted", &["flight_id", "up_to", "versions"]),
     (
         "waitlist",
         &[

@@ -31,6 +31,7 @@ pub use roles::personal::{
 };
 pub use roles::reference_keys::ReferenceKeys;
 pub use roles::refunds::{RefundDue, Refunds};
+pub use roles::sales::Sales;
 pub use roles::waitlist::{Ahead, EntryCounts, EntryRecord, LinesDue, WaitingLists};
 pub use roles::webhooks::{WebhookChange, Webhooks};
 
@@ -46,6 +47,7 @@ pub trait Store:
     + Outbox
     + Operations
     + PersonalData
+    + Sales
     + WaitingLists
     + Webhooks
     + Deliveries
@@ -63,6 +65,7 @@ impl<T> Store for T where
         + Outbox
         + Operations
         + PersonalData
+        + Sales
         + WaitingLists
         + Webhooks
         + Deliveries

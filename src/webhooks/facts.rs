@@ -6,7 +6,7 @@
 use super::registry::payload;
 use crate::domain::{
     ATTEMPTS_MAX, AirlineEvent, Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus,
-    PaymentReference, Timestamp, Webhook,
+    PaymentReference, RefundId, Timestamp, WaitlistId, Webhook,
 };
 use crate::messages::Message;
 use crate::store::EventRows;
@@ -29,10 +29,50 @@ pub(super) struct Named {
 pub(super) enum Subject {
     Flight(FlightId),
     Booking(BookingId),
+    Order(BookingId),
+    /// With its booking.
+    Refund(RefundId, BookingId),
+    Entry(WaitlistId),
+    /// A payment, with a booking that it pays.
+    Dispute(PaymentReference, BookingId),
+    /// A change of flight that ended, with the booking that held the seats for it.
+    Change {
+        booking: BookingId,
+        replacement: BookingId,
+    },
+}
+
+/// What a payload names beside the event's id.
+#[derive(serde::Deserialize)]
+struct Names {
+    booking_id: BookingId,
+}
+
+impl Subject {
+    /// The subject that an id names behind the type: `first`, and a number behind that.
+    fn of(message: &Message, kind: &str, first: &str, version: Option<i64>) -> Option<Self> {
+        let numbered = || number(first);
+        let booking = || {
+            let names: Names = serde_json::from_str(&message.payload).ok()?;
+            Some(names.booking_id)
+        };
+        Some(match kind.split_once('.')?.0 {
+            _ if kind == "booking.change_ended" => {
+                Self::Change { booking: BookingId(numbered()?), replacement: BookingId(version?) }
+            }
+            "flight" => Self::Flight(FlightId(numbered()?)),
+            "booking" => Self::Booking(BookingId(numbered()?)),
+            "itinerary" => Self::Order(BookingId(numbered()?)),
+            "refund" => Self::Refund(first.parse().ok()?, booking()?),
+            "waitlist" => Self::Entry(WaitlistId(numbered()?)),
+            "dispute" => Self::Dispute(first.parse().ok()?, booking()?),
+            _ => return None,
+        })
+    }
 }
 
 /// An event with its content.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fact {
     /// The flight in whose order it is delivered.
     pub(super) flight: FlightId,
@@ -47,18 +87,15 @@ impl Named {
         let kind = AirlineEvent::KINDS.iter().find(|known| **known == kind)?;
         let id = message.headers.get("ce_id")?;
         let mut parts = id.strip_prefix(kind)?.strip_prefix('/')?.split('/');
-        let subject = number(parts.next()?)?;
+        let first = parts.next()?;
         let version = parts.next().map(number);
         if parts.next().is_some() || version == Some(None) {
             return None;
         }
-        let subject = match kind.split_once('.')?.0 {
-            "flight" => Subject::Flight(FlightId(subject)),
-            "booking" => Subject::Booking(BookingId(subject)),
-            _ => return None,
-        };
+        let version = version.flatten();
+        let subject = Subject::of(message, kind, first, version)?;
         let at = message.headers.get("ce_time").and_then(|at| at.parse().ok());
-        Some(Self { id: id.to_owned(), kind, subject, version: version.flatten(), at })
+        Some(Self { id: id.to_owned(), kind, subject, version, at })
     }
 
     /// Whether a webhook takes it: by its type, and unless it happened before the webhook was made.
@@ -66,9 +103,14 @@ impl Named {
         webhook.takes(self.kind) && self.at.is_none_or(|at| at >= webhook.created_at)
     }
 
-    /// The flight or booking has had this version.
-    fn has_been(&self, version: i64) -> bool {
+    /// Whether it names a version that the row, now at this one, has had.
+    pub(super) fn has_been(&self, version: i64) -> bool {
         self.version.is_some_and(|named| (1..=version).contains(&named))
+    }
+
+    /// Whether it names this version.
+    pub(super) fn is_version(&self, version: i64) -> bool {
+        self.version == Some(version)
     }
 }
 
@@ -82,14 +124,21 @@ pub(super) struct Known {
     flights: HashMap<FlightId, Flight>,
     bookings: HashMap<BookingId, Booking>,
     captured: HashSet<PaymentReference>,
+    /// The content of events that name other rows, by the event's id.
+    others: HashMap<String, Fact>,
 }
 
 impl Known {
-    pub(super) fn of(rows: EventRows, captured: HashSet<PaymentReference>) -> Self {
+    pub(super) fn of(
+        rows: EventRows,
+        captured: HashSet<PaymentReference>,
+        others: HashMap<String, Fact>,
+    ) -> Self {
         Self {
             flights: rows.flights.into_iter().map(|flight| (flight.id, flight)).collect(),
             bookings: rows.bookings.into_iter().map(|booking| (booking.id, booking)).collect(),
             captured,
+            others,
         }
     }
 
@@ -102,6 +151,7 @@ impl Known {
                 let was_paid = references(booking).iter().any(|its| self.captured.contains(its));
                 booking_fact(named, booking, was_paid)
             }
+            _ => self.others.get(&named.id).cloned(),
         }
     }
 }
@@ -134,7 +184,7 @@ fn booking_fact(named: &Named, booking: &Booking, was_paid: bool) -> Option<Fact
         | ("booking.failed", BookingStatus::Failed)
         | ("booking.cancelled", BookingStatus::Cancelled) => named.version.is_none(),
         ("booking.completed", BookingStatus::Cancelled) => named.version.is_none() && was_paid,
-        ("booking.changed", _) => named.has_been(booking.version),
+        ("booking.held" | "booking.changed", _) => named.has_been(booking.version),
         _ => false,
     };
     let data = serde_json::to_value(booking.without_passengers());
@@ -142,7 +192,7 @@ fn booking_fact(named: &Named, booking: &Booking, was_paid: bool) -> Option<Fact
         .then(|| fact(named, booking.flight_id, booking.updated_at, data))
 }
 
-fn fact(
+pub(super) fn fact(
     named: &Named,
     flight: FlightId,
     at: Timestamp,
@@ -176,7 +226,7 @@ mod tests {
 
     fn told(kind: &str, id: &str, booking: Booking, captured: &[PaymentReference]) -> bool {
         let rows = EventRows { bookings: vec![booking], flights: Vec::new() };
-        let known = Known::of(rows, captured.iter().copied().collect());
+        let known = Known::of(rows, captured.iter().copied().collect(), HashMap::new());
         Named::of(&message(kind, id)).is_some_and(|named| known.fact(&named).is_some())
     }
 
@@ -185,6 +235,7 @@ mod tests {
         let known = Known::of(
             EventRows { bookings: vec![booking("completed", 2)], flights: Vec::new() },
             HashSet::new(),
+            HashMap::new(),
         );
         let named = Named::of(&message("booking.completed", "booking.completed/1")).expect("known");
         let fact = known.fact(&named).expect("true");

@@ -1,6 +1,7 @@
 //! The intake: reads `airline-events` and queues a delivery for each webhook that takes the event.
 
 use super::facts::{Known, Named, Subject, needs_payments, references};
+use super::rows;
 use crate::bus::{Bus, BusError};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
@@ -8,7 +9,7 @@ use crate::domain::{NewDelivery, PaymentStatus, Webhook};
 use crate::messages::{Message, Topic};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Progress};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,10 +131,15 @@ impl Intake {
     /// The rows that events are about.
     async fn known(&self, events: &[Named]) -> Result<Known, StoreError> {
         let (mut flights, mut bookings) = (HashSet::new(), HashSet::new());
+        let mut others = HashMap::new();
         for event in events {
             match event.subject {
                 Subject::Flight(id) => drop(flights.insert(id)),
                 Subject::Booking(id) => drop(bookings.insert(id)),
+                _ => {
+                    let fact = rows::read(&*self.store, event).await?;
+                    others.extend(fact.map(|fact| (event.id.clone(), fact)));
+                }
             }
         }
         let (flights, bookings): (Vec<_>, Vec<_>) =
@@ -152,7 +158,7 @@ impl Intake {
             let paid = asked.into_iter().filter(|(_, its)| its.status == PaymentStatus::Captured);
             captured.extend(paid.map(|(reference, _)| reference));
         }
-        Ok(Known::of(rows, captured))
+        Ok(Known::of(rows, captured, others))
     }
 }
 

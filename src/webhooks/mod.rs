@@ -9,6 +9,7 @@ mod client;
 mod facts;
 mod intake;
 mod registry;
+mod rows;
 mod schedule;
 mod sender;
 mod signing;

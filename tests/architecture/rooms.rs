@@ -60,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("relay", &["bus", "cache", "clock", "domain", "store", "telemetry"]),
+    ("sales", &["bus", "clock", "domain", "messages", "store", "telemetry"]),
     (
         "webhooks",
         &[

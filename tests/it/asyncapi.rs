@@ -2,8 +2,10 @@
 
 use crate::support::{TestApp, flight};
 use airline_booking::domain::{
-    AirlineEvent, Booking, Event, Flight, FlightBooking, PaymentAction, PaymentEvent,
-    PaymentMethod, PaymentOutcome, PaymentRequest, RefundId,
+    AirlineEvent, Booking, BookingStatus, ChangeEnded, Currency, DisputeChanged, DisputeStatus,
+    EndReason, EntryChanged, EntryStatus, Event, FailureReason, Flight, FlightBooking, FlightMoved,
+    OrderEnded, PaymentAction, PaymentEvent, PaymentMethod, PaymentOutcome, PaymentRequest,
+    RefundChanged, RefundId, RefundReason, RefundStatus, WaitMode, WaitlistId,
 };
 use airline_booking::messages::{
     Headers, Message, SIGNATURE, Signatures, Topic, parse_payment_event, parse_payment_request,
@@ -56,6 +58,78 @@ fn assert_fits(schema: &Value, value: &Value, what: &str) {
     }
 }
 
+/// The events that say little of their rows, with all that they can say.
+fn named(booking: &Booking) -> [(&'static str, AirlineEvent); 6] {
+    let Booking { id, order_id, flight_id, .. } = *booking;
+    let (amount, payment) = (booking.booking_price, booking.payment_reference);
+    let currency: Currency = "INR".parse().expect("a currency");
+    let at = booking.created_at;
+    let moved = FlightMoved {
+        flight_id,
+        departs_at: at,
+        arrives_at: Some(at),
+        previous_departure: at,
+        previous_arrival: Some(at),
+    };
+    let ended = ChangeEnded {
+        booking_id: id,
+        order_id,
+        flight_id,
+        to_flight_id: flight_id,
+        reason: Some(FailureReason::PaymentDeclined),
+        amount,
+        currency,
+        replacement: id,
+    };
+    let order = OrderEnded {
+        order_id,
+        flight_id,
+        status: BookingStatus::Completed,
+        segments: 2,
+        total_price: amount,
+        currency,
+        payment,
+    };
+    let refund = RefundChanged {
+        refund_id: RefundId::of(id, 1, payment),
+        booking_id: id,
+        order_id,
+        flight_id,
+        payment,
+        amount,
+        currency,
+        reason: RefundReason::Traveller,
+        status: RefundStatus::Done,
+    };
+    let entry = EntryChanged {
+        waitlist_id: WaitlistId(id.0),
+        flight_id,
+        seats: 1,
+        mode: WaitMode::Ask,
+        status: EntryStatus::Lapsed,
+        reason: Some(EndReason::OfferExpired),
+        booking_id: Some(id),
+        pay_by: Some(at),
+    };
+    let dispute = DisputeChanged {
+        payment,
+        booking_id: id,
+        order_id,
+        flight_id,
+        amount,
+        currency,
+        status: DisputeStatus::Open,
+    };
+    [
+        ("move", AirlineEvent::FlightMoved(moved)),
+        ("changeEnded", AirlineEvent::ChangeEnded(ended)),
+        ("itinerary", AirlineEvent::OrderEnded(order)),
+        ("refund", AirlineEvent::RefundChanged(refund)),
+        ("waitlist", AirlineEvent::EntryChanged(entry)),
+        ("dispute", AirlineEvent::DisputeChanged(dispute)),
+    ]
+}
+
 /// One message of every kind, made by the code that makes them all.
 async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
     let mut body = flight(9);
@@ -102,9 +176,12 @@ async fn messages(app: &TestApp) -> Vec<(Topic, &'static str, Message)> {
         ("flight", airline(AirlineEvent::FlightChanged(plain))),
         ("booking", airline(AirlineEvent::BookingEnded(placed.clone()))),
         ("booking", airline(AirlineEvent::BookingEnded(declined))),
+        ("booking", airline(AirlineEvent::BookingHeld(placed.clone()))),
     ];
+    let small = named(&placed).map(|(name, event)| (name, airline(event)));
     let mut messages: Vec<_> = made
         .iter()
+        .chain(&small)
         .map(|(name, event)| {
             let (topic, message) = event.into();
             (topic, *name, message)
@@ -216,6 +293,22 @@ fn the_examples_of_the_asyncapi_document_are_messages_that_the_service_reads() {
     let statuses: Vec<_> =
         events.iter().map(|e| parse_payment_event(e).expect("an event").status).collect();
     assert_eq!(statuses, [PaymentOutcome::Completed, PaymentOutcome::Refunded]);
+}
+
+#[test]
+fn the_examples_of_events_that_name_rows_have_the_described_fields() {
+    let document = document();
+    let messages = document["channels"]["airlineEvents"]["messages"].as_object().expect("messages");
+    let mut with_examples = 0;
+    for message in messages.values().map(|message| followed(&document, message)) {
+        let schema = followed(&document, &message["payload"]);
+        let examples = message["examples"].as_array();
+        for example in examples.into_iter().flatten() {
+            assert_fits(schema, &example["payload"], &format!("example {}", example["name"]));
+        }
+        with_examples += usize::from(examples.is_some());
+    }
+    assert_eq!(with_examples, 6);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod outbox;
 mod passengers;
 mod reference_keys;
 mod refunds;
+mod sales;
 mod unreadable;
 mod waiting;
 mod webhooks;

@@ -1,16 +1,17 @@
 //! `decide` alone: random sequences of commands keep the invariants, and repeats change nothing.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingStatus, FlightId, FlightIds, FlightPatch, FlightStatus, Money,
-    NewFlight, Passenger, PaymentMethod, PaymentOutcome, PaymentReference, PaymentStatus, Places,
-    Refund, RefundId, Timestamp, UserId,
+    Booking, BookingId, BookingStatus, Event, FlightId, FlightIds, FlightPatch, FlightStatus,
+    Money, NewFlight, Order, Passenger, PaymentMethod, PaymentOutcome, PaymentReference,
+    PaymentStatus, Places, Refund, RefundId, Timestamp, UserId,
 };
 use airline_booking::rules::{
-    Cancel, CancelledBy, Command, Decision, ExpectedVersion, HeldSegment, Hold, OrderPart, Policy,
-    PutFlight, Segments, Settle, State, decide,
+    Cancel, CancelledBy, Command, Decision, ExpectedVersion, HeldSegment, Hold, OrderPart, Outcome,
+    Policy, PutFlight, Segments, Settle, State, decide,
 };
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use strum::VariantArray as _;
 
 mod changes;
@@ -269,11 +270,34 @@ fn assert_versions(before: &State, decision: &Decision) {
         assert_eq!(change.after.version, version + 1);
     }
     for change in &decision.changes.refunds {
-        let known = before.refunds.get(&change.after.id).map(|refund| refund.status);
-        assert_eq!(change.was, known);
+        let known = before.refunds.get(&change.after.id);
+        assert_eq!(change.was, known.map(|refund| refund.status));
+        assert_eq!(change.after.version, known.map_or(1, |refund| refund.version + 1));
     }
     let ids: Vec<RefundId> = decision.changes.refunds.iter().map(|c| c.after.id).collect();
     assert!((1..ids.len()).all(|at| !ids[..at].contains(&ids[at])), "{ids:?}");
+}
+
+/// No event of a decision has the id of an earlier one, and each refund and each order of several flights that changed
+/// has one. `told`: the ids of earlier events.
+fn assert_told(before: &State, decision: &Decision, told: &mut BTreeSet<String>) {
+    for event in decision.changes.events.iter().filter(|event| matches!(event, Event::Airline(..)))
+    {
+        let (_, message) = event.into();
+        let id = message.headers.get("ce_id").expect("an id");
+        assert!(told.insert(id.to_owned()), "{id} a second time");
+    }
+    for change in &decision.changes.refunds {
+        let refund = &change.after;
+        let id = format!("refund.{}/{}/{}", refund.status.as_str(), refund.id, refund.version);
+        assert!(told.contains(&id), "{id} is missing");
+    }
+    let Ok(Outcome::Order { order, .. }) = &decision.outcome else { return };
+    let was = Order::status_of(order.bookings.iter().filter_map(|b| before.bookings.get(&b.id)));
+    if order.bookings.len() > 1 && before.bookings.contains_key(&order.id()) {
+        let id = format!("itinerary.{}/{}", order.status().as_str(), order.id());
+        assert!(was == order.status() || told.contains(&id), "{id} is missing");
+    }
 }
 
 proptest! {
@@ -284,6 +308,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let (mut state, mut drawn, mut now) = (state(), 0, start());
+        let mut told = BTreeSet::new();
         for step in &steps {
             if let Step::Pass { seconds } = step {
                 now += TimeDelta::seconds(*seconds);
@@ -297,6 +322,7 @@ proptest! {
                 prop_assert!(decision.changes.is_empty());
             }
             assert_versions(&state, &decision);
+            assert_told(&state, &decision, &mut told);
             state.apply(&decision.changes);
             assert_invariants(&state);
         }

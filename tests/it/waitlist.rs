@@ -3,6 +3,7 @@
 mod line;
 mod offers;
 mod requests;
+mod told;
 
 use crate::support::{Answer, TestApp, booking, eventually};
 use axum::body::Body;

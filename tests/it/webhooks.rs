@@ -5,6 +5,7 @@ mod delivered;
 mod hostile;
 mod receiver;
 mod requests;
+mod rows;
 
 use crate::support::TestApp;
 use receiver::Receiver;

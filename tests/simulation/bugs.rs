@@ -60,6 +60,8 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug("version_kept", "a hold leaves the version of its flight", 30, &[LocksAway]),
     bug("cancellation_keeps_the_money", "cancellation of a paid booking reverses nothing", 30, &[]),
     bug("seats_move_without_a_message", "a sale or a return of seats has no message", 30, &[]),
+    bug("end_of_a_refund_is_not_told", "a refund that is made has no event", 30, &[]),
+    bug("end_of_an_offer_is_not_told", "what became of an offer has no event", 60, &[]),
     bug(
         "unknown_commit_is_forgotten",
         "after a commit of unknown outcome, its rows are not looked at",

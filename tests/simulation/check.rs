@@ -6,6 +6,7 @@ use super::client::{Client, Mended, Request, mark_of};
 use super::lines;
 use super::ports::rows::orders::{fault_of_bookings, fault_of_refunds};
 use super::ports::rows::{Corrected, Rows, waits_for_the_gateway};
+use super::told;
 use super::world::World;
 use airline_booking::clock::Clock as _;
 use airline_booking::domain::{
@@ -207,6 +208,7 @@ pub fn rows(world: &World, memory: &mut Memory) {
     fees(&rows, &mut violations);
     messages(world, &rows, &mut violations);
     sales(world, &rows, &mut violations);
+    told::faults(world, &rows, &mut violations);
     dead_letters(world, &rows, &mut violations);
     memory.violations.append(&mut violations);
 }

@@ -19,6 +19,7 @@ mod ports;
 mod replica;
 #[expect(clippy::print_stdout, reason = "its output is what `tests/simulate` shows")]
 mod report;
+mod told;
 mod world;
 
 use plan::Plan;

@@ -80,6 +80,7 @@ fn refund(status: RefundStatus, made: i64, changed: i64) -> Refund {
         gateway_reference: None,
         created_at: minute(made),
         updated_at: minute(changed),
+        version: 1,
     }
 }
 

@@ -19,11 +19,6 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
             "source": "Delhi", "destination": "Mumbai", "date": "2025-01-20",
             "itineraries": [itinerary()]
         }]}),
-        "listFlights" => json!({
-            "flights": [flight()], "count": 1, "next_cursor": "20062c2052cce8000000000000000001"
-        }),
-        "createFlight" | "getFlight" => flight(),
-        "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
         "placeBooking" => json!({
             "booking_id": 1, "reference": "K7MQ2X", "status": "pending",
             "payment_reference_id": "PAY-0123456789abcdef0123456789abcdef",
@@ -57,14 +52,29 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         }),
         "getHealth" => health(),
         "getTimeline" => timeline(),
-        "getDisruption" => json!({
-            "flight_id": 1, "kind": "cancelled", "bookings": 4, "refunded": 3, "remaining": 1,
-            "amount": 21500.00, "currency": "INR", "done": false
-        }),
         "retryRefund" => refund(1),
         "quoteBookingCancellation" | "quoteItineraryCancellation" => json!({
             "refund": 3850.00, "fee": 1150.00, "taxes": 400.00, "price": 5000.00, "currency": "INR",
             "rule": "standard/1"
+        }),
+        _ => return answer_of_flights(operation),
+    })
+}
+
+fn answer_of_flights(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "listFlights" => json!({
+            "flights": [flight()], "count": 1, "next_cursor": "20062c2052cce8000000000000000001"
+        }),
+        "createFlight" | "getFlight" => flight(),
+        "changeFlight" => json!({"message": "Flight updated successfully", "flight": flight()}),
+        "getSales" => json!({"flight_id": 1, "days": [
+            {"date": "2025-01-15", "sold": 12, "returned": 0},
+            {"date": "2025-01-16", "sold": 3, "returned": 2}
+        ]}),
+        "getDisruption" => json!({
+            "flight_id": 1, "kind": "cancelled", "bookings": 4, "refunded": 3, "remaining": 1,
+            "amount": 21500.00, "currency": "INR", "done": false
         }),
         "getFareRules" | "putFareRules" => json!({
             "name": "standard", "rules": [

@@ -21,6 +21,7 @@ mod placing;
 pub(crate) mod problems;
 mod quote;
 pub(crate) mod refunds;
+pub(crate) mod sales;
 pub(crate) mod sandbox;
 pub(crate) mod search;
 pub(crate) mod stripe_events;

@@ -4,8 +4,9 @@ use super::Decision;
 use super::draft::Draft;
 use super::ending::Ending;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, DisputeStatus, Money, Payment, PaymentReference,
-    PaymentStatus, Refund, RefundId, RefundReason, RefundStatus, Timestamp,
+    AirlineEvent, Booking, BookingId, BookingStatus, DisputeChanged, DisputeStatus, Event, Money,
+    Payment, PaymentReference, PaymentStatus, Refund, RefundId, RefundReason, RefundStatus,
+    Timestamp,
 };
 use crate::rules::{Refusal, State};
 
@@ -39,7 +40,9 @@ pub(super) fn decide(
     }
     let mut draft = end.draft();
     let status = Some(dispute.status);
-    draft.change_payment(Payment { dispute: status, ..end.payment_as(end.payment.status) });
+    let payment = Payment { dispute: status, ..end.payment_as(end.payment.status) };
+    draft.publish(told(&end, dispute, payment.version));
+    draft.change_payment(payment);
     if dispute.status == DisputeStatus::Lost {
         let refunds = refunds_of(state, dispute.reference);
         let done = refunds.iter().filter(|refund| refund.status == RefundStatus::Done);
@@ -49,6 +52,21 @@ pub(super) fn decide(
         lost.take(&mut draft, dispute.amount.min(left), &refunds)?;
     }
     Ok(draft.decision())
+}
+
+/// The event of the dispute, named after its payment and that payment's version: a dispute that was won may open again.
+fn told(end: &Ending<'_>, dispute: &Dispute, version: i64) -> Event {
+    let first = end.first();
+    let changed = DisputeChanged {
+        payment: dispute.reference,
+        booking_id: first.id,
+        order_id: first.order_id,
+        flight_id: first.flight_id,
+        amount: end.payment.amount,
+        currency: end.payment.currency,
+        status: dispute.status,
+    };
+    Event::Airline(AirlineEvent::DisputeChanged(changed), version, end.now)
 }
 
 /// The refunds of a payment, oldest first.
@@ -93,7 +111,7 @@ impl Lost<'_, '_> {
     /// Covers a refund whole, which is done then, or makes it smaller. Returns what it covers.
     fn take_refund(&mut self, draft: &mut Draft<'_, '_>, refund: &Refund, left: Money) -> Money {
         let covered = refund.amount.min(left);
-        let after = Refund { updated_at: self.end.now, ..refund.clone() };
+        let after = refund.next_version(self.end.now);
         if covered == refund.amount {
             let (status, reason) = (RefundStatus::Done, RefundReason::Dispute);
             draft.change_refund(refund, Refund { status, reason, ..after });
@@ -165,6 +183,7 @@ impl Lost<'_, '_> {
             attempts: 0,
             created_at: self.end.now,
             updated_at: self.end.now,
+            version: 1,
         }
     }
 }

@@ -5,9 +5,9 @@ use super::payment_request::{refund_request, request};
 use super::replacements::Sources;
 use super::{Decision, Outcome};
 use crate::domain::{
-    AirlineEvent, Booking, BookingStatus, Event, Flight, FlightBooking, Money, Order,
-    PassengerChange, Payment, PaymentAction, PaymentStatus, Refund, RefundReason, RefundStatus,
-    SeatCount,
+    AirlineEvent, Booking, BookingStatus, ChangeEnded, Event, Flight, FlightBooking, Money, Order,
+    OrderEnded, PassengerChange, Payment, PaymentAction, PaymentStatus, Refund, RefundReason,
+    RefundStatus, SeatCount,
 };
 use crate::rules::{Change, Changes, Refusal, RequestRecord, Seen};
 
@@ -72,11 +72,56 @@ impl<'e, 'a> Draft<'e, 'a> {
             AirlineEvent::BookingEnded(after.clone())
         };
         // A booking that holds seats for a change is shown nowhere.
-        if booking.replaces.is_none() {
-            self.changes.events.push(Event::Airline(event, moved.version, self.end.now));
+        match self.end_of_change(&after) {
+            _ if booking.replaces.is_none() => self.tell(event, moved.version),
+            Some(ended) => self.tell(AirlineEvent::ChangeEnded(ended), after.version),
+            None => {}
         }
         self.change_booking(booking, after);
         self.changes.flights.push(Change { was: flight.clone(), after: moved });
+    }
+
+    /// Adds an event of `airline-events`.
+    pub(super) fn tell(&mut self, event: AirlineEvent, version: i64) {
+        self.changes.events.push(Event::Airline(event, version, self.end.now));
+    }
+
+    /// What ended with a booking that held seats for a change, and that was declined or has lapsed. The end of the changed
+    /// booking says the same by itself.
+    fn end_of_change(&self, replacement: &Booking) -> Option<ChangeEnded> {
+        if replacement.status != BookingStatus::Failed {
+            return None;
+        }
+        let booking = self.end.state.bookings.get(&replacement.replaces?)?;
+        Some(ChangeEnded {
+            booking_id: booking.id,
+            order_id: booking.order_id,
+            flight_id: booking.flight_id,
+            to_flight_id: replacement.flight_id,
+            reason: replacement.failure_reason,
+            amount: self.end.payment.amount,
+            currency: self.end.payment.currency,
+            replacement: replacement.id,
+        })
+    }
+
+    /// Adds the event of an order of several flights whose status has changed, after those of its bookings.
+    fn tell_order(&mut self) {
+        let (first, status) = (self.end.first(), self.order.status());
+        if first.segments == 1 || status == self.end.status() {
+            return;
+        }
+        let payment = &self.order.payment;
+        let ended = OrderEnded {
+            order_id: first.order_id,
+            flight_id: first.flight_id,
+            status,
+            segments: first.segments,
+            total_price: self.order.total_price(),
+            currency: payment.currency,
+            payment: payment.reference,
+        };
+        self.tell(AirlineEvent::OrderEnded(ended), first.version + 1);
     }
 
     /// Adds the message of seats that a booking takes of a flight; below zero: that it gives back.
@@ -128,8 +173,7 @@ impl<'e, 'a> Draft<'e, 'a> {
         for (flight, seats_booked) in [(&left, -seats), (&taken, seats)] {
             self.publish_seats(booking, flight, seats_booked);
         }
-        let event = AirlineEvent::BookingChanged(after.clone());
-        self.changes.events.push(Event::Airline(event, taken.version, now));
+        self.tell(AirlineEvent::BookingChanged(after.clone()), taken.version);
         self.change_booking(booking, after);
         self.changes.flights.push(Change { was: from.clone(), after: left });
         self.changes.flights.push(Change { was: to.clone(), after: taken });
@@ -301,7 +345,8 @@ impl<'e, 'a> Draft<'e, 'a> {
         self.changes.request = record;
     }
 
-    pub(super) fn decision(self) -> Decision {
+    pub(super) fn decision(mut self) -> Decision {
+        self.tell_order();
         let outcome = Ok(Outcome::Order { order: self.order, replayed: false });
         Decision { outcome, changes: self.changes }
     }

@@ -243,6 +243,7 @@ impl<'a> Ending<'a> {
             attempts: 1,
             created_at: self.now,
             updated_at: self.now,
+            version: 1,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Decision;
 use super::ending::Ending;
-use crate::domain::{Booking, BookingId, BookingStatus, PaymentKind, Timestamp};
+use crate::domain::{AirlineEvent, Booking, BookingId, BookingStatus, PaymentKind, Timestamp};
 use crate::rules::{Policy, Refusal, RequestKey, RequestRecord, State};
 
 /// Lengthens the hold of an order, once.
@@ -39,7 +39,9 @@ pub(super) fn decide(
     let mut draft = end.draft();
     for booking in end.bookings.iter().copied() {
         let after = end.booking_as(booking, booking.status, None);
-        draft.change_booking(booking, Booking { hold_expires_at, extended: true, ..after });
+        let after = Booking { hold_expires_at, extended: true, ..after };
+        draft.tell(AirlineEvent::BookingHeld(after.clone()), end.flight(booking)?.version);
+        draft.change_booking(booking, after);
     }
     // Its version grows too, so that a commit on the earlier hold is stale.
     draft.change_payment(end.payment_as(end.payment.status));

@@ -3,9 +3,9 @@
 use super::payment_request::request;
 use super::{Decision, Outcome};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, Flight, FlightId, FlightIds, Invalid, Money, Order,
-    Passenger, Payment, PaymentAction, PaymentKind, PaymentMethod, PaymentReference, PaymentStatus,
-    Places, SeatCount, Timestamp, UserId, WaitsFor,
+    AirlineEvent, Booking, BookingId, BookingStatus, Event, Flight, FlightId, FlightIds, Invalid,
+    Money, Order, Passenger, Payment, PaymentAction, PaymentKind, PaymentMethod, PaymentReference,
+    PaymentStatus, Places, SeatCount, Timestamp, UserId, WaitsFor,
 };
 use crate::rules::waiting::{Judged, judge_hold};
 use crate::rules::{
@@ -113,6 +113,8 @@ pub(super) fn decide(
     let first = &changes.bookings[0].after;
     if payment.kind == PaymentKind::Now {
         changes.events.push(request(first, &payment, PaymentAction::Capture, now));
+    } else {
+        changes.events = held_until_paid(&changes, now);
     }
     changes.idempotency = hold.idempotency.as_ref().map(|key| IdempotencyRecord {
         user_id: hold.user_id,
@@ -150,6 +152,16 @@ pub(super) fn on(
     }
     changes.payments.push(Change { was: None, after: payment });
     Ok(changes)
+}
+
+/// The events of seats that are held for a payment that comes later.
+fn held_until_paid(changes: &Changes, now: Timestamp) -> Vec<Event> {
+    let held = changes.bookings.iter().zip(&changes.flights);
+    held.map(|(booking, flight)| {
+        let event = AirlineEvent::BookingHeld(booking.after.without_passengers());
+        Event::Airline(event, flight.after.version, now)
+    })
+    .collect()
 }
 
 /// The flight with the seats held. `available_seats` moves only when the payment is captured.

@@ -1,5 +1,6 @@
 //! The commands of the booking engine, a file each, and what they come to.
 
+mod announce;
 mod cancel;
 mod change_flight;
 mod dispute;
@@ -179,6 +180,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp, policy: &Policy)
     let mut decision = decided
         .unwrap_or_else(|refusal| Decision { outcome: Err(refusal), changes: Changes::default() });
     make_walks_due(&mut decision.changes);
+    announce::announce(state, &mut decision.changes, now);
     decision
 }
 

@@ -1,7 +1,9 @@
 //! Changes of a flight.
 
 use super::{Decision, Outcome};
-use crate::domain::{AirlineEvent, Event, FlightId, FlightPatch, FlightStatus, Timestamp};
+use crate::domain::{
+    AirlineEvent, Event, Flight, FlightId, FlightMoved, FlightPatch, FlightStatus, Timestamp,
+};
 use crate::rules::{Change, Changes, Refusal, State};
 
 /// Changes a flight's fields.
@@ -53,13 +55,27 @@ pub(super) fn decide(state: &State, put: &PutFlight, now: Timestamp) -> Result<D
         });
     }
     let after = after.next_version(now);
-    let event = AirlineEvent::FlightChanged(after.clone());
+    let changed = AirlineEvent::FlightChanged(after.clone());
+    let events = [Some(changed), moved(flight, &after)].into_iter().flatten();
     Ok(Decision {
         outcome: Ok(Outcome::Flight(after.clone())),
         changes: Changes {
-            events: vec![Event::Airline(event, after.version, now)],
+            events: events.map(|event| Event::Airline(event, after.version, now)).collect(),
             flights: vec![Change { was: flight.clone(), after }],
             ..Changes::default()
         },
     })
+}
+
+/// The event of a flight that departs or arrives at another time. One that is cancelled flies at none.
+fn moved(was: &Flight, after: &Flight) -> Option<AirlineEvent> {
+    let times = |flight: &Flight| (flight.departs_at, flight.arrives_at);
+    let is_moved = times(was) != times(after) && after.flight_status != FlightStatus::Cancelled;
+    is_moved.then_some(AirlineEvent::FlightMoved(FlightMoved {
+        flight_id: after.id,
+        departs_at: after.departs_at,
+        arrives_at: after.arrives_at,
+        previous_departure: was.departs_at,
+        previous_arrival: was.arrives_at,
+    }))
 }

@@ -37,7 +37,7 @@ pub(super) fn decide(
         return Err(Refusal::RefundNotFailed(retry.id));
     }
     let mut draft = end.draft();
-    let after = Refund { status: RefundStatus::Requested, updated_at: now, ..refund.clone() };
+    let after = Refund { status: RefundStatus::Requested, ..refund.next_version(now) };
     draft.change_refund(refund, after);
     draft.record(record);
     Ok(draft.decision())

@@ -121,7 +121,7 @@ fn refunded(
         }
         _ => return Ok(end.unchanged()),
     };
-    let after = Refund { status, updated_at: now, ..refund.clone() };
+    let after = Refund { status, ..refund.next_version(now) };
     Ok(Decision {
         outcome: Ok(Outcome::Order { order: end.order(), replayed: false }),
         changes: Changes {

@@ -103,7 +103,7 @@ macro_rules! refund_columns {
             $crate::store::postgres::columns::instant_column!("created_at"),
             ", ",
             $crate::store::postgres::columns::instant_column!("updated_at"),
-            ", (SELECT decimals FROM money_unit) AS decimals"
+            ", version, (SELECT decimals FROM money_unit) AS decimals"
         )
     };
 }

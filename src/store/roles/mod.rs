@@ -17,5 +17,6 @@ pub(in crate::store) mod payment_notes;
 pub(in crate::store) mod personal;
 pub(in crate::store) mod reference_keys;
 pub(in crate::store) mod refunds;
+pub(in crate::store) mod sales;
 pub(in crate::store) mod waitlist;
 pub(in crate::store) mod webhooks;

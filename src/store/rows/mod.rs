@@ -12,6 +12,7 @@ pub(in crate::store) mod orders;
 mod payments;
 pub(in crate::store) mod refunds;
 pub(in crate::store) mod request_keys;
+pub(in crate::store) mod sales;
 pub(in crate::store) mod sql;
 pub(in crate::store) mod unreadable;
 pub(in crate::store) mod waitlist;

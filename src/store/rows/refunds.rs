@@ -18,6 +18,7 @@ row! {
         attempts: i32,
         created_at: i64,
         updated_at: i64,
+        version: i64,
         decimals: i32,
     }
 }
@@ -39,6 +40,7 @@ impl TryFrom<RefundRow> for Refund {
             gateway_reference: row.gateway_reference.map(Into::into),
             created_at: cell.read("created_at", instant(row.created_at))?,
             updated_at: cell.read("updated_at", instant(row.updated_at))?,
+            version: row.version,
         })
     }
 }

@@ -198,7 +198,7 @@ macro_rules! refunds_of_order {
             $columns,
             " FROM (
                 SELECT id, payment_reference_id, booking_id, amount, reason, status, gateway_reference,
-                       attempts, created_at, updated_at
+                       attempts, created_at, updated_at, version
                   FROM refunds WHERE payment_reference_id IN
                        (SELECT payment_reference_id FROM bookings WHERE id = $1
                          UNION ALL
@@ -214,7 +214,7 @@ macro_rules! refunds_of_order {
                 SELECT 'REF-' || substr(p.reference, 5), p.reference, coalesce(b.replaces, b.id), p.amount,
                        CASE WHEN b.status = 'failed' OR p.kind <> 'now' THEN 'late_capture'
                             ELSE 'traveller' END, 'done',
-                       NULL, 1, p.updated_at, p.updated_at
+                       NULL, 1, p.updated_at, p.updated_at, 1
                   FROM payments AS p
                   JOIN gateway_ledger AS g ON g.reference = p.reference AND g.state = 'refunded'
                   JOIN bookings AS b ON b.segment = 1

@@ -48,7 +48,7 @@ macro_rules! payment_columns {
 macro_rules! refund_columns {
     () => {
         "id, payment_reference_id, booking_id, amount, reason, status, gateway_reference, attempts, \
-         created_at, updated_at, (SELECT decimals FROM money_unit) AS decimals"
+         created_at, updated_at, version, (SELECT decimals FROM money_unit) AS decimals"
     };
 }
 

@@ -1,4 +1,4 @@
-//! Who may correct passengers, and read timelines and disruptions.
+//! Who may correct passengers, and read timelines, disruptions and sales.
 
 use crate::support::jwt::{signed_by, token};
 use crate::support::{Answer, TestApp, booking, flight, start_of_test};
@@ -44,9 +44,12 @@ async fn travellers_reach_their_own_bookings_and_staff_all_of_them() {
         let told = ask(&app, who, Method::GET, &timeline, Value::Null).await;
         assert_eq!((mended.status.as_u16(), told.status.as_u16()), (status, status), "{who:?}");
     }
+    let sales = format!("/api/v1/flights/{flight}/sales");
     for (who, status) in [(owner, 403), ((2, "bookings:admin"), 403), ((2, "flights:write"), 200)] {
-        let read = ask(&app, who, Method::GET, &disruption, Value::Null).await;
-        assert_eq!(read.status, status, "{who:?}");
+        for path in [&disruption, &sales] {
+            let read = ask(&app, who, Method::GET, path, Value::Null).await;
+            assert_eq!(read.status, status, "{who:?}, {path}");
+        }
     }
     app.get(&timeline).await.assert_problem(401, "unauthenticated");
     app.finish().await;

@@ -20,6 +20,7 @@ fn refund(status: RefundStatus) -> Refund {
         gateway_reference: None,
         created_at: start(),
         updated_at: start(),
+        version: 1,
     }
 }
 

@@ -1,10 +1,10 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, Delivery, DeliveryId,
-    Disruption, Entry, FareRules, Flight, FlightId, Invalidation, NewDelivery, NewFlight,
-    NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, Timestamp, UserId,
-    WaitlistId, Webhook, WebhookId,
+    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, DaySales, Delivery,
+    DeliveryId, Disruption, Entry, FareRules, Flight, FlightId, Invalidation, NewDelivery,
+    NewFlight, NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, SeatsMoved,
+    Timestamp, UserId, WaitlistId, Webhook, WebhookId,
 };
 use airline_booking::rules::{
     Change, ChangeSet, Changes, Claim, OutboxEvent, RequestKey, State, Wanted,
@@ -14,11 +14,12 @@ use airline_booking::store::{
     EntryCounts, EntryRecord, Erasure, EventRows, Finding, FlightFilter, FlightPlace, HeldBooking,
     HeldChange, HeldKey, History, Job, Lane, Lease, Leases, LinesDue, Located, Maintenance,
     Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared,
-    PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Scrub, Scrubbed, SeatCount,
-    SeatsAsked, Store, StoreError, WaitingLists, WebhookChange, WebhookCounts, Webhooks,
+    PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Sales, Scrub, Scrubbed,
+    SeatCount, SeatsAsked, Store, StoreError, WaitingLists, WebhookChange, WebhookCounts, Webhooks,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -483,6 +484,14 @@ role! {
             until: Timestamp, after: Option<Departed>, limit: usize
         ) -> Answer<DepartedPage>;
         async fn scrub(how: Scrub) -> Answer<Scrubbed>;
+    }
+}
+
+role! {
+    Sales {}
+    real {
+        async fn count_sales(moved: &[(SeatsMoved, NaiveDate)]) -> Answer<()>;
+        async fn sales(flight: FlightId) -> Answer<Option<Vec<DaySales>>>;
     }
 }
 

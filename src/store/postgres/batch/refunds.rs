@@ -17,18 +17,20 @@ const REFUNDS: &str = concat!(
 
 const INSERT: &str = "
 INSERT INTO refunds (id, payment_reference_id, booking_id, amount, reason, status, attempts,
-       created_at, updated_at)
-SELECT id, payment, booking, major(amount), reason, status, 1, instant(at), instant(at)
-  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[])
-       AS c (id, payment, booking, amount, reason, status, at)
+       created_at, updated_at, version)
+SELECT id, payment, booking, major(amount), reason, status, 1, instant(at), instant(at), version
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
+              $8::bigint[])
+       AS c (id, payment, booking, amount, reason, status, at, version)
  ORDER BY id
     ON CONFLICT (id) DO NOTHING
 RETURNING id";
 
 const UPDATE: &str = "
-UPDATE refunds AS r SET status = c.status, updated_at = instant(c.at), amount = major(c.amount), reason = c.reason
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])
-       AS c (id, was, status, at, amount, reason)
+UPDATE refunds AS r SET status = c.status, updated_at = instant(c.at), amount = major(c.amount), reason = c.reason,
+       version = c.version
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[])
+       AS c (id, was, status, at, amount, reason, version)
  WHERE r.id = c.id AND r.status = c.was
 RETURNING r.id";
 
@@ -57,7 +59,8 @@ pub(super) async fn write(
             .bind(column(&new, |c| c.after.amount.stored()))
             .bind(column(&new, |c| c.after.reason.as_str()))
             .bind(column(&new, |c| c.after.status.as_str()))
-            .bind(column(&new, |c| micros(c.after.created_at)));
+            .bind(column(&new, |c| micros(c.after.created_at)))
+            .bind(column(&new, |c| c.after.version));
         written.extend(insert.fetch_all(&mut *connection).await?);
     }
     if !changed.is_empty() {
@@ -67,7 +70,8 @@ pub(super) async fn write(
             .bind(column(&changed, |c| c.after.status.as_str()))
             .bind(column(&changed, |c| micros(c.after.updated_at)))
             .bind(column(&changed, |c| c.after.amount.stored()))
-            .bind(column(&changed, |c| c.after.reason.as_str()));
+            .bind(column(&changed, |c| c.after.reason.as_str()))
+            .bind(column(&changed, |c| c.after.version));
         written.extend(update.fetch_all(&mut *connection).await?);
     }
     let ids = refunds.iter().map(|change| change.after.id.to_string());

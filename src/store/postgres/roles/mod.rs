@@ -15,5 +15,6 @@ mod payment_notes;
 mod personal;
 mod reference_keys;
 pub(super) mod refunds;
+mod sales;
 pub(super) mod waitlist;
 mod webhooks;

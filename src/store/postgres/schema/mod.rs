@@ -48,6 +48,8 @@ const STEPS: &[Step] = steps! { "postgres":
     "0025_changes",
     "0026_passengers",
     "0029_webhooks",
+    "0030_refund_versions",
+    "0031_sales",
 };
 
 /// Checks that a migration added and did not validate.

@@ -322,9 +322,9 @@ pub(super) fn insert_refunds(refunds: &[&RefundChange]) -> Set {
     Set::new(
         "new_refunds",
         "INSERT OR IGNORE INTO refunds (id, payment_reference_id, booking_id, amount, reason, status,
-                attempts, created_at, updated_at)
+                attempts, created_at, updated_at, version)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                1, value ->> 6, value ->> 6
+                1, value ->> 6, value ->> 6, value ->> 7
            FROM jsonb_each(NEW.new_refunds)",
         refunds,
         |change| {
@@ -337,6 +337,7 @@ pub(super) fn insert_refunds(refunds: &[&RefundChange]) -> Set {
                 refund.reason,
                 refund.status,
                 micros(refund.created_at),
+                refund.version,
             )
         },
     )
@@ -346,7 +347,7 @@ pub(super) fn update_refunds(refunds: &[&RefundChange]) -> Set {
     Set::new(
         "refunds",
         "UPDATE refunds SET status = c.value ->> 2, updated_at = c.value ->> 3,
-                amount = c.value ->> 4, reason = c.value ->> 5
+                amount = c.value ->> 4, reason = c.value ->> 5, version = c.value ->> 6
            FROM jsonb_each(NEW.refunds) AS c
           WHERE refunds.id = c.value ->> 0 AND refunds.status = c.value ->> 1",
         refunds,
@@ -354,7 +355,7 @@ pub(super) fn update_refunds(refunds: &[&RefundChange]) -> Set {
             let was = change.was.map(RefundStatus::as_str);
             let after = &change.after;
             let (at, amount) = (micros(after.updated_at), after.amount.stored());
-            (after.id, was, after.status, at, amount, after.reason)
+            (after.id, was, after.status, at, amount, after.reason, after.version)
         },
     )
 }

@@ -15,5 +15,6 @@ mod payment_notes;
 mod personal;
 mod reference_keys;
 mod refunds;
+mod sales;
 mod waitlist;
 mod webhooks;

@@ -33,6 +33,8 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0025_changes",
     "0026_passengers",
     "0029_webhooks",
+    "0030_refund_versions",
+    "0031_sales",
 };
 
 pub(super) fn migrations() -> Migrator {

@@ -14,6 +14,7 @@ mod outbox;
 mod payment_notes;
 mod personal;
 mod refunds;
+mod sales;
 mod waitlist;
 mod webhooks;
 

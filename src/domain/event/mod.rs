@@ -1,11 +1,18 @@
 //! Events, named in the past tense, and the two payment messages.
 
+mod payloads;
+
 use super::{
-    Booking, BookingId, BookingStatus, Currency, Flight, FlightId, FlightStatus, Money,
-    PaymentMethod, PaymentReference, RefundId, SeatCount, Timestamp,
+    Booking, BookingId, BookingStatus, Currency, DisputeStatus, EntryStatus, Flight, FlightId,
+    FlightStatus, Money, PaymentMethod, PaymentReference, RefundId, RefundStatus, SeatCount,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
+
+pub use payloads::{
+    ChangeEnded, DisputeChanged, EntryChanged, FlightMoved, OrderEnded, RefundChanged,
+};
 
 /// What a payment request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,19 +109,33 @@ pub struct FlightBooking {
     pub booking_id: BookingId,
 }
 
-/// A message on `airline-events`: a flight or booking as it is after the change.
+/// A message on `airline-events`: a flight or booking as it is after the change, or what became of another row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AirlineEvent {
     /// `flight.created`.
     FlightCreated(Flight),
     /// `flight.updated`, or `flight.cancelled` by its status.
     FlightChanged(Flight),
+    /// `flight.moved`, after the `flight.updated` of the same change.
+    FlightMoved(FlightMoved),
+    /// `booking.held`: seats are held for a payment that comes later, until the end of the hold; without passengers.
+    BookingHeld(Booking),
     /// `booking.completed`, `booking.failed` or `booking.cancelled`, by its status; without
     /// passengers.
     BookingEnded(Booking),
     /// `booking.changed`: some of its passengers were cancelled or corrected, or it moved to another flight; without
     /// passengers.
     BookingChanged(Booking),
+    /// `booking.change_ended`: a change of its flight was declined or lapsed.
+    ChangeEnded(ChangeEnded),
+    /// `itinerary.completed`, `itinerary.failed` or `itinerary.cancelled`, by its status.
+    OrderEnded(OrderEnded),
+    /// `refund.requested`, `refund.done` or `refund.failed`, by its status.
+    RefundChanged(RefundChanged),
+    /// `waitlist.joined`, and then a word for each other status.
+    EntryChanged(EntryChanged),
+    /// `dispute.opened`, `dispute.won` or `dispute.lost`, by its status.
+    DisputeChanged(DisputeChanged),
 }
 
 impl AirlineEvent {
@@ -122,11 +143,29 @@ impl AirlineEvent {
     pub const KINDS: &[&str] = &[
         "flight.created",
         "flight.updated",
+        "flight.moved",
         "flight.cancelled",
+        "booking.held",
         "booking.completed",
         "booking.failed",
         "booking.cancelled",
         "booking.changed",
+        "booking.change_ended",
+        "itinerary.completed",
+        "itinerary.failed",
+        "itinerary.cancelled",
+        "refund.requested",
+        "refund.done",
+        "refund.failed",
+        "waitlist.joined",
+        "waitlist.offered",
+        "waitlist.promoted",
+        "waitlist.declined",
+        "waitlist.lapsed",
+        "waitlist.left",
+        "dispute.opened",
+        "dispute.won",
+        "dispute.lost",
     ];
 
     /// The `CloudEvents` type.
@@ -137,12 +176,39 @@ impl AirlineEvent {
                 FlightStatus::Cancelled => "flight.cancelled",
                 _ => "flight.updated",
             },
+            Self::FlightMoved(_) => "flight.moved",
+            Self::BookingHeld(_) => "booking.held",
             Self::BookingChanged(_) => "booking.changed",
             Self::BookingEnded(booking) => match booking.status {
                 BookingStatus::Completed => "booking.completed",
                 BookingStatus::Failed => "booking.failed",
                 BookingStatus::Cancelled => "booking.cancelled",
                 BookingStatus::Pending => "booking.pending",
+            },
+            Self::ChangeEnded(_) => "booking.change_ended",
+            Self::OrderEnded(order) => match order.status {
+                BookingStatus::Completed => "itinerary.completed",
+                BookingStatus::Failed => "itinerary.failed",
+                BookingStatus::Cancelled => "itinerary.cancelled",
+                BookingStatus::Pending => "itinerary.pending",
+            },
+            Self::RefundChanged(refund) => match refund.status {
+                RefundStatus::Requested => "refund.requested",
+                RefundStatus::Done => "refund.done",
+                RefundStatus::Failed => "refund.failed",
+            },
+            Self::EntryChanged(entry) => match entry.status {
+                EntryStatus::Waiting => "waitlist.joined",
+                EntryStatus::Offered => "waitlist.offered",
+                EntryStatus::Promoted => "waitlist.promoted",
+                EntryStatus::Declined => "waitlist.declined",
+                EntryStatus::Lapsed => "waitlist.lapsed",
+                EntryStatus::Left => "waitlist.left",
+            },
+            Self::DisputeChanged(dispute) => match dispute.status {
+                DisputeStatus::Open => "dispute.opened",
+                DisputeStatus::Won => "dispute.won",
+                DisputeStatus::Lost => "dispute.lost",
             },
         }
     }
@@ -155,7 +221,8 @@ pub enum Event {
     PaymentRequested(PaymentRequest),
     /// `available_seats` changed; with the flight's version afterwards.
     SeatsMoved(FlightBooking, i64),
-    /// A flight or booking changed; with the flight's version afterwards, and the time.
+    /// A flight, a booking or another row changed; with the time, and the version afterwards: of the flight if the
+    /// event shows it or one of its bookings, else of the row itself.
     Airline(AirlineEvent, i64, Timestamp),
 }
 
