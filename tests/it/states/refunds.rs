@@ -2,7 +2,7 @@
 
 use super::{BOOKING, cancel, decided, price, reference, refused, start, state, table};
 use airline_booking::domain::{
-    BookingStatus, Money, PaymentOutcome, PaymentStatus, Refund, RefundId, RefundReason,
+    BookingStatus, Event, Money, PaymentOutcome, PaymentStatus, Refund, RefundId, RefundReason,
     RefundStatus,
 };
 use airline_booking::rules::{Command, Decision, RetryRefund, Segments, Settle};
@@ -51,7 +51,10 @@ fn words(decision: &Decision) -> String {
     assert!(changes.bookings.is_empty() && changes.flights.is_empty());
     assert!(changes.payments.is_empty());
     let is_asked = changes.refunds.iter().any(|c| c.after.status == RefundStatus::Requested);
-    assert_eq!(changes.events.len(), usize::from(is_asked), "asked in the commit that decides it");
+    let asked = changes.events.iter().filter(|event| matches!(event, Event::PaymentRequested(_)));
+    assert_eq!(asked.count(), usize::from(is_asked), "asked in the commit that decides it");
+    let told = changes.events.iter().filter(|event| matches!(event, Event::Airline(..)));
+    assert_eq!(told.count(), changes.refunds.len(), "each change of a refund is told");
     match (&decision.outcome, &*changes.refunds) {
         (Err(refusal), []) => refused(refusal).to_owned(),
         (Ok(_), []) => "–".to_owned(),

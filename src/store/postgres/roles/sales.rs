@@ -19,7 +19,7 @@ SELECT id FROM flights WHERE id = ANY($1) AND id NOT IN (SELECT flight_id FROM s
  ORDER BY id ON CONFLICT (flight_id) DO NOTHING";
 
 const COUNTED: &str = "
-SELECT c.flight_id, f.version, c.up_to, c.versions
+SELECT c.flight_id, f.version::bigint, c.up_to, c.versions
   FROM sales_counted AS c JOIN flights AS f ON f.id = c.flight_id
  WHERE c.flight_id = ANY($1) ORDER BY c.flight_id FOR NO KEY UPDATE OF c";
 
