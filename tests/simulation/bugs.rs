@@ -71,13 +71,13 @@ const OF_THE_PRODUCT: &[Bug] = &[
     bug(
         "unknown_outcome_is_a_refusal",
         "a commit of unknown outcome is answered as not made",
-        300,
+        4000,
         &[CommitLandsLate, CommitLostAfter, CommitLostBefore, ReadLost],
     ),
     bug(
         "refusal_stands_on_a_stale_row",
         "a refusal behind a stale command of its flight stands",
-        1000,
+        3000,
         &[LocksAway, CommitSlow],
     ),
     bug(
@@ -148,14 +148,14 @@ const OF_THE_PRODUCT: &[Bug] = &[
         &[],
     ),
     bug("change_keeps_the_old_price", "a changed booking keeps the price of before", 30, &[]),
-    bug("two_changes_at_once", "a change begins while another one waits", 1200, &[]),
+    bug("two_changes_at_once", "a change begins while another one waits", 2500, &[]),
     bug(
         "cancellation_leaves_the_change",
         "a cancelled booking leaves its change waiting for its payment",
-        150,
+        1000,
         &[],
     ),
-    bug("refunded_twice", "what is cancelled may be cancelled and refunded again", 60, &[]),
+    bug("refunded_twice", "what is cancelled may be cancelled and refunded again", 300, &[]),
     bug("two_attempts_at_once", "a payment begins while another one runs", 60, &[]),
     bug("attempt_counted_twice", "a decline skips the number of an attempt", 60, &[]),
     bug("decline_adds_no_attempt", "after a decline an order waits for no payment", 60, &[]),
@@ -295,7 +295,7 @@ const OF_THE_PORTS: &[Bug] = &[
     bug(
         "gateway_loses_a_reversal",
         "the gateway says that it gave money back, and did not",
-        30,
+        200,
         &[],
     ),
     bug(
