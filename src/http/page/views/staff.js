@@ -61,7 +61,7 @@ async function days(id) {
     const { days } = await get(`flights/${id}/sales`);
     return days.length ? sales(days) : el("p", { class: "muted" }, "Nothing is sold yet.");
   } catch (error) {
-    return el("p", { class: "muted" }, error.status === 404 ? "This service keeps no figures of sales." : error.detail ?? error.message);
+    return el("p", { class: "muted" }, error.detail ?? error.message);
   }
 }
 
