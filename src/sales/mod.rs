@@ -16,7 +16,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 /// Movements counted at once.
-const BATCH_SIZE_MAX: usize = 4_096;
+const BATCH_SIZE_MAX: usize = 16_384;
 
 /// The pause after the store or the bus failed.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
