@@ -13,6 +13,7 @@ mod flight;
 mod ids;
 mod invalid;
 mod last_name;
+mod message;
 mod money;
 mod order;
 mod passenger_change;
@@ -44,6 +45,7 @@ pub use ids::{
 };
 pub use invalid::{Invalid, Violation};
 pub use last_name::LastName;
+pub use message::{Channel, MessageEnded, MessageKind, MessageStatus};
 pub use money::{Currency, Money};
 pub use order::{Order, OrderRecord, PendingChange, SEGMENTS_MAX};
 pub use passenger_change::{PassengerChange, PassengerChanged, PassengerPatch};
@@ -71,8 +73,8 @@ pub type SeatCount = i32;
 #[cfg(test)]
 mod tests {
     use super::{
-        BookingStatus, DeliveryStatus, EndReason, EntryStatus, FailureReason, FlightStatus,
-        PaymentOutcome, RefundReason, RefundStatus, WaitMode, WebhookStatus,
+        BookingStatus, Channel, DeliveryStatus, EndReason, EntryStatus, FailureReason, FlightStatus,
+        MessageStatus, PaymentOutcome, RefundReason, RefundStatus, WaitMode, WebhookStatus,
     };
     use serde::Serialize;
     use std::fmt::Debug;
@@ -96,6 +98,8 @@ mod tests {
         agree::<EntryStatus>();
         agree::<EndReason>();
         agree::<WaitMode>();
+        agree::<Channel>();
+        agree::<MessageStatus>();
         agree::<WebhookStatus>();
         agree::<DeliveryStatus>();
     }

@@ -6,7 +6,7 @@ use crate::domain::{
     Money, Passenger, PaymentMethod, PaymentReference, Refund, SeatCount, Timestamp, UserId,
     WaitMode, WaitlistId,
 };
-use crate::store::{Erasure, HeldBooking, HeldChange, HeldKey, Store, StoreError};
+use crate::store::{Erasure, HeldBooking, HeldChange, HeldKey, HeldMessage, Store, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::Write;
@@ -40,12 +40,16 @@ pub async fn export(
         }
         let ids: Vec<BookingId> = page.iter().map(|held| held.id).collect();
         let changes = store.passenger_changes(&ids).await?;
+        let messages = store.messages_held(&ids).await?;
         for (held, rows) in page.iter().zip(load(store, &page).await?) {
             let rows = rows?;
             let refunds = refunds_of(store, &rows.booking).await?;
             let changes = changes.iter().filter(|change| change.booking == held.id);
-            let changes = changes.map(ExportedChange::of).collect();
-            bookings.write(out, &ExportedBooking::of(held, &rows, (refunds, changes)))?;
+            let passenger_changes = changes.map(ExportedChange::of).collect();
+            let messages = messages.iter().filter(|message| message.booking == held.id);
+            let messages = messages.map(ExportedMessage::of).collect();
+            let history = History { refunds, passenger_changes, messages };
+            bookings.write(out, &ExportedBooking::of(held, &rows, history))?;
         }
     }
     write!(out, "\n],\n\"waitlist\":[")?;
@@ -111,8 +115,8 @@ impl List {
     }
 }
 
-/// A booking as the API shows it, with its flight, its payment, its refunds, the earlier values of its passengers, and
-/// the time of its erasure.
+/// A booking as the API shows it, with its flight, its payment, its refunds, the earlier values of its passengers, the
+/// messages about it, and the time of its erasure.
 #[derive(Serialize)]
 struct ExportedBooking<'a> {
     #[serde(flatten)]
@@ -122,8 +126,36 @@ struct ExportedBooking<'a> {
     erased_at: Option<Timestamp>,
     flight: ExportedFlight<'a>,
     payment: ExportedPayment<'a>,
+    #[serde(flatten)]
+    history: History<'a>,
+}
+
+/// What happened to a booking.
+#[derive(Serialize)]
+struct History<'a> {
     refunds: Vec<Refund>,
     passenger_changes: Vec<ExportedChange>,
+    messages: Vec<ExportedMessage<'a>>,
+}
+
+/// A mail or SMS about a booking.
+#[derive(Serialize)]
+struct ExportedMessage<'a> {
+    channel: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    recipient: &'a str,
+    status: &'a str,
+    created_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+}
+
+impl<'a> ExportedMessage<'a> {
+    fn of(message: &'a HeldMessage) -> Self {
+        let HeldMessage { channel, kind, recipient, status, created_at, updated_at, .. } = message;
+        let (created_at, updated_at) = (*created_at, *updated_at);
+        Self { channel, kind, recipient, status, created_at, updated_at }
+    }
 }
 
 /// A correction of a passenger: what the fields were before.
@@ -162,11 +194,7 @@ struct ExportedPayment<'a> {
 }
 
 impl<'a> ExportedBooking<'a> {
-    fn of(
-        held: &HeldBooking,
-        rows: &'a Rows,
-        (refunds, passenger_changes): (Vec<Refund>, Vec<ExportedChange>),
-    ) -> Self {
+    fn of(held: &HeldBooking, rows: &'a Rows, history: History<'a>) -> Self {
         let Rows { booking, flight, payment } = rows;
         let stored = held.passengers.as_deref().unwrap_or("null");
         Self {
@@ -189,8 +217,7 @@ impl<'a> ExportedBooking<'a> {
                 created_at: payment.created_at,
                 updated_at: payment.updated_at,
             },
-            refunds,
-            passenger_changes,
+            history,
         }
     }
 }

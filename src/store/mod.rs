@@ -23,6 +23,10 @@ pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
 pub use roles::history::{HeldChange, History};
 pub use roles::leases::{Job, LEASE_INTERVAL, Lease, Leases, while_held};
 pub use roles::maintenance::{BACKLOG_MAX, Backlog, Maintenance, Page, Position};
+pub use roles::messages::{
+    HeldMessage, MESSAGES_COUNTED_MAX, MessageDone, MessageOutcome, Messages, NewMessage,
+    PendingMessages, TakenMessage,
+};
 pub use roles::operations::{Finding, Operations, SWEEP_GRACE};
 pub use roles::outbox::{Lane, Outbox, OutboxEntry, flight_created, invalidation_of};
 pub use roles::payment_notes::PaymentNotes;
@@ -49,6 +53,7 @@ pub trait Store:
     + PersonalData
     + Sales
     + WaitingLists
+    + Messages
     + Webhooks
     + Deliveries
 {
@@ -67,6 +72,7 @@ impl<T> Store for T where
         + PersonalData
         + Sales
         + WaitingLists
+        + Messages
         + Webhooks
         + Deliveries
 {

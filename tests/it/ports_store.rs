@@ -24,6 +24,7 @@ mod changes;
 mod commits;
 mod keys;
 mod maintenance;
+mod messages;
 mod outbox;
 mod passengers;
 mod reference_keys;

@@ -98,7 +98,7 @@ fn life(booking: Booking, payments: Vec<Payment>, refunds: Vec<Refund>) -> Booki
     let last = earlier.pop().expect("a payment");
     let order = Order::of([booking].into_iter().collect(), last).expect("an order");
     let record = OrderRecord { order, earlier: earlier.into(), refunds, change: None };
-    BookingLife { record, changes: Vec::new(), moves: Vec::new() }
+    BookingLife { record, changes: Vec::new(), moves: Vec::new(), messages: Vec::new() }
 }
 
 /// The entries, each as its minute and type.

@@ -8,8 +8,8 @@ mod cases;
 mod payments;
 
 use super::{
-    Booking, BookingStatus, FailureReason, Money, OrderRecord, PassengerChanged, Refund, RefundId,
-    RefundReason, RefundStatus, Timestamp,
+    Booking, BookingStatus, Channel, FailureReason, MessageEnded, MessageKind, Money, OrderRecord,
+    PassengerChanged, Refund, RefundId, RefundReason, RefundStatus, Timestamp,
 };
 use serde::Serialize;
 
@@ -61,6 +61,12 @@ pub enum TimelineKind {
     /// Its flight's departure was moved.
     #[serde(rename = "flight.moved")]
     FlightMoved,
+    /// A mail or SMS about it was sent.
+    #[serde(rename = "message.sent")]
+    MessageSent,
+    /// A mail or SMS about it could not be sent.
+    #[serde(rename = "message.failed")]
+    MessageFailed,
 }
 
 /// An entry of a timeline. Fields that do not concern its type are absent.
@@ -100,6 +106,14 @@ pub struct TimelineEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, format = DateTime)]
     pub departs_at: Option<Timestamp>,
+    /// Of a message: its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub channel: Option<Channel>,
+    /// Of a message: the type of the event that it told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "booking.completed")]
+    pub told: Option<MessageKind>,
 }
 
 /// A move of a flight's departure.
@@ -122,6 +136,8 @@ pub struct BookingLife {
     pub changes: Vec<PassengerChanged>,
     /// Moves of its flight.
     pub moves: Vec<FlightMove>,
+    /// Messages about it that were sent or failed.
+    pub messages: Vec<MessageEnded>,
 }
 
 impl TimelineEvent {
@@ -136,6 +152,8 @@ impl TimelineEvent {
             amount: None,
             was: None,
             departs_at: None,
+            channel: None,
+            told: None,
         }
     }
 }
@@ -166,6 +184,7 @@ impl BookingLife {
             departs_at: Some(moved.departs_at),
             ..TimelineEvent::new(moved.at, TimelineKind::FlightMoved)
         }));
+        events.extend(self.messages.iter().map(message_event));
         events.sort_by_key(|event| event.at);
         events
     }
@@ -189,6 +208,17 @@ impl BookingLife {
         };
         let failure_reason = booking.failure_reason;
         Some(TimelineEvent { failure_reason, ..TimelineEvent::new(booking.updated_at, kind) })
+    }
+}
+
+/// A message that was sent or failed.
+fn message_event(message: &MessageEnded) -> TimelineEvent {
+    let kind =
+        if message.is_sent { TimelineKind::MessageSent } else { TimelineKind::MessageFailed };
+    TimelineEvent {
+        channel: Some(message.channel),
+        told: Some(message.kind),
+        ..TimelineEvent::new(message.at, kind)
     }
 }
 

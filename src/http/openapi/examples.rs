@@ -153,7 +153,8 @@ fn timeline() -> Value {
         {"at": "2025-01-15T08:00:01Z", "type": "completed"},
         {"at": "2025-01-16T10:00:00Z", "type": "passenger.changed", "passenger": 0},
         {"at": "2025-01-17T09:00:00Z", "type": "flight.moved",
-         "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"}
+         "was": "2025-01-20T10:00:00Z", "departs_at": "2025-01-20T11:30:00Z"},
+        {"at": "2025-01-17T09:00:02Z", "type": "message.sent", "channel": "mail", "told": "flight.moved"}
     ]})
 }
 

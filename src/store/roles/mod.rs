@@ -11,6 +11,7 @@ pub(in crate::store) mod gateway_names;
 pub(in crate::store) mod history;
 pub(in crate::store) mod leases;
 pub(in crate::store) mod maintenance;
+pub(in crate::store) mod messages;
 pub(in crate::store) mod operations;
 pub(in crate::store) mod outbox;
 pub(in crate::store) mod payment_notes;

@@ -64,8 +64,8 @@ pub trait PersonalData: Send + Sync + 'static {
     /// Records of earlier erasures of a user, oldest first.
     async fn erasures_of(&self, user: UserId, limit: usize) -> Result<Vec<Erasure>, StoreError>;
 
-    /// Replaces the passengers of these bookings with placeholders, in one transaction. Returns the bookings
-    /// that it changed: not those erased before, nor those that another session locks.
+    /// Replaces the passengers of these bookings with placeholders, and deletes the messages to them, in one
+    /// transaction. Returns the bookings that it changed: not those erased before, nor those that another session locks.
     ///
     /// The same transaction counts them in the erasure record of user `of`.
     async fn erase_passengers(

@@ -1,5 +1,6 @@
 //! Rows of histories.
 
+use super::messages::{EndedRow, ended};
 use super::{Cell, instant};
 use crate::domain::{
     BookingLife, Currency, Disruption, DisruptionKind, FlightId, FlightMove, Money, OrderRecord,
@@ -99,6 +100,7 @@ pub(in crate::store) fn life(
     record: OrderRecord,
     changes: Vec<ChangedRow>,
     moves: Vec<MoveRow>,
+    messages: Vec<EndedRow>,
 ) -> Result<BookingLife, StoreError> {
     let cell = |table| Cell { table, row: record.order.id().to_string() };
     let (of_changes, of_moves) = (cell("passenger_changes"), cell("flight_moves"));
@@ -117,7 +119,7 @@ pub(in crate::store) fn life(
     };
     let changes = changes.into_iter().map(changed).collect::<Result<_, StoreError>>()?;
     let moves = moves.into_iter().map(moved).collect::<Result<_, StoreError>>()?;
-    Ok(BookingLife { record, changes, moves })
+    Ok(BookingLife { record, changes, moves, messages: ended(messages) })
 }
 
 /// The disruption of a row.

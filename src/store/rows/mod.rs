@@ -8,6 +8,7 @@ pub(in crate::store) mod fares;
 pub(in crate::store) mod history;
 pub(in crate::store) mod lists;
 pub(in crate::store) mod loaded;
+pub(in crate::store) mod messages;
 pub(in crate::store) mod orders;
 mod payments;
 pub(in crate::store) mod refunds;

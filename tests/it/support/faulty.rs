@@ -1,7 +1,7 @@
 //! A store that fails on request and otherwise delegates to the real one.
 
 use airline_booking::domain::{
-    Booking, BookingId, BookingLife, BookingStatus, Currency, DayKey, DaySales, Delivery,
+    Booking, BookingId, BookingLife, BookingStatus, Channel, Currency, DayKey, DaySales, Delivery,
     DeliveryId, Disruption, Entry, FareRules, Flight, FlightId, Invalidation, NewDelivery,
     NewFlight, NextAction, OrderRecord, Payment, PaymentReference, Refund, RefundId, SeatsMoved,
     Timestamp, UserId, WaitlistId, Webhook, WebhookId,
@@ -12,10 +12,11 @@ use airline_booking::rules::{
 use airline_booking::store::{
     Attempt, Backlog, Bookings, Catalogue, Commits, Committed, Deliveries, Departed, DepartedPage,
     EntryCounts, EntryRecord, Erasure, EventRows, Finding, FlightFilter, FlightPlace, HeldBooking,
-    HeldChange, HeldKey, History, Job, Lane, Lease, Leases, LinesDue, Located, Maintenance,
-    Numbered, Operations, Outbox, OutboxEntry, Page, PaymentAsked, PaymentNotes, PaymentsCompared,
-    PersonalData, Position, RefundAsked, RefundDue, Refunds, RouteSpan, Sales, Scrub, Scrubbed,
-    SeatCount, SeatsAsked, Store, StoreError, WaitingLists, WebhookChange, WebhookCounts, Webhooks,
+    HeldChange, HeldKey, HeldMessage, History, Job, Lane, Lease, Leases, LinesDue, Located,
+    Maintenance, MessageDone, Messages, NewMessage, Numbered, Operations, Outbox, OutboxEntry,
+    Page, PaymentAsked, PaymentNotes, PaymentsCompared, PendingMessages, PersonalData, Position,
+    RefundAsked, RefundDue, Refunds, RouteSpan, Sales, Scrub, Scrubbed, SeatCount, SeatsAsked,
+    Store, StoreError, TakenMessage, WaitingLists, WebhookChange, WebhookCounts, Webhooks,
 };
 use airline_booking::telemetry::PoolUse;
 use async_trait::async_trait;
@@ -361,6 +362,22 @@ role! {
         async fn life(of: BookingId) -> Answer<Option<BookingLife>>;
         async fn disruption(flight: FlightId) -> Answer<Option<Disruption>>;
         async fn passenger_changes(bookings: &[BookingId]) -> Answer<Vec<HeldChange>>;
+    }
+}
+
+role! {
+    Messages {}
+    real {
+        async fn bookings_with_passengers(bookings: &[BookingId]) -> Answer<Vec<Booking>>;
+        async fn add_messages(messages: &[NewMessage], now: Timestamp) -> Answer<usize>;
+        async fn take_message(
+            channel: Channel, done: Option<&MessageDone>, now: Timestamp, until: Timestamp
+        ) -> Answer<Option<TakenMessage>>;
+        async fn note_message(done: &MessageDone, now: Timestamp) -> Answer<()>;
+        async fn ended_changes(of: BookingId) -> Answer<Vec<Timestamp>>;
+        async fn drop_message(id: &str) -> Answer<()>;
+        async fn count_messages() -> Answer<Vec<PendingMessages>>;
+        async fn messages_held(bookings: &[BookingId]) -> Answer<Vec<HeldMessage>>;
     }
 }
 

@@ -9,6 +9,7 @@ use crate::store::rows::history::{
     self, ChangedRow, DisruptionRow, MoveRow, changes_of_booking, disruption_of_flight,
     moves_of_booking,
 };
+use crate::store::rows::messages::{EndedRow, ended_messages};
 use async_trait::async_trait;
 use sqlx::PgPool;
 
@@ -60,6 +61,8 @@ async fn life(pool: &PgPool, of: BookingId) -> Result<Option<BookingLife>, Store
     let changes: Vec<ChangedRow> = changes.fetch_all(&mut *tx).await?;
     let moves = sqlx::query_as(moves_of_booking!(micros)).bind(of.0);
     let moves: Vec<MoveRow> = moves.fetch_all(&mut *tx).await?;
+    let messages = sqlx::query_as(ended_messages!(micros)).bind(of.0);
+    let messages: Vec<EndedRow> = messages.fetch_all(&mut *tx).await?;
     tx.roll_back().await?;
-    record.map(|record| history::life(record, changes, moves)).transpose()
+    record.map(|record| history::life(record, changes, moves, messages)).transpose()
 }

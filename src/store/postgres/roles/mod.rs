@@ -9,6 +9,7 @@ mod gateway_names;
 mod history;
 mod leases;
 pub(super) mod maintenance;
+pub(super) mod messages;
 pub(super) mod operations;
 pub(super) mod outbox;
 mod payment_notes;

@@ -206,6 +206,10 @@ async fn erase_passengers(
         .bind(&erased)
         .execute(&mut *tx)
         .await?;
+    sqlx::query("DELETE FROM messages WHERE booking_id = ANY($1)")
+        .bind(&erased)
+        .execute(&mut *tx)
+        .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }

@@ -8,6 +8,7 @@ use crate::store::rows::history::{
     self, ChangedRow, DisruptionRow, MoveRow, changes_of_booking, disruption_of_flight,
     moves_of_booking,
 };
+use crate::store::rows::messages::{EndedRow, ended_messages};
 use crate::store::rows::sql::json;
 use crate::store::sqlite::SqliteStore;
 use async_trait::async_trait;
@@ -32,8 +33,10 @@ impl History for SqliteStore {
         let changes: Vec<ChangedRow> = changes.fetch_all(&mut *tx).await?;
         let moves = sqlx::query_as(moves_of_booking!(as_is)).bind(of.0);
         let moves: Vec<MoveRow> = moves.fetch_all(&mut *tx).await?;
+        let messages = sqlx::query_as(ended_messages!(as_is)).bind(of.0);
+        let messages: Vec<EndedRow> = messages.fetch_all(&mut *tx).await?;
         tx.rollback().await?;
-        record.map(|record| history::life(record, changes, moves)).transpose()
+        record.map(|record| history::life(record, changes, moves, messages)).transpose()
     }
 
     async fn disruption(&self, flight: FlightId) -> Result<Option<Disruption>, StoreError> {

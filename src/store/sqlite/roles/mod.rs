@@ -9,6 +9,7 @@ mod gateway_names;
 mod history;
 mod leases;
 mod maintenance;
+mod messages;
 mod operations;
 pub(super) mod outbox;
 mod payment_notes;

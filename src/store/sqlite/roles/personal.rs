@@ -272,6 +272,10 @@ async fn erase_passengers(
     .bind(json(&erased))
     .execute(&mut *tx)
     .await?;
+    sqlx::query("DELETE FROM messages WHERE booking_id IN (SELECT value FROM json_each(?1))")
+        .bind(json(&erased))
+        .execute(&mut *tx)
+        .await?;
     if let Some(user) = of {
         count(&mut tx, user, (erased.len() as i64, 0), now).await?;
     }

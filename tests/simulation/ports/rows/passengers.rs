@@ -45,7 +45,8 @@ impl Rows {
             place: change.place,
             at: change.at,
         });
-        Some(BookingLife { record, changes: changes.collect(), moves: Vec::new() })
+        let (moves, messages) = (Vec::new(), Vec::new());
+        Some(BookingLife { record, changes: changes.collect(), moves, messages })
     }
 
     /// What became of a flight's bookings, as the statement of the databases says.

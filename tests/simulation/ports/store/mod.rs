@@ -9,6 +9,7 @@ mod commits;
 mod history;
 mod leases;
 mod maintenance;
+mod messages;
 mod operations;
 mod outbox;
 mod payment_notes;
