@@ -10,6 +10,14 @@ pub trait Ids: Send + Sync + 'static {
     /// A fresh payment reference. References drawn one after the other are neighbours in an index, so a
     /// batch touches few pages.
     fn payment_reference(&self, now: Timestamp) -> PaymentReference;
+
+    /// A fresh id of a message to a traveller, which is in its Message-ID too: it says when it was drawn, and nothing
+    /// else.
+    fn message(&self, now: Timestamp) -> String {
+        let seconds = now.timestamp().unsigned_abs();
+        let time = uuid::Timestamp::from_unix_time(seconds, now.timestamp_subsec_nanos(), 0, 0);
+        Uuid::new_v7(time).simple().to_string()
+    }
 }
 
 /// UUIDs of version 7: the time in milliseconds, then 74 random bits.

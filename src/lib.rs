@@ -8,8 +8,8 @@
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
 //!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
-//! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`sales`], [`webhooks`], [`people`]: use
-//!   cases and workers;
+//! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`sales`], [`webhooks`], [`notify`],
+//!   [`people`]: use cases and workers;
 //! - [`identity`], [`health`]: who calls, and which dependencies answer;
 //! - [`http`], [`cli`]: the ways in;
 //! - [`app`]: composes all of them.
@@ -38,6 +38,7 @@ pub mod itineraries;
 pub mod limits;
 pub mod lock;
 pub mod messages;
+pub mod notify;
 pub mod payments;
 pub mod people;
 pub mod redis;

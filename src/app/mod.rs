@@ -2,6 +2,7 @@
 
 mod beside;
 mod claims;
+mod messaging;
 mod open_store;
 mod pipeline;
 mod ports;
@@ -31,6 +32,7 @@ use crate::telemetry::Metrics;
 use crate::webhooks::Registry;
 use chrono::TimeDelta;
 use claims::Claims;
+use messaging::Messaging;
 use ports::Opening;
 use shared::Shared;
 use std::sync::Arc;
@@ -94,6 +96,10 @@ impl App {
         let app = Self { limits, postgres, embedded, claims, ..Self::assemble(config, ports) };
         if let Some(tokens) = &app.tokens {
             tokens.prepare().await?;
+        }
+        if app.has(Role::Notify) {
+            // An unusable template or address is found before anybody is told that the service runs.
+            Messaging::of(&app.shared, &app.config)?;
         }
         Ok(app)
     }

@@ -17,9 +17,14 @@ const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl App {
     /// Starts the workers that follow commits: the relay, the payment worker, settlement, those that tell
-    /// partners, and the one that wakes callers waiting for a booking's end.
-    pub async fn start_pipeline(&self) -> Result<(), BusError> {
+    /// partners and travellers, and the one that wakes callers waiting for a booking's end.
+    ///
+    /// Fails if the bus does not answer, or a setting of the messages is unusable.
+    pub async fn start_pipeline(&self) -> anyhow::Result<()> {
         self.create_groups().await?;
+        if let Some(messaging) = self.prepare_messages().await? {
+            self.start_messages(messaging);
+        }
         if self.has(Role::Api) {
             self.start_waking().await?;
         }

@@ -28,8 +28,8 @@ pub use observability::{LogFormat, TracingSettings};
 pub use roles::{Role, Roles};
 pub use secrets::Secret;
 pub use services::{
-    ClientCertificate, Database, KafkaSettings, PostgresSettings, RedisSettings, SslMode,
-    StripeSettings, TopicNames,
+    ClientCertificate, Database, KafkaSettings, MailSettings, MessageSettings, PostgresSettings,
+    RedisSettings, SmsSettings, SmtpProtection, SslMode, StripeSettings, TopicNames,
 };
 pub use settings::{SETTINGS, Setting};
 
@@ -114,6 +114,8 @@ pub struct Config {
     pub free_refusal_after: Duration,
     /// `PAYMENT_GATEWAY`: `None`: the simulated gateway takes the money.
     pub stripe: Option<StripeSettings>,
+    /// `SMTP_*`, `SMS_*` and their parts: how messages to travellers are sent.
+    pub messages: MessageSettings,
     /// `PAYMENT_LATENCY` of the simulated gateway.
     pub payment_latency: Duration,
     /// `GATEWAY_TIMEOUT`: maximum time of one call to the gateway.
@@ -223,6 +225,7 @@ impl Config {
             max_connection: env.read("MAX_CONNECTION", values::connection),
             free_refusal_after: env.read("FREE_REFUSAL_AFTER", values::duration),
             stripe: env.stripe(),
+            messages: env.messages(),
             payment_latency: env.read("PAYMENT_LATENCY", values::duration),
             gateway_timeout: env.read("GATEWAY_TIMEOUT", values::positive_duration),
             stalled_after: STALLED_AFTER,

@@ -166,9 +166,9 @@ mod tests {
         let path = path.to_str().expect("UTF-8");
         for setting in SETTINGS {
             let name = setting.name;
-            // The keys of JWT_JWKS are public, and in a file of their own. PUBLIC_URL is an origin, without a password.
+            // The keys of JWT_JWKS are public, and in a file of their own. PUBLIC_URL and SMS_URL are origins, without a password.
             let is_secret = crate::config::settings::may_hold_a_secret(name)
-                && !["JWT_JWKS", "TRACING_ENDPOINT", "PUBLIC_URL"].contains(&name);
+                && !["JWT_JWKS", "TRACING_ENDPOINT", "PUBLIC_URL", "SMS_URL"].contains(&name);
             let variable = format!("{name}_FILE");
             let file = SETTINGS.iter().find(|setting| setting.name == variable);
             assert_eq!(file.is_some(), is_secret, "{name}");

@@ -97,6 +97,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KAFKA_GROUP_ID", "booking-service", "Consumer group of settlement"),
     setting("KAFKA_PAYMENT_GROUP_ID", "payment-service", "Consumer group of the payment workers"),
+    setting(
+        "KAFKA_MESSAGE_GROUP_ID",
+        "message-service",
+        "Consumer group that turns events into mails and SMS",
+    ),
     setting("KAFKA_SALES_GROUP_ID", "sales-service", "Consumer group that counts sales"),
     setting(
         "KAFKA_WEBHOOK_GROUP_ID",
@@ -232,6 +237,46 @@ pub const SETTINGS: &[Setting] = &[
         "30s",
         "Time after which an unanswered payment request is sent again",
     ),
+    setting(
+        "SMTP_URL",
+        "",
+        "smtps://user:password@host or smtp://… (STARTTLS): the server that sends mails; empty: none is sent",
+    ),
+    setting("SMTP_URL_FILE", "", "File that contains SMTP_URL"),
+    setting("SMTP_CA", "", "File of trusted certificate authorities for SMTP; empty: the system's"),
+    setting("MAIL_FROM", "", "Sender of mails: an address, or Name <address>"),
+    setting(
+        "SMS_ACCOUNT",
+        "",
+        "Account at an SMS provider with the API of Twilio; empty: no SMS is sent",
+    ),
+    setting("SMS_TOKEN", "", "Token of SMS_ACCOUNT"),
+    setting("SMS_TOKEN_FILE", "", "File that contains SMS_TOKEN"),
+    setting(
+        "SMS_FROM",
+        "",
+        "Sender of SMS: a number with a plus, a name, or a messaging service (MG…)",
+    ),
+    setting(
+        "SMS_URL",
+        "https://api.twilio.com",
+        "Origin of the SMS provider's API; http only on this machine",
+    ),
+    setting(
+        "SMS_COUNTRY_CODE",
+        "",
+        "Country code of telephone numbers that have none; empty: such numbers get no SMS",
+    ),
+    setting(
+        "TEMPLATES_DIR",
+        "",
+        "Folder with templates of messages that replace the shipped ones; empty: none",
+    ),
+    setting(
+        "MESSAGE_TIMEOUT",
+        "30s",
+        "Maximum time to hand over one mail or SMS; then it is tried again",
+    ),
     setting("SWEEP_INTERVAL", "1s", "How often lapsed holds are looked for"),
     setting(
         "PASSENGER_RETENTION",
@@ -345,7 +390,7 @@ const fn setting(name: &'static str, default: &'static str, help: &'static str) 
 
 /// Whether a setting's value must not be printed. URLs may contain a password.
 pub(super) fn may_hold_a_secret(name: &str) -> bool {
-    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD", "_SECRET_KEY", "_SECRETS"]
+    ["_URL", "_ENDPOINT", "_JWKS", "_SECRET", "_PASSWORD", "_SECRET_KEY", "_SECRETS", "_TOKEN"]
         .iter()
         .any(|end| name.ends_with(end))
 }

@@ -73,8 +73,9 @@ pub type SeatCount = i32;
 #[cfg(test)]
 mod tests {
     use super::{
-        BookingStatus, Channel, DeliveryStatus, EndReason, EntryStatus, FailureReason, FlightStatus,
-        MessageStatus, PaymentOutcome, RefundReason, RefundStatus, WaitMode, WebhookStatus,
+        BookingStatus, Channel, DeliveryStatus, EndReason, EntryStatus, FailureReason,
+        FlightStatus, MessageStatus, PaymentOutcome, RefundReason, RefundStatus, WaitMode,
+        WebhookStatus,
     };
     use serde::Serialize;
     use std::fmt::Debug;

@@ -5,7 +5,7 @@ mod metrics;
 mod traces;
 
 pub use metrics::{
-    BacklogGauges, CircuitGauge, CircuitState, Metrics, Open, Panicked, Part, PoolUse, Progress,
-    Route, Seconds, WebhookMetrics,
+    BacklogGauges, CircuitGauge, CircuitState, MessageEvent, Metrics, Open, Panicked, Part,
+    PoolUse, Progress, Route, Seconds, WebhookMetrics,
 };
 pub use traces::{Names, Side, Span, TRACEPARENT, TraceContext, Tracing};

@@ -39,6 +39,7 @@ fn use_cases_know_no_backend_and_no_protocol() {
             "payments/",
             "relay/",
             "webhooks/",
+            "notify/",
             "people/",
             "http/",
             "identity/",
@@ -67,7 +68,8 @@ fn each_foreign_crate_has_its_room() {
     only_in(&["http/", "breaker.rs"], &["tower::"]);
     only_in(&["http/edge/"], &["governor::"]);
     only_in(&["identity/"], &["jsonwebtoken"]);
-    only_in(&["gateway/stripe/api.rs", "identity/", "webhooks/"], &["reqwest::"]);
+    only_in(&["gateway/stripe/api.rs", "identity/", "notify/sms.rs", "webhooks/"], &["reqwest::"]);
+    only_in(&["notify/"], &["lettre::", "minijinja::"]);
     only_in(&["tls.rs"], &["rustls::"]);
     only_in(&["store/", "gateway/simulated/"], &["sqlx::"]);
     only_in(&["bus/kafka/"], &["rdkafka::"]);
@@ -86,6 +88,7 @@ fn time_comes_from_the_clock_alone() {
 #[test]
 fn tasks_are_started_where_the_application_can_wait_for_them() {
     let rooms = [
+        "app/messaging.rs",
         "app/pipeline.rs",
         "app/workers.rs",
         "engine/batch/after_commit.rs",

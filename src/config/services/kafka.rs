@@ -16,6 +16,8 @@ pub struct KafkaSettings {
     pub group_id: String,
     /// `KAFKA_PAYMENT_GROUP_ID`: the payment workers' consumer group.
     pub payment_group_id: String,
+    /// `KAFKA_MESSAGE_GROUP_ID`: the consumer group that turns events into messages.
+    pub message_group_id: String,
     /// `KAFKA_SALES_GROUP_ID`: the consumer group that counts sales.
     pub sales_group_id: String,
     /// `KAFKA_WEBHOOK_GROUP_ID`: the consumer group that queues events for webhooks.
@@ -94,6 +96,7 @@ impl Environment<'_> {
             brokers,
             group_id: self.text("KAFKA_GROUP_ID"),
             payment_group_id: self.text("KAFKA_PAYMENT_GROUP_ID"),
+            message_group_id: self.text("KAFKA_MESSAGE_GROUP_ID"),
             sales_group_id: self.text("KAFKA_SALES_GROUP_ID"),
             webhook_group_id: self.text("KAFKA_WEBHOOK_GROUP_ID"),
             topics: TopicNames {

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct HealthBody {
     /// `down` while the database does not answer. `degraded` while Redis or Kafka does not answer, which slows
-    /// the service down but loses no booking, while the payment gateway fails, or while a worker has had work
+    /// the service down but loses no booking, while the payment gateway or a provider of messages fails, or while a worker has had work
     /// for 30 seconds and finished none, so that bookings stay pending. Otherwise `ok`.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
@@ -37,6 +37,16 @@ struct Checks {
     /// another process calls it (`ROLES`).
     #[serde(skip_serializing_if = "Option::is_none")]
     gateway: Option<Check>,
+    /// The worker that turns events into mails and SMS; absent if no provider is configured, or another process has
+    /// it (`ROLES`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Check>,
+    /// The SMTP server: `down` while the circuit to it is open, so that mails wait; absent if this process sends none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smtp: Option<Check>,
+    /// The SMS provider: `down` while the circuit to it is open, so that SMS wait; absent if this process sends none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sms: Option<Check>,
 }
 
 /// The health of one dependency or worker.
@@ -93,9 +103,15 @@ pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Js
     let of_gateway = circuits.iter().filter(|(its, _)| its.starts_with("gateway"));
     let gateway = of_gateway.map(|(_, is_closed)| *is_closed).reduce(|one, other| one && other);
     let gateway = gateway.map(Check::of_circuit);
+    let circuit = |name: &str| {
+        let found = circuits.iter().find(|(its, _)| *its == name);
+        found.map(|(_, is_closed)| Check::of_circuit(*is_closed))
+    };
     let (settlement, payments) = (worker("settlement"), worker("payments"));
+    let (messages, smtp, sms) = (worker("messages"), circuit("smtp"), circuit("sms"));
     let (database, redis, kafka) = (database.into(), redis.into(), kafka.into());
-    let checks = Checks { database, redis, kafka, settlement, payments, gateway };
+    let checks =
+        Checks { database, redis, kafka, settlement, payments, gateway, messages, smtp, sms };
     (code, axum::Json(HealthBody { status, checks }))
 }
 

@@ -13,6 +13,14 @@ pub(super) fn entries(registrar: &Registrar) -> IntCounterVec {
     )
 }
 
+pub(super) fn spans(registrar: &Registrar) -> IntCounterVec {
+    registrar.counters(
+        "trace_spans_total",
+        "Spans that ended, were sent to the collector, or could not be sent.",
+        &["outcome"],
+    )
+}
+
 pub(super) fn payments_deferred(registrar: &Registrar) -> IntCounter {
     registrar.counter(
         "payments_deferred_total",

@@ -2,6 +2,7 @@
 
 mod circuits;
 mod counters;
+mod messages;
 mod panics;
 mod progress;
 mod registrar;
@@ -12,6 +13,7 @@ mod webhooks;
 
 use circuits::Circuits;
 use counters::LinesLost;
+use messages::MessageMetrics;
 use progress::Stalls;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 use registrar::{Registrar, SECONDS, SOUND};
@@ -23,6 +25,7 @@ use strum::VariantArray as _;
 use topics::TopicMetrics;
 
 pub use circuits::{CircuitGauge, CircuitState};
+pub use messages::MessageEvent;
 pub use panics::{Panicked, Part};
 pub use progress::{Open, Progress};
 pub use routes::Route;
@@ -66,6 +69,7 @@ pub struct Metrics {
     bookings: IntCounterVec,
     entries: IntCounterVec,
     topics: Arc<TopicMetrics>,
+    messages: Arc<MessageMetrics>,
     panics: IntCounterVec,
     stalls: Arc<Stalls>,
     spans: IntCounterVec,
@@ -143,17 +147,14 @@ impl Metrics {
             ),
             entries: counters::entries(&registrar),
             topics: Arc::new(TopicMetrics::register(&registrar)),
+            messages: Arc::new(MessageMetrics::register(&registrar)),
             panics: panics::register(&registrar),
             stalls: Arc::new(Stalls::register(&registrar)),
             circuits: Arc::new(Circuits::register(&registrar)),
             store: Arc::new(StoreGauges::register(&registrar)),
             lines_lost: Arc::new(LinesLost::register(&registrar)),
             webhooks: Arc::new(WebhookMetrics::register(&registrar)),
-            spans: registrar.counters(
-                "trace_spans_total",
-                "Spans that ended, were sent to the collector, or could not be sent.",
-                &["outcome"],
-            ),
+            spans: counters::spans(&registrar),
             gateway_seconds: registrar.histogram(
                 "payment_gateway_seconds",
                 "Seconds of a call to the payment gateway.",

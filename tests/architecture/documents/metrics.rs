@@ -5,12 +5,13 @@ use airline_booking::telemetry::Metrics;
 use std::collections::BTreeSet;
 
 /// What a name stands behind in `src/telemetry/`, if it is a metric's.
-const REGISTRATIONS: [&str; 9] = [
+const REGISTRATIONS: [&str; 10] = [
     ".counter(",
     ".counters(",
     ".gauge(",
     ".gauges(",
     ".float_gauge(",
+    ".float_gauges(",
     ".histogram(",
     ".histograms(",
     "by_topic(",

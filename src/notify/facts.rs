@@ -1,0 +1,234 @@
+//! What the rows say about an event: who is told, and by which id. An event that they do not confirm tells nothing.
+
+use super::address::Audience;
+use super::named::{Named, Subject};
+use crate::domain::{
+    Booking, BookingId, BookingStatus, DisputeStatus, EntryStatus, FlightId, MessageKind, Order,
+    PaymentStatus, RefundId, RefundStatus, TimelineKind, Timestamp,
+};
+use crate::store::{Store, StoreError};
+use std::collections::HashMap;
+
+/// Maximum bookings of a flight in a page.
+const PAGE: usize = 256;
+
+/// An event that rows confirm, about one booking.
+#[derive(Debug, Clone)]
+pub(super) struct Fact {
+    /// Of our own making: whatever an event calls itself, it is told once.
+    pub(super) event_id: String,
+    pub(super) kind: MessageKind,
+    /// With its passengers.
+    pub(super) booking: Booking,
+    pub(super) audience: Audience,
+}
+
+impl Fact {
+    fn new(kind: MessageKind, subject: impl std::fmt::Display, booking: &Booking) -> Self {
+        let event_id = format!("{}/{subject}", kind.as_str());
+        Self { event_id, kind, booking: booking.clone(), audience: Audience::All }
+    }
+}
+
+/// Reads what events name.
+pub(super) struct Facts<'a> {
+    pub(super) store: &'a dyn Store,
+    /// The bookings that the events name, with their passengers.
+    pub(super) bookings: HashMap<BookingId, Booking>,
+}
+
+impl Facts<'_> {
+    /// The facts that confirm an event.
+    pub(super) async fn of(&self, named: &Named) -> Result<Vec<Fact>, StoreError> {
+        let fact = match named.subject {
+            Subject::Booking(id) => match self.bookings.get(&id) {
+                Some(booking) => self.of_booking(named, booking).await?,
+                None => None,
+            },
+            Subject::Order(id) => self.of_order(named, id).await?,
+            Subject::Refund(refund, booking) => self.of_refund(named, refund, booking).await?,
+            Subject::Entry(entry) => match self.bookings.get(&entry.booking()) {
+                Some(booking) => self.of_entry(named, booking).await?,
+                None => None,
+            },
+            Subject::Flight(flight) => return self.of_flight(named, flight).await,
+        };
+        Ok(fact.into_iter().collect())
+    }
+
+    async fn of_booking(
+        &self,
+        named: &Named,
+        booking: &Booking,
+    ) -> Result<Option<Fact>, StoreError> {
+        let id = booking.id;
+        let is_part = booking.segments > 1;
+        let kind = named.kind;
+        let is_so = match kind {
+            // The order's own event tells of all its flights.
+            MessageKind::BookingCompleted | MessageKind::BookingFailed if is_part => false,
+            MessageKind::BookingCompleted => self.was_completed(booking).await?,
+            MessageKind::BookingFailed => booking.status == BookingStatus::Failed,
+            MessageKind::BookingCancelled => {
+                booking.status == BookingStatus::Cancelled
+                    && !(is_part && self.ended_with_its_order(booking).await?)
+            }
+            MessageKind::BookingChanged => return self.of_change(named, booking).await,
+            MessageKind::ChangeEnded => {
+                let ends = self.store.ended_changes(id).await?;
+                let subject = format!("{id}/{}", named.at.timestamp_micros());
+                let is_so = ends.contains(&named.at);
+                return Ok(is_so.then(|| Fact::new(kind, subject, booking)));
+            }
+            MessageKind::DisputeOpened => {
+                return self.of_dispute(kind, DisputeStatus::Open, booking).await;
+            }
+            MessageKind::DisputeWon => {
+                return self.of_dispute(kind, DisputeStatus::Won, booking).await;
+            }
+            MessageKind::DisputeLost => {
+                return self.of_dispute(kind, DisputeStatus::Lost, booking).await;
+            }
+            _ => false,
+        };
+        Ok(is_so.then(|| Fact::new(kind, id, booking)))
+    }
+
+    /// Whether a booking was ever paid.
+    async fn was_completed(&self, booking: &Booking) -> Result<bool, StoreError> {
+        match booking.status {
+            BookingStatus::Completed => Ok(true),
+            BookingStatus::Pending | BookingStatus::Failed => Ok(false),
+            BookingStatus::Cancelled => {
+                let life = self.store.life(booking.id).await?;
+                let events = life.map(|life| life.timeline(booking)).unwrap_or_default();
+                Ok(events.iter().any(|event| event.kind == TimelineKind::Completed))
+            }
+        }
+    }
+
+    /// Whether all flights of its order were cancelled by one command, of which the order's own event tells.
+    async fn ended_with_its_order(&self, booking: &Booking) -> Result<bool, StoreError> {
+        let Some(record) = self.store.order(booking.id).await? else { return Ok(false) };
+        let ended_with = |other: &Booking| {
+            other.status == BookingStatus::Cancelled && other.updated_at == booking.updated_at
+        };
+        Ok(record.order.bookings.iter().all(ended_with))
+    }
+
+    /// A correction, a cancellation in part or a move to another flight, which a row of that time must show.
+    async fn of_change(
+        &self,
+        named: &Named,
+        booking: &Booking,
+    ) -> Result<Option<Fact>, StoreError> {
+        let (id, at) = (booking.id, named.at);
+        let is_past = (2..=booking.version).contains(&named.version);
+        if booking.sold_at == Some(at) {
+            let subject = format!("{id}/{}", at.timestamp_micros());
+            return Ok(Some(Fact::new(named.kind, subject, booking)));
+        }
+        let Some(life) = self.store.life(id).await?.filter(|_| is_past) else { return Ok(None) };
+        let is_corrected = life.changes.iter().any(|change| change.at == at);
+        let mut refunds = life.record.refunds.iter();
+        let is_refunded = refunds.any(|r| r.booking_id == id && r.created_at == at);
+        // A cancellation in part that gives nothing back is known by its fee, while nothing follows it.
+        let is_forfeited = !booking.cancelled.is_empty() && booking.updated_at == at;
+        let is_so = is_corrected || is_refunded || is_forfeited;
+        Ok(is_so.then(|| Fact::new(named.kind, format!("{id}/{}", named.version), booking)))
+    }
+
+    async fn of_dispute(
+        &self,
+        kind: MessageKind,
+        status: DisputeStatus,
+        booking: &Booking,
+    ) -> Result<Option<Fact>, StoreError> {
+        let Some(record) = self.store.order(booking.id).await? else { return Ok(None) };
+        let mut payments = record.earlier.iter().chain([&record.order.payment]);
+        let disputed = payments.find(|payment| payment.dispute == Some(status));
+        Ok(disputed.map(|payment| Fact::new(kind, payment.reference, booking)))
+    }
+
+    async fn of_order(&self, named: &Named, id: BookingId) -> Result<Option<Fact>, StoreError> {
+        let Some(record) = self.store.order(id).await? else { return Ok(None) };
+        let order = &record.order;
+        if order.id() != id || order.bookings.len() < 2 {
+            return Ok(None);
+        }
+        let is_so = match named.kind {
+            MessageKind::OrderCompleted => is_paid(order),
+            MessageKind::OrderFailed => order.status() == BookingStatus::Failed,
+            MessageKind::OrderCancelled => order.status() == BookingStatus::Cancelled,
+            _ => false,
+        };
+        Ok(is_so.then(|| Fact::new(named.kind, id, order.first())))
+    }
+
+    async fn of_refund(
+        &self,
+        named: &Named,
+        id: RefundId,
+        booking: BookingId,
+    ) -> Result<Option<Fact>, StoreError> {
+        let Some(record) = self.store.order(booking).await? else { return Ok(None) };
+        let status = match named.kind {
+            MessageKind::RefundDone => RefundStatus::Done,
+            _ => RefundStatus::Failed,
+        };
+        let is_so = record
+            .refunds
+            .iter()
+            .any(|r| r.id == id && r.booking_id == booking && r.status == status);
+        let booking = record.order.booking(booking).filter(|_| is_so);
+        Ok(booking.map(|booking| Fact::new(named.kind, id, booking)))
+    }
+
+    async fn of_entry(&self, named: &Named, booking: &Booking) -> Result<Option<Fact>, StoreError> {
+        let id = crate::domain::WaitlistId(booking.id.0);
+        let Some(record) = self.store.entry(id).await? else { return Ok(None) };
+        let is_so = match named.kind {
+            MessageKind::WaitlistOffered => booking.status == BookingStatus::Pending,
+            MessageKind::WaitlistPromoted => self.was_completed(booking).await?,
+            _ => {
+                let is_over = record.entry.status == EntryStatus::Lapsed
+                    || record.entry.status == EntryStatus::Offered;
+                is_over && booking.status == BookingStatus::Failed
+            }
+        };
+        Ok(is_so.then(|| Fact::new(named.kind, id, booking)))
+    }
+
+    /// A moved departure concerns those who travel and bought their seats before.
+    async fn of_flight(&self, named: &Named, id: FlightId) -> Result<Vec<Fact>, StoreError> {
+        let (mut facts, mut after) = (Vec::new(), None);
+        loop {
+            let status = Some(BookingStatus::Completed);
+            let page = self.store.bookings_of_flight(id, status, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(facts) };
+            if after.is_none() && !self.was_moved(&page[0], named.at).await? {
+                return Ok(facts);
+            }
+            after = Some(last.id);
+            for booking in page.iter().filter(|booking| booking.sale() < named.at) {
+                let subject = format!("{id}/{}/{}", named.at.timestamp_micros(), booking.id);
+                let fact = Fact::new(named.kind, subject, booking);
+                facts.push(Fact { audience: Audience::Travelling, ..fact });
+            }
+        }
+    }
+
+    /// Whether a row says that the flight of a booking was moved then.
+    async fn was_moved(&self, booking: &Booking, at: Timestamp) -> Result<bool, StoreError> {
+        let life = self.store.life(booking.id).await?;
+        Ok(life.is_some_and(|life| life.moves.iter().any(|moved| moved.at == at)))
+    }
+}
+
+/// Whether an order was paid, whatever became of its bookings later.
+fn is_paid(order: &Order) -> bool {
+    let is_sold = |booking: &Booking| {
+        matches!(booking.status, BookingStatus::Completed | BookingStatus::Cancelled)
+    };
+    order.payment.status == PaymentStatus::Captured && order.bookings.iter().all(is_sold)
+}
