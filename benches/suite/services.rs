@@ -141,6 +141,7 @@ impl Services {
         for variable in [
             "KAFKA_GROUP_ID",
             "KAFKA_PAYMENT_GROUP_ID",
+            "KAFKA_MESSAGE_GROUP_ID",
             "KAFKA_TOPIC_BOOKINGS",
             "KAFKA_TOPIC_PAYMENTS",
             "KAFKA_TOPIC_PAYMENT_REQUESTS",

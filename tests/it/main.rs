@@ -76,6 +76,7 @@ mod mending;
 mod metrics;
 mod metrics_port;
 mod money;
+mod notify;
 mod orders_http;
 mod orders_under_kills;
 mod outages;

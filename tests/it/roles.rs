@@ -1,17 +1,21 @@
 //! Processes with different `ROLES`: together they make one service, and each answers only for its part.
 
 use crate::support::booking;
+use crate::support::eventually;
 use crate::support::process::binary;
 use crate::support::replicas::Replicas;
+use crate::support::smtp::SmtpPeer;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-const ROLES: [&str; 5] = ["api", "relay", "payments", "settlement", "sweeper"];
+const ROLES: [&str; 6] = ["api", "relay", "payments", "settlement", "sweeper", "notify"];
 
-async fn apart() -> Replicas {
+/// A process for each role, whose mails go to a peer.
+async fn apart(peer: &SmtpPeer) -> Replicas {
     let mut replicas = Replicas::new().await.with("LOCK_TTL", "4s");
+    replicas = replicas.with("SMTP_URL", &peer.url()).with("MAIL_FROM", "tickets@airline.example");
     for role in ROLES {
         replicas = replicas.with("ROLES", role).start(1).await;
     }
@@ -20,7 +24,8 @@ async fn apart() -> Replicas {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_per_role_makes_a_complete_service() {
-    let replicas = apart().await;
+    let peer = SmtpPeer::start().await;
+    let replicas = apart(&peer).await;
     let flight = replicas.add_flight(9).await;
     let mut placed = Vec::new();
     for method in ["pm_card_visa", "pm_card_declined", "pm_card_error"] {
@@ -38,11 +43,13 @@ async fn one_process_per_role_makes_a_complete_service() {
     assert_eq!((status.as_str(), why.as_deref()), ("failed", Some("hold_expired")));
     let shown = replicas.get(0, &format!("/api/v1/flights/{flight}")).await;
     assert_eq!((&shown["available_seats"], &shown["held_seats"]), (&json!(7), &json!(0)));
+    eventually("a mail about each end", async || peer.mails().len() == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_api_role_a_process_serves_only_health_and_metrics() {
-    let replicas = apart().await;
+    let peer = SmtpPeer::start().await;
+    let replicas = apart(&peer).await;
     for replica in 1..ROLES.len() {
         let ask = async |path| replicas.client.get(replicas.url(replica, path)).send().await;
         for path in ["/livez", "/readyz", "/metrics", "/api/v1/health"] {

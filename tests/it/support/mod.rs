@@ -19,6 +19,8 @@ pub mod proxy;
 pub mod redis;
 pub mod replicas;
 pub mod services;
+pub mod sms;
+pub mod smtp;
 pub mod snapshot;
 pub mod stripe;
 

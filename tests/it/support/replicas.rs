@@ -38,6 +38,7 @@ impl Replicas {
             ("KAFKA_BROKERS", brokers.to_owned()),
             ("KAFKA_GROUP_ID", topic("group")),
             ("KAFKA_PAYMENT_GROUP_ID", topic("payment-group")),
+            ("KAFKA_MESSAGE_GROUP_ID", topic("message-group")),
             ("KAFKA_TOPIC_PAYMENT_REQUESTS", topic("payment-requests")),
             ("KAFKA_TOPIC_PAYMENTS", topic("payment-events")),
             ("KAFKA_TOPIC_BOOKINGS", topic("flight-bookings")),
