@@ -52,6 +52,9 @@ fn parameters(statement: &str) -> anyhow::Result<Parameters> {
         "lines_to_serve" => {
             ("bigint, bigint, bigint, bigint", "4102444800000000, 0, -1, 512", true)
         }
+        "take_message" => {
+            ("text, bigint, bigint", "'mail', 4102444800000000, 4102444800000000", true)
+        }
         "unserved_lines" => ("bigint, bigint", "4102444800000000, 256", false),
         "entries_wanted" => {
             ("bigint[], bigint[], bigint[], bigint[]", "'{4711}', '{47}', '{48}', '{7}'", false)

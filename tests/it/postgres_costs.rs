@@ -147,6 +147,7 @@ fn parameters(name: &str) -> (&'static str, &'static str) {
         "outbox" => ("bigint, bigint, bigint[], text, bigint", "1000, 1024, '{}', 'requests', -1"),
         "backlog" => ("bigint, bigint, bigint", "4102444800000000, 4102444800000000, 100000"),
         "lines_to_serve" => ("bigint, bigint, bigint, bigint", "4102444800000000, 0, -1, 512"),
+        "take_message" => ("text, bigint, bigint", "'mail', 4102444800000000, 4102444800000000"),
         "unserved_lines" => ("bigint, bigint", "4102444800000000, 256"),
         "entries_wanted" => {
             ("bigint[], bigint[], bigint[], bigint[]", "'{1004}', '{7}', '{8}', '{9}'")

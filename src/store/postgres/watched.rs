@@ -1,9 +1,11 @@
 //! Statements whose cost must not grow with the number of rows. A test and the benchmark explain them.
 
-use super::roles::{bookings, flight_lists, maintenance, operations, outbox, refunds, waitlist};
+use super::roles::{
+    bookings, flight_lists, maintenance, messages, operations, outbox, refunds, waitlist,
+};
 
 /// Names and texts of the statements.
-pub const WATCHED: [(&str, &str); 18] = [
+pub const WATCHED: [(&str, &str); 19] = [
     ("bookings_of_user", bookings::BOOKINGS_OF_USER),
     ("bookings_of_flight", bookings::BOOKINGS_OF_FLIGHT),
     ("flights_listed", flight_lists::LISTED),
@@ -22,4 +24,5 @@ pub const WATCHED: [(&str, &str); 18] = [
     ("unserved_lines", operations::UNSERVED_LINES),
     ("lines_to_serve", waitlist::LINES_TO_SERVE),
     ("entries_wanted", super::batch::waitlist::ENTRIES),
+    ("take_message", messages::TAKE),
 ];
