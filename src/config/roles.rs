@@ -19,7 +19,7 @@ pub enum Role {
     Settlement,
     /// Expires lapsed holds, and does the other work that no request or message triggers.
     Sweeper,
-    /// Sends events to webhooks.
+    /// Tells others what happened: webhooks, sales by day, mails and SMS to travellers.
     Notify,
 }
 

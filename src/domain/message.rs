@@ -69,6 +69,9 @@ impl MessageStatus {
 /// What a message tells: the type of the event on `airline-events` that causes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 pub enum MessageKind {
+    /// Seats are held until they are paid for.
+    #[strum(serialize = "booking.held")]
+    BookingHeld,
     /// A booking was paid.
     #[strum(serialize = "booking.completed")]
     BookingCompleted,
@@ -130,7 +133,15 @@ impl MessageKind {
 
     /// Whether it tells of an order as a whole, and not of one of its bookings.
     pub const fn is_of_order(self) -> bool {
-        matches!(self, Self::OrderCompleted | Self::OrderFailed | Self::OrderCancelled)
+        matches!(
+            self,
+            Self::BookingHeld | Self::OrderCompleted | Self::OrderFailed | Self::OrderCancelled
+        )
+    }
+
+    /// Whether it asks for a payment, and is pointless once the seats are paid for or gone.
+    pub const fn asks_for_payment(self) -> bool {
+        matches!(self, Self::BookingHeld | Self::WaitlistOffered)
     }
 }
 

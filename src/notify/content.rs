@@ -138,9 +138,9 @@ impl Rows {
         self.bookings().filter_map(|booking| Some((booking, self.flights.get(&booking.flight_id)?)))
     }
 
-    /// Whether the message has become pointless: an offer that is over.
+    /// Whether the message has become pointless: an offer or a hold that is over.
     fn is_over(&self, kind: MessageKind) -> bool {
-        kind == MessageKind::WaitlistOffered && self.booking.status != BookingStatus::Pending
+        kind.asks_for_payment() && self.booking.status != BookingStatus::Pending
     }
 
     /// What a template is given; `None`: nobody of the booking has this recipient any more, or the message is

@@ -3,8 +3,8 @@
 use super::address::Audience;
 use super::named::{Named, Subject};
 use crate::domain::{
-    Booking, BookingId, BookingStatus, DisputeStatus, EntryStatus, FlightId, MessageKind, Order,
-    PaymentStatus, RefundId, RefundStatus, TimelineKind, Timestamp,
+    Booking, BookingId, BookingStatus, DisputeStatus, FlightId, MessageKind, Order, PaymentStatus,
+    RefundId, RefundReason, RefundStatus, TimelineKind, Timestamp,
 };
 use crate::store::{Store, StoreError};
 use std::collections::HashMap;
@@ -24,7 +24,11 @@ pub(super) struct Fact {
 }
 
 impl Fact {
-    fn new(kind: MessageKind, subject: impl std::fmt::Display, booking: &Booking) -> Self {
+    pub(super) fn new(
+        kind: MessageKind,
+        subject: impl std::fmt::Display,
+        booking: &Booking,
+    ) -> Self {
         let event_id = format!("{}/{subject}", kind.as_str());
         Self { event_id, kind, booking: booking.clone(), audience: Audience::All }
     }
@@ -67,8 +71,10 @@ impl Facts<'_> {
         let is_so = match kind {
             // The order's own event tells of all its flights.
             MessageKind::BookingCompleted | MessageKind::BookingFailed if is_part => false,
-            MessageKind::BookingCompleted => self.was_completed(booking).await?,
-            MessageKind::BookingFailed => booking.status == BookingStatus::Failed,
+            MessageKind::BookingCompleted | MessageKind::BookingFailed => {
+                return self.of_end(kind, booking).await;
+            }
+            MessageKind::BookingHeld => return self.of_hold(booking).await,
             MessageKind::BookingCancelled => {
                 booking.status == BookingStatus::Cancelled
                     && !(is_part && self.ended_with_its_order(booking).await?)
@@ -77,7 +83,7 @@ impl Facts<'_> {
             MessageKind::ChangeEnded => {
                 let ends = self.store.ended_changes(id).await?;
                 let subject = format!("{id}/{}", named.at.timestamp_micros());
-                let is_so = ends.contains(&named.at);
+                let is_so = booking.status == BookingStatus::Completed && ends.contains(&named.at);
                 return Ok(is_so.then(|| Fact::new(kind, subject, booking)));
             }
             MessageKind::DisputeOpened => {
@@ -95,7 +101,7 @@ impl Facts<'_> {
     }
 
     /// Whether a booking was ever paid.
-    async fn was_completed(&self, booking: &Booking) -> Result<bool, StoreError> {
+    pub(super) async fn was_completed(&self, booking: &Booking) -> Result<bool, StoreError> {
         match booking.status {
             BookingStatus::Completed => Ok(true),
             BookingStatus::Pending | BookingStatus::Failed => Ok(false),
@@ -107,13 +113,12 @@ impl Facts<'_> {
         }
     }
 
-    /// Whether all flights of its order were cancelled by one command, of which the order's own event tells.
+    /// Whether it is one of the last flights of its order that were cancelled: the order's own event tells of them.
     async fn ended_with_its_order(&self, booking: &Booking) -> Result<bool, StoreError> {
         let Some(record) = self.store.order(booking.id).await? else { return Ok(false) };
-        let ended_with = |other: &Booking| {
-            other.status == BookingStatus::Cancelled && other.updated_at == booking.updated_at
-        };
-        Ok(record.order.bookings.iter().all(ended_with))
+        let ends = record.order.bookings.iter().map(|its| its.updated_at);
+        let is_last = ends.max() == Some(booking.updated_at);
+        Ok(is_last && record.order.status() == BookingStatus::Cancelled)
     }
 
     /// A correction, a cancellation in part or a move to another flight, which a row of that time must show.
@@ -176,27 +181,13 @@ impl Facts<'_> {
             MessageKind::RefundDone => RefundStatus::Done,
             _ => RefundStatus::Failed,
         };
-        let is_so = record
-            .refunds
-            .iter()
-            .any(|r| r.id == id && r.booking_id == booking && r.status == status);
+        let mut of_booking = record.refunds.iter().filter(|refund| refund.booking_id == booking);
+        // What a bank took after a dispute is told by the dispute.
+        let is_so = of_booking.any(|refund| {
+            refund.id == id && refund.status == status && refund.reason != RefundReason::Dispute
+        });
         let booking = record.order.booking(booking).filter(|_| is_so);
         Ok(booking.map(|booking| Fact::new(named.kind, id, booking)))
-    }
-
-    async fn of_entry(&self, named: &Named, booking: &Booking) -> Result<Option<Fact>, StoreError> {
-        let id = crate::domain::WaitlistId(booking.id.0);
-        let Some(record) = self.store.entry(id).await? else { return Ok(None) };
-        let is_so = match named.kind {
-            MessageKind::WaitlistOffered => booking.status == BookingStatus::Pending,
-            MessageKind::WaitlistPromoted => self.was_completed(booking).await?,
-            _ => {
-                let is_over = record.entry.status == EntryStatus::Lapsed
-                    || record.entry.status == EntryStatus::Offered;
-                is_over && booking.status == BookingStatus::Failed
-            }
-        };
-        Ok(is_so.then(|| Fact::new(named.kind, id, booking)))
     }
 
     /// A moved departure concerns those who travel and bought their seats before.

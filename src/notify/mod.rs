@@ -10,6 +10,7 @@ mod announcer;
 mod calendar;
 mod content;
 mod facts;
+mod lines;
 mod mail;
 mod named;
 mod provider;

@@ -61,7 +61,8 @@ impl Ids {
     fn subject(&self, kind: MessageKind) -> Option<Subject> {
         use MessageKind as Kind;
         Some(match kind {
-            Kind::BookingCompleted
+            Kind::BookingHeld
+            | Kind::BookingCompleted
             | Kind::BookingFailed
             | Kind::BookingCancelled
             | Kind::BookingChanged

@@ -3,6 +3,7 @@
 mod erased;
 mod forged;
 mod killed;
+mod lines;
 mod mail_server;
 mod providers;
 mod sms;

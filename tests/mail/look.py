@@ -74,7 +74,7 @@ def look(path, keep):
 
 
 def main(folder, keep):
-    paths = [path for path in sorted(folder.iterdir()) if b"Your refund" not in path.read_bytes()]
+    paths = [path for path in sorted(folder.iterdir()) if b"\nSubject: Your refund" not in path.read_bytes()]
     mails = [look(path, keep) for path in paths]
     assert len(mails) == 12, mails
     assert len({message_id for _, message_id, *_ in mails}) == 12

@@ -227,7 +227,7 @@ mod tests {
         }
         let sms = |kind| templates.tells(kind, Channel::Sms);
         assert!(sms(MessageKind::BookingCompleted) && sms(MessageKind::FlightMoved));
-        assert!(!sms(MessageKind::RefundDone) && !sms(MessageKind::WaitlistLapsed));
+        assert!(!sms(MessageKind::RefundDone) && !sms(MessageKind::DisputeWon));
     }
 
     #[test]

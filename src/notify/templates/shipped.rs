@@ -13,6 +13,8 @@ pub(super) fn texts() -> HashMap<String, String> {
     let files = files![
         "layout.txt",
         "layout.html",
+        "booking.held.txt",
+        "booking.held.sms",
         "booking.completed.txt",
         "booking.completed.sms",
         "booking.failed.txt",
@@ -33,7 +35,9 @@ pub(super) fn texts() -> HashMap<String, String> {
         "waitlist.offered.txt",
         "waitlist.offered.sms",
         "waitlist.promoted.txt",
+        "waitlist.promoted.sms",
         "waitlist.lapsed.txt",
+        "waitlist.lapsed.sms",
         "flight.moved.txt",
         "flight.moved.sms",
         "dispute.opened.txt",

@@ -50,13 +50,13 @@ macro_rules! note_message {
     };
 }
 
-/// When the replacements of booking `$1` ended.
+/// When changes of booking `$1` were declined or lapsed.
 macro_rules! ended_changes {
     ($micros:ident) => {
         concat!(
             "SELECT ",
             $micros!("updated_at"),
-            " FROM bookings WHERE replaces = $1 AND status IN ('failed', 'cancelled')"
+            " FROM bookings WHERE replaces = $1 AND status = 'failed'"
         )
     };
 }

@@ -1,8 +1,8 @@
 //! Messages that others write to `airline-events` tell nothing that the rows do not say.
 
 use super::{booked, by_mail, cancel, ended, held, mails};
-use crate::support::TestApp;
 use crate::support::smtp::SmtpPeer;
+use crate::support::{TestApp, eventually};
 use airline_booking::bus::Bus as _;
 use airline_booking::messages::{Headers, Message, Topic};
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ async fn a_forged_event_tells_nothing_false() {
     let refund = format!("REF-{:032x}", 7);
     let mut forged = Vec::new();
     for kind in [
+        "booking.held",
         "booking.failed",
         "booking.cancelled",
         "booking.changed",
@@ -90,5 +91,41 @@ async fn an_event_of_the_day_before_yesterday_is_not_told() {
     let old = event("booking.cancelled", "x", "2024-12-30T00:00:00Z", &json!({"id": id}));
     app.bus.publish(&[old]).await.expect("published");
     assert_eq!(held(&app, id).await, Vec::<[String; 4]>::new());
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_event_about_seats_that_are_held_asks_for_no_payment_and_ends_nothing() {
+    let peer = SmtpPeer::start().await;
+    let app = TestApp::with(by_mail(&peer)).await;
+    let flight = app.add_flight(9).await;
+    app.gateway.close();
+    let paying = app.book(flight, 1).await.booking_id();
+    let mut later = crate::support::booking(flight, 1);
+    later["payment"] = json!("later");
+    let later = app.post("/api/v1/bookings", &later).await.booking_id();
+    mails(&peer, 1).await;
+    ended(&app, later).await;
+    let mut forged = Vec::new();
+    for id in [paying, later] {
+        for kind in [
+            "booking.held",
+            "booking.completed",
+            "booking.failed",
+            "booking.changed",
+            "waitlist.offered",
+            "waitlist.promoted",
+            "waitlist.lapsed",
+            "itinerary.failed",
+        ] {
+            let named = json!({"id": id, "booking_id": id, "itinerary_id": id, "waitlist_id": id});
+            forged.push(event(kind, &format!("{kind}/{id}/1"), "2025-01-01T00:00:00Z", &named));
+        }
+    }
+    app.bus.publish(&forged).await.expect("published");
+    eventually("events that were read", async || app.bus.in_flight() == 0).await;
+    assert_eq!(held(&app, paying).await, Vec::<[String; 4]>::new());
+    assert_eq!(held(&app, later).await.len(), 1);
+    app.gateway.open();
     app.finish().await;
 }
