@@ -4,14 +4,17 @@
 
 use super::worker::GatewayCircuits;
 use crate::breaker::NoAnswer;
-use crate::domain::{DisputeStatus, PaymentOutcome, RefundId, RefundStatus};
+use crate::domain::{DisputeStatus, PaymentOutcome, PaymentReference, RefundId, RefundStatus};
 use crate::engine::{Engine, Error};
 use crate::gateway::{Disputed, Gateway, GatewayError, Repaid};
-use crate::rules::{Command, Dispute, Settle, Wanted};
+use crate::rules::{Command, Dispute, Refusal, Settle, Wanted};
 use crate::store::{Store, StoreError};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Maximum looks at one dispute whose payment changes meanwhile.
+const LOOKS_MAX: u32 = 5;
 
 /// Asks the gateway about refunds and disputes.
 #[derive(Clone)]
@@ -54,22 +57,43 @@ impl GatewayNews {
 
     /// Asks what became of the dispute of a payment, given by the gateway's own id.
     pub async fn about_dispute(&self, id: &str) -> Result<(), Error> {
-        let (gateway, id) = (self.gateway.clone(), id.to_owned());
-        let asking = Box::pin(async move { gateway.dispute(&id).await });
-        let Some(Disputed { payment, status, amount }) = self.ask(asking).await? else {
-            return Ok(());
+        let Some(Disputed { payment, .. }) = self.dispute(id).await? else { return Ok(()) };
+        for _ in 1..LOOKS_MAX {
+            match self.look_at_dispute(id, payment).await {
+                Err(Error::Refused(Refusal::PaymentChanged(_))) => {}
+                done => return done,
+            }
+        }
+        self.look_at_dispute(id, payment).await
+    }
+
+    /// One look. The row is read before the gateway is asked: where several replicas hear of one dispute, an earlier answer
+    /// must not overwrite a later one.
+    async fn look_at_dispute(&self, id: &str, reference: PaymentReference) -> Result<(), Error> {
+        let wanted = Wanted {
+            payments: [reference].into(),
+            refunds_of: [reference].into(),
+            ..Wanted::default()
         };
+        let known = self.store.load(&wanted).await?;
+        let payment = known.payments.get(&reference);
+        let seen = payment.ok_or(Refusal::UnknownPayment(reference))?.version;
+        let Some(Disputed { status, amount, .. }) = self.dispute(id).await? else { return Ok(()) };
         if status == DisputeStatus::Lost {
             // A refund that was made before the dispute, and is not settled yet, is not covered by it.
-            let wanted = Wanted { refunds_of: [payment].into(), ..Wanted::default() };
-            for refund in self.store.load(&wanted).await?.refunds.into_values() {
+            for refund in known.refunds.into_values() {
                 if refund.status == RefundStatus::Requested {
                     self.about_refund(refund.id).await?;
                 }
             }
         }
-        let dispute = Dispute { reference: payment, status, amount };
+        let dispute = Dispute { reference, status, amount, seen };
         self.engine.submit(Command::Dispute(dispute)).await.map(drop)
+    }
+
+    async fn dispute(&self, id: &str) -> Result<Option<Disputed>, Error> {
+        let (gateway, id) = (self.gateway.clone(), id.to_owned());
+        self.ask(Box::pin(async move { gateway.dispute(&id).await })).await
     }
 
     /// Makes one call within the circuit of refunds.

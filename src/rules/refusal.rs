@@ -197,6 +197,9 @@ pub enum Refusal {
     /// The message names a payment that does not exist.
     #[error("there is no payment {0}")]
     UnknownPayment(PaymentReference),
+    /// The payment has changed since the gateway was asked about it: the gateway must be asked again.
+    #[error("payment {0} has changed meanwhile: ask again")]
+    PaymentChanged(PaymentReference),
     /// The message names a refund that does not exist.
     #[error("payment {0} has no such refund")]
     UnknownRefund(PaymentReference),

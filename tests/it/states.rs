@@ -15,6 +15,7 @@ use strum::VariantArray as _;
 mod attempts;
 mod changes;
 mod disputes;
+mod lines;
 mod orders;
 mod refunds;
 

@@ -117,8 +117,13 @@ fn possible_fees(booking: &Booking, rows: &Rows) -> BTreeSet<i64> {
         let next = versions.get(at + 1).map(|(since, _)| *since);
         *at == sold || is_near(*since) || next.is_some_and(is_near)
     });
-    let fee = |rules: &FareRules| base.percent(rules.rows[0].fee_percent).stored() * seats as i64;
-    possible.map(|(_, (_, rules))| fee(rules)).collect()
+    let fee = |rules: &FareRules| base.percent(rules.rows[0].fee_percent).stored();
+    let of_seat: BTreeSet<i64> = possible.map(|(_, (_, rules))| fee(rules)).collect();
+    // Seats that are cancelled one after the other, before and after a version is known, may cost what each says.
+    let with_one_more = |sums: BTreeSet<i64>, _| {
+        sums.iter().flat_map(|sum| of_seat.iter().map(move |fee| sum + fee)).collect()
+    };
+    (0..seats).fold(BTreeSet::from([0]), with_one_more)
 }
 
 /// What a lost dispute took counts as a refund, and is not refunded as well.

@@ -76,6 +76,7 @@ impl From<Refusal> for Problem {
             Refusal::VersionRequired => Code::VersionRequired,
             Refusal::SeatsInUse { .. } => Code::SeatsInUse,
             Refusal::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Refusal::PaymentChanged(_) => Code::Overloaded,
             Refusal::Invalid(invalid) => return invalid.clone().into(),
             Refusal::AmountMismatch { .. }
             | Refusal::BookingMismatch(_)

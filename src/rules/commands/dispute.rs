@@ -19,6 +19,8 @@ pub struct Dispute {
     pub status: DisputeStatus,
     /// The disputed amount.
     pub amount: Money,
+    /// The payment's version from before the gateway was asked.
+    pub seen: i64,
 }
 
 /// Notes the dispute. A lost one gave money back: it counts as a refund that is done, and what it covers is not
@@ -37,6 +39,10 @@ pub(super) fn decide(
     let is_over = known == Some(DisputeStatus::Lost) || known == Some(dispute.status);
     if end.payment.status != PaymentStatus::Captured || is_over {
         return Ok(end.unchanged());
+    }
+    // What is known may be newer than what the gateway said.
+    if end.payment.version != dispute.seen {
+        return Err(Refusal::PaymentChanged(dispute.reference));
     }
     let mut draft = end.draft();
     let status = Some(dispute.status);

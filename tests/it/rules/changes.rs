@@ -106,9 +106,10 @@ fn command(step: &Step, state: &State, drawn: &mut i64) -> Option<Command> {
         Step::Refund { refund } => settle_refund(&state.refunds[&nth(&state.refunds, *refund)?]),
         Step::Dispute { payment, status, share } => {
             let reference = nth(&state.payments, *payment)?;
-            let amount = state.payments[&reference].amount.stored() * share / 4;
-            let amount = Money::from_minor(amount);
-            Command::Dispute(Dispute { reference, status: *status, amount })
+            let payment = &state.payments[&reference];
+            let amount = Money::from_minor(payment.amount.stored() * share / 4);
+            let seen = payment.version;
+            Command::Dispute(Dispute { reference, status: *status, amount, seen })
         }
         Step::Expire { payment } => Command::Expire(nth(&state.payments, *payment)?),
         Step::Cancel { booking, by, part } => Command::Cancel(Cancel {

@@ -8,8 +8,10 @@ use airline_booking::domain::{
 use airline_booking::rules::{Command, Dispute};
 use proptest::prelude::*;
 
-fn lost(amount: Money) -> Command {
-    Command::Dispute(Dispute { reference: reference(), status: DisputeStatus::Lost, amount })
+fn lost(paid: &Paid, amount: Money) -> Command {
+    let (reference, status) = (reference(), DisputeStatus::Lost);
+    let seen = paid.state.payments[&reference].version;
+    Command::Dispute(Dispute { reference, status, amount, seen })
 }
 
 /// What the order's parts add up to: prices of completed bookings, and refunds by whether they are done.
@@ -55,7 +57,8 @@ proptest! {
             return Ok(());
         }
 
-        let decision = paid.run(&lost(Money::from_stored(amount, currency.decimals())));
+        let news = lost(&paid, Money::from_stored(amount, currency.decimals()));
+        let decision = paid.run(&news);
         prop_assert!(decision.outcome.is_ok());
         let (prices_after, done_after, owed_after) = parts(&paid);
         prop_assert_eq!(prices_after + done_after + owed_after, captured);
@@ -70,7 +73,7 @@ proptest! {
         for flight in paid.state.flights.values() {
             prop_assert!(flight.is_sound());
         }
-        let again = paid.run(&lost(Money::from_stored(left, currency.decimals())));
+        let again = paid.run(&lost(&paid, Money::from_stored(left, currency.decimals())));
         prop_assert!(again.outcome.is_ok() && again.changes.is_empty(), "once");
     }
 }

@@ -5,8 +5,14 @@ use airline_booking::domain::{BookingStatus, DisputeStatus, Money, PaymentStatus
 use airline_booking::rules::{Command, Dispute, Refusal};
 use strum::VariantArray as _;
 
+/// News from after the last change of the payment.
 fn dispute(status: DisputeStatus) -> Command {
-    Command::Dispute(Dispute { reference: reference(), status, amount: Money::from_minor(1) })
+    dispute_seen(status, 1)
+}
+
+fn dispute_seen(status: DisputeStatus, seen: i64) -> Command {
+    let amount = Money::from_minor(1);
+    Command::Dispute(Dispute { reference: reference(), status, amount, seen })
 }
 
 #[test]
@@ -52,4 +58,17 @@ fn news_of_a_dispute_comes_again_while_the_capture_is_not_settled() {
     let state = state(&[BookingStatus::Pending], PaymentStatus::Requested);
     let decision = decided(&state, &dispute(DisputeStatus::Lost));
     assert!(matches!(decision.outcome, Err(Refusal::PaymentInProgress(_))), "{decision:?}");
+}
+
+/// Two replicas hear of one dispute: one asks the gateway before the bank decides, and notes the answer after the other.
+#[test]
+fn older_news_of_a_dispute_does_not_overwrite_newer_news() {
+    let mut state = state(&[BookingStatus::Completed], PaymentStatus::Captured);
+    let payment = state.payments.get_mut(&reference()).expect("the payment");
+    (payment.dispute, payment.version) = (Some(DisputeStatus::Won), 2);
+    let decision = decided(&state, &dispute_seen(DisputeStatus::Open, 1));
+    assert_eq!(decision.outcome, Err(Refusal::PaymentChanged(reference())));
+    assert!(decision.changes.is_empty());
+    let again = decided(&state, &dispute_seen(DisputeStatus::Won, 2));
+    assert!(again.outcome.is_ok() && again.changes.is_empty());
 }

@@ -24,6 +24,7 @@ pub(in crate::rules::commands) fn decide(
             changes.entries.push(Change { was: Some(offered.version), after });
         }
     }
+    let concluded_offers = changes.entries.len();
     let mut line = Vec::new();
     for entry in active(state, flight).filter(|entry| is_waiting(entry)) {
         match why_over(entry, flight, now, policy) {
@@ -38,7 +39,9 @@ pub(in crate::rules::commands) fn decide(
     let (walked, promoted) = serve(&line, flight, now, policy, &mut changes)?;
     let held = flight.held_seats + promoted;
     let after = Flight { held_seats: held, line: walked.line, ..flight.clone() };
-    if after == *flight {
+    // Parties change with the flight alone: its version tells whether the row that was walked on is the last.
+    let moves_line = changes.entries.len() > concluded_offers;
+    if after == *flight && !moves_line {
         return Ok(Decision { outcome: Ok(Outcome::Flight(after)), changes });
     }
     let after = after.next_version(now);
