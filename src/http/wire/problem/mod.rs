@@ -25,6 +25,8 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Amounts that the caller needs to go on.
     figures: Option<Box<Figures>>,
+    /// The cursor of the oldest events, which the caller needs to go on.
+    oldest: Option<Box<str>>,
 }
 
 /// Amounts of now, of a problem that says that others have changed.
@@ -76,6 +78,10 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     difference: Option<Money>,
+    /// Of `cursor_expired`: the cursor of the oldest event that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    oldest: Option<&'a str>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -90,7 +96,16 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
         let (errors, headers) = (Vec::new(), Vec::new());
-        Self { code, detail, errors, cause: None, refusal: None, headers, figures: None }
+        Self {
+            code,
+            detail,
+            errors,
+            cause: None,
+            refusal: None,
+            headers,
+            figures: None,
+            oldest: None,
+        }
     }
 
     /// A fault of the service. The cause goes to the log and not to the caller.
@@ -148,6 +163,11 @@ impl Problem {
         Self { figures: Some(figures.into()), ..self }
     }
 
+    /// Adds the cursor from which the caller goes on.
+    pub(crate) fn with_oldest(self, oldest: String) -> Self {
+        Self { oldest: Some(oldest.into()), ..self }
+    }
+
     /// Adds a header to the response.
     pub(crate) fn bearing(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -201,6 +221,7 @@ impl Problem {
             refund,
             fee,
             difference,
+            oldest: self.oldest.as_deref(),
         })
     }
 }
