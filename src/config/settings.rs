@@ -289,6 +289,7 @@ pub const SETTINGS: &[Setting] = &[
         "true: webhooks may lead to this machine and private networks, and be http",
     ),
     setting("WEBHOOK_RETENTION", "30d", "How long deliveries to webhooks are kept; at least 4d"),
+    setting(
         "EVENT_RETENTION",
         "7d",
         "How long events can be read; on Kafka of the topic KAFKA_TOPIC_EVENTS when the service creates it",
