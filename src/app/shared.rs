@@ -155,8 +155,8 @@ impl Shared {
     }
 
     pub(super) fn events(&self, config: &Config) -> Events {
-        let Ports { bus, clock, .. } = self.ports.clone();
-        Events::new(bus, clock, config.event_retention)
+        let Ports { bus, store, clock, .. } = self.ports.clone();
+        Events::new(bus, store, clock, config.event_retention)
     }
 
     pub(super) fn live(&self, config: &Config, stopping: &CancellationToken) -> LiveEvents {

@@ -1,44 +1,45 @@
 //! Events as answers and streams show them.
 
 use crate::bus::Cursor;
+use crate::domain::{BookingId, Timestamp};
+use crate::facts::{Fact, Named};
 use crate::messages::Message;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
 /// An event.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Event)]
-pub struct ShownEvent<'a> {
+pub struct ShownEvent {
     /// The same whenever the event is told again.
     #[schema(example = "booking.completed/7")]
-    id: &'a str,
+    id: String,
     /// What happened.
     #[serde(rename = "type")]
     #[schema(example = "booking.completed")]
-    kind: &'a str,
-    /// When it happened.
+    kind: &'static str,
+    /// When what it happened to last changed.
     #[schema(value_type = chrono::DateTime<chrono::Utc>)]
-    time: &'a str,
-    /// The flight whose events it is in order with.
+    time: Timestamp,
+    /// The flight that it concerns.
     flight_id: i64,
-    /// What changed, as it was after the change: as in the messages of `airline-events`.
+    /// What it happened to, as it is stored when the event is read.
     #[schema(value_type = Object)]
-    data: &'a RawValue,
+    data: serde_json::Value,
+    /// The booking that it is about.
+    #[serde(skip)]
+    pub(super) booking: Option<BookingId>,
 }
 
-impl<'a> ShownEvent<'a> {
-    /// An event of the log; `None` if the message is none.
-    pub fn of(message: &'a Message) -> Option<Self> {
-        let header = |name| message.headers.get(name);
-        Some(Self {
-            id: header("ce_id")?,
-            kind: header("ce_type")?,
-            time: header("ce_time")?,
-            flight_id: message.key.parse().ok()?,
-            data: serde_json::from_str(&message.payload).ok()?,
-        })
+impl ShownEvent {
+    /// An event of the log, with what the rows say of it; `None` if the message stands among the events of another
+    /// flight.
+    pub(super) fn of(message: &Message, named: Named, fact: Fact) -> Option<Self> {
+        let Fact { flight, booking, at, data } = fact;
+        let is_in_place = !named.kind.starts_with("flight.") || flight.to_string() == message.key;
+        let Named { id, kind, .. } = named;
+        is_in_place.then_some(Self { id, kind, time: at, flight_id: flight.0, data, booking })
     }
 
     /// The event as a stream has it, with the place behind it as its id.
@@ -50,7 +51,6 @@ impl<'a> ShownEvent<'a> {
 
 /// An event of a stream. A type is a word of the wire, and JSON has line breaks only between its parts.
 pub(super) fn frame(kind: &str, id: &Cursor, data: &str) -> Bytes {
-    let kind = kind.lines().next().unwrap_or_default();
     let mut text = format!("event: {kind}\nid: {id}\n");
     for line in data.split(['\n', '\r']) {
         let _ = writeln!(text, "data: {line}");

@@ -13,8 +13,8 @@ mod wire;
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
     bookings, calendar, changing, disruption, events, fare_rules, flights, health, itineraries,
-    passengers, paying, problems, refunds, sales, sandbox, search, stripe_events, tickets, timeline,
-    waitlist, webhooks,
+    passengers, paying, problems, refunds, sales, sandbox, search, stripe_events, tickets,
+    timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;

@@ -5,10 +5,12 @@ mod tickets;
 
 use crate::support::TestApp;
 use crate::support::streams::EventStream;
+use airline_booking::bus::Bus as _;
+use airline_booking::messages::{Headers, Message, Topic};
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Opens a stream, from an id on if there is one.
 async fn open(app: &TestApp, path: &str, after: &str) -> Response {
@@ -24,6 +26,11 @@ async fn change_price(app: &TestApp, flight: i64, price: f64) {
     let changed = app.put(&format!("/api/v1/flights/{flight}"), &json!({"price": price})).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     app.run_until_idle().await;
+}
+
+/// The id of a change of a flight.
+fn updated(flight: i64, version: i32) -> Value {
+    json!(format!("flight.updated/{flight}/{version}"))
 }
 
 fn of_flight(flight: i64) -> String {
@@ -68,7 +75,48 @@ async fn a_bookings_stream_has_its_events_and_stays_open_after_its_end() {
     let cancelled = app.post(&format!("/api/v1/bookings/{booking}/cancel"), &json!({})).await;
     assert_eq!(cancelled.status, 200, "{cancelled:?}");
     app.run_until_idle().await;
-    assert_eq!(stream.expect().await.kind, "booking.cancelled");
+    for kind in ["booking.cancelled", "refund.requested", "refund.done"] {
+        let event = stream.expect().await;
+        assert_eq!((event.kind.as_str(), &event.data["flight_id"]), (kind, &json!(flight)));
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_forged_message_shows_a_stream_neither_another_booking_nor_another_flight() {
+    let app = TestApp::start().await;
+    let flights = [app.add_flight(9).await, app.add_flight(9).await];
+    let mine = app.book(flights[0], 1).await.booking_id();
+    let other = app.book(flights[1], 1).await.booking_id();
+    app.run_until_idle().await;
+    let path = format!("/api/v1/bookings/{mine}/events");
+    let mut streams =
+        [follow(&app, &path, "").await, follow(&app, &of_flight(flights[0]), "").await];
+    for stream in &mut streams {
+        assert_eq!(stream.expect().await.kind, "state");
+    }
+    for (kind, named) in [
+        ("booking.completed", other.to_string()),
+        ("flight.updated", format!("{}/1", flights[1])),
+        ("flight.cancelled", format!("{}/1", flights[0])),
+    ] {
+        let id = format!("{kind}/{named}");
+        let headers = [("ce_type", kind), ("ce_id", &*id), ("ce_time", "2025-01-01T00:00:00Z")];
+        let (key, headers) = (flights[0].to_string(), Headers::from_iter(headers));
+        let payload = json!({"id": mine, "booking_id": mine}).to_string();
+        let forged = Message { key, payload, headers, origin: None };
+        app.bus.publish(&[(Topic::AirlineEvents, forged)]).await.expect("published");
+    }
+    let cancelled = app.post(&format!("/api/v1/bookings/{mine}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.status, 200, "{cancelled:?}");
+    change_price(&app, flights[0], 2_600.0).await;
+    let [of_booking, of_flight] = &mut streams;
+    assert_eq!(of_booking.expect().await.kind, "booking.cancelled");
+    let updated = of_flight.expect().await;
+    assert_eq!(
+        (&*updated.kind, &updated.data["data"]["id"]),
+        ("flight.updated", &json!(flights[0]))
+    );
     app.finish().await;
 }
 
@@ -88,18 +136,22 @@ async fn a_stream_resumes_behind_the_last_event_of_late_or_of_long_ago() {
     drop(stream);
     change_price(&app, flight, 2_503.0).await;
     change_price(&app, flight, 2_504.0).await;
-    for (after, first) in [(&seen.id, 2_503), (&begun, 2_502), (&long_ago, 2_501)] {
+    let mut latest = 5;
+    for (after, first) in [(&seen.id, 4), (&begun, 3), (&long_ago, 2)] {
         let mut again = follow(&app, &of_flight(flight), after).await;
         let state = again.expect().await;
         assert_eq!((&state.id, &state.data), (after, &app.flight(flight).await));
-        for price in first..=2_504 {
-            let event = again.expect().await;
-            assert_eq!(event.data["data"]["price"], json!(f64::from(price)), "after {after}");
+        for version in first..=latest {
+            assert_eq!(again.expect().await.data["id"], updated(flight, version), "after {after}");
         }
-        change_price(&app, flight, 2_504.5).await;
-        let live = again.expect().await;
-        assert_eq!(live.data["data"]["price"], json!(2504.5));
-        change_price(&app, flight, 2_504.0).await;
+        latest += 1;
+        let price = 2_500.0 + f64::from(latest);
+        change_price(&app, flight, price).await;
+        let live = again.expect().await.data;
+        assert_eq!(
+            (&live["id"], &live["data"]["price"]),
+            (&updated(flight, latest), &json!(price))
+        );
         drop(again);
     }
     app.finish().await;
@@ -115,20 +167,18 @@ async fn a_client_that_does_not_read_is_cut_off_and_misses_nothing_when_it_resum
     for price in 0..300 {
         change_price(&app, flight, 3_000.0 + f64::from(price)).await;
     }
-    let (mut prices, mut last) = (Vec::new(), begun);
+    let (mut seen, mut last) = (Vec::new(), begun);
     while let Some(event) = stream.next().await {
-        prices.push(event.data["data"]["price"].as_f64().expect("a price"));
+        seen.push(event.data["id"].clone());
         last = event.id;
     }
-    assert!(prices.len() < 300, "{}", prices.len());
+    assert!(seen.len() < 300, "{}", seen.len());
     let mut again = follow(&app, &of_flight(flight), &last).await;
     again.expect().await;
-    while prices.len() < 300 {
-        let event = again.expect().await;
-        prices.push(event.data["data"]["price"].as_f64().expect("a price"));
+    while seen.len() < 300 {
+        seen.push(again.expect().await.data["id"].clone());
     }
-    let all: Vec<_> = (0..300).map(|price| 3_000.0 + f64::from(price)).collect();
-    assert_eq!(prices, all);
+    assert_eq!(seen, (2..=301).map(|version| updated(flight, version)).collect::<Vec<_>>());
     app.finish().await;
 }
 

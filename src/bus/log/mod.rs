@@ -53,13 +53,16 @@ pub struct LogFilter {
 struct Subject {
     id: Option<BookingId>,
     booking_id: Option<BookingId>,
+    itinerary_id: Option<BookingId>,
 }
 
-/// The booking that an event is about: itself, or the one that it names.
+/// The booking that an event is about, as its message says: itself, the one that it names, or an order's first.
 pub fn booking_of(message: &Message) -> Option<BookingId> {
     let kind = message.headers.get("ce_type")?;
-    let Subject { id, booking_id } = serde_json::from_str(&message.payload).ok()?;
-    booking_id.or(id.filter(|_| kind.starts_with("booking.")))
+    let Subject { id, booking_id, itinerary_id } = serde_json::from_str(&message.payload).ok()?;
+    let is_of = |what| kind.starts_with(what);
+    let itself = id.filter(|_| is_of("booking."));
+    booking_id.or(itself).or(itinerary_id.filter(|_| is_of("itinerary.")))
 }
 
 impl LogFilter {

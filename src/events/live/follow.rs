@@ -1,8 +1,10 @@
 //! One stream: the state, the events since its client's last one, then those that happen.
 
-use super::super::shown::{ShownEvent, frame, heartbeat};
-use super::{Following, Frame};
+use super::super::Unread;
+use super::super::shown::{frame, heartbeat};
+use super::{Following, Frame, Heard};
 use crate::bus::{Cursor, LogError, LogPage, Mark};
+use crate::messages::Message;
 use bytes::Bytes;
 use futures::Stream;
 use std::collections::VecDeque;
@@ -29,6 +31,9 @@ pub struct Follow {
     place: Cursor,
     /// What is sent before anything else.
     ready: VecDeque<Bytes>,
+    /// The records of late that come next, and the place behind them.
+    late: VecDeque<Arc<Heard>>,
+    late_end: Cursor,
     /// Whether the log has more before the events of the queue.
     reads_log: bool,
     pages: usize,
@@ -40,27 +45,58 @@ impl Follow {
         queue: mpsc::Receiver<Arc<Frame>>,
         place: Cursor,
     ) -> Self {
-        Self { following, queue, place, ready: VecDeque::new(), reads_log: false, pages: 0 }
+        let (ready, late, late_end) = (VecDeque::new(), VecDeque::new(), place.clone());
+        Self { following, queue, place, ready, late, late_end, reads_log: false, pages: 0 }
     }
 
     /// Prepares the events behind a place: those of late, or a first page of the log.
-    pub(super) async fn replay(&mut self, after: Option<Cursor>) -> Result<(), LogError> {
+    pub(super) async fn replay(&mut self, after: Option<Cursor>) -> Result<(), Unread> {
         let Some(after) = after else { return Ok(()) };
         self.place = after;
-        let Some((events, end)) = self.following.since(&self.place) else {
+        let Some((late, end)) = self.following.since(&self.place) else {
             self.reads_log = true;
-            let page = self.page().await?;
-            self.take(page);
-            return Ok(());
+            return self.read_log().await;
         };
-        let mut place = self.place.clone();
-        for heard in events {
-            place.pass(&heard.mark);
-            let event = heard.message.as_ref().and_then(ShownEvent::of);
-            self.ready.extend(event.map(|event| event.frame(&place)));
+        (self.late, self.late_end) = (late.into(), end);
+        Ok(())
+    }
+
+    /// Prepares some of the records of late.
+    async fn read_late(&mut self) -> Result<(), Unread> {
+        let some: Vec<_> = self.late.drain(..self.late.len().min(PAGE_SIZE)).collect();
+        self.prepare(some.iter().filter_map(|heard| heard.message.as_ref())).await?;
+        if self.late.is_empty() {
+            self.place = self.late_end.clone();
+            self.ready.push_back(heartbeat(&self.place));
         }
-        self.ready.push_back(heartbeat(&end));
-        self.place = end;
+        Ok(())
+    }
+
+    /// Prepares a page of the log.
+    async fn read_log(&mut self) -> Result<(), Unread> {
+        let LogPage { messages, next, is_last } = self.page().await?;
+        self.prepare(messages.iter()).await?;
+        self.reads_log = !is_last;
+        self.pages += 1;
+        self.place = next;
+        self.ready.push_back(heartbeat(&self.place));
+        Ok(())
+    }
+
+    /// Prepares the events of messages, each with the place behind it.
+    async fn prepare(
+        &mut self,
+        messages: impl Iterator<Item = &Message> + Clone,
+    ) -> Result<(), Unread> {
+        let (live, watched) = (&self.following.live, self.following.watched);
+        let events = live.events.shown(messages.clone()).await?;
+        for (message, event) in messages.zip(events) {
+            if let Some(mark) = Mark::of(message) {
+                self.place.pass(&mark);
+            }
+            let event = event.filter(|event| watched.shows(event));
+            self.ready.extend(event.map(|event| event.frame(&self.place)));
+        }
         Ok(())
     }
 
@@ -68,19 +104,6 @@ impl Follow {
         let filter = self.following.watched.filter();
         let after = Some(self.place.clone());
         self.following.live.events.read(after, filter, PAGE_SIZE, true).await
-    }
-
-    fn take(&mut self, page: LogPage) {
-        for message in &page.messages {
-            if let Some(mark) = Mark::of(message) {
-                self.place.pass(&mark);
-            }
-            self.ready.extend(ShownEvent::of(message).map(|event| event.frame(&self.place)));
-        }
-        self.reads_log = !page.is_last;
-        self.pages += 1;
-        self.place = page.next;
-        self.ready.push_back(heartbeat(&self.place));
     }
 
     /// The stream, beginning with the event `state`, whose data is the resource as JSON.
@@ -107,12 +130,15 @@ impl Follow {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
             }
+            if !self.late.is_empty() {
+                self.read_late().await.ok()?;
+                continue;
+            }
             if self.reads_log {
                 if self.pages >= PAGES_MAX {
                     return None;
                 }
-                let page = self.page().await.ok()?;
-                self.take(page);
+                self.read_log().await.ok()?;
                 continue;
             }
             match tokio::time::timeout(HEARTBEAT, self.queue.recv()).await {

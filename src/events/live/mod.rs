@@ -3,9 +3,11 @@
 
 mod follow;
 mod listening;
+mod looking;
 mod register;
 
-use super::Events;
+use super::shown::ShownEvent;
+use super::{Events, Unread};
 use crate::bus::{BusError, Cursor, LogError, LogFilter};
 use crate::clock::Clock;
 use crate::domain::{BookingId, FlightId};
@@ -61,6 +63,14 @@ impl Watched {
             Self::Booking(id) => LogFilter { booking: Some(id), ..LogFilter::default() },
         }
     }
+
+    /// Whether an event that passed the filter, by what its message says, is one of these by its rows too.
+    fn shows(self, event: &ShownEvent) -> bool {
+        match self {
+            Self::Flight { .. } => true,
+            Self::Booking(id) => event.booking == Some(id),
+        }
+    }
 }
 
 /// Why there is no stream.
@@ -69,9 +79,9 @@ pub enum NoStream {
     /// There are as many as there may be.
     #[error("MAX_EVENT_STREAMS streams are open")]
     Full,
-    /// The log does not answer, or not from the place that was asked for.
+    /// What it begins with cannot be read.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Unread(#[from] Unread),
 }
 
 /// The streams of a process. Cheap to clone.
@@ -127,10 +137,10 @@ impl LiveEvents {
         &self,
         watched: Watched,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Follow, LogError> {
+    ) -> Result<Follow, Unread> {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let added = tokio::time::timeout(READY_MAX, self.add(watched, sender)).await;
-        let away = || BusError("no events are heard".into());
+        let away = || LogError::from(BusError("no events are heard".into()));
         let (id, place) = added.map_err(|_| away())?;
         self.metrics.event_streams.inc();
         let following = Following { live: self.clone(), watched, id, _permit: permit };

@@ -90,33 +90,43 @@ impl Register {
         }
     }
 
-    /// Passes a record on to those who follow it. Returns how many were too slow, and are cut off.
-    pub(super) fn hand_out(&mut self, mark: Mark, message: Message) -> usize {
+    /// Whether someone follows the events that a message is among.
+    pub(super) fn is_wanted(&self, message: &Message) -> bool {
+        channels(message).any(|channel| {
+            let followers = self.followers.get(&channel).map(Vec::as_slice).unwrap_or_default();
+            followers.iter().any(|follower| follower.filter.takes(message))
+        })
+    }
+
+    /// Passes a record on to those who follow it, if it is an event. Returns how many were too slow, and are cut off.
+    pub(super) fn hand_out(
+        &mut self,
+        mark: Mark,
+        message: Message,
+        event: Option<&ShownEvent>,
+    ) -> usize {
         self.position.pass(&mark);
-        let shown = ShownEvent::of(&message).filter(|_| LogFilter::default().takes(&message));
-        let mut cut = 0;
-        if let Some(event) = &shown {
-            let channels = [
-                message.key.parse().ok().map(Watched::flight_channel),
-                booking_of(&message).map(Watched::Booking),
-            ];
-            let mut frame = None;
-            for channel in channels.into_iter().flatten() {
-                let Some(followers) = self.followers.get_mut(&channel) else { continue };
-                let before = followers.len();
-                followers.retain(|follower| {
-                    if !follower.filter.takes(&message) {
-                        return true;
-                    }
-                    let made = || Arc::new(Frame { mark, bytes: event.frame(&self.position) });
-                    let frame = frame.get_or_insert_with(made).clone();
-                    follower.frames.try_send(frame).is_ok()
-                });
-                cut += before - followers.len();
-            }
-        }
-        let is_event = shown.is_some();
+        let cut = event.map_or(0, |event| self.send(mark, &message, event));
+        let is_event = LogFilter::default().takes(&message);
         self.remember(Heard { mark, message: is_event.then_some(message) });
+        cut
+    }
+
+    fn send(&mut self, mark: Mark, message: &Message, event: &ShownEvent) -> usize {
+        let (mut cut, mut frame) = (0, None);
+        for channel in channels(message).filter(|channel| channel.shows(event)) {
+            let Some(followers) = self.followers.get_mut(&channel) else { continue };
+            let before = followers.len();
+            followers.retain(|follower| {
+                if !follower.filter.takes(message) {
+                    return true;
+                }
+                let made = || Arc::new(Frame { mark, bytes: event.frame(&self.position) });
+                let frame = frame.get_or_insert_with(made).clone();
+                follower.frames.try_send(frame).is_ok()
+            });
+            cut += before - followers.len();
+        }
         cut
     }
 
@@ -157,6 +167,12 @@ impl Register {
         };
         open.is_empty().then(|| self.recent.iter().filter(is_wanted).cloned().collect())
     }
+}
+
+/// Under which followers of a message's events are found.
+fn channels(message: &Message) -> impl Iterator<Item = Watched> {
+    let flight = message.key.parse().ok().map(Watched::flight_channel);
+    flight.into_iter().chain(booking_of(message).map(Watched::Booking))
 }
 
 impl Heard {

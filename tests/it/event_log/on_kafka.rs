@@ -175,9 +175,9 @@ fn in_order(events: &[Value]) {
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     let mut known = std::collections::BTreeSet::new();
     for event in events.iter().filter(|event| known.insert(event["id"].to_string())) {
-        let Some(version) = event["data"]["version"].as_i64() else { continue };
         if event["type"].as_str().is_some_and(|kind| kind.starts_with("flight.")) {
             let flight = event["flight_id"].as_i64().expect("a number");
+            let version = super::version(event);
             let before = last.insert(flight, version).unwrap_or_default();
             assert!(before < version, "{before} before {version} of flight {flight}");
         }

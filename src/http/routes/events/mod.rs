@@ -4,9 +4,10 @@ pub(crate) mod streams;
 
 use super::Api;
 use super::lists::{asked_limit, check_limit};
-use crate::bus::{Cursor, LogError, LogPage};
+use crate::bus::{Cursor, LogError};
 use crate::domain::{FlightId, Invalid};
-use crate::events::{EventsAsked, ShownEvent};
+use crate::engine::Error;
+use crate::events::{EventsAsked, EventsPage, ShownEvent, Unread};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::gzip;
@@ -34,26 +35,26 @@ const TYPES_RULE: &str =
 
 /// A page of events.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct EventPage<'a> {
+pub(crate) struct EventPage {
     /// In order for each flight; may be empty though more follow.
-    events: Vec<ShownEvent<'a>>,
+    events: Vec<ShownEvent>,
     /// The `after` of the next page. Equal to that of this page once all is read.
     #[schema(example = "AbSx4g4CAAkVx3qGWgMBAgIEBggK")]
     next: String,
 }
 
-impl<'a> From<&'a LogPage> for EventPage<'a> {
-    fn from(page: &'a LogPage) -> Self {
-        let events = page.messages.iter().filter_map(ShownEvent::of).collect();
-        Self { events, next: page.next.to_string() }
+impl From<EventsPage> for EventPage {
+    fn from(page: EventsPage) -> Self {
+        Self { events: page.events, next: page.next.to_string() }
     }
 }
 
-/// Events of flights and bookings, in order for each flight.
+/// Events, in order for each flight.
 ///
-/// The log of what `airline-events` tells, from the oldest event that is kept (`EVENT_RETENTION`). To follow it,
-/// repeat the request with `after` = `next`: a page with the same `next` has read all there is. An event may come more
-/// than once, with the same `id`. `data` is the flight or the booking as it was after the change, without passengers.
+/// The log of what `airline-events` tells, from the oldest event that is kept (`EVENT_RETENTION`): types `flight.*`,
+/// `booking.*`, `itinerary.*`, `refund.*`, `waitlist.*` and `dispute.*`. To follow it, repeat the request with `after` =
+/// `next`: a page with the same `next` has read all there is. An event may come more than once, with the same `id`. `data` is
+/// what it happened to, as it is stored when the page is read, without personal data.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "listEvents", tag = "events", security((), ("bearer" = ["bookings:admin"])),
     params(
@@ -84,7 +85,7 @@ pub(crate) async fn list(
     let asked = deed.check(read(&query))?;
     deed.flight = asked.flight;
     let page = deed.end(api.events.page(asked).await)?;
-    Ok(gzip::json(&headers, &EventPage::from(&page)))
+    Ok(gzip::json(&headers, &EventPage::from(page)))
 }
 
 /// 400 for what can't be read, else 422 for what breaks a rule.
@@ -117,6 +118,15 @@ fn is_type(text: &str) -> bool {
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let named = text.split_once('.');
     named.is_some_and(|(of, what)| is_word(of) && (what == "*" || is_word(what)))
+}
+
+impl From<Unread> for Problem {
+    fn from(error: Unread) -> Self {
+        match error {
+            Unread::Log(error) => error.into(),
+            Unread::Store(error) => Error::from(error).into(),
+        }
+    }
 }
 
 impl From<LogError> for Problem {

@@ -129,7 +129,7 @@ impl From<NoStream> for Problem {
     fn from(error: NoStream) -> Self {
         match error {
             NoStream::Full => Self::new(Code::Overloaded, error.to_string()),
-            NoStream::Log(error) => error.into(),
+            NoStream::Unread(error) => error.into(),
         }
     }
 }
