@@ -132,8 +132,8 @@ impl RecordHash {
         let parts = [message.key.as_str(), id, message.payload.as_str()];
         let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let [a, b, c, d, e, f, ..] = bytes.fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes();
-        Self([a, b, c, d, e, f])
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes();
+        Self(*hash.first_chunk().expect("a hash has eight bytes"))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::events::{EventsAsked, EventsPage, ShownEvent, Unread};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::gzip;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Figures, Problem, ProblemBody};
 use crate::http::wire::query::{Query, readable};
 use crate::identity::{Caller, Scope};
 use axum::extract::State;
@@ -134,8 +134,9 @@ impl From<LogError> for Problem {
         let detail = error.to_string();
         match error {
             LogError::Expired => {
-                let oldest = Cursor::oldest().to_string();
-                Self::new(Code::CursorExpired, detail).with_oldest(oldest)
+                let oldest = Some(Cursor::oldest().to_string());
+                Self::new(Code::CursorExpired, detail)
+                    .with(Figures { oldest, ..Figures::default() })
             }
             LogError::Busy => Self::new(Code::Overloaded, detail),
             LogError::Bus(cause) => {

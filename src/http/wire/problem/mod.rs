@@ -23,19 +23,18 @@ pub struct Problem {
     refusal: Option<&'static str>,
     /// Extra headers of the response.
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Amounts that the caller needs to go on.
+    /// What the caller needs to go on.
     figures: Option<Box<Figures>>,
-    /// The cursor of the oldest events, which the caller needs to go on.
-    oldest: Option<Box<str>>,
 }
 
-/// Amounts of now, of a problem that says that others have changed.
-#[derive(Debug, Clone, Copy, Default)]
+/// Amounts of now, of a problem that says that others have changed; or a place in the log.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) price: Option<Money>,
     pub(crate) refund: Option<Money>,
     pub(crate) fee: Option<Money>,
     pub(crate) difference: Option<Money>,
+    pub(crate) oldest: Option<String>,
 }
 
 /// A refusal or failure (RFC 9457).
@@ -96,16 +95,7 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into().into_boxed_str();
         let (errors, headers) = (Vec::new(), Vec::new());
-        Self {
-            code,
-            detail,
-            errors,
-            cause: None,
-            refusal: None,
-            headers,
-            figures: None,
-            oldest: None,
-        }
+        Self { code, detail, errors, cause: None, refusal: None, headers, figures: None }
     }
 
     /// A fault of the service. The cause goes to the log and not to the caller.
@@ -163,11 +153,6 @@ impl Problem {
         Self { figures: Some(figures.into()), ..self }
     }
 
-    /// Adds the cursor from which the caller goes on.
-    pub(crate) fn with_oldest(self, oldest: String) -> Self {
-        Self { oldest: Some(oldest.into()), ..self }
-    }
-
     /// Adds a header to the response.
     pub(crate) fn bearing(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -207,8 +192,8 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
-        let Figures { price, refund, fee, difference } =
-            self.figures.as_deref().copied().unwrap_or_default();
+        let figures = self.figures.as_deref().cloned().unwrap_or_default();
+        let Figures { price, refund, fee, difference, oldest } = figures;
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -221,7 +206,7 @@ impl Problem {
             refund,
             fee,
             difference,
-            oldest: self.oldest.as_deref(),
+            oldest: oldest.as_deref(),
         })
     }
 }
