@@ -4,6 +4,6 @@ CREATE TABLE event_log (
     first BIGINT PRIMARY KEY CONSTRAINT event_log_first_not_negative CHECK (first >= 0),
     messages INTEGER NOT NULL CONSTRAINT event_log_messages_positive CHECK (messages > 0),
     written_at TIMESTAMP NOT NULL,
-    -- JSON: of each message its key, payload and headers.
+    -- JSON: of each message its key, type, id and time, and the booking that it is about. Readers take the rest from rows.
     body TEXT NOT NULL
 );

@@ -236,7 +236,7 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
     personal(
         "event_log",
         "body",
-        "messages: numbers of users, bookings and payments, never passengers",
+        "events: numbers of flights, bookings and payments, never passengers",
         OnErasure::Kept("deleted after EVENT_RETENTION"),
     ),
     personal(

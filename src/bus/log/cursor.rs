@@ -122,14 +122,15 @@ impl Mark {
     }
 }
 
-/// The hash of a record's key, id and value: FNV-1a, the lower 48 bits.
+/// The hash of a record's key, id and time, or of its value if it has no id: FNV-1a, the lower 48 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordHash([u8; HASH_BYTES]);
 
 impl RecordHash {
     pub(super) fn of(message: &Message) -> Self {
-        let id = message.headers.get("ce_id").unwrap_or_default();
-        let parts = [message.key.as_str(), id, message.payload.as_str()];
+        let id = message.headers.get("ce_id");
+        let time = message.headers.get("ce_time").unwrap_or_default();
+        let parts = [message.key.as_str(), id.unwrap_or(&message.payload), time];
         let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
         let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         let hash = bytes.fold(0xcbf2_9ce4_8422_2325, mix).to_le_bytes();
@@ -262,13 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn records_that_differ_in_key_id_or_value_have_other_hashes() {
+    fn records_that_differ_in_key_id_or_time_have_other_hashes() {
         let hash = RecordHash::of(&message("{}"));
         let mut key = message("{}");
         key.key.push('1');
         let mut id = message("{}");
         id.headers.set("ce_id", "flight.updated/1/3");
-        for other in [key, id, message("{} ")] {
+        let mut time = message("{}");
+        time.headers.set("ce_time", "2026-01-01T00:00:00Z");
+        let none = Message { headers: Headers::default(), ..message("{}") };
+        let other = Message { payload: "{} ".into(), ..none.clone() };
+        assert_ne!(RecordHash::of(&other), RecordHash::of(&none));
+        for other in [key, id, time, none] {
             assert_ne!(RecordHash::of(&other), hash);
         }
     }

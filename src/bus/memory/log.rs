@@ -1,11 +1,12 @@
 //! The log in a table of the store.
 
 use super::super::log::{Kept, Reading};
-use super::super::{BusError, Cursor, LogError, LogPage, LogQuery, PAGE_TIME_MAX};
+use super::super::{BusError, Cursor, LogError, LogPage, LogQuery, PAGE_TIME_MAX, booking_of};
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::messages::{Message, Origin, Topic};
 use crate::store::{EventLog, StoreError};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,20 +28,46 @@ impl From<StoreError> for BusError {
     }
 }
 
+/// Places the events among messages that were appended, from this offset on.
+pub(super) struct Offsets(pub(super) Option<i64>);
+
+impl Offsets {
+    /// The message with its place in the log, if it is an event that has one.
+    pub(super) fn place<'a>(&mut self, topic: Topic, message: &'a Message) -> Cow<'a, Message> {
+        match &mut self.0 {
+            Some(next) if topic == Topic::AirlineEvents => {
+                let origin = Some(Origin::of_text(PARTITION, *next));
+                *next += 1;
+                Cow::Owned(Message { origin, ..message.clone() })
+            }
+            _ => Cow::Borrowed(message),
+        }
+    }
+}
+
+/// What the log keeps of an event: what readers take from it, and not what they read from rows.
+fn noted(event: &Message) -> Message {
+    let kept = ["ce_id", "ce_type", "ce_time"];
+    let headers = kept.iter().filter_map(|name| Some((*name, event.headers.get(name)?)));
+    let payload = match booking_of(event) {
+        Some(booking) => format!("{{\"booking_id\":{booking}}}"),
+        None => "{}".to_owned(),
+    };
+    Message { key: event.key.clone(), payload, headers: headers.collect(), origin: None }
+}
+
 impl LogTable {
-    /// Appends the events among these messages, which then have their positions as origins.
-    pub(super) async fn append(&self, messages: &mut [(Topic, Message)]) -> Result<(), BusError> {
-        let is_event = |(topic, _): &&mut (Topic, Message)| *topic == Topic::AirlineEvents;
-        let events: Vec<_> =
-            messages.iter_mut().filter(is_event).map(|(_, message)| message.clone()).collect();
+    /// Appends the events among these messages. Returns the first one's offset; `None` if there are none.
+    pub(super) async fn append(
+        &self,
+        messages: &[(Topic, Message)],
+    ) -> Result<Option<i64>, BusError> {
+        let events = messages.iter().filter(|(topic, _)| *topic == Topic::AirlineEvents);
+        let events: Vec<_> = events.map(|(_, event)| noted(event)).collect();
         if events.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let first = self.table.append_events(&events, self.clock.now()).await?;
-        for ((_, message), offset) in messages.iter_mut().filter(is_event).zip(first..) {
-            message.origin = Some(Origin::of_text(PARTITION, offset));
-        }
-        Ok(())
+        Ok(Some(self.table.append_events(&events, self.clock.now()).await?))
     }
 
     pub(super) async fn page(&self, query: LogQuery) -> Result<LogPage, LogError> {

@@ -11,9 +11,8 @@ use crate::domain::Timestamp;
 use crate::messages::{Message, Reason, Topic};
 use crate::store::EventLog;
 use async_trait::async_trait;
-use log::LogTable;
+use log::{LogTable, Offsets};
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,16 +73,16 @@ impl Bus for MemoryBus {
     /// Events go to the log before anyone receives them.
     async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError> {
         let receipt = Arc::new(Receipt::default());
-        let mut messages = Cow::Borrowed(messages);
-        let has_events = || messages.iter().any(|(topic, _)| *topic == Topic::AirlineEvents);
-        if let Some(log) = self.log.as_ref().filter(|_| has_events()) {
-            log.append(messages.to_mut()).await?;
-        }
-        for (topic, message) in &*messages {
-            self.send_to_listeners(*topic, message);
+        let mut offsets = Offsets(match &self.log {
+            Some(log) => log.append(messages).await?,
+            None => None,
+        });
+        for (topic, message) in messages {
+            let message = offsets.place(*topic, message);
+            self.send_to_listeners(*topic, &message);
             for group in self.groups_of(*topic) {
                 receipt.outstanding.fetch_add(1, Ordering::AcqRel);
-                group.push(message.clone(), receipt.clone());
+                group.push(message.clone().into_owned(), receipt.clone());
             }
         }
         receipt.settled().await;

@@ -67,8 +67,8 @@ pub(crate) async fn of_flight(
 
 /// Follows a booking.
 ///
-/// The first event is `state`, whose data is the booking as it is read. Then come the events about the booking as they
-/// happen, also after its end: `event` is the type, `data` the event as in the log, `id` a place from which
+/// The first event is `state`, whose data is the booking as it is read. Then come the events about the booking, its refunds
+/// too, as they happen, also after its end: `event` is the type, `data` the event as in the log, `id` a place from which
 /// `Last-Event-ID` resumes. A comment comes every 15 s; a client that reads too slowly is cut off.
 #[utoipa::path(
     get, path = "/api/v1/bookings/{id}/events", operation_id = "followBooking", tag = "events", security((), ("bearer" = [])),
