@@ -1,8 +1,8 @@
 //! What may happen once: a name that was used is noted for a while, in Redis where replicas share it.
 
-use crate::redis::{Ask, Redis};
+use super::redis::is_new;
+use crate::redis::Redis;
 use parking_lot::Mutex;
-use redis::Value;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,7 @@ impl Once {
             return false;
         }
         let Some((redis, prefix)) = &self.shared else { return true };
-        let ask = Ask::command("SET", format!("{prefix}{name}"));
-        let ask = ask.with("1").with("NX").with("PX").with(time.as_millis());
-        !matches!(redis.ask(ask).await, Ok(Value::Nil))
+        is_new(redis, format!("{prefix}{name}"), time).await
     }
 
     fn is_first_here(&self, name: &str, time: Duration) -> bool {
