@@ -75,7 +75,7 @@ pub struct App {
     pub tokens: Option<Arc<Tokens>>,
     /// Streams of events.
     live: LiveEvents,
-    config: Config,
+    config: Box<Config>,
     shared: Shared,
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
@@ -132,7 +132,7 @@ impl App {
             live: shared.live(&config, &stopping),
             engine,
             shared,
-            config,
+            config: config.into(),
             draining: Arc::default(),
             stopping,
             limits: None,

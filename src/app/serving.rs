@@ -32,7 +32,7 @@ impl App {
     /// The routes at the operators' port (`METRICS_PORT`).
     fn router_for_operators(&self) -> axum::Router {
         // Operators have no rate limit.
-        let edge = self.edge(&Config { rate_limit: None, ..self.config.clone() });
+        let edge = self.edge(&Config { rate_limit: None, ..(*self.config).clone() });
         let shown = http::Shown { docs: false, metrics: true, webhooks: false };
         http::router_for_operators(self.api(shown, &edge), &edge)
     }
