@@ -8,8 +8,9 @@
 //! - [`store`], [`bus`], [`lock`], [`cache`], [`limits`], [`gateway`]: ports, each with its adapters beside
 //!   it; [`redis`] is the connection that three of them share;
 //! - [`engine`]: the one door to the seats;
+//! - [`facts`]: what an event says, by the rows that it names;
 //! - [`booking`], [`search`], [`itineraries`], [`payments`], [`relay`], [`sales`], [`webhooks`], [`notify`],
-//!   [`people`]: use cases and workers;
+//!   [`events`], [`people`]: use cases and workers;
 //! - [`identity`], [`health`]: who calls, and which dependencies answer;
 //! - [`http`], [`cli`]: the ways in;
 //! - [`app`]: composes all of them.
@@ -29,6 +30,8 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod events;
+pub mod facts;
 pub mod gateway;
 pub mod health;
 pub mod http;

@@ -18,10 +18,11 @@ use crate::booking::{Bookings, Flights, Sweeper, WaitingList};
 use crate::config::{Config, Database, Role};
 use crate::domain::{Flight, FlightId};
 use crate::engine::{CompletionWaiters, Engine};
+use crate::events::LiveEvents;
 use crate::health::Health;
 use crate::identity::Tokens;
 use crate::itineraries::Itineraries;
-use crate::limits::SharedLimits;
+use crate::limits::{Once, SharedLimits};
 use crate::rules::Policy;
 use crate::rules::waiting::Terms;
 use crate::search::Search;
@@ -72,13 +73,17 @@ pub struct App {
     pub metrics: Metrics,
     /// Authenticates callers; `None` while authentication is off.
     pub tokens: Option<Arc<Tokens>>,
-    config: Config,
+    /// Streams of events.
+    live: LiveEvents,
+    config: Box<Config>,
     shared: Shared,
     draining: Arc<AtomicBool>,
     stopping: CancellationToken,
     workers: Workers,
     /// Rate limits that replicas share; `None`: this process counts alone.
     limits: Option<Arc<dyn SharedLimits>>,
+    /// Notes what may happen once.
+    once: Arc<Once>,
     /// The store whose clock this process follows.
     postgres: Option<Arc<PostgresStore>>,
     /// The store that the stop closes: the file that this process has opened itself.
@@ -91,9 +96,10 @@ pub struct App {
 impl App {
     /// Builds the service from its settings. No worker runs yet.
     pub async fn compose(config: Config) -> anyhow::Result<Self> {
-        let Opening { ports, limits, postgres, embedded, claims } =
+        let Opening { ports, limits, once, postgres, embedded, claims } =
             Opening::from_config(&config).await?;
-        let app = Self { limits, postgres, embedded, claims, ..Self::assemble(config, ports) };
+        let app =
+            Self { limits, once, postgres, embedded, claims, ..Self::assemble(config, ports) };
         if let Some(tokens) = &app.tokens {
             tokens.prepare().await?;
         }
@@ -123,12 +129,14 @@ impl App {
             tokens: shared.tokens(&config).map(Arc::new),
             metrics: shared.ports.metrics.clone(),
             workers: Workers::new(shared.ports.metrics.clone(), &shared.ports.tasks),
+            live: shared.live(&config, &stopping),
             engine,
             shared,
-            config,
+            config: config.into(),
             draining: Arc::default(),
             stopping,
             limits: None,
+            once: Arc::default(),
             postgres: None,
             embedded: None,
             operators: None,

@@ -10,7 +10,7 @@ use crate::gateway::stripe::StripeGateway;
 use crate::ids;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{ServiceClaim, SqliteStore};
-use crate::store::{GatewayNames, ReferenceKeys, Store, StoreError};
+use crate::store::{EventLog, GatewayNames, ReferenceKeys, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +105,8 @@ pub(super) struct OpenStore {
     pub(super) identity: String,
     /// The booking references of this database.
     pub(super) references: References,
+    /// Where events are kept without Kafka.
+    pub(super) log: Arc<dyn EventLog>,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
     /// The store that the stop closes.
@@ -127,7 +129,7 @@ impl OpenStore {
                 let claim = Some(claim);
                 let identity = format!("embedded-{}", store.identity().await?);
                 let references = references(&*store).await?;
-                let embedded = Some(store.clone());
+                let (embedded, log) = (Some(store.clone()), store.clone());
                 Ok(Self {
                     store,
                     gateway,
@@ -135,6 +137,7 @@ impl OpenStore {
                     clock,
                     identity,
                     references,
+                    log,
                     postgres: None,
                     embedded,
                     claim,
@@ -148,7 +151,7 @@ impl OpenStore {
                     Some(settings) => (stripe(settings, store.clone())? as Arc<dyn Gateway>, None),
                     None => simulated(PostgresLedger::of(&store), latency, &clock),
                 };
-                let postgres = Some(store.clone());
+                let (postgres, log) = (Some(store.clone()), store.clone());
                 let identity = store.identity().await?;
                 let references = references(&*store).await?;
                 let (embedded, claim) = (None, None);
@@ -159,6 +162,7 @@ impl OpenStore {
                     clock,
                     identity,
                     references,
+                    log,
                     postgres,
                     embedded,
                     claim,

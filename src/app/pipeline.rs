@@ -27,6 +27,9 @@ impl App {
         }
         if self.has(Role::Api) {
             self.start_waking().await?;
+            let live = self.live.clone();
+            let intake = &self.workers.stops().intake;
+            self.workers.spawn("event streams", intake, async move { live.run().await });
         }
         if self.has(Role::Settlement) {
             self.start_settlement();

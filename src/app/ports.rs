@@ -14,8 +14,8 @@ use crate::domain::References;
 use crate::gateway::Gateway;
 use crate::gateway::sandbox::Sandbox;
 use crate::ids::{Ids, RandomIds};
-use crate::limits::SharedLimits;
 use crate::limits::redis::RedisLimits;
+use crate::limits::{Once, SharedLimits};
 use crate::lock::FlightLocks;
 use crate::lock::memory::MemoryLocks;
 use crate::lock::redis::RedisLocks;
@@ -64,6 +64,8 @@ pub(super) struct Opening {
     pub(super) ports: Ports,
     /// Rate limits that replicas share.
     pub(super) limits: Option<Arc<dyn SharedLimits>>,
+    /// Notes what may happen once in all replicas.
+    pub(super) once: Arc<Once>,
     /// The store whose clock this process follows.
     pub(super) postgres: Option<Arc<PostgresStore>>,
     /// The store that the stop closes.
@@ -82,7 +84,7 @@ impl Opening {
         };
         let bus: Arc<dyn Bus> = match &config.kafka {
             Some(kafka) => Arc::new(KafkaBus::connect(kafka, metrics.clone())?),
-            None => Arc::new(MemoryBus::default()),
+            None => Arc::new(MemoryBus::with_log(opened.log.clone(), opened.clock.clone())),
         };
         let redis = config.redis.as_ref().map(|settings| Redis::new(settings, metrics.clone()));
         let redis = redis.transpose().context("REDIS_HOST or REDIS_URL")?;
@@ -91,6 +93,8 @@ impl Opening {
             _ => Arc::new(MemoryLocks::default()),
         };
         let limits = redis.clone().map(|redis| redis_limits(redis, &opened.identity));
+        let once = redis.clone().map(|redis| redis_once(redis, &opened.identity));
+        let once = Arc::new(once.unwrap_or_default());
         let cache: Arc<dyn SearchCache> = match redis {
             Some(redis) => {
                 let prefix = format!("search:{}:", opened.identity);
@@ -120,7 +124,7 @@ impl Opening {
             metrics,
             tracing,
         };
-        Ok(Self { ports, limits, postgres, embedded, claims })
+        Ok(Self { ports, limits, once, postgres, embedded, claims })
     }
 }
 
@@ -144,6 +148,11 @@ pub(super) fn redis_locks(redis: Redis, identity: &str) -> Arc<dyn FlightLocks> 
 /// The rate limits that the replicas of a database share.
 fn redis_limits(redis: Redis, identity: &str) -> Arc<dyn SharedLimits> {
     Arc::new(RedisLimits::new(redis, &format!("rate_limit:{identity}:")))
+}
+
+/// What may happen once in the replicas of a database.
+fn redis_once(redis: Redis, identity: &str) -> Once {
+    Once::shared(redis, &format!("once:{identity}:"))
 }
 
 /// The names of external systems in spans.

@@ -32,7 +32,7 @@ impl App {
     /// The routes at the operators' port (`METRICS_PORT`).
     fn router_for_operators(&self) -> axum::Router {
         // Operators have no rate limit.
-        let edge = self.edge(&Config { rate_limit: None, ..self.config.clone() });
+        let edge = self.edge(&Config { rate_limit: None, ..(*self.config).clone() });
         let shown = http::Shown { docs: false, metrics: true, webhooks: false };
         http::router_for_operators(self.api(shown, &edge), &edge)
     }
@@ -83,10 +83,14 @@ impl App {
             webhooks: self.webhooks.clone(),
             search: self.search.clone(),
             itineraries: self.itineraries.clone(),
+            events: self.shared.events(&self.config),
+            live: self.live.clone(),
             health: self.health.clone(),
             metrics: self.metrics.clone(),
             draining: self.draining.clone(),
             tokens: self.tokens.clone(),
+            tickets: self.shared.tickets(),
+            once: self.once.clone(),
             in_flight: Semaphore::new(self.config.max_in_flight),
             user_limit: edge.user_limit(),
             shown,

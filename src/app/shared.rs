@@ -7,8 +7,9 @@ use crate::booking::{
 };
 use crate::config::Config;
 use crate::engine::{AfterCommit, CompletionWaiters, Engine, EngineLimits, EngineParts};
+use crate::events::{Events, LiveEvents};
 use crate::health::Health;
-use crate::identity::Tokens;
+use crate::identity::{Tickets, Tokens};
 use crate::itineraries::{Itineraries, ItinerarySettings};
 use crate::payments::news::GatewayNews;
 use crate::payments::settlement::Settlement;
@@ -21,6 +22,7 @@ use crate::webhooks::{Intake, Registry, Sender};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// The consumer groups while topics stay in the process: the defaults of `KAFKA_GROUP_ID`,
 /// `KAFKA_PAYMENT_GROUP_ID`, `KAFKA_SALES_GROUP_ID` and `KAFKA_WEBHOOK_GROUP_ID`.
@@ -152,6 +154,16 @@ impl Shared {
         Itineraries::new(store, cache, clock, settings)
     }
 
+    pub(super) fn events(&self, config: &Config) -> Events {
+        let Ports { bus, store, clock, .. } = self.ports.clone();
+        Events::new(bus, store, clock, config.event_retention)
+    }
+
+    pub(super) fn live(&self, config: &Config, stopping: &CancellationToken) -> LiveEvents {
+        let (events, metrics) = (self.events(config), self.ports.metrics.clone());
+        LiveEvents::new(events, config.max_event_streams, metrics, stopping.clone())
+    }
+
     pub(super) fn health(&self, config: &Config) -> Health {
         let Ports { store, cache, bus, metrics, .. } = self.ports.clone();
         let cache = config.redis.is_some().then_some(cache);
@@ -164,11 +176,18 @@ impl Shared {
         config.auth.as_ref().map(|auth| Tokens::new(auth, self.ports.clock.clone()))
     }
 
+    pub(super) fn tickets(&self) -> Tickets {
+        let Ports { references, clock, .. } = self.ports.clone();
+        Tickets::new(&references.secret("tickets"), clock)
+    }
+
     pub(super) fn sweeper(&self, config: &Config, engine: &Engine) -> Sweeper {
-        let Self { ports: Ports { store, clock, metrics, .. }, committed, .. } = self.clone();
+        let Self { ports: Ports { store, bus, clock, metrics, .. }, committed, .. } = self.clone();
         Sweeper {
             engine: engine.clone(),
             store,
+            bus,
+            events_kept_for: delta(config.event_retention),
             clock,
             interval: config.sweep_interval,
             redrive_after: delta(config.payment_redrive_after),

@@ -8,6 +8,7 @@
 use super::drift::Drift;
 use super::failed_work::{FailedWork, Work};
 use super::retention::Retention;
+use crate::bus::Bus;
 use crate::clock::Clock;
 use crate::domain::{BookingId, FlightId, Timestamp};
 use crate::engine::{Engine, Error};
@@ -34,10 +35,10 @@ const STRANDED_MAX: usize = 128;
 /// leaves half of the time to others.
 const STRANDED_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Interval between two deletions of expired idempotency keys and old deliveries.
+/// Interval between two deletions of expired idempotency keys, old deliveries and old events.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
-/// Maximum keys or deliveries deleted by one statement: keeps SQLite's only writer busy for a few
+/// Maximum keys, deliveries, or batches of events deleted by one statement: keeps SQLite's only writer busy for a few
 /// milliseconds.
 const KEYS_MAX: usize = 2_000;
 
@@ -53,6 +54,10 @@ pub struct Sweeper {
     pub engine: Engine,
     /// Shows the overdue work.
     pub store: Arc<dyn Store>,
+    /// Keeps events for a while.
+    pub bus: Arc<dyn Bus>,
+    /// How long events are kept (`EVENT_RETENTION`).
+    pub events_kept_for: TimeDelta,
     /// Tells the time and measures pauses.
     pub clock: Arc<dyn Clock>,
     /// Pause between two steps (`SWEEP_INTERVAL`).
@@ -136,7 +141,11 @@ impl Sweeper {
             }
             drift.check_if_due((now, running), &*self.store, &self.metrics).await;
             let is_due = running.saturating_sub(forgotten_at) > FORGET_EVERY;
-            if is_due && self.forget_keys(now).await && self.forget_deliveries(now).await {
+            if is_due
+                && self.forget_keys(now).await
+                && self.forget_deliveries(now).await
+                && self.forget_events(now).await
+            {
                 forgotten_at = running;
             }
             tokio::time::sleep(self.interval).await;
@@ -154,6 +163,23 @@ impl Sweeper {
         let before = now - self.deliveries_kept_for;
         forget("old deliveries to webhooks", || self.store.forget_deliveries(before, KEYS_MAX))
             .await
+    }
+
+    /// Deletes some of the events that are no longer kept; returns whether none is left. Other writers run between its
+    /// statements.
+    pub async fn forget_events(&self, now: Timestamp) -> bool {
+        let before = now - self.events_kept_for;
+        for _ in 0..FORGETS_MAX {
+            match self.bus.forget_log(before, KEYS_MAX).await {
+                Ok(forgotten) if forgotten < KEYS_MAX => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "deleting old events failed");
+                    return false;
+                }
+            }
+        }
+        false
     }
 
     /// Measures the store's backlog and sets its gauges.

@@ -2,16 +2,23 @@
 //!
 //! Published messages are already durable elsewhere (the outbox, the gateway's ledger), so a bus may deliver
 //! late, more than once, and again after a crash: consumers are idempotent. `memory` serves one process; `kafka` is
-//! shared by replicas and other teams. The room `relay` publishes the outbox.
+//! shared by replicas and other teams. The room `relay` publishes the outbox. The events of `airline-events` are kept
+//! for a while, as a log that is read from a cursor.
 
 pub mod kafka;
+mod log;
 pub mod memory;
 mod spans;
 
+use crate::domain::Timestamp;
 use crate::messages::{Message, Topic};
 use async_trait::async_trait;
 use std::time::Instant;
 
+pub use log::{
+    Cursor, LogError, LogFilter, LogPage, LogQuery, Mark, NotACursor, PAGE_READ_MAX, PAGE_TIME_MAX,
+    booking_of,
+};
 pub use spans::{publish, received};
 
 /// The bus cannot take or deliver messages now. Try again.
@@ -47,6 +54,20 @@ pub trait Bus: Send + Sync + 'static {
     /// Since when this process's consumer in the group has had uncommitted messages without a break, received
     /// or not; `None` if it has none, or none is known.
     fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant>;
+
+    /// A page of the log: events of `airline-events`, in order for each flight. Reads at most [`PAGE_READ_MAX`] messages
+    /// for [`PAGE_TIME_MAX`].
+    ///
+    /// Fails with [`LogError::Expired`] if events behind the cursor may be missing: they are no longer kept, or the topic
+    /// was deleted and made again.
+    async fn read_log(&self, query: LogQuery) -> Result<LogPage, LogError>;
+
+    /// The place behind the newest event of the log.
+    async fn log_end(&self, now: Timestamp) -> Result<Cursor, LogError>;
+
+    /// Deletes the log's events from before this time, at most `limit` rows, and returns how many. Kafka does so by
+    /// itself: 0.
+    async fn forget_log(&self, before: Timestamp, limit: usize) -> Result<usize, BusError>;
 
     /// The bus's name in traces (`messaging.system`).
     fn system(&self) -> &'static str;

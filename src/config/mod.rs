@@ -64,8 +64,7 @@ pub struct Config {
     pub max_connections: usize,
     /// `MAX_CONNECTIONS_PER_CLIENT`: maximum connections of one client; `None`: no limit.
     pub connections_per_client: Option<ClientConnections>,
-    /// `SHUTDOWN_DELAY`: how long requests are still accepted after `/readyz` reports the shutdown, so that
-    /// load balancers notice it.
+    /// `SHUTDOWN_DELAY`: how long requests are still accepted after `/readyz` reports the shutdown.
     pub shutdown_delay: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long a shutdown waits for requests in progress.
     pub shutdown_timeout: Duration,
@@ -122,8 +121,7 @@ pub struct Config {
     pub gateway_timeout: Duration,
     /// `PAYMENT_REDRIVE_AFTER`: time after which an unanswered payment request is sent again.
     pub payment_redrive_after: Duration,
-    /// How long a worker may have work without finishing any before the service is degraded. No setting: 30 s;
-    /// tests shorten it.
+    /// How long a worker may have work without finishing any before the service is degraded: 30 s but in tests.
     pub stalled_after: Duration,
     /// `SWEEP_INTERVAL`: how often lapsed holds are looked for.
     pub sweep_interval: Duration,
@@ -133,12 +131,16 @@ pub struct Config {
     pub webhook_allow_private: bool,
     /// `WEBHOOK_RETENTION`: how long deliveries to webhooks are kept.
     pub webhook_retention: Duration,
+    /// `EVENT_RETENTION`: how long events can be read.
+    pub event_retention: Duration,
     /// `MAX_QUEUED_HOLDS`: maximum bookings that wait for the engine; further ones get 503.
     pub max_queued_holds: usize,
     /// `MAX_IN_FLIGHT`: maximum requests processed at once; further ones get 503.
     pub max_in_flight: usize,
     /// `MAX_WAITING`: maximum callers that wait for a payment (`Prefer: wait`).
     pub max_waiting: usize,
+    /// `MAX_EVENT_STREAMS`: maximum streams of events; further ones get 503.
+    pub max_event_streams: usize,
     /// `TRACING_ENABLED` and its parts; `None`: no traces.
     pub tracing: Option<TracingSettings>,
     /// `RATE_LIMIT_RPS` and `RATE_LIMIT_BURST`; `None`: no limit.
@@ -190,6 +192,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut env = Environment::new(lookup);
         env.read_files();
+        let event_retention = env.read("EVENT_RETENTION", values::positive_duration);
         let mut config = Self {
             server_host: env.read("SERVER_HOST", values::host),
             server_port: env.read("SERVER_PORT", values::whole(0..=u16::MAX)),
@@ -204,7 +207,7 @@ impl Config {
             shutdown_timeout: env.read("SHUTDOWN_TIMEOUT", values::duration),
             database: env.database(),
             redis: env.redis(),
-            kafka: env.kafka(),
+            kafka: env.kafka(event_retention),
             roles: env.read("ROLES", roles::roles),
             flight_locks: env.read("FLIGHT_LOCKS", values::true_or_false),
             cache_ttl: env.read("CACHE_TTL", values::positive_duration),
@@ -234,9 +237,11 @@ impl Config {
             passenger_retention: env.read("PASSENGER_RETENTION", values::retention),
             webhook_allow_private: env.read("WEBHOOK_ALLOW_PRIVATE", values::true_or_false),
             webhook_retention: env.read("WEBHOOK_RETENTION", values::delivery_retention),
+            event_retention,
             max_queued_holds: env.read("MAX_QUEUED_HOLDS", values::whole(1..=COUNT_MAX as usize)),
             max_in_flight: env.read("MAX_IN_FLIGHT", values::whole(1..=COUNT_MAX as usize)),
             max_waiting: env.read("MAX_WAITING", values::whole(0..=COUNT_MAX as usize)),
+            max_event_streams: env.read("MAX_EVENT_STREAMS", values::whole(0..=1_000_000)),
             tracing: env.tracing(),
             rate_limit: env.rate_limit(),
             trusted_proxies: env.read("TRUSTED_PROXIES", callers::networks),

@@ -290,12 +290,22 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("WEBHOOK_RETENTION", "30d", "How long deliveries to webhooks are kept; at least 4d"),
     setting(
+        "EVENT_RETENTION",
+        "7d",
+        "How long events can be read; on Kafka of the topic KAFKA_TOPIC_EVENTS when the service creates it",
+    ),
+    setting(
         "MAX_QUEUED_HOLDS",
         "8192",
         "Maximum bookings that wait for the engine; further ones get 503",
     ),
     setting("MAX_IN_FLIGHT", "2048", "Maximum requests processed at once; further ones get 503"),
     setting("MAX_WAITING", "1024", "Maximum callers that wait for a payment (Prefer: wait)"),
+    setting(
+        "MAX_EVENT_STREAMS",
+        "4096",
+        "Maximum streams of events (server-sent events); further ones get 503",
+    ),
     setting("TRACING_ENABLED", "false", "true: traces are sent to TRACING_ENDPOINT"),
     setting(
         "TRACING_ENDPOINT",

@@ -12,8 +12,9 @@ mod wire;
 
 use crate::http::edge::RouteTraits;
 use crate::http::routes::{
-    bookings, calendar, changing, disruption, fare_rules, flights, health, itineraries, passengers,
-    paying, problems, refunds, sales, sandbox, search, stripe_events, timeline, waitlist, webhooks,
+    bookings, calendar, changing, disruption, events, fare_rules, flights, health, itineraries,
+    passengers, paying, problems, refunds, sales, sandbox, search, stripe_events, tickets,
+    timeline, waitlist, webhooks,
 };
 use crate::http::wire::problem::{Code, Problem};
 use axum::Router;
@@ -98,7 +99,8 @@ fn groups(shown: Shown) -> [Group; 8] {
             group()
                 .routes(routes!(search::search))
                 .routes(routes!(calendar::calendar))
-                .routes(routes!(itineraries::search::search, itineraries::search::search_legs)),
+                .routes(routes!(itineraries::search::search, itineraries::search::search_legs))
+                .routes(routes!(events::streams::of_flight)),
         ),
         (
             RouteTraits::AUDITED,
@@ -131,6 +133,9 @@ fn groups(shown: Shown) -> [Group; 8] {
                 .routes(routes!(refunds::retry))
                 .routes(routes!(bookings::of_user))
                 .routes(routes!(bookings::of_flight::of_flight))
+                .routes(routes!(events::list))
+                .routes(routes!(events::streams::of_booking))
+                .routes(routes!(tickets::issue))
                 .routes(routes!(itineraries::get))
                 .routes(routes!(itineraries::cancel))
                 .routes(routes!(itineraries::quote))

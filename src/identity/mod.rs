@@ -5,6 +5,7 @@
 
 mod keys;
 mod signatures;
+mod tickets;
 
 use crate::clock::Clock;
 use crate::config::JwtSettings;
@@ -15,6 +16,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use tickets::{TICKET_TTL, Ticket, Tickets};
 
 /// Maximum length of a token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;

@@ -1,12 +1,15 @@
-//! The port of shared rate limits: replicas tell each other what they have admitted.
+//! The port of shared rate limits: replicas tell each other what they have admitted. And what may happen once.
 //!
 //! No request waits for it. Each replica judges by its own table and exchanges in the background; without an
 //! answer it goes on alone. `redis` is the only adapter: a process without Redis shares with no other.
 
+mod once;
 pub mod redis;
 
 use async_trait::async_trait;
 use std::time::Duration;
+
+pub use once::Once;
 
 /// What replicas have admitted together.
 #[async_trait]

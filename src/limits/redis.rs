@@ -1,6 +1,6 @@
 //! Shared rate limits in Redis: one key for each client, network or user that asks often. Its value is the
 //! moment when the budget is whole again (GCRA's theoretical arrival time), by the clock of Redis, and it
-//! expires then.
+//! expires then. And keys that are there once.
 
 use super::{Limit, SharedLimits, Spent};
 use crate::redis::{Ask, Redis, Reply, Script, digest_of};
@@ -35,6 +35,12 @@ for at, key in ipairs(KEYS) do
     redis.call('SET', key, string.format('%.0f', whole), 'PX', lives)
 end
 return ahead";
+
+/// Whether a key was not there; then it is, for this time. While Redis is away it counts as new.
+pub(super) async fn is_new(redis: &Redis, key: String, time: Duration) -> bool {
+    let ask = Ask::command("SET", key).with("1").with("NX").with("PX").with(time.as_millis());
+    !matches!(redis.ask(ask).await, Ok(Value::Nil))
+}
 
 /// Rate limits that replicas share in Redis.
 pub struct RedisLimits {

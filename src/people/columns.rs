@@ -234,6 +234,12 @@ pub const PERSONAL_COLUMNS: &[PersonalColumn] = &[
         OnErasure::Kept("deleted within moments, once the topics have them"),
     ),
     personal(
+        "event_log",
+        "body",
+        "events: numbers of flights, bookings and payments, never passengers",
+        OnErasure::Kept("deleted after EVENT_RETENTION"),
+    ),
+    personal(
         "erasures",
         "user_id",
         "the number of the user whose data were erased",
@@ -360,6 +366,7 @@ pub const OTHER_COLUMNS: &[(&str, &[&str])] = &[
     ("idempotency_keys", &["booking_id", "created_at"]),
     ("request_keys", &["route", "made", "created_at"]),
     ("outbox", &["id", "lane", "messages", "since"]),
+    ("event_log", &["first", "messages", "written_at"]),
     ("outdated_answers", &["id", "body"]),
     ("cancelled_flights", &["flight_id"]),
     ("fare_rules", &["name", "version", "rows", "created_at"]),

@@ -18,6 +18,7 @@ pub use roles::commits::{Commits, Located};
 pub use roles::committed::Committed;
 pub use roles::deliveries::{Attempt, AttemptOutcome, Deliveries, EventRows, WebhookCounts};
 pub use roles::drift::{PaymentsCompared, SeatCount, SeatsAsked};
+pub use roles::event_log::{EventLog, LoggedEvents};
 pub use roles::flight_lists::{FlightFilter, FlightPlace};
 pub use roles::gateway_names::{GatewayName, GatewayNames, NamedPayment};
 pub use roles::history::{HeldChange, History};

@@ -1,15 +1,14 @@
 //! The intake: reads `airline-events` and queues a delivery for each webhook that takes the event.
 
-use super::facts::{Known, Named, Subject, needs_payments, references};
-use super::rows;
+use super::registry::payload;
 use crate::bus::{Bus, BusError};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
-use crate::domain::{NewDelivery, PaymentStatus, Webhook};
+use crate::domain::{NewDelivery, Webhook};
+use crate::facts::{self, Fact, Named};
 use crate::messages::{Message, Topic};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Progress};
-use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,60 +112,33 @@ impl Intake {
     }
 
     async fn take_all(&self, messages: &[Message], webhooks: &[Webhook]) -> Result<(), StoreError> {
-        let is_wanted = |named: &Named| webhooks.iter().any(|webhook| named.is_for(webhook));
+        let is_wanted = |named: &Named| webhooks.iter().any(|webhook| is_for(named, webhook));
         let wanted: Vec<Named> = messages.iter().filter_map(Named::of).filter(is_wanted).collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let known = self.known(&wanted).await?;
+        let facts = facts::read(&*self.store, &wanted).await?;
+        let known = wanted.iter().zip(facts).filter_map(|(named, fact)| Some((named, fact?)));
         let new: Vec<NewDelivery> =
-            wanted.iter().flat_map(|named| deliveries(named, &known, webhooks)).collect();
+            known.flat_map(|(named, fact)| deliveries(named, &fact, webhooks)).collect();
         if !new.is_empty() {
             self.store.add_deliveries(&new, self.clock.now()).await?;
             self.due.notify_one();
         }
         Ok(())
     }
+}
 
-    /// The rows that events are about.
-    async fn known(&self, events: &[Named]) -> Result<Known, StoreError> {
-        let (mut flights, mut bookings) = (HashSet::new(), HashSet::new());
-        let mut others = HashMap::new();
-        for event in events {
-            match event.subject {
-                Subject::Flight(id) => drop(flights.insert(id)),
-                Subject::Booking(id) => drop(bookings.insert(id)),
-                _ => {
-                    let fact = rows::read(&*self.store, event).await?;
-                    others.extend(fact.map(|fact| (event.id.clone(), fact)));
-                }
-            }
-        }
-        let (flights, bookings): (Vec<_>, Vec<_>) =
-            (flights.into_iter().collect(), bookings.into_iter().collect());
-        let rows = self.store.event_rows(&flights, &bookings).await?;
-        let is_unclear = |booking: &&crate::domain::Booking| {
-            events.iter().any(|event| {
-                event.subject == Subject::Booking(booking.id) && needs_payments(event, booking)
-            })
-        };
-        let payments: Vec<_> =
-            rows.bookings.iter().filter(is_unclear).flat_map(references).collect();
-        let mut captured = HashSet::new();
-        if !payments.is_empty() {
-            let asked = self.store.payments_asked(&payments).await?;
-            let paid = asked.into_iter().filter(|(_, its)| its.status == PaymentStatus::Captured);
-            captured.extend(paid.map(|(reference, _)| reference));
-        }
-        Ok(Known::of(rows, captured, others))
-    }
+/// Whether a webhook takes an event: by its type, and unless it happened before the webhook was made.
+fn is_for(named: &Named, webhook: &Webhook) -> bool {
+    webhook.takes(named.kind) && named.at.is_none_or(|at| at >= webhook.created_at)
 }
 
 /// An event's deliveries: one to each webhook that takes it.
-fn deliveries(named: &Named, known: &Known, webhooks: &[Webhook]) -> Vec<NewDelivery> {
-    let Some(fact) = known.fact(named) else { return Vec::new() };
-    let (id, payload): (Arc<str>, Arc<str>) = (named.id.as_str().into(), fact.payload.into());
-    let takers = webhooks.iter().filter(|webhook| named.is_for(webhook));
+fn deliveries(named: &Named, fact: &Fact, webhooks: &[Webhook]) -> Vec<NewDelivery> {
+    let payload: Arc<str> = payload(named.kind, fact.at, &fact.data).into();
+    let id: Arc<str> = named.id.as_str().into();
+    let takers = webhooks.iter().filter(|webhook| is_for(named, webhook));
     let delivery = |webhook: &Webhook| NewDelivery {
         webhook: webhook.id,
         event_id: id.clone(),

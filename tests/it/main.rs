@@ -33,6 +33,8 @@ mod deleted_topics;
 mod disrupted;
 mod drift;
 mod earlier_release;
+mod event_log;
+mod event_streams;
 mod everything_goes_wrong;
 mod fares;
 mod faults;

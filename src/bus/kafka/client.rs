@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -128,6 +128,10 @@ impl ClientContext for Log {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            // Not an error: a reader of the log asks to be told.
+            return;
+        }
         if self.is_due(&error.to_string()) {
             warn!(%error, reason, "Kafka client error");
         } else {

@@ -3,13 +3,13 @@
 
 use super::client::{DropInBackground, Log, blocking};
 use super::positions::{
-    Positions, Stalls, TopicCheck, compare, ends, ends_of, offsets_of, partitions_of,
+    Positions, Stalls, TopicCheck, bounds, bounds_of, compare, offsets_of, partitions_of,
 };
 use super::topics::is_missing;
 use super::{BusError, Consumer, Message, Shared, Topic, wire};
 use async_trait::async_trait;
 use futures::StreamExt;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
@@ -85,7 +85,9 @@ impl Listener {
         let consumer: Client = Arc::new(consumer.into());
         let (asked, name) = (consumer.clone(), shared.topics.name(self.topic).to_owned());
         let is_there = blocking(move || {
-            let Some(partitions) = partitions(&asked, &name)? else { return Ok(None) };
+            let Some(partitions) = partitions(&**asked, &name, ANSWER_MAX)? else {
+                return Ok(None);
+            };
             let mut positions = TopicPartitionList::new();
             for partition in partitions {
                 let last = last.get(&partition).copied();
@@ -93,7 +95,7 @@ impl Listener {
                 positions.add_partition_offset(&name, partition, position)?;
             }
             if !is_new && last.is_empty() {
-                positions = ends(&**asked, positions, ANSWER_MAX)?;
+                positions = bounds(&**asked, positions, Offset::End, ANSWER_MAX)?;
             }
             asked.assign(&positions)?;
             Ok(Some(positions))
@@ -155,8 +157,12 @@ impl Listener {
 }
 
 /// The partitions of a topic; `None` if it does not exist.
-fn partitions(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<Option<Vec<i32>>> {
-    let metadata = consumer.fetch_metadata(Some(name), ANSWER_MAX)?;
+pub(super) fn partitions<C: ConsumerContext>(
+    consumer: &impl rdkafka::consumer::Consumer<C>,
+    name: &str,
+    within: Duration,
+) -> KafkaResult<Option<Vec<i32>>> {
+    let metadata = consumer.fetch_metadata(Some(name), within)?;
     if metadata.topics().iter().any(is_missing) {
         return Ok(None);
     }
@@ -177,13 +183,13 @@ fn check_topic(
         return Ok(TopicCheck::Lost);
     }
     let assigned = partitions_of(&consumer.assignment()?);
-    Ok(compare(next, next, &ends_of(consumer, name, assigned, ANSWER_MAX)?))
+    Ok(compare(next, next, &bounds_of(consumer, name, assigned, Offset::End, ANSWER_MAX)?))
 }
 
 /// Assigns new partitions. Returns whether the topic still exists with those it had.
 fn assign_new(consumer: &StreamConsumer<Log>, name: &str) -> KafkaResult<bool> {
     let known = consumer.assignment()?;
-    let there = partitions(consumer, name)?.unwrap_or_default();
+    let there = partitions(consumer, name, ANSWER_MAX)?.unwrap_or_default();
     if there.len() < known.count() {
         return Ok(false);
     }

@@ -1,7 +1,7 @@
 //! One member of a group: what it has received and committed, and librdkafka's callbacks.
 
 use super::offsets::Offsets;
-use super::positions::{TopicCheck, compare, ends_of, partitions_of};
+use super::positions::{TopicCheck, bounds_of, compare, partitions_of};
 use super::topics::{is_missing, says_missing};
 use super::{Shared, Topic, offsets};
 use parking_lot::Mutex;
@@ -85,7 +85,7 @@ impl Member {
             return Ok(TopicCheck::Lost);
         }
         let assigned = self.offsets.lock().assigned();
-        let ends = ends_of(consumer, &self.name, assigned, CHECK_TIMEOUT)?;
+        let ends = bounds_of(consumer, &self.name, assigned, Offset::End, CHECK_TIMEOUT)?;
         let offsets = self.offsets.lock();
         Ok(compare(offsets.next(), offsets.fetched(), &ends))
     }

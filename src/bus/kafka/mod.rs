@@ -11,11 +11,13 @@ mod member;
 mod offsets;
 mod positions;
 mod producer;
+mod readers;
 mod topics;
 mod wire;
 
-use super::{Bus, BusError, Consumer};
+use super::{Bus, BusError, Consumer, Cursor, LogError, LogPage, LogQuery};
 use crate::config::{KafkaSettings, Secret};
+use crate::domain::Timestamp;
 use crate::messages::{Message, Signatures, Topic};
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
@@ -25,6 +27,7 @@ use letters::Letters;
 use listener::Listener;
 use producer::{Producer, may_lack_its_topic};
 use rdkafka::producer::Producer as _;
+use readers::Readers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use topics::{Generations, Topics};
@@ -48,9 +51,10 @@ struct Shared {
     topics: Topics,
     metrics: Metrics,
     letters: Letters,
+    readers: Readers,
     signatures: Option<Signatures>,
     pinging: Arc<tokio::sync::Mutex<()>>,
-    /// The `group.id` of listeners, which join no group.
+    /// The `group.id` of listeners and of readers of the log, which join no group.
     group_id: String,
 }
 
@@ -132,6 +136,7 @@ impl KafkaBus {
             topics,
             metrics,
             letters: Letters::default(),
+            readers: Readers::default(),
             signatures,
             pinging: Arc::default(),
             group_id,
@@ -183,6 +188,18 @@ impl Bus for KafkaBus {
     /// As of the last statistics, which arrive every five seconds.
     fn waiting_since(&self, topic: Topic, group: &str) -> Option<Instant> {
         self.shared.metrics.lagging_since(topic, group)
+    }
+
+    async fn read_log(&self, query: LogQuery) -> Result<LogPage, LogError> {
+        self.shared.read_log(query).await
+    }
+
+    async fn log_end(&self, now: Timestamp) -> Result<Cursor, LogError> {
+        self.shared.log_end(now).await
+    }
+
+    async fn forget_log(&self, _before: Timestamp, _limit: usize) -> Result<usize, BusError> {
+        Ok(0)
     }
 
     fn system(&self) -> &'static str {

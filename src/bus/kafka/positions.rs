@@ -57,28 +57,30 @@ pub(super) fn offsets_of(list: &TopicPartitionList) -> Positions {
     list.elements().iter().filter_map(number).collect()
 }
 
-/// The present end of each partition of a list.
-pub(super) fn ends<C: ConsumerContext>(
+/// The present beginning or end of each partition of a list.
+pub(super) fn bounds<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     mut list: TopicPartitionList,
+    bound: Offset,
     within: Duration,
 ) -> KafkaResult<TopicPartitionList> {
-    list.set_all_offsets(Offset::End)?;
-    let ends = consumer.offsets_for_times(list, within)?;
-    for element in ends.elements() {
+    list.set_all_offsets(bound)?;
+    let bounds = consumer.offsets_for_times(list, within)?;
+    for element in bounds.elements() {
         element.error()?;
         if !matches!(element.offset(), Offset::Offset(_)) {
             return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::NoOffset));
         }
     }
-    Ok(ends)
+    Ok(bounds)
 }
 
-/// The present end of each of these partitions.
-pub(super) fn ends_of<C: ConsumerContext>(
+/// The present beginning or end of each of these partitions.
+pub(super) fn bounds_of<C: ConsumerContext>(
     consumer: &impl Consumer<C>,
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
+    bound: Offset,
     within: Duration,
 ) -> KafkaResult<Positions> {
     let mut list = TopicPartitionList::new();
@@ -88,7 +90,7 @@ pub(super) fn ends_of<C: ConsumerContext>(
     if list.count() == 0 {
         return Ok(Positions::new());
     }
-    Ok(offsets_of(&ends(consumer, list, within)?))
+    Ok(offsets_of(&bounds(consumer, list, bound, within)?))
 }
 
 /// Compares positions with the ends of their partitions. A partition that ends before the next message to receive

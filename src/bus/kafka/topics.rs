@@ -36,6 +36,8 @@ pub(super) struct Topics {
     names: TopicNames,
     partitions: i32,
     replication: i32,
+    /// How long events are kept, in milliseconds, as a topic's setting.
+    event_retention_ms: String,
     /// Names of topics known to exist, with their number of partitions.
     known: Mutex<BTreeMap<String, usize>>,
     generations: [AtomicU64; Topic::ALL.len()],
@@ -51,6 +53,7 @@ impl Topics {
             names: settings.topics.clone(),
             partitions: settings.partitions,
             replication: settings.replication,
+            event_retention_ms: settings.event_retention.as_millis().to_string(),
             known: Mutex::default(),
             generations: Default::default(),
             making: tokio::sync::Mutex::default(),
@@ -183,7 +186,10 @@ impl Topics {
         let topics: Vec<_> = missing
             .iter()
             .map(|(name, partitions)| {
-                NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replication))
+                let topic =
+                    NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replication));
+                let is_log = name == self.name(Topic::AirlineEvents);
+                if is_log { topic.set("retention.ms", &self.event_retention_ms) } else { topic }
             })
             .collect();
         let options = AdminOptions::new()

@@ -3,6 +3,7 @@
 use super::url::{is_this_machine, without_port};
 use crate::config::environment::Environment;
 use crate::config::{Secret, secrets, values};
+use std::time::Duration;
 
 /// Minimum length of a secret that signs messages: that of the signature.
 const EVENTS_SECRET_BYTES_MIN: usize = 32;
@@ -28,6 +29,8 @@ pub struct KafkaSettings {
     pub partitions: i32,
     /// `KAFKA_REPLICATION` of topics that the service creates; -1: the brokers' default.
     pub replication: i32,
+    /// `EVENT_RETENTION` of the topic of events, if the service creates it.
+    pub event_retention: Duration,
     /// `KAFKA_SECURITY_PROTOCOL`.
     pub security_protocol: String,
     /// `KAFKA_SASL_MECHANISM`, `_USERNAME` and `_PASSWORD`, if the protocol has SASL.
@@ -75,7 +78,7 @@ pub struct TopicNames {
 
 impl Environment<'_> {
     /// `None` without `KAFKA_BROKERS`.
-    pub(in crate::config) fn kafka(&mut self) -> Option<KafkaSettings> {
+    pub(in crate::config) fn kafka(&mut self, event_retention: Duration) -> Option<KafkaSettings> {
         let brokers = self.value("KAFKA_BROKERS")?;
         let security_protocol = self.read("KAFKA_SECURITY_PROTOCOL", security_protocol);
         self.refuse_unused_protection(&security_protocol);
@@ -107,6 +110,7 @@ impl Environment<'_> {
             },
             partitions: self.read("KAFKA_PARTITIONS", values::whole(1..=1_000)),
             replication: self.read("KAFKA_REPLICATION", replication),
+            event_retention,
             security_protocol,
             sasl,
             ca_location: self.value("KAFKA_SSL_CA_LOCATION"),

@@ -12,9 +12,13 @@ pub use by_client::ConnectionsByClient;
 use crate::http::edge::refusals::Refusals;
 use crate::telemetry::Metrics;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use by_client::ClientPermit;
+use futures::StreamExt as _;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,7 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use timeouts::{Activity, TimeoutStream, Timeouts};
+use timeouts::{Activity, Serving, TimeoutStream, Timeouts};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -169,11 +173,7 @@ impl Server {
             let serving = activity.serve();
             request.extensions_mut().insert(ConnectInfo(peer));
             let answering = self.router.clone().call(request);
-            async move {
-                let answered = answering.await;
-                drop(serving);
-                answered
-            }
+            async move { answering.await.map(|answered| serving_until_its_end(answered, serving)) }
         });
         let timeouts = Timeouts {
             head: self.limits.head_timeout,
@@ -235,6 +235,22 @@ impl Server {
         let left_out = (left_out > 0).then_some(left_out);
         info!(target: "access", status, reason, %client, left_out, "refused");
     }
+}
+
+/// A stream of events is served until its last byte: its connection is idle neither for the client's time-out nor where
+/// there is no room. Any other answer is whole by now.
+fn serving_until_its_end(answered: Response, serving: Serving) -> Response {
+    let kind = answered.headers().get(CONTENT_TYPE);
+    if kind.is_none_or(|kind| kind != "text/event-stream") {
+        return answered;
+    }
+    answered.map(|body| {
+        let pieces = body.into_data_stream().map(move |piece| {
+            let _ = &serving;
+            piece
+        });
+        Body::from_stream(pieces)
+    })
 }
 
 /// `EMFILE` and `ENFILE`, which have the same numbers on every Unix.

@@ -43,6 +43,16 @@ pub(super) fn answer(operation: &str) -> Option<Value> {
         "listBookingsOfFlight" => json!({
             "bookings": [referenced("completed")], "count": 1, "next_cursor": "1"
         }),
+        "listEvents" => json!({
+            "events": [{
+                "id": "flight.updated/1/2", "type": "flight.updated", "time": "2025-01-15T10:00:00Z",
+                "flight_id": 1, "data": flight()
+            }],
+            "next": "AYCIiQ4BAAEfixxj26Y"
+        }),
+        "makeTicket" => json!({
+            "ticket": "eyJub25jZSI6WzEsMl19c2lnbmVk", "expires_at": "2025-01-15T10:01:00Z"
+        }),
         "explainProblem" => json!({
             "type": "/problems/insufficient_seats", "code": "insufficient_seats",
             "title": "Not enough seats left", "status": 409,

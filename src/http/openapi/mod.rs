@@ -30,6 +30,7 @@ use utoipa::openapi::{
         (name = "waitlist", description = "Parties that wait for seats of a flight"),
         (name = "bookings", description = "Seats that are held, paid for and cancelled"),
         (name = "webhooks", description = "Partners' endpoints, to which events are sent, signed as Standard Webhooks says"),
+        (name = "events", description = "What happened to flights and bookings, page by page"),
         (name = "operations", description = "For operators and their machines"),
     )
 )]

@@ -5,6 +5,7 @@ pub(crate) mod calendar;
 pub(crate) mod changing;
 pub(crate) mod disruption;
 mod errors;
+pub(crate) mod events;
 pub(crate) mod fare_rules;
 pub(crate) mod flights;
 pub(crate) mod health;
@@ -25,17 +26,20 @@ pub(crate) mod sales;
 pub(crate) mod sandbox;
 pub(crate) mod search;
 pub(crate) mod stripe_events;
+pub(crate) mod tickets;
 pub(crate) mod timeline;
 pub(crate) mod waitlist;
 pub(crate) mod webhooks;
 
 use crate::booking::{Bookings, Flights, WaitingList};
 use crate::domain::{References, SeatCount, UserId};
+use crate::events::{Events, LiveEvents};
 use crate::health::Health;
 use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::{EventLimit, ExtractorState, UserLimit};
-use crate::identity::{Caller, Scope, Tokens};
+use crate::identity::{Caller, Scope, Tickets, Tokens};
 use crate::itineraries::Itineraries;
+use crate::limits::Once;
 use crate::search::Search;
 use crate::telemetry::Metrics;
 use crate::webhooks::Registry;
@@ -60,6 +64,10 @@ pub struct Api {
     pub search: Search,
     /// Searches for connections.
     pub itineraries: Itineraries,
+    /// Reads the log of events.
+    pub events: Events,
+    /// Streams of events.
+    pub live: LiveEvents,
     /// Which dependencies answer.
     pub health: Health,
     /// Counters.
@@ -70,6 +78,10 @@ pub struct Api {
     pub limits: HttpLimits,
     /// Checks callers' tokens; `None` with `AUTH=off`: every caller may do everything.
     pub tokens: Option<Arc<Tokens>>,
+    /// Makes and reads tickets for streams.
+    pub tickets: Tickets,
+    /// Notes which tickets were used.
+    pub once: Arc<Once>,
     /// Permits of the requests in flight (`MAX_IN_FLIGHT`).
     pub in_flight: Semaphore,
     /// Counts the requests of each token's user; `None`: no limit.

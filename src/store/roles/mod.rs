@@ -6,6 +6,7 @@ pub(in crate::store) mod commits;
 pub(in crate::store) mod committed;
 pub(in crate::store) mod deliveries;
 pub(in crate::store) mod drift;
+pub(in crate::store) mod event_log;
 pub(in crate::store) mod flight_lists;
 pub(in crate::store) mod gateway_names;
 pub(in crate::store) mod history;

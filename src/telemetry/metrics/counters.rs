@@ -40,6 +40,13 @@ pub(super) fn connections_refused(registrar: &Registrar) -> IntCounter {
     )
 }
 
+pub(super) fn event_streams_cut(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
+        "event_streams_cut_total",
+        "Streams of events cut off because their client was too slow.",
+    )
+}
+
 pub(super) fn limit_conflicts(registrar: &Registrar) -> IntCounter {
     registrar.counter(
         "booking_limit_conflicts_total",

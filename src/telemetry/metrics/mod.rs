@@ -41,6 +41,10 @@ pub struct Metrics {
     pub http_in_flight: IntGauge,
     /// Connections closed because their client has the maximum number.
     pub connections_refused: IntCounter,
+    /// Open streams of events.
+    pub event_streams: IntGauge,
+    /// Streams of events that were cut off because their client was too slow.
+    pub event_streams_cut: IntCounter,
     /// Search answers found in the in-process cache.
     pub cache_hits: IntCounter,
     /// Search answers that the in-process cache lacks.
@@ -119,6 +123,8 @@ impl Metrics {
             http_in_flight: registrar
                 .gauge("http_in_flight_requests", "HTTP requests being worked on."),
             connections_refused: counters::connections_refused(&registrar),
+            event_streams: registrar.gauge("event_streams", "Open streams of events."),
+            event_streams_cut: counters::event_streams_cut(&registrar),
             cache_hits: cache.with_label_values(&["process", "hit"]),
             cache_misses: cache.with_label_values(&["process", "miss"]),
             cache_shared_hits: cache.with_label_values(&["redis", "hit"]),

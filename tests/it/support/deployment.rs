@@ -12,7 +12,7 @@ use airline_booking::gateway::simulated::{PostgresLedger, SimulatedGateway, Sqli
 use airline_booking::ids::reference_key;
 use airline_booking::store::postgres::PostgresStore;
 use airline_booking::store::sqlite::SqliteStore;
-use airline_booking::store::{ReferenceKeys, Store};
+use airline_booking::store::{EventLog, ReferenceKeys, Store};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -196,6 +196,14 @@ END $$";
 const WITHOUT_FOREIGN_KEYS: &str = "SET session_replication_role = replica";
 
 impl Close {
+    /// Where events are kept.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Sqlite(store) => store.clone(),
+            Self::Postgres(store) => store.clone(),
+        }
+    }
+
     /// Closes the store for good.
     pub async fn close(&self) {
         match self {

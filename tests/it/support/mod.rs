@@ -22,6 +22,7 @@ pub mod services;
 pub mod sms;
 pub mod smtp;
 pub mod snapshot;
+pub mod streams;
 pub mod stripe;
 
 pub use answer::Answer;
@@ -109,7 +110,7 @@ impl TestApp {
         let Opened { store, gateway, references, close } =
             database.open_in(config.currency, config.payment_latency, clock.clone()).await;
         let gateway = Arc::new(GatedGateway::new(gateway));
-        let bus = Arc::new(MemoryBus::default());
+        let bus = Arc::new(MemoryBus::with_log(close.log(), clock.clone()));
         let faults = Arc::new(FaultyStore::new(store.clone()));
         let mut parts = Ports {
             store: faults.clone(),
@@ -169,6 +170,12 @@ impl TestApp {
         let (head, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
         (body, head.headers)
+    }
+
+    /// Sends a request and gives the answer as it begins.
+    pub async fn open(&self, mut request: Request<Body>) -> axum::response::Response {
+        name_host(&mut request);
+        self.router.clone().oneshot(request).await.expect("infallible")
     }
 
     /// `GET path`.

@@ -102,6 +102,17 @@ pub(crate) async fn get(
     Ok(axum::Json(BookingBody::of(record, at, &api.pages)))
 }
 
+/// A booking that the caller may see, as [`get`] shows it.
+pub(in crate::http::routes) async fn shown(
+    api: &Api,
+    caller: &Caller,
+    booking: BookingId,
+    deed: &mut Deed,
+) -> Result<BookingBody, Problem> {
+    let (record, at) = find_owned(api, caller, booking, deed).await?;
+    Ok(BookingBody::of(record, at, &api.pages))
+}
+
 /// The order of a booking that the caller may see, and the booking's place in it. Another user's is not found:
 /// the answer must not tell which ids exist.
 pub(in crate::http::routes) async fn find_owned(

@@ -112,6 +112,9 @@ codes! {
         "The caller has 100 webhooks already. Delete one first."
     FlightCancelled "flight_cancelled" CONFLICT "The flight is cancelled"
         "A cancelled flight can't be changed."
+    CursorExpired "cursor_expired" GONE "Events may be missing"
+        "The events after the cursor are no longer kept, or the log was deleted and begun again. Read what was missed \
+         another way, and go on from the member oldest: the oldest event that is kept."
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "The flight has changed"
         "If-Match does not list the flight's version. Read the flight again and repeat the change."
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"

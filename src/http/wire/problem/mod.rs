@@ -23,17 +23,18 @@ pub struct Problem {
     refusal: Option<&'static str>,
     /// Extra headers of the response.
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Amounts that the caller needs to go on.
+    /// What the caller needs to go on.
     figures: Option<Box<Figures>>,
 }
 
-/// Amounts of now, of a problem that says that others have changed.
-#[derive(Debug, Clone, Copy, Default)]
+/// Amounts of now, of a problem that says that others have changed; or a place in the log.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     pub(crate) price: Option<Money>,
     pub(crate) refund: Option<Money>,
     pub(crate) fee: Option<Money>,
     pub(crate) difference: Option<Money>,
+    pub(crate) oldest: Option<String>,
 }
 
 /// A refusal or failure (RFC 9457).
@@ -76,6 +77,10 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     difference: Option<Money>,
+    /// Of `cursor_expired`: the cursor of the oldest event that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    oldest: Option<&'a str>,
 }
 
 /// The schema of `code`: one of all codes.
@@ -187,8 +192,8 @@ impl Problem {
 
     /// The JSON of the response.
     pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
-        let Figures { price, refund, fee, difference } =
-            self.figures.as_deref().copied().unwrap_or_default();
+        let figures = self.figures.as_deref().cloned().unwrap_or_default();
+        let Figures { price, refund, fee, difference, oldest } = figures;
         super::to_json(&ProblemBody {
             kind: format!("/problems/{}", self.code.as_str()),
             title: self.code.title(),
@@ -201,6 +206,7 @@ impl Problem {
             refund,
             fee,
             difference,
+            oldest: oldest.as_deref(),
         })
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod bookings;
 pub(super) mod catalogue;
 mod commits;
 mod deliveries;
+mod event_log;
 pub(super) mod flight_lists;
 mod gateway_names;
 mod history;

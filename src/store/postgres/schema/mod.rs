@@ -50,6 +50,7 @@ const STEPS: &[Step] = steps! { "postgres":
     "0029_webhooks",
     "0030_refund_versions",
     "0031_sales",
+    "0032_event_log",
     "0033_messages",
 };
 

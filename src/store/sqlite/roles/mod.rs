@@ -4,6 +4,7 @@ mod bookings;
 pub(super) mod catalogue;
 mod commits;
 mod deliveries;
+mod event_log;
 mod flight_lists;
 mod gateway_names;
 mod history;

@@ -35,6 +35,7 @@ const STEPS: &[Step] = steps! { "sqlite":
     "0029_webhooks",
     "0030_refund_versions",
     "0031_sales",
+    "0032_event_log",
     "0033_messages",
 };
 

@@ -7,7 +7,8 @@ mod poison;
 
 use super::chance::Fault;
 use super::process::Process;
-use airline_booking::bus::{Bus, BusError, Consumer};
+use airline_booking::bus::{Bus, BusError, Consumer, Cursor, LogError, LogPage, LogQuery};
+use airline_booking::domain::Timestamp;
 use airline_booking::messages::{Message, Topic};
 use async_trait::async_trait;
 use consumer::{GroupConsumer, Listener};
@@ -143,6 +144,18 @@ impl Bus for SimBus {
     /// Unknown: only the look for stalled workers asks, which measures real time.
     fn waiting_since(&self, _topic: Topic, _group: &str) -> Option<std::time::Instant> {
         None
+    }
+
+    async fn read_log(&self, _query: LogQuery) -> Result<LogPage, LogError> {
+        Err(BusError("the log is not simulated".into()).into())
+    }
+
+    async fn log_end(&self, now: Timestamp) -> Result<Cursor, LogError> {
+        Ok(Cursor::beginning(now))
+    }
+
+    async fn forget_log(&self, _before: Timestamp, _limit: usize) -> Result<usize, BusError> {
+        Ok(0)
     }
 
     fn system(&self) -> &'static str {

@@ -3,9 +3,15 @@
 //! `publish` returns when every group has committed the messages. Until then the outbox keeps them, and a crash
 //! publishes them again.
 
-use super::{Bus, BusError, Consumer};
+mod log;
+
+use super::{Bus, BusError, Consumer, Cursor, LogError, LogPage, LogQuery};
+use crate::clock::Clock;
+use crate::domain::Timestamp;
 use crate::messages::{Message, Reason, Topic};
+use crate::store::EventLog;
 use async_trait::async_trait;
+use log::{LogTable, Offsets};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,12 +29,19 @@ pub struct MemoryBus {
     groups: Mutex<HashMap<Topic, HashMap<String, Arc<Group>>>>,
     listeners: Mutex<HashMap<Topic, broadcast::Sender<Message>>>,
     dead_letters: Mutex<VecDeque<Message>>,
+    /// `None`: there is no log.
+    log: Option<LogTable>,
 }
 
 /// Maximum dead letters in memory; the oldest are dropped.
 const DEAD_LETTERS_MAX: usize = 1_024;
 
 impl MemoryBus {
+    /// Queues that also keep events in a table.
+    pub fn with_log(table: Arc<dyn EventLog>, clock: Arc<dyn Clock>) -> Self {
+        Self { log: Some(LogTable { table, clock }), ..Self::default() }
+    }
+
     /// Number of messages that wait for a consumer or for its commit.
     pub fn in_flight(&self) -> usize {
         let groups = self.groups.lock();
@@ -57,13 +70,19 @@ impl MemoryBus {
 
 #[async_trait]
 impl Bus for MemoryBus {
+    /// Events go to the log before anyone receives them.
     async fn publish(&self, messages: &[(Topic, Message)]) -> Result<(), BusError> {
         let receipt = Arc::new(Receipt::default());
+        let mut offsets = Offsets(match &self.log {
+            Some(log) => log.append(messages).await?,
+            None => None,
+        });
         for (topic, message) in messages {
-            self.send_to_listeners(*topic, message);
+            let message = offsets.place(*topic, message);
+            self.send_to_listeners(*topic, &message);
             for group in self.groups_of(*topic) {
                 receipt.outstanding.fetch_add(1, Ordering::AcqRel);
-                group.push(message.clone(), receipt.clone());
+                group.push(message.clone().into_owned(), receipt.clone());
             }
         }
         receipt.settled().await;
@@ -103,6 +122,27 @@ impl Bus for MemoryBus {
         let groups = self.groups.lock();
         let group = groups.get(&topic)?.get(group)?;
         group.queue.lock().waiting_since
+    }
+
+    async fn read_log(&self, query: LogQuery) -> Result<LogPage, LogError> {
+        match &self.log {
+            Some(log) => log.page(query).await,
+            None => Err(BusError("there is no log".into()).into()),
+        }
+    }
+
+    async fn log_end(&self, now: Timestamp) -> Result<Cursor, LogError> {
+        match &self.log {
+            Some(log) => log.end(now).await,
+            None => Ok(Cursor::beginning(now)),
+        }
+    }
+
+    async fn forget_log(&self, before: Timestamp, limit: usize) -> Result<usize, BusError> {
+        match &self.log {
+            Some(log) => Ok(log.table.forget_events(before, limit).await?),
+            None => Ok(0),
+        }
     }
 
     fn system(&self) -> &'static str {

@@ -1,126 +1,82 @@
-//! Events, as messages of `airline-events` name them, and their content, which comes from rows.
-//!
-//! Other systems may be able to write to the topic. So a message is a reason to look: its type and id are taken from
-//! it, everything else is read, and what the rows contradict is dropped.
+//! The rows of events, read together.
 
-use super::registry::payload;
+use super::{Fact, Named, Subject, rows};
 use crate::domain::{
-    ATTEMPTS_MAX, AirlineEvent, Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus,
-    PaymentReference, RefundId, Timestamp, WaitlistId, Webhook,
+    ATTEMPTS_MAX, Booking, BookingId, BookingStatus, Flight, FlightId, FlightStatus,
+    PaymentReference, PaymentStatus,
 };
-use crate::messages::Message;
-use crate::store::EventRows;
+use crate::store::{EventRows, Store, StoreError};
+use futures::{StreamExt as _, TryStreamExt as _};
 use std::collections::{HashMap, HashSet};
 
-/// An event as its message names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Named {
-    /// `TYPE/SUBJECT`, or `TYPE/SUBJECT/VERSION` of a type that a subject can have twice.
-    pub(super) id: String,
-    pub(super) kind: &'static str,
-    pub(super) subject: Subject,
-    version: Option<i64>,
-    /// When it happened, as the message says.
-    at: Option<Timestamp>,
-}
+/// Events whose rows are read one by one at once.
+const AT_ONCE: usize = 4;
 
-/// What an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
-    Flight(FlightId),
-    Booking(BookingId),
-    Order(BookingId),
-    /// With its booking.
-    Refund(RefundId, BookingId),
-    Entry(WaitlistId),
-    /// A payment, with a booking that it pays.
-    Dispute(PaymentReference, BookingId),
-    /// A change of flight that ended, with the booking that held the seats for it.
-    Change {
-        booking: BookingId,
-        replacement: BookingId,
-    },
-}
-
-/// What a payload names beside the event's id.
-#[derive(serde::Deserialize)]
-struct Names {
-    booking_id: BookingId,
-}
-
-impl Subject {
-    /// The subject that an id names behind the type: `first`, and a number behind that.
-    fn of(message: &Message, kind: &str, first: &str, version: Option<i64>) -> Option<Self> {
-        let numbered = || number(first);
-        let booking = || {
-            let names: Names = serde_json::from_str(&message.payload).ok()?;
-            Some(names.booking_id)
-        };
-        Some(match kind.split_once('.')?.0 {
-            _ if kind == "booking.change_ended" => {
-                Self::Change { booking: BookingId(numbered()?), replacement: BookingId(version?) }
-            }
-            "flight" => Self::Flight(FlightId(numbered()?)),
-            "booking" => Self::Booking(BookingId(numbered()?)),
-            "itinerary" => Self::Order(BookingId(numbered()?)),
-            "refund" => Self::Refund(first.parse().ok()?, booking()?),
-            "waitlist" => Self::Entry(WaitlistId(numbered()?)),
-            "dispute" => Self::Dispute(first.parse().ok()?, booking()?),
-            _ => return None,
-        })
-    }
-}
-
-/// An event with its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fact {
-    /// The flight in whose order it is delivered.
-    pub(super) flight: FlightId,
-    /// The body to send.
-    pub(super) payload: String,
-}
-
-impl Named {
-    /// The event of a message; `None` if it names none that webhooks can take.
-    pub(super) fn of(message: &Message) -> Option<Self> {
-        let kind = message.headers.get("ce_type").filter(|_| message.fault().is_none())?;
-        let kind = AirlineEvent::KINDS.iter().find(|known| **known == kind)?;
-        let id = message.headers.get("ce_id")?;
-        let mut parts = id.strip_prefix(kind)?.strip_prefix('/')?.split('/');
-        let first = parts.next()?;
-        let version = parts.next().map(number);
-        if parts.next().is_some() || version == Some(None) {
-            return None;
+/// The content of each event, in their order; `None` where the rows contradict it.
+pub async fn read(store: &dyn Store, events: &[Named]) -> Result<Vec<Option<Fact>>, StoreError> {
+    let mut others: HashMap<&str, &Named> = HashMap::new();
+    let (mut flights, mut bookings) = (HashSet::new(), HashSet::new());
+    for event in events {
+        match event.subject {
+            Subject::Flight(id) => drop(flights.insert(id)),
+            Subject::Booking(id) => drop(bookings.insert(id)),
+            _ => drop(others.insert(&event.id, event)),
         }
-        let version = version.flatten();
-        let subject = Subject::of(message, kind, first, version)?;
-        let at = message.headers.get("ce_time").and_then(|at| at.parse().ok());
-        Some(Self { id: id.to_owned(), kind, subject, version, at })
     }
-
-    /// Whether a webhook takes it: by its type, and unless it happened before the webhook was made.
-    pub(super) fn is_for(&self, webhook: &Webhook) -> bool {
-        webhook.takes(self.kind) && self.at.is_none_or(|at| at >= webhook.created_at)
-    }
-
-    /// Whether it names a version that the row, now at this one, has had.
-    pub(super) fn has_been(&self, version: i64) -> bool {
-        self.version.is_some_and(|named| (1..=version).contains(&named))
-    }
-
-    /// Whether it names this version.
-    pub(super) fn is_version(&self, version: i64) -> bool {
-        self.version == Some(version)
-    }
+    let others = read_others(store, others.into_values().collect()).await?;
+    let (flights, bookings): (Vec<_>, Vec<_>) =
+        (flights.into_iter().collect(), bookings.into_iter().collect());
+    let rows = store.event_rows(&flights, &bookings).await?;
+    let captured = read_captured(store, events, &rows.bookings).await?;
+    let known = Known::of(rows, captured, others);
+    Ok(events.iter().map(|event| known.fact(event)).collect())
 }
 
-/// A number in its only notation.
-fn number(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+/// The content of events that name other rows than flights and bookings, by the event's id.
+async fn read_others(
+    store: &dyn Store,
+    events: Vec<&Named>,
+) -> Result<HashMap<String, Fact>, StoreError> {
+    let read = |event: &Named| {
+        let event = event.clone();
+        async move {
+            let fact = rows::read(store, &event).await?;
+            Ok::<_, StoreError>(fact.map(|fact| (event.id, fact)))
+        }
+    };
+    let facts = futures::stream::iter(events.into_iter().map(read)).buffer_unordered(AT_ONCE);
+    facts.try_filter_map(|fact| std::future::ready(Ok(fact))).try_collect().await
+}
+
+/// The captured payments of bookings of which nothing else tells whether they were completed.
+async fn read_captured(
+    store: &dyn Store,
+    events: &[Named],
+    bookings: &[Booking],
+) -> Result<HashSet<PaymentReference>, StoreError> {
+    let unclear: HashSet<BookingId> = events.iter().filter_map(completed).collect();
+    let is_unclear = |booking: &&Booking| {
+        booking.status == BookingStatus::Cancelled && unclear.contains(&booking.id)
+    };
+    let payments: Vec<_> = bookings.iter().filter(is_unclear).flat_map(references).collect();
+    if payments.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let asked = store.payments_asked(&payments).await?;
+    let paid = asked.into_iter().filter(|(_, its)| its.status == PaymentStatus::Captured);
+    Ok(paid.map(|(reference, _)| reference).collect())
+}
+
+/// The booking that an event calls completed.
+fn completed(event: &Named) -> Option<BookingId> {
+    match event.subject {
+        Subject::Booking(id) if event.kind == "booking.completed" => Some(id),
+        _ => None,
+    }
 }
 
 /// The rows of some events, by id, and which payments were captured.
-pub(super) struct Known {
+struct Known {
     flights: HashMap<FlightId, Flight>,
     bookings: HashMap<BookingId, Booking>,
     captured: HashSet<PaymentReference>,
@@ -129,7 +85,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn of(
+    fn of(
         rows: EventRows,
         captured: HashSet<PaymentReference>,
         others: HashMap<String, Fact>,
@@ -143,7 +99,7 @@ impl Known {
     }
 
     /// The event's content; `None` if the rows contradict it.
-    pub(super) fn fact(&self, named: &Named) -> Option<Fact> {
+    fn fact(&self, named: &Named) -> Option<Fact> {
         match named.subject {
             Subject::Flight(id) => flight_fact(named, self.flights.get(&id)?),
             Subject::Booking(id) => {
@@ -157,15 +113,10 @@ impl Known {
 }
 
 /// The payments that may have paid a booking: the attempts of its order.
-pub(super) fn references(booking: &Booking) -> Vec<PaymentReference> {
+fn references(booking: &Booking) -> Vec<PaymentReference> {
     let first = booking.payment_reference;
     let further = (2..=ATTEMPTS_MAX).map(|attempt| PaymentReference::of_attempt(first, attempt));
     std::iter::once(first).chain(further).collect()
-}
-
-/// Whether only its payments can tell if a booking was completed.
-pub(super) fn needs_payments(named: &Named, booking: &Booking) -> bool {
-    named.kind == "booking.completed" && booking.status == BookingStatus::Cancelled
 }
 
 fn flight_fact(named: &Named, flight: &Flight) -> Option<Fact> {
@@ -175,7 +126,7 @@ fn flight_fact(named: &Named, flight: &Flight) -> Option<Fact> {
             _ => true,
         };
     let at = if named.kind == "flight.created" { flight.created_at } else { flight.updated_at };
-    is_true.then(|| fact(named, flight.id, at, serde_json::to_value(flight)))
+    is_true.then(|| Fact::new(flight.id, None, at, serde_json::to_value(flight)))
 }
 
 fn booking_fact(named: &Named, booking: &Booking, was_paid: bool) -> Option<Fact> {
@@ -189,23 +140,14 @@ fn booking_fact(named: &Named, booking: &Booking, was_paid: bool) -> Option<Fact
     };
     let data = serde_json::to_value(booking.without_passengers());
     (is_true && booking.replaces.is_none())
-        .then(|| fact(named, booking.flight_id, booking.updated_at, data))
-}
-
-pub(super) fn fact(
-    named: &Named,
-    flight: FlightId,
-    at: Timestamp,
-    data: serde_json::Result<serde_json::Value>,
-) -> Fact {
-    let data = data.expect("structs of texts and numbers are always JSON");
-    Fact { flight, payload: payload(named.kind, at, &data) }
+        .then(|| Fact::new(booking.flight_id, Some(booking.id), booking.updated_at, data))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::Headers;
+    use crate::domain::Timestamp;
+    use crate::messages::{Headers, Message};
     use serde_json::json;
 
     fn message(kind: &str, id: &str) -> Message {
@@ -239,15 +181,10 @@ mod tests {
         );
         let named = Named::of(&message("booking.completed", "booking.completed/1")).expect("known");
         let fact = known.fact(&named).expect("true");
-        let body: serde_json::Value = serde_json::from_str(&fact.payload).expect("JSON");
-        assert_eq!(fact.flight, FlightId(2));
-        assert_eq!(body["type"], "booking.completed");
-        assert_eq!(body["timestamp"], "2025-01-15T10:00:01Z");
-        assert_eq!(
-            (&body["data"]["id"], &body["data"]["status"]),
-            (&json!(1), &json!("completed"))
-        );
-        assert_eq!(body["data"]["booking_metadata"], json!(null));
+        assert_eq!((fact.flight, fact.booking), (FlightId(2), Some(BookingId(1))));
+        assert_eq!(fact.at, "2025-01-15T10:00:01Z".parse::<Timestamp>().expect("an instant"));
+        assert_eq!((&fact.data["id"], &fact.data["status"]), (&json!(1), &json!("completed")));
+        assert_eq!(fact.data["booking_metadata"], json!(null));
     }
 
     #[test]

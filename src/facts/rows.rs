@@ -1,6 +1,6 @@
 //! Events that name rows and say little of them: their content, read from the rows that they name.
 
-use super::facts::{Fact, Named, Subject, fact};
+use super::{Fact, Named, Subject};
 use crate::domain::{
     Booking, BookingId, BookingStatus, ChangeEnded, DisputeChanged, EntryChanged, EntryStatus,
     Order, OrderEnded, OrderRecord, PaymentReference, PaymentStatus, RefundChanged, RefundId,
@@ -13,9 +13,7 @@ pub(super) async fn read(store: &dyn Store, named: &Named) -> Result<Option<Fact
     match named.subject {
         Subject::Flight(_) | Subject::Booking(_) => Ok(None),
         Subject::Entry(id) => of_entry(store, named, id).await,
-        Subject::Change { booking, replacement } => {
-            of_change(store, named, booking, replacement).await
-        }
+        Subject::Change { booking, replacement } => of_change(store, booking, replacement).await,
         Subject::Order(id) => {
             let record = store.order(id).await?;
             Ok(record.and_then(|record| of_order(named, id, &record.order)))
@@ -52,7 +50,7 @@ fn of_order(named: &Named, id: BookingId, order: &Order) -> Option<Fact> {
     };
     let is_true = is_true && order.id() == id && first.segments > 1;
     let at = order.bookings.iter().map(|booking| booking.updated_at).max()?;
-    is_true.then(|| fact(named, ended.flight_id, at, serde_json::to_value(&ended)))
+    is_true.then(|| Fact::new(ended.flight_id, Some(id), at, serde_json::to_value(&ended)))
 }
 
 fn of_refund(named: &Named, id: RefundId, record: &OrderRecord) -> Option<Fact> {
@@ -77,8 +75,8 @@ fn of_refund(named: &Named, id: RefundId, record: &OrderRecord) -> Option<Fact> 
         status: refund.status,
     };
     let is_true = is_so && named.has_been(refund.version);
-    is_true
-        .then(|| fact(named, changed.flight_id, refund.updated_at, serde_json::to_value(&changed)))
+    let data = serde_json::to_value(&changed);
+    is_true.then(|| Fact::new(booking.flight_id, Some(booking.id), refund.updated_at, data))
 }
 
 fn of_dispute(named: &Named, payment: PaymentReference, record: &OrderRecord) -> Option<Fact> {
@@ -97,13 +95,12 @@ fn of_dispute(named: &Named, payment: PaymentReference, record: &OrderRecord) ->
     };
     let kind = crate::domain::AirlineEvent::DisputeChanged(changed.clone()).kind();
     let is_true = named.has_been(payment.version) && (kind == named.kind || !is_last);
-    is_true
-        .then(|| fact(named, changed.flight_id, payment.updated_at, serde_json::to_value(&changed)))
+    let data = serde_json::to_value(&changed);
+    is_true.then(|| Fact::new(first.flight_id, Some(first.id), payment.updated_at, data))
 }
 
 async fn of_change(
     store: &dyn Store,
-    named: &Named,
     id: BookingId,
     replacement: BookingId,
 ) -> Result<Option<Fact>, StoreError> {
@@ -127,7 +124,7 @@ async fn of_change(
         replacement,
     };
     let data = serde_json::to_value(&ended);
-    Ok(Some(fact(named, ended.flight_id, held.updated_at, data)))
+    Ok(Some(Fact::new(ended.flight_id, Some(id), held.updated_at, data)))
 }
 
 async fn of_entry(
@@ -156,5 +153,6 @@ async fn of_entry(
         kind => kind.strip_prefix("waitlist.") == Some(entry.status.as_str()),
     };
     let at = if named.kind == "waitlist.joined" { entry.created_at } else { entry.updated_at };
-    Ok(is_true.then(|| fact(named, entry.flight_id, at, serde_json::to_value(&changed))))
+    let data = serde_json::to_value(&changed);
+    Ok(is_true.then(|| Fact::new(entry.flight_id, changed.booking_id, at, data)))
 }
