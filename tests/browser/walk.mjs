@@ -1,6 +1,7 @@
 // Walks through the page: at the width of a phone and of a desk, on a service that is open and on one that asks for
 // tokens. `tests/browser/run` starts both.
 
+import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import { booking, cancelling, fares, finding } from "./booking.mjs";
 import { operating, withToken } from "./others.mjs";
@@ -33,14 +34,18 @@ async function prepare(service, name) {
 async function visit(browser, { name, width, height, hasEvents }, base, walk) {
   const context = await browser.newContext({ viewport: { width, height }, locale: "en-GB", timezoneId: "Asia/Kolkata", baseURL: base });
   if (!hasEvents) await context.route("**/events", (route) => route.fulfill({ status: 404, body: "" }));
+  const streams = [];
+  if (hasEvents) context.on("response", (response) => response.url().endsWith("/events") && streams.push(response.status()));
   const open = async () => new Visitor(await context.newPage(), { name, pictures: SCREENSHOTS });
   try {
     await walk(await open(), open);
+    assert(streams.every((status) => status === 200), `streams: ${streams}`);
   } catch (error) {
     for (const page of context.pages()) console.error(page.url(), await page.locator("body").innerText());
     throw error;
   }
   await context.close();
+  return streams.length;
 }
 
 const browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
@@ -54,13 +59,17 @@ try {
   const service = new Service(OPEN);
   for (const screen of SCREENS) {
     const told = { service, ...(await prepare(service, screen.name)) };
-    const walk = (what, walk) => step(`${what}, at ${screen.width} pixels`, () => visit(browser, screen, OPEN, (visitor, open) => walk(visitor, told, open)));
+    let streams = 0;
+    const walk = (what, walk) => step(`${what}, at ${screen.width} pixels`, async () => {
+      streams += await visit(browser, screen, OPEN, (visitor, open) => walk(visitor, told, open));
+    });
     await walk("chooses a day in the month of fares", fares);
     await walk("books with a connection, pays over the sandbox, sees it complete live", booking);
     await walk("finds the booking by its reference", finding);
     await walk("cancels in part with its quote", cancelling);
     await walk("waits in line and is promoted", waiting);
     await walk("looks at the flight as an operator", operating);
+    assert.equal(streams > 0, screen.hasEvents, "streams are used where there are any");
   }
   const staff = new Service(CLOSED, SECRET);
   const told = { service: staff, secret: SECRET, ...(await prepare(staff, "T")) };
