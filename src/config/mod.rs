@@ -1,7 +1,7 @@
 //! The environment, read once into typed settings.
 //!
 //! [`SETTINGS`] lists all settings. Parsing takes the defaults from it and `--help` prints it; a test
-//! compares README and `.env.example` with it.
+//! compares `docs/settings.md` and `.env.example` with it.
 
 mod callers;
 mod checks;

@@ -11,7 +11,7 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-/// Every setting, in the order of `--help` and README.
+/// Every setting, in the order of `--help` and `docs/settings.md`.
 pub const SETTINGS: &[Setting] = &[
     setting(
         "SERVER_HOST",

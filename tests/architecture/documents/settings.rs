@@ -6,13 +6,13 @@ use airline_booking::http::ProblemCode;
 use std::collections::BTreeSet;
 
 #[test]
-fn the_readme_and_the_example_list_exactly_the_settings_with_defaults_and_descriptions() {
+fn the_page_and_the_example_list_exactly_the_settings_with_defaults_and_descriptions() {
     let settings: BTreeSet<_> = SETTINGS
         .iter()
         .map(|s| (s.name.to_owned(), s.default.to_owned(), s.help.to_owned()))
         .collect();
-    let readme = read("README.md");
-    let table = readme.split("| Variable | Default |").nth(1).expect("the table of settings");
+    let page = read("docs/settings.md");
+    let table = page.split("| Variable | Default |").nth(1).expect("the table of settings");
     let documented = table
         .lines()
         .skip(2)
