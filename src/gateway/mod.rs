@@ -186,14 +186,20 @@ pub enum Opened {
     Processing,
 }
 
-/// The gateway gave no answer, or refused the call: it may have taken effect. Repeat it.
+/// A call has no outcome. Repeat it.
 #[derive(Debug, thiserror::Error)]
-#[error("the payment gateway did not answer: {0}")]
-pub struct GatewayError(pub String);
+pub enum GatewayError {
+    /// The gateway gave no answer, or wants no calls now: the call may have taken effect. Many of them open its circuit.
+    #[error("the payment gateway did not answer: {0}")]
+    Unanswered(String),
+    /// The gateway works, and refused this one call.
+    #[error("the payment gateway refused the call: {0}")]
+    Refused(String),
+}
 
 impl GatewayError {
     /// The call took too long.
     pub fn late() -> Self {
-        Self("no answer in GATEWAY_TIMEOUT".into())
+        Self::Unanswered("no answer in GATEWAY_TIMEOUT".into())
     }
 }

@@ -1,7 +1,7 @@
 //! One call of the gateway, within its circuit, and what its answer means.
 
 use super::requests::{Asked, Wanted};
-use super::worker::PaymentWorker;
+use super::worker::{GatewayCircuits, PaymentWorker};
 use crate::breaker::NoAnswer;
 use crate::domain::{NextAction, PaymentOutcome, PaymentReference};
 use crate::gateway::{GatewayError, Opened, Opening, Repaid};
@@ -62,15 +62,9 @@ impl PaymentWorker {
             Wanted::Refund(..) => "gateway.refund",
         };
         let call = self.tracing.span(name, Side::Client, &asked.span.context());
-        // The time-out is inside the circuit: a call that is dropped would not count.
-        let (time, asking) = (self.timeout, self.call(asked));
-        let timed = async move {
-            let answer = tokio::time::timeout(time, asking).await;
-            answer.unwrap_or_else(|_| Err(GatewayError::late()))
-        };
         let is_capture = asked.call.payment().is_some();
         let circuit = if is_capture { &self.circuits.captures } else { &self.circuits.refunds };
-        let answer = circuit.call(Box::pin(timed)).await;
+        let answer = GatewayCircuits::call(circuit, self.timeout, self.call(asked)).await;
         match &answer {
             Ok(told) => {
                 let outcome = told.outcome.as_ref().map_or("none", <&str>::from);

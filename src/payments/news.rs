@@ -101,12 +101,8 @@ impl GatewayNews {
         &self,
         call: BoxFuture<'static, Result<T, GatewayError>>,
     ) -> Result<T, Error> {
-        let time = self.timeout;
-        let timed = Box::pin(async move {
-            let answer = tokio::time::timeout(time, call).await;
-            answer.unwrap_or_else(|_| Err(GatewayError::late()))
-        });
-        self.circuits.refunds.call(timed).await.map_err(|no_answer| {
+        let answer = GatewayCircuits::call(&self.circuits.refunds, self.timeout, call).await;
+        answer.map_err(|no_answer| {
             let cause = match no_answer {
                 NoAnswer::Open(_) => anyhow::anyhow!("the gateway's circuit is open"),
                 NoAnswer::Failed(error) => error.into(),

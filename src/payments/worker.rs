@@ -11,11 +11,12 @@ use crate::bus::{Bus, BusError, publish};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
 use crate::domain::{PaymentEvent, PaymentOutcome};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayError};
 use crate::messages::{Message, Topic};
 use crate::store::{Bookings, PaymentNotes, StoreError};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Part, Progress, Span, TRACEPARENT, Tracing};
+use futures::future::BoxFuture;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -92,6 +93,24 @@ impl GatewayCircuits {
     pub fn new(timeout: Duration, metrics: &Metrics) -> Self {
         let circuit = |target| Breaker::new(target, timeout / 2, metrics);
         Self { captures: circuit("gateway"), refunds: circuit("gateway_refunds") }
+    }
+
+    /// Makes a call of at most `time` within one of the circuits. A refusal is an answer: it does not count against the
+    /// circuit. Else refunds that wait for a dispute would keep out the news of its end.
+    pub(super) async fn call<T: Send + 'static>(
+        circuit: &Breaker,
+        time: Duration,
+        call: BoxFuture<'static, Result<T, GatewayError>>,
+    ) -> Result<T, NoAnswer<GatewayError>> {
+        // The time-out is inside the circuit: a call that is dropped would not count.
+        let timed = async move {
+            match tokio::time::timeout(time, call).await {
+                Ok(Err(GatewayError::Refused(reason))) => Ok(Err(GatewayError::Refused(reason))),
+                Ok(answer) => answer.map(Ok),
+                Err(_) => Err(GatewayError::late()),
+            }
+        };
+        circuit.call(Box::pin(timed)).await?.map_err(NoAnswer::Failed)
     }
 }
 

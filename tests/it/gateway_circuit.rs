@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 enum Mood {
     Well,
     Failing,
+    /// Works, and refuses every capture.
+    Refusing,
     /// Answers after 300 ms.
     Slow,
     /// Answers never.
@@ -50,7 +52,8 @@ impl Gateway for Moody {
         let mood = *self.mood.borrow();
         match mood {
             Mood::Well => {}
-            Mood::Failing => return Err(GatewayError("planned".into())),
+            Mood::Failing => return Err(GatewayError::Unanswered("planned".into())),
+            Mood::Refusing => return Err(GatewayError::Refused("planned".into())),
             Mood::Slow => sleep(Duration::from_millis(300)).await,
             Mood::Hanging => std::future::pending().await,
         }
@@ -179,6 +182,21 @@ async fn while_the_circuit_is_open_holds_lapse_uncharged() {
     gateway.mood.send_replace(Mood::Well);
     eventually("nothing waits", async || app.app.running_tasks() == 0).await;
     assert_eq!(gateway.captures(), called, "nothing is charged after the hold");
+    app.abandon();
+}
+
+/// A refused refund would else keep out the news of what it waits for.
+#[tokio::test]
+async fn refusals_open_no_circuit() {
+    let gateway = Moody::new(Mood::Refusing);
+    let app = app_with(&gateway).await;
+    let flight = app.add_flight(100).await;
+    book(&app, flight, 30).await;
+    eventually("30 refusals, and each repeated", async || gateway.captures() >= 60).await;
+    assert_eq!(state(&app, "gateway"), 0);
+    gateway.mood.send_replace(Mood::Well);
+    let paid = book(&app, flight, 1).await;
+    eventually("paid", async || all_are(&app, &paid, "completed").await).await;
     app.abandon();
 }
 

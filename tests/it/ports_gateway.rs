@@ -64,7 +64,8 @@ async fn answer(gateway: &dyn Gateway, call: &Call) -> Result<Opened, String> {
     answer.map_err(text)
 }
 
-fn text(GatewayError(text): GatewayError) -> String {
+fn text(error: GatewayError) -> String {
+    let (GatewayError::Unanswered(text) | GatewayError::Refused(text)) = error;
     text
 }
 

@@ -251,7 +251,7 @@ impl Gateway for Unsound {
     ) -> Result<Repaid, GatewayError> {
         let number = self.refunds.fetch_add(1, Ordering::AcqRel);
         if number < self.failures {
-            return Err(GatewayError("out of order".into()));
+            return Err(GatewayError::Unanswered("out of order".into()));
         }
         if number < self.failures + self.hangs {
             std::future::pending::<()>().await;

@@ -6,7 +6,7 @@ use airline_booking::domain::{
     Money, NextAction, PaymentMethod, PaymentReference, RefundId, Timestamp,
 };
 use airline_booking::gateway::stripe::StripeGateway;
-use airline_booking::gateway::{Gateway, Opened, Opening, Repaid};
+use airline_booking::gateway::{Gateway, GatewayError, Opened, Opening, Repaid};
 use airline_booking::store::{GatewayName, GatewayNames, NamedPayment, StoreError};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -98,7 +98,7 @@ impl Trial {
     }
 
     async fn open(&self, method: &str) -> Result<Opened, String> {
-        self.gateway.open(&opening(method)).await.map_err(|error| error.0)
+        self.gateway.open(&opening(method)).await.map_err(|error| error.to_string())
     }
 
     /// Repeats until there is an answer, as the worker does.
@@ -117,7 +117,7 @@ impl Trial {
         match made {
             Ok(Repaid::Done) => Ok(()),
             Ok(other) => Err(format!("{other:?}")),
-            Err(error) => Err(error.0),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -131,10 +131,11 @@ async fn a_payment_that_the_simulated_gateway_took_is_neither_taken_nor_returned
     let trial = Trial::start().await;
     trial.names.simulated.lock().insert(payment());
     let rule = "PAYMENT_GATEWAY=stripe cannot return what the simulated gateway took";
-    assert_eq!(trial.open("pm_card_visa").await, Err(rule.to_owned()));
-    assert_eq!(trial.refund(1, 100).await, Err(rule.to_owned()));
-    let voided = trial.gateway.void(payment()).await.map_err(|error| error.0);
-    assert_eq!(voided, Err(rule.to_owned()));
+    let refused = GatewayError::Refused(rule.to_owned()).to_string();
+    assert_eq!(trial.open("pm_card_visa").await, Err(refused.clone()));
+    assert_eq!(trial.refund(1, 100).await, Err(refused.clone()));
+    let voided = trial.gateway.void(payment()).await.map_err(|error| error.to_string());
+    assert_eq!(voided, Err(refused));
     assert_eq!(trial.stripe.account().calls, [""; 0]);
 }
 
@@ -382,6 +383,6 @@ async fn a_wrong_key_is_an_error_and_no_decline() {
     let trial = Trial::start().await;
     let gateway = StripeGateway::new(&trial.stripe.base, "sk_test_other", trial.names.clone());
     let told = gateway.expect("a gateway").open(&opening("pm_card_visa")).await;
-    let told = told.expect_err("no answer").0;
+    let told = told.expect_err("no answer").to_string();
     assert!(told.contains("401") && !told.contains("sk_test"), "{told}");
 }

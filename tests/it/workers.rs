@@ -132,15 +132,15 @@ struct Failing;
 #[async_trait]
 impl Gateway for Failing {
     async fn open(&self, _: &Opening) -> Result<Told, GatewayError> {
-        Err(GatewayError("planned".into()))
+        Err(GatewayError::Unanswered("planned".into()))
     }
 
     async fn status(&self, _: PaymentReference) -> Result<Told, GatewayError> {
-        Err(GatewayError("planned".into()))
+        Err(GatewayError::Unanswered("planned".into()))
     }
 
     async fn void(&self, _: PaymentReference) -> Result<(), GatewayError> {
-        Err(GatewayError("planned".into()))
+        Err(GatewayError::Unanswered("planned".into()))
     }
 
     async fn refund(
@@ -149,7 +149,7 @@ impl Gateway for Failing {
         _: PaymentReference,
         _: Money,
     ) -> Result<Repaid, GatewayError> {
-        Err(GatewayError("planned".into()))
+        Err(GatewayError::Unanswered("planned".into()))
     }
 }
 

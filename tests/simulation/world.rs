@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long the deployment may take to end everything once faults have stopped, in simulated time: holds lapse
 /// within [`LOCK_TTL`], unanswered payments are asked again every [`REDRIVE_AFTER`].
@@ -181,7 +181,9 @@ impl World {
             self.start(number).await;
         }
         // What was decided before may not have been told.
-        bank::decide_all(self).await;
+        if timeout(SETTLES_WITHIN, bank::decide_all(self)).await.is_err() {
+            memory.violations.push("news of disputes is not taken".to_owned());
+        }
         let deadline = Instant::now() + SETTLES_WITHIN;
         while let Err(what) = check::is_quiet(self) {
             if Instant::now() >= deadline {

@@ -152,8 +152,12 @@ impl Books {
     }
 }
 
+fn unanswered(reason: &str) -> Answer {
+    Err(GatewayError::Unanswered(reason.to_owned()))
+}
+
 fn refused(reason: &str) -> Answer {
-    Err(GatewayError(reason.to_owned()))
+    Err(GatewayError::Refused(reason.to_owned()))
 }
 
 /// Whatever the answer, it would be about money that is elsewhere.
@@ -185,8 +189,8 @@ fn first_capture(capture: &Opening) -> (Option<Entry>, Answer) {
     };
     match capture.method.as_str() {
         "pm_card_visa" => (entry(EntryState::Captured), Ok(Opened::Captured)),
-        "pm_card_timeout" => (entry(EntryState::Captured), refused("timed out")),
-        "pm_card_error" => (None, refused("out of order")),
+        "pm_card_timeout" => (entry(EntryState::Captured), unanswered("timed out")),
+        "pm_card_error" => (None, unanswered("out of order")),
         _ => (entry(EntryState::Declined), Ok(Opened::Declined(None))),
     }
 }
@@ -262,7 +266,7 @@ mod tests {
     fn play(calls: &[Call]) -> (Result<Opened, String>, Option<EntryState>, i64) {
         let (answers, changes) = Books::default().carry_out(calls);
         assert!(changes.reversed.is_empty(), "the ledger did not know the payment");
-        let last = answers.into_iter().last().expect("a call").map_err(|error| error.0);
+        let last = answers.into_iter().last().expect("a call").map_err(|error| error.to_string());
         let state = changes.new.into_values().next().map(|entry| entry.state);
         (last, state, changes.refunds.values().map(|refund| refund.amount).sum())
     }

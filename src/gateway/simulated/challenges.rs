@@ -43,7 +43,7 @@ impl SimulatedGateway {
         payment: PaymentReference,
     ) -> Result<Opened, GatewayError> {
         let unknown = || {
-            GatewayError(
+            GatewayError::Refused(
                 "the simulated gateway does not know the payment, or another one has it".into(),
             )
         };
@@ -62,7 +62,7 @@ impl SimulatedGateway {
 }
 
 fn away(error: &StoreError) -> GatewayError {
-    GatewayError(format!("its ledger is unavailable: {error}"))
+    GatewayError::Unanswered(format!("its ledger is unavailable: {error}"))
 }
 
 /// A challenge from its row's columns: reference, amount, currency, method, return URL, verdict.

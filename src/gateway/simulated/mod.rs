@@ -170,7 +170,9 @@ impl SimulatedGateway {
             self.write(pending).await;
         }
         drop(writing);
-        answer.await.unwrap_or_else(|_| Err(GatewayError("the call was dropped".into())))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(GatewayError::Unanswered("the call was dropped".into())))
     }
 
     async fn write(&self, pending: Vec<PendingCall>) {
@@ -179,7 +181,8 @@ impl SimulatedGateway {
         let answers = match self.ledger.write(&calls, self.clock.now()).await {
             Ok(answers) => answers,
             Err(error) => {
-                let failed = || Err(GatewayError(format!("its ledger is unavailable: {error}")));
+                let failed =
+                    || Err(GatewayError::Unanswered(format!("its ledger is unavailable: {error}")));
                 calls.iter().map(|_| failed()).collect()
             }
         };

@@ -41,22 +41,28 @@ pub(super) enum Fault {
 
 impl From<Fault> for GatewayError {
     fn from(fault: Fault) -> Self {
-        Self(match fault {
-            Fault::Unknown(text) => text,
-            Fault::Later(status) => format!("Stripe wants the call later ({status})"),
+        match fault {
+            Fault::Unknown(text) => Self::Unanswered(text),
+            Fault::Later(status) => {
+                Self::Unanswered(format!("Stripe wants the call later ({status})"))
+            }
             Fault::Refused(status, problem) => {
                 let reason = problem.reason().unwrap_or("without a code");
-                format!("Stripe refused the call: {status}, {} ({reason})", problem.kind)
+                let text = format!("{status}, {} ({reason})", problem.kind);
+                // With a key that it does not take, Stripe answers no call.
+                let is_of_key = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+                if is_of_key { Self::Unanswered(text) } else { Self::Refused(text) }
             }
-        })
+        }
     }
 }
 
 impl Api {
     pub(super) fn new(base: &str, secret_key: &str) -> Result<Self, GatewayError> {
         crate::tls::provide();
-        let mut key = HeaderValue::try_from(format!("Bearer {secret_key}"))
-            .map_err(|_| GatewayError("STRIPE_SECRET_KEY must be printable ASCII".into()))?;
+        let mut key = HeaderValue::try_from(format!("Bearer {secret_key}")).map_err(|_| {
+            GatewayError::Unanswered("STRIPE_SECRET_KEY must be printable ASCII".into())
+        })?;
         key.set_sensitive(true);
         let mut headers = HeaderMap::from_iter([(AUTHORIZATION, key)]);
         headers.insert("stripe-version", HeaderValue::from_static(API_VERSION));
@@ -65,7 +71,7 @@ impl Api {
             .redirect(Policy::none())
             .default_headers(headers)
             .build()
-            .map_err(|error| GatewayError(error.to_string()))?;
+            .map_err(|error| GatewayError::Unanswered(error.to_string()))?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
 
@@ -153,11 +159,17 @@ mod tests {
     fn an_error_tells_its_codes_and_not_its_message() {
         let body = br#"{"error":{"type":"card_error","code":"card_declined",
             "decline_code":"insufficient_funds","message":"of Asha Rao"}}"#;
-        let GatewayError(text) = fault_of(StatusCode::PAYMENT_REQUIRED, body).into();
-        assert_eq!(
-            text,
-            "Stripe refused the call: 402 Payment Required, card_error (insufficient_funds)"
-        );
+        let error = GatewayError::from(fault_of(StatusCode::PAYMENT_REQUIRED, body));
+        let GatewayError::Refused(text) = error else { panic!("{error}") };
+        assert_eq!(text, "402 Payment Required, card_error (insufficient_funds)");
+    }
+
+    #[test]
+    fn a_key_that_is_not_taken_is_no_refusal_of_one_call() {
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+            let error = GatewayError::from(fault_of(status, b"{}"));
+            assert!(matches!(error, GatewayError::Unanswered(_)), "{status}");
+        }
     }
 
     #[test]

@@ -15,7 +15,10 @@ impl StripeGateway {
         &self,
         payment: PaymentReference,
     ) -> Result<Option<GatewayName>, GatewayError> {
-        self.names.gateway_name(payment).await.map_err(|error| GatewayError(error.to_string()))
+        self.names
+            .gateway_name(payment)
+            .await
+            .map_err(|error| GatewayError::Unanswered(error.to_string()))
     }
 
     pub(super) async fn intent(&self, id: &str) -> Result<Intent, GatewayError> {
@@ -37,7 +40,7 @@ impl StripeGateway {
             Err(declined) => return Ok(declined),
         };
         let noted = self.names.name_at_gateway(opening.reference, NAME, &intent.id).await;
-        match noted.map_err(|error| GatewayError(error.to_string()))? {
+        match noted.map_err(|error| GatewayError::Unanswered(error.to_string()))? {
             Some(id) => self.confirm(opening, &id).await,
             // The payment is not open any more, so nothing may take money for it.
             None => Ok(Opened::Processing),
@@ -147,7 +150,7 @@ impl StripeGateway {
             "canceled" => Ok(()),
             "succeeded" => self.refund_rest(payment, &intent).await,
             _ if self.cancel(&name.id).await? => Ok(()),
-            _ => Err(GatewayError("the intent changed while it was cancelled".into())),
+            _ => Err(GatewayError::Refused("the intent changed while it was cancelled".into())),
         }
     }
 }

@@ -52,9 +52,9 @@ impl StripeGateway {
         payment: PaymentReference,
     ) -> Result<(), GatewayError> {
         let is_taken = self.names.is_in_simulated_books(payment).await;
-        if is_taken.map_err(|error| GatewayError(error.to_string()))? {
+        if is_taken.map_err(|error| GatewayError::Unanswered(error.to_string()))? {
             warn!(payment.reference = %payment, "refused: {SIMULATED}");
-            return Err(GatewayError(SIMULATED.into()));
+            return Err(GatewayError::Refused(SIMULATED.into()));
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Gateway for StripeGateway {
             Some(name) => self.refund_intent(&name, &id.to_string(), amount).await,
             None => {
                 self.refuse_simulated(reference).await?;
-                Err(GatewayError("a refund of a payment that Stripe does not know".into()))
+                Err(GatewayError::Refused("a refund of a payment that Stripe does not know".into()))
             }
         }
     }

@@ -19,8 +19,9 @@ impl StripeGateway {
         id: &str,
         amount: Money,
     ) -> Result<Repaid, GatewayError> {
-        let amount = to_stripe(amount, name.currency)
-            .ok_or_else(|| GatewayError("Stripe has no number for the refund's amount".into()))?;
+        let amount = to_stripe(amount, name.currency).ok_or_else(|| {
+            GatewayError::Refused("Stripe has no number for the refund's amount".into())
+        })?;
         let made = self.refunds_of(&name.id).await?;
         self.refund_once(&name.id, id, amount, &made).await
     }
@@ -54,7 +55,9 @@ impl StripeGateway {
             // A reversal has no other end than that the money went back.
             Repaid::Failed(reason) => {
                 let reason = reason.as_deref().unwrap_or("without a reason").to_owned();
-                Err(GatewayError(format!("Stripe refused to give back what is left: {reason}")))
+                Err(GatewayError::Refused(format!(
+                    "Stripe refused to give back what is left: {reason}"
+                )))
             }
             Repaid::Done | Repaid::Processing => Ok(()),
         }
@@ -71,7 +74,11 @@ impl StripeGateway {
         let ours = || made.iter().filter(|refund| refund.is_of(id));
         match ours().find(|refund| !refund.has_failed()) {
             Some(refund) if refund.amount == amount => return Ok(refund.outcome()),
-            Some(_) => return Err(GatewayError("the refund was made over another amount".into())),
+            Some(_) => {
+                return Err(GatewayError::Refused(
+                    "the refund was made over another amount".into(),
+                ));
+            }
             None => {}
         }
         let amount = amount.to_string();

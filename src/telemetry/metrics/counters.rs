@@ -29,8 +29,10 @@ pub(super) fn payments_deferred(registrar: &Registrar) -> IntCounter {
 }
 
 pub(super) fn gateway_errors(registrar: &Registrar) -> IntCounter {
-    registrar
-        .counter("payment_gateway_errors_total", "Calls that the payment gateway did not answer.")
+    registrar.counter(
+        "payment_gateway_errors_total",
+        "Calls that the payment gateway did not answer or refused.",
+    )
 }
 
 pub(super) fn connections_refused(registrar: &Registrar) -> IntCounter {

@@ -42,7 +42,7 @@ impl SimGateway {
         process.step(|| format!("calls {} {}", call.name(), call.reference()));
         if process.strikes(Fault::GatewayLostBefore) || self.provider.is_down() {
             process.pause(LATENCY).await;
-            return Err(GatewayError("call lost".into()));
+            return Err(GatewayError::Unanswered("call lost".into()));
         }
         if process.strikes(Fault::GatewayHangs) {
             if process.chance().below(2) == 0 {
@@ -63,9 +63,9 @@ impl SimGateway {
         let answer = self.send(call, way).await;
         process.pause(way).await;
         if process.strikes(Fault::GatewayLostAfter) {
-            return Err(GatewayError("answer lost".into()));
+            return Err(GatewayError::Unanswered("answer lost".into()));
         }
-        answer.unwrap_or_else(|_| Err(GatewayError("provider gone".into())))
+        answer.unwrap_or_else(|_| Err(GatewayError::Unanswered("provider gone".into())))
     }
 
     /// Sends a call that takes up to `way`. It is carried out whatever becomes of this process.

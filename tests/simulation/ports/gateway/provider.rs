@@ -215,7 +215,7 @@ impl Provider {
             },
             Call::Refund(id, refund) => books.refund(*id, refund),
             Call::Void(reference) if books.is_disputed(*reference) => {
-                Err(GatewayError("the payment is disputed".into()))
+                Err(GatewayError::Refused("the payment is disputed".into()))
             }
             Call::Void(reference) => {
                 let nothing =
@@ -255,7 +255,7 @@ impl Books {
 
     /// Gives back a part of what is left of a captured payment.
     fn refund(&mut self, id: RefundId, asked: &Refund) -> Answer {
-        let refused = |reason: &str| Err(GatewayError(reason.into()));
+        let refused = |reason: &str| Err(GatewayError::Refused(reason.into()));
         match self.refunds.get(&id) {
             Some(made) if made == asked => {
                 if planted!(gateway_refunds_again) {
@@ -290,7 +290,7 @@ impl Books {
     /// Goes on with a payment whose payer must approve it.
     fn challenged(&mut self, payment: PaymentReference) -> Answer {
         let Some((amount, verdict)) = self.challenges.get(&payment).copied() else {
-            return Err(GatewayError("there is no such payment".into()));
+            return Err(GatewayError::Refused("there is no such payment".into()));
         };
         let Some(approves) = verdict else {
             let url = format!("/sandbox/pay/{payment}");
@@ -307,12 +307,14 @@ impl Books {
     fn first_capture(&mut self, capture: &Opening) -> Answer {
         let (standing, answer) = match capture.method.as_str() {
             "pm_card_visa" => (Standing::Captured, Ok(Opened::Captured)),
-            "pm_card_timeout" => (Standing::Captured, Err(GatewayError("timed out".into()))),
+            "pm_card_timeout" => {
+                (Standing::Captured, Err(GatewayError::Unanswered("timed out".into())))
+            }
             "pm_card_3ds" => {
                 self.challenges.entry(capture.reference).or_insert((capture.amount, None));
                 return self.challenged(capture.reference);
             }
-            "pm_card_error" => return Err(GatewayError("out of order".into())),
+            "pm_card_error" => return Err(GatewayError::Unanswered("out of order".into())),
             _ => (Standing::Declined, Ok(Opened::Declined(None))),
         };
         let captures = u32::from(standing == Standing::Captured);
@@ -324,7 +326,7 @@ impl Books {
 
 fn captured_before(entry: &Entry, capture: &Opening) -> Answer {
     if entry.amount.is_some_and(|amount| amount != capture.amount) {
-        return Err(GatewayError("the reference was used for another amount".into()));
+        return Err(GatewayError::Refused("the reference was used for another amount".into()));
     }
     Ok(outcome_of(entry))
 }
