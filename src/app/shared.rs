@@ -33,7 +33,7 @@ const WEBHOOK_GROUP: &str = "webhook-service";
 
 /// Minimum time between two turns of the counter of sales. Topics that stay in the process keep the outbox until it is
 /// done.
-const TURN_OF_SALES: Duration = Duration::from_secs(1);
+const TURN_OF_SALES: Duration = Duration::from_secs(5);
 const TURN_OF_SALES_IN_PROCESS: Duration = Duration::from_millis(50);
 
 /// The consumer group of settlement.

@@ -62,12 +62,15 @@ impl SalesCounter {
         let mut movements = self.bus.consume(Topic::FlightBookings, &self.group).await?;
         let mut pace = Pace::of(self.turn);
         loop {
-            pace.turn().await;
             let messages = movements.receive(BATCH_SIZE_MAX).await?;
             self.metrics.count_consumed(Topic::FlightBookings, &self.group, messages.len());
             self.count(&messages).await?;
             movements.commit().await?;
             self.progress.step();
+            // After a full batch more are waiting.
+            if messages.len() < BATCH_SIZE_MAX {
+                pace.turn().await;
+            }
         }
     }
 
