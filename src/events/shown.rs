@@ -6,6 +6,7 @@ use crate::facts::{Fact, Named};
 use crate::messages::Message;
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
 /// An event.
@@ -26,7 +27,7 @@ pub struct ShownEvent {
     flight_id: i64,
     /// What it happened to, as it is stored when the event is read.
     #[schema(value_type = Object)]
-    data: serde_json::Value,
+    data: Box<RawValue>,
     /// The booking that it is about.
     #[serde(skip)]
     pub(super) booking: Option<BookingId>,

@@ -11,6 +11,7 @@ use crate::domain::{
     AirlineEvent, BookingId, FlightId, PaymentReference, RefundId, Timestamp, WaitlistId,
 };
 use crate::messages::Message;
+use serde_json::value::RawValue;
 
 pub use known::read;
 
@@ -83,8 +84,8 @@ pub struct Fact {
     pub booking: Option<BookingId>,
     /// When the row last changed.
     pub at: Timestamp,
-    /// The row, without personal data.
-    pub data: serde_json::Value,
+    /// The row, without personal data, as answers show it: amounts keep their decimals.
+    pub data: Box<RawValue>,
 }
 
 impl Fact {
@@ -92,7 +93,7 @@ impl Fact {
         flight: FlightId,
         booking: Option<BookingId>,
         at: Timestamp,
-        data: serde_json::Result<serde_json::Value>,
+        data: serde_json::Result<Box<RawValue>>,
     ) -> Self {
         let data = data.expect("structs of texts and numbers are always JSON");
         Self { flight, booking, at, data }

@@ -7,6 +7,7 @@ use crate::domain::{
     RefundStatus, WaitlistId,
 };
 use crate::store::{Store, StoreError};
+use serde_json::value::to_raw_value;
 
 /// The event's content; `None` if the rows contradict it, or it is of another kind.
 pub(super) async fn read(store: &dyn Store, named: &Named) -> Result<Option<Fact>, StoreError> {
@@ -50,7 +51,7 @@ fn of_order(named: &Named, id: BookingId, order: &Order) -> Option<Fact> {
     };
     let is_true = is_true && order.id() == id && first.segments > 1;
     let at = order.bookings.iter().map(|booking| booking.updated_at).max()?;
-    is_true.then(|| Fact::new(ended.flight_id, Some(id), at, serde_json::to_value(&ended)))
+    is_true.then(|| Fact::new(ended.flight_id, Some(id), at, to_raw_value(&ended)))
 }
 
 fn of_refund(named: &Named, id: RefundId, record: &OrderRecord) -> Option<Fact> {
@@ -75,7 +76,7 @@ fn of_refund(named: &Named, id: RefundId, record: &OrderRecord) -> Option<Fact> 
         status: refund.status,
     };
     let is_true = is_so && named.has_been(refund.version);
-    let data = serde_json::to_value(&changed);
+    let data = to_raw_value(&changed);
     is_true.then(|| Fact::new(booking.flight_id, Some(booking.id), refund.updated_at, data))
 }
 
@@ -95,7 +96,7 @@ fn of_dispute(named: &Named, payment: PaymentReference, record: &OrderRecord) ->
     };
     let kind = crate::domain::AirlineEvent::DisputeChanged(changed.clone()).kind();
     let is_true = named.has_been(payment.version) && (kind == named.kind || !is_last);
-    let data = serde_json::to_value(&changed);
+    let data = to_raw_value(&changed);
     is_true.then(|| Fact::new(first.flight_id, Some(first.id), payment.updated_at, data))
 }
 
@@ -123,7 +124,7 @@ async fn of_change(
         currency: payment.currency,
         replacement,
     };
-    let data = serde_json::to_value(&ended);
+    let data = to_raw_value(&ended);
     Ok(Some(Fact::new(ended.flight_id, Some(id), held.updated_at, data)))
 }
 
@@ -153,6 +154,6 @@ async fn of_entry(
         kind => kind.strip_prefix("waitlist.") == Some(entry.status.as_str()),
     };
     let at = if named.kind == "waitlist.joined" { entry.created_at } else { entry.updated_at };
-    let data = serde_json::to_value(&changed);
+    let data = to_raw_value(&changed);
     Ok(is_true.then(|| Fact::new(entry.flight_id, changed.booking_id, at, data)))
 }

@@ -9,6 +9,7 @@ use crate::ids::{ping_id, webhook_secret};
 use crate::rules::{Claim, RequestKey};
 use crate::store::{StoreError, WebhookChange, Webhooks};
 use chrono::TimeDelta;
+use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -188,7 +189,15 @@ fn fresh_secret() -> SigningSecret {
 }
 
 /// The body of an event, as Standard Webhooks shapes it.
-pub(super) fn payload(kind: &str, at: Timestamp, data: &serde_json::Value) -> String {
+pub(super) fn payload(kind: &str, at: Timestamp, data: &impl Serialize) -> String {
+    #[derive(Serialize)]
+    struct Payload<'a, D> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        timestamp: String,
+        data: &'a D,
+    }
     let timestamp = at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    json!({ "type": kind, "timestamp": timestamp, "data": data }).to_string()
+    let payload = Payload { kind, timestamp, data };
+    serde_json::to_string(&payload).expect("plain data is always JSON")
 }

@@ -51,6 +51,15 @@ async fn some_events(app: &TestApp) -> (i64, i64) {
 }
 
 #[tokio::test]
+async fn amounts_of_events_have_the_decimals_of_their_currency() {
+    let app = TestApp::start().await;
+    some_events(&app).await;
+    let text = app.get(&format!("{PATH}?types=booking.completed")).await.text;
+    assert!(text.contains(r#""booking_price":5000.00,"#), "{text}");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn pages_have_every_event_once_and_the_last_repeats_its_cursor() {
     let app = TestApp::start().await;
     let (first, second) = some_events(&app).await;
