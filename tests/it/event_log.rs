@@ -4,7 +4,9 @@ mod on_kafka;
 mod told;
 
 use crate::support::TestApp;
+use airline_booking::bus::Bus as _;
 use airline_booking::clock::Clock as _;
+use airline_booking::messages::{Headers, Message, Topic};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -48,6 +50,20 @@ async fn some_events(app: &TestApp) -> (i64, i64) {
     assert_eq!(app.put(&format!("/api/v1/flights/{first}"), &delayed).await.status, 200);
     app.run_until_idle().await;
     (first, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_at_the_same_time_wait_for_one_another() {
+    let app = TestApp::start().await;
+    let headers =
+        Headers::from_iter([("ce_type", "flight.updated"), ("ce_id", "flight.updated/7/1")]);
+    let event = Message { key: "7".to_owned(), payload: "{}".to_owned(), headers, origin: None };
+    let published = [(Topic::AirlineEvents, event)];
+    let at_once = (0..16).map(|_| app.bus.publish(&published));
+    for published in futures::future::join_all(at_once).await {
+        published.expect("published");
+    }
+    app.finish().await;
 }
 
 #[tokio::test]
