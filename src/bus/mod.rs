@@ -5,6 +5,7 @@
 //! shared by replicas and other teams. The room `relay` publishes the outbox. The events of `airline-events` are kept
 //! for a while, as a log that is read from a cursor.
 
+mod consuming;
 pub mod kafka;
 mod log;
 pub mod memory;
@@ -15,6 +16,7 @@ use crate::messages::{Message, Topic};
 use async_trait::async_trait;
 use std::time::Instant;
 
+pub use consuming::{Interrupted, OUTAGE_PAUSE};
 pub use log::{
     Cursor, LogError, LogFilter, LogPage, LogQuery, Mark, NotACursor, PAGE_READ_MAX, PAGE_TIME_MAX,
     booking_of,

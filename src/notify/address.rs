@@ -73,7 +73,7 @@ pub(super) fn recipients(
     found
 }
 
-/// The names of the passengers with this recipient; empty: it is nobody's any more.
+/// The names of the passengers with this recipient; empty: no passenger has it now.
 pub(super) fn names(
     booking: &Booking,
     channel: Channel,

@@ -5,7 +5,7 @@ use super::facts::{Fact, Facts};
 use super::named::Named;
 use super::sender::GIVE_UP_AFTER;
 use super::templates::Templates;
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, Interrupted, OUTAGE_PAUSE};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
 use crate::domain::{BookingId, Channel, Timestamp};
@@ -28,9 +28,6 @@ const ADDED_MAX: usize = 1_000;
 
 /// Minimum time between two turns, so that under load one finds more.
 const TURN: Duration = Duration::from_millis(10);
-
-/// The pause after the store or the bus failed.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Turns events into messages.
 pub struct Announcer {
@@ -60,15 +57,6 @@ pub struct Announcer {
     pub progress: Progress,
 }
 
-/// Why the consumer restarts. The bus delivers its events again.
-#[derive(Debug, thiserror::Error)]
-enum AnnounceError {
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Announcer {
     /// Runs until dropped.
     pub async fn run(&self) {
@@ -79,7 +67,7 @@ impl Announcer {
         }
     }
 
-    async fn work(&self) -> Result<Infallible, AnnounceError> {
+    async fn work(&self) -> Result<Infallible, Interrupted> {
         let mut events = self.bus.consume(Topic::AirlineEvents, &self.group).await?;
         let mut pace = Pace::of(TURN);
         loop {

@@ -1,7 +1,7 @@
 //! Which requests of `payment-requests` are open, by the rows of their payments and refunds.
 
-use super::worker::{PaymentWorker, WorkerError};
-use crate::bus::{BusError, received};
+use super::worker::PaymentWorker;
+use crate::bus::{BusError, Interrupted, received};
 use crate::domain::{
     BookingId, Money, PaymentAction, PaymentReference, PaymentRequest, PaymentStatus, RefundId,
     RefundStatus, WaitsFor,
@@ -66,7 +66,7 @@ struct Rows {
 impl PaymentWorker {
     /// The requests that are still open by their rows; others were answered before. Of a message only the
     /// reference or the refund's id is used, and a message that differs from the row becomes a dead letter.
-    pub(super) async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, WorkerError> {
+    pub(super) async fn open(&self, messages: Vec<Message>) -> Result<Vec<Asked>, Interrupted> {
         let mut read: Vec<(PaymentRequest, Message, Span)> = Vec::with_capacity(messages.len());
         for message in messages {
             let span = received(&self.tracing, &*self.bus, Topic::PaymentRequests, &message);
@@ -91,7 +91,7 @@ impl PaymentWorker {
     }
 
     /// One read for the payments, and one for the refunds if a request is for one.
-    async fn rows(&self, read: &[(PaymentRequest, Message, Span)]) -> Result<Rows, WorkerError> {
+    async fn rows(&self, read: &[(PaymentRequest, Message, Span)]) -> Result<Rows, Interrupted> {
         let refunds: Vec<_> = read.iter().filter_map(|(request, ..)| request.refund_id).collect();
         let payments = read.iter().filter(|(request, ..)| request.refund_id.is_none());
         let payments: Vec<_> = payments.map(|(r, ..)| r.payment_reference_id).collect();

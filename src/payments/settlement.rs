@@ -1,6 +1,6 @@
 //! Settlement reads `payment-events` and submits them to the engine.
 
-use crate::bus::{Bus, BusError, received};
+use crate::bus::{Bus, BusError, OUTAGE_PAUSE, received};
 use crate::clock::pace::Pace;
 use crate::engine::{Engine, Error};
 use crate::messages::{Message, Topic, parse_payment_event};
@@ -18,9 +18,6 @@ const BATCH_SIZE_MAX: usize = 2_048;
 
 /// Minimum time between two turns, each of which is a batch of the engine or more.
 const TURN: Duration = Duration::from_millis(3);
-
-/// The pause after the store or the bus failed.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Applies the results of the gateway.
 pub struct Settlement {

@@ -7,13 +7,13 @@ use super::calls::Calls;
 use super::gateway_calls::Told;
 use super::requests::Asked;
 use crate::breaker::{Breaker, NoAnswer};
-use crate::bus::{Bus, BusError, publish};
+use crate::bus::{Bus, Interrupted, OUTAGE_PAUSE, publish};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
 use crate::domain::{PaymentEvent, PaymentOutcome};
 use crate::gateway::{Gateway, GatewayError};
 use crate::messages::{Message, Topic};
-use crate::store::{Bookings, PaymentNotes, StoreError};
+use crate::store::{Bookings, PaymentNotes};
 use crate::tasks::Tasks;
 use crate::telemetry::{Metrics, Part, Progress, Span, TRACEPARENT, Tracing};
 use futures::future::BoxFuture;
@@ -46,9 +46,6 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// The pause before the second attempt; four times as long before each further one.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-/// The pause after the store or the bus failed.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Carries out `payment-requests` at the gateway.
 #[derive(Clone)]
@@ -117,17 +114,6 @@ impl GatewayCircuits {
 /// A result of the gateway, with the span of its request.
 type Answered = (PaymentEvent, Span);
 
-/// Why the worker restarts.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The bus does not answer.
-    #[error(transparent)]
-    Bus(#[from] BusError),
-}
-
 impl PaymentWorker {
     /// Runs until `stop`; then takes no more requests, and ends when all running calls are answered and their
     /// results published.
@@ -143,7 +129,7 @@ impl PaymentWorker {
         }
     }
 
-    async fn work(&self, stop: &CancellationToken) -> Result<(), WorkerError> {
+    async fn work(&self, stop: &CancellationToken) -> Result<(), Interrupted> {
         let (events, outbound) = mpsc::channel(BATCH_SIZE_MAX);
         let mut publishing = pin!(self.publish(outbound));
         tokio::select! {
@@ -161,7 +147,7 @@ impl PaymentWorker {
         &self,
         events: mpsc::Sender<Answered>,
         stop: &CancellationToken,
-    ) -> Result<Infallible, WorkerError> {
+    ) -> Result<Infallible, Interrupted> {
         let mut requests = self.bus.consume(Topic::PaymentRequests, &self.group).await?;
         let captures = Calls::new(CAPTURES_MAX, CAPTURES_WAITING_MAX);
         let reversals = Calls::new(REVERSALS_MAX, REVERSALS_WAITING_MAX);
@@ -291,7 +277,7 @@ impl PaymentWorker {
     }
 
     /// Publishes results in batches, until no call is left.
-    async fn publish(&self, mut events: mpsc::Receiver<Answered>) -> Result<(), WorkerError> {
+    async fn publish(&self, mut events: mpsc::Receiver<Answered>) -> Result<(), Interrupted> {
         let mut batch = Vec::with_capacity(BATCH_SIZE_MAX);
         while events.recv_many(&mut batch, BATCH_SIZE_MAX).await > 0 {
             let (messages, spans): (Vec<_>, Vec<_>) = batch.drain(..).map(message_of).unzip();

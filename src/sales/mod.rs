@@ -4,7 +4,7 @@
 //! The bus delivers at least once. The flight's version names a movement of its seats, and the store keeps which are
 //! counted, so repeats change nothing.
 
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, Interrupted, OUTAGE_PAUSE};
 use crate::clock::pace::Pace;
 use crate::domain::{ScheduleZone, SeatsMoved};
 use crate::messages::{Message, Topic, parse_seats_moved};
@@ -17,9 +17,6 @@ use tracing::{debug, warn};
 
 /// Movements counted at once.
 const BATCH_SIZE_MAX: usize = 16_384;
-
-/// The pause after the store or the bus failed.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Counts sales.
 pub struct SalesCounter {
@@ -39,15 +36,6 @@ pub struct SalesCounter {
     pub progress: Progress,
 }
 
-/// Why the counter restarts. The bus delivers its messages again.
-#[derive(Debug, thiserror::Error)]
-enum SalesError {
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl SalesCounter {
     /// Runs until dropped.
     pub async fn run(&self) {
@@ -58,7 +46,7 @@ impl SalesCounter {
         }
     }
 
-    async fn work(&self) -> Result<Infallible, SalesError> {
+    async fn work(&self) -> Result<Infallible, Interrupted> {
         let mut movements = self.bus.consume(Topic::FlightBookings, &self.group).await?;
         let mut pace = Pace::of(self.turn);
         loop {

@@ -1,7 +1,7 @@
 //! The intake: reads `airline-events` and queues a delivery for each webhook that takes the event.
 
 use super::registry::payload;
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, Interrupted, OUTAGE_PAUSE};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
 use crate::domain::{NewDelivery, Webhook};
@@ -24,9 +24,6 @@ const TURN: Duration = Duration::from_millis(20);
 /// How often an intake that rests looks for the first webhook.
 const REST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pause after the store or the bus failed.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
-
 /// Queues deliveries.
 pub struct Intake {
     /// Delivers the events.
@@ -47,15 +44,6 @@ pub struct Intake {
     pub may_rest: bool,
 }
 
-/// Why the intake restarts. The bus delivers its messages again; a webhook gets each event once.
-#[derive(Debug, thiserror::Error)]
-enum IntakeError {
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Intake {
     /// Runs until dropped.
     pub async fn run(&self) {
@@ -66,7 +54,7 @@ impl Intake {
         }
     }
 
-    async fn work(&self) -> Result<Infallible, IntakeError> {
+    async fn work(&self) -> Result<Infallible, Interrupted> {
         loop {
             while self.may_rest && self.store.active_webhooks().await?.is_empty() {
                 tokio::time::sleep(REST_INTERVAL).await;
@@ -76,7 +64,7 @@ impl Intake {
     }
 
     /// Reads events until there is no webhook, if the intake may rest then.
-    async fn read(&self) -> Result<(), IntakeError> {
+    async fn read(&self) -> Result<(), Interrupted> {
         let mut events = self.bus.consume(Topic::AirlineEvents, &self.group).await?;
         let mut pace = Pace::of(TURN);
         loop {

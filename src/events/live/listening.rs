@@ -3,20 +3,16 @@
 use super::super::shown::ShownEvent;
 use super::looking::{LOOK_INTERVAL, Looks};
 use super::{LiveEvents, Register};
-use crate::bus::{BusError, Cursor, LogError, LogFilter, Mark};
+use crate::bus::{BusError, Cursor, LogError, LogFilter, Mark, OUTAGE_PAUSE};
 use crate::facts::{self, Fact, Named};
 use crate::messages::{Message, Topic};
 use crate::store::StoreError;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::time::Duration;
 use tracing::{debug, warn};
 
 /// Messages received at once.
 const BATCH_SIZE_MAX: usize = 512;
-
-/// The pause after a failure of the bus.
-const OUTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why a listener ends. All streams end with it, and their clients resume.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,7 @@ pub(crate) struct SalesBody {
     days: Vec<DaySales>,
 }
 
-/// What a flight sold and took back, by day. Counted from `flight-bookings`, within moments.
+/// What a flight sold and took back, by day. Counted from `flight-bookings`, with Kafka every five seconds.
 #[utoipa::path(
     get, path = "/api/v1/flights/{id}/sales", operation_id = "getSales", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(("id" = i64, Path, example = 1)),

@@ -1,32 +1,10 @@
 //! What the log tells of: orders, refunds, lines and moves too, each as its rows say, and nothing that they contradict.
 
 use super::{page, shown};
-use crate::support::{TestApp, booking, flight};
+use crate::support::{TestApp, booking};
 use airline_booking::bus::Bus as _;
 use airline_booking::messages::{Headers, Message, Topic};
 use serde_json::{Value, json};
-
-async fn flights(app: &TestApp) -> [i64; 2] {
-    let mut made = [0; 2];
-    for (made, day) in made.iter_mut().zip([20, 21]) {
-        let mut body = flight(1);
-        body["timestamp"] = json!(format!("2025-01-{day}T10:00:00Z"));
-        body["arrival_timestamp"] = json!(format!("2025-01-{day}T12:00:00Z"));
-        *made = app.post("/api/v1/flights", &body).await.json["id"].as_i64().expect("an id");
-    }
-    made
-}
-
-/// An order of two flights, and its id.
-async fn order(app: &TestApp, flights: [i64; 2]) -> i64 {
-    let mut body = booking(0, 1);
-    body.as_object_mut().expect("an object").remove("flight_id");
-    body["segments"] = json!(flights.map(|flight| json!({"flight_id": flight})));
-    let made = app.post("/api/v1/itineraries", &body).await;
-    assert_eq!(made.status, 201, "{made:?}");
-    app.run_until_idle().await;
-    made.json["itinerary_id"].as_i64().expect("an id")
-}
 
 /// Publishes a message that looks like an event.
 async fn forge(app: &TestApp, flight: i64, kind: &str, named: &str, payload: &Value) {
@@ -40,8 +18,8 @@ async fn forge(app: &TestApp, flight: i64, kind: &str, named: &str, payload: &Va
 #[tokio::test]
 async fn orders_refunds_lines_and_moves_are_told_with_what_their_rows_say() {
     let app = TestApp::start().await;
-    let flights = flights(&app).await;
-    let order = order(&app, flights).await;
+    let flights = app.add_flights_of_two_days().await;
+    let order = app.post_order(flights).await["itinerary_id"].as_i64().expect("an id");
     let mut party = booking(0, 1);
     party.as_object_mut().expect("an object").remove("flight_id");
     party["user_id"] = json!(9);
@@ -74,8 +52,8 @@ async fn orders_refunds_lines_and_moves_are_told_with_what_their_rows_say() {
 #[tokio::test]
 async fn a_forged_message_tells_nothing_that_the_rows_do_not_say() {
     let app = TestApp::start().await;
-    let [first, second] = flights(&app).await;
-    let order = order(&app, [first, second]).await;
+    let [first, second] = app.add_flights_of_two_days().await;
+    let order = app.post_order([first, second]).await["itinerary_id"].as_i64().expect("an id");
     let before = page(&app, "").await;
     let unknown = format!("REF-{:032x}/1", 1);
     let about = json!({"booking_id": order, "id": order, "amount": 9.5});

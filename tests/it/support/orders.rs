@@ -1,6 +1,6 @@
 //! Orders of several flights, placed and cancelled by the use cases.
 
-use super::{TestApp, flight};
+use super::{TestApp, booking, flight};
 use airline_booking::booking::PlaceOrder;
 use airline_booking::domain::{BookingId, FlightId, Order, Passenger, PaymentMethod, UserId};
 use airline_booking::rules::{Cancel, CancelledBy, OrderPart, Segments};
@@ -26,6 +26,29 @@ impl TestApp {
             *id = answer.json["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"));
         }
         ids
+    }
+
+    /// Adds two flights of one seat, on the 20th and the 21st of January 2025.
+    pub async fn add_flights_of_two_days(&self) -> [i64; 2] {
+        let mut made = [0; 2];
+        for (made, day) in made.iter_mut().zip([20, 21]) {
+            let mut body = flight(1);
+            body["timestamp"] = json!(format!("2025-01-{day}T10:00:00Z"));
+            body["arrival_timestamp"] = json!(format!("2025-01-{day}T12:00:00Z"));
+            *made = self.post("/api/v1/flights", &body).await.json["id"].as_i64().expect("an id");
+        }
+        made
+    }
+
+    /// Posts an order of a seat on each flight, and waits until all that follows is done. Returns the answer.
+    pub async fn post_order(&self, flights: [i64; 2]) -> Value {
+        let mut body = booking(0, 1);
+        body.as_object_mut().expect("an object").remove("flight_id");
+        body["segments"] = json!(flights.map(|flight| json!({"flight_id": flight})));
+        let made = self.post("/api/v1/itineraries", &body).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        self.run_until_idle().await;
+        made.json
     }
 
     /// Holds that many seats on each flight for one order.

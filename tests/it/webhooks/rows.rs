@@ -1,10 +1,10 @@
 //! Events that name rows arrive with what the rows say, and forged ones do not.
 
 use super::{open, told};
-use crate::support::{TestApp, booking, equal, eventually, flight};
+use crate::support::{booking, equal, eventually};
 use airline_booking::bus::Bus as _;
 use airline_booking::messages::{Headers, Message, Topic};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const TYPES: [&str; 9] = [
     "itinerary.completed",
@@ -18,33 +18,12 @@ const TYPES: [&str; 9] = [
     "booking.change_ended",
 ];
 
-async fn flights(app: &TestApp) -> [i64; 2] {
-    let mut made = [0; 2];
-    for (made, day) in made.iter_mut().zip([20, 21]) {
-        let mut body = flight(1);
-        body["timestamp"] = json!(format!("2025-01-{day}T10:00:00Z"));
-        body["arrival_timestamp"] = json!(format!("2025-01-{day}T12:00:00Z"));
-        *made = app.post("/api/v1/flights", &body).await.json["id"].as_i64().expect("an id");
-    }
-    made
-}
-
-async fn order(app: &TestApp, flights: [i64; 2]) -> Value {
-    let mut body = booking(0, 1);
-    body.as_object_mut().expect("an object").remove("flight_id");
-    body["segments"] = json!(flights.map(|flight| json!({"flight_id": flight})));
-    let made = app.post("/api/v1/itineraries", &body).await;
-    assert_eq!(made.status, 201, "{made:?}");
-    app.run_until_idle().await;
-    made.json
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn refunds_itineraries_and_entries_arrive_with_what_their_rows_say_and_forged_ones_do_not() {
     let app = open().await;
     let (receiver, _) = told(&app, &TYPES).await;
-    let flights = flights(&app).await;
-    let order = order(&app, flights).await;
+    let flights = app.add_flights_of_two_days().await;
+    let order = app.post_order(flights).await;
     let id = order["itinerary_id"].as_i64().expect("an id");
     let mut party = booking(0, 1);
     party.as_object_mut().expect("an object").remove("flight_id");
