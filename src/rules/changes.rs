@@ -119,9 +119,6 @@ pub struct ChangeSet {
     pub commands: Vec<Changes>,
     /// The days whose cached answers these changes invalidate, where other processes must learn of it.
     pub invalidated: Vec<DayKey>,
-    /// Whether another database session was found to lock rows of these flights, so that the store waits for
-    /// the locks only briefly.
-    pub waits_briefly: bool,
 }
 
 impl ChangeSet {

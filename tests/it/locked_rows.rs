@@ -41,7 +41,10 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
-        let database = TestDatabase::postgres().await;
+        Self::on(&TestDatabase::postgres().await).await
+    }
+
+    async fn on(database: &TestDatabase) -> Self {
         let clock = Arc::new(SystemClock);
         let now = clock.now();
         let Opened { store, gateway, references, .. } =
@@ -247,6 +250,26 @@ async fn a_locked_payment_row_refuses_only_its_own_cancellation() {
     let outcomes = fixture.run(cancellations).await;
     assert!(is_locked(&outcomes[0]), "{outcomes:?}");
     booked(&outcomes[1]);
+}
+
+/// As while Redis is away: no flight locks keep the replicas apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_waits_for_a_locked_row_refuses_no_other_flight_elsewhere() {
+    let database = TestDatabase::postgres().await;
+    let mut one = Fixture::on(&database).await;
+    let other = Fixture::on(&database).await;
+    let (free, kept) = (one.flight().await, one.flight().await);
+    let keep = format!("BEGIN; SELECT FROM flights WHERE id = {kept} FOR UPDATE");
+    one.execute(&keep).await;
+    for _ in 0..4 {
+        let both = [&one, &other].map(async |fixture| {
+            fixture.run(vec![fixture.hold(free, 1).await, fixture.hold(kept, 1).await]).await
+        });
+        for outcomes in futures::future::join_all(both).await {
+            booked(&outcomes[0]);
+            assert!(is_locked(&outcomes[1]), "{outcomes:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -354,6 +354,48 @@ async fn a_refund_is_made_once_even_after_stripe_has_forgotten_its_key() {
 }
 
 #[tokio::test]
+async fn a_refund_that_was_made_is_never_told_as_failed() {
+    for fault in [
+        Fault::DelayedAfter(Duration::from_millis(20)),
+        Fault::FailsAfter,
+        Fault::LosesAnswer,
+        Fault::Locked,
+        Fault::Limited,
+        Fault::Duplicated,
+    ] {
+        let trial = Trial::start().await;
+        trial.opened("pm_card_visa").await;
+        trial.stripe.plan("POST /v1/refunds", fault);
+        // Of all that was paid, so that it cannot be made twice.
+        let (id, all) = (RefundId::from_bits(1), Money::from_minor(250_000));
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.extend(trial.gateway.refund(id, payment(), all).await.ok());
+        }
+        assert!(
+            !told.is_empty() && told.iter().all(|it| *it == Repaid::Done),
+            "{fault:?}: {told:?}"
+        );
+        assert_eq!(trial.balance(), 0, "{fault:?}");
+    }
+}
+
+/// Two replicas ask at once, and both have found no such refund.
+#[tokio::test]
+async fn a_refund_that_overtakes_its_own_repeat_is_done_for_both() {
+    let trial = Trial::start().await;
+    trial.opened("pm_card_visa").await;
+    trial.stripe.plan("POST /v1/refunds", Fault::DelayedBefore(Duration::from_millis(200)));
+    let (slow, fast) = tokio::join!(trial.refund(1, 250_000), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let fast = trial.refund(1, 250_000).await;
+        trial.stripe.forget_keys();
+        fast
+    });
+    assert_eq!((slow, fast), (Ok(()), Ok(())));
+}
+
+#[tokio::test]
 async fn a_refund_that_failed_before_it_was_made_is_made_once_its_key_is_forgotten() {
     let trial = Trial::start().await;
     trial.opened("pm_card_visa").await;

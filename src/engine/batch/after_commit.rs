@@ -37,7 +37,7 @@ impl Batch<'_> {
             self.locked_rows.lock().unlocked.extend(changed.flat_map(|j| &j.job.flights));
         }
         self.answer(written, changes);
-        let (stale, locked) = refuse_locked(stale, &committed.locked);
+        let (stale, locked) = refuse_locked(stale, &committed.locked, self.group);
         self.locked_rows.lock().locked.extend(locked);
         stale.into_iter().map(|j| j.retry_stale(&committed.taken)).collect()
     }

@@ -7,7 +7,6 @@ use super::{Batch, Failure, RowSource};
 use crate::domain::{DayKey, FlightId, Timestamp, route_key};
 use crate::engine::Error;
 use crate::engine::job::{Job, Judged, Verdict, in_order};
-use crate::engine::queues::Group;
 use crate::rules::{ChangeSet, Changes, Decision, State, decide};
 use crate::store::StoreError;
 use crate::telemetry::Part;
@@ -101,7 +100,6 @@ impl Batch<'_> {
         if self.parts.after_commit.cache.needs_outbox() {
             changes.invalidated.clone_from(&days);
         }
-        changes.waits_briefly = self.group == Group::Isolated;
         Ok(Decided { judged, unconfirmed, changes, days, cached: rows.cached })
     }
 

@@ -3,10 +3,12 @@
 
 use crate::domain::FlightId;
 use crate::engine::job::Judged;
+use crate::engine::queues::Group;
 use crate::rules::ChangesId;
 use crate::store::{Committed, StoreError};
 use crate::telemetry::Metrics;
 use std::collections::{BTreeSet, HashSet};
+use tracing::{debug, warn};
 
 /// Splits the commands into those that stand and those to decide again: commands that a stale row kept
 /// from being written, and those that write nothing and were decided beside them on the same flights.
@@ -57,10 +59,18 @@ pub(super) fn count_stale(
 pub(super) fn refuse_locked(
     judged: Vec<Judged>,
     locked: &BTreeSet<ChangesId>,
+    group: Group,
 ) -> (Vec<Judged>, HashSet<FlightId>) {
     let flights = flights_of(&judged, locked);
     if flights.is_empty() {
         return (judged, flights);
+    }
+    let ids: Vec<_> = flights.iter().map(|flight| flight.0).collect();
+    match group {
+        Group::Shared => {
+            warn!(flights = ?ids, "another session locks rows; commands that need them are refused");
+        }
+        Group::Isolated => debug!(flights = ?ids, "another session still locks rows"),
     }
     let (refused, rest): (Vec<_>, Vec<_>) = judged.into_iter().partition(|j| j.is_on(&flights));
     for Judged { job, .. } in refused {

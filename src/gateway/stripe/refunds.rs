@@ -32,10 +32,8 @@ impl StripeGateway {
         name: &GatewayName,
         id: &str,
     ) -> Result<Repaid, GatewayError> {
-        let made = self.refunds_of(&name.id).await?;
-        let ours: Vec<_> = made.iter().filter(|refund| refund.is_of(id)).collect();
-        let decides = ours.iter().find(|refund| !refund.has_failed()).or_else(|| ours.first());
-        Ok(decides.map_or(Repaid::Processing, |refund| refund.outcome()))
+        let made = self.refund_made(&name.id, id).await?;
+        Ok(made.map_or(Repaid::Processing, |refund| refund.outcome()))
     }
 
     /// Gives back what is left of a captured intent.
@@ -90,10 +88,25 @@ impl StripeGateway {
         match self.api.post::<StripeRefund>("/v1/refunds", &form, &key).await {
             Ok(refund) => Ok(refund.outcome()),
             Err(Fault::Refused(status, problem)) if is_final(status, &problem) => {
-                Ok(Repaid::Failed(problem.reason().map(Into::into)))
+                // Another call may have made it after `made` was listed.
+                let made = self.refund_made(intent, id).await?;
+                let refused = || Repaid::Failed(problem.reason().map(Into::into));
+                Ok(made.filter(|made| !made.has_failed()).map_or_else(refused, |it| it.outcome()))
             }
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    /// The last refund with this id: one whose money went back, if there is one.
+    async fn refund_made(
+        &self,
+        intent: &str,
+        id: &str,
+    ) -> Result<Option<StripeRefund>, GatewayError> {
+        let mut ours = self.refunds_of(intent).await?;
+        ours.retain(|refund| refund.is_of(id));
+        let decides = ours.iter().position(|refund| !refund.has_failed()).unwrap_or(0);
+        Ok(ours.into_iter().nth(decides))
     }
 
     async fn refunds_of(&self, intent: &str) -> Result<Vec<StripeRefund>, GatewayError> {

@@ -26,10 +26,6 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 /// Maximum repeats of a statement after a deadlock or serialization failure.
 const REPEATS_MAX: u32 = 5;
 
-/// How long a commit waits for rows that another session held before. Long enough for another replica's
-/// commit to finish; short enough that settlement, whose commands share such batches, hardly waits.
-const WAIT_BRIEFLY: &str = "SET LOCAL lock_timeout = '250ms'";
-
 /// The error of `all_written`: a booking or payment had changed though its flight had not.
 const OVERTAKEN: &str = "AB001";
 
@@ -63,9 +59,14 @@ pub(in crate::store) async fn commit(
             }
             // The other commands are written without the rows that another session holds.
             Err(error) if is_locked(&error) => {
-                let rows = locked(pool, &folded, changes).await.unwrap_or_default();
+                // Without an answer, a table is locked as a whole.
+                let Ok(rows) = locked(pool, &folded).await else { return Err(error.into()) };
                 if rows.is_empty() {
-                    return Err(error.into());
+                    // What held them has ended.
+                    if repeats >= REPEATS_MAX {
+                        return Err(error.into());
+                    }
+                    repeats += 1;
                 }
                 add(&mut kept, rows.clone(), &folded)?;
                 add(&mut stale, rows, &folded)?;
@@ -127,7 +128,7 @@ async fn write(
         && folded.refunds.is_empty()
         && folded.passengers.is_empty()
         && folded.entries.is_empty();
-    if is_one && !changes.waits_briefly {
+    if is_one {
         let mut connection = pool.acquire().await?;
         let written =
             sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *connection).await;
@@ -139,9 +140,6 @@ async fn write(
     }
     let mut tx = begin(pool).await?;
     let written = async {
-        if changes.waits_briefly {
-            sqlx::raw_sql(WAIT_BRIEFLY).execute(&mut *tx).await?;
-        }
         let mut stale: Vec<StaleRow> =
             sqlx::query_as_with(WRITE.as_str(), arguments).fetch_all(&mut *tx).await?;
         if stale.is_empty() {

@@ -24,6 +24,9 @@ use std::sync::LazyLock;
 ///
 /// It returns a row for each stale row: its table, and its key in one or two columns.
 ///
+/// It waits at most 250 ms for each flight that another session holds: long enough for another replica's commit to
+/// finish.
+///
 /// A flight is stale if its version or the time of its last change differs. After a failover that lost
 /// commits, a server counts on from a lower version and may reach the same one with other seats.
 ///
@@ -32,7 +35,8 @@ use std::sync::LazyLock;
 const TEMPLATE: &str = "
 WITH
 flight_in AS MATERIALIZED (
-    SELECT * FROM {flights} AS t ({flights.columns})),
+    SELECT * FROM {flights} AS t ({flights.columns})
+     WHERE set_config('lock_timeout', '250ms', true) IS NOT NULL),
 key_in AS MATERIALIZED (
     SELECT * FROM {keys} AS t ({keys.columns})),
 

@@ -16,9 +16,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// socket ignores this). The planner keeps generic plans and prefers indexes: a plan made while a table
 /// was empty would otherwise scan, hash or merge the whole table until its statistics catch up.
 ///
-/// A row that a foreign session locks delays its batch by `lock_timeout`, and commands on other flights may
-/// share several such batches in a row: several times `lock_timeout` is still less than a request's time
-/// (`SERVER_WRITE_TIMEOUT`).
+/// A table that a foreign session locks delays a batch by `lock_timeout` (a row by less), and commands on other
+/// flights may share several such batches in a row: several times `lock_timeout` is still less than a request's
+/// time (`SERVER_WRITE_TIMEOUT`).
 const SESSION: [(&str, &str); 13] = [
     ("synchronous_commit", "on"),
     ("statement_timeout", "10s"),

@@ -39,8 +39,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// How long a commit that lands late is on its way, at most: longer than the pauses between attempts.
 const LATE: Duration = Duration::from_secs(2);
 
-/// How long a commit waits for a row that another session locks; the second is the engine's choice.
-const LOCK_WAITS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(250));
+/// How long a commit waits for a row that another session locks.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
 
 /// The database. It outlives every replica.
 #[derive(Clone, Default)]
@@ -129,8 +129,7 @@ impl SimStore {
     /// Waits for locks of other sessions on the flights that a commit writes, as long as it may. Returns those
     /// that are locked still.
     async fn wait_for_locks(&self, changes: &ChangeSet) -> Stale {
-        let (usual, brief) = LOCK_WAITS;
-        let deadline = Instant::now() + if changes.waits_briefly { brief } else { usual };
+        let deadline = Instant::now() + LOCK_WAIT;
         let flights: Vec<FlightId> = changes.flights().map(|change| change.after.id).collect();
         let free_at = {
             let rows = self.database.rows();
