@@ -69,6 +69,7 @@ mod itineraries;
 mod kafka_tls;
 mod keys_of_cancellations;
 mod killed_erasures;
+mod listeners;
 mod local_services;
 mod locked_rows;
 mod logs;

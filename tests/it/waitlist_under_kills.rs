@@ -3,7 +3,6 @@
 //!
 //! `tests/run` lets some hundred parties wait; `WAITING_PARTIES=10000` says how many, and makes all else as long.
 
-mod airline;
 mod ends;
 mod explain;
 mod frees;
@@ -15,10 +14,11 @@ mod parties;
 mod planted;
 #[path = "../simulation/lines/replay.rs"]
 mod replay;
+mod terms;
 mod watch;
 
+use crate::support::airline::{Airline, Asker};
 use crate::support::{equal, eventually, within};
-use airline::{Airline, Asker};
 use airline_booking::clock::{Clock as _, SystemClock};
 use explain::{Told, explain};
 use fastrand::Rng;
@@ -47,6 +47,8 @@ struct Scale {
     /// Of each flight.
     frees: usize,
     kills_min: usize,
+    /// Whether lines are so short that strangers get seats which fit nobody who waits.
+    has_seats_for_strangers: bool,
     /// How long the frees take that are made while replicas are killed.
     freed_in: Duration,
     /// How long seats are held: long enough that some payments end meanwhile. After a kill Kafka keeps the partitions of
@@ -62,6 +64,7 @@ impl Scale {
                 flights: 8,
                 frees: 5,
                 kills_min: 4,
+                has_seats_for_strangers: true,
                 freed_in: Duration::from_secs(6),
                 settings: [("PAYMENT_WINDOW", "8s"), ("OFFER_TTL", "4s"), ("LOCK_TTL", "30s")],
             },
@@ -70,6 +73,7 @@ impl Scale {
                 flights: 40,
                 frees: 25,
                 kills_min: 25,
+                has_seats_for_strangers: false,
                 freed_in: Duration::from_secs(60),
                 settings: [("PAYMENT_WINDOW", "60s"), ("OFFER_TTL", "15s"), ("LOCK_TTL", "60s")],
             },
@@ -81,7 +85,8 @@ impl Scale {
 #[allow(clippy::print_stdout, reason = "its figures are what a long run is for")]
 async fn free_seats_go_to_those_who_wait_in_the_oracles_order_while_replicas_are_killed() {
     let scale = Scale::of_run();
-    let mut airline = Airline::start(&scale.settings).await;
+    let settings: Vec<_> = terms::SETTINGS.into_iter().chain(scale.settings).collect();
+    let mut airline = Airline::start(&settings).await;
     airline.replicas.execute(history::RECORD).await;
     let url = airline.replicas.setting("DATABASE_URL").to_owned();
     let connect = async || PgConnection::connect(&url).await.expect("a connection");
@@ -121,7 +126,8 @@ async fn free_seats_go_to_those_who_wait_in_the_oracles_order_while_replicas_are
         assert!(statuses.contains_key(status), "nobody is {status}: {statuses:?}");
     }
     assert!(watched.late.is_empty(), "lines that were served late: {:#?}", watched.late);
-    assert!(told.gathering > 0 && strangers > 0 && freed.len() == Way::ALL.len());
+    assert!(told.gathering > 0 && freed.len() == Way::ALL.len());
+    assert!(strangers > 0 || !scale.has_seats_for_strangers);
     airline.replicas.audit().await;
 }
 

@@ -3,12 +3,11 @@
 mod callers;
 mod delivered;
 mod hostile;
-mod receiver;
 mod requests;
 mod rows;
 
 use crate::support::TestApp;
-use receiver::Receiver;
+use crate::support::receiver::Receiver;
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/webhooks";

@@ -1,5 +1,6 @@
 //! The harness: the real service on its own database, with a clock that the test moves.
 
+pub mod airline;
 mod answer;
 pub mod authority;
 pub mod callers;
@@ -16,6 +17,7 @@ pub mod orders;
 pub mod people;
 pub mod process;
 pub mod proxy;
+pub mod receiver;
 pub mod redis;
 pub mod replicas;
 pub mod services;

@@ -4,9 +4,9 @@
 //! they may have been decided is tried until the oracle agrees with all that the rows say: who was promoted, how many
 //! seats are free, until when they gather, how often each party was overtaken.
 
-use super::airline::TERMS;
 use super::history::Step;
 use super::replay::Replay;
+use super::terms::TERMS;
 use airline_booking::domain::{Money, SeatCount, Timestamp};
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! The ways in which seats become free, but for what becomes of offers.
 
-use super::airline::Asker;
+use crate::support::airline::Asker;
 use fastrand::Rng;
 use http::Method;
 use serde_json::json;

@@ -1,8 +1,9 @@
 //! A party of nine waits for a flight of eight free seats: others book them, but for the time that the policy keeps
 //! them for the party.
 
-use super::airline::{Asker, TERMS};
+use super::terms::TERMS;
 use super::watch::AFTER_A_KILL;
+use crate::support::airline::Asker;
 use crate::support::booking;
 use fastrand::Rng;
 use serde_json::json;

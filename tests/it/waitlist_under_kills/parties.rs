@@ -1,6 +1,6 @@
 //! Parties that join the lines, what they do with their offers, and strangers who try to book beside them.
 
-use super::airline::Asker;
+use crate::support::airline::Asker;
 use crate::support::booking;
 use fastrand::Rng;
 use http::Method;

@@ -1,7 +1,7 @@
 //! Receivers that fail, hang, restart, redirect and flood: they slow no other, and lose nothing.
 
-use super::receiver::Deed;
 use super::{Receiver, deliveries, of, open, told};
+use crate::support::receiver::Deed;
 use crate::support::{equal, eventually};
 use chrono::TimeDelta;
 use serde_json::json;

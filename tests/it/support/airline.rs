@@ -1,11 +1,10 @@
 //! Two replicas, one of which is killed now and then, their flights, and the requests to them.
 
-use crate::support::callers::Bases;
-use crate::support::process::{Server, http_client};
-use crate::support::replicas::Replicas;
-use crate::support::{booking, flight};
+use super::callers::Bases;
+use super::process::{Server, http_client};
+use super::replicas::Replicas;
+use super::{booking, flight};
 use airline_booking::clock::{Clock as _, SystemClock};
-use airline_booking::rules::waiting::Terms;
 use chrono::TimeDelta;
 use fastrand::Rng;
 use http::Method;
@@ -18,21 +17,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Attempts at one request before the test fails: a replica that is killed is back within a few seconds.
 const ATTEMPTS_MAX: usize = 3_000;
 
-/// The waiting list's settings: seats gather for a moment, so that many parties have their turns.
-pub const TERMS: Terms = Terms {
-    overtakes_max: 3,
-    gather_for: TimeDelta::seconds(1),
-    release_before: TimeDelta::hours(24),
-};
-
-const SETTINGS: [(&str, &str); 6] = [
-    ("WAITLIST_MAX_OVERTAKES", "3"),
-    ("WAITLIST_GATHER_FOR", "1s"),
-    ("WAITLIST_RELEASE_BEFORE", "24h"),
-    ("SWEEP_INTERVAL", "1s"),
-    ("MAX_PENDING_PER_USER", "0"),
-    ("RUST_LOG", "error"),
-];
+const SETTINGS: [(&str, &str); 3] =
+    [("SWEEP_INTERVAL", "1s"), ("MAX_PENDING_PER_USER", "0"), ("RUST_LOG", "error")];
 
 pub struct Airline {
     pub replicas: Replicas,
@@ -91,6 +77,11 @@ impl Asker {
         let created = self.client.post(url).json(&body).send().await.expect("sent");
         let created: Value = created.json().await.expect("JSON");
         created["id"].as_i64().unwrap_or_else(|| panic!("no flight: {created}"))
+    }
+
+    /// A replica's origin.
+    pub fn base(&self, turn: usize) -> String {
+        self.bases.of(turn)
     }
 
     /// Posts under a key until it is answered. A refusal is its code.

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use fastrand::Rng;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub enum Deed {
     Flood,
     /// 200, and a body that stops in the middle.
     Stall,
+    /// 200, but it reads the event only after this time.
+    Slow(Duration),
 }
 
 /// What came.
@@ -84,12 +87,16 @@ struct Inner {
     deeds: Mutex<VecDeque<Deed>>,
     /// What it does once the deeds are done.
     then: Mutex<Option<Deed>>,
+    /// What it may do when an event comes for the first time, and one in how many meets it.
+    faults: Mutex<Option<(Rng, u32)>>,
     received: Mutex<Vec<Received>>,
 }
 
 /// A receiver. It stops when it is dropped.
 pub struct Receiver {
     pub url: String,
+    /// Host and port.
+    pub address: String,
     inner: Arc<Inner>,
     task: JoinHandle<()>,
 }
@@ -101,13 +108,14 @@ impl Receiver {
 
     pub async fn at(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
-        let url = format!("http://{}/hook?key=1", listener.local_addr().expect("an address"));
+        let address = listener.local_addr().expect("an address").to_string();
+        let url = format!("http://{address}/hook?key=1");
         let inner = Arc::<Inner>::default();
         let router = Router::new().fallback(take).with_state(inner.clone());
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("it serves");
         });
-        Self { url, inner, task }
+        Self { url, address, inner, task }
     }
 
     /// Does these with the next events, one each, and answers 200 afterwards.
@@ -118,6 +126,11 @@ impl Receiver {
     /// Does this with all further events.
     pub fn always(&self, deed: Deed) {
         *self.inner.then.lock().expect("no panic") = Some(deed);
+    }
+
+    /// From now on one in so many events meets a fault when it comes for the first time.
+    pub fn misbehave(&self, seed: u64, one_in: u32) {
+        *self.inner.faults.lock().expect("no panic") = Some((Rng::with_seed(seed), one_in));
     }
 
     /// All that came, in order.
@@ -137,11 +150,38 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Response {
+impl Inner {
+    /// What it does with this event.
+    fn deed(&self, id: &str) -> Deed {
+        let planned = self.deeds.lock().expect("no panic").pop_front();
+        let then = || self.then.lock().expect("no panic").clone();
+        let drawn = || {
+            let mut faults = self.faults.lock().expect("no panic");
+            let (chance, one_in) = faults.as_mut()?;
+            let is_struck = chance.u32(..*one_in) == 0;
+            let received = self.received.lock().expect("no panic");
+            let is_first = is_struck && !received.iter().any(|received| received.id == id);
+            let slow = Duration::from_millis(chance.u64(100..1_000));
+            let faults = [Deed::Answer(500), Deed::Answer(503), Deed::Hang, Deed::Slow(slow)];
+            is_first.then(|| faults[chance.usize(..faults.len())].clone())
+        };
+        planned.or_else(then).or_else(drawn).unwrap_or(Deed::Answer(200))
+    }
+}
+
+async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Body) -> Response {
+    let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let deed = inner.deed(id);
+    if let Deed::Slow(time) = deed {
+        tokio::time::sleep(time).await;
+    }
+    // A sender that was killed leaves half an event.
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     inner.received.lock().expect("no panic").push(Received::of(&headers, &body));
-    let planned = inner.deeds.lock().expect("no panic").pop_front();
-    let then = inner.then.lock().expect("no panic").clone();
-    match planned.or(then).unwrap_or(Deed::Answer(200)) {
+    match deed {
+        Deed::Slow(_) => StatusCode::OK.into_response(),
         Deed::Answer(status) => StatusCode::from_u16(status).expect("a status").into_response(),
         Deed::Redirect(to) => {
             (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
