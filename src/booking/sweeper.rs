@@ -29,10 +29,11 @@ pub(super) const BATCH_SIZE_MAX: usize = 512;
 pub(super) const PAGES_MAX: usize = 16;
 
 /// Cancelled bookings in a page. A page is submitted at once and goes before new bookings, which wait for it.
-const STRANDED_MAX: usize = 128;
+const STRANDED_MAX: usize = 64;
 
-/// Maximum pause after a page of them. Each pause is as long as its page took, so that a cancellation of many flights
-/// leaves half of the time to others.
+/// How much longer than its page the pause after it is, so that a cancellation of many flights leaves two thirds of the
+/// time to others; and its maximum.
+const STRANDED_PAUSE: u32 = 2;
 const STRANDED_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Interval between two deletions of expired idempotency keys, old deliveries and old events.
@@ -276,7 +277,7 @@ impl Sweeper {
                 break;
             }
             let took = self.clock.running().saturating_sub(began);
-            tokio::time::sleep(took.min(STRANDED_PAUSE_MAX)).await;
+            tokio::time::sleep((took * STRANDED_PAUSE).min(STRANDED_PAUSE_MAX)).await;
             if done >= BATCH_SIZE_MAX {
                 break;
             }

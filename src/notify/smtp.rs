@@ -15,6 +15,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use parking_lot::Mutex;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long a connection is kept for the next message. Servers close idle ones after some minutes.
@@ -75,9 +76,18 @@ impl SmtpProvider {
         let MailSettings { host, port, protection, credentials, .. } = &self.settings;
         let server = (host.as_str(), *port);
         let wrapped = self.tls.clone().filter(|_| *protection == SmtpProtection::Tls);
-        let connecting =
-            AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, wrapped, None);
-        let mut connection = connecting.await.map_err(|error| failed(&error))?;
+        let connected = match wrapped {
+            Some(tls) => {
+                AsyncSmtpConnection::connect_tokio1(server, None, &self.hello, Some(tls), None)
+                    .await
+            }
+            None => {
+                let stream =
+                    connect(server).await.map_err(|error| ProviderError(error.to_string()))?;
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await
+            }
+        };
+        let mut connection = connected.map_err(|error| failed(&error))?;
         if let (SmtpProtection::StartTls, Some(tls)) = (protection, &self.tls) {
             connection.starttls(tls.clone(), &self.hello).await.map_err(|error| failed(&error))?;
         }
@@ -112,6 +122,14 @@ impl SmtpProvider {
         connection.message(&letter.body).await.map_err(|error| Stop::of(&error))?;
         Ok(())
     }
+}
+
+/// A text and the line that ends it are two pieces. Without this the second waits until the server acknowledges the
+/// first, which takes 40 ms.
+async fn connect(server: (&str, u16)) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Stop {

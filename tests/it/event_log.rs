@@ -144,6 +144,8 @@ async fn what_is_no_cursor_or_breaks_a_rule_is_refused() {
         ("before=AQAA", 400, "/before"),
         ("limit=0", 422, "/limit"),
         ("limit=1001", 422, "/limit"),
+        ("flight=0", 422, "/flight"),
+        ("flight=", 400, "/flight"),
         ("types=booking", 422, "/types"),
         ("types=Booking.completed", 422, "/types"),
     ] {

@@ -192,6 +192,7 @@ async fn streams_have_a_bound_of_their_own() {
         (second.status().as_u16(), second.headers().contains_key("retry-after")),
         (503, true)
     );
+    assert_eq!(app.app.metrics.event_streams_refused.get(), 1);
     drop(first);
     let mut third = follow(&app, &of_flight(flight), "").await;
     assert_eq!(third.expect().await.kind, "state");

@@ -76,8 +76,7 @@ async fn each_filter_narrows_the_list_alone_and_with_the_others() {
     assert_eq!(made, [1, 2, 3, 4, 5, 6]);
     for (query, expected) in [
         ("", &[1, 2, 3, 4, 5, 6][..]),
-        ("date=&source=&destination=&status=&limit=&cursor=", &[1, 2, 3, 4, 5, 6]),
-        ("source=%20&destination=+", &[1, 2, 3, 4, 5, 6]),
+        ("cursor=", &[1, 2, 3, 4, 5, 6]),
         ("date=2025-01-20", &[2, 3]),
         ("date=2025-01-21", &[4, 5, 6]),
         ("date=2025-01-22", &[]),
@@ -169,6 +168,8 @@ async fn a_list_that_cannot_be_read_names_the_parameter() {
         ("date=2025-02-30", &["/date"][..]),
         ("date=20-01-2025&limit=x", &["/date", "/limit"]),
         ("limit=-1", &["/limit"]),
+        // What a variable that is not set leaves.
+        ("date=&limit=&cursor=", &["/date", "/limit"]),
         ("cursor=1", &["/cursor"]),
         (&format!("cursor={short}"), &["/cursor"]),
         (&format!("cursor={long}"), &["/cursor"]),
@@ -188,6 +189,7 @@ async fn a_list_that_cannot_be_read_names_the_parameter() {
         ("limit=1001", &["/limit"]),
         ("source=Delhi&destination=%20DELHI", &["/destination"]),
         ("source=A%00", &["/source"]),
+        ("source=&destination=%20&status=", &["/source", "/destination", "/status"]),
         (&format!("destination={}", "x".repeat(101)), &["/destination"]),
     ] {
         let answer = app.get(&format!("{PATH}?{query}")).await;

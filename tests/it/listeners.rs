@@ -26,10 +26,18 @@ use std::time::{Duration, Instant};
 use streams::Streams;
 
 const KILL_EVERY: Duration = Duration::from_secs(2);
+const KILLS_MIN: usize = 3;
 
-/// How long the partner's server is away when it starts again, and how often it does.
-const RECEIVER_AWAY: Duration = Duration::from_millis(300);
-const RECEIVER_KILLED_EVERY: usize = 3;
+/// How long the partner's server is away when it starts again, and how many kills there are between two such times.
+const PARTNER_AWAY: Duration = Duration::from_millis(300);
+const PARTNER_AWAY_EVERY: usize = 3;
+
+/// Beside `SMTP_URL`.
+const SETTINGS: [(&str, &str); 3] = [
+    ("MAIL_FROM", "tickets@airline.example"),
+    ("MESSAGE_TIMEOUT", "2s"),
+    ("WEBHOOK_ALLOW_PRIVATE", "true"),
+];
 
 /// How long the last listener may take to hear of everything: a delivery that failed twice waits a minute.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -70,21 +78,76 @@ impl Scale {
     }
 }
 
+/// All who listen.
+struct Listeners {
+    reader: Reader,
+    streams: Streams,
+    partner: Receiver,
+    smtp: SmtpPeer,
+}
+
+impl Listeners {
+    /// The number of mails, and of those that were sent twice, once all have heard of all.
+    async fn expect_all(&self, log: &Log, database: &mut PgConnection) -> (usize, usize) {
+        expect(log.all(), "the reader", || self.reader.heard()).await;
+        expect(log.all(), "the partner", || log.by_flight(self.partner.ids())).await;
+        expect(log.of_flights(), "the streams", || self.streams.heard()).await;
+        let mails = log.mails(database).await;
+        let count = mails.values().sum();
+        within(DEADLINE, "all mails", async || {
+            let sent = heard::mails(&self.smtp).len();
+            if sent >= count { Ok(()) } else { Err(sent) }
+        })
+        .await;
+        (count, heard::expect_mails(&self.smtp, &mails))
+    }
+}
+
+/// Waits until a listener has heard of all these events; then it has heard of no others, and in this order.
+async fn expect(expected: Heard, who: &str, heard: impl Fn() -> Heard) {
+    within(DEADLINE, format!("all events at {who}"), async || {
+        let seen = first_of_each(&heard());
+        let left = |(flight, ids): (&i64, &Vec<String>)| {
+            ids.len().saturating_sub(seen.get(flight).map_or(0, Vec::len))
+        };
+        match expected.iter().map(left).sum::<usize>() {
+            0 => Ok(()),
+            left => Err(format!("{left} events are left")),
+        }
+    })
+    .await;
+    assert_eq!(first_of_each(&heard()), expected, "{who}");
+}
+
+/// Kills one replica after the other until all is changed, and cuts the partner off at times. Gives the number of kills.
+async fn under_kills(airline: &mut Airline, way: &Proxy, changing: &Changing) -> usize {
+    let mut kills = 0;
+    let mut due = tokio::time::interval(KILL_EVERY);
+    due.tick().await;
+    while kills < KILLS_MIN || !changing.have_finished() {
+        due.tick().await;
+        airline.kill(kills).await;
+        if kills % PARTNER_AWAY_EVERY == 0 {
+            way.cut();
+            tokio::time::sleep(PARTNER_AWAY).await;
+            way.mend();
+        }
+        airline.restart(kills).await;
+        kills += 1;
+    }
+    kills
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[allow(clippy::print_stdout, reason = "its figures are what a long run is for")]
 async fn every_listener_hears_of_everything_in_order_while_replicas_are_killed() {
-    let (scale, smtp, receiver) =
+    let (scale, smtp, partner) =
         (Scale::of_run(), SmtpPeer::start().await, Receiver::start().await);
-    let way = Proxy::start("127.0.0.1:0", &receiver.address).await;
-    receiver.misbehave(7, scale.one_fails_in);
+    let way = Proxy::start("127.0.0.1:0", &partner.address).await;
+    partner.misbehave(7, scale.one_fails_in);
     let smtp_url = smtp.url();
-    let mut airline = Airline::start(&[
-        ("SMTP_URL", &*smtp_url),
-        ("MAIL_FROM", "tickets@airline.example"),
-        ("MESSAGE_TIMEOUT", "2s"),
-        ("WEBHOOK_ALLOW_PRIVATE", "true"),
-    ])
-    .await;
+    let settings = [("SMTP_URL", &*smtp_url)].into_iter().chain(SETTINGS).collect::<Vec<_>>();
+    let mut airline = Airline::start(&settings).await;
     let asker = airline.asker.clone();
     let hook = json!({"url": format!("http://{}/hook", way.address), "types": TYPES});
     asker.post("/webhooks", "hook", &hook, &mut Rng::with_seed(1)).await.expect("a webhook");
@@ -95,64 +158,28 @@ async fn every_listener_hears_of_everything_in_order_while_replicas_are_killed()
     }
     let streams = Streams::start(&asker, &flights);
     eventually("streams of all flights", async || streams.opened() >= flights.len()).await;
+    let listeners = Listeners { reader, streams, partner, smtp };
+
+    let began = Instant::now();
     let changing = Changing::start(&asker, &flights, scale.changes);
-    let (began, mut kills) = (Instant::now(), 0);
-    let mut due = tokio::time::interval(KILL_EVERY);
-    due.tick().await;
-    while kills < 3 || !changing.have_finished() {
-        due.tick().await;
-        airline.kill(kills).await;
-        if kills % RECEIVER_KILLED_EVERY == 0 {
-            way.cut();
-            tokio::time::sleep(RECEIVER_AWAY).await;
-            way.mend();
-        }
-        airline.restart(kills).await;
-        kills += 1;
-    }
+    let kills = under_kills(&mut airline, &way, &changing).await;
     let changed = changing.finish().await;
     let changed_in = began.elapsed();
-
     let url = airline.replicas.setting("DATABASE_URL").to_owned();
     let mut database = PgConnection::connect(&url).await.expect("a connection");
     comes_to_rest(&mut database).await;
     let log = Log::read(&airline.replicas).await;
     log.expect_what_rows_say(&mut database, &changed).await;
-    let heard = [
-        ("the reader", Box::new(|| reader.heard()) as Box<dyn Fn() -> Heard + Sync>),
-        ("the partner", Box::new(|| log.by_flight(receiver.ids()))),
-        ("the streams", Box::new(|| streams.heard())),
-    ];
-    for (who, heard) in &heard {
-        let expected = if *who == "the streams" { log.of_flights() } else { log.all() };
-        within(DEADLINE, format!("all events at {who}"), async || {
-            let (seen, wanted) = (first_of_each(&heard()), &expected);
-            let left: usize = wanted
-                .iter()
-                .map(|(flight, ids)| ids.len().saturating_sub(seen.get(flight).map_or(0, Vec::len)))
-                .sum();
-            if left == 0 { Ok(()) } else { Err(format!("{left} events are left")) }
-        })
-        .await;
-        assert_eq!(first_of_each(&heard()), expected, "{who}");
-    }
-    let mails = log.mails(&mut database).await;
-    within(DEADLINE, "all mails", async || {
-        let sent = heard::mails(&smtp);
-        if sent.len() >= mails.values().sum() { Ok(()) } else { Err(sent.len()) }
-    })
-    .await;
-    let doubles = heard::expect_mails(&smtp, &mails);
+    let (mails, doubles) = listeners.expect_all(&log, &mut database).await;
     assert!(doubles <= kills, "{doubles} mails were sent twice, with {kills} kills");
     println!(
         "{} changes in {changed_in:.1?}, {kills} kills: {} events, {} in the log twice; the webhook got {} calls, the \
-         streams were opened {} times; {} mails, {doubles} of them twice; all had heard of all {:.1?} after the start",
+         streams were opened {} times; {mails} mails, {doubles} of them twice; all had heard of all {:.1?} after the start",
         scale.changes,
         log.events(),
         log.doubles(),
-        receiver.ids().len(),
-        streams.opened(),
-        mails.values().sum::<usize>(),
+        listeners.partner.ids().len(),
+        listeners.streams.opened(),
         began.elapsed(),
     );
     airline.replicas.audit().await;

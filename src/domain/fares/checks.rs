@@ -14,15 +14,15 @@ const DURATION_MAX: std::time::Duration = std::time::Duration::from_hours(1_000 
 pub struct FareRowText {
     /// Matches if the booking was made at most so long ago.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "48h", nullable = false)]
+    #[schema(example = "48h")]
     pub booked_within: Option<String>,
     /// Matches if departure was at least so far away when the booking was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "7d", nullable = false)]
+    #[schema(example = "7d")]
     pub departs_in_at_booking: Option<String>,
     /// Matches if departure is at least so far away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "24h", nullable = false)]
+    #[schema(example = "24h")]
     pub departs_in: Option<String>,
     /// Percent of price without taxes.
     #[schema(required, nullable = false, example = 25, minimum = 0, maximum = 100)]

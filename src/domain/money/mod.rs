@@ -2,6 +2,7 @@
 
 mod currency;
 
+use crate::domain::Invalid;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,13 @@ impl Money {
     pub fn most_of(currency: Currency) -> Self {
         let decimals = currency.decimals();
         Self::of(Self::MINOR_MAX * thousandths_in_minor(decimals), decimals)
+    }
+
+    /// Notes a broken rule unless this may be an amount, whatever its currency: 0 to [`Money::MINOR_MAX`].
+    pub fn check(self, invalid: &mut Invalid, pointer: &str) {
+        if !(0..=Self::MINOR_MAX * 1_000).contains(&self.thousandths) {
+            invalid.add(pointer, format!("must be 0 to {}", Self::MINOR_MAX));
+        }
     }
 
     /// An amount as the stores hold it: in thousandths if its currency has three decimals, else in

@@ -127,7 +127,10 @@ impl LiveEvents {
         watched: Watched,
         after: Option<Cursor>,
     ) -> Result<Follow, NoStream> {
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| NoStream::Full)?;
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            self.metrics.event_streams_refused.inc();
+            return Err(NoStream::Full);
+        };
         let mut follower = self.subscribe(watched, permit).await?;
         follower.replay(after).await?;
         Ok(follower)

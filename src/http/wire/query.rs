@@ -78,19 +78,35 @@ impl<'a> Query<'a> {
 
     /// The value of a parameter; `None` if it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
     }
 
-    /// The parsed value of a parameter; notes the rule if it does not parse.
+    /// The parsed value of a parameter; notes the rule if it does not parse. An empty value does not: it may be that of a
+    /// variable that was not set.
     pub(crate) fn read<T: std::str::FromStr>(
         &self,
         name: &str,
         rule: &str,
         unreadable: &mut Invalid,
     ) -> Option<T> {
-        let text = self.get(name)?;
+        let text = self.given(name)?;
         text.parse().map_err(|_| unreadable.add(format!("/{name}"), rule)).ok()
+    }
+
+    /// The same of a place in a list; an empty one is the beginning.
+    pub(crate) fn read_place<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        rule: &str,
+        unreadable: &mut Invalid,
+    ) -> Option<T> {
+        self.get(name)?;
+        self.read(name, rule, unreadable)
+    }
+
+    /// The value of a parameter, also an empty one; `None` if it is absent.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 }
 

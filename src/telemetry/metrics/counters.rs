@@ -49,6 +49,13 @@ pub(super) fn event_streams_cut(registrar: &Registrar) -> IntCounter {
     )
 }
 
+pub(super) fn event_streams_refused(registrar: &Registrar) -> IntCounter {
+    registrar.counter(
+        "event_streams_refused_total",
+        "Streams of events refused because there were MAX_EVENT_STREAMS.",
+    )
+}
+
 pub(super) fn limit_conflicts(registrar: &Registrar) -> IntCounter {
     registrar.counter(
         "booking_limit_conflicts_total",

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub event_streams: IntGauge,
     /// Streams of events that were cut off because their client was too slow.
     pub event_streams_cut: IntCounter,
+    /// Streams of events that were refused, since there were as many as may be.
+    pub event_streams_refused: IntCounter,
     /// Search answers found in the in-process cache.
     pub cache_hits: IntCounter,
     /// Search answers that the in-process cache lacks.
@@ -125,6 +127,7 @@ impl Metrics {
             connections_refused: counters::connections_refused(&registrar),
             event_streams: registrar.gauge("event_streams", "Open streams of events."),
             event_streams_cut: counters::event_streams_cut(&registrar),
+            event_streams_refused: counters::event_streams_refused(&registrar),
             cache_hits: cache.with_label_values(&["process", "hit"]),
             cache_misses: cache.with_label_values(&["process", "miss"]),
             cache_shared_hits: cache.with_label_values(&["redis", "hit"]),

@@ -26,6 +26,17 @@ async fn a_price_that_has_changed_is_refused_with_the_price_of_now() {
     let mistyped = app.post("/api/v1/bookings", &ask(json!("dear"))).await;
     mistyped.assert_problem(422, "validation_failed");
     assert_eq!(mistyped.pointers(), ["/expected_price"]);
+    for senseless in [json!(-1), json!(10_000_000_000_i64)] {
+        let refused = app.post("/api/v1/bookings", &ask(senseless.clone())).await;
+        refused.assert_problem(422, "validation_failed");
+        assert_eq!(refused.pointers(), ["/expected_price"]);
+        for of in ["bookings", "itineraries"] {
+            let path = format!("/api/v1/{of}/{}/cancel", placed.booking_id());
+            let refused = app.post(&path, &json!({"expected_refund": senseless})).await;
+            refused.assert_problem(422, "validation_failed");
+            assert_eq!(refused.pointers(), ["/expected_refund"]);
+        }
+    }
     let mut order = ask(json!(1));
     order.as_object_mut().expect("an object").remove("flight_id");
     order["segments"] = json!([{"flight_id": flight}]);

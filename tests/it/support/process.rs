@@ -19,9 +19,11 @@ pub fn http_client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client")
 }
 
-/// The binary under test, with no settings but those given.
+/// The binary under test, with no settings but those given. `TEST_BINARY` names another build, for runs that measure.
 pub fn binary(directory: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_airline-booking"));
+    let built = std::env::var_os("TEST_BINARY");
+    let mut command =
+        Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_airline-booking").into()));
     command.env_clear().current_dir(directory).kill_on_drop(true);
     command.envs(settings.iter().copied());
     command

@@ -172,6 +172,9 @@ pub(crate) async fn cancel(
     let (record, at) = deed.check(found)?;
     let booking = &record.order.bookings[at];
     let part = Part::checked(None, body.passengers, booking, &mut invalid);
+    if let Some(expected) = body.expected_refund {
+        expected.check(&mut invalid, "/expected_refund");
+    }
     let key = match part.passengers() {
         // As the content was before a booking could be cancelled in part.
         None => request_key::of_caller(CANCEL_PATH, &caller, &headers, &id, &mut invalid),
@@ -284,7 +287,7 @@ impl ListQuery {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(&["status", "limit", "cursor"], &mut unreadable);
         let limit = asked_limit(query, &mut unreadable);
-        let before: Option<i64> = query.read("cursor", CURSOR_RULE, &mut unreadable);
+        let before: Option<i64> = query.read_place("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
         check_limit(limit, &mut invalid);
         let status = asked_status(query, &mut invalid);

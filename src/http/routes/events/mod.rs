@@ -93,10 +93,13 @@ fn read(query: &Query<'_>) -> Result<EventsAsked, Problem> {
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     query.only(&PARAMETERS, &mut unreadable);
     let limit = asked_limit(query, &mut unreadable);
-    let after: Option<Cursor> = query.read("after", AFTER_RULE, &mut unreadable);
+    let after: Option<Cursor> = query.read_place("after", AFTER_RULE, &mut unreadable);
     let flight: Option<i64> = query.read("flight", "must be an integer", &mut unreadable);
     readable(unreadable)?;
     check_limit(limit, &mut invalid);
+    if flight.is_some_and(|flight| flight < 1) {
+        invalid.add("/flight", "must be at least 1");
+    }
     let types = types(query.get("types").unwrap_or_default(), &mut invalid);
     invalid.or(())?;
     Ok(EventsAsked { after, types, flight: flight.map(FlightId), limit })

@@ -79,9 +79,10 @@ impl Question {
     fn read(query: &Query<'_>, zone: ScheduleZone) -> Result<Self, Problem> {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(&PARAMETERS, &mut unreadable);
-        let date = places::asked_day(query, &mut unreadable);
+        let date = query.given("date");
+        let date = date.and_then(|date| places::day(date, "/date", &mut unreadable));
         let limit = asked_limit(query, &mut unreadable);
-        let cursor: Option<Cursor> = query.read("cursor", CURSOR_RULE, &mut unreadable);
+        let cursor: Option<Cursor> = query.read_place("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
         let [source, destination] = places::asked_cities(query, &mut invalid);
         let status = asked_status(query, &mut invalid);

@@ -226,6 +226,9 @@ pub(crate) async fn cancel(
     let OrderRecord { order, .. } = deed.check(found)?;
     let first = order.first();
     let part = Part::checked(body.segments, body.passengers, first, &mut invalid);
+    if let Some(expected) = body.expected_refund {
+        expected.check(&mut invalid, "/expected_refund");
+    }
     let key = request_key::of_caller(CANCEL_PATH, &caller, &headers, &(id, &part), &mut invalid);
     deed.check(invalid.or(()))?;
     let cancel = Cancel {
