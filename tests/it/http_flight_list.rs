@@ -76,7 +76,8 @@ async fn each_filter_narrows_the_list_alone_and_with_the_others() {
     assert_eq!(made, [1, 2, 3, 4, 5, 6]);
     for (query, expected) in [
         ("", &[1, 2, 3, 4, 5, 6][..]),
-        ("cursor=", &[1, 2, 3, 4, 5, 6]),
+        ("source=&destination=&status=&cursor=", &[1, 2, 3, 4, 5, 6]),
+        ("source=%20&destination=+", &[1, 2, 3, 4, 5, 6]),
         ("date=2025-01-20", &[2, 3]),
         ("date=2025-01-21", &[4, 5, 6]),
         ("date=2025-01-22", &[]),
@@ -189,7 +190,6 @@ async fn a_list_that_cannot_be_read_names_the_parameter() {
         ("limit=1001", &["/limit"]),
         ("source=Delhi&destination=%20DELHI", &["/destination"]),
         ("source=A%00", &["/source"]),
-        ("source=&destination=%20&status=", &["/source", "/destination", "/status"]),
         (&format!("destination={}", "x".repeat(101)), &["/destination"]),
     ] {
         let answer = app.get(&format!("{PATH}?{query}")).await;

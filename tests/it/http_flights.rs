@@ -250,10 +250,7 @@ async fn a_search_that_cannot_be_read_names_the_parameter() {
         ("source=Delhi&destination=Mumbai&date=2025-1-5", &["/date"]),
         ("source=A&destination=B&date=2025-01-15&seats=x&limit=-1", &["/seats", "/limit"]),
         ("source=A&destination=B&date=2025-01-15&max_price=1e9&sort=up", &["/max_price", "/sort"]),
-        (
-            "source=A&destination=B&date=2025-01-15&seats=&max_price=&limit=",
-            &["/seats", "/max_price", "/limit"],
-        ),
+        ("source=A&destination=B&date=2025-01-15&seats=&limit=", &["/seats", "/limit"]),
     ] {
         let answer = search(&app, query).await;
         answer.assert_problem(400, "malformed_request");

@@ -65,6 +65,7 @@ async fn a_manifest_has_a_flights_bookings_by_id_and_marks_cancelled_passengers(
         ("failed", &[declined]),
         ("cancelled", &[gone]),
         ("pending", &[]),
+        ("", &[whole, part, declined, gone]),
     ] {
         assert_eq!(ids(&manifest(&app, flight, &format!("status={status}")).await), expected);
     }
@@ -117,11 +118,9 @@ async fn a_manifest_that_cannot_be_read_names_the_parameter() {
     }
     let hinted = app.get(&format!("{}?state=failed", path(flight))).await;
     assert_eq!(hinted.pointers(), ["/state"]);
-    for (query, pointers) in [
-        ("limit=0&status=gone", &["/limit", "/status"][..]),
-        ("limit=1001", &["/limit"]),
-        ("status=", &["/status"]),
-    ] {
+    for (query, pointers) in
+        [("limit=0&status=gone", &["/limit", "/status"][..]), ("limit=1001", &["/limit"])]
+    {
         let answer = app.get(&format!("{}?{query}", path(flight))).await;
         answer.assert_problem(422, "validation_failed");
         assert_eq!(answer.pointers(), pointers, "{query}");

@@ -43,7 +43,7 @@ pub(super) fn asked_status<S: FromStr + VariantNames>(
     query: &Query<'_>,
     invalid: &mut Invalid,
 ) -> Option<S> {
-    let status = query.given("status").map(|word| word.parse().ok());
+    let status = query.get("status").map(|word| word.parse().ok());
     if matches!(status, Some(None)) {
         let known = S::VARIANTS.join(", ");
         invalid.add("/status", format!("must be one of {known}"));

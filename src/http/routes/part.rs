@@ -37,7 +37,7 @@ impl Part {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(names, &mut unreadable);
         let mut list = |name: &str| {
-            let text = query.given(name)?;
+            let text = query.get(name)?;
             let numbers: Result<Vec<i32>, _> = text.split(',').map(str::parse).collect();
             if numbers.is_err() {
                 unreadable.add(format!("/{name}"), "must be integers such as 0,2");

@@ -25,14 +25,10 @@ pub(super) fn route(at: &str, [source, destination]: [&str; 2], invalid: &mut In
 const DIFFERS: &str = "must differ from source";
 
 /// The keys of the source and the destination that a query names, if it names them. Notes the rules that they
-/// break.
+/// break. A blank one counts as missing.
 pub(super) fn asked_cities(query: &Query<'_>, invalid: &mut Invalid) -> [Option<String>; 2] {
     let cities = ["source", "destination"].map(|name| {
-        let city = query.given(name)?;
-        if city.trim().is_empty() {
-            invalid.add(format!("/{name}"), "must not be empty");
-            return None;
-        }
+        let city = query.get(name).filter(|city| !city.trim().is_empty())?;
         check_city("", name, city, invalid);
         Some(city_key(city))
     });

@@ -139,14 +139,18 @@ impl Question {
         let date = places::asked_day(query, &mut unreadable);
         let filter = Filter {
             seats: query.read("seats", "must be an integer", &mut unreadable),
-            max_price: query.read("max_price", "must be a decimal", &mut unreadable),
+            max_price: query.read_text("max_price", "must be a decimal", &mut unreadable),
             sort: query
-                .read("sort", "must be departure, -departure, price or -price", &mut unreadable)
+                .read_text(
+                    "sort",
+                    "must be departure, -departure, price or -price",
+                    &mut unreadable,
+                )
                 .unwrap_or_default(),
             limit: query.read("limit", "must be a positive integer", &mut unreadable),
         };
         let includes_sold_out = query
-            .read("include_sold_out", "must be true or false", &mut unreadable)
+            .read_text("include_sold_out", "must be true or false", &mut unreadable)
             .unwrap_or_default();
         readable(unreadable)?;
         let mut invalid = Invalid::default();

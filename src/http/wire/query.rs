@@ -81,8 +81,7 @@ impl<'a> Query<'a> {
         self.given(name).filter(|value| !value.is_empty())
     }
 
-    /// The parsed value of a parameter; notes the rule if it does not parse. An empty value does not: it may be that of a
-    /// variable that was not set.
+    /// The parsed value of a parameter; notes the rule if it does not parse. An empty number does not.
     pub(crate) fn read<T: std::str::FromStr>(
         &self,
         name: &str,
@@ -93,8 +92,8 @@ impl<'a> Query<'a> {
         text.parse().map_err(|_| unreadable.add(format!("/{name}"), rule)).ok()
     }
 
-    /// The same of a place in a list; an empty one is the beginning.
-    pub(crate) fn read_place<T: std::str::FromStr>(
+    /// The same, where an empty value is none.
+    pub(crate) fn read_text<T: std::str::FromStr>(
         &self,
         name: &str,
         rule: &str,

@@ -104,7 +104,7 @@ impl Question {
         let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
         query.only(&["status", "limit", "cursor"], &mut unreadable);
         let limit = asked_limit(query, &mut unreadable);
-        let cursor: Option<IdCursor> = query.read_place("cursor", CURSOR_RULE, &mut unreadable);
+        let cursor: Option<IdCursor> = query.read_text("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
         check_limit(limit, &mut invalid);
         let status = asked_status(query, &mut invalid);

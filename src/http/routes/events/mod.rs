@@ -93,7 +93,7 @@ fn read(query: &Query<'_>) -> Result<EventsAsked, Problem> {
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     query.only(&PARAMETERS, &mut unreadable);
     let limit = asked_limit(query, &mut unreadable);
-    let after: Option<Cursor> = query.read_place("after", AFTER_RULE, &mut unreadable);
+    let after: Option<Cursor> = query.read_text("after", AFTER_RULE, &mut unreadable);
     let flight: Option<i64> = query.read("flight", "must be an integer", &mut unreadable);
     readable(unreadable)?;
     check_limit(limit, &mut invalid);

@@ -82,7 +82,7 @@ impl Question {
         let date = query.given("date");
         let date = date.and_then(|date| places::day(date, "/date", &mut unreadable));
         let limit = asked_limit(query, &mut unreadable);
-        let cursor: Option<Cursor> = query.read_place("cursor", CURSOR_RULE, &mut unreadable);
+        let cursor: Option<Cursor> = query.read_text("cursor", CURSOR_RULE, &mut unreadable);
         readable(unreadable)?;
         let [source, destination] = places::asked_cities(query, &mut invalid);
         let status = asked_status(query, &mut invalid);

@@ -178,7 +178,7 @@ fn question(query: &Query<'_>) -> Result<Question, Problem> {
     let seats = query.read("seats", integer, &mut unreadable).unwrap_or(1);
     let limit = query.read("limit", integer, &mut unreadable);
     let limit = limit.unwrap_or(Question::LIMIT_DEFAULT as i64);
-    let sort = query.given("sort").unwrap_or("departure");
+    let sort = query.get("sort").unwrap_or("departure");
     let sort = sort_of(sort, &mut unreadable);
     readable(unreadable)?;
     let mut invalid = Invalid::default();

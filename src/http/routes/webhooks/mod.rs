@@ -219,7 +219,7 @@ fn asked_page(uri: &Uri) -> Result<(Option<i64>, usize), Problem> {
     let (mut unreadable, mut invalid) = (Invalid::default(), Invalid::default());
     query.only(&["limit", "cursor"], &mut unreadable);
     let limit = asked_limit(&query, &mut unreadable);
-    let cursor: Option<IdCursor> = query.read_place("cursor", CURSOR_RULE, &mut unreadable);
+    let cursor: Option<IdCursor> = query.read_text("cursor", CURSOR_RULE, &mut unreadable);
     readable(unreadable)?;
     check_limit(limit, &mut invalid);
     invalid.or(())?;
