@@ -31,8 +31,8 @@ pub(super) const PAGES_MAX: usize = 16;
 /// Cancelled bookings in a page. A page is submitted at once and goes before new bookings, which wait for it.
 const STRANDED_MAX: usize = 64;
 
-/// How much longer than its page the pause after it is, so that a cancellation of many flights leaves two thirds of the
-/// time to others; and its maximum.
+/// How many times as long as a page of them took the pause after it is, so that a cancellation of many flights leaves
+/// two thirds of the time to others; and the pause's maximum.
 const STRANDED_PAUSE: u32 = 2;
 const STRANDED_PAUSE_MAX: Duration = Duration::from_millis(500);
 

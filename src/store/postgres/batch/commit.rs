@@ -36,6 +36,10 @@ pub(in crate::store) async fn commit(
     let mut stale = Stale::default();
     let mut kept = Stale::default();
     let mut repeats = 0;
+    let mut may_repeat = || {
+        repeats += 1;
+        repeats <= REPEATS_MAX
+    };
     loop {
         let folded = changes.fold(&stale);
         if folded.stale.len() == changes.commands.len() {
@@ -47,13 +51,10 @@ pub(in crate::store) async fn commit(
             // The error does not name the row: look it up.
             Err(error) if is_taken_key(&error) || is_overtaken(&error) => {
                 let moved = moved(pool, &folded).await?;
-                if moved.is_empty() {
-                    // No stale row was found: it has changed back, or the duplicate key is in a table
-                    // that `moved` doesn't look at. Try again.
-                    if repeats >= REPEATS_MAX {
-                        return Err(error.into());
-                    }
-                    repeats += 1;
+                // Without a stale row: it has changed back, or the duplicate key is in a table that `moved`
+                // doesn't look at. Try again.
+                if moved.is_empty() && !may_repeat() {
+                    return Err(error.into());
                 }
                 add(&mut stale, moved, &folded)?;
             }
@@ -61,18 +62,15 @@ pub(in crate::store) async fn commit(
             Err(error) if is_locked(&error) => {
                 // Without an answer, a table is locked as a whole.
                 let Ok(rows) = locked(pool, &folded).await else { return Err(error.into()) };
-                if rows.is_empty() {
-                    // What held them has ended.
-                    if repeats >= REPEATS_MAX {
-                        return Err(error.into());
-                    }
-                    repeats += 1;
+                // Without a row, what held it has ended. Try again.
+                if rows.is_empty() && !may_repeat() {
+                    return Err(error.into());
                 }
                 add(&mut kept, rows.clone(), &folded)?;
                 add(&mut stale, rows, &folded)?;
             }
             Err(error) if is_timed_out(&error) => return Err(StoreError::TimedOut(error.into())),
-            Err(error) if is_worth_repeating(&error) && repeats < REPEATS_MAX => repeats += 1,
+            Err(error) if is_worth_repeating(&error) && may_repeat() => {}
             Err(error) => return Err(error.into()),
         }
     }
