@@ -169,7 +169,7 @@ async fn answer(asker: Asker, mut database: PgConnection, stop: Arc<AtomicBool>)
     did
 }
 
-/// Tries to book single seats; those who get one overtake those who wait.
+/// Tries to book single seats. How many it gets is chance; `nine` has those who overtake for certain.
 async fn try_to_book(asker: Asker, flights: Vec<i64>, stop: Arc<AtomicBool>) -> usize {
     let (mut rng, mut got) = (Rng::with_seed(5), 0);
     for user in FIRST_STRANGER.. {
