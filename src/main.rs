@@ -12,7 +12,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    airline_booking::cli::run().await
+fn main() -> ExitCode {
+    airline_booking::cli::run()
 }

@@ -87,6 +87,9 @@ struct MigrateArgs {
 }
 
 /// Runs the command that the arguments name. Prints an error to stderr.
+///
+/// The runtime starts here and not in the binary: what a crate awaits is compiled into it.
+#[tokio::main]
 pub async fn run() -> ExitCode {
     let matches = Cli::command()
         .after_help("Settings are environment variables; --help lists them.")

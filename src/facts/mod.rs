@@ -2,7 +2,7 @@
 //!
 //! Other systems may be able to write to the topic. So a message is a reason to look: its type and id are taken from
 //! it, everything else is read, and what the rows contradict is dropped. Webhooks and the readers of the log use the
-//! same look.
+//! same look. Messages to travellers want more of a row before they are sent, and look in `notify`.
 
 mod known;
 mod rows;
@@ -24,24 +24,32 @@ pub struct Named {
     pub kind: &'static str,
     /// When it happened, as the message says.
     pub at: Option<Timestamp>,
-    subject: Subject,
-    version: Option<i64>,
+    /// What it is about.
+    pub subject: Subject,
+    /// The version of its row, of a type that a subject can have twice.
+    pub version: Option<i64>,
 }
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Subject {
+pub enum Subject {
+    /// A flight.
     Flight(FlightId),
+    /// A booking.
     Booking(BookingId),
+    /// An order of several flights, by its first booking.
     Order(BookingId),
-    /// With its booking.
+    /// A refund, with its booking.
     Refund(RefundId, BookingId),
+    /// A party in a waiting list.
     Entry(WaitlistId),
     /// A payment, with a booking that it pays.
     Dispute(PaymentReference, BookingId),
-    /// A change of flight that ended, with the booking that held the seats for it.
+    /// A change of flight that ended.
     Change {
+        /// The booking that stayed as it was.
         booking: BookingId,
+        /// The one that held the seats for it.
         replacement: BookingId,
     },
 }

@@ -2,9 +2,9 @@
 
 use super::address::recipients;
 use super::facts::{Fact, Facts};
-use super::named::Named;
 use super::sender::GIVE_UP_AFTER;
 use super::templates::Templates;
+use super::told::Told;
 use crate::bus::{Bus, Interrupted, OUTAGE_PAUSE};
 use crate::clock::Clock;
 use crate::clock::pace::Pace;
@@ -84,15 +84,15 @@ impl Announcer {
     /// none: a new group reads all events that the topic keeps.
     pub async fn announce(&self, messages: &[Message]) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let is_fresh = |named: &Named| now - named.at < GIVE_UP_AFTER;
-        let named: Vec<Named> = messages.iter().filter_map(Named::of).filter(is_fresh).collect();
-        if named.is_empty() {
+        let is_fresh = |told: &Told| now - told.at < GIVE_UP_AFTER;
+        let told: Vec<Told> = messages.iter().filter_map(Told::of).filter(is_fresh).collect();
+        if told.is_empty() {
             return Ok(());
         }
-        let facts = self.read(&named).await?;
+        let facts = self.read(&told).await?;
         let mut new = Vec::new();
-        for named in &named {
-            match facts.of(named).await {
+        for told in &told {
+            match facts.of(told).await {
                 Ok(found) => {
                     new.extend(found.iter().flat_map(|fact| self.messages_of(fact, now)));
                 }
@@ -112,8 +112,8 @@ impl Announcer {
         Ok(())
     }
 
-    async fn read(&self, named: &[Named]) -> Result<Facts<'_>, StoreError> {
-        let mut ids: Vec<BookingId> = named.iter().filter_map(Named::booking).collect();
+    async fn read(&self, told: &[Told]) -> Result<Facts<'_>, StoreError> {
+        let mut ids: Vec<BookingId> = told.iter().filter_map(Told::booking).collect();
         ids.sort_unstable();
         ids.dedup();
         let mut bookings = HashMap::new();

@@ -1,11 +1,12 @@
 //! What the rows say about an event: who is told, and by which id. An event that they do not confirm tells nothing.
 
 use super::address::Audience;
-use super::named::{Named, Subject};
+use super::told::Told;
 use crate::domain::{
-    Booking, BookingId, BookingStatus, DisputeStatus, FlightId, MessageKind, Order, PaymentStatus,
-    RefundId, RefundReason, RefundStatus, TimelineKind, Timestamp,
+    Booking, BookingId, BookingStatus, DisputeStatus, FlightId, MessageKind, Order,
+    PaymentReference, PaymentStatus, RefundId, RefundReason, RefundStatus, TimelineKind, Timestamp,
 };
+use crate::facts::Subject;
 use crate::store::{Store, StoreError};
 use std::collections::HashMap;
 
@@ -43,31 +44,34 @@ pub(super) struct Facts<'a> {
 
 impl Facts<'_> {
     /// The facts that confirm an event.
-    pub(super) async fn of(&self, named: &Named) -> Result<Vec<Fact>, StoreError> {
-        let fact = match named.subject {
+    pub(super) async fn of(&self, told: &Told) -> Result<Vec<Fact>, StoreError> {
+        let fact = match told.subject {
             Subject::Booking(id) => match self.bookings.get(&id) {
-                Some(booking) => self.of_booking(named, booking).await?,
+                Some(booking) => self.of_booking(told, booking).await?,
                 None => None,
             },
-            Subject::Order(id) => self.of_order(named, id).await?,
-            Subject::Refund(refund, booking) => self.of_refund(named, refund, booking).await?,
+            Subject::Change { booking, .. } => match self.bookings.get(&booking) {
+                Some(booking) => self.of_ended_change(told, booking).await?,
+                None => None,
+            },
+            Subject::Dispute(payment, booking) => {
+                self.of_dispute(told.kind, payment, booking).await?
+            }
+            Subject::Order(id) => self.of_order(told, id).await?,
+            Subject::Refund(refund, booking) => self.of_refund(told, refund, booking).await?,
             Subject::Entry(entry) => match self.bookings.get(&entry.booking()) {
-                Some(booking) => self.of_entry(named, booking).await?,
+                Some(booking) => self.of_entry(told, booking).await?,
                 None => None,
             },
-            Subject::Flight(flight) => return self.of_flight(named, flight).await,
+            Subject::Flight(flight) => return self.of_flight(told, flight).await,
         };
         Ok(fact.into_iter().collect())
     }
 
-    async fn of_booking(
-        &self,
-        named: &Named,
-        booking: &Booking,
-    ) -> Result<Option<Fact>, StoreError> {
+    async fn of_booking(&self, told: &Told, booking: &Booking) -> Result<Option<Fact>, StoreError> {
         let id = booking.id;
         let is_part = booking.segments > 1;
-        let kind = named.kind;
+        let kind = told.kind;
         let is_so = match kind {
             // The order's own event tells of all its flights.
             MessageKind::BookingCompleted | MessageKind::BookingFailed if is_part => false,
@@ -79,22 +83,7 @@ impl Facts<'_> {
                 booking.status == BookingStatus::Cancelled
                     && !(is_part && self.ended_with_its_order(booking).await?)
             }
-            MessageKind::BookingChanged => return self.of_change(named, booking).await,
-            MessageKind::ChangeEnded => {
-                let ends = self.store.ended_changes(id).await?;
-                let subject = format!("{id}/{}", named.at.timestamp_micros());
-                let is_so = booking.status == BookingStatus::Completed && ends.contains(&named.at);
-                return Ok(is_so.then(|| Fact::new(kind, subject, booking)));
-            }
-            MessageKind::DisputeOpened => {
-                return self.of_dispute(kind, DisputeStatus::Open, booking).await;
-            }
-            MessageKind::DisputeWon => {
-                return self.of_dispute(kind, DisputeStatus::Won, booking).await;
-            }
-            MessageKind::DisputeLost => {
-                return self.of_dispute(kind, DisputeStatus::Lost, booking).await;
-            }
+            MessageKind::BookingChanged => return self.of_change(told, booking).await,
             _ => false,
         };
         Ok(is_so.then(|| Fact::new(kind, id, booking)))
@@ -122,16 +111,12 @@ impl Facts<'_> {
     }
 
     /// A correction, a cancellation in part or a move to another flight, which a row of that time must show.
-    async fn of_change(
-        &self,
-        named: &Named,
-        booking: &Booking,
-    ) -> Result<Option<Fact>, StoreError> {
-        let (id, at) = (booking.id, named.at);
-        let is_past = (2..=booking.version).contains(&named.version);
+    async fn of_change(&self, told: &Told, booking: &Booking) -> Result<Option<Fact>, StoreError> {
+        let (id, at) = (booking.id, told.at);
+        let is_past = (2..=booking.version).contains(&told.version);
         if booking.sold_at == Some(at) {
             let subject = format!("{id}/{}", at.timestamp_micros());
-            return Ok(Some(Fact::new(named.kind, subject, booking)));
+            return Ok(Some(Fact::new(told.kind, subject, booking)));
         }
         let Some(life) = self.store.life(id).await?.filter(|_| is_past) else { return Ok(None) };
         let is_corrected = life.changes.iter().any(|change| change.at == at);
@@ -140,44 +125,62 @@ impl Facts<'_> {
         // A cancellation in part that gives nothing back is known by its fee, while nothing follows it.
         let is_forfeited = !booking.cancelled.is_empty() && booking.updated_at == at;
         let is_so = is_corrected || is_refunded || is_forfeited;
-        Ok(is_so.then(|| Fact::new(named.kind, format!("{id}/{}", named.version), booking)))
+        Ok(is_so.then(|| Fact::new(told.kind, format!("{id}/{}", told.version), booking)))
+    }
+
+    /// A change of flight that ended at that time without its payment.
+    async fn of_ended_change(
+        &self,
+        told: &Told,
+        booking: &Booking,
+    ) -> Result<Option<Fact>, StoreError> {
+        let ends = self.store.ended_changes(booking.id).await?;
+        let is_so = booking.status == BookingStatus::Completed && ends.contains(&told.at);
+        let subject = format!("{}/{}", booking.id, told.at.timestamp_micros());
+        Ok(is_so.then(|| Fact::new(told.kind, subject, booking)))
     }
 
     async fn of_dispute(
         &self,
         kind: MessageKind,
-        status: DisputeStatus,
-        booking: &Booking,
+        payment: PaymentReference,
+        booking: BookingId,
     ) -> Result<Option<Fact>, StoreError> {
-        let Some(record) = self.store.order(booking.id).await? else { return Ok(None) };
+        let status = match kind {
+            MessageKind::DisputeOpened => DisputeStatus::Open,
+            MessageKind::DisputeWon => DisputeStatus::Won,
+            _ => DisputeStatus::Lost,
+        };
+        let Some(record) = self.store.order(booking).await? else { return Ok(None) };
         let mut payments = record.earlier.iter().chain([&record.order.payment]);
-        let disputed = payments.find(|payment| payment.dispute == Some(status));
-        Ok(disputed.map(|payment| Fact::new(kind, payment.reference, booking)))
+        let is_so = payments.any(|its| its.reference == payment && its.dispute == Some(status));
+        let booking = record.order.booking(booking).filter(|_| is_so);
+        Ok(booking.map(|booking| Fact::new(kind, payment, booking)))
     }
 
-    async fn of_order(&self, named: &Named, id: BookingId) -> Result<Option<Fact>, StoreError> {
+    async fn of_order(&self, told: &Told, id: BookingId) -> Result<Option<Fact>, StoreError> {
         let Some(record) = self.store.order(id).await? else { return Ok(None) };
         let order = &record.order;
         if order.id() != id || order.bookings.len() < 2 {
             return Ok(None);
         }
-        let is_so = match named.kind {
+        let is_so = match told.kind {
             MessageKind::OrderCompleted => is_paid(order),
             MessageKind::OrderFailed => order.status() == BookingStatus::Failed,
             MessageKind::OrderCancelled => order.status() == BookingStatus::Cancelled,
             _ => false,
         };
-        Ok(is_so.then(|| Fact::new(named.kind, id, order.first())))
+        Ok(is_so.then(|| Fact::new(told.kind, id, order.first())))
     }
 
     async fn of_refund(
         &self,
-        named: &Named,
+        told: &Told,
         id: RefundId,
         booking: BookingId,
     ) -> Result<Option<Fact>, StoreError> {
         let Some(record) = self.store.order(booking).await? else { return Ok(None) };
-        let status = match named.kind {
+        let status = match told.kind {
             MessageKind::RefundDone => RefundStatus::Done,
             _ => RefundStatus::Failed,
         };
@@ -187,23 +190,23 @@ impl Facts<'_> {
             refund.id == id && refund.status == status && refund.reason != RefundReason::Dispute
         });
         let booking = record.order.booking(booking).filter(|_| is_so);
-        Ok(booking.map(|booking| Fact::new(named.kind, id, booking)))
+        Ok(booking.map(|booking| Fact::new(told.kind, id, booking)))
     }
 
     /// A moved departure concerns those who travel and bought their seats before.
-    async fn of_flight(&self, named: &Named, id: FlightId) -> Result<Vec<Fact>, StoreError> {
+    async fn of_flight(&self, told: &Told, id: FlightId) -> Result<Vec<Fact>, StoreError> {
         let (mut facts, mut after) = (Vec::new(), None);
         loop {
             let status = Some(BookingStatus::Completed);
             let page = self.store.bookings_of_flight(id, status, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(facts) };
-            if after.is_none() && !self.was_moved(&page[0], named.at).await? {
+            if after.is_none() && !self.was_moved(&page[0], told.at).await? {
                 return Ok(facts);
             }
             after = Some(last.id);
-            for booking in page.iter().filter(|booking| booking.sale() < named.at) {
-                let subject = format!("{id}/{}/{}", named.at.timestamp_micros(), booking.id);
-                let fact = Fact::new(named.kind, subject, booking);
+            for booking in page.iter().filter(|booking| booking.sale() < told.at) {
+                let subject = format!("{id}/{}/{}", told.at.timestamp_micros(), booking.id);
+                let fact = Fact::new(told.kind, subject, booking);
                 facts.push(Fact { audience: Audience::Travelling, ..fact });
             }
         }

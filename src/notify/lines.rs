@@ -2,7 +2,7 @@
 //! though the booking and the waiting list have an event each.
 
 use super::facts::{Fact, Facts};
-use super::named::Named;
+use super::told::Told;
 use crate::domain::{
     Booking, BookingStatus, Entry, FailureReason, MessageKind, PaymentKind, WaitMode, WaitlistId,
 };
@@ -46,11 +46,11 @@ impl Facts<'_> {
 
     pub(super) async fn of_entry(
         &self,
-        named: &Named,
+        told: &Told,
         booking: &Booking,
     ) -> Result<Option<Fact>, StoreError> {
         let Some(entry) = self.entry_of(booking).await? else { return Ok(None) };
-        let is_so = match named.kind {
+        let is_so = match told.kind {
             // What is bought by itself is not offered.
             MessageKind::WaitlistOffered => {
                 entry.mode == WaitMode::Ask && booking.status == BookingStatus::Pending
@@ -58,7 +58,7 @@ impl Facts<'_> {
             MessageKind::WaitlistPromoted => self.was_completed(booking).await?,
             _ => is_lapsed(&entry, booking),
         };
-        Ok(is_so.then(|| Fact::new(named.kind, booking.id, booking)))
+        Ok(is_so.then(|| Fact::new(told.kind, booking.id, booking)))
     }
 
     /// The entry of a waiting list that became this booking.

@@ -12,13 +12,13 @@ mod content;
 mod facts;
 mod lines;
 mod mail;
-mod named;
 mod provider;
 mod sender;
 mod sms;
 mod smtp;
 mod templates;
 mod text;
+mod told;
 
 pub use announcer::Announcer;
 pub use content::Shown;

@@ -89,6 +89,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "domain",
+            "facts",
             "ids",
             "messages",
             "store",

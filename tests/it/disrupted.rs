@@ -6,16 +6,14 @@
 //! and one order in 15 has an onward flight.
 
 mod airline;
-mod asking;
 mod others;
 mod travellers;
 mod watchers;
 
-use crate::support::process::http_client;
+use crate::support::asker::Asker;
 use crate::support::snapshot::{RefundSeen, Rows, Snapshot};
 use crate::support::{TestDatabase, equal, within};
 use airline::Airline;
-use asking::Asker;
 use others::{Heard, Others, figures};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -51,7 +49,7 @@ async fn bookings_of_cancelled_flights_are_refunded_once_while_a_replica_is_kill
     let bookings = bookings.map_or(BOOKINGS, |text| text.parse().expect("a number"));
     let flights = (bookings / BOOKINGS_OF_FLIGHT).max(FLIGHTS_MIN);
     let mut airline = Airline::start(flights, flights.div_ceil(10), FLIGHTS_MIN).await;
-    let asker = Asker { client: http_client(), bases: airline.bases.clone() };
+    let asker = Asker::new(&airline.bases);
     let began = Instant::now();
     let travellers = travellers::buy(&airline, &asker, bookings).await;
     airline.replicas.settled().await;

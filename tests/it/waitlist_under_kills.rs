@@ -17,7 +17,8 @@ mod replay;
 mod terms;
 mod watch;
 
-use crate::support::airline::{Airline, Asker};
+use crate::support::airline::Airline;
+use crate::support::asker::Asker;
 use crate::support::{equal, eventually, within};
 use airline_booking::clock::{Clock as _, SystemClock};
 use explain::{Told, explain};

@@ -1,8 +1,9 @@
 //! Travellers with bookings on flights that are cancelled later, some with an onward flight, which half of them give up.
 
 use super::airline::Airline;
-use super::asking::Asker;
+use crate::support::asker::Asker;
 use crate::support::booking;
+use fastrand::Rng;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
@@ -45,20 +46,20 @@ pub async fn buy(airline: &Airline, asker: &Asker, bookings: usize) -> Vec<Trave
 }
 
 async fn buy_one(airline: &Airline, asker: &Asker, number: usize) -> Traveller {
-    let user = 1_000_000 + number as i64;
+    let (user, mut rng) = (1_000_000 + number as i64, Rng::with_seed(number as u64));
     let flight = airline.doomed[number % airline.doomed.len()];
     let mut body = booking(flight, 1 + number as i32 % 3);
     body["user_id"] = json!(user);
     let key = format!("buy-{number}");
     if !number.is_multiple_of(ONWARD_EVERY) {
-        let made = asker.post("/api/v1/bookings", &key, &body, number).await;
-        let doomed = bought(&made, flight);
+        let made = asker.post("/bookings", &key, &body, &mut rng).await;
+        let doomed = bought(&made.expect("seats are free"), flight);
         return Traveller { user, order: doomed.id, doomed, onward: None };
     }
     let onward = airline.onward[number / ONWARD_EVERY % airline.onward.len()];
     body.as_object_mut().expect("an object").remove("flight_id");
     body["segments"] = json!([{"flight_id": flight}, {"flight_id": onward}]);
-    let made = asker.post("/api/v1/itineraries", &key, &body, number).await;
+    let made = asker.post("/itineraries", &key, &body, &mut rng).await.expect("seats are free");
     let order = made["itinerary_id"].as_i64().unwrap_or_else(|| panic!("no order: {made}"));
     let (doomed, onward) =
         (bought(&made["bookings"][0], flight), bought(&made["bookings"][1], onward));
@@ -85,13 +86,14 @@ pub async fn leave(asker: Asker, leavers: Vec<Traveller>) -> usize {
 
 async fn leave_one(asker: Asker, traveller: Traveller) {
     let onward = traveller.onward.as_ref().expect("an onward flight");
-    let turn = onward.id as usize;
-    let path = format!("/api/v1/itineraries/{}", traveller.order);
-    let quote = asker.get(&format!("{path}/cancellation?segments=2"), turn).await;
+    let mut rng = Rng::with_seed(onward.id as u64);
+    let path = format!("/itineraries/{}", traveller.order);
+    let quote = asker.get(&format!("{path}/cancellation?segments=2"), &mut rng).await;
     assert_eq!((paise(&quote["refund"]), paise(&quote["fee"])), (onward.price, 0), "{quote}");
     assert_eq!(quote["rule"], "airline");
     let body = json!({"segments": [2], "expected_refund": quote["refund"]});
     let key = format!("leave-{}", traveller.user);
-    let left = asker.post(&format!("{path}/cancel"), &key, &body, turn).await;
+    let left = asker.post(&format!("{path}/cancel"), &key, &body, &mut rng).await;
+    let left = left.expect("the quote holds");
     assert_eq!(left["bookings"][1]["status"], "cancelled", "{left}");
 }

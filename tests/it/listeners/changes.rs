@@ -1,9 +1,8 @@
 //! What people do: they book, cancel, and change prices.
 
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use crate::support::booking;
 use fastrand::Rng;
-use http::Method;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,7 +91,7 @@ impl Person {
 
     async fn change_price(&mut self, flight: i64, price: usize) {
         let (path, body) = (format!("/flights/{flight}"), json!({"price": price}));
-        let answer = self.asker.ask(Method::PUT, &path, None, &body, &mut self.rng).await;
+        let answer = self.asker.put(&path, &body, &mut self.rng).await;
         answer.expect("a price may change");
         self.changed.prices.entry(flight).or_default().insert(price);
     }

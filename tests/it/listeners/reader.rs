@@ -1,11 +1,9 @@
 //! A reader of the log, page by page, at either replica.
 
 use super::heard::Heard;
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use fastrand::Rng;
-use http::Method;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -40,8 +38,7 @@ async fn read(asker: Asker, heard: Arc<Mutex<Heard>>) {
     let (mut after, mut rng) = (String::new(), Rng::with_seed(11));
     loop {
         let path = format!("/events?limit=200&after={after}");
-        let page = asker.ask(Method::GET, &path, None, &json!({}), &mut rng).await;
-        let page: Value = page.expect("a page");
+        let page = asker.get(&path, &mut rng).await;
         let events = page["events"].as_array().expect("events");
         for event in events {
             let id = event["id"].as_str().expect("an id").to_owned();

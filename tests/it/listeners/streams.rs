@@ -1,7 +1,7 @@
 //! A stream of each flight, which is cut off now and then, and resumes at either replica.
 
 use super::heard::Heard;
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use crate::support::streams::EventStream;
 use fastrand::Rng;
 use parking_lot::Mutex;

@@ -1,22 +1,16 @@
-//! Buyers that order random flights, cancel some of what they bought, and repeat what was not answered.
+//! Buyers that order random flights and cancel some of what they bought.
 
+use crate::support::asker::Asker;
 use crate::support::booking;
 use crate::support::callers::Bases;
-use crate::support::process::http_client;
 use fastrand::Rng;
+use http::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const BUYERS: usize = 16;
-
-/// The pause before an unanswered request is repeated, at the other replica if there is one.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// Attempts at one request before the test fails: a replica that is killed is back within a few seconds.
-const ATTEMPTS_MAX: usize = 3_000;
 
 /// Problem codes that end a request without effect.
 const REFUSALS: [&str; 3] = ["insufficient_seats", "validation_failed", "booking_not_cancellable"];
@@ -43,8 +37,7 @@ pub struct Buyers {
 
 #[derive(Clone)]
 struct Buyer {
-    client: reqwest::Client,
-    bases: Bases,
+    asker: Asker,
     flights: Arc<[i64]>,
     /// Orders begun by all.
     begun: Arc<AtomicUsize>,
@@ -58,8 +51,7 @@ impl Buyers {
     pub fn start(bases: &Bases, flights: &[i64], orders: usize, kills_min: usize) -> Self {
         let kills = Arc::new(AtomicUsize::new(0));
         let buyer = Buyer {
-            client: http_client(),
-            bases: bases.clone(),
+            asker: Asker::new(bases),
             flights: flights.into(),
             begun: Arc::default(),
             orders,
@@ -135,7 +127,7 @@ impl Buyer {
         body["payment_method"] = json!(wish.method);
         body["segments"] = wish.flights.iter().map(|id| json!({"flight_id": id})).collect();
         let key = format!("order-{}", wish.user);
-        let Some(placed) = self.ask("/api/v1/itineraries", &key, &body, rng).await else { return };
+        let Some(placed) = self.ask("/itineraries", &key, &body, rng).await else { return };
         let id = placed["itinerary_id"].as_i64().expect("an id");
         let reference = placed["payment_reference_id"].as_str().expect("a reference");
         wish.order = Some((id, reference.to_owned()));
@@ -144,7 +136,7 @@ impl Buyer {
     /// Cancels an order, a segment, or a passenger.
     async fn cancel(&self, wish: &mut Wish, rng: &mut Rng) {
         let Some((id, _)) = wish.order else { return };
-        let path = format!("/api/v1/itineraries/{id}/cancel");
+        let path = format!("/itineraries/{id}/cancel");
         for _ in 0..rng.usize(1..=2) {
             let mut body = json!({});
             if rng.bool() {
@@ -159,30 +151,16 @@ impl Buyer {
         }
     }
 
-    /// Posts until it is answered: with what was made, or with a refusal.
+    /// What a post makes, unless it is refused.
     async fn ask(&self, path: &str, key: &str, body: &Value, rng: &mut Rng) -> Option<Value> {
-        let first = rng.usize(..8);
-        for attempt in first..first + ATTEMPTS_MAX {
-            let url = format!("{}{path}", self.bases.of(attempt));
-            let post = self.client.post(url).header("idempotency-key", key).json(body);
-            let Ok(answer) = post.send().await else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            let status = answer.status().as_u16();
-            // An answer that was cut off was not given.
-            let Ok(answer) = answer.json::<Value>().await else { continue };
-            match status {
-                200 | 201 => return Some(answer),
-                409 | 422 => {
-                    let code = answer["code"].as_str().unwrap_or_default();
-                    assert!(REFUSALS.contains(&code), "{status} to {path} {body}: {answer}");
-                    return None;
-                }
-                503 => tokio::time::sleep(PAUSE).await,
-                _ => panic!("{status} to {path} {body}: {answer}"),
-            }
+        let turn = rng.usize(..8);
+        let (status, answer) =
+            self.asker.ask(Method::POST, path, Some(key), Some(body), turn).await;
+        if status <= 201 {
+            return Some(answer);
         }
-        panic!("no answer to {path} {body}");
+        let is_refusal = answer["code"].as_str().is_some_and(|code| REFUSALS.contains(&code));
+        assert!(is_refusal, "{status} to {path} {body}: {answer}");
+        None
     }
 }

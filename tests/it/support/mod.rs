@@ -2,6 +2,7 @@
 
 pub mod airline;
 mod answer;
+pub mod asker;
 pub mod authority;
 pub mod callers;
 pub mod collector;

@@ -1,8 +1,7 @@
 //! The ways in which seats become free, but for what becomes of offers.
 
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use fastrand::Rng;
-use http::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -114,10 +113,10 @@ impl Free {
     async fn add_seats(&self, asker: &Asker, rng: &mut Rng) -> Result<(), String> {
         let path = format!("/flights/{}", self.flight);
         loop {
-            let seen = asker.ask(Method::GET, &path, None, &json!({}), rng).await?;
+            let seen = asker.get(&path, rng).await;
             let total = seen["total_seats"].as_i64().expect("a number") + i64::from(self.seats);
             let body = json!({"total_seats": total, "version": seen["version"]});
-            match asker.ask(Method::PUT, &path, None, &body, rng).await {
+            match asker.put(&path, &body, rng).await {
                 Err(code) if code == "version_conflict" => {}
                 done => return done.map(|_| ()),
             }

@@ -3,7 +3,7 @@
 
 use super::terms::TERMS;
 use super::watch::AFTER_A_KILL;
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use crate::support::booking;
 use fastrand::Rng;
 use serde_json::json;

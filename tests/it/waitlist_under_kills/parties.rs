@@ -1,9 +1,8 @@
 //! Parties that join the lines, what they do with their offers, and strangers who try to book beside them.
 
-use crate::support::airline::Asker;
+use crate::support::asker::Asker;
 use crate::support::booking;
 use fastrand::Rng;
-use http::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
@@ -88,7 +87,7 @@ async fn join(asker: &Asker, flights: &[i64], party_number: usize, rng: &mut Rng
             Ok(entry) => {
                 if rng.u8(..30) == 0 {
                     let path = format!("/waitlist/{}", entry["waitlist_id"]);
-                    let left = asker.ask(Method::DELETE, &path, None, &json!({}), rng).await;
+                    let left = asker.delete(&path, rng).await;
                     left.expect("an entry may leave");
                 }
                 return;
