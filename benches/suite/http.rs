@@ -124,7 +124,8 @@ pub fn order(flights: &[usize], user: usize) -> Vec<u8> {
     post("/api/v1/itineraries", "", &body)
 }
 
-fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
+/// `POST path` with further header lines.
+pub fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          {headers}Content-Length: {}\r\n\r\n{body}",

@@ -16,7 +16,7 @@ pub(super) const SLOW_ROW: &str = "POST to completed at half load, provider of 3
 pub(super) const EMBEDDED_ROW: &str = "POST to completed at half load, embedded";
 
 /// More than are ever busy at once, unless bookings take seconds.
-const CONNECTIONS: usize = 2_048;
+pub(super) const CONNECTIONS: usize = 2_048;
 
 /// How long consumers may take to find their places.
 const HEARS_MAX: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ impl Bench {
     }
 }
 
-fn request(number: usize) -> Vec<u8> {
+pub(super) fn request(number: usize) -> Vec<u8> {
     let flight = 1 + number * STRIDE % FLIGHTS;
     http::book(flight, 1 + number % 10_000, 1, "Prefer: wait=10\r\n")
 }

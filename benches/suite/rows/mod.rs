@@ -7,6 +7,7 @@ mod crowd;
 mod growth;
 mod half_load;
 mod itineraries;
+mod listeners;
 mod many_bookings;
 mod orders;
 mod overload;
@@ -64,13 +65,14 @@ pub struct Sustained {
 }
 
 /// Rows whose bookings go through Kafka.
-const ON_KAFKA: [&str; 9] = [
+const ON_KAFKA: [&str; 10] = [
     "completed spread over 2,200 flights",
     "completed on one flight",
     "replicas spread over 2,200 flights",
     "replicas on one flight",
     half_load::ROW,
     half_load::SLOW_ROW,
+    listeners::ROW,
     orders::ROW,
     orders::QUIET_ROW,
     "sell-out",
@@ -122,6 +124,9 @@ impl Bench {
         }
         if self.wants(half_load::SLOW_ROW) {
             self.slow_provider_at_half_load().await?;
+        }
+        if self.wants(listeners::ROW) {
+            self.listeners().await?;
         }
         if self.wants(half_load::EMBEDDED_ROW) {
             self.embedded_at_half_load().await?;

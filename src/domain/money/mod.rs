@@ -61,9 +61,10 @@ impl Money {
         Self::of(Self::MINOR_MAX * thousandths_in_minor(decimals), decimals)
     }
 
-    /// Notes a broken rule unless this may be an amount, whatever its currency: 0 to [`Money::MINOR_MAX`].
-    pub fn check(self, invalid: &mut Invalid, pointer: &str) {
-        if !(0..=Self::MINOR_MAX * 1_000).contains(&self.thousandths) {
+    /// Notes a broken rule unless what was sent, if anything, may be an amount, whatever its currency: 0 to
+    /// [`Money::MINOR_MAX`].
+    pub fn check(sent: Option<Self>, invalid: &mut Invalid, pointer: &str) {
+        if sent.is_some_and(|sent| !(0..=Self::MINOR_MAX * 1_000).contains(&sent.thousandths)) {
             invalid.add(pointer, format!("must be 0 to {}", Self::MINOR_MAX));
         }
     }

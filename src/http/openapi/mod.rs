@@ -4,7 +4,7 @@ mod examples;
 
 use crate::http::edge::RouteTraits;
 use crate::http::wire::gzip::Text;
-use crate::http::wire::problem::{Code, Problem};
+use crate::http::wire::problem::{Code, Problem, ProblemBody};
 use axum::response::Response;
 use http::HeaderMap;
 use serde_json::Value;
@@ -13,8 +13,11 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Header, HeaderBuilder, ObjectBuilder, OpenApi, RefOr, Response as Described, Type,
+    Content, Header, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response as Described, Type,
 };
+
+/// The media type of problems.
+const PROBLEM: &str = "application/problem+json";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -32,7 +35,8 @@ use utoipa::openapi::{
         (name = "webhooks", description = "Partners' endpoints, to which events are sent, signed as Standard Webhooks says"),
         (name = "events", description = "What happened to flights and bookings, page by page"),
         (name = "operations", description = "For operators and their machines"),
-    )
+    ),
+    components(schemas(ProblemBody)),
 )]
 struct Head;
 
@@ -73,12 +77,11 @@ fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
             [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             let name = operation.operation_id.clone().unwrap_or_default();
-            add_common_refusals(operation);
+            add_refusals(operation, is_limited);
             for (status, response) in &mut operation.responses.responses {
-                let is_problem = is_problem(response);
                 let RefOr::T(response) = response else { continue };
                 let status = status.parse().unwrap_or_default();
-                describe(status, response, is_problem);
+                describe(status, response);
                 add_headers(status, response, is_limited);
                 if (200..300).contains(&status) {
                     illustrate(&name, response);
@@ -89,20 +92,40 @@ fn complete_group(route: RouteTraits, mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// Adds the refusals of every route; not to the operators' routes, which answer no problems.
-fn add_common_refusals(operation: &mut Operation) {
+/// Adds the refusals of every route of the API, and of every route that refuses anything; a refusal without a body of
+/// its own is a problem. The operators' routes answer none.
+fn add_refusals(operation: &mut Operation, is_api: bool) {
     let responses = &mut operation.responses.responses;
-    let refused = responses.values().find(|response| is_problem(response)).cloned();
-    let Some(RefOr::T(mut problem)) = refused else { return };
-    problem.description.clear();
-    problem.headers.clear();
-    let mut common = vec!["421", "429", "500"];
+    let mut common = Vec::new();
+    if is_api {
+        common.extend(["400", "503"]);
+    }
+    if is_api && operation.request_body.is_some() {
+        common.extend(["408", "413", "415"]);
+    }
+    if is_api || responses.iter().any(|(status, response)| is_bare_refusal(status, response)) {
+        common.extend(["421", "429", "500"]);
+    }
     if operation.security.is_some() {
         common.push("401");
     }
     for status in common {
-        responses.insert(status.to_owned(), RefOr::T(problem.clone()));
+        responses.entry(status.to_owned()).or_insert_with(|| Described::new("").into());
     }
+    for (status, response) in responses {
+        if is_bare_refusal(status, response)
+            && let RefOr::T(response) = response
+        {
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            response.content.insert(PROBLEM.to_owned(), problem.into());
+        }
+    }
+}
+
+/// Whether a response refuses, and has no body yet.
+fn is_bare_refusal(status: &str, response: &RefOr<Described>) -> bool {
+    let is_refusal = status.starts_with(['4', '5']);
+    is_refusal && matches!(response, RefOr::T(response) if response.content.is_empty())
 }
 
 /// Adds the headers that every response with this status has.
@@ -141,22 +164,11 @@ fn text_header() -> Header {
     HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build()
 }
 
-/// Whether a response's body is a problem. The body of a failed health check is a report.
-fn is_problem(response: &RefOr<Described>) -> bool {
-    let RefOr::T(response) = response else { return false };
-    response.content.values().any(|content| {
-        let RefOr::T(content) = content else { return false };
-        let Some(RefOr::Ref(schema)) = &content.schema else { return false };
-        schema.ref_location.ends_with("/Problem")
-    })
-}
-
-fn describe(status: u16, response: &mut Described, is_problem: bool) {
-    if is_problem && let Some(mut content) = response.content.shift_remove("application/json") {
-        if let RefOr::T(content) = &mut content {
-            content.example = problem(status, &response.description);
-        }
-        response.content.insert("application/problem+json".to_owned(), content);
+fn describe(status: u16, response: &mut Described) {
+    let problem_content = response.content.get_mut(PROBLEM);
+    let is_problem = problem_content.is_some();
+    if let Some(RefOr::T(content)) = problem_content {
+        content.example = problem(status, &response.description);
     }
     if response.description.is_empty() {
         response.description = if is_problem { codes(status) } else { reason(status) };

@@ -3,7 +3,7 @@
 use super::{Api, places};
 use crate::domain::{Invalid, SeatCount};
 use crate::http::wire::gzip;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{Query, readable};
 use crate::search::Calendar;
 use axum::extract::State;
@@ -38,7 +38,7 @@ struct Question {
     ),
     responses(
         (status = 200, body = Calendar, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn calendar(

@@ -4,7 +4,7 @@ use super::Api;
 use crate::domain::{Disruption, FlightId};
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::json::Id;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use axum::extract::State;
 use std::sync::Arc;
@@ -16,11 +16,10 @@ use std::sync::Arc;
     get, path = "/api/v1/flights/{id}/disruption", operation_id = "getDisruption", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = Disruption), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 200, body = Disruption),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such flight"),
     )
 )]
 pub(crate) async fn get(

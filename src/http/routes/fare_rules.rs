@@ -7,7 +7,7 @@ use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::required;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::query::NoQuery;
 use axum::extract::{Path, State};
 use http::StatusCode;
@@ -71,9 +71,8 @@ impl From<FareRules> for FareRulesShown {
     get, path = "/api/v1/fare-rules/{name}", operation_id = "getFareRules", tag = "flights",
     params(("name" = String, Path, example = "standard")),
     responses(
-        (status = 200, body = FareRulesShown), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no fare rules of this name"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = FareRulesShown),
+        (status = 404, description = "not_found: no fare rules of this name"),
     )
 )]
 pub(crate) async fn get(
@@ -100,11 +99,9 @@ pub(crate) async fn get(
     responses(
         (status = 200, body = FareRulesShown, description = "changed, or as they were"),
         (status = 201, body = FareRulesShown, description = "new"),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write, or a page of another origin"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn put(

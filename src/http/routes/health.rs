@@ -120,7 +120,6 @@ pub(crate) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, axum::Js
 pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
-
 /// Whether the process accepts requests: not while it stops, nor while its database does not answer.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "operations",

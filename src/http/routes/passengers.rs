@@ -8,7 +8,7 @@ use crate::http::routes::bookings::BookingBody;
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::json::fields::PassengerPatchBody;
 use crate::http::wire::json::{Ids, Json};
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::identity::Caller;
@@ -35,14 +35,11 @@ const PATH: &str = "/api/v1/bookings/{id}/passengers/{n}";
     ),
     request_body = PassengerPatchBody,
     responses(
-        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking or passenger, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "passenger_not_changeable"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such booking or passenger, or another user's"),
+        (status = 409, description = "passenger_not_changeable"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn patch(

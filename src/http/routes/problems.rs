@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::http::wire::header_list;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
@@ -42,7 +42,7 @@ pub(crate) struct ProblemKind {
     ),
     responses(
         (status = 200, content((ProblemKind = "application/json"), (String = "text/html")), headers(("Vary" = String))),
-        (status = 404, body = ProblemBody, description = "not_found: no problem has this code"),
+        (status = 404, description = "not_found: no problem has this code"),
     )
 )]
 pub(crate) async fn explain(

@@ -7,7 +7,7 @@ use crate::domain::{PaymentReference, Refund, RefundId};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::OptionalJson;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::identity::{Caller, Scope};
@@ -32,14 +32,11 @@ const RETRY_PATH: &str = "/api/v1/refunds/{id}/retry";
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 200, body = Refund, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token lacks bookings:admin, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such refund"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "refund_not_failed"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = Refund, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: the token lacks bookings:admin, or a page of another origin"),
+        (status = 404, description = "not_found: no such refund"),
+        (status = 409, description = "refund_not_failed"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn retry(

@@ -4,7 +4,7 @@ use super::Api;
 use crate::domain::{DaySales, FlightId};
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::json::Id;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use axum::extract::State;
 use serde::Serialize;
@@ -24,11 +24,10 @@ pub(crate) struct SalesBody {
     get, path = "/api/v1/flights/{id}/sales", operation_id = "getSales", tag = "flights", security((), ("bearer" = ["flights:write"])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = SalesBody), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 200, body = SalesBody),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such flight"),
     )
 )]
 pub(crate) async fn get(

@@ -5,7 +5,7 @@ use crate::domain::{Currency, DayKey, Flight, Invalid, Money, SeatCount};
 use crate::http::wire::etag::is_known;
 use crate::http::wire::gzip;
 use crate::http::wire::gzip::{GZIP, JSON, VARY};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{Query, readable};
 use crate::http::wire::response;
 use crate::search::{Answer, FlightList, WholeFlightList};
@@ -89,7 +89,7 @@ impl std::str::FromStr for Sort {
         (status = 200, body = FlightList, headers(
             ("ETag" = String), ("Content-Encoding" = String), ("Vary" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
-        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn search(

@@ -6,7 +6,7 @@ use crate::booking::PaymentHints;
 use crate::engine::Error;
 use crate::gateway::stripe::{News, SIGNATURE, Webhooks};
 use crate::http::wire::json::RawBody;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::payments::news::GatewayNews;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
@@ -33,10 +33,10 @@ pub struct StripeWebhooks {
     request_body(content = inline(serde_json::Value), description = "An event of Stripe"),
     responses(
         (status = 204, description = "taken"),
-        (status = 400, body = ProblemBody, description = "malformed_request: the signature or the event is malformed, forged or stale"),
-        (status = 408, body = ProblemBody),
-        (status = 413, body = ProblemBody),
-        (status = 503, body = ProblemBody, description = "unavailable: send it again later"),
+        (status = 400, description = "malformed_request: the signature or the event is malformed, forged or stale"),
+        (status = 408),
+        (status = 413),
+        (status = 503, description = "unavailable: send it again later"),
     )
 )]
 pub(crate) async fn take(

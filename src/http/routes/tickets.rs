@@ -6,7 +6,7 @@ use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::required;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::identity::{Caller, TICKET_TTL};
 use axum::extract::State;
@@ -89,12 +89,10 @@ impl Resource {
     post, path = "/api/v1/tickets", operation_id = "makeTicket", tag = "events", security((), ("bearer" = [])),
     request_body = TicketBody,
     responses(
-        (status = 200, body = IssuedTicket), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight or booking, or another user's"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = IssuedTicket),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such flight or booking, or another user's"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn issue(

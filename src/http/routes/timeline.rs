@@ -4,7 +4,7 @@ use super::{Api, bookings};
 use crate::domain::{BookingId, TimelineEvent};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::json::Id;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::identity::Caller;
 use axum::extract::State;
@@ -26,9 +26,8 @@ pub(crate) struct TimelineBody {
     get, path = "/api/v1/bookings/{id}/timeline", operation_id = "getTimeline", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = TimelineBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = TimelineBody),
+        (status = 404, description = "not_found: no such booking, or another user's"),
     )
 )]
 pub(crate) async fn get(

@@ -283,9 +283,7 @@ impl PlaceBookingBody {
             payment_method: self.payment_method,
         };
         let party = party.check(&mut invalid, seats_max);
-        if let Some(expected) = self.expected_price {
-            expected.check(&mut invalid, "/expected_price");
-        }
+        Money::check(self.expected_price, &mut invalid, "/expected_price");
         let asked =
             (FlightId(flight_id), party.user_id, party.seats, &party.passengers, party.method());
         let idempotency = request_key::of(headers, &asked, &mut invalid);

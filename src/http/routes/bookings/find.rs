@@ -8,7 +8,7 @@ use crate::http::wire::auth::Anybody;
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::required;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::query::NoQuery;
 use axum::extract::State;
 use serde::Deserialize;
@@ -75,12 +75,10 @@ fn note(invalid: &mut Invalid, pointer: &str, rule: &str) {
     post, path = "/api/v1/bookings/find", operation_id = "findBooking", tag = "bookings",
     request_body = FindBookingBody,
     responses(
-        (status = 200, body = BookingBody), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no booking has this reference and a passenger of this name"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = BookingBody),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no booking has this reference and a passenger of this name"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn find(

@@ -11,12 +11,12 @@ use super::part::{Part, cancelled_by, explained};
 use super::placing::{Placing, REPLAYED, created};
 use super::quote::{QuoteBody, quoted};
 use crate::booking::CancelledOrder;
-use crate::domain::{BookingId, BookingStatus, Invalid, OrderRecord, UserId};
+use crate::domain::{BookingId, BookingStatus, Invalid, Money, OrderRecord, UserId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::json::{Id, Json, OptionalJson};
 use crate::http::wire::prefer::Wait;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::{gzip, request_key};
 use crate::identity::Caller;
@@ -49,14 +49,11 @@ const CANCEL_PATH: &str = "/api/v1/bookings/{id}/cancel";
     responses(
         (status = 201, body = BookingPlacedBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable, too_many_pending"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
+        (status = 404, description = "not_found: no such flight"),
+        (status = 409, description = "insufficient_seats, flight_not_bookable, too_many_pending"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn place(
@@ -83,9 +80,8 @@ pub(crate) async fn place(
     get, path = "/api/v1/bookings/{id}", operation_id = "getBooking", tag = "bookings", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = BookingBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = BookingBody),
+        (status = 404, description = "not_found: no such booking, or another user's"),
     )
 )]
 pub(crate) async fn get(
@@ -147,14 +143,11 @@ pub(in crate::http::routes) async fn find_owned(
     ),
     request_body = Option<CancelBookingBody>,
     responses(
-        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed, change_pending"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such booking, or another user's"),
+        (status = 409, description = "booking_not_cancellable, refund_changed, change_pending"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn cancel(
@@ -172,9 +165,7 @@ pub(crate) async fn cancel(
     let (record, at) = deed.check(found)?;
     let booking = &record.order.bookings[at];
     let part = Part::checked(None, body.passengers, booking, &mut invalid);
-    if let Some(expected) = body.expected_refund {
-        expected.check(&mut invalid, "/expected_refund");
-    }
+    Money::check(body.expected_refund, &mut invalid, "/expected_refund");
     let key = match part.passengers() {
         // As the content was before a booking could be cancelled in part.
         None => request_key::of_caller(CANCEL_PATH, &caller, &headers, &id, &mut invalid),
@@ -206,11 +197,10 @@ pub(crate) async fn cancel(
         ("passengers" = Option<String>, Query, nullable = false, pattern = "^([0-9]{1,5}(,[0-9]{1,5}){0,99})?$", description = "Places of passengers, from 0, such as 0,2; all by default", example = "0"),
     ),
     responses(
-        (status = 200, body = QuoteBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable, change_pending"),
-        (status = 422, body = ProblemBody, description = "validation_failed"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = QuoteBody),
+        (status = 404, description = "not_found: no such booking, or another user's"),
+        (status = 409, description = "booking_not_cancellable, change_pending"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn quote(
@@ -244,9 +234,8 @@ pub(crate) async fn quote(
     ),
     responses(
         (status = 200, body = BookingList, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin"),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 403, description = "forbidden: the token is another user's and has no bookings:admin"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn of_user(

@@ -9,7 +9,7 @@ use crate::http::wire::accept::prefers_csv;
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::Id;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{Query, readable};
 use crate::http::wire::table::CSV;
 use crate::http::wire::{gzip, to_json};
@@ -52,10 +52,9 @@ const VARY: (HeaderName, HeaderValue) =
     responses(
         (status = 200, content((Manifest = "application/json"), (String = "text/csv")), headers(
             ("Content-Encoding" = String), ("Link" = String, description = "In CSV: the path of the next list, if there are more bookings"), ("Vary" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token lacks bookings:admin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 403, description = "forbidden: the token lacks bookings:admin"),
+        (status = 404, description = "not_found: no such flight"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn of_flight(

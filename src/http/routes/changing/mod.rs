@@ -10,7 +10,7 @@ use crate::http::routes::bookings::BookingBody;
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::json::{Id, Json};
 use crate::http::wire::prefer::Wait;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::identity::Caller;
@@ -44,14 +44,11 @@ const PATH: &str = "/api/v1/bookings/{id}/change";
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
         (status = 202, body = BookingBody, description = "The new seats are held for the payment of the difference", headers(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking or flight, or another user's booking"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "difference_changed, change_pending, booking_not_changeable, insufficient_seats, flight_not_bookable, too_many_pending"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed: among others, another route, or a connection that is lost; idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such booking or flight, or another user's booking"),
+        (status = 409, description = "difference_changed, change_pending, booking_not_changeable, insufficient_seats, flight_not_bookable, too_many_pending"),
+        (status = 422, description = "validation_failed: among others, another route, or a connection that is lost; idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn change(

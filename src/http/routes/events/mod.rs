@@ -11,7 +11,7 @@ use crate::events::{EventsAsked, EventsPage, ShownEvent, Unread};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::gzip;
-use crate::http::wire::problem::{Code, Figures, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Figures, Problem};
 use crate::http::wire::query::{Query, readable};
 use crate::identity::{Caller, Scope};
 use axum::extract::State;
@@ -65,10 +65,8 @@ impl From<EventsPage> for EventPage {
     ),
     responses(
         (status = 200, body = EventPage, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks bookings:admin"),
-        (status = 410, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"),
-        (status = 503, body = ProblemBody),
+        (status = 403, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks bookings:admin"),
+        (status = 410), (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn list(

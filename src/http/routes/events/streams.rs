@@ -9,7 +9,7 @@ use crate::events::{Follow, NoStream, Watched};
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::Anybody;
 use crate::http::wire::json::Id;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::{response, to_json};
 use crate::identity::{Caller, Scope};
 use axum::body::Body;
@@ -41,9 +41,9 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
     ),
     responses(
         (status = 200, content((String = "text/event-stream"))),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-        (status = 410, body = ProblemBody),
-        (status = 503, body = ProblemBody, description = "overloaded: MAX_EVENT_STREAMS are open; unavailable"),
+        (status = 404),
+        (status = 410),
+        (status = 503, description = "overloaded: MAX_EVENT_STREAMS are open; unavailable"),
     )
 )]
 pub(crate) async fn of_flight(
@@ -79,10 +79,9 @@ pub(crate) async fn of_flight(
     ),
     responses(
         (status = 200, content((String = "text/event-stream"))),
-        (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 410, body = ProblemBody),
-        (status = 503, body = ProblemBody, description = "overloaded: MAX_EVENT_STREAMS are open; unavailable"),
+        (status = 404, description = "not_found: no such booking, or another user's"),
+        (status = 410),
+        (status = 503, description = "overloaded: MAX_EVENT_STREAMS are open; unavailable"),
     )
 )]
 pub(crate) async fn of_booking(

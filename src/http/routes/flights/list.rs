@@ -5,7 +5,7 @@ use super::super::{Api, places};
 use crate::domain::{Flight, FlightId, Invalid, ScheduleZone, Timestamp};
 use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::gzip;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{Query, readable};
 use crate::store::{FlightFilter, FlightPlace};
 use axum::extract::State;
@@ -46,9 +46,8 @@ pub(crate) struct FlightPage {
     ),
     responses(
         (status = 200, body = FlightPage, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks flights:write"),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 403, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks flights:write"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn list(

@@ -11,7 +11,7 @@ use crate::http::wire::auth::MayWriteFlights;
 use crate::http::wire::etag::is_known;
 use crate::http::wire::json::flight_body::{FlightBody, NewFlightBody};
 use crate::http::wire::json::{Id, Json};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::{header_list, request_key};
 use crate::rules::{ExpectedVersion, PutFlight};
@@ -46,12 +46,9 @@ pub(crate) struct FlightPutBody {
     responses(
         (status = 201, body = Flight, headers(
             ("Location" = String), ("ETag" = String), ("Idempotent-Replayed" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write, or a page of another origin"),
-        (status = 408, body = ProblemBody),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"), (status = 503, body = ProblemBody),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn create(
@@ -105,7 +102,7 @@ fn content(flight: &NewFlight) -> impl Serialize + use<> {
     responses(
         (status = 200, body = Flight, headers(("ETag" = String))),
         (status = 304, description = "Unchanged since the ETag in If-None-Match"),
-        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 404),
     )
 )]
 pub(crate) async fn get(
@@ -138,13 +135,12 @@ pub(crate) async fn get(
     request_body = FlightBody,
     responses(
         (status = 200, body = FlightPutBody, headers(("ETag" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks flights:write, or a page of another origin"),
-        (status = 404, body = ProblemBody), (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "version_conflict, seats_in_use, flight_cancelled"),
-        (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 428, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 404),
+        (status = 409, description = "version_conflict, seats_in_use, flight_cancelled"),
+        (status = 412),
+        (status = 422, description = "validation_failed"), (status = 428),
     )
 )]
 pub(crate) async fn put(

@@ -93,9 +93,7 @@ impl PlaceItineraryBody {
             payment_method: self.payment_method,
         };
         let party = party.check(&mut invalid, seats_max);
-        if let Some(expected) = self.expected_price {
-            expected.check(&mut invalid, "/expected_price");
-        }
+        Money::check(self.expected_price, &mut invalid, "/expected_price");
         let asked =
             (flights.as_slice(), party.user_id, party.seats, &party.passengers, party.method());
         let request =

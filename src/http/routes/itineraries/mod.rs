@@ -8,12 +8,12 @@ use super::part::{Part, cancelled_by, explained};
 use super::placing::{Placing, REPLAYED, created};
 use super::quote::{QuoteBody, quoted};
 use crate::booking::CancelledOrder;
-use crate::domain::{BookingId, FlightId, FlightIds, OrderRecord};
+use crate::domain::{BookingId, FlightId, FlightIds, Money, OrderRecord};
 use crate::engine::Error;
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::json::{Id, Json, OptionalJson};
 use crate::http::wire::prefer::Wait;
-use crate::http::wire::problem::{Code, Problem, ProblemBody};
+use crate::http::wire::problem::{Code, Problem};
 use crate::http::wire::query::{NoQuery, Query};
 use crate::http::wire::request_key;
 use crate::identity::Caller;
@@ -48,14 +48,11 @@ const CANCEL_PATH: &str = "/api/v1/itineraries/{id}/cancel";
     responses(
         (status = 201, body = ItineraryBody, headers(
             ("Location" = String), ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight; errors has its place in segments"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "insufficient_seats, flight_not_bookable, too_many_pending; errors has the flight's place in segments"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
+        (status = 404, description = "not_found: no such flight; errors has its place in segments"),
+        (status = 409, description = "insufficient_seats, flight_not_bookable, too_many_pending; errors has the flight's place in segments"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn place(
@@ -106,9 +103,8 @@ fn flight_of(refusal: &Refusal) -> Option<FlightId> {
     get, path = "/api/v1/itineraries/{id}", operation_id = "getItinerary", tag = "itineraries", security((), ("bearer" = [])),
     params(("id" = i64, Path, description = "Id of its first booking", example = 1)),
     responses(
-        (status = 200, body = ItineraryBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = ItineraryBody),
+        (status = 404, description = "not_found: no such itinerary, or another user's"),
     )
 )]
 pub(crate) async fn get(
@@ -159,11 +155,10 @@ pub(in crate::http::routes) async fn find_owned(
         ("passengers" = Option<String>, Query, nullable = false, pattern = "^([0-9]{1,5}(,[0-9]{1,5}){0,99})?$", description = "Places of passengers, from 0, such as 0,2; all by default", example = "0"),
     ),
     responses(
-        (status = 200, body = QuoteBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable, change_pending"),
-        (status = 422, body = ProblemBody, description = "validation_failed"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = QuoteBody),
+        (status = 404, description = "not_found: no such itinerary, or another user's"),
+        (status = 409, description = "booking_not_cancellable, change_pending"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn quote(
@@ -201,14 +196,11 @@ pub(crate) async fn quote(
     ),
     request_body = Option<CancelItineraryBody>,
     responses(
-        (status = 200, body = ItineraryBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "booking_not_cancellable, refund_changed, change_pending"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = ItineraryBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such itinerary, or another user's"),
+        (status = 409, description = "booking_not_cancellable, refund_changed, change_pending"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn cancel(
@@ -226,9 +218,7 @@ pub(crate) async fn cancel(
     let OrderRecord { order, .. } = deed.check(found)?;
     let first = order.first();
     let part = Part::checked(body.segments, body.passengers, first, &mut invalid);
-    if let Some(expected) = body.expected_refund {
-        expected.check(&mut invalid, "/expected_refund");
-    }
+    Money::check(body.expected_refund, &mut invalid, "/expected_refund");
     let key = request_key::of_caller(CANCEL_PATH, &caller, &headers, &(id, &part), &mut invalid);
     deed.check(invalid.or(()))?;
     let cancel = Cancel {

@@ -6,7 +6,7 @@ use crate::http::wire::gzip;
 use crate::http::wire::json::Json;
 use crate::http::wire::json::fields::note_missing;
 use crate::http::wire::json::shape::{Kind, Shape, Shaped};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::itineraries::{Itinerary, Question, Sort};
 use axum::extract::State;
@@ -118,7 +118,7 @@ pub(crate) struct Leg {
     ),
     responses(
         (status = 200, body = ItineraryList, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody), (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn search(
@@ -142,9 +142,8 @@ pub(crate) async fn search(
     request_body = LegsBody,
     responses(
         (status = 200, body = LegList, headers(("Content-Encoding" = String), ("Vary" = String))),
-        (status = 400, body = ProblemBody), (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn search_legs(

@@ -12,7 +12,7 @@ use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::has_scope;
 use crate::http::wire::json::{Id, OptionalJson};
 use crate::http::wire::prefer::Wait;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::identity::{Caller, Scope};
@@ -49,14 +49,11 @@ const EXTEND_PATH: &str = "/api/v1/bookings/{id}/extend";
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
         (status = 202, body = BookingBody, description = "The payment is in progress", headers(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "payment_not_due, payment_in_progress, hold_expired, too_many_attempts"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such booking, or another user's"),
+        (status = 409, description = "payment_not_due, payment_in_progress, hold_expired, too_many_attempts"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn pay_booking(
@@ -101,14 +98,11 @@ pub(crate) async fn pay_booking(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
         (status = 202, body = ItineraryBody, description = "The payment is in progress", headers(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such itinerary, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "payment_not_due, payment_in_progress, hold_expired, too_many_attempts"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such itinerary, or another user's"),
+        (status = 409, description = "payment_not_due, payment_in_progress, hold_expired, too_many_attempts"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn pay_itinerary(
@@ -169,14 +163,11 @@ impl Paid {
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token lacks bookings:admin, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such booking"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "not_extendable"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = BookingBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: the token lacks bookings:admin, or a page of another origin"),
+        (status = 404, description = "not_found: no such booking"),
+        (status = 409, description = "not_extendable"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn extend(

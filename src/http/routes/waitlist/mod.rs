@@ -11,7 +11,7 @@ use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::acts_for;
 use crate::http::wire::json::{Id, Json, OptionalJson};
 use crate::http::wire::prefer::Wait;
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::identity::Caller;
@@ -41,14 +41,11 @@ const DECLINE_PATH: &str = "/api/v1/waitlist/{id}/decline";
     request_body = JoinBody,
     responses(
         (status = 201, body = EntryBody, headers(("Location" = String), ("Idempotent-Replayed" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such flight"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "seats_available, already_waiting, waitlist_full, flight_not_bookable"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: the token is another user's and has no bookings:admin, or a page of another origin"),
+        (status = 404, description = "not_found: no such flight"),
+        (status = 409, description = "seats_available, already_waiting, waitlist_full, flight_not_bookable"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn join(
@@ -78,9 +75,8 @@ pub(crate) async fn join(
     get, path = "/api/v1/waitlist/{id}", operation_id = "getWaitlistEntry", tag = "waitlist", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = EntryBody), (status = 400, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "not_found: no such entry, or another user's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = EntryBody),
+        (status = 404, description = "not_found: no such entry, or another user's"),
     )
 )]
 pub(crate) async fn get(
@@ -102,10 +98,9 @@ pub(crate) async fn get(
     delete, path = "/api/v1/waitlist/{id}", operation_id = "leaveWaitlist", tag = "waitlist", security((), ("bearer" = [])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = EntryBody), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such entry, or another user's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = EntryBody),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such entry, or another user's"),
     )
 )]
 pub(crate) async fn leave(
@@ -142,14 +137,11 @@ pub(crate) async fn leave(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
         (status = 202, body = EntryBody, description = "The payment is in progress", headers(
             ("Idempotent-Replayed" = String), ("Preference-Applied" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such entry, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "no_offer, payment_in_progress, hold_expired, too_many_attempts"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody, description = "overloaded, unavailable"),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such entry, or another user's"),
+        (status = 409, description = "no_offer, payment_in_progress, hold_expired, too_many_attempts"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
+        (status = 503, description = "overloaded, unavailable"),
     )
 )]
 pub(crate) async fn accept(
@@ -188,14 +180,11 @@ pub(crate) async fn accept(
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 200, body = EntryBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "forbidden: a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such entry, or another user's"),
-        (status = 408, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "no_offer"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = EntryBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, description = "forbidden: a page of another origin"),
+        (status = 404, description = "not_found: no such entry, or another user's"),
+        (status = 409, description = "no_offer"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn decline(

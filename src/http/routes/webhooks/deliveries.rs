@@ -10,7 +10,7 @@ use crate::http::routes::placing::REPLAYED;
 use crate::http::wire::audit::{Logged, Watch};
 use crate::http::wire::auth::MayWriteWebhooks;
 use crate::http::wire::json::{Id, Ids, OptionalJson};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::NoQuery;
 use crate::http::wire::request_key;
 use crate::webhooks::Told;
@@ -32,10 +32,10 @@ const REDELIVER_PATH: &str = "/api/v1/webhooks/{id}/deliveries/{d}/redeliver";
         ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of the previous list"),
     ),
     responses(
-        (status = 200, body = DeliveryPage), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook, or another caller's"),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 200, body = DeliveryPage),
+        (status = 403, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
+        (status = 404, description = "not_found: no such webhook, or another caller's"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn list(
@@ -65,13 +65,11 @@ pub(crate) async fn list(
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 202, body = DeliveryBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 202, body = DeliveryBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks webhooks:write, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook, or another caller's"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such webhook, or another caller's"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn ping(
@@ -102,13 +100,11 @@ pub(crate) async fn ping(
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 202, body = DeliveryBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 202, body = DeliveryBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks webhooks:write, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook or delivery, or another caller's"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such webhook or delivery, or another caller's"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn redeliver(

@@ -11,7 +11,7 @@ use crate::domain::{Invalid, UserId, Webhook, WebhookId};
 use crate::http::wire::audit::{Deed, Logged, Watch};
 use crate::http::wire::auth::MayWriteWebhooks;
 use crate::http::wire::json::{Id, Json, OptionalJson};
-use crate::http::wire::problem::{Problem, ProblemBody};
+use crate::http::wire::problem::Problem;
 use crate::http::wire::query::{NoQuery, Query, readable};
 use crate::http::wire::request_key;
 use crate::identity::Caller;
@@ -39,14 +39,11 @@ const ROTATE_PATH: &str = "/api/v1/webhooks/{id}/rotate";
     request_body = NewWebhookBody,
     responses(
         (status = 201, body = WebhookBody, headers(("Location" = String), ("Idempotent-Replayed" = String))),
-        (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks webhooks:write, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: a repeat, and the webhook was deleted since"),
-        (status = 408, body = ProblemBody), (status = 409, body = ProblemBody, description = "too_many_webhooks"),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: a repeat, and the webhook was deleted since"),
+        (status = 409, description = "too_many_webhooks"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn create(
@@ -81,9 +78,9 @@ pub(crate) async fn create(
         ("cursor" = Option<String>, Query, nullable = false, pattern = "^[0-9]{0,18}$", description = "The next_cursor of the previous list"),
     ),
     responses(
-        (status = 200, body = WebhookPage), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
-        (status = 422, body = ProblemBody, description = "validation_failed"), (status = 503, body = ProblemBody),
+        (status = 200, body = WebhookPage),
+        (status = 403, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
+        (status = 422, description = "validation_failed"),
     )
 )]
 pub(crate) async fn list(
@@ -106,10 +103,9 @@ pub(crate) async fn list(
     get, path = "/api/v1/webhooks/{id}", operation_id = "getWebhook", tag = "webhooks", security((), ("bearer" = ["webhooks:write"])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 200, body = WebhookBody), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook, or another caller's"),
-        (status = 503, body = ProblemBody),
+        (status = 200, body = WebhookBody),
+        (status = 403, headers(("WWW-Authenticate" = String)), description = "forbidden: the token lacks webhooks:write"),
+        (status = 404, description = "not_found: no such webhook, or another caller's"),
     )
 )]
 pub(crate) async fn get(
@@ -128,11 +124,10 @@ pub(crate) async fn get(
     delete, path = "/api/v1/webhooks/{id}", operation_id = "deleteWebhook", tag = "webhooks", security((), ("bearer" = ["webhooks:write"])),
     params(("id" = i64, Path, example = 1)),
     responses(
-        (status = 204, description = "deleted"), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 204, description = "deleted"),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks webhooks:write, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook, or another caller's"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such webhook, or another caller's"),
     )
 )]
 pub(crate) async fn delete(
@@ -159,13 +154,11 @@ pub(crate) async fn delete(
     ),
     request_body = Option<Empty>,
     responses(
-        (status = 200, body = RotatedBody, headers(("Idempotent-Replayed" = String))), (status = 400, body = ProblemBody),
-        (status = 403, body = ProblemBody, headers(("WWW-Authenticate" = String)),
+        (status = 200, body = RotatedBody, headers(("Idempotent-Replayed" = String))),
+        (status = 403, headers(("WWW-Authenticate" = String)),
             description = "forbidden: the token lacks webhooks:write, or a page of another origin"),
-        (status = 404, body = ProblemBody, description = "not_found: no such webhook, or another caller's"),
-        (status = 408, body = ProblemBody), (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody, description = "validation_failed, idempotency_key_reused"),
-        (status = 503, body = ProblemBody),
+        (status = 404, description = "not_found: no such webhook, or another caller's"),
+        (status = 422, description = "validation_failed, idempotency_key_reused"),
     )
 )]
 pub(crate) async fn rotate(
