@@ -110,7 +110,7 @@ pub fn book(flight: usize, user: usize, seats: usize, headers: &str) -> Vec<u8> 
     let body = format!(
         r#"{{"flight_id":{flight},"user_id":{user},"seats_booked":{seats},"passenger_details":[{passengers}]}}"#
     );
-    post("/api/v1/bookings", headers, &body)
+    with_body("POST", "/api/v1/bookings", headers, &body)
 }
 
 /// `POST /api/v1/itineraries`: a seat on each of these flights for a user.
@@ -121,13 +121,13 @@ pub fn order(flights: &[usize], user: usize) -> Vec<u8> {
         r#"{{"user_id":{user},"segments":[{}],"seats_booked":1,"passenger_details":[{passenger}]}}"#,
         segments.join(",")
     );
-    post("/api/v1/itineraries", "", &body)
+    with_body("POST", "/api/v1/itineraries", "", &body)
 }
 
-/// `POST path` with further header lines.
-pub fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
+/// A request with a body of JSON, with further header lines.
+pub fn with_body(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          {headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )

@@ -14,7 +14,7 @@ use anyhow::ensure;
 use heard::Listeners;
 use std::time::Duration;
 
-pub(super) const ROW: &str = "POST to completed at half load, listeners";
+const ROW: &str = "POST to completed at half load, listeners";
 
 /// How long listeners may take until they hear the first event.
 const FIRST_MAX: Duration = Duration::from_secs(30);
@@ -32,6 +32,10 @@ pub(super) enum Who {
 
 impl Who {
     const ALL: [Self; 5] = [Self::Reader, Self::Streams, Self::Webhook, Self::Mail, Self::All];
+
+    fn row(self) -> String {
+        format!("{ROW}: {}", self.name())
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -60,13 +64,20 @@ struct Turn {
 }
 
 impl Bench {
+    pub(super) fn wants_listeners(&self) -> bool {
+        Who::ALL.into_iter().any(|who| self.wants(&who.row()))
+    }
+
     pub(super) async fn listeners(&mut self) -> anyhow::Result<()> {
         let sustained = match self.sustained.shared {
             Some(rate) => rate,
             None => self.completed_rate(self.services.shared(SEATS).await?).await?,
         };
         for who in Who::ALL {
-            let row = format!("{ROW}: {}", who.name());
+            let row = who.row();
+            if !self.wants(&row) {
+                continue;
+            }
             let bar = self.progress(&row);
             let (mut ratios, mut heard, mut loads) = (Vec::new(), Vec::new(), Vec::new());
             let (mut used, mut alone) = (Vec::new(), Vec::new());

@@ -71,16 +71,18 @@ impl Listeners {
             self.tasks.lock().spawn(async move { _ = read(&base, &heard).await });
         }
         if who.is(Who::Streams) {
-            for number in 0..STREAMS {
-                let flight = 1 + number * FLIGHTS / STREAMS;
+            for flight in followed() {
                 let (base, heard) = (base.to_owned(), self.heard.clone());
                 self.tasks.lock().spawn(async move { _ = follow(&base, flight, &heard).await });
             }
+            let base = base.to_owned();
+            self.tasks.lock().spawn(async move { _ = change_prices(&base).await });
         }
         if who.is(Who::Webhook) {
             let url = format!("http://{}/", self.receiver);
-            let body = format!(r#"{{"url":"{url}","types":["booking.*"]}}"#);
-            let request = http::post("/api/v1/webhooks", "Idempotency-Key: one\r\n", &body);
+            let body = format!(r#"{{"url":"{url}","types":["booking.completed"]}}"#);
+            let request =
+                http::with_body("POST", "/api/v1/webhooks", "Idempotency-Key: one\r\n", &body);
             let mut connection = http::Connection::open(&http::address(base)?).await?;
             let answer = connection.ask(&request).await?;
             ensure!(answer.status == 201, "the webhook was answered {}", answer.status);
@@ -117,6 +119,24 @@ async fn read(base: &str, heard: &AtomicUsize) -> anyhow::Result<()> {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// The flights that streams follow.
+fn followed() -> impl Iterator<Item = usize> + Clone {
+    (0..STREAMS).map(|number| 1 + number * FLIGHTS / STREAMS)
+}
+
+/// Changes the price of one followed flight after the other: a flight's stream is told of nothing else.
+async fn change_prices(base: &str) -> anyhow::Result<()> {
+    let mut connection = http::Connection::open(&http::address(base)?).await?;
+    for (flight, price) in followed().cycle().zip(2_501..) {
+        let body = format!(r#"{{"price":{price}}}"#);
+        let changed = http::with_body("PUT", &format!("/api/v1/flights/{flight}"), "", &body);
+        let answer = connection.ask(&changed).await?;
+        ensure!(answer.status == 200, "a price was answered {}", answer.status);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// Follows a flight, and counts what it is told.
