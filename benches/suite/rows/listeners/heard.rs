@@ -126,7 +126,7 @@ fn followed() -> impl Iterator<Item = usize> + Clone {
     (0..STREAMS).map(|number| 1 + number * FLIGHTS / STREAMS)
 }
 
-/// Changes the price of one followed flight after the other: a flight's stream is told of nothing else.
+/// Changes the price of one followed flight after the other: streams of flights hear nothing else.
 async fn change_prices(base: &str) -> anyhow::Result<()> {
     let mut connection = http::Connection::open(&http::address(base)?).await?;
     for (flight, price) in followed().cycle().zip(2_501..) {
