@@ -45,25 +45,18 @@ pub(super) struct Facts<'a> {
 impl Facts<'_> {
     /// The facts that confirm an event.
     pub(super) async fn of(&self, told: &Told) -> Result<Vec<Fact>, StoreError> {
-        let fact = match told.subject {
-            Subject::Booking(id) => match self.bookings.get(&id) {
-                Some(booking) => self.of_booking(told, booking).await?,
-                None => None,
-            },
-            Subject::Change { booking, .. } => match self.bookings.get(&booking) {
-                Some(booking) => self.of_ended_change(told, booking).await?,
-                None => None,
-            },
-            Subject::Dispute(payment, booking) => {
+        let booking = told.booking().and_then(|id| self.bookings.get(&id));
+        let fact = match (told.subject, booking) {
+            (Subject::Booking(_), Some(booking)) => self.of_booking(told, booking).await?,
+            (Subject::Change { .. }, Some(booking)) => self.of_ended_change(told, booking).await?,
+            (Subject::Entry(_), Some(booking)) => self.of_entry(told, booking).await?,
+            (Subject::Booking(_) | Subject::Change { .. } | Subject::Entry(_), None) => None,
+            (Subject::Dispute(payment, booking), _) => {
                 self.of_dispute(told.kind, payment, booking).await?
             }
-            Subject::Order(id) => self.of_order(told, id).await?,
-            Subject::Refund(refund, booking) => self.of_refund(told, refund, booking).await?,
-            Subject::Entry(entry) => match self.bookings.get(&entry.booking()) {
-                Some(booking) => self.of_entry(told, booking).await?,
-                None => None,
-            },
-            Subject::Flight(flight) => return self.of_flight(told, flight).await,
+            (Subject::Order(id), _) => self.of_order(told, id).await?,
+            (Subject::Refund(refund, booking), _) => self.of_refund(told, refund, booking).await?,
+            (Subject::Flight(flight), _) => return self.of_flight(told, flight).await,
         };
         Ok(fact.into_iter().collect())
     }
