@@ -55,7 +55,8 @@ Words, any part of a row's name; without one every row is measured:
   orders      orders of two flights completed, beside pgbench; embedded; and the p99 of a quiet
               flight while orders over it and a hot one wait
   half load   how long a search or a booking takes when the service does half of what it can
-  listeners   the first of them beside a reader of the log, streams, a webhook, mails, and all
+  listeners   the first of them beside a reader of the log, streams, a webhook, mails, and all;
+              not with --quick alone
   at once     1,000 clients that want the same flight
   overload    four times the sustained rate
   sell-out    a day of 2,200 flights, through Kafka and embedded; a quarter of it with --quick

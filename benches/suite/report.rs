@@ -53,11 +53,6 @@ impl Measured {
         }
     }
 
-    /// Its p99, in milliseconds.
-    pub fn p99(&self) -> f64 {
-        self.p99_ms.unwrap_or_default()
-    }
-
     /// A row that is one number.
     pub fn plain(row: &str, value: f64, unit: &str, budget: &str) -> Self {
         let (row, unit, budget) = (row.to_owned(), unit.to_owned(), budget.to_owned());

@@ -77,6 +77,13 @@ impl Meter {
     }
 }
 
+/// Microseconds of processor time for each of so many things, of one part or of all but the load.
+pub fn cost(used: &[Used], part: Option<&str>, done: f64) -> f64 {
+    let counts = |used: &&Used| part.map_or(used.name != LOAD, |part| used.name == part);
+    let seconds: f64 = used.iter().filter(counts).map(|used| used.cpu_seconds).sum();
+    seconds / done * 1e6
+}
+
 /// All parts on one line: `service 6.1 s 85 MiB · postgres 8.0 s 120 MiB`.
 pub fn line(used: &[Used]) -> String {
     let mut line = String::new();

@@ -9,7 +9,7 @@ use crate::http;
 use crate::load::Load;
 use crate::process::{BINARY, Server};
 use crate::services::{Deployment, ENDLESS_FLIGHT, FLIGHTS};
-use crate::usage::{LOAD, Meter, SERVICE, Used};
+use crate::usage::{self, LOAD, Meter, SERVICE, Used};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -65,9 +65,7 @@ struct Turn {
 impl Turn {
     /// Microseconds of processor time for each, of one part or of all but the load.
     fn cost(&self, part: Option<&str>) -> f64 {
-        let counts = |used: &&Used| part.map_or(used.name != LOAD, |part| used.name == part);
-        let seconds: f64 = self.used.iter().filter(counts).map(|used| used.cpu_seconds).sum();
-        seconds / self.done * 1e6
+        usage::cost(&self.used, part, self.done)
     }
 }
 

@@ -26,10 +26,7 @@ const STRIDE: usize = 7_919;
 
 impl Bench {
     pub(super) async fn completed_at_half_load(&mut self) -> anyhow::Result<()> {
-        let sustained = match self.sustained.shared {
-            Some(rate) => rate,
-            None => self.completed_rate(self.services.shared(SEATS).await?).await?,
-        };
+        let sustained = self.sustained_shared().await?;
         let deployment = self.services.shared(SEATS).await?;
         let budget = "p50 < 20 ms, p99 < 150 ms";
         self.completed_at(sustained / 2.0, ROW, budget, deployment).await
@@ -37,10 +34,7 @@ impl Bench {
 
     /// The same with a gateway that takes 300 ms for each answer: as many bookings complete, 300 ms later.
     pub(super) async fn slow_provider_at_half_load(&mut self) -> anyhow::Result<()> {
-        let sustained = match self.sustained.shared {
-            Some(rate) => rate,
-            None => self.completed_rate(self.services.shared(SEATS).await?).await?,
-        };
+        let sustained = self.sustained_shared().await?;
         let mut deployment = self.services.shared(SEATS).await?;
         deployment.settings.push(("PAYMENT_LATENCY".to_owned(), "300ms".to_owned()));
         self.completed_at(sustained / 2.0, SLOW_ROW, "p50 < 320 ms", deployment).await
@@ -53,6 +47,14 @@ impl Bench {
         };
         let deployment = self.services.embedded(SEATS).await?;
         self.completed_at(sustained / 2.0, EMBEDDED_ROW, "", deployment).await
+    }
+
+    /// Bookings completed a second through Kafka: as measured, or measured now.
+    pub(super) async fn sustained_shared(&self) -> anyhow::Result<f64> {
+        match self.sustained.shared {
+            Some(rate) => Ok(rate),
+            None => self.completed_rate(self.services.shared(SEATS).await?).await,
+        }
     }
 
     /// Bookings that a new deployment completes a second, spread over all flights.

@@ -8,8 +8,8 @@ use super::{Bench, SEATS, WARM_UP};
 use crate::client::{self, Pace, Plan};
 use crate::load::Load;
 use crate::process::Server;
-use crate::report::Measured;
-use crate::usage::{LOAD, Meter, Used};
+use crate::report::{Measured, median};
+use crate::usage::{self, Meter, Used};
 use anyhow::ensure;
 use heard::Listeners;
 use std::time::Duration;
@@ -65,14 +65,11 @@ struct Turn {
 
 impl Bench {
     pub(super) fn wants_listeners(&self) -> bool {
-        Who::ALL.into_iter().any(|who| self.wants(&who.row()))
+        Who::ALL.into_iter().any(|who| self.wants_long(&who.row()))
     }
 
     pub(super) async fn listeners(&mut self) -> anyhow::Result<()> {
-        let sustained = match self.sustained.shared {
-            Some(rate) => rate,
-            None => self.completed_rate(self.services.shared(SEATS).await?).await?,
-        };
+        let sustained = self.sustained_shared().await?;
         for who in Who::ALL {
             let row = who.row();
             if !self.wants(&row) {
@@ -85,14 +82,13 @@ impl Bench {
                 let nobody = self.turn_with(Who::Nobody, sustained / 2.0).await?;
                 let turn = self.turn_with(who, sustained / 2.0).await?;
                 ratios.push(turn.cost / nobody.cost);
-                alone.push(nobody.load);
+                alone.push(nobody.load.p99);
                 heard.push(turn.heard);
                 loads.push(turn.load);
                 used = turn.used;
                 bar.inc(1);
             }
-            let p99 = Measured::loads("", &alone, "").p99();
-            let heard = crate::report::median(&heard);
+            let (p99, heard) = (median(&alone), median(&heard));
             let note = format!("{heard:.2} heard a booking; alone p99 {p99:.0} ms");
             self.report.add(Measured::loads(&row, &loads, &note).beside(&ratios).using(used));
         }
@@ -101,11 +97,11 @@ impl Bench {
 
     /// A deployment of its own under that rate of bookings.
     async fn turn_with(&self, who: Who, rate: f64) -> anyhow::Result<Turn> {
-        let mut deployment = self.services.shared(SEATS).await?;
-        deployment.settings.push(("MAX_WAITING".to_owned(), "100000".to_owned()));
-        let listeners = Listeners::start().await?;
-        deployment.settings.extend(listeners.settings(who));
-        let server = Server::start(deployment.directory.path(), &deployment.settings).await?;
+        let deployment = self.services.shared(SEATS).await?;
+        let mut listeners = Listeners::start().await?;
+        let mut settings = deployment.settings_and("MAX_WAITING", "100000");
+        settings.extend(listeners.settings(who));
+        let server = Server::start(deployment.directory.path(), &settings).await?;
         listeners.listen(&server.base, who).await?;
         hears(&server).await?;
         let plan = Plan {
@@ -127,8 +123,7 @@ impl Bench {
         server.stop().await?;
         deployment.audit().await?;
         self.services.drop(deployment).await?;
-        let ours = used.iter().filter(|used| used.name != LOAD);
-        let cost = ours.map(|used| used.cpu_seconds).sum::<f64>() / booked * 1e6;
+        let cost = usage::cost(&used, None, booked);
         Ok(Turn { load, used, cost, heard: heard as f64 / booked })
     }
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -28,7 +28,7 @@ pub(super) struct Listeners {
     receiver: SocketAddr,
     mail: SocketAddr,
     heard: Count,
-    tasks: parking_lot::Mutex<JoinSet<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Listeners {
@@ -51,7 +51,7 @@ impl Listeners {
             }
         });
         let (receiver, mail) = addresses;
-        Ok(Self { receiver, mail, heard, tasks: parking_lot::Mutex::new(tasks) })
+        Ok(Self { receiver, mail, heard, tasks })
     }
 
     /// The settings of a service that they listen to.
@@ -65,18 +65,18 @@ impl Listeners {
     }
 
     /// Begins to listen to a service.
-    pub(super) async fn listen(&self, base: &str, who: Who) -> anyhow::Result<()> {
+    pub(super) async fn listen(&mut self, base: &str, who: Who) -> anyhow::Result<()> {
         if who.is(Who::Reader) {
             let (base, heard) = (base.to_owned(), self.heard.clone());
-            self.tasks.lock().spawn(async move { _ = read(&base, &heard).await });
+            self.tasks.spawn(async move { _ = read(&base, &heard).await });
         }
         if who.is(Who::Streams) {
             for flight in followed() {
                 let (base, heard) = (base.to_owned(), self.heard.clone());
-                self.tasks.lock().spawn(async move { _ = follow(&base, flight, &heard).await });
+                self.tasks.spawn(async move { _ = follow(&base, flight, &heard).await });
             }
             let base = base.to_owned();
-            self.tasks.lock().spawn(async move { _ = change_prices(&base).await });
+            self.tasks.spawn(async move { _ = change_prices(&base).await });
         }
         if who.is(Who::Webhook) {
             let url = format!("http://{}/", self.receiver);
@@ -143,14 +143,11 @@ async fn change_prices(base: &str) -> anyhow::Result<()> {
 async fn follow(base: &str, flight: usize, heard: &AtomicUsize) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(http::address(base)?).await?;
     stream.write_all(&http::get(&format!("/api/v1/flights/{flight}/events"))).await?;
-    let mut buffer = vec![0; 16 * 1_024];
-    loop {
-        let count = stream.read(&mut buffer).await?;
-        ensure!(count > 0, "the stream ended");
-        let events = buffer[..count].split(|byte| *byte == b'\n');
-        let events = events.filter(|line| line.starts_with(b"event:")).count();
-        heard.fetch_add(events, Ordering::Relaxed);
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next_line().await? {
+        heard.fetch_add(usize::from(line.starts_with("event:")), Ordering::Relaxed);
     }
+    Ok(())
 }
 
 /// Takes every mail of a connection.
